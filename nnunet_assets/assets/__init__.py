@@ -1,0 +1,1 @@
+"""One asset a file: read config, call one function, return a MaterializeResult."""

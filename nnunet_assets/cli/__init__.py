@@ -1,0 +1,1 @@
+"""The `nnunet-assets` command, one file a verb."""

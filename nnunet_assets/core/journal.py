@@ -1,0 +1,98 @@
+"""The journal of a fold: one line an event, appended and checked, that tracking and progress read while it grows.
+
+On disk: `fold_k/.nnunet_assets/journal.jsonl`, each line a CRC-32 and its JSON. A line that is cut or damaged ends the
+reading: what a crash left half-written is never taken for a record. Kinds: `start` (parameters), `epoch` (one value a series), `end`
+(validation results). Missing values are `null`, since JSON has no NaN.
+"""
+
+import json
+import math
+import os
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.provenance import write_atomically
+
+Kind = Literal["start", "epoch", "end"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One journal line.
+
+    Attributes:
+        kind: `start`, `epoch` or `end`.
+        time_ms: When it was written, in milliseconds since 1970-01-01 UTC; the time stamp that tracking uses, so
+            that a record sent twice is the same record.
+        epoch: Zero-based epoch of an `epoch` record; None for the other kinds.
+        values: Series name to number (None: undefined) for `epoch` and `end`, any JSON for `start`.
+    """
+
+    kind: Kind
+    time_ms: int
+    epoch: int | None
+    values: Mapping[str, Any]
+
+
+def journal_path(fold_folder: Path) -> Path:
+    """Returns where a fold's journal lies."""
+    return fold_folder / OWN_FOLDER / "journal.jsonl"
+
+
+def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int | None = None) -> None:
+    """Appends one record in a single write and flushes it to the disk."""
+    record = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, "epoch": epoch, "values": _finite(values)}
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(handle, line)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_records(path: Path, start: int = 0) -> Iterator[Record]:
+    """Yields the whole records from the `start`-th on; stops before the first line that is cut or damaged.
+
+    No journal yet yields nothing.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return
+    for line in lines[start:]:
+        record = _parse(line)
+        if record is None:
+            return
+        yield record
+
+
+def truncate_after_epoch(path: Path, n_epochs: int) -> None:
+    """Drops `epoch` records of epoch >= `n_epochs` and what follows, so that a resumed fold journals each epoch once."""
+    kept = []
+    for record in read_records(path):
+        if record.kind == "end" or (record.epoch is not None and record.epoch >= n_epochs):
+            break
+        kept.append(record)
+    whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    write_atomically(path, b"".join(whole[: len(kept)]))
+
+
+def _parse(line: bytes) -> Record | None:
+    if not line.endswith(b"\n") or len(line) < 10:
+        return None
+    checksum, text = line[:8], line[9:-1]
+    if checksum != f"{zlib.crc32(text):08x}".encode():
+        return None
+    return Record(**json.loads(text))
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}

@@ -1,0 +1,110 @@
+"""Where things lie on disk and what they are called: nnU-Net's own folders, and ours inside them.
+
+One token names a thing everywhere: the fold `fold_3` is a folder, a Dagster partition key and an MLflow tag value.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunet_assets.errors import ConfigError
+
+DATASET_PATTERN = r"^Dataset\d{3}_[A-Za-z0-9._-]{1,64}$"
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+DEFAULT_TRAINER = "nnUNetTrainer"
+DEFAULT_PLANS = "nnUNetPlans"
+
+OWN_FOLDER = ".nnunet_assets"
+"""Inside a fold and inside a preprocessed dataset: what this package writes there, hidden from nnU-Net's listings."""
+
+SUMMARY_FOLDER = "nnunet_assets"
+"""Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds."""
+
+
+def fold_key(index: int) -> str:
+    """Returns nnU-Net's folder name of a fold, which is its partition key too: `fold_3`."""
+    return f"fold_{index}"
+
+
+def fold_index(key: str) -> int:
+    """Returns the number in `fold_3`.
+
+    Raises:
+        ConfigError: The key is not of the form `fold_N` with N >= 0.
+    """
+    if not re.fullmatch(r"fold_\d+", key):
+        raise ConfigError(f"{key!r} is not a fold. Folds are named fold_0, fold_1, ... as nnU-Net names their folders.")
+    return int(key.removeprefix("fold_"))
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The three folders that nnU-Net takes from `nnUNet_raw`, `nnUNet_preprocessed` and `nnUNet_results`."""
+
+    raw: Path
+    preprocessed: Path
+    results: Path
+
+    def for_variant(self, variant: str | None) -> "Roots":
+        """Returns the roots of a variant: its results lie apart, so that plain nnU-Net tools read them unchanged.
+
+        None stands for the experiment with the trainer's own settings.
+        """
+        return self if variant is None else replace(self, results=self.results / "variants" / variant)
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables that nnU-Net reads when it is imported."""
+        return {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+        }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The identity of one cross-validation: dataset, plans, configuration, trainer and, where it has one, variant."""
+
+    dataset: str
+    configuration: str
+    trainer: str = DEFAULT_TRAINER
+    plans: str = DEFAULT_PLANS
+    variant: str | None = None
+
+    @property
+    def name(self) -> str:
+        """nnU-Net's folder name, `TRAINER__PLANS__CONFIGURATION`."""
+        return f"{self.trainer}__{self.plans}__{self.configuration}"
+
+    @property
+    def key_prefix(self) -> tuple[str, ...]:
+        """The asset key's components before the asset's own name."""
+        return (self.dataset, *([self.variant] if self.variant else []), self.name)
+
+    @property
+    def title(self) -> str:
+        """The experiment in one line for people: `Dataset004_Hippocampus / short / nnUNetTrainer__nnUNetPlans__2d`."""
+        return " / ".join(self.key_prefix)
+
+    def model_folder(self, roots: Roots) -> Path:
+        """Returns nnU-Net's model folder, which holds `fold_0` ... and our `nnunet_assets`."""
+        return roots.for_variant(self.variant).results / self.dataset / self.name
+
+    def fold_folder(self, roots: Roots, fold: str) -> Path:
+        """Returns the folder of one fold, e.g. `fold_3`."""
+        return self.model_folder(roots) / fold
+
+    def summary_folder(self, roots: Roots) -> Path:
+        """Returns the folder of the summary, its tables and superseded folds."""
+        return self.model_folder(roots) / SUMMARY_FOLDER
+
+
+def dataset_key(dataset: str, name: str) -> tuple[str, ...]:
+    """Returns the asset key of what belongs to a dataset."""
+    return (dataset, name)
+
+
+def plans_key(dataset: str, plans: str) -> tuple[str, ...]:
+    """Returns the asset key of a dataset's plans; plans other than nnU-Net's default are one more component."""
+    return (dataset, *([plans] if plans != DEFAULT_PLANS else []), "preprocessed_plans")

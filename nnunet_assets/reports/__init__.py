@@ -1,0 +1,1 @@
+"""Summary in, bytes or text out. No Dagster, no MLflow."""
