@@ -3,24 +3,65 @@
 Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the asset graph read the same models.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from nnunet_assets.core.layout import DATASET_PATTERN, DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
 from nnunet_assets.core.provenance import json_sha256
 
+TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+
+PATTERN_MEANINGS = {
+    DATASET_PATTERN: "nnU-Net's form DatasetXXX_Name, with three digits and then letters, digits, '.', '_' or '-'",
+    NAME_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter",
+    TRAINER_PATTERN: "the name of a Python class, at most 100 characters",
+}
+"""What each pattern asks for, in words."""
+
 Configuration = Literal["2d", "3d_fullres", "3d_lowres"]
 Device = Literal["auto", "cuda", "cpu", "mps"]
+
+
+def _splits_cleanly(name: str) -> str:
+    if "__" in name or name.endswith("_"):
+        raise ValueError(
+            f"{name!r} must not hold '__' nor end with '_': nnU-Net splits its folder names "
+            "TRAINER__PLANS__CONFIGURATION at '__'"
+        )
+    return name
+
+
+def _each_once(folds: list[int]) -> list[int]:
+    if not folds:
+        raise ValueError("the list is empty; leave it out for every fold of the dataset, or name at least one")
+    repeated = sorted({fold for fold in folds if folds.count(fold) > 1})
+    if repeated:
+        raise ValueError(f"fold {repeated[0]} is listed more than once")
+    return folds
+
+
+def _owner(owner: str) -> str:
+    # Dagster's own rule (is_valid_owner): there a wrong owner stops the whole location, and no file is named.
+    email = re.fullmatch(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}\b", owner)
+    if not email and not (owner.startswith("team:") and owner != "team:"):
+        raise ValueError(f"{owner!r} is neither an e-mail address nor of the form team:NAME")
+    return owner
+
+
 DatasetName = Annotated[
     str, Field(pattern=DATASET_PATTERN, description="nnU-Net's dataset name, such as Dataset004_Hippocampus.")
 ]
+Owners = list[Annotated[str, AfterValidator(_owner)]]
 
 
 class Declaration(BaseModel):
     """Unknown fields are errors, and a wrong type is never converted in silence."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class PhantomConfig(Declaration):
@@ -40,8 +81,16 @@ class DatasetConfig(Declaration):
     """How many folds the cross-validation has. nnU-Net's own is 5."""
     phantom: PhantomConfig | None = None
     """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
-    owners: list[str] = []
+    owners: Owners = []
     """Who answers for the data: e-mail addresses or team:NAME."""
+
+    @model_validator(mode="after")
+    def _a_case_for_each_fold(self) -> "DatasetConfig":
+        if self.phantom and self.phantom.cases < self.folds:
+            raise ValueError(
+                f"{self.phantom.cases} phantom cases do not fill {self.folds} folds; generate more of them"
+            )
+        return self
 
 
 class VariantConfig(Declaration):
@@ -87,17 +136,17 @@ class ExperimentConfig(Declaration):
     dataset: DatasetName
     configuration: Configuration
     """nnU-Net's configuration: 2d, 3d_fullres or 3d_lowres."""
-    plans: Annotated[str, Field(pattern=NAME_PATTERN)] = DEFAULT_PLANS
+    plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
     """Plans identifier."""
-    trainer: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = DEFAULT_TRAINER
+    trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER
     """Name of the trainer class."""
-    folds: list[Annotated[int, Field(ge=0)]] | None = None
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] | None = None
     """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""
     variant: VariantConfig | None = None
     """Named overrides of hyperparameters. Absent: the trainer's own."""
     device: Device = "auto"
     """Where to train. auto: a GPU where there is one, else the CPU."""
-    owners: list[str] = []
+    owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""
     """What the experiment is for, shown in the web UI."""

@@ -1,7 +1,6 @@
 """The environment, read once and in one place."""
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import ConfigError
 
 PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
+MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
+SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,18 @@ class Settings:
         project: The user's project folder (experiments, workspace file, DAGSTER_HOME), absolute.
         roots: nnU-Net's three folders.
         tracking_uri: MLflow tracking URI.
+        tracking_ui: Where a browser finds the runs: the tracking server, or the page that `dev` and `up` open.
         artifacts: Where MLflow's artifacts go when the tracking store is the project's own SQLite file.
+        share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
         variables: The environment that the settings were read from; child processes inherit what they need of it.
     """
 
     project: Path
     roots: Roots
     tracking_uri: str
+    tracking_ui: str
     artifacts: Path
+    share_files: bool
     variables: Mapping[str, str]
 
     @classmethod
@@ -44,22 +49,26 @@ class Settings:
         variables = dict(os.environ if environment is None else environment)
         folder = Path(project or variables.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
         data = folder / "data"
+        tracking_uri = variables.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}"
+        local_ui = variables.get(MLFLOW_UI_VARIABLE) or "http://127.0.0.1:5000"
         return cls(
             project=folder,
             roots=_roots(variables, data),
-            tracking_uri=variables.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}",
+            tracking_uri=tracking_uri,
+            tracking_ui=tracking_uri if tracking_uri.startswith("http") else local_ui,
             artifacts=data / "mlartifacts",
+            share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
             variables=variables,
         )
+
+    def tracking_experiment(self, dataset: str) -> str:
+        """Returns the MLflow experiment that a dataset's runs go to: the dataset's name, unless the user chose one."""
+        return self.variables.get("MLFLOW_EXPERIMENT_NAME") or dataset
 
     @property
     def dagster_home(self) -> Path:
         """Dagster's instance folder: inside the project, so that projects never share runs."""
         return self.project / ".dagster"
-
-    def child_environment(self, roots: Roots) -> dict[str, str]:
-        """Returns the environment of a child that runs nnU-Net: ours, with the roots that nnU-Net reads at import."""
-        return {**self.variables, **roots.environment(), "PYTHONUNBUFFERED": "1"}
 
 
 def _roots(variables: Mapping[str, str], data: Path) -> Roots:
@@ -76,8 +85,3 @@ def _roots(variables: Mapping[str, str], data: Path) -> Roots:
             raise ConfigError(f"{name} is {value!r}, which is not an absolute path (a ~ is not expanded).")
     raw, preprocessed, results = (Path(given.get(name, data / name)) for name in names)
     return Roots(raw=raw, preprocessed=preprocessed, results=results)
-
-
-def python_command(module: str, *arguments: str) -> list[str]:
-    """Returns the command that runs a module of this package in a new interpreter of the same environment."""
-    return [sys.executable, "-m", module, *arguments]

@@ -1,1 +1,5 @@
 """One asset a file: read config, call one function, return a MaterializeResult."""
+
+from nnunet_assets.assets.graph import dataset_definitions, experiment_definitions
+
+__all__ = ["dataset_definitions", "experiment_definitions"]

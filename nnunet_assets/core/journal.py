@@ -1,8 +1,8 @@
 """The journal of a fold: one line an event, appended and checked, that tracking and progress read while it grows.
 
 On disk: `fold_k/.nnunet_assets/journal.jsonl`, each line a CRC-32 and its JSON. A line that is cut or damaged ends the
-reading: what a crash left half-written is never taken for a record. Kinds: `start` (parameters), `epoch` (one value a series), `end`
-(validation results). Missing values are `null`, since JSON has no NaN.
+reading: what a crash left half-written is never taken for a record. Kinds: `start` (parameters), `epoch` (one value a
+series), `end` (validation results). Missing values are `null`, since JSON has no NaN.
 """
 
 import json
@@ -75,7 +75,7 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
 
 
 def truncate_after_epoch(path: Path, n_epochs: int) -> None:
-    """Drops `epoch` records of epoch >= `n_epochs` and what follows, so that a resumed fold journals each epoch once."""
+    """Drops `epoch` records of epoch >= `n_epochs` and what follows: a resumed fold journals each epoch once."""
     kept = []
     for record in read_records(path):
         if record.kind == "end" or (record.epoch is not None and record.epoch >= n_epochs):

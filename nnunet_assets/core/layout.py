@@ -9,11 +9,14 @@ from pathlib import Path
 
 from nnunet_assets.errors import ConfigError
 
-DATASET_PATTERN = r"^Dataset\d{3}_[A-Za-z0-9._-]{1,64}$"
+DATASET_PATTERN = r"^Dataset[0-9]{3}_[A-Za-z0-9._-]{1,64}$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 DEFAULT_TRAINER = "nnUNetTrainer"
 DEFAULT_PLANS = "nnUNetPlans"
+
+TRAINING_POOL = "nnunet_training"
+"""Dagster's pool of fold trainings: its limit is how many train at once, normally one for each device."""
 
 OWN_FOLDER = ".nnunet_assets"
 """Inside a fold and inside a preprocessed dataset: what this package writes there, hidden from nnU-Net's listings."""

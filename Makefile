@@ -1,0 +1,43 @@
+# Everything runs in .venv; `make demo` and `make test` need nothing but Python 3.11 (or newer), make and a network.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/
+
+.PHONY: demo test test-fast lint dev up down bench clean
+
+demo: $(VENV)/.installed
+	$(RUN)nnunet-assets demo
+
+test: $(VENV)/.installed-test lint
+	$(RUN)pytest
+
+lint: $(VENV)/.installed-test
+	$(RUN)ruff format --check .
+	$(RUN)ruff check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+
+dev: $(VENV)/.installed
+	$(RUN)nnunet-assets dev
+
+up: $(VENV)/.installed
+	$(RUN)nnunet-assets up
+
+down: $(VENV)/.installed
+	$(RUN)nnunet-assets down
+
+bench: $(VENV)/.installed-test
+	$(RUN)python benchmarks/load_and_tick.py
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=python3.11 ...")'
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(RUN)python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

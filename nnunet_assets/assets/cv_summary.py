@@ -1,0 +1,122 @@
+"""`cv_summary`: what the finished folds say together, from the first one on."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_tracking import track_summary
+from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.core.commit import commit_sha256
+from nnunet_assets.core.cv_summary import CvSummary, summarize
+from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.nnunet.results import collect_fold_results
+from nnunet_assets.reports.tables import cases_to_csv, to_records
+from nnunet_assets.resources import ProjectResource
+
+COMPLETE_CHECK = "has_every_fold"
+RECORDED_CHECK = "folds_are_as_recorded"
+SEEN_METADATA = "newest_fold_event"
+"""Storage id of the newest fold event that a summary has seen; the refresh sensor compares it."""
+
+DESCRIPTION = """The result of the cross-validation, from the first finished fold on.
+
+Dice and IoU of whole validation cases, by label and for the foreground: pooled over all cases, and over folds (mean
+and SD of the fold means). Undefined scores (label absent in reference and prediction) are left out and counted, never
+taken for 0. Folds that were not trained on the same raw data, plans, splits and settings are refused by name."""
+
+
+def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment."""
+    experiment = config.identity
+    key = dg.AssetKey([*experiment.key_prefix, "cv_summary"])
+    fold_model = dg.AssetKey([*experiment.key_prefix, "fold_model"])
+
+    @dg.asset(
+        key=key,
+        deps=[fold_model],
+        group_name=group,
+        kinds={"json", "mlflow"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(COMPLETE_CHECK, asset=key, description="Every expected fold is finished."),
+            dg.AssetCheckSpec(
+                RECORDED_CHECK,
+                asset=key,
+                description="Each fold on the disk is the one that Dagster saw materialize last.",
+            ),
+        ],
+    )
+    def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        settings = project.settings
+        seen = _newest_event(context.instance, fold_model)
+        with shown_as_failure():
+            summary = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
+        folder = experiment.summary_folder(settings.roots)
+        content = summary.to_json()
+        write_json_atomically(folder / "cv_summary.json", content)
+        write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
+        context.log.info(summary.headline())
+        tracked = track_summary(settings, summary, [folder / "cv_summary.json", folder / "cv_cases.csv"], context)
+        recorded = _recorded_versions(context.instance, fold_model)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256(content)),
+            metadata={
+                "headline": dg.MetadataValue.text(summary.headline()),
+                "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_records(summary)]),
+                "file": dg.MetadataValue.path(folder / "cv_summary.json"),
+                SEEN_METADATA: dg.MetadataValue.int(seen),
+                **tracked,
+            },
+            check_results=[_complete(summary), _as_recorded(settings.roots, experiment, summary, recorded)],
+        )
+
+    return cv_summary
+
+
+def _newest_event(instance: dg.DagsterInstance, fold_model: dg.AssetKey) -> int:
+    records = instance.get_asset_records([fold_model])
+    return (records[0].asset_entry.last_materialization_storage_id or 0) if records else 0
+
+
+def _recorded_versions(instance: dg.DagsterInstance, fold_model: dg.AssetKey) -> dict[str, str]:
+    """Returns fold to the data version that Dagster recorded at its latest materialization."""
+    newest = instance.get_latest_storage_id_by_partition(fold_model, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if not newest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=fold_model, storage_ids=list(newest.values()))
+    events = instance.fetch_materializations(wanted, limit=len(newest)).records
+    return {
+        str(event.partition_key): (event.asset_materialization.tags or {}).get("dagster/data_version", "")
+        for event in events
+        if event.asset_materialization
+    }
+
+
+def _complete(summary: CvSummary) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=COMPLETE_CHECK,
+        passed=summary.is_complete,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=summary.progress,
+        metadata={"missing_folds": dg.MetadataValue.text(", ".join(summary.missing_folds) or "none")},
+    )
+
+
+def _as_recorded(
+    roots: Roots, experiment: Experiment, summary: CvSummary, recorded: dict[str, str]
+) -> dg.AssetCheckResult:
+    on_disk = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
+    odd = [fold for fold, version in on_disk.items() if recorded.get(fold) != version]
+    return dg.AssetCheckResult(
+        check_name=RECORDED_CHECK,
+        passed=not odd,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{', '.join(odd)} on the disk was not materialized by this Dagster instance. Materialize it to "
+        "have it recorded; a finished fold is not trained again."
+        if odd
+        else "Each finished fold is the one that Dagster recorded.",
+    )

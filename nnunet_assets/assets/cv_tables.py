@@ -1,0 +1,47 @@
+"""`cv_tables`: the summary as tables for a paper."""
+
+import json
+
+import dagster as dg
+
+from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.provenance import json_sha256, write_atomically
+from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown
+from nnunet_assets.resources import ProjectResource
+
+DESCRIPTION = """The summary as tables for a paper: CSV, LaTeX (booktabs) and Markdown.
+
+Each says which estimand it shows, how many cases or folds it is taken over, and which folds are missing."""
+
+
+def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment."""
+    experiment = config.identity
+
+    @dg.asset(
+        key=dg.AssetKey([*experiment.key_prefix, "cv_tables"]),
+        deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"])],
+        group_name=group,
+        kinds={"csv", "table"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version="1",
+    )
+    def cv_tables(project: ProjectResource) -> dg.MaterializeResult:
+        folder = experiment.summary_folder(project.settings.roots)
+        with shown_as_failure():
+            summary = CvSummary.from_json(json.loads((folder / "cv_summary.json").read_text()))
+            tables = {"csv": to_csv(summary), "tex": to_latex(summary), "md": to_markdown(summary)}
+        for ending, text in tables.items():
+            write_atomically(folder / f"cv_table.{ending}", text.encode())
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256(tables)),
+            metadata={
+                "table": dg.MetadataValue.md(tables["md"]),
+                **{f"file_{ending}": dg.MetadataValue.path(folder / f"cv_table.{ending}") for ending in tables},
+            },
+        )
+
+    return cv_tables

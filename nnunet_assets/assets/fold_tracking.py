@@ -1,0 +1,79 @@
+"""A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.nnunet.fold import FoldRequest
+from nnunet_assets.reports.curves import learning_curve_png
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.client import run_url
+from nnunet_assets.tracking.fold_tracker import FoldTracker, TrackingReport
+from nnunet_assets.tracking.names import fold_tags
+
+
+@dataclass
+class TrackedFold:
+    """What the fold's asset shows of its MLflow run; empty until the fold is finished."""
+
+    metadata: dict[str, dg.MetadataValue] = field(default_factory=dict)
+
+
+@contextmanager
+def tracked_fold(
+    settings: Settings, request: FoldRequest, fold_folder: Path, context: dg.AssetExecutionContext
+) -> Iterator[TrackedFold]:
+    """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
+
+    The run ends FINISHED, FAILED by an error, or KILLED by a termination.
+    """
+    tracker = FoldTracker(
+        settings.tracking_uri,
+        settings.artifacts,
+        experiment_name=settings.tracking_experiment(request.experiment.dataset),
+        fold_folder=fold_folder,
+        tags=fold_tags(request.experiment, request.fold, request.inputs, dagster_run_id=request.dagster_run_id),
+        run_name=f"{request.experiment.name} {request.fold}",
+        share_files=settings.share_files,
+    )
+    tracked = TrackedFold()
+    with tracker:
+        yield tracked
+        curve = learning_curve_png(read_records(journal_path(fold_folder)))
+        report = tracker.finish("FINISHED", _files(fold_folder), {"learning_curve.png": curve})
+    if report.problem:
+        context.log.warning(report.problem)
+    tracked.metadata = tracking_metadata(settings, report)
+
+
+def _files(fold_folder: Path) -> list[Path]:
+    model_folder = fold_folder.parent
+    files = [
+        fold_folder / OWN_FOLDER / "manifest.json",
+        fold_folder / "validation" / "summary.json",
+        fold_folder / "debug.json",
+        model_folder / "plans.json",
+        model_folder / "dataset.json",
+        model_folder / "dataset_fingerprint.json",
+        *sorted(fold_folder.glob("training_log_*.txt")),
+    ]
+    return [file for file in files if file.is_file()]
+
+
+def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:
+    """Returns the link to the run, and how many records MLflow has and how many wait."""
+    metadata: dict[str, dg.MetadataValue] = {
+        "mlflow_records_sent": dg.MetadataValue.int(report.n_sent),
+        "mlflow_records_waiting": dg.MetadataValue.int(report.n_waiting),
+    }
+    if report.problem:
+        metadata["mlflow_problem"] = dg.MetadataValue.text(report.problem)
+    if report.run_id and report.experiment_id:
+        url = run_url(settings.tracking_ui, report.experiment_id, report.run_id)
+        metadata["mlflow_run"] = dg.MetadataValue.url(url) if url else dg.MetadataValue.text(report.run_id)
+    return metadata

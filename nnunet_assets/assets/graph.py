@@ -1,0 +1,51 @@
+"""Which assets a declared dataset and a declared experiment become."""
+
+import re
+
+import dagster as dg
+
+from nnunet_assets.assets.cv_summary import build_cv_summary
+from nnunet_assets.assets.cv_tables import build_cv_tables
+from nnunet_assets.assets.fold_model import build_fold_model
+from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
+from nnunet_assets.assets.raw_dataset import build_raw_dataset
+from nnunet_assets.assets.splits import build_splits
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.project import Project
+
+
+def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
+    """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want."""
+    group = group_name(config.dataset)
+    experiments = project.experiments_of(config.dataset)
+    plans = [
+        build_preprocessed_plans(
+            config=config,
+            plans=name,
+            configurations=project.configurations_of(config.dataset, name),
+            trainers=sorted({e.trainer for e in experiments if e.plans == name}),
+            group=group,
+        )
+        for name in sorted({experiment.plans for experiment in experiments})
+    ]
+    return dg.Definitions(
+        assets=[build_raw_dataset(config=config, group=group), build_splits(config=config, group=group), *plans]
+    )
+
+
+def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Definitions:
+    """Returns the assets of a cross-validation experiment."""
+    folds = project.folds_of(config)
+    group = group_name(*config.identity.key_prefix)
+    return dg.Definitions(
+        assets=[
+            build_fold_model(config=config, folds=folds, group=group),
+            build_cv_summary(config=config, folds=folds, group=group),
+            build_cv_tables(config=config, group=group),
+        ]
+    )
+
+
+def group_name(*parts: str) -> str:
+    """Returns the group in the UI, nested like nnU-Net's folders, in the characters that Dagster allows."""
+    return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)

@@ -1,0 +1,48 @@
+"""The summary's MLflow run, seen from its asset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.errors import TrackingError
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.client import connect, is_local
+from nnunet_assets.tracking.summary_run import log_summary
+
+
+def track_summary(
+    settings: Settings, summary: CvSummary, files: Sequence[Path], context: dg.AssetExecutionContext
+) -> dict[str, dg.MetadataValue]:
+    """Brings the experiment's summary run up to date; a tracking server that fails costs a warning, not the summary."""
+    may_share = settings.share_files or is_local(settings.tracking_uri)
+    try:
+        run_id = log_summary(
+            connect(settings.tracking_uri, settings.artifacts),
+            summary.experiment,
+            _metrics(summary),
+            experiment_name=settings.tracking_experiment(summary.experiment.dataset),
+            artifacts=settings.artifacts,
+            tags={"nnunet_assets.folds": ",".join(summary.completed_folds)},
+            files=files if may_share else (),
+            dagster_run_id=context.run_id,
+        )
+    except TrackingError as error:
+        context.log.warning(str(error))
+        return {"mlflow_problem": dg.MetadataValue.text(str(error))}
+    return {"mlflow_run": dg.MetadataValue.text(run_id)}
+
+
+def _metrics(summary: CvSummary) -> dict[str, float | None]:
+    metrics: dict[str, float | None] = {"folds_finished": float(len(summary.completed_folds))}
+    named = {"": summary.foreground, **{f"/{name}": label for name, label in summary.labels.items()}}
+    for ending, label in named.items():
+        for metric in ("dice", "iou"):
+            found = getattr(label, metric)
+            metrics |= {
+                f"{metric}_mean_pooled{ending}": found.pooled.mean,
+                f"{metric}_mean_over_folds{ending}": found.over_folds.mean,
+                f"{metric}_sd_over_folds{ending}": found.over_folds.sd,
+            }
+    return metrics

@@ -1,0 +1,224 @@
+"""`demo`: the main job from the raw data to the table, with real trainings, in a few minutes."""
+
+import json
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.cv_summary import CvSummary, Estimate
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.errors import ConfigError, NnunetAssetsError
+from nnunet_assets.instance_files import ensure_instance
+from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DEMO_FOLDER = "nnunet_assets_demo"
+
+
+class DemoError(NnunetAssetsError):
+    """A step of the demo failed; Dagster's record of it says why."""
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
+def demo(folder: Path | None) -> None:
+    """Run a whole cross-validation on a generated dataset.
+
+    In FOLDER, a project that declares a phantom dataset; without it in the current folder if that is one, else in the
+    new folder nnunet_assets_demo. What is finished is not done again.
+    """
+    root = (folder or _default_folder()).resolve()
+    project = read_project(root)
+    config = _phantom_experiment(project)
+    settings = project_settings(root)
+    console = Console()
+    console.print(f"[bold]{config.identity.title}[/bold]: {project.dataset(config.dataset).folds} folds in {root}")
+    started = time.monotonic()
+    runner = _Runner(settings)
+    with _progress_bars(console, settings, config) as step:
+        step("preparation")
+        runner.run("prepare", config.dataset)
+        for fold in project.folds_of(config):
+            step(fold)
+            runner.run("train", *config.identity.key_prefix, partition=fold)
+        step("summary and tables")
+        runner.run("summarize", *config.identity.key_prefix)
+    _print_table(console, settings, config)
+    where = f" {folder}" if folder or root != Path.cwd() else ""
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look at it in the web UI (Dagster and MLflow):")
+    console.print(f"\n    nnunet-assets dev{where or ''}\n")
+
+
+def _default_folder() -> Path:
+    if (Path.cwd() / EXPERIMENTS_FOLDER).is_dir():
+        return Path.cwd()
+    folder = Path(DEMO_FOLDER)
+    if not folder.exists():
+        from nnunet_assets.cli.init import init_project
+
+        init_project(folder)
+    return folder
+
+
+def _phantom_experiment(project: Project) -> ExperimentConfig:
+    phantoms = {dataset.dataset for dataset in project.datasets if dataset.phantom}
+    for experiment in project.experiments:
+        if experiment.dataset in phantoms:
+            return experiment
+    raise ConfigError(
+        f"{project.root} declares no experiment on a phantom dataset, which the demo runs. Name another folder, or run "
+        "the demo in an empty one."
+    )
+
+
+class _Runner:
+    """Runs the project's jobs in this process and records them in its Dagster instance, where the web UI shows them."""
+
+    def __init__(self, settings: Settings) -> None:
+        ensure_instance(settings.project)
+        # Dagster and the assets find the project by these; child processes inherit them.
+        os.environ[PROJECT_VARIABLE] = str(settings.project)
+        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        import dagster as dg
+
+        from nnunet_assets.definitions import load_definitions
+
+        # The terminal belongs to the progress bars: Dagster's and MLflow's news are in the web UI.
+        warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+        self._definitions = load_definitions(settings.project)
+        self._instance = dg.DagsterInstance.get()
+
+    def run(self, verb: str, *parts: str, partition: str | None = None) -> None:
+        from nnunet_assets.jobs import job_name
+
+        job = self._definitions.resolve_job_def(job_name(verb, *parts))
+        result = job.execute_in_process(
+            instance=self._instance,
+            partition_key=partition,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+        if not result.success:
+            raise DemoError(f"{partition or verb} failed: {_reason(result)}")
+
+
+def _reason(result: "dg.ExecuteInProcessResult") -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.error and failure.error.cls_name == "DagsterExecutionInterruptedError":
+                raise KeyboardInterrupt
+            if failure.user_failure_data and failure.user_failure_data.description:
+                return str(failure.user_failure_data.description)
+            return str(failure.error)
+    checks = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    return "; ".join(str(check.description) for check in checks) or "see the run in the web UI"
+
+
+@contextmanager
+def _progress_bars(console: Console, settings: Settings, config: ExperimentConfig) -> Iterator["_Steps"]:
+    columns = (
+        TextColumn("{task.description:18}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        steps = _Steps(progress, settings, config)
+        watcher = threading.Thread(target=steps.watch, daemon=True)
+        watcher.start()
+        try:
+            yield steps
+            steps.finish()
+        finally:
+            steps.ended.set()
+            watcher.join()
+
+
+class _Steps:
+    """One bar a step; a fold's bar follows the journal that its process writes."""
+
+    def __init__(self, progress: Progress, settings: Settings, config: ExperimentConfig) -> None:
+        self.ended = threading.Event()
+        self._progress, self._settings, self._config = progress, settings, config
+        self._task: TaskID | None = None
+        self._name = ""
+
+    def __call__(self, name: str) -> None:
+        self.finish()
+        self._name = name
+        self._task = self._progress.add_task(name, total=None, note="")
+
+    def finish(self) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, total=1, completed=1, note=self._result())
+            self._progress.stop_task(self._task)
+            self._task = None
+
+    def watch(self) -> None:
+        while not self.ended.wait(0.5):
+            task, epochs = self._task, self._epochs()
+            if task is None or not epochs:
+                continue
+            total = self._n_epochs()
+            mean_seconds = sum(e["epoch_seconds"] for e in epochs) / len(epochs)
+            left = mean_seconds * (total - len(epochs))
+            note = f"epoch {len(epochs)} of {total}, about {left:.0f} s left" if left else "validating"
+            self._progress.update(task, total=total, completed=len(epochs), note=note)
+
+    def _fold_folder(self) -> Path:
+        return self._config.identity.fold_folder(self._settings.roots, self._name)
+
+    def _epochs(self) -> list[dict[str, float]]:
+        records = read_records(journal_path(self._fold_folder())) if self._name.startswith("fold_") else ()
+        return [dict(record.values) for record in records if record.kind == "epoch"]
+
+    def _n_epochs(self) -> int:
+        for record in read_records(journal_path(self._fold_folder())):
+            if record.kind == "start":
+                return int(record.values["params"]["trainer"]["num_epochs"])
+        return 1
+
+    def _result(self) -> str:
+        if not self._name.startswith("fold_") or read_committed(self._fold_folder()) is None:
+            return ""
+        ends = [r.values for r in read_records(journal_path(self._fold_folder())) if r.kind == "end"]
+        return f"Dice {ends[-1]['val_dice_mean']:.3f}" if ends and ends[-1]["val_dice_mean"] is not None else ""
+
+
+def _print_table(console: Console, settings: Settings, config: ExperimentConfig) -> None:
+    folder = config.identity.summary_folder(settings.roots)
+    summary = CvSummary.from_json(json.loads((folder / "cv_summary.json").read_text()))
+    table = Table(title=summary.headline(), title_justify="left")
+    for column in ("Label", "Dice, pooled over cases", "Cases", "Dice, over folds"):
+        table.add_column(column, justify="left" if column == "Label" else "right")
+    for name, label in [*summary.labels.items(), ("foreground mean", summary.foreground)]:
+        pooled, folds = label.dice.pooled, label.dice.over_folds
+        table.add_row(name, _estimate(pooled), f"{pooled.n_defined} of {pooled.n}", _estimate(folds))
+    console.print(table)
+    console.print(f"Tables (CSV, LaTeX, Markdown) and summary: {folder}")
+
+
+def _estimate(estimate: Estimate) -> str:
+    if estimate.mean is None:
+        return "undefined"
+    return f"{estimate.mean:.3f}" + (f" ± {estimate.sd:.3f}" if estimate.sd is not None else "")

@@ -1,0 +1,108 @@
+"""Folders, disks, shared memory and worker processes."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.settings import Settings
+
+GIB = 1024**3
+MIN_FREE_GIB = 10
+MIN_SHARED_GIB = 1
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # looked at, not written to
+
+# SQLite's locks do not hold on these, and Dagster and MLflow keep SQLite files in the project.
+_NETWORK_FILESYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "afs", "ceph", "glusterfs", "sshfs", "9p")
+
+
+def folder_findings(settings: Settings) -> Iterator[Finding]:
+    """Looks at nnU-Net's three folders, the project's file system and the free space of each disk."""
+    for variable, text in settings.roots.environment().items():
+        origin = "set" if settings.variables.get(variable) else "in the project"
+        yield _root_finding(variable, Path(text), origin)
+    yield from _filesystem_findings(settings.project)
+    disks: dict[int, Path] = {}
+    for folder in (settings.project, settings.roots.preprocessed, settings.roots.results):
+        there = _nearest_existing(folder)
+        disks.setdefault(there.stat().st_dev, there)
+    for folder in disks.values():
+        yield _space_finding(folder)
+
+
+def _root_finding(variable: str, folder: Path, origin: str) -> Finding:
+    what = f"{variable} ({origin})"
+    there = _nearest_existing(folder)
+    if not there.is_dir():
+        return Finding("error", what, f"{folder}: {there} is a file.", "Name a folder, or move the file away.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        remedy = f"Give this user the right to write, or set {variable} to another folder."
+        return Finding("error", what, f"{folder}: {there} cannot be written.", remedy)
+    return Finding("ok", what, str(folder) if there == folder else f"{folder} (made when it is needed)")
+
+
+def _nearest_existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if _exists(path))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:  # Path.exists raises where a folder above cannot be searched
+        return False
+    return True
+
+
+def _filesystem_findings(project: Path) -> Iterator[Finding]:
+    mounts = [(Path(mount.mountpoint), mount.fstype) for mount in psutil.disk_partitions(all=True)]
+    around = [(len(point.parts), kind) for point, kind in mounts if project.is_relative_to(point)]
+    kind = max(around)[1].lower() if around else ""
+    if any(name in kind for name in _NETWORK_FILESYSTEMS):
+        yield Finding(
+            "warning",
+            "file system",
+            f"the project lies on a network drive ({kind}), where several processes can ruin an SQLite file.",
+            "Keep the project on a local disk and set nnU-Net's three variables to the drive; or use Postgres in "
+            ".dagster/dagster.yaml and a tracking server.",
+        )
+
+
+def _space_finding(folder: Path) -> Finding:
+    free_gib = shutil.disk_usage(folder).free / GIB
+    found = f"{free_gib:.0f} GiB free at {folder}"
+    if free_gib < MIN_FREE_GIB:
+        remedy = "Preprocessed cases and checkpoints take tens of GiB: make room, or set nnU-Net's variables elsewhere."
+        return Finding("warning", "disk", f"{found}.", remedy)
+    return Finding("ok", "disk", found)
+
+
+def memory_findings() -> Iterator[Finding]:
+    """Looks at the shared memory, through which augmentation workers hand over their batches (Linux)."""
+    if not SHARED_MEMORY.is_dir():
+        return
+    size_gib = shutil.disk_usage(SHARED_MEMORY).total / GIB
+    found = f"{size_gib:.1f} GiB in {SHARED_MEMORY}"
+    if size_gib < MIN_SHARED_GIB:
+        remedy = "Workers that do not fit end with a bus error. In Docker: --shm-size=8g or --ipc=host."
+        yield Finding("warning", "shared memory", f"{found}.", remedy)
+    else:
+        yield Finding("ok", "shared memory", found)
+
+
+def worker_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
+    """Looks at how many processes a fold will start."""
+    n_cpus = os.cpu_count() or 1
+    for name, value in worker_variables(variables).items():
+        if not variables.get(name):
+            yield Finding("ok", name, f"{value}, fitted to {n_cpus} processors")
+        elif not value.isdecimal():
+            yield Finding("error", name, f"is {value!r}, not a whole number.", f"Unset {name}, or set it to a number.")
+        elif int(value) > n_cpus:
+            found = f"{value}, as set, on {n_cpus} processors: folds starve each other."
+            yield Finding("warning", name, found, f"Unset {name}: then it is fitted to the machine.")
+        else:
+            yield Finding("ok", name, f"{value}, as set, on {n_cpus} processors")

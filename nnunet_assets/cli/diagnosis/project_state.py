@@ -1,0 +1,96 @@
+"""The project's settings, declarations, Dagster instance and tracking store."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.core.layout import TRAINING_POOL
+from nnunet_assets.errors import ConfigError, TrackingError
+from nnunet_assets.instance_files import count_gpus, pool_limit
+from nnunet_assets.project import read_project
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+
+
+def read_settings(project: Path) -> tuple[Settings, Finding]:
+    """Returns the settings; where nnU-Net's variables are wrong, those of an empty environment, and what is wrong."""
+    try:
+        settings = project_settings(project)
+    except ConfigError as error:
+        remedy = "Correct the variables. The checks below take the project's own folders instead."
+        return Settings.from_environment(project, {}), Finding("error", "settings", str(error), remedy)
+    return settings, Finding("ok", "project", str(settings.project))
+
+
+def declaration_findings(settings: Settings) -> Iterator[Finding]:
+    """Reads the project's YAML files."""
+    try:
+        project = read_project(settings.project)
+    except ConfigError as error:
+        remedy = f"nnunet-assets check-config {shlex.quote(str(settings.project))}"
+        yield Finding("error", "declarations", str(error).splitlines()[0], remedy)
+        return
+    found = f"datasets: {len(project.datasets)}, experiments: {len(project.experiments)}"
+    yield Finding("ok", "declarations", found)
+
+
+def instance_findings(settings: Settings) -> Iterator[Finding]:
+    """Looks at Dagster's instance, and at what Dagster's own commands would take for it."""
+    yield from _variable_findings(settings)
+    if not (settings.dagster_home / "dagster.yaml").exists():
+        remedy = "`nnunet-assets dev`, `up` and `demo` write it."
+        yield Finding("warning", "Dagster's instance", f"{settings.dagster_home} has no dagster.yaml.", remedy)
+        return
+    try:
+        limit = pool_limit(settings.project)
+    except Exception as error:  # noqa: BLE001  # whatever keeps Dagster from opening it is the finding
+        remedy = f"Correct {settings.dagster_home / 'dagster.yaml'}, or move it away: it is written anew."
+        yield Finding("error", "Dagster's instance", f"cannot be opened: {' '.join(str(error).split())}", remedy)
+        return
+    yield Finding("ok", "Dagster's instance", str(settings.dagster_home))
+    n_devices = max(1, count_gpus(settings.variables))
+    found = f"folds at once: {'1, by default' if limit is None else limit}; devices: {n_devices}"
+    if (1 if limit is None else limit) == n_devices:
+        yield Finding("ok", f"pool {TRAINING_POOL}", found)
+    else:
+        # `dagster instance` reads no .env, unlike `dagster dev`.
+        home = shlex.quote(str(settings.dagster_home))
+        remedy = (
+            f"Unless it is meant so: DAGSTER_HOME={home} dagster instance concurrency set {TRAINING_POOL} {n_devices}"
+        )
+        yield Finding("warning", f"pool {TRAINING_POOL}", f"{found}.", remedy)
+
+
+def _variable_findings(settings: Settings) -> Iterator[Finding]:
+    home = settings.variables.get("DAGSTER_HOME")
+    remedy = f"Set DAGSTER_HOME={settings.dagster_home} in the project's .env, or use `nnunet-assets dev`."
+    if not home:
+        found = "is not set: plain `dagster dev` would forget its runs when it ends."
+        yield Finding("warning", "DAGSTER_HOME", found, remedy)
+    elif not Path(home).is_absolute():
+        yield Finding("error", "DAGSTER_HOME", f"is {home!r}, and Dagster refuses a path that is not absolute.", remedy)
+    elif Path(home).resolve() != settings.dagster_home:
+        found = f"is {home}, so plain `dagster dev` keeps its runs outside this project."
+        yield Finding("warning", "DAGSTER_HOME", found, remedy)
+    project = settings.variables.get(PROJECT_VARIABLE)
+    if project and Path(project).resolve() != settings.project:
+        remedy = f"Set {PROJECT_VARIABLE}={settings.project}, or unset it. After moving the project, correct its .env."
+        found = f"is {project}: plain `dagster dev` would load that project, not {settings.project}."
+        yield Finding("error", PROJECT_VARIABLE, found, remedy)
+
+
+def tracking_findings(settings: Settings) -> Iterator[Finding]:
+    """Asks the tracking store for its experiments; a file that is still to be made is not made by looking."""
+    from nnunet_assets.tracking.client import probe
+
+    file = settings.tracking_uri.removeprefix("sqlite:///")
+    if file != settings.tracking_uri and not Path(file).exists():
+        yield Finding("ok", "tracking", f"{settings.tracking_uri} (made when it is needed)")
+        return
+    try:
+        yield Finding("ok", "tracking", probe(settings.tracking_uri, settings.artifacts))
+    except TrackingError as error:
+        yield Finding("error", "tracking", str(error))
+    except ImportError as error:
+        yield Finding("error", "tracking", f"MLflow cannot be imported: {error}", "pip install mlflow")

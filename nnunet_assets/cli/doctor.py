@@ -1,0 +1,62 @@
+"""`doctor`: the checks one under the other, each problem with what to do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.cli.terminal import console
+from nnunet_assets.settings import PROJECT_VARIABLE
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+
+
+@click.command()
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    envvar=PROJECT_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="The project folder.",
+)
+def doctor(project: Path) -> int:
+    """Check what a project needs to train, and say what to do about each problem.
+
+    Ends with 1 where something is wrong (✗); what only deserves attention (!) leaves it at 0.
+    """
+    terminal = console()
+    with terminal.status("Looking at packages, devices, folders, Dagster's instance and the tracking store ..."):
+        findings = list(_findings(project))
+    terminal.print(_table(findings))
+    n_errors = sum(finding.level == "error" for finding in findings)
+    terminal.print("Nothing is wrong." if not n_errors else f"{n_errors} of {len(findings)} checks failed.")
+    return 1 if n_errors else 0
+
+
+def _findings(project: Path) -> Iterator[Finding]:
+    from nnunet_assets.cli.diagnosis import installation, machine, project_state
+
+    yield from installation.package_findings()
+    settings, finding = project_state.read_settings(project)
+    yield finding
+    yield from installation.torch_findings(settings.variables)
+    yield from project_state.declaration_findings(settings)
+    yield from project_state.instance_findings(settings)
+    yield from project_state.tracking_findings(settings)
+    yield from machine.folder_findings(settings)
+    yield from machine.memory_findings()
+    yield from machine.worker_findings(settings.variables)
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        mark, color = _MARKS[finding.level]
+        remedy = f"\n→ {finding.remedy}" if finding.remedy else ""
+        table.add_row(Text(mark, style=color), finding.what, f"{finding.found}{remedy}")
+    return table

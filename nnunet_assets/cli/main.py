@@ -1,0 +1,78 @@
+"""The command group: which commands there are, and what their errors become.
+
+Exit codes: 0 done, 1 an error or wrong usage, 2 incomplete (click's own 2 for wrong usage is taken), 130 Ctrl-C.
+"""
+
+import difflib
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from nnunet_assets import __version__
+from nnunet_assets.errors import NnunetAssetsError
+
+# Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
+COMMANDS = {
+    "demo": ("demo", "demo", "Run a whole cross-validation on a generated dataset."),
+    "init": ("init", "init", "Make a project folder with an example that works at once."),
+    "check-config": ("check_config", "check_config", "Check a project's YAML files, and show what they declare."),
+    "import-dataset": ("import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
+    "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
+    "dev": ("servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),
+    "up": ("servers", "up", "Start web UI, daemon and MLflow in the background."),
+    "down": ("servers", "down", "Stop what `up` started."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called: `--help` must not wait for Dagster, nor any command for torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command; None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"nnunet_assets.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command, and suggests one where the name is close."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"There is no command {args[0]!r}.{near} Commands: {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs a command and ends the process with its exit code; an error is one sentence on standard error."""
+        try:
+            result = super().main(*args, **{**extra, "standalone_mode": False})
+        except NnunetAssetsError as error:
+            click.echo(str(error), err=True)
+            sys.exit(1)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(1)
+        except click.Abort:  # what click makes of Ctrl-C
+            click.echo("Interrupted.", err=True)
+            sys.exit(130)
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nnunet-assets")
+def main() -> None:
+    """Cross-validation of nnU-Net v2 as a Dagster asset graph, tracked in MLflow."""

@@ -1,0 +1,99 @@
+"""What valid declarations must not say together: the same twice, an undeclared dataset, names that collide."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.layout import plans_key
+from nnunet_assets.declarations.documents import DATASET_TYPE, Declared, FileProblem
+from nnunet_assets.declarations.sentences import did_you_mean
+
+
+def contradictions(
+    datasets: Sequence[Declared[DatasetConfig]],
+    experiments: Sequence[Declared[ExperimentConfig]],
+    invalid_datasets: frozenset[str],
+) -> Iterator[FileProblem]:
+    """Yields what is wrong between declarations.
+
+    Args:
+        datasets: The valid ones, in file order; of two that clash, the later is reported.
+        experiments: The valid ones, in file order.
+        invalid_datasets: Names of datasets whose declaration has errors of its own; experiments on them are left alone.
+    """
+    yield from _dataset_clashes(datasets)
+    yield from _experiment_clashes(experiments)
+    folds = {declared.config.dataset: declared.config.folds for declared in datasets}
+    for declared in experiments:
+        dataset = declared.config.dataset
+        if dataset in folds:
+            yield from _folds_outside(declared, folds[dataset])
+        elif dataset not in invalid_datasets:
+            yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
+
+
+def undeclared_sentence(dataset: str, declared: Sequence[str]) -> str:
+    """Says that a dataset is not declared, which are, and how to declare it."""
+    there = f"Declared: {', '.join(declared)}." if declared else "No dataset is declared."
+    return (
+        f"{dataset} is not declared.{did_you_mean(dataset, declared)} {there} Declare it in a document with "
+        f"`type: {DATASET_TYPE}` and `attributes: {{dataset: {dataset}}}`."
+    )
+
+
+def _dataset_clashes(datasets: Sequence[Declared[DatasetConfig]]) -> Iterator[FileProblem]:
+    location = ("attributes", "dataset")
+    first_by_id: dict[str, Declared[DatasetConfig]] = {}
+    for declared in datasets:
+        name = declared.config.dataset
+        number = name[len("Dataset") :][:3]
+        first = first_by_id.setdefault(number, declared)
+        if first is declared:
+            continue
+        if first.config.dataset == name:
+            sentence = (
+                f"{name} is already declared at {first.place}. Declare it once; experiments name it in `dataset`."
+            )
+        else:
+            sentence = (
+                f"{name} has the number {number} of {first.config.dataset} ({first.place}), and nnU-Net finds datasets "
+                "by their number. Give one of them another number."
+            )
+        yield declared.problem(location, sentence)
+
+
+def _experiment_clashes(experiments: Sequence[Declared[ExperimentConfig]]) -> Iterator[FileProblem]:
+    """Yields experiments that are the same, or become the same in the names that Dagster or the disk gives them."""
+    first_by_name: dict[str, tuple[tuple[str, ...], Declared[ExperimentConfig]]] = {}
+    for declared in experiments:
+        identity = declared.config.identity
+        for key in (identity.key_prefix, plans_key(identity.dataset, identity.plans)):
+            first_key, first = first_by_name.setdefault(_escaped(key), (key, declared))
+            if first is declared:
+                continue
+            if first_key != key:
+                sentence = (
+                    f"{' / '.join(key)} and {' / '.join(first_key)} ({first.place}) become one name in Dagster, which "
+                    "writes '.' and '-' as '_', or one folder where capitals do not count. Rename one of them."
+                )
+                yield declared.problem(("attributes",), sentence)
+            elif key == identity.key_prefix:
+                sentence = (
+                    f"{identity.title} is already declared at {first.place}, and both would write the same results. "
+                    "Remove one, or give it a variant with a name of its own."
+                )
+                yield declared.problem(("attributes",), sentence)
+
+
+def _escaped(key: Sequence[str]) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", "__".join(key)).casefold()
+
+
+def _folds_outside(declared: Declared[ExperimentConfig], n_folds: int) -> Iterator[FileProblem]:
+    for index, fold in enumerate(declared.config.folds or []):
+        if fold >= n_folds:
+            sentence = (
+                f"fold {fold} does not exist: {declared.config.dataset} has {n_folds} folds, 0 to {n_folds - 1}. "
+                "nnU-Net would train it on a random split of its own."
+            )
+            yield declared.problem(("attributes", "folds", index), sentence)

@@ -1,0 +1,64 @@
+"""Jobs: preparation, folds, summary with its exports; each alone.
+
+"Everything" is an asset backfill, not a job: a partitioned job over the whole graph would preprocess once a fold.
+"""
+
+import re
+from collections.abc import Sequence
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
+
+from nnunet_assets.core.layout import Experiment, dataset_key, plans_key
+from nnunet_assets.partitions import fold_partitions
+from nnunet_assets.project import Project
+
+
+def job_name(verb: str, *parts: str) -> str:
+    """Returns `verb__part__part` in the characters that Dagster allows in names."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", "__".join((verb, *parts)))
+
+
+def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
+    """Returns what is made again when a fold of the experiment materializes."""
+    return [dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_summary", "cv_tables")]
+
+
+def fold_model_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of the experiment's partitioned folds."""
+    return dg.AssetKey([*experiment.key_prefix, "fold_model"])
+
+
+def build_jobs(project: Project) -> list[AssetJob]:
+    """Returns the jobs of every declared dataset and experiment."""
+    jobs = []
+    for dataset in project.datasets:
+        plans = sorted({experiment.plans for experiment in project.experiments_of(dataset.dataset)})
+        keys = [dataset_key(dataset.dataset, "raw_dataset"), dataset_key(dataset.dataset, "splits")]
+        keys += [plans_key(dataset.dataset, name) for name in plans]
+        jobs.append(
+            dg.define_asset_job(
+                job_name("prepare", dataset.dataset),
+                [dg.AssetKey(key) for key in keys],
+                description=f"Check the raw data of {dataset.dataset}, split it, plan and preprocess it.",
+            )
+        )
+    for config in project.experiments:
+        jobs += _experiment_jobs(config.identity, project.folds_of(config))
+    return jobs
+
+
+def _experiment_jobs(experiment: Experiment, folds: Sequence[str]) -> list[AssetJob]:
+    return [
+        dg.define_asset_job(
+            job_name("train", *experiment.key_prefix),
+            [fold_model_key(experiment)],
+            partitions_def=fold_partitions(folds),
+            description=f"Train one fold of {experiment.title}; a backfill trains them all.",
+        ),
+        dg.define_asset_job(
+            job_name("summarize", *experiment.key_prefix),
+            summary_keys(experiment),
+            description=f"Summarize the finished folds of {experiment.title} and write its tables.",
+        ),
+    ]

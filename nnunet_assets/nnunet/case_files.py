@@ -1,0 +1,161 @@
+"""Which files belong to which case of a raw dataset: by name, or by the paths that dataset.json lists.
+
+Looks at names only; what is in the files is for `case_check`.
+"""
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_assets.core.dataset_json import FILE_ENDINGS, DatasetDescription
+from nnunet_assets.core.findings import Finding
+from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet import nifti
+
+IMAGES = "imagesTr"
+LABELS = "labelsTr"
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one training case; only those that are there.
+
+    Attributes:
+        case: The case's name.
+        images: By channel.
+        label: None where it is missing.
+    """
+
+    case: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+def find_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Returns the training cases, sorted by name, and what is wrong with their file names.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    return _listed_cases(folder, description) if "dataset" in description.raw else _named_cases(folder, description)
+
+
+def voxels_are_checked(description: DatasetDescription) -> bool:
+    """Whether this package reads the voxels itself: those of NIfTI files."""
+    return description.file_ending.lower() in nifti.ENDINGS
+
+
+def _listed_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Resolves the `dataset` entry of dataset.json by nnU-Net's own rule for relative paths and variables in them."""
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+    entries = get_filenames_of_train_images_and_targets(str(folder), deepcopy(dict(description.raw)))
+    cases, findings = [], []
+    for case in sorted(entries):
+        images = [Path(image) for image in entries[case]["images"]]
+        label = Path(entries[case]["label"])
+        absent = [file for file in (*images, label) if not file.is_file()]
+        for file in absent:
+            code = "D026" if file == label else "D022"
+            message = f"Case {case!r} lists {file} in dataset.json, which is not there. Correct the path or the entry."
+            findings.append(Finding(code, "error", message, case, str(file)))
+        if len(images) != len(description.channel_names) and not _may_hold_all_channels(len(images), description):
+            findings.append(_wrong_channels(case, [f"{len(images)} images"], description))
+        present = tuple(image for image in images if image not in absent)
+        cases.append(CaseFiles(case, present, None if label in absent else label))
+    return cases, findings
+
+
+def _named_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Pairs `imagesTr/CASE_0000.ENDING`, `_0001` ... with `labelsTr/CASE.ENDING`."""
+    ending = description.file_ending
+    images, findings = _files(folder, IMAGES, ending)
+    labels, label_findings = _files(folder, LABELS, ending)
+    findings += label_findings
+    channels: dict[str, dict[int, Path]] = {}
+    for stem, file in images.items():
+        if match := re.fullmatch(r"(.+)_(\d{4})", stem, re.DOTALL):
+            channels.setdefault(match[1], {})[int(match[2])] = file
+        else:
+            message = (
+                f"{IMAGES}/{file.name} has no channel number, by which nnU-Net finds it. "
+                f"Rename it to {stem}_0000{ending}."
+            )
+            findings.append(Finding("D025", "error", message, stem, f"{IMAGES}/{file.name}"))
+    cases = [
+        CaseFiles(case, tuple(files[index] for index in sorted(files)), labels.get(case))
+        for case, files in sorted(channels.items())
+    ]
+    if not images:
+        findings += _no_images(folder, ending)
+    findings += _unpaired(cases, set(labels) - set(images), channels, description)
+    return cases, findings
+
+
+def _files(folder: Path, subfolder: str, ending: str) -> tuple[dict[str, Path], list[Finding]]:
+    """Returns the files by their name without the ending, and findings for links that lead nowhere."""
+    files, findings = {}, []
+    for path in sorted((folder / subfolder).iterdir()) if (folder / subfolder).is_dir() else []:
+        stem = path.name.removesuffix(ending)
+        if stem == path.name or path.is_dir():
+            continue
+        if path.is_file():
+            files[stem] = path
+        else:
+            name = f"{subfolder}/{path.name}"
+            message = f"{name} is a link to {path.readlink()}, where no file is. Restore that file or delete the link."
+            findings.append(Finding("D052", "error", message, file=name))
+    return files, findings
+
+
+def _unpaired(
+    cases: list[CaseFiles], labels: set[str], channels: dict[str, dict[int, Path]], description: DatasetDescription
+) -> Iterator[Finding]:
+    ending = description.file_ending
+    for files in cases:
+        case, found = files.case, sorted(channels[files.case])
+        wanted = list(range(len(description.channel_names)))
+        if found != wanted and not (found == [0] and _may_hold_all_channels(1, description)):
+            yield _wrong_channels(case, [f"_{index:04d}" for index in found], description)
+        if files.label is None:
+            name = f"{LABELS}/{case}{ending}"
+            message = f"Case {case!r} has images, but no label {name}. Add the label, or take the images away."
+            yield Finding("D026", "error", message, case, name)
+    for case in sorted(labels - set(channels)):
+        name = f"{LABELS}/{case}{ending}"
+        message = f"{name} has no image {IMAGES}/{case}_0000{ending}; nnU-Net leaves the label unused."
+        yield Finding("D027", "warning", message, case, name)
+
+
+def _may_hold_all_channels(n_files: int, description: DatasetDescription) -> bool:
+    # nnU-Net's readers take the colours of one PNG, or the components of one MetaImage, for the channels.
+    return n_files == 1 and not voxels_are_checked(description)
+
+
+def _wrong_channels(case: str, found: list[str], description: DatasetDescription) -> Finding:
+    names = description.channel_names
+    wanted = ", ".join(f"_{index:04d} ({name})" for index, name in enumerate(names))
+    message = (
+        f"Case {case!r} has {first_offenders(found)}, but dataset.json declares {len(names)} "
+        f"channel{'s' if len(names) > 1 else ''}: {wanted}. Every case needs one file a channel."
+    )
+    return Finding("D022", "error", message, case)
+
+
+def _no_images(folder: Path, ending: str) -> Iterator[Finding]:
+    if not (folder / IMAGES).is_dir():
+        yield Finding("D028", "error", f"There is no folder {IMAGES}; it must hold the training images.")
+        return
+    names = [path.name for path in (folder / IMAGES).iterdir()]
+    others = {other: sum(name.endswith(other) for name in names) for other in FILE_ENDINGS}
+    counts = [f"{count} that end in {other}" for other, count in others.items() if count]
+    if counts:
+        message = (
+            f"file_ending is {ending!r}, but {IMAGES} has no such file; it has {first_offenders(counts)}. "
+            "Correct file_ending, or convert the files."
+        )
+        yield Finding("D019", "error", message, file="dataset.json")
+    else:
+        yield Finding("D028", "error", f"{IMAGES} holds no file that ends in {ending}; put the training images there.")

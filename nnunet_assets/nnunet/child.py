@@ -1,0 +1,193 @@
+"""Children that run nnU-Net: started in a session of their own, watched, and ended with everything they started.
+
+nnU-Net reads its folders when it is imported and starts worker pools of its own, so every step runs in a fresh
+process with a folder for its request, its output and, where it fails, the reason.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.exit_codes import ExitCode, describe_exit
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.errors import NnunetAssetsError
+
+GRACE_SECONDS = 10
+"""How long a child may take to end after SIGINT before its whole group is killed."""
+
+PR_SET_PDEATHSIG = 1
+
+REQUEST_FILE, LOG_FILE, FAILURE_FILE = "request.json", "output.log", "failure.json"
+
+
+@dataclass(frozen=True)
+class ChildResult:
+    """How a child ended.
+
+    Attributes:
+        code: Its exit code; negative: the signal that ended it.
+        problem: What went wrong in a full sentence; None where the code is 0.
+        log_tail: The last lines that it printed.
+    """
+
+    code: int
+    problem: str | None
+    log_tail: str
+
+
+def run_child(
+    module: str,
+    request: Mapping[str, Any],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    on_poll: Callable[[], None] = lambda: None,
+    poll_seconds: float = 0.5,
+) -> ChildResult:
+    """Runs a module as a child to its end; whatever ends this call early ends the child's whole process group first.
+
+    Must be called from the main thread: Linux ends the child when the *thread* that started it ends.
+
+    Args:
+        module: The module to run; it calls `child_main`.
+        request: What the child is asked to do, as JSON.
+        folder: Takes `request.json`, `output.log` (what the child and its workers print) and `failure.json`.
+        environment: The child's whole environment.
+        on_poll: Called about every `poll_seconds` while the child runs, and once after its end.
+        poll_seconds: Seconds between two looks at the child.
+    """
+    write_json_atomically(folder / REQUEST_FILE, dict(request))
+    (folder / FAILURE_FILE).unlink(missing_ok=True)
+    with (folder / LOG_FILE).open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", module, str(folder), str(os.getpid())],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while not _ended_within(child, poll_seconds):
+            on_poll()
+    finally:
+        _end_group(child)
+    on_poll()
+    tail = _tail(folder / LOG_FILE)
+    return ChildResult(child.returncode, _problem(child.returncode, folder / FAILURE_FILE, tail), tail)
+
+
+def _ended_within(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end_group(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        _signal_group(child.pid, signal.SIGINT)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+    # Workers may outlive the process that started them; nothing of the group may hold memory or a GPU afterwards.
+    _signal_group(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+def _problem(code: int, failure_file: Path, tail: str) -> str | None:
+    if code == ExitCode.DONE:
+        return None
+    try:
+        return str(json.loads(failure_file.read_text())["message"])
+    except (FileNotFoundError, ValueError, KeyError):
+        last = tail.strip().splitlines()[-1:] or ["nothing"]
+        return f"The process {describe_exit(code)}. The last it printed was: {last[0]}"
+
+
+def _tail(log_file: Path, n_bytes: int = 4000) -> str:
+    with log_file.open("rb") as log:
+        log.seek(max(0, log_file.stat().st_size - n_bytes))
+        return log.read().decode(errors="replace")
+
+
+# --- in the child -----------------------------------------------------------------------------------------------
+
+
+class ChildFailure(NnunetAssetsError):  # noqa: N818 - reads as what happened
+    """Ends a child with a typed exit code and a sentence for its parent."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def child_main(work: Callable[[dict[str, Any]], None]) -> None:
+    """Runs what the parent asked for; every way to end becomes an exit code, and a sentence for the parent.
+
+    SIGTERM is treated as SIGINT: the work ends at once, and so does the process, with `ExitCode.STOPPED`.
+    """
+    folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    die_with_parent(parent)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        work(json.loads((folder / REQUEST_FILE).read_text()))
+    except KeyboardInterrupt:
+        _leave(folder, ExitCode.STOPPED, "The process was stopped on request (SIGINT or SIGTERM).")
+    except ChildFailure as failure:
+        _leave(folder, failure.code, str(failure))
+    except NnunetAssetsError as error:
+        _leave(folder, ExitCode.BAD_INPUT, str(error))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _leave(folder, ExitCode.NO_SPACE, f"No space is left on the disk for {error.filename or 'the results'}.")
+
+
+def _leave(folder: Path, code: ExitCode, message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk: the exit code still says it
+        write_json_atomically(folder / FAILURE_FILE, {"message": message})
+    # Not sys.exit: interpreter shutdown waits for worker pools that will never answer; the parent ends the group.
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def die_with_parent(parent: int) -> None:
+    """Makes the kernel end this process, and every worker it forks, when its parent ends.
+
+    A kill of the parent leaves nobody to end the group; without this the training would go on unseen, on a GPU that
+    the orchestrator believes to be free. Linux only; elsewhere nothing happens.
+
+    Args:
+        parent: Process id of the parent that must be alive.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    _set_death_signal(signal.SIGTERM)
+    os.register_at_fork(after_in_child=lambda: _set_death_signal(signal.SIGKILL))
+    if os.getppid() != parent:  # it ended before the line above
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _set_death_signal(number: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)

@@ -1,0 +1,233 @@
+"""One NIfTI file, read honestly: whole, with its checksum, or not at all.
+
+SimpleITK, with which nnU-Net reads, takes a `.nii.gz` that is cut for one that ends in zeros, and NaN for 0. Here a
+file is read once, to its end: its voxels, the CRC of its gzip stream and the SHA-256 of its bytes.
+"""
+
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from nnunet_assets.errors import DatasetError
+
+ENDINGS = (".nii.gz", ".nii")
+_BLOCK = 1 << 20
+_HEADER_BYTES = 540  # of NIfTI-2, the longer one
+_GZIP_MAGIC = b"\x1f\x8b"
+_DEFLATE_LIMIT = 1032
+"""DEFLATE turns a byte into at most so many. A header that promises more is wrong: known without unpacking anything."""
+
+_IMPOSTORS = (
+    (0, b"version https://git-lfs", "is a Git LFS pointer, not the image itself; run `git lfs pull`"),
+    (0, b"<", "is an HTML or XML page, probably the error page of a download; download it again"),
+    (0, b"\x00\x05\x16\x07", "is a resource file that macOS writes beside the real one (._NAME); delete it"),
+    (0, b"PK\x03\x04", "is a ZIP archive; unpack it"),
+    (0, b"NRRD", "is an NRRD image; convert it"),
+    (128, b"DICM", "is a DICOM file; convert the series to NIfTI"),
+)
+"""Offset, bytes found there, and what a file is that starts so."""
+
+
+class VolumeError(DatasetError):
+    """A file does not hold the image that its name promises.
+
+    Attributes:
+        code: The finding's code.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image as it lies in its file.
+
+    Attributes:
+        sha256: Of the file's bytes, compressed as they are.
+        stored: Voxels before slope and intercept, axes (X, Y, Z) or (X, Y, Z, channel), in the file's own number type.
+        slope: Value = stored * slope + intercept.
+        intercept: See `slope`.
+        spacing_mm: Voxel size along X, Y, Z (and a fourth entry for a fourth axis, without meaning for channels).
+        affine: 4 x 4, voxel index to world in mm.
+        header: nibabel's header.
+        is_gzip: Whether the bytes are compressed, whatever the name says.
+    """
+
+    sha256: str
+    stored: np.ndarray
+    slope: float
+    intercept: float
+    spacing_mm: tuple[float, ...]
+    affine: np.ndarray
+    header: Any
+    is_gzip: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along X, Y, Z (and channel)."""
+        return self.stored.shape
+
+    def values(self) -> np.ndarray:
+        """Returns the voxels with slope and intercept applied; without them, the stored array itself."""
+        if (self.slope, self.intercept) == (1.0, 0.0):
+            return self.stored
+        return self.stored * self.slope + self.intercept
+
+
+def read_volume(path: Path, name: str | None = None) -> Volume:
+    """Returns the image in a `.nii` or `.nii.gz` file.
+
+    Memory: the uncompressed image once.
+
+    Args:
+        path: The file.
+        name: How messages call it; None: its path.
+
+    Raises:
+        VolumeError: The file is no NIfTI (D049), is cut (D047), damaged (D048) or cannot be read (D053), or does not
+            hold one number a voxel (D046).
+    """
+    name = name or str(path)
+    with _opened(path, name) as (source, stream):
+        is_gzip = stream is not source
+        most_bytes = path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
+        header, content = _read_image(name, stream, most_bytes)
+        return _volume(header, content, source.sha256.hexdigest(), is_gzip)
+
+
+def read_shape(path: Path) -> tuple[int, ...]:
+    """Returns an image's shape, axes (X, Y, Z) or (X, Y, Z, channel), from the start of its file.
+
+    Raises:
+        VolumeError: As `read_volume`, as far as the start of the file shows it.
+    """
+    with _opened(path, str(path)) as (_, stream):
+        header, _ = _header(str(path), stream.read(_HEADER_BYTES))
+        return tuple(int(n) for n in header.get_data_shape())
+
+
+def write_nifti(path: Path, image: Any) -> None:
+    """Writes a nibabel image as `.nii.gz`; the same image gives the same bytes, unlike nibabel's own writing."""
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+
+
+class _Digesting:
+    """A file that takes the SHA-256 of what is read from it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self.sha256.update(block)
+        return block
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[_Digesting, Any]]:
+    """Yields the file and its uncompressed bytes (the file itself where it is not compressed)."""
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            start = file.read(512)
+            file.seek(0)
+            _refuse_impostor(name, start, size)
+            source = _Digesting(file)
+            yield source, gzip.GzipFile(fileobj=cast("BinaryIO", source)) if start.startswith(_GZIP_MAGIC) else source
+    except EOFError:
+        raise VolumeError("D047", _cut(name, f"its gzip stream breaks off after {size} bytes")) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise VolumeError("D048", f"{name} is damaged: {error}. Copy or download it again.") from None
+    except OSError as error:
+        raise VolumeError("D053", f"{name} cannot be read: {error.strerror or error}.") from None
+
+
+def _refuse_impostor(name: str, start: bytes, size: int) -> None:
+    if size == 0:
+        raise VolumeError("D049", f"{name} is empty (0 bytes); copy or download it again.")
+    for offset, magic, what in _IMPOSTORS:
+        if start[offset:].lstrip().startswith(magic):
+            raise VolumeError("D049", f"{name} is no NIfTI image: it {what}.")
+    if start.startswith(_GZIP_MAGIC) and name.lower().endswith(".nii"):
+        raise VolumeError("D049", f"{name} is compressed although its name ends in .nii; name it .nii.gz.")
+
+
+def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes]:
+    """Returns the header and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum."""
+    start = stream.read(_HEADER_BYTES)
+    header, n_bytes = _header(name, start)
+    offset = max(int(header.get_data_offset()), int(header["sizeof_hdr"]))
+    if offset + n_bytes > most_bytes:
+        raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
+    skipped = offset - len(start)
+    rest = start[offset:] if skipped < 0 else b""
+    while skipped > 0 and (block := stream.read(min(skipped, _BLOCK))):
+        skipped -= len(block)
+    content = rest + stream.read(n_bytes - len(rest)) if n_bytes > len(rest) else rest[:n_bytes]
+    if len(content) < n_bytes:
+        raise VolumeError("D047", _cut(name, f"it has {len(content)} of the {n_bytes} bytes of voxels"))
+    while stream.read(_BLOCK):
+        pass
+    return header, content
+
+
+def _header(name: str, start: bytes) -> tuple[Any, int]:
+    """Returns nibabel's header and how many bytes the voxels take."""
+    from nibabel import Nifti1Header, Nifti2Header
+    from nibabel.spatialimages import HeaderDataError
+
+    kinds = {348: Nifti1Header, 540: Nifti2Header}
+    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")} & set(kinds)
+    kind = kinds[sizes.pop()] if sizes else None
+    if kind is None or len(start) < kind.sizeof_hdr:
+        raise VolumeError("D049", f"{name} is no NIfTI image: it starts with {start[:8]!r}. Export it again as NIfTI.")
+    try:
+        header = kind(start[: kind.sizeof_hdr], check=False)
+        shape = tuple(int(n) for n in header.get_data_shape())
+        dtype = header.get_data_dtype()
+        for raises_on_nonsense in (header.get_data_offset, header.get_slope_inter, header.get_best_affine):
+            raises_on_nonsense()
+    except (ValueError, OverflowError, KeyError, HeaderDataError) as error:
+        raise VolumeError("D049", f"{name} has a header that makes no sense: {error}. Export it again.") from None
+    if bytes(header["magic"]).rstrip(b"\0")[:3] not in (b"n+1", b"n+2"):
+        raise VolumeError("D049", f"{name} is not a single-file NIfTI (.hdr/.img pairs are not read). Export it again.")
+    if dtype.fields is not None or dtype.kind == "c":
+        raise VolumeError("D046", f"{name} has colours or complex numbers as voxels; nnU-Net needs one number a voxel.")
+    if not shape or min(shape) < 1:
+        raise VolumeError("D046", f"{name} has the shape {shape_text(shape)}, so no voxels. Export it again.")
+    return header, math.prod(shape) * dtype.itemsize
+
+
+def _volume(header: Any, content: bytes, sha256: str, is_gzip: bool) -> Volume:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    slope, intercept = header.get_slope_inter()
+    return Volume(
+        sha256=sha256,
+        stored=np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F"),
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
+        spacing_mm=tuple(float(zoom) for zoom in header.get_zooms()),
+        affine=header.get_best_affine(),
+        header=header,
+        is_gzip=is_gzip,
+    )
+
+
+def _cut(name: str, how: str) -> str:
+    return f"{name} is cut off: {how}. Copy or download it again."
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Returns a shape for people: `32 × 40 × 24`."""
+    return " × ".join(str(n) for n in shape)

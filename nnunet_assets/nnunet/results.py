@@ -1,0 +1,34 @@
+"""The finished folds of an experiment, read from its model folder."""
+
+import json
+from collections.abc import Sequence
+
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.fold_result import FoldResult, read_fold_result
+from nnunet_assets.core.layout import Experiment, Roots
+
+
+def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> list[FoldResult]:
+    """Returns the results of the folds that are finished, in the order of `folds`; unfinished ones are left out.
+
+    Raises:
+        SummaryError: A finished fold's scores cannot be read, or are not those of its validation cases.
+    """
+    results = []
+    for fold in folds:
+        folder = experiment.fold_folder(roots, fold)
+        manifest = read_committed(folder)
+        if manifest is None:
+            continue
+        # The model folder's own copy: the dataset.json that the folds were trained with.
+        description = json.loads((folder.parent / "dataset.json").read_text())
+        results.append(
+            read_fold_result(
+                folder,
+                description["labels"],
+                manifest,
+                manifest.details["validation_cases"],
+                file_ending=description["file_ending"],
+            )
+        )
+    return results

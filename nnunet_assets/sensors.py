@@ -1,0 +1,142 @@
+"""What happens by itself: summaries follow folds, dead runs are closed, and a report comes at night if switched on."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from nnunet_assets.assets.cv_summary import SEEN_METADATA
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.jobs import fold_model_key, summary_keys
+from nnunet_assets.resources import ProjectResource
+
+REFRESH_TAG = "nnunet_assets/refresh"
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def refresh_name(experiment: Experiment) -> str:
+    """Returns one value per experiment that fits a run tag (63 characters, no slash)."""
+    return f"{experiment.configuration}-{json_sha256(list(experiment.key_prefix))[:16]}"
+
+
+def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinition:
+    """Returns the sensor that makes a summary again, with its tables, when folds of its experiment materialized.
+
+    One sensor for all experiments, so that a tick costs two queries whatever their number and history. The cursor holds
+    the newest fold event that each experiment was refreshed for; folds that land together give one run, which sees
+    them all. While a refresh of an experiment is under way its next one waits, and none is lost.
+    """
+    by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
+
+    @dg.sensor(
+        name="refresh_cv_summaries",
+        asset_selection=[key for experiment in experiments for key in summary_keys(experiment)],
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes cv_summary and cv_tables again when a fold of their experiment materializes.",
+    )
+    def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        cursor: dict[str, int] = json.loads(context.cursor or "{}")
+        newest = _newest_fold_events(context.instance, by_fold_key)
+        due = {key: event for key, event in newest.items() if event > cursor.get(key.to_user_string(), 0)}
+        seen = _events_seen_by_summaries(context.instance, [by_fold_key[key] for key in due])
+        requests = []
+        for key, event in due.items():
+            experiment = by_fold_key[key]
+            name = refresh_name(experiment)
+            if seen.get(experiment, 0) < event:
+                if _is_under_way(context.instance, name):
+                    continue  # the cursor stays: the next tick looks again
+                requests.append(
+                    dg.RunRequest(
+                        run_key=f"{key.to_user_string()}@{event}",
+                        asset_selection=summary_keys(experiment),
+                        tags={REFRESH_TAG: name},
+                    )
+                )
+            cursor[key.to_user_string()] = event
+        if not due:
+            return dg.SkipReason(f"No new fold among {len(newest)} experiments with folds.")
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+
+    return refresh_cv_summaries
+
+
+def _newest_fold_events(
+    instance: dg.DagsterInstance, by_fold_key: Mapping[dg.AssetKey, Experiment]
+) -> dict[dg.AssetKey, int]:
+    entries = [record.asset_entry for record in instance.get_asset_records(list(by_fold_key))]
+    return {
+        entry.asset_key: entry.last_materialization_storage_id
+        for entry in entries
+        if entry.last_materialization_storage_id is not None
+    }
+
+
+def _events_seen_by_summaries(instance: dg.DagsterInstance, experiments: Sequence[Experiment]) -> dict[Experiment, int]:
+    """Returns the newest fold event that each latest summary has seen: a summary made by hand needs no refresh."""
+    by_key = {summary_keys(experiment)[0]: experiment for experiment in experiments}
+    seen = {}
+    for record in instance.get_asset_records(list(by_key)) if by_key else []:
+        entry = record.asset_entry
+        event = entry.last_materialization.asset_materialization if entry.last_materialization else None
+        value = event.metadata.get(SEEN_METADATA) if event else None
+        if isinstance(value, dg.IntMetadataValue) and value.value is not None:
+            seen[by_key[entry.asset_key]] = value.value
+    return seen
+
+
+def _is_under_way(instance: dg.DagsterInstance, name: str) -> bool:
+    return instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: name}, statuses=ACTIVE)) > 0
+
+
+def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefinition:
+    """Returns the schedule that makes every summary and its tables again at night; off until switched on."""
+
+    @dg.schedule(
+        name="nightly_report",
+        cron_schedule="0 3 * * *",
+        target=dg.AssetSelection.assets(*(key for e in experiments for key in summary_keys(e))),
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Summarizes every experiment that has a finished fold, with its tables, at 3 o'clock.",
+    )
+    def nightly_report(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
+        started = _newest_fold_events(context.instance, by_fold_key)
+        if not started:
+            return dg.SkipReason("No experiment has a finished fold yet.")
+        night = context.scheduled_execution_time.date().isoformat()
+        return [
+            dg.RunRequest(
+                run_key=f"{night}:{key.to_user_string()}",
+                asset_selection=summary_keys(by_fold_key[key]),
+                tags={REFRESH_TAG: refresh_name(by_fold_key[key])},
+            )
+            for key in started
+        ]
+
+    return nightly_report
+
+
+@dg.run_failure_sensor(
+    name="close_runs_of_dead_folds",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Ends the MLflow run of a fold whose Dagster run failed or was killed; it would stay RUNNING.",
+)
+def close_runs_of_dead_folds(context: dg.RunFailureSensorContext, project: ProjectResource) -> dg.SkipReason | None:
+    """Closes the MLflow runs that the failed Dagster run left open."""
+    from nnunet_assets.tracking.client import connect
+    from nnunet_assets.tracking.summary_run import close_dead_runs
+
+    settings = project.settings
+    client = connect(settings.tracking_uri, settings.artifacts)
+    n_closed = close_dead_runs(client, context.dagster_run.run_id)
+    context.log.info(f"Closed {n_closed} MLflow runs of Dagster run {context.dagster_run.run_id}.")
+    return None

@@ -1,0 +1,168 @@
+"""What is known on disk about a fold's MLflow run: which run it is and which journal records it holds.
+
+In `fold_k/.nnunet_assets/mlflow_run.json`, written whole after every batch. `sent` lists the time stamps of the records
+that MLflow has, in the journal's order: where journal and list part, the journal was cut back to an earlier epoch. A
+lost file is made anew: the run is found by its attempt, and a record that comes twice is kept once.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from errno import EAGAIN
+from pathlib import Path
+from typing import Any, Literal
+
+from nnunet_assets.core.journal import Record
+from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.tracking.redaction import redacted
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended.
+
+    Attributes:
+        status: MLflow's word.
+        time_ms: When, in milliseconds since 1970-01-01 UTC.
+        files: What is to be uploaded, absolute.
+    """
+
+    status: Status
+    time_ms: int
+    files: list[str]
+
+
+@dataclass
+class FoldRun:
+    """The run of one attempt at one tracking URI.
+
+    Attributes:
+        tracking_uri: Without passwords.
+        experiment_name: MLflow's experiment.
+        run_name: The run's name for people.
+        tags: What identifies the fold.
+        attempt: The training that the journal tells of; None before its first record.
+        run_id: None until MLflow has given one.
+        experiment_id: As `run_id`.
+        sent: Time stamps of the records that MLflow has.
+        n_refused: How many of these MLflow would not take.
+        resumed_at: Epochs from which on MLflow got second values.
+        ending: None while the fold trains, and where its process died without a word.
+        is_closed: MLflow knows the ending.
+        files: What is still to be uploaded.
+    """
+
+    tracking_uri: str
+    experiment_name: str
+    run_name: str
+    tags: Mapping[str, str]
+    attempt: str | None = None
+    run_id: str | None = None
+    experiment_id: str | None = None
+    sent: list[int] = field(default_factory=list)
+    n_refused: int = 0
+    resumed_at: list[int] = field(default_factory=list)
+    ending: Ending | None = None
+    is_closed: bool = False
+    files: list[str] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, fold_folder: Path) -> "FoldRun | None":
+        """Returns what is on disk; None where there is nothing, or nothing that can be read."""
+        try:
+            content = json.loads(_path(fold_folder).read_text())
+            known = {item.name for item in fields(cls)}
+            run = cls(**{key: value for key, value in content.items() if key in known})
+            run.ending = Ending(**content["ending"]) if content["ending"] else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return run
+
+    def save(self, fold_folder: Path) -> None:
+        """Writes it to the disk."""
+        write_json_atomically(_path(fold_folder), asdict(self))
+
+    def for_attempt(self, attempt: str) -> "FoldRun":
+        """Returns this run, or an empty one where it belongs to another training of the fold."""
+        if attempt == self.attempt:
+            return self
+        return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
+
+    def forget(self) -> None:
+        """Drops what was deleted in MLflow, so that a new run takes every record again."""
+        self.run_id = self.experiment_id = None
+        self.sent, self.resumed_at, self.n_refused, self.is_closed = [], [], 0, False
+        self.files = list(self.ending.files) if self.ending else []
+
+    def cut_back(self, records: Sequence[Record]) -> bool:
+        """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.
+
+        MLflow deletes no values: from that epoch on it gets second ones.
+
+        Returns:
+            Whether anything was dropped.
+        """
+        times = [record.time_ms for record in records]
+        n_common = 0
+        while n_common < min(len(times), len(self.sent)) and times[n_common] == self.sent[n_common]:
+            n_common += 1
+        if n_common == len(self.sent):
+            return False
+        self.sent = self.sent[:n_common]
+        epochs = [record.epoch for record in records[:n_common] if record.epoch is not None]
+        self.resumed_at = [*self.resumed_at, epochs[-1] + 1 if epochs else 0]
+        return True
+
+
+def params_path(fold_folder: Path) -> Path:
+    """Returns where the whole parameters lie until they are uploaded."""
+    return fold_folder / OWN_FOLDER / "params.json"
+
+
+def contents_path(fold_folder: Path, name: str) -> Path:
+    """Returns where a file lies that was made to be uploaded."""
+    return fold_folder / OWN_FOLDER / "uploads" / Path(name).name
+
+
+@contextmanager
+def alone(fold_folder: Path) -> Iterator[None]:
+    """Keeps other processes from sending the same fold's records meanwhile.
+
+    On a file system without locks nothing does: then a record may come twice, which MLflow keeps once.
+
+    Raises:
+        BlockingIOError: Another process is sending.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(fold_folder / OWN_FOLDER / "mlflow_run.lock", timeout=0, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(EAGAIN, "another process is sending this fold's records", lock.lock_file) from None
+    except NotImplementedError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def attempt_of(first: Record) -> str:
+    """Returns what names a training in its journal: the start record's `attempt`, else the time of its first record."""
+    given: Any = first.values.get("attempt")
+    return str(given) if given else str(first.time_ms)
+
+
+def same_place(run: FoldRun, tracking_uri: str) -> bool:
+    """Tells whether the run lies at this tracking URI."""
+    return run.tracking_uri == redacted(tracking_uri)
+
+
+def _path(fold_folder: Path) -> Path:
+    return fold_folder / OWN_FOLDER / "mlflow_run.json"

@@ -1,0 +1,180 @@
+"""Every tag, metric and parameter name that this package writes to MLflow, and how foreign words become such names.
+
+MLflow takes letters, digits and `_ - . / : space` in names (no colon on Windows), and no name that means another path.
+A label or a plans key may hold anything, so whatever comes after a slash is escaped: `(` becomes `_x28_`, as in Office
+Open XML. The escaping is reversible; what it cannot make unique is refused.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.errors import TrackingError, first_offenders
+
+RunType = Literal["fold", "final", "cv_summary", "comparison", "tuning"]
+
+# Tags.
+RUN_TYPE = "nnunet_assets.run_type"
+EXPERIMENT = "nnunet_assets.experiment"
+DATASET = "nnunet_assets.dataset"
+CONFIGURATION = "nnunet_assets.configuration"
+PLANS = "nnunet_assets.plans"
+TRAINER = "nnunet_assets.trainer"
+VARIANT = "nnunet_assets.variant"
+FOLD = "nnunet_assets.fold"
+FOLDS = "nnunet_assets.folds"
+"""The finished folds of a summary: `fold_0,fold_1`."""
+RAW_HASH = "nnunet_assets.raw_hash"
+PLANS_HASH = "nnunet_assets.plans_hash"
+SPLITS_HASH = "nnunet_assets.splits_hash"
+TRAINING_HASH = "nnunet_assets.training_hash"
+ATTEMPT = "nnunet_assets.attempt"
+"""One training of one fold, over all its resumptions: a run is found again by it."""
+RESUMED_AT = "nnunet_assets.resumed_at"
+"""Epochs from which on values were sent twice, since the fold was set back to them: the later time stamp counts."""
+CHANGED_PARAMS = "nnunet_assets.changed_params"
+"""What a resumption changed; MLflow keeps the first value of a parameter for good."""
+DAGSTER_RUN_ID = "dagster_run_id"
+"""The word of dagster-mlflow."""
+
+# Metrics of an epoch.
+TRAIN_LOSS = "train_loss"
+VAL_LOSS = "val_loss"
+GENERALIZATION_GAP = "generalization_gap"
+PSEUDO_DICE = "pseudo_dice"
+PSEUDO_DICE_MEAN = "pseudo_dice_mean"
+PSEUDO_DICE_EMA = "pseudo_dice_ema"
+LEARNING_RATE = "learning_rate"
+EPOCH_SECONDS = "epoch_seconds"
+
+# Metrics of a finished fold.
+VAL_DICE = "val_dice"
+VAL_DICE_MEAN = "val_dice_mean"
+VAL_IOU = "val_iou"
+VAL_IOU_MEAN = "val_iou_mean"
+BEST_EPOCH = "best_epoch"
+
+PARAMS_FILE = "params.json"
+"""Artifact with the whole parameters, nested and uncut."""
+
+MAX_NAME_LENGTH = 250
+MAX_PARAM_LENGTH = 6000
+"""Characters; MLflow cuts a longer value without a word."""
+MAX_TAG_LENGTH = 5000
+"""Characters; current MLflow takes 8000, older servers no more than this."""
+
+
+def escaped(text: str) -> str:
+    """Returns the text as one component of an MLflow name: no slash, nothing MLflow refuses, never empty."""
+    return re.sub(r"_(?=x)|^\.|[^\w\- .]", lambda match: f"_x{ord(match[0]):x}_", text) or "_x_"
+
+
+def unescaped(component: str) -> str:
+    """Returns the text that `escaped` was given."""
+    return re.sub(r"_x([0-9a-f]*)_", lambda match: chr(int(match[1], 16)) if match[1] else "", component)
+
+
+def metric_name(series: str) -> str:
+    """Returns the MLflow name of a series such as `train_loss` or `pseudo_dice/tumor (core)`.
+
+    Everything after the first slash is the label, slashes included.
+    """
+    family, slash, label = series.partition("/")
+    return escaped(family) + (f"/{escaped(label)}" if slash else "")
+
+
+def unusable_series(series: Iterable[str]) -> dict[str, str]:
+    """Returns the series that cannot have an MLflow metric of their own, each with the reason."""
+    reasons: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in series:
+        # MySQL and SQL Server compare names without regard to case and to how an accent is encoded.
+        key = unicodedata.normalize("NFKC", metric_name(name)).casefold()
+        if len(metric_name(name)) > MAX_NAME_LENGTH:
+            reasons[name] = f"{name!r} is longer than MLflow's {MAX_NAME_LENGTH} characters"
+        elif taken.setdefault(key, name) != name:
+            reasons[name] = f"{name!r} differs from {taken[key]!r} only in case or accents, which some databases ignore"
+    return reasons
+
+
+def metric_names(series: Iterable[str]) -> dict[str, str]:
+    """Returns series to MLflow metric name.
+
+    Raises:
+        TrackingError: Two of them would share a name, or one is too long.
+    """
+    wanted = list(series)
+    reasons = unusable_series(wanted)
+    if reasons:
+        raise TrackingError(
+            f"These series cannot be metrics in MLflow: {first_offenders(list(reasons.values()))}. Rename their labels "
+            f"in dataset.json."
+        )
+    return {name: metric_name(name) for name in wanted}
+
+
+def flattened(params: Mapping[str, Any]) -> dict[str, str]:
+    """Returns nested parameters as MLflow's flat texts: `{"plans": {"patch": [8, 8]}}` is `plans/patch` = `[8, 8]`.
+
+    Numbers and truth values are written as Python writes them, lists as JSON. An empty mapping stays visible as `{}`.
+    """
+    return dict(_leaves(params, ()))
+
+
+def _leaves(params: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for key, value in params.items():
+        here = (*path, escaped(str(key)))
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, here)
+        else:
+            yield "/".join(here), _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | Mapping) else str(value)
+
+
+def cut(text: str, limit: int, rest: str = "") -> str:
+    """Returns the text; a longer one than `limit` ends with a note of its length and of `rest`, where the rest is."""
+    note = f" ... ({len(text)} characters{rest})"
+    return text if len(text) <= limit else text[: limit - len(note)] + note
+
+
+def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]:
+    """Returns the tags by which the runs of an experiment are found.
+
+    The tag `nnunet_assets.experiment` is the asset key's prefix with slashes, so it alone names the experiment.
+    """
+    tags = {
+        RUN_TYPE: run_type,
+        EXPERIMENT: "/".join(experiment.key_prefix),
+        DATASET: experiment.dataset,
+        CONFIGURATION: experiment.configuration,
+        PLANS: experiment.plans,
+        TRAINER: experiment.trainer,
+    }
+    return {**tags, VARIANT: experiment.variant} if experiment.variant else tags
+
+
+def fold_tags(
+    experiment: Experiment, fold: str, inputs: FoldInputs, *, dagster_run_id: str | None = None
+) -> dict[str, str]:
+    """Returns the tags of a fold's run.
+
+    Args:
+        fold: `fold_3`; `fold_all` gives a run of type `final`.
+        dagster_run_id: None where no Dagster run trains the fold.
+    """
+    tags = {
+        **experiment_tags(experiment, "final" if fold == "fold_all" else "fold"),
+        FOLD: fold,
+        RAW_HASH: inputs.raw_hash,
+        PLANS_HASH: inputs.plans_hash,
+        SPLITS_HASH: inputs.splits_hash,
+        TRAINING_HASH: inputs.training_hash,
+    }
+    return {**tags, DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else tags

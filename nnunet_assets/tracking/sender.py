@@ -1,0 +1,318 @@
+"""Carries a fold's journal to its MLflow run: the one way by which records get there, live, at the end and later.
+
+A pass is idempotent: it finds or makes the run, sends what the run does not have, and ends the run where an ending is
+known. Whatever fails ends the pass; the next one goes on after the last batch that MLflow took. What MLflow will never
+take (a refused value) is counted and passed over, so that it does not hold up what follows.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_assets.core.journal import Record, journal_path, read_records
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.errors import first_offenders
+from nnunet_assets.tracking import names
+from nnunet_assets.tracking.batches import (
+    MAX_METRICS_PER_BATCH,
+    MAX_PARAMS_PER_BATCH,
+    groups,
+    params_of,
+    points,
+    tags_of,
+)
+from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local
+from nnunet_assets.tracking.failures import Failure, explain
+from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
+from nnunet_assets.tracking.redaction import redacted
+from nnunet_assets.tracking.runs import is_active, run_of_attempt
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a fold's run goes.
+
+    Attributes:
+        tracking_uri: As for `client.connect`.
+        artifacts: As for `client.connect`.
+        share_files: Whether files (logs, splits, figures) may go to a server that is not on this machine. Metrics,
+            parameters and tags always go.
+    """
+
+    tracking_uri: str
+    artifacts: Path
+    share_files: bool = False
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether files go there."""
+        return self.share_files or is_local(self.tracking_uri)
+
+
+class _OutOfTimeError(Exception):
+    """The pass was to end by now."""
+
+
+class FoldSender:
+    """Sends one fold's journal to one destination.
+
+    Args:
+        run: The fold's identity; what the disk knows about the same attempt at the same place is added to it.
+        follows: A training is about to go on or to begin. Then nothing is sent until the journal changes, and a run
+            that an earlier process ended is set to RUNNING.
+
+    Attributes:
+        failure: Why the last pass ended early; None where it did not.
+    """
+
+    def __init__(self, destination: Destination, fold_folder: Path, run: FoldRun, *, follows: bool) -> None:
+        self.run = run
+        self.failure: Failure | None = None
+        self._destination = destination
+        self._folder = fold_folder
+        self._follows = follows
+        self._is_live = False
+        self._is_open = False
+        self._client: MlflowClient | None = None
+        self._before = self._seen = self._stamp() if follows else None
+        self._damage: str | None = None
+        self._notes: list[str] = []
+        self._kept_files: dict[str, str] = {}
+
+    def send(self, ending: Ending | None = None, *, until: float = float("inf")) -> bool:
+        """Makes one pass; never raises.
+
+        Args:
+            ending: How the training ended; None while it goes on, or where only the disk may know.
+            until: On `time.monotonic`'s clock; no call to MLflow starts later.
+
+        Returns:
+            Whether it came to its end; if not, `failure` says why.
+        """
+        try:
+            stamp = self._stamp()
+            if stamp is None or (ending is None and self.failure is None and stamp == self._seen):
+                return True
+            self._is_live = self._follows and stamp != self._before
+            with alone(self._folder):
+                self._pass(ending, until)
+            self._seen = stamp
+            self.failure = None
+        except _OutOfTimeError:
+            self.failure = self.failure or Failure("unreachable", "There was no time left to send everything.")
+        except Exception as error:  # noqa: BLE001 (tracking must never end a training; it is counted and told)
+            self.failure = explain(error, self._destination.tracking_uri)
+        return self.failure is None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a further pass would have nothing to do."""
+        return self.failure is None and not self.run.files
+
+    def keep(self, ending: Ending) -> None:
+        """Puts an ending on the disk while a pass of another thread may hang in a call to a server.
+
+        Else a process that exits before that call returns would leave a run that nobody knows to be over.
+        """
+        # Before its first pass a sender does not know what the disk does; that pass then writes the ending itself.
+        if self.run.attempt is not None:
+            self._take(ending)
+            self.run.save(self._folder)
+
+    def records(self) -> list[Record]:
+        """Returns the journal's whole records."""
+        return list(read_records(journal_path(self._folder)))
+
+    @property
+    def problem(self) -> str | None:
+        """What a person should know: why something waits, and what MLflow does not have; None where all is well."""
+        sentences = [self.failure.sentence if self.failure else "", self._damage or ""]
+        return " ".join(filter(None, [*sentences, *self._notes, *self._kept_files.values()])) or None
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = journal_path(self._folder).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def _pass(self, ending: Ending | None, until: float) -> None:
+        # Counted first: the journal may grow meanwhile, and a line that is only not yet read is not damaged.
+        n_lines = journal_path(self._folder).read_bytes().count(b"\n")
+        records = self.records()
+        self._damage = self._damaged_line(len(records) + 1) if len(records) < n_lines else None
+        if not records:
+            return
+        self._recall(attempt_of(records[0]), ending)
+        # What cannot be read was not cut back.
+        if self._damage is None and self.run.cut_back(records):
+            self._is_open = False
+        self.run.save(self._folder)
+        if self._client is None:
+            self._client = connect(self._destination.tracking_uri, self._destination.artifacts)
+        self._ensure_run(self._client, records[0])
+        for group in groups(records[len(self.run.sent) :]):
+            _check_time(until)
+            self._send_group(self._client, group)
+            self.run.save(self._folder)
+        if self.run.ending is not None and not self.run.is_closed:
+            _check_time(until)
+            self._close(self._client, self.run.ending)
+        self._upload_files(self._client, until)
+
+    def _recall(self, attempt: str, ending: Ending | None) -> None:
+        """Takes up what the disk knows: another process may have sent since, or this is another training."""
+        known = FoldRun.load(self._folder)
+        if known is not None and same_place(known, self._destination.tracking_uri):
+            self.run = replace(known, tags=self.run.tags)
+        self.run = self.run.for_attempt(attempt)
+        if self._is_live and ending is None:
+            self.run.ending = None
+        elif ending is not None and ending != self.run.ending and (self._is_live or self.run.ending is None):
+            self._take(ending)
+
+    def _take(self, ending: Ending) -> None:
+        self.run.ending, self.run.is_closed = ending, False
+        self._add_files(ending.files if self._destination.takes_files else ())
+
+    def _add_files(self, files: Sequence[str]) -> None:
+        self.run.files = list(dict.fromkeys([*self.run.files, *files]))
+
+    def _damaged_line(self, number: int) -> str:
+        path = journal_path(self._folder)
+        return f"Line {number} of {path} is damaged: it and the lines after it cannot be sent."
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._notes:
+            self._notes.append(sentence)
+
+    def _ensure_run(self, client: "MlflowClient", first: Record) -> None:
+        """Finds the run by its id, else by its attempt, else makes it; a deleted one is made anew."""
+        from mlflow.entities import RunTag
+
+        if self.run.run_id is not None and not is_active(client, self.run.run_id):
+            self.run.forget()
+        if self.run.run_id is None:
+            self._find_or_make(client, first)
+        if self._is_open or (self._follows and not self._is_live):
+            return
+        tags = [RunTag(key, value) for key, value in self._tags().items()]
+        client.log_batch(self.run.run_id, tags=tags, synchronous=True)
+        if self._is_live:
+            client.update_run(self.run.run_id, status="RUNNING")
+            self.run.is_closed = False
+        self.run.save(self._folder)
+        self._is_open = True
+
+    def _find_or_make(self, client: "MlflowClient", first: Record) -> None:
+        experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination.artifacts)
+        self.run.run_id = run_of_attempt(client, experiment_id, self._tags(), first.time_ms, self.run.run_name)
+        self.run.experiment_id = experiment_id
+        self._is_open = False
+
+    def _tags(self) -> dict[str, str]:
+        tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}
+        if self.run.resumed_at:
+            tags[names.RESUMED_AT] = ", ".join(str(epoch) for epoch in self.run.resumed_at)
+        return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
+
+    def _send_group(self, client: "MlflowClient", group: Sequence[Record]) -> None:
+        """Sends records that share a batch; if MLflow refuses that, one by one, and passes over the refused ones."""
+        try:
+            if group[0].kind == "start":
+                self._send_start(client, group[0])
+            else:
+                self._send_metrics(client, group)
+        except Exception as error:
+            failure = explain(error, self._destination.tracking_uri)
+            if failure.cause != "refused":
+                raise
+            if len(group) > 1:
+                for record in group:
+                    self._send_group(client, [record])
+                return
+            self.run.n_refused += 1
+            self._note(f"A record of the journal was not taken. {failure.sentence}")
+        self.run.sent += [record.time_ms for record in group]
+
+    def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
+        from mlflow.entities import Metric
+
+        # Where the curves end is the step of the validation's results.
+        last_epoch = max((record.epoch for record in self.records() if record.epoch is not None), default=0)
+        metrics = []
+        for record in group:
+            found, reasons = points(record, last_epoch if record.epoch is None else record.epoch)
+            metrics += [Metric(*point) for point in found]
+            if reasons:
+                self._note(f"Not sent: {first_offenders(reasons)}.")
+        for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+            batch = metrics[start : start + MAX_METRICS_PER_BATCH]
+            client.log_batch(self.run.run_id, metrics=batch, synchronous=True)
+
+    def _send_start(self, client: "MlflowClient", record: Record) -> None:
+        """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
+        from mlflow.entities import Param, RunTag
+
+        params = params_of(record)
+        write_json_atomically(params_path(self._folder), params)
+        self._add_files([str(params_path(self._folder))])
+        rest = f"; whole in {names.PARAMS_FILE}"
+        texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
+        logged = client.get_run(self.run.run_id).data.params
+        changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
+        tags = tags_of(record)
+        if changed:
+            tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
+        client.log_batch(
+            self.run.run_id,
+            tags=[RunTag(key, names.cut(text, names.MAX_TAG_LENGTH)) for key, text in tags.items()],
+            synchronous=True,
+        )
+        new = [Param(key, text) for key, text in texts.items() if key not in logged]
+        for start in range(0, len(new), MAX_PARAMS_PER_BATCH):
+            client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+
+    def _close(self, client: "MlflowClient", ending: Ending) -> None:
+        client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
+        self.run.is_closed = True
+        self.run.save(self._folder)
+
+    def _upload_files(self, client: "MlflowClient", until: float) -> None:
+        """Uploads what waits, after the run's end: a file that fails must not leave the run open."""
+        for file in list(self.run.files):
+            # While the fold trains, an artifact store that fails must not delay every epoch.
+            if self.run.ending is None and file in self._kept_files:
+                continue
+            _check_time(until)
+            if self._upload(client, Path(file)):
+                self.run.files.remove(file)
+                self.run.save(self._folder)
+
+    def _upload(self, client: "MlflowClient", file: Path) -> bool:
+        """Tells whether the file need not be tried again: MLflow has it, or can never have it."""
+        self._kept_files.pop(str(file), None)
+        if not file.is_file():
+            self._note(f"{file} was not uploaded: it is not there.")
+            return True
+        try:
+            client.log_artifact(self.run.run_id, str(file))
+        except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
+            failure = explain(error, self._destination.tracking_uri)
+            sentence = f"{file.name} was not uploaded. {failure.sentence}"
+            if failure.cause == "refused":
+                self._note(sentence)
+                return True
+            self._kept_files[str(file)] = sentence
+            return False
+        return True
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise _OutOfTimeError

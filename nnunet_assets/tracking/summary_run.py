@@ -1,0 +1,120 @@
+"""The MLflow run that shows an experiment's cross-validation, and the closing of runs whose process is gone."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.errors import TrackingError
+from nnunet_assets.tracking import names
+from nnunet_assets.tracking.batches import MAX_METRICS_PER_BATCH
+from nnunet_assets.tracking.client import get_or_create_experiment
+from nnunet_assets.tracking.failures import explain
+from nnunet_assets.tracking.fold_run import Status
+from nnunet_assets.tracking.redaction import redacted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def log_summary(
+    client: "MlflowClient",
+    experiment: Experiment,
+    metrics: Mapping[str, float | None],
+    *,
+    experiment_name: str,
+    artifacts: Path,
+    tags: Mapping[str, str] | None = None,
+    files: Sequence[Path] = (),
+    dagster_run_id: str | None = None,
+) -> str:
+    """Brings the one summary run of an experiment up to date and returns its id.
+
+    The run is found by its tags, so that a repeated call makes no second one. A metric that is undefined now and was
+    not before becomes NaN: MLflow cannot forget the old number, which would be read as today's.
+
+    Args:
+        metrics: Series to value, such as `dice_mean_over_folds` or `dice/tumor`; None: undefined.
+        experiment_name: The MLflow experiment.
+        artifacts: As for `client.connect`.
+        tags: Beside those that identify the experiment.
+        files: Uploaded under their own names, in place of the earlier ones. Not for a server elsewhere, unless the
+            user has agreed.
+        dagster_run_id: The Dagster run that makes the summary; None where none does.
+
+    Raises:
+        TrackingError: MLflow does not answer or refuses something, or two metrics would share a name.
+    """
+    texts = {**names.experiment_tags(experiment, "cv_summary"), **(tags or {})}
+    if dagster_run_id:
+        texts[names.DAGSTER_RUN_ID] = dagster_run_id
+    named = names.metric_names(metrics)
+    try:
+        run_id = _find_or_make(client, experiment, texts, get_or_create_experiment(client, experiment_name, artifacts))
+        _log(client, run_id, texts, {named[series]: value for series, value in metrics.items()})
+        for file in files:
+            client.log_artifact(run_id, str(file))
+        client.set_terminated(run_id, "FINISHED")
+    except TrackingError:
+        raise
+    except Exception as error:
+        raise TrackingError(
+            f"The summary of {experiment.title} is not in MLflow. {explain(error, client.tracking_uri).sentence}"
+        ) from error
+    return run_id
+
+
+def close_dead_runs(client: "MlflowClient", dagster_run_id: str, status: Status = "FAILED") -> int:
+    """Ends every MLflow run that a Dagster run left RUNNING and returns how many there were.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    query = f"tags.{names.DAGSTER_RUN_ID} = '{dagster_run_id}' AND attributes.status = 'RUNNING'"
+    try:
+        experiments = [found.experiment_id for found in _pages(client.search_experiments)]
+        dead = list(_pages(client.search_runs, experiment_ids=experiments, filter_string=query)) if experiments else []
+        for run in dead:
+            client.set_terminated(run.info.run_id, status)
+    except Exception as error:
+        raise TrackingError(explain(error, client.tracking_uri).sentence) from error
+    return len(dead)
+
+
+def _find_or_make(client: "MlflowClient", experiment: Experiment, tags: Mapping[str, str], experiment_id: str) -> str:
+    query = " AND ".join(f"tags.`{key}` = '{tags[key]}'" for key in (names.RUN_TYPE, names.EXPERIMENT))
+    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
+    run = found[0] if found else client.create_run(experiment_id, tags=dict(tags), run_name=f"{experiment.name} cv")
+    return str(run.info.run_id)
+
+
+def _log(client: "MlflowClient", run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float | None]) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    shown = client.get_run(run_id).data.metrics
+    wanted = {name: math.nan if value is None else float(value) for name, value in metrics.items()}
+    # What is not there is undefined already, and what is the same needs no second point.
+    stale = {name: math.nan for name in shown if name not in wanted}
+    new = {name: value for name, value in (wanted | stale).items() if not _same(shown.get(name, math.nan), value)}
+    now = time.time_ns() // 1_000_000
+    points = [Metric(name, value, now, 0) for name, value in new.items()]
+    texts = [RunTag(key, names.cut(redacted(text), names.MAX_TAG_LENGTH)) for key, text in tags.items()]
+    client.log_batch(run_id, tags=texts, synchronous=True)
+    for start in range(0, len(points), MAX_METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=points[start : start + MAX_METRICS_PER_BATCH], synchronous=True)
+
+
+def _same(left: float, right: float) -> bool:
+    return left == right or (math.isnan(left) and math.isnan(right))
+
+
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = search(**arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,114 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from nnunet_assets.cli import main as main_module
+from nnunet_assets.cli.main import COMMANDS, main
+from nnunet_assets.errors import DatasetError
+
+HEAVY = ("dagster", "mlflow", "torch", "nnunetv2", "pandas", "matplotlib")
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    code = (
+        "import sys\nfrom nnunet_assets.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print([m for m in sys.modules if m.startswith('nnunet_assets.cli.')])"
+    )
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert all(f"  {name} " in run.stdout for name in COMMANDS)
+    assert run.stdout.splitlines()[-1] == "['nnunet_assets.cli.main']"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_help_of_a_command_waits_for_nothing_heavy(name: str) -> None:
+    code = (
+        "import sys\nfrom nnunet_assets.cli.main import main\n"
+        f"try: main([{name!r}, '--help'])\n"
+        f"except SystemExit as end: print(end.code, [m for m in {HEAVY} if m in sys.modules])"
+    )
+
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert run.stdout.splitlines()[-1:] == ["0 []"], run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["check-confg"], "There is no command 'check-confg'. Did you mean check-config? Commands: demo, init,"),
+        (["check-config", "--folder", "x"], "No such option '--folder'"),
+        (["init"], "Missing argument 'FOLDER'"),
+    ],
+)
+def test_wrong_usage_ends_with_1_since_2_means_incomplete(arguments: list[str], sentence: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+
+
+class TestHowACommandEnds:
+    @pytest.fixture
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> "_Run":
+        return _Run(monkeypatch)
+
+    def test_an_error_of_ours_is_a_sentence_without_a_traceback(self, run: "_Run") -> None:
+        def fails() -> None:
+            raise DatasetError("There is no such dataset.")
+
+        result = run(fails)
+
+        assert (result.exit_code, result.stderr, result.stdout) == (1, "There is no such dataset.\n", "")
+
+    def test_a_defect_keeps_its_traceback(self, run: "_Run") -> None:
+        def fails() -> None:
+            raise ZeroDivisionError
+
+        assert isinstance(run(fails).exception, ZeroDivisionError)
+
+    def test_a_number_is_the_exit_code_and_nothing_is_0(self, run: "_Run") -> None:
+        assert run(lambda: 2).exit_code == 2
+        assert run(lambda: None).exit_code == 0
+
+
+class _Run:
+    """Runs a function as if it were a command."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, function):  # type: ignore[no-untyped-def]
+        command = click.Command("probe", callback=function)
+        self.monkeypatch.setitem(main_module.COMMANDS, "probe", ("main", "probe", ""))
+        self.monkeypatch.setattr(main_module, "probe", command, raising=False)
+        return CliRunner().invoke(main, ["probe"])
+
+
+def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
+    fifo = tmp_path / "started"
+    os.mkfifo(fifo)
+    code = (
+        "import signal, time, click\nfrom nnunet_assets.cli import main as module\n"
+        # A test runner in the background has SIGINT ignored, and its children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"def wait(): open({str(fifo)!r}, 'w').close(); time.sleep(60)\n"
+        "module.probe = click.Command('probe', callback=wait)\nmodule.COMMANDS['probe'] = ('main', 'probe', '')\n"
+        "module.main(['probe'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    fifo.open().close()
+    process.send_signal(signal.SIGINT)
+
+    _, stderr = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert stderr.split() == ["Interrupted."]

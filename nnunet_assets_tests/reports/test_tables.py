@@ -1,0 +1,212 @@
+import csv
+import io
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
+from nnunet_assets.reports.tables import cases_to_csv, to_csv, to_latex, to_markdown, to_records
+from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+
+DATA = Path(__file__).parents[1] / "data"
+"""The tables as they should read, of the three folds below."""
+
+# Labels of cases: A in all, B in a1 alone, `never` in none. Three folds are expected, fold_1 is missing.
+FOLD_0 = {"a1": {"A": 0.9, "B": 0.6, "never": None}, "a2": {"A": 0.6, "B": None, "never": None}}
+FOLD_2 = {"c1": {"A": 0.3, "B": None, "never": None}}
+
+NASTY_NAMES = (
+    "=HYPERLINK(\"http://x\")",
+    "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\0x", "  =1", "＝1",
+    "a|b", "<img src=x onerror=alert(1)>", "[x](javascript:y)", "a_b*c`d`", "x\ny",
+    r"\input{/etc/passwd}", r"\write18{touch hit}", "100% of {x} & $y$ #1 ~ ^", r"\\", "\\end{table}", "[2pt]", "*",
+    "a--b ''c'' ``d``", "Größe naïve Łódź čaj İ", "μ-opioid β2 λ Ω ς", "海马体", "\U0001f9e0 \u202e \ufeff",
+)  # fmt: skip
+
+
+def summary_of_three_folds():
+    folds = [build_fold_result("fold_0", FOLD_0), build_fold_result("fold_2", FOLD_2)]
+    return summarize(EXPERIMENT, ["fold_0", "fold_1", "fold_2"], folds)
+
+
+def summary_of_nasty_names():
+    cases = {name: dict.fromkeys(NASTY_NAMES, 0.5) for name in NASTY_NAMES}
+    return summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", cases)])
+
+
+def parsed(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_records_hold_one_row_a_label_and_metric_with_both_estimands_and_their_counts():
+    records = to_records(summary_of_three_folds())
+    assert [(row["level"], row["label"], row["metric"]) for row in records] == [
+        ("label", "A", "dice"),
+        ("label", "A", "iou"),
+        ("label", "B", "dice"),
+        ("label", "B", "iou"),
+        ("label", "never", "dice"),
+        ("label", "never", "iou"),
+        ("foreground", "foreground mean", "dice"),
+        ("foreground", "foreground mean", "iou"),
+    ]
+    # A: cases 0.9, 0.6, 0.3; fold means 0.75 and 0.3.
+    assert records[0] == {
+        "level": "label",
+        "label": "A",
+        "metric": "dice",
+        "mean_pooled": pytest.approx(0.6),
+        "sd_pooled": pytest.approx(0.3),
+        "n_cases": 3,
+        "n_cases_defined": 3,
+        "mean_over_folds": pytest.approx(0.525),
+        "sd_over_folds": pytest.approx(0.45 / 2**0.5),
+        "n_folds": 2,
+        "n_folds_defined": 2,
+        "mean_fold_0": pytest.approx(0.75),
+        "mean_fold_1": None,
+        "mean_fold_2": 0.3,
+        "missing_folds": "fold_1",
+    }
+
+
+def test_what_is_undefined_is_an_empty_cell_and_never_0():
+    (row,) = [
+        row for row in parsed(to_csv(summary_of_three_folds())) if (row["label"], row["metric"]) == ("never", "dice")
+    ]
+    assert [row[column] for column in ("mean_pooled", "sd_pooled", "mean_over_folds", "mean_fold_0")] == [""] * 4
+    assert (row["n_cases"], row["n_cases_defined"]) == ("3", "0")
+
+
+def test_numbers_in_csv_read_back_as_the_same_floats():
+    summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", {"a": {"x": 1 / 3}, "b": {"x": 0.1}})])
+    row = parsed(to_csv(summary))[0]
+    assert float(row["mean_pooled"]) == summary.labels["x"].dice.pooled.mean
+    assert float(row["sd_pooled"]) == summary.labels["x"].dice.pooled.sd
+    assert float(parsed(cases_to_csv(summary))[0]["dice"]) == 1 / 3
+
+
+def test_the_case_table_has_a_row_a_case_and_label():
+    rows = parsed(cases_to_csv(summary_of_three_folds()))
+    assert len(rows) == 9
+    assert rows[0] == {"fold": "fold_0", "case": "a1", "label": "A", "dice": "0.9", "iou": repr(0.9 / 1.1)}
+    assert rows[4] == {"fold": "fold_0", "case": "a2", "label": "B", "dice": "", "iou": ""}
+
+
+@pytest.mark.parametrize("name", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\0x", " =1", "\0=1", "＝1", "＠x"])
+def test_a_cell_that_a_spreadsheet_would_run_is_defused(name):
+    assert defuse_csv(name) == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["", "a=1", "hippocampus_001", "0.5", " x", "'=1"])
+def test_other_cells_stay_as_they_are(name):
+    assert defuse_csv(name) == name
+
+
+def test_nasty_names_stay_one_cell_each_in_csv():
+    rows = parsed(cases_to_csv(summary_of_nasty_names()))
+    assert len(rows) == len(NASTY_NAMES) ** 2
+    assert {row["label"].removeprefix("'") for row in rows} == set(NASTY_NAMES)
+    assert not any(cell[:1] in {*"=+-@\t\r\n\0"} for row in rows for cell in row.values() if cell)
+
+
+def test_markdown_says_estimands_counts_missing_folds_and_what_was_left_out():
+    assert to_markdown(summary_of_three_folds()) == (DATA / "cv_table.md").read_text()
+
+
+def test_markdown_tables_keep_their_columns_whatever_the_names():
+    lines = to_markdown(summary_of_nasty_names()).splitlines()
+    # An escaped pipe is text.
+    columns = [len(re.findall(r"(?<!\\)\|", line)) - 1 for line in lines if line.startswith("|")]
+    n_rows = len(NASTY_NAMES) + 3
+    assert columns == [7] * n_rows + [3] * n_rows
+
+
+def test_html_links_and_line_ends_in_names_are_text_in_markdown():
+    assert escape_markdown("<b>\n[x](y) a|b") == r"\<b\> \[x\](y) a\|b"
+
+
+def test_latex_is_a_whole_table_with_estimands_counts_missing_folds_and_what_was_left_out():
+    assert to_latex(summary_of_three_folds(), label="tab:cv_1") == (DATA / "cv_table.tex").read_text()
+
+
+def test_a_caption_replaces_the_default_and_its_latex_is_text():
+    table = to_latex(summary_of_three_folds(), caption=r"100% \input{x}")
+    assert r"\caption{100\% \textbackslash{}input\{x\}}" in table
+    assert r"\label" not in table
+
+
+@pytest.mark.parametrize("label", ["", "a b", r"a\b", "a}b", "a%b", "a#b", "ä"])
+def test_a_label_that_latex_cannot_take_is_refused(label):
+    with pytest.raises(ConfigError, match="cannot be a LaTeX label"):
+        to_latex(summary_of_three_folds(), label=label)
+
+
+# Every command and escape that escape_latex may write.
+LATEX_WORDS = re.compile(
+    r"\\(text[a-z]+|ldots|ss|ae|AE|oe|OE|o|O|l|L|i)\{\}|\$(\\[a-zA-Z]+|\^\\circ|-)\$|\\[{}%#&$_]|\\[`'^~=.\"uvrcH](?=\{)|\{[\[*]\}"
+)
+
+
+@given(st.text())
+def test_escaped_latex_is_ascii_in_which_only_our_own_commands_are_active(text):
+    escaped = escape_latex(text)
+    assert escaped.isascii()
+    rest = LATEX_WORDS.sub("", escaped)
+    # What is left are accents' braces around a letter, and the empty braces between hyphens.
+    assert re.sub(r"\{+[A-Za-z]?\}+", "", rest).translate(str.maketrans("", "", "]")).isprintable()
+    assert not set(re.sub(r"\{+[A-Za-z]?\}+", "", rest)) & set("\\{}%#&$_~^<>|`[*\n")
+    assert "--" not in escaped
+    assert "''" not in escaped
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("hippocampus_1", r"hippocampus\_1"),
+        ("Größe", r"Gr\"{o}\ss{}e"),
+        ("β2", r"$\beta$2"),
+        ("Ω", r"$\Omega$"),
+        ("µ", r"$\mu$"),
+        ("海", "{[}U+6D77]"),
+        ("a\nb", "a b"),
+    ],
+)
+def test_latex_shows_what_the_text_says(text, latex):
+    assert escape_latex(text) == latex
+
+
+def compile_with_pdflatex(folder, body):
+    pdflatex = shutil.which("pdflatex")
+    if pdflatex is None:
+        pytest.skip("pdflatex is not installed")
+    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
+    (folder / "table.tex").write_text(document, encoding="ascii")
+    command = [pdflatex, "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    result = subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=120)
+    assert result.returncode == 0, result.stdout[-2000:].decode(errors="replace")
+
+
+@pytest.mark.parametrize("summary", [summary_of_three_folds(), summary_of_nasty_names()], ids=["plain", "nasty"])
+def test_pdflatex_sets_the_table_with_booktabs_alone(tmp_path, summary):
+    compile_with_pdflatex(tmp_path, to_latex(summary, label="tab:cv"))
+    assert (tmp_path / "table.pdf").is_file()
+
+
+def test_pdflatex_sets_every_latin_and_greek_letter_and_ascii_sign(tmp_path):
+    characters = [*range(0x20, 0x530), *range(0x1E00, 0x2200)]
+    compile_with_pdflatex(tmp_path, "\n\n".join(escape_latex(chr(code)) for code in characters))
+
+
+def test_a_title_that_a_user_chose_is_escaped_everywhere():
+    summary = replace(summary_of_three_folds(), experiment=replace(EXPERIMENT, variant="a_b"))
+    assert r"a\_b" in to_latex(summary)
+    assert r"a\_b" in to_markdown(summary)
