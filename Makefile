@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test test-fast lint dev up down bench clean
+.PHONY: demo test lint dev up down bench clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo

@@ -4,18 +4,23 @@
 """
 
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
 from nnunet_assets.core.layout import Experiment, dataset_key, plans_key
-from nnunet_assets.partitions import fold_partitions
 from nnunet_assets.project import Project
+
+if TYPE_CHECKING:
+    # What `define_asset_job` returns; Dagster has no public name for it.
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
 
 def job_name(verb: str, *parts: str) -> str:
-    """Returns `verb__part__part` in the characters that Dagster allows in names."""
+    """Returns `verb__part__part` in the characters that Dagster allows.
+
+    Parts that differ may become the same name; declarations in which they would are refused (`declarations.rules`).
+    """
     return re.sub(r"[^A-Za-z0-9_]", "_", "__".join((verb, *parts)))
 
 
@@ -29,7 +34,7 @@ def fold_model_key(experiment: Experiment) -> dg.AssetKey:
     return dg.AssetKey([*experiment.key_prefix, "fold_model"])
 
 
-def build_jobs(project: Project) -> list[AssetJob]:
+def build_jobs(project: Project) -> "list[AssetJob]":
     """Returns the jobs of every declared dataset and experiment."""
     jobs = []
     for dataset in project.datasets:
@@ -44,16 +49,15 @@ def build_jobs(project: Project) -> list[AssetJob]:
             )
         )
     for config in project.experiments:
-        jobs += _experiment_jobs(config.identity, project.folds_of(config))
+        jobs += _experiment_jobs(config.identity)
     return jobs
 
 
-def _experiment_jobs(experiment: Experiment, folds: Sequence[str]) -> list[AssetJob]:
+def _experiment_jobs(experiment: Experiment) -> "list[AssetJob]":
     return [
         dg.define_asset_job(
             job_name("train", *experiment.key_prefix),
             [fold_model_key(experiment)],
-            partitions_def=fold_partitions(folds),
             description=f"Train one fold of {experiment.title}; a backfill trains them all.",
         ),
         dg.define_asset_job(

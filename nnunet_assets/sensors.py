@@ -8,6 +8,7 @@ import dagster as dg
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.errors import first_offenders
 from nnunet_assets.jobs import fold_model_key, summary_keys
 from nnunet_assets.resources import ProjectResource
 
@@ -41,31 +42,33 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes cv_summary and cv_tables again when a fold of their experiment materializes.",
     )
-    def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor: dict[str, int] = json.loads(context.cursor or "{}")
         newest = _newest_fold_events(context.instance, by_fold_key)
         due = {key: event for key, event in newest.items() if event > cursor.get(key.to_user_string(), 0)}
         seen = _events_seen_by_summaries(context.instance, [by_fold_key[key] for key in due])
-        requests = []
+        requests, held_back = [], []
         for key, event in due.items():
             experiment = by_fold_key[key]
-            name = refresh_name(experiment)
             if seen.get(experiment, 0) < event:
-                if _is_under_way(context.instance, name):
-                    continue  # the cursor stays: the next tick looks again
-                requests.append(
-                    dg.RunRequest(
-                        run_key=f"{key.to_user_string()}@{event}",
-                        asset_selection=summary_keys(experiment),
-                        tags={REFRESH_TAG: name},
-                    )
-                )
+                if _is_under_way(context.instance, experiment):
+                    held_back.append(experiment.title)  # the cursor stays: the next tick looks again
+                    continue
+                requests.append(_refresh(experiment, run_key=f"{key.to_user_string()}@{event}"))
             cursor[key.to_user_string()] = event
-        if not due:
-            return dg.SkipReason(f"No new fold among {len(newest)} experiments with folds.")
-        return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+        if requests:
+            return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+        waiting = f"; a refresh is under way, and another follows: {first_offenders(held_back)}" if held_back else ""
+        looked_at = f"No new fold to summarize, of {len(newest)} experiments with finished folds{waiting}."
+        return dg.SensorResult(skip_reason=looked_at, cursor=json.dumps(cursor))
 
     return refresh_cv_summaries
+
+
+def _refresh(experiment: Experiment, run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=run_key, asset_selection=summary_keys(experiment), tags={REFRESH_TAG: refresh_name(experiment)}
+    )
 
 
 def _newest_fold_events(
@@ -92,8 +95,9 @@ def _events_seen_by_summaries(instance: dg.DagsterInstance, experiments: Sequenc
     return seen
 
 
-def _is_under_way(instance: dg.DagsterInstance, name: str) -> bool:
-    return instance.get_runs_count(dg.RunsFilter(tags={REFRESH_TAG: name}, statuses=ACTIVE)) > 0
+def _is_under_way(instance: dg.DagsterInstance, experiment: Experiment) -> bool:
+    active = dg.RunsFilter(tags={REFRESH_TAG: refresh_name(experiment)}, statuses=ACTIVE)
+    return instance.get_runs_count(active) > 0
 
 
 def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefinition:
@@ -104,7 +108,7 @@ def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefini
         cron_schedule="0 3 * * *",
         target=dg.AssetSelection.assets(*(key for e in experiments for key in summary_keys(e))),
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Summarizes every experiment that has a finished fold, with its tables, at 3 o'clock.",
+        description="Summarizes every experiment that has a finished fold, with its tables, at 3:00 UTC.",
     )
     def nightly_report(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
@@ -112,14 +116,7 @@ def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefini
         if not started:
             return dg.SkipReason("No experiment has a finished fold yet.")
         night = context.scheduled_execution_time.date().isoformat()
-        return [
-            dg.RunRequest(
-                run_key=f"{night}:{key.to_user_string()}",
-                asset_selection=summary_keys(by_fold_key[key]),
-                tags={REFRESH_TAG: refresh_name(by_fold_key[key])},
-            )
-            for key in started
-        ]
+        return [_refresh(by_fold_key[key], run_key=f"{night}:{key.to_user_string()}") for key in started]
 
     return nightly_report
 
@@ -130,7 +127,7 @@ def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefini
     minimum_interval_seconds=30,
     description="Ends the MLflow run of a fold whose Dagster run failed or was killed; it would stay RUNNING.",
 )
-def close_runs_of_dead_folds(context: dg.RunFailureSensorContext, project: ProjectResource) -> dg.SkipReason | None:
+def close_runs_of_dead_folds(context: dg.RunFailureSensorContext, project: ProjectResource) -> None:
     """Closes the MLflow runs that the failed Dagster run left open."""
     from nnunet_assets.tracking.client import connect
     from nnunet_assets.tracking.summary_run import close_dead_runs
@@ -139,4 +136,3 @@ def close_runs_of_dead_folds(context: dg.RunFailureSensorContext, project: Proje
     client = connect(settings.tracking_uri, settings.artifacts)
     n_closed = close_dead_runs(client, context.dagster_run.run_id)
     context.log.info(f"Closed {n_closed} MLflow runs of Dagster run {context.dagster_run.run_id}.")
-    return None

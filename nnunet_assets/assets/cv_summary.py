@@ -12,7 +12,7 @@ from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
-from nnunet_assets.reports.tables import cases_to_csv, to_records
+from nnunet_assets.reports.tables import cases_to_csv, to_short_records
 from nnunet_assets.resources import ProjectResource
 
 COMPLETE_CHECK = "has_every_fold"
@@ -66,7 +66,8 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
             data_version=dg.DataVersion(json_sha256(content)),
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),
-                "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_records(summary)]),
+                "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
+                **_plotted(summary),
                 "file": dg.MetadataValue.path(folder / "cv_summary.json"),
                 SEEN_METADATA: dg.MetadataValue.int(seen),
                 **tracked,
@@ -75,6 +76,16 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         )
 
     return cv_summary
+
+
+def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+    """Returns what Dagster draws over time; an undefined mean is left out."""
+    dice = summary.foreground.dice
+    means = {"dice_mean_pooled": dice.pooled.mean, "dice_mean_over_folds": dice.over_folds.mean}
+    return {
+        "folds_finished": dg.MetadataValue.int(len(summary.completed_folds)),
+        **{name: dg.MetadataValue.float(mean) for name, mean in means.items() if mean is not None},
+    }
 
 
 def _newest_event(instance: dg.DagsterInstance, fold_model: dg.AssetKey) -> int:

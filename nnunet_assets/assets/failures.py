@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.nnunet.fold import FoldFailed
 
 
 @contextmanager
@@ -16,12 +17,11 @@ def shown_as_failure() -> Iterator[None]:
     """
     try:
         yield
+    except FoldFailed as error:
+        metadata = {
+            "exit_code": dg.MetadataValue.int(error.code),
+            "end_of_output": dg.MetadataValue.text(error.log_tail),
+        }
+        raise dg.Failure(str(error), metadata=metadata, allow_retries=not error.is_permanent) from error
     except NnunetAssetsError as error:
-        code, tail = getattr(error, "code", None), getattr(error, "log_tail", "")
-        metadata: dict[str, dg.MetadataValue] = {}
-        if code is not None:
-            metadata["exit_code"] = dg.MetadataValue.int(int(code))
-        if tail:
-            metadata["end_of_output"] = dg.MetadataValue.text(tail)
-        is_permanent = getattr(error, "is_permanent", True)
-        raise dg.Failure(str(error), metadata=metadata, allow_retries=not is_permanent) from error
+        raise dg.Failure(str(error), allow_retries=False) from error

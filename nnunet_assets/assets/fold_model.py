@@ -52,7 +52,7 @@ class FoldRunConfig(dg.Config):
 
 def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
     """Returns the partitioned asset of one experiment."""
-    experiment = config.identity
+    experiment, device, training_hash = config.identity, config.device, config.training_hash()
     overrides = config.variant.overrides() if config.variant else {}
 
     @dg.asset(
@@ -66,7 +66,7 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
-        code_version=config.training_hash()[:16],
+        code_version=training_hash[:16],
         pool=TRAINING_POOL,
     )
     def fold_model(
@@ -80,7 +80,7 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 overrides=overrides,
                 device=config.device.value if config.device else device,
                 inputs=fold_inputs(settings.roots, experiment, context.partition_key, training_hash),
-                dagster_run_id=context.run_id,
+                dagster_run_id=context.run.run_id,
             )
             fold_folder = experiment.fold_folder(settings.roots, request.fold)
             with tracked_fold(settings, request, fold_folder, context) as tracked, _pipes(context) as variables:
@@ -90,14 +90,13 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
                     environment={**settings.variables, **variables},
                     retrain=config.retrain,
                 )
+            metadata = _metadata(outcome, settings.roots, experiment, fold_folder)
         if not outcome.is_new:
             context.log.info(f"{request.fold} is finished and up to date; nothing was trained.")
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(commit_sha256(fold_folder)),
-            metadata={**_metadata(outcome, settings.roots, experiment, fold_folder), **tracked.metadata},
+            data_version=dg.DataVersion(commit_sha256(fold_folder)), metadata={**metadata, **tracked.metadata}
         )
 
-    device, training_hash = config.device, config.training_hash()
     return fold_model
 
 

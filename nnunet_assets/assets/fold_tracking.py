@@ -9,6 +9,7 @@ import dagster as dg
 
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.nnunet.child import LOG_FILE
 from nnunet_assets.nnunet.fold import FoldRequest
 from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.settings import Settings
@@ -30,7 +31,7 @@ def tracked_fold(
 ) -> Iterator[TrackedFold]:
     """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
 
-    The run ends FINISHED, FAILED by an error, or KILLED by a termination.
+    The run ends FINISHED, FAILED by an error, or KILLED by a termination; a run that failed has the logs that say why.
     """
     tracker = FoldTracker(
         settings.tracking_uri,
@@ -43,12 +44,20 @@ def tracked_fold(
     )
     tracked = TrackedFold()
     with tracker:
-        yield tracked
+        try:
+            yield tracked
+        except Exception:
+            _warn(context, tracker.finish("FAILED", _logs(fold_folder)))
+            raise
         curve = learning_curve_png(read_records(journal_path(fold_folder)))
         report = tracker.finish("FINISHED", _files(fold_folder), {"learning_curve.png": curve})
+    _warn(context, report)
+    tracked.metadata = tracking_metadata(settings, report)
+
+
+def _warn(context: dg.AssetExecutionContext, report: TrackingReport) -> None:
     if report.problem:
         context.log.warning(report.problem)
-    tracked.metadata = tracking_metadata(settings, report)
 
 
 def _files(fold_folder: Path) -> list[Path]:
@@ -60,9 +69,13 @@ def _files(fold_folder: Path) -> list[Path]:
         model_folder / "plans.json",
         model_folder / "dataset.json",
         model_folder / "dataset_fingerprint.json",
-        *sorted(fold_folder.glob("training_log_*.txt")),
     ]
-    return [file for file in files if file.is_file()]
+    return [*(file for file in files if file.is_file()), *_logs(fold_folder)]
+
+
+def _logs(fold_folder: Path) -> list[Path]:
+    """Returns nnU-Net's own logs, and what the fold's process printed last."""
+    return [*sorted(fold_folder.glob("training_log_*.txt")), *fold_folder.glob(f"{OWN_FOLDER}/{LOG_FILE}")]
 
 
 def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:

@@ -47,5 +47,5 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
 
 
 def group_name(*parts: str) -> str:
-    """Returns the group in the UI, nested like nnU-Net's folders, in the characters that Dagster allows."""
+    """Returns the group in the UI, nested like nnU-Net's folders, in Dagster's characters; see `jobs.job_name`."""
     return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)

@@ -1,6 +1,7 @@
 """`preprocessed_plans`: nnU-Net's fingerprint, plans and preprocessed cases."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import dagster as dg
 
@@ -8,7 +9,7 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.layout import dataset_key, plans_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.nnunet.planning import PreparedPlans, prepare
+from nnunet_assets.nnunet.planning import PLANNERS, PreparedPlans, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.resources import ProjectResource
 
@@ -37,7 +38,7 @@ def build_preprocessed_plans(
         owners=config.owners,
         description=DESCRIPTION,
         check_specs=[check],
-        code_version=f"{plans}: {', '.join(configurations)}",
+        code_version=f"nnunetv2 {version('nnunetv2')}, {PLANNERS.get(plans, plans)}: {', '.join(configurations)}",
     )
     def preprocessed_plans(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         settings = project.settings
@@ -51,7 +52,7 @@ def build_preprocessed_plans(
                 environment=settings.variables,
                 on_progress=_ProgressLog(context),
             )
-        raw_hash = PreparedDataset(settings.roots, config.dataset).read_raw().content_hash
+            raw_hash = PreparedDataset(settings.roots, config.dataset).read_raw().content_hash
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256([raw_hash, made.plans_hash])),
             metadata=_metadata(made),

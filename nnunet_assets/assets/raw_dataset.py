@@ -1,6 +1,7 @@
 """`raw_dataset`: the images and labels in nnUNet_raw, looked at before anything is made from them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -8,11 +9,12 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.findings import findings_text
 from nnunet_assets.core.layout import dataset_key
-from nnunet_assets.nnunet.phantom import write_phantom
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
-from nnunet_assets.nnunet.raw_data import RawDataset, Spread, inspect_raw_dataset
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.raw_data import RawDataset, Spread
 
 CONSISTENT_CHECK = "is_consistent"
 
@@ -43,13 +45,17 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         code_version="1",
     )
     def raw_dataset(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        # Numpy comes with it: 0.1 s, which every load of the definitions would pay.
+        from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+
         settings = project.settings
         with shown_as_failure():
             _generate_phantom(config, settings, context)
             found = inspect_raw_dataset(
                 settings.roots.raw, config.dataset, config.folds, lambda done, n: _log_progress(context, done, n)
             )
-        record = RawRecord(found.content_hash, found.cases, found.voxels_checked)
+        # The check stops this run only; the record stops later ones, of splits or plans alone.
+        record = RawRecord(found.content_hash, found.cases, found.voxels_checked, findings_text(found.errors))
         PreparedDataset(settings.roots, config.dataset).write_raw(record)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(found.content_hash), metadata=_metadata(found), check_results=[_check(found)]
@@ -60,6 +66,8 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
 
 def _generate_phantom(config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext) -> None:
     if config.phantom and not (settings.roots.raw / config.dataset).exists():
+        from nnunet_assets.nnunet.phantom import write_phantom
+
         context.log.info(f"Generating {config.phantom.cases} phantom cases of {config.dataset}.")
         write_phantom(settings.roots.raw, config.dataset, config.phantom.cases, config.phantom.seed)
 
@@ -69,7 +77,7 @@ def _log_progress(context: dg.AssetExecutionContext, done: int, n: int) -> None:
         context.log.info(f"Read {done} of {n} cases.")
 
 
-def _check(found: RawDataset) -> dg.AssetCheckResult:
+def _check(found: "RawDataset") -> dg.AssetCheckResult:
     errors, warnings = findings_text(found.errors), findings_text(found.warnings)
     return dg.AssetCheckResult(
         check_name=CONSISTENT_CHECK,
@@ -83,7 +91,7 @@ def _check(found: RawDataset) -> dg.AssetCheckResult:
     )
 
 
-def _metadata(found: RawDataset) -> dict[str, dg.MetadataValue]:
+def _metadata(found: "RawDataset") -> dict[str, dg.MetadataValue]:
     rows = [
         dg.TableRecord({"label": name, "cases": label.n_cases, "volume (ml)": _spread([label.volume_ml])})
         for name, label in found.labels.items()
@@ -99,7 +107,7 @@ def _metadata(found: RawDataset) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _spread(axes: Sequence[Spread | None] | None) -> str:
+def _spread(axes: "Sequence[Spread | None] | None") -> str:
     """Returns `1 (0.95 to 1.05) x ...`: median and range along each axis of the file, X first."""
     if axes is None or None in axes:
         return "unknown"

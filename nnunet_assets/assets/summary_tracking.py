@@ -6,9 +6,10 @@ from pathlib import Path
 import dagster as dg
 
 from nnunet_assets.core.cv_summary import CvSummary
-from nnunet_assets.errors import TrackingError
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.client import connect, is_local
+from nnunet_assets.tracking import names
+from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, run_url
+from nnunet_assets.tracking.failures import explain
 from nnunet_assets.tracking.summary_run import log_summary
 
 
@@ -17,21 +18,26 @@ def track_summary(
 ) -> dict[str, dg.MetadataValue]:
     """Brings the experiment's summary run up to date; a tracking server that fails costs a warning, not the summary."""
     may_share = settings.share_files or is_local(settings.tracking_uri)
+    experiment_name = settings.tracking_experiment(summary.experiment.dataset)
     try:
+        client = connect(settings.tracking_uri, settings.artifacts)
+        experiment_id = get_or_create_experiment(client, experiment_name, settings.artifacts)
         run_id = log_summary(
-            connect(settings.tracking_uri, settings.artifacts),
+            client,
             summary.experiment,
             _metrics(summary),
-            experiment_name=settings.tracking_experiment(summary.experiment.dataset),
+            experiment_name=experiment_name,
             artifacts=settings.artifacts,
-            tags={"nnunet_assets.folds": ",".join(summary.completed_folds)},
+            tags={names.FOLDS: ",".join(summary.completed_folds)},
             files=files if may_share else (),
-            dagster_run_id=context.run_id,
+            dagster_run_id=context.run.run_id,
         )
-    except TrackingError as error:
-        context.log.warning(str(error))
-        return {"mlflow_problem": dg.MetadataValue.text(str(error))}
-    return {"mlflow_run": dg.MetadataValue.text(run_id)}
+    except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, the summary stands)
+        problem = explain(error, settings.tracking_uri).sentence
+        context.log.warning(problem)
+        return {"mlflow_problem": dg.MetadataValue.text(problem)}
+    url = run_url(settings.tracking_ui, experiment_id, run_id)
+    return {"mlflow_run": dg.MetadataValue.url(url) if url else dg.MetadataValue.text(run_id)}
 
 
 def _metrics(summary: CvSummary) -> dict[str, float | None]:

@@ -19,11 +19,12 @@ from rich.table import Table
 from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.cv_summary import CvSummary, Estimate
+from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.errors import ConfigError, NnunetAssetsError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
+from nnunet_assets.reports.tables import to_short_records
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def demo(folder: Path | None) -> None:
     config = _phantom_experiment(project)
     settings = project_settings(root)
     console = Console()
-    console.print(f"[bold]{config.identity.title}[/bold]: {project.dataset(config.dataset).folds} folds in {root}")
+    console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()
     runner = _Runner(settings)
     with _progress_bars(console, settings, config) as step:
@@ -63,7 +64,7 @@ def demo(folder: Path | None) -> None:
     _print_table(console, settings, config)
     where = f" {folder}" if folder or root != Path.cwd() else ""
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look at it in the web UI (Dagster and MLflow):")
-    console.print(f"\n    nnunet-assets dev{where or ''}\n")
+    console.print(f"\n    nnunet-assets dev{where}\n")
 
 
 def _default_folder() -> Path:
@@ -93,7 +94,8 @@ class _Runner:
 
     def __init__(self, settings: Settings) -> None:
         ensure_instance(settings.project)
-        # Dagster and the assets find the project by these; child processes inherit them.
+        # Dagster and the assets find the project and what its `.env` says by these; child processes inherit them.
+        os.environ.update(settings.variables)
         os.environ[PROJECT_VARIABLE] = str(settings.project)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         import dagster as dg
@@ -122,6 +124,9 @@ class _Runner:
 
 
 def _reason(result: "dg.ExecuteInProcessResult") -> str:
+    checks = [check for check in result.get_asset_check_evaluations() if not check.passed and check.blocking]
+    if checks:
+        return "\n".join(str(check.description) for check in checks)
     for event in result.all_events:
         if event.is_step_failure:
             failure = event.step_failure_data
@@ -130,8 +135,7 @@ def _reason(result: "dg.ExecuteInProcessResult") -> str:
             if failure.user_failure_data and failure.user_failure_data.description:
                 return str(failure.user_failure_data.description)
             return str(failure.error)
-    checks = [e for e in result.get_asset_check_evaluations() if not e.passed]
-    return "; ".join(str(check.description) for check in checks) or "see the run in the web UI"
+    return "see the run in the web UI"
 
 
 @contextmanager
@@ -208,17 +212,11 @@ class _Steps:
 def _print_table(console: Console, settings: Settings, config: ExperimentConfig) -> None:
     folder = config.identity.summary_folder(settings.roots)
     summary = CvSummary.from_json(json.loads((folder / "cv_summary.json").read_text()))
+    rows = to_short_records(summary)
     table = Table(title=summary.headline(), title_justify="left")
-    for column in ("Label", "Dice, pooled over cases", "Cases", "Dice, over folds"):
-        table.add_column(column, justify="left" if column == "Label" else "right")
-    for name, label in [*summary.labels.items(), ("foreground mean", summary.foreground)]:
-        pooled, folds = label.dice.pooled, label.dice.over_folds
-        table.add_row(name, _estimate(pooled), f"{pooled.n_defined} of {pooled.n}", _estimate(folds))
+    for column in rows[0]:
+        table.add_column(column.capitalize(), justify="left" if column == "label" else "right")
+    for row in rows:
+        table.add_row(*row.values())
     console.print(table)
     console.print(f"Tables (CSV, LaTeX, Markdown) and summary: {folder}")
-
-
-def _estimate(estimate: Estimate) -> str:
-    if estimate.mean is None:
-        return "undefined"
-    return f"{estimate.mean:.3f}" + (f" ± {estimate.sd:.3f}" if estimate.sd is not None else "")

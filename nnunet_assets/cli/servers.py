@@ -1,10 +1,10 @@
 """`dev`, `up` and `down`: Dagster's webserver and daemon, and MLflow beside them, for one project.
 
-`dev` runs them in the foreground. `up` starts them detached from the terminal and `down` stops them; a fold that
-trains is a process of its own and goes on through both.
+`dev` runs them in the foreground, `up` in the background until `down`. A fold that trains belongs to none of them: it
+goes on when they stop.
 """
 
-import json
+import logging
 import signal
 import socket
 import subprocess
@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
-import psutil
 
+from nnunet_assets.cli import background
 from nnunet_assets.cli.project_settings import project_settings
-from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import read_project
@@ -40,7 +41,7 @@ class Server:
     """One server of a project.
 
     Attributes:
-        name: `webserver`, `daemon` or `mlflow`.
+        name: `mlflow`, `daemon`, `webserver` or `dagster`, which is the two in one.
         command: Program and arguments.
         url: A page that answers once the server is up; None: it has none.
     """
@@ -56,18 +57,25 @@ class Server:
 @click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's web UI.")
 def dev(folder: Path, port: int, mlflow_port: int) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
-    settings, environment = _prepare(folder, mlflow_port)
-    servers = [
-        *_mlflow(settings, mlflow_port),
-        Server("dagster", _dagster("dev", "-h", HOST, "-p", str(port)), f"http://{HOST}:{port}/server_info"),
-    ]
+    settings = _prepare(folder)
+    dagster = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", str(port)]
+    servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"http://{HOST}:{port}/server_info")]
     _refuse_taken_ports(servers)
-    running = [subprocess.Popen(server.command, cwd=settings.project, env=environment) for server in servers]
+    _make_store(settings)
+    environment = _environment(settings, f"http://{HOST}:{mlflow_port}")
+    # A terminal sends Ctrl-C to its whole session: in sessions of their own, servers end and folds that train do not.
+    running = [
+        subprocess.Popen(server.command, cwd=settings.project, env=environment, start_new_session=True)
+        for server in servers
+    ]
     try:
         for server, process in zip(servers, running, strict=True):
-            _wait_until_up(server, partial(_is_running, process))
-        click.echo(_welcome(servers))
-        running[-1].wait()
+            _wait_until_up(server.name, server.url, partial(_runs, process))
+        click.echo(_welcome(settings, {server.name: server.url for server in servers}))
+        if code := running[-1].wait():
+            raise ServerError(f"`dagster dev` ended with exit code {code}; what it printed says why.")
+    except KeyboardInterrupt:
+        click.echo("Stopping. Folds that train go on.")
     finally:
         for process in reversed(running):
             with suppress(ProcessLookupError):
@@ -81,25 +89,38 @@ def dev(folder: Path, port: int, mlflow_port: int) -> None:
 @click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
 @click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's web UI.")
 def up(folder: Path, port: int, mlflow_port: int) -> None:
-    """Start web UI, daemon and MLflow for the project in FOLDER, detached from this terminal."""
-    settings, environment = _prepare(folder, mlflow_port)
+    """Start web UI, daemon and MLflow for the project in FOLDER, detached from this terminal.
+
+    What runs already is left running, on the port that it has.
+    """
+    settings = _prepare(folder)
+    # The whole path tells the servers of two projects apart.
+    workspace = ["-w", str(settings.project / "workspace.yaml")]
+    webserver = [sys.executable, "-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port)]
     servers = [
         *_mlflow(settings, mlflow_port),
-        Server("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml"], None),
-        Server(
-            "webserver",
-            [sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml", "-h", HOST, "-p", str(port)],
-            f"http://{HOST}:{port}/server_info",
-        ),
+        Server("webserver", webserver, f"http://{HOST}:{port}/server_info"),
+        # Last: it has no page, and shows only while the others start that it does not run.
+        Server("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace], None),
     ]
-    for server in servers:
-        process = _running(settings, server.name)
-        if process is None:
-            _refuse_taken_ports([server])
-            process = _start_detached(settings, server, environment)
-        _wait_until_up(server, partial(_is_alive, process))
-    click.echo(_welcome(servers))
-    click.echo(f"Logs: {_run_folder(settings)}. Stop with: nnunet-assets down {folder}")
+    running = {server.name: background.find(settings.project, server.name) for server in servers}
+    missing = [server for server in servers if running[server.name] is None]
+    _refuse_taken_ports(missing)
+    if any(server.name == "mlflow" for server in missing):
+        _make_store(settings)
+    mlflow = running.get("mlflow")
+    environment = _environment(settings, _page(mlflow.url) if mlflow else f"http://{HOST}:{mlflow_port}")
+    started = {
+        server.name: running[server.name]
+        or background.start(settings.project, server.name, server.command, url=server.url, environment=environment)
+        for server in servers
+    }
+    for name, process in started.items():
+        _wait_until_up(name, process.url, process.is_alive, background.log_file(settings.project, name))
+    click.echo(_welcome(settings, {name: process.url for name, process in started.items()}))
+    click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {folder}")
+    if any(process.unit for process in started.values()):
+        click.echo("They end when you log out everywhere; to keep them: loginctl enable-linger")
 
 
 @click.command()
@@ -108,58 +129,63 @@ def down(folder: Path) -> None:
     """Stop what `up` started for the project in FOLDER; folds that train go on."""
     settings = project_settings(folder)
     for name in ("webserver", "daemon", "mlflow"):
-        process = _running(settings, name)
-        if process is None:
-            click.echo(f"{name} is not running.")
-            continue
-        process.terminate()
-        try:
-            process.wait(30)
-        except psutil.TimeoutExpired:
-            process.kill()
-        _pid_file(settings, name).unlink(missing_ok=True)
-        click.echo(f"Stopped {name}.")
+        was_running = background.stop(settings.project, name)
+        click.echo(f"Stopped {name}." if was_running else f"{name} is not running.")
 
 
-def _prepare(folder: Path, mlflow_port: int) -> tuple[Settings, dict[str, str]]:
-    """Checks the project and returns its settings, with the environment that its servers get."""
+def _prepare(folder: Path) -> Settings:
+    """Checks the project and returns its settings; makes its Dagster instance where there is none."""
     settings = project_settings(folder)
     read_project(settings.project)
     ensure_instance(settings.project)
-    # A shell without job control starts programs with SIGINT ignored, and they would pass that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return settings, {
+    # A shell without job control starts programs with SIGINT ignored, and they would pass that on. A terminal that is
+    # closed, or a kill, must end the servers of `dev` too.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return settings
+
+
+def _environment(settings: Settings, mlflow_page: str) -> dict[str, str]:
+    return {
         **settings.variables,
         PROJECT_VARIABLE: str(settings.project),
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        MLFLOW_UI_VARIABLE: settings.variables.get(MLFLOW_UI_VARIABLE) or f"http://{HOST}:{mlflow_port}",
+        # Jobs of MLflow's own (evaluations of language models) would take ten processes of 240 MB.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        MLFLOW_UI_VARIABLE: settings.variables.get(MLFLOW_UI_VARIABLE) or mlflow_page,
     }
-
-
-def _dagster(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dagster", *arguments]
 
 
 def _mlflow(settings: Settings, port: int) -> list[Server]:
     """Returns the server that shows the project's own tracking store; none where the store is a server already."""
-    if not settings.tracking_uri.startswith("sqlite:"):
+    if not _has_own_store(settings):
         return []
-    # The store must exist before the server: two first openings at once ruin it for good.
-    from nnunet_assets.tracking.client import connect
-
-    connect(settings.tracking_uri, settings.artifacts)
     command = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", HOST, "--port", str(port)]
     command += ["--artifacts-destination", str(settings.artifacts), "--workers", "1"]
     return [Server("mlflow", [sys.executable, "-m", *command], f"http://{HOST}:{port}/health")]
+
+
+def _make_store(settings: Settings) -> None:
+    """Opens the project's own store once: two first openings at once, by server and run, would ruin it for good."""
+    if _has_own_store(settings):
+        from nnunet_assets.tracking.client import connect
+
+        # Else it tells about each of its tables.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+        connect(settings.tracking_uri, settings.artifacts)
+
+
+def _has_own_store(settings: Settings) -> bool:
+    return settings.tracking_uri.startswith("sqlite:")
 
 
 def _refuse_taken_ports(servers: Sequence[Server]) -> None:
     for server in servers:
         if server.url is None:
             continue
-        port = int(server.url.split(":")[2].split("/")[0])
+        port = urlsplit(server.url).port
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -171,66 +197,25 @@ def _refuse_taken_ports(servers: Sequence[Server]) -> None:
                 ) from error
 
 
-def _start_detached(settings: Settings, server: Server, environment: Mapping[str, str]) -> psutil.Process:
-    folder = _run_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{server.name}.log").open("ab") as log:
-        child = subprocess.Popen(
-            server.command,
-            cwd=settings.project,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    process = psutil.Process(child.pid)
-    write_json_atomically(
-        _pid_file(settings, server.name), {"process": child.pid, "created": process.create_time(), "url": server.url}
-    )
-    return process
+def _wait_until_up(name: str, url: str | None, is_alive: Callable[[], bool], log: Path | None = None) -> None:
+    """Waits until the server's page answers; without a page, looks once whether the server runs.
 
-
-def _running(settings: Settings, name: str) -> psutil.Process | None:
-    """Returns the server's process; None where it ended, whoever has its number now."""
-    try:
-        record = json.loads(_pid_file(settings, name).read_text())
-        process = psutil.Process(record["process"])
-    except (FileNotFoundError, psutil.NoSuchProcess):
-        return None
-    is_same = abs(process.create_time() - record["created"]) < 1
-    return process if is_same and _is_alive(process) else None
-
-
-def _is_running(process: "subprocess.Popen[bytes]") -> bool:
-    return process.poll() is None
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    # A child that ended and was not waited for still has its number: a zombie.
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def _run_folder(settings: Settings) -> Path:
-    return settings.project / "run"
-
-
-def _pid_file(settings: Settings, name: str) -> Path:
-    return _run_folder(settings) / f"{name}.json"
-
-
-def _wait_until_up(server: Server, is_alive: Callable[[], bool]) -> None:
-    """Waits until the server's page answers.
+    Args:
+        log: Where it prints; None: to the terminal.
 
     Raises:
         ServerError: It ended, or does not answer in time.
     """
+    printed = f"what it printed is in {log}" if log else "what it printed says why"
     deadline = time.monotonic() + START_SECONDS
-    while server.url and not _answers(server.url):
+    while True:
+        # Asked first: what answers on the port of a server that has ended is another program.
         if not is_alive():
-            raise ServerError(f"{server.name} ended while it started; what it printed says why.")
+            raise ServerError(f"{name} ended while it started; {printed}.")
+        if url is None or _answers(url):
+            return
         if time.monotonic() > deadline:
-            raise ServerError(f"{server.name} does not answer at {server.url} after {START_SECONDS} s.")
+            raise ServerError(f"{name} does not answer at {url} after {START_SECONDS} s; {printed}.")
         time.sleep(0.3)
 
 
@@ -238,11 +223,24 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own http URL on loopback
             return bool(response.status == 200)
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 
-def _welcome(servers: Sequence[Server]) -> str:
+def _runs(process: "subprocess.Popen[bytes]") -> bool:
+    return process.poll() is None
+
+
+def _page(url: str | None) -> str:
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _welcome(settings: Settings, urls: Mapping[str, str | None]) -> str:
+    from nnunet_assets.tracking.redaction import redacted
+
     pages = {"mlflow": "MLflow", "dagster": "Dagster", "webserver": "Dagster"}
-    lines = [f"{pages[s.name]:8} http://{s.url.split('/')[2]}" for s in servers if s.url and s.name in pages]
+    lines = [f"{pages[name]:8} {_page(url)}" for name, url in urls.items() if name in pages]
+    if not _has_own_store(settings):
+        lines.insert(0, f"MLflow   {redacted(settings.tracking_ui)}")
     return "\n".join(lines)

@@ -18,6 +18,9 @@ RESULT_FILES = ("checkpoint_final.pth", "validation/summary.json")
 
 SCHEMA = 1
 
+COMMIT_FILE = "COMMIT"
+"""Written last, in the fold's hidden folder."""
+
 
 @dataclass(frozen=True)
 class FoldInputs:
@@ -56,7 +59,7 @@ class Manifest:
         inputs: What it was made from.
         versions: Package name to version.
         device: `cpu`, or the name of the GPU.
-        seconds: Wall time from the first to the last epoch's end and of the validation, by section.
+        seconds: Wall time by section: `training` (all epochs, whatever interrupted them) and `validation`.
         n_epochs: Epochs trained.
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that does not apply is absent.
         files: Path relative to the fold's folder, to SHA-256.
@@ -78,7 +81,7 @@ def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, then the COMMIT that makes the fold finished."""
     own = fold_folder / OWN_FOLDER
     write_json_atomically(own / "manifest.json", {"schema": SCHEMA, **asdict(manifest)})
-    write_json_atomically(own / "COMMIT", {"manifest_sha256": file_sha256(own / "manifest.json")})
+    write_json_atomically(own / COMMIT_FILE, {"manifest_sha256": file_sha256(own / "manifest.json")})
 
 
 def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest | None:
@@ -91,13 +94,13 @@ def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest 
     """
     own = fold_folder / OWN_FOLDER
     try:
-        commit = json.loads((own / "COMMIT").read_text())
+        commit = json.loads((own / COMMIT_FILE).read_text())
         if commit["manifest_sha256"] != file_sha256(own / "manifest.json"):
             return None
         content = json.loads((own / "manifest.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    if content.pop("schema") != SCHEMA:
+    if content.pop("schema", None) != SCHEMA:
         return None
     manifest = Manifest(**{**content, "inputs": FoldInputs(**content["inputs"])})
     for name, sha256 in manifest.files.items():

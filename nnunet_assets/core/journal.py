@@ -5,6 +5,7 @@ reading: what a crash left half-written is never taken for a record. Kinds: `sta
 series), `end` (validation results). Missing values are `null`, since JSON has no NaN.
 """
 
+import errno
 import json
 import math
 import os
@@ -45,17 +46,27 @@ def journal_path(fold_folder: Path) -> Path:
 
 
 def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int | None = None) -> None:
-    """Appends one record in a single write and flushes it to the disk."""
+    """Appends one record in a single write and flushes it to the disk; one process at a time may append.
+
+    Raises:
+        OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
+    """
     record = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, "epoch": epoch, "values": _finite(values)}
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    size = os.fstat(handle).st_size
+    is_whole = False
     try:
-        os.write(handle, line)
+        is_whole = os.write(handle, line) == len(line)
         os.fsync(handle)
     finally:
+        if not is_whole:
+            os.ftruncate(handle, size)
         os.close(handle)
+    if not is_whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_records(path: Path, start: int = 0) -> Iterator[Record]:
@@ -86,7 +97,7 @@ def truncate_after_epoch(path: Path, n_epochs: int) -> None:
 
 
 def _parse(line: bytes) -> Record | None:
-    if not line.endswith(b"\n") or len(line) < 10:
+    if not line.endswith(b"\n") or len(line) <= 10:
         return None
     checksum, text = line[:8], line[9:-1]
     if checksum != f"{zlib.crc32(text):08x}".encode():
@@ -94,5 +105,9 @@ def _parse(line: bytes) -> Record | None:
     return Record(**json.loads(text))
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,12 +11,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from nnunet_assets.core.exit_codes import ExitCode, describe_exit
 from nnunet_assets.core.provenance import write_json_atomically
@@ -56,34 +56,35 @@ def run_child(
 ) -> ChildResult:
     """Runs a module as a child to its end; whatever ends this call early ends the child's whole process group first.
 
-    Must be called from the main thread: Linux ends the child when the *thread* that started it ends.
-
     Args:
         module: The module to run; it calls `child_main`.
         request: What the child is asked to do, as JSON.
-        folder: Takes `request.json`, `output.log` (what the child and its workers print) and `failure.json`.
+        folder: Takes `request.json`, `output.log` (what the child and its workers print, after what earlier attempts
+            printed) and `failure.json`.
         environment: The child's whole environment.
         on_poll: Called about every `poll_seconds` while the child runs, and once after its end.
         poll_seconds: Seconds between two looks at the child.
     """
     write_json_atomically(folder / REQUEST_FILE, dict(request))
     (folder / FAILURE_FILE).unlink(missing_ok=True)
-    with (folder / LOG_FILE).open("wb") as log:
+    with (folder / LOG_FILE).open("ab") as log:
+        start = log.tell()
         child = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), str(os.getpid())],
+            # Unbuffered: what a killed process printed last is what a person needs.
+            [sys.executable, "-u", "-m", module, str(folder), str(os.getpid())],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        while not _ended_within(child, poll_seconds):
-            on_poll()
-    finally:
-        _end_group(child)
+        try:
+            while not _ended_within(child, poll_seconds):
+                on_poll()
+        finally:
+            _end_group(child)
     on_poll()
-    tail = _tail(folder / LOG_FILE)
+    tail = _tail(folder / LOG_FILE, start)
     return ChildResult(child.returncode, _problem(child.returncode, folder / FAILURE_FILE, tail), tail)
 
 
@@ -96,21 +97,19 @@ def _ended_within(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    if child.poll() is None:
-        _signal_group(child.pid, signal.SIGINT)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-    # Workers may outlive the process that started them; nothing of the group may hold memory or a GPU afterwards.
-    _signal_group(child.pid, signal.SIGKILL)
-    child.wait()
+    try:
+        if child.poll() is None:
+            _signal_group(child.pid, signal.SIGINT)
+            _ended_within(child, GRACE_SECONDS)
+    finally:  # even where a second Ctrl-C cuts the grace short
+        # Workers may outlive the process that started them; nothing of the group may hold memory or a GPU afterwards.
+        _signal_group(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        return
 
 
 def _problem(code: int, failure_file: Path, tail: str) -> str | None:
@@ -123,9 +122,9 @@ def _problem(code: int, failure_file: Path, tail: str) -> str | None:
         return f"The process {describe_exit(code)}. The last it printed was: {last[0]}"
 
 
-def _tail(log_file: Path, n_bytes: int = 4000) -> str:
+def _tail(log_file: Path, start: int, n_bytes: int = 4000) -> str:
     with log_file.open("rb") as log:
-        log.seek(max(0, log_file.stat().st_size - n_bytes))
+        log.seek(max(start, log_file.stat().st_size - n_bytes))
         return log.read().decode(errors="replace")
 
 
@@ -140,54 +139,72 @@ class ChildFailure(NnunetAssetsError):  # noqa: N818 - reads as what happened
         self.code = code
 
 
-def child_main(work: Callable[[dict[str, Any]], None]) -> None:
-    """Runs what the parent asked for; every way to end becomes an exit code, and a sentence for the parent.
+def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
+    """Does what the parent asked for and ends the process; every way to fail has an exit code and a sentence.
 
-    SIGTERM is treated as SIGINT: the work ends at once, and so does the process, with `ExitCode.STOPPED`.
+    SIGTERM and SIGINT end the process at once with `ExitCode.STOPPED`.
     """
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    _stop_on_signals(folder, parent)
     die_with_parent(parent)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         work(json.loads((folder / REQUEST_FILE).read_text()))
-    except KeyboardInterrupt:
-        _leave(folder, ExitCode.STOPPED, "The process was stopped on request (SIGINT or SIGTERM).")
     except ChildFailure as failure:
         _leave(folder, failure.code, str(failure))
     except NnunetAssetsError as error:
         _leave(folder, ExitCode.BAD_INPUT, str(error))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        _leave(folder, ExitCode.NO_SPACE, f"No space is left on the disk for {error.filename or 'the results'}.")
+    except BaseException as error:  # noqa: BLE001 (the process ends here; left to the interpreter, it may hang, as below)
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            _leave(folder, ExitCode.NO_SPACE, f"No space is left on the disk for {error.filename or 'the results'}.")
+        _leave(folder, ExitCode.BUG, f"The process failed unexpectedly: {type(error).__name__}: {error}")
+    os._exit(ExitCode.DONE)
 
 
-def _leave(folder: Path, code: ExitCode, message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _leave(folder: Path, code: ExitCode, message: str) -> NoReturn:
     with suppress(OSError):  # a full disk: the exit code still says it
+        # Not print: a signal may have come in the middle of one.
+        os.write(2, f"{message}\n".encode())
         write_json_atomically(folder / FAILURE_FILE, {"message": message})
     # Not sys.exit: interpreter shutdown waits for worker pools that will never answer; the parent ends the group.
-    sys.stdout.flush()
     os._exit(code)
+
+
+def _stop_on_signals(folder: Path, parent: int) -> None:
+    def stop(*_: object) -> NoReturn:
+        # No KeyboardInterrupt: on its way up it would wait for nnU-Net's pools to end, and some code may swallow it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        if os.getppid() != parent and os.getpgrp() == os.getpid():
+            # Nobody is left to end the group, and pools that were spawned do not end by themselves.
+            os.killpg(0, signal.SIGKILL)
+        _leave(folder, ExitCode.STOPPED, "The process was stopped on request (SIGINT or SIGTERM).")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
 
 
 def die_with_parent(parent: int) -> None:
     """Makes the kernel end this process, and every worker it forks, when its parent ends.
 
     A kill of the parent leaves nobody to end the group; without this the training would go on unseen, on a GPU that
-    the orchestrator believes to be free. Linux only; elsewhere nothing happens.
+    the orchestrator believes to be free. Linux only; elsewhere nothing happens. (The kernel looks at the *thread* that
+    started the child; `run_child` stays in it until the child ends.)
 
     Args:
         parent: Process id of the parent that must be alive.
     """
     if not sys.platform.startswith("linux"):
         return
-    _set_death_signal(signal.SIGTERM)
-    os.register_at_fork(after_in_child=lambda: _set_death_signal(signal.SIGKILL))
-    if os.getppid() != parent:  # it ended before the line above
+    libc = ctypes.CDLL(None)  # once, here: loading a library in a process just forked may find the loader locked
+
+    def in_worker() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # A worker ends in silence; what this process does on a signal is not its business.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    os.register_at_fork(after_in_child=in_worker)
+    if os.getppid() != parent:  # it ended before the lines above
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _set_death_signal(number: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)

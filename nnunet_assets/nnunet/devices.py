@@ -7,7 +7,7 @@ from nnunet_assets.nnunet.child import ChildFailure
 
 
 def resolve_device(wanted: str) -> Any:
-    """Returns the `torch.device` for `auto`, `cuda`, `cpu` or `mps`, with torch's threads set as nnU-Net sets them.
+    """Returns the `torch.device` for `auto`, `cuda`, `cpu` or `mps`, with torch set up as nnU-Net sets it up for a GPU.
 
     Raises:
         ChildFailure: The device asked for is not there; nothing falls back to the CPU in silence.

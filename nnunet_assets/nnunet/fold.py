@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,17 +17,24 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from nnunet_assets.core.commit import FoldInputs, Manifest, read_committed
+from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, Manifest, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
+from nnunet_assets.core.journal import journal_path
+from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import REQUEST_FILE, run_child
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.splits import check_splits
+from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
 from nnunet_assets.nnunet.workers import worker_variables
 
-State = Literal["absent", "interrupted", "committed", "foreign"]
+State = Literal["absent", "interrupted", "committed", "changed", "foreign"]
+
+
+REFUSED: Mapping[State, str] = {
+    "foreign": "holds a training that this project did not make",
+    "changed": "was changed outside this project after it was finished: its files are not those of its COMMIT",
+}
 
 
 class FoldFailed(FoldError):  # noqa: N818 - reads as what happened
@@ -87,19 +94,19 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
     """Returns the digests of what a fold would be trained on now.
 
     Raises:
-        PlanningError: Plans or preprocessed cases are missing, or were made from other data than is there now.
-        FoldError: The splits file is missing or does not have this fold.
+        PlanningError: Nothing is known about the raw data, or a record cannot be read.
+        FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
+            were made from other data than is there now.
         DatasetError: The splits do not fit the cases.
     """
     prepared = PreparedDataset(roots, experiment.dataset)
     raw = prepared.read_raw()
-    splits = read_splits(prepared)
+    splits = _read_splits(prepared, raw.cases)
     if fold not in splits:
         raise FoldError(
             f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
             "nnU-Net would silently train on a random split."
         )
-    check_splits(list(splits.values()), raw.cases, len(splits))
     _check_cases(prepared, experiment)
     return FoldInputs(
         raw_hash=raw.content_hash,
@@ -109,29 +116,27 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
     )
 
 
-def read_splits(prepared: PreparedDataset) -> dict[str, dict[str, list[str]]]:
-    """Returns fold key to the case ids of `train` and `val`, as `splits_final.json` has them.
-
-    Raises:
-        FoldError: The file is missing.
-    """
-    path = prepared.folder / "splits_final.json"
+def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
+    """Returns the splits by fold key, where they are a cross-validation of the cases."""
+    path = prepared.folder / SPLITS_FILE
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise FoldError(
             f"{path} is missing. Materialize splits first; parallel folds would race to make it."
         ) from error
-    return {f"fold_{index}": split for index, split in enumerate(content)}
+    except ValueError as error:
+        raise FoldError(
+            f"{path} is not valid JSON ({error}). Restore it: trained folds belong to that file."
+        ) from error
+    n_folds = len(content) if isinstance(content, list) else 0
+    return {fold_key(index): split for index, split in enumerate(check_splits(content, cases, n_folds, path))}
 
 
 def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
-    from nnunet_assets.nnunet.planning import cases_made_from
-
     stamp = prepared.cases_stamp(experiment.plans, experiment.configuration)
-    if stamp is None:
-        planned = prepared.plans_file(experiment.plans)
-        known = json.loads(planned.read_text())["configurations"] if planned.exists() else {}
+    known = prepared.configurations(experiment.plans)
+    if stamp is None or not known:
         if known and experiment.configuration not in known:
             raise FoldError(
                 f"The plans {experiment.plans} of {experiment.dataset} have no configuration "
@@ -142,20 +147,27 @@ def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
             f"{experiment.dataset} is not preprocessed for {experiment.plans}, {experiment.configuration}. "
             "Materialize preprocessed_plans first."
         )
-    now = cases_made_from(prepared, experiment.plans)
-    changed = [key for key in now if stamp[key] != now[key]]
+    now = prepared.cases_made_from(experiment.plans, experiment.configuration)
+    changed = [key for key in now if stamp.get(key) != now[key]]
     if changed:
+        differences = ", ".join(f"{key} was {stamp.get(key)}, is {now[key]}" for key in changed)
         raise FoldError(
             f"The preprocessed cases of {experiment.dataset}, {experiment.plans}, {experiment.configuration} were made "
-            f"from other input than there is now: {', '.join(f'{k} was {stamp[k]}, is {now[k]}' for k in changed)}. "
+            f"from other input than there is now: {differences}. "
             "Materialize preprocessed_plans again."
         )
 
 
 def fold_state(fold_folder: Path) -> State:
-    """Returns how far a fold is: `foreign` is one that holds checkpoints this project did not make."""
-    if read_committed(fold_folder) is not None:
+    """Returns how far a fold is, by its bytes.
+
+    `changed` is one that was finished and is not any more what its COMMIT vouches for (plain `nnUNetv2_train --c` went
+    on with it, a file was edited or deleted); `foreign` one that holds checkpoints this project did not make.
+    """
+    if read_committed(fold_folder, check_files=True) is not None:
         return "committed"
+    if (fold_folder / OWN_FOLDER / COMMIT_FILE).is_file():
+        return "changed"
     if (fold_folder / OWN_FOLDER / REQUEST_FILE).is_file():
         return "interrupted"
     return "foreign" if any(fold_folder.glob("checkpoint_*.pth")) else "absent"
@@ -179,7 +191,7 @@ def run_fold(
         on_poll: Called about twice a second while the child runs.
 
     Raises:
-        FoldError: Another process trains this fold, or its folder holds a training made elsewhere.
+        FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
         FoldFailed: The fold's process ended without a result.
     """
     experiment = request.experiment
@@ -189,51 +201,76 @@ def run_fold(
         _lease(experiment.summary_folder(roots), request.fold),
         prepared.lock(experiment.plans, experiment.configuration, "read"),
     ):
-        committed = read_committed(fold_folder)
+        _check_unchanged(request, roots)
+        committed = read_committed(fold_folder, check_files=True)
         if committed and committed.inputs == request.inputs and not retrain:
             return FoldOutcome(committed, is_new=False)
-        attempt = _make_way(fold_folder, request, retrain=retrain)
-        result = run_child(
-            "nnunet_assets.nnunet.fold_process",
-            {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt},
-            folder=fold_folder / OWN_FOLDER,
-            environment={
-                **environment,
-                **roots.for_variant(experiment.variant).environment(),
-                **worker_variables(environment),
-            },
-            on_poll=on_poll,
-        )
-        finished = read_committed(fold_folder)
+        with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
+            result = run_child(
+                "nnunet_assets.nnunet.fold_process",
+                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt},
+                folder=fold_folder / OWN_FOLDER,
+                environment={
+                    **environment,
+                    **roots.for_variant(experiment.variant).environment(),
+                    **worker_variables(environment),
+                },
+                on_poll=on_poll,
+            )
+            finished = read_committed(fold_folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             raise FoldFailed(f"{experiment.title}, {request.fold}: {problem}", result.code, result.log_tail)
         return FoldOutcome(finished, is_new=True)
 
 
-def _make_way(fold_folder: Path, request: FoldRequest, *, retrain: bool) -> str:
-    """Makes room for a new attempt, or keeps an interrupted one to resume; returns the attempt's id."""
+def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
+    """Refuses what was prepared anew between the request and the lock, which keeps it as it is from here on."""
+    now = fold_inputs(roots, request.experiment, request.fold, request.inputs.training_hash)
+    if now != request.inputs:
+        changed = " and ".join(request.inputs.differences(now))
+        raise FoldFailed(
+            f"{request.experiment.title}, {request.fold}: {changed} changed after the fold was asked for. Materialize "
+            "it again.",
+            ExitCode.CHANGED_INPUT,
+            "",
+        )
+
+
+@contextmanager
+def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool) -> Iterator[str]:
+    """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
+
+    What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
+    """
     state = fold_state(fold_folder)
-    if state == "foreign" and not retrain:
+    if state in REFUSED and not retrain:
         raise FoldError(
-            f"{fold_folder} holds a training that this project did not make. It is never trained again by itself: "
-            "move it away, or materialize the fold with `retrain: true`, which keeps it among the superseded folds."
+            f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
+            "fold with `retrain: true`, which keeps it among the superseded folds."
         )
     if state == "interrupted" and not retrain:
         before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
         if FoldInputs(**before["inputs"]) == request.inputs:
-            return str(before["attempt"])
-    if state != "absent":
-        _supersede(fold_folder)
-    return uuid.uuid4().hex
+            yield str(before["attempt"])
+            return
+    superseded = None if state == "absent" else _supersede(fold_folder)
+    try:
+        yield uuid.uuid4().hex
+    finally:
+        if superseded and not journal_path(fold_folder).exists():
+            if fold_folder.exists():
+                fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
+            superseded.rename(fold_folder)
 
 
-def _supersede(fold_folder: Path) -> None:
+def _supersede(fold_folder: Path) -> Path:
     # Not beside the folds: nnU-Net takes every folder `fold_*` there for a fold.
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     place = fold_folder.parent / SUMMARY_FOLDER / "superseded" / f"{fold_folder.name}_{stamp}"
     place.parent.mkdir(parents=True, exist_ok=True)
     fold_folder.rename(place)
+    return place
 
 
 @contextmanager

@@ -11,8 +11,9 @@ import resource
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,20 @@ from nnunet_assets.core.commit import RESULT_FILES, FoldInputs, Manifest, commit
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.fold_result import FoldResult, read_case_results
-from nnunet_assets.core.journal import append_record, journal_path, truncate_after_epoch
+from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.layout import Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.nnunet.bindings import apply_overrides, save_checkpoints_atomically, stop_when_diverged
+from nnunet_assets.nnunet.bindings import (
+    apply_overrides,
+    remove_torn_checkpoints,
+    save_checkpoints_atomically,
+    stop_when_diverged,
+)
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
 
+FINAL_CHECKPOINT = "checkpoint_final.pth"
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 
 
@@ -38,34 +45,68 @@ def train_fold(request: Mapping[str, Any]) -> None:
         say = _reporter(stack)
         started = datetime.now(UTC)
         device = resolve_device(request["device"])
-        trainer = _build_trainer(request, device)
-        fold_folder = Path(trainer.output_folder)
-        journal = journal_path(fold_folder)
-        stage = _stage(fold_folder)
-        _load_checkpoint(trainer, stage)
-        truncate_after_epoch(journal, trainer.current_epoch)
-        if trainer.current_epoch == 0:
-            append_record(journal, "start", {"attempt": request["attempt"], "params": _parameters(trainer, request)})
-        logger = JournalLogger(journal, _label_names(trainer), _progress(trainer, say))
-        trainer.logger.loggers.append(logger)
-        say(f"{request['fold']} on {device_name(device)}: {_plan_of(stage, trainer)}")
-
-        seconds: dict[str, float] = {}
-        if stage != "trained":
-            with _timed(seconds, "training"):
-                trainer.run_training()
+        fold_folder = Path(request["fold_folder"])
+        remove_torn_checkpoints(fold_folder)
+        checkpoint = newest_checkpoint(fold_folder, say)
+        trainer = _build_trainer(request, device, is_resumed=checkpoint is not None)
+        if checkpoint:
+            trainer.load_checkpoint(str(checkpoint))
+        is_trained = checkpoint is not None and checkpoint.name == FINAL_CHECKPOINT
+        logger = _open_journal(trainer, request, say)
+        say(f"{request['fold']} on {device_name(device)}: {_plan_of(trainer, is_trained=is_trained)}")
+        if not is_trained:
+            trainer.run_training()
         n_lost = logger.close()
         if n_lost:
             say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
         say("Training is done; predicting and scoring the validation cases.")
-        with _timed(seconds, "validation"):
-            _validate(trainer)
-        append_record(journal, "end", _validation_series(trainer, request))
+        validation_start = time.monotonic()
+        _validate(trainer)
+        seconds = {
+            "training": _training_seconds(fold_folder),
+            "validation": round(time.monotonic() - validation_start, 3),
+        }
+        append_record(journal_path(fold_folder), "end", _validation_series(trainer, request))
         commit_fold(fold_folder, _manifest(trainer, request, device, started, seconds))
         say(f"{request['fold']} is finished.")
 
 
-def _build_trainer(request: Mapping[str, Any], device: Any) -> Any:
+def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | None:
+    """Returns the checkpoint to go on from: the final one, else the newest that can be read; None: there is none.
+
+    nnU-Net itself takes `checkpoint_latest` even where `checkpoint_best` is newer, and fails where its choice is torn.
+    """
+    others = [fold_folder / name for name in ("checkpoint_latest.pth", "checkpoint_best.pth")]
+    newest_first = sorted(filter(Path.is_file, others), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for checkpoint in filter(Path.is_file, [fold_folder / FINAL_CHECKPOINT, *newest_first]):
+        if _is_whole(checkpoint):
+            return checkpoint
+        say(f"{checkpoint.name} is damaged and cannot be used; looking for an older checkpoint.")
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Says whether the checksums in a checkpoint, which is a zip file, hold; torch loads flipped bits as they are."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError):
+        return False
+
+
+def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str], None]) -> JournalLogger:
+    """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
+    journal = journal_path(Path(trainer.output_folder))
+    truncate_after_epoch(journal, trainer.current_epoch)
+    if next(read_records(journal), None) is None:
+        append_record(journal, "start", {"attempt": request["attempt"], "params": _parameters(trainer, request)})
+    logger = JournalLogger(journal, _label_names(trainer), _progress(trainer, say))
+    trainer.logger.loggers.append(logger)
+    save_checkpoints_atomically(trainer, wait_for_journal=logger.wait)
+    return logger
+
+
+def _build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) -> Any:
     from nnunetv2.run.run_training import get_trainer_from_args
 
     experiment = request["experiment"]
@@ -77,7 +118,7 @@ def _build_trainer(request: Mapping[str, Any], device: Any) -> Any:
             experiment["trainer"],
             experiment["plans"],
             # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
-            continue_training=_stage(Path(request["fold_folder"])) != "new",
+            continue_training=is_resumed,
             device=device,
         )
     except RuntimeError as error:
@@ -91,7 +132,6 @@ def _build_trainer(request: Mapping[str, Any], device: Any) -> Any:
             "trainer that renames its folder cannot be tracked.",
         )
     apply_overrides(trainer, request["overrides"])
-    save_checkpoints_atomically(trainer)
     stop_when_diverged(trainer)
     return trainer
 
@@ -104,31 +144,25 @@ def unknown_trainer(name: str) -> str:
     )
 
 
-def _stage(fold_folder: Path) -> str:
-    """Returns how far an earlier attempt came: `new`, `interrupted` (a checkpoint to resume from) or `trained`."""
-    if (fold_folder / "checkpoint_final.pth").is_file():
-        return "trained"
-    names = ("checkpoint_latest.pth", "checkpoint_best.pth")
-    return "interrupted" if any((fold_folder / name).is_file() for name in names) else "new"
-
-
-def _load_checkpoint(trainer: Any, stage: str) -> None:
-    from nnunetv2.run.run_training import maybe_load_checkpoint
-
-    maybe_load_checkpoint(trainer, continue_training=stage == "interrupted", validation_only=stage == "trained")
-
-
-def _plan_of(stage: str, trainer: Any) -> str:
-    if stage == "trained":
+def _plan_of(trainer: Any, *, is_trained: bool) -> str:
+    if is_trained:
         return "trained before, only the validation is missing"
     plan = f"{trainer.num_epochs} epochs of {trainer.num_iterations_per_epoch} iterations"
-    return plan if stage == "new" else f"{plan}, resuming after epoch {trainer.current_epoch}"
+    return f"{plan}, resuming after epoch {trainer.current_epoch}" if trainer.current_epoch else plan
 
 
 def _validate(trainer: Any) -> None:
     # A prediction left by an earlier attempt would be averaged into summary.json by nnU-Net.
-    shutil.rmtree(Path(trainer.output_folder) / "validation", ignore_errors=True)
+    earlier = Path(trainer.output_folder) / "validation"
+    if earlier.exists():
+        shutil.rmtree(earlier)
     trainer.perform_actual_validation(False)
+
+
+def _training_seconds(fold_folder: Path) -> float:
+    """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
+    records = read_records(journal_path(fold_folder))
+    return round(sum(record.values["epoch_seconds"] for record in records if record.kind == "epoch"), 3)
 
 
 def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, float | None]:
@@ -172,7 +206,8 @@ def _parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, Any]:
         "trainer": {
             name: value
             for name, value in vars(trainer).items()
-            if isinstance(value, bool | int | float | str) and not name.startswith("_") and "folder" not in name
+            # Not the paths: parameters go to a tracking server that may stand elsewhere.
+            if isinstance(value, bool | int | float | str) and not name.startswith("_") and os.sep not in str(value)
         },
         "plans": {key: value for key, value in configuration.items() if key != "architecture"},
         "architecture": configuration["architecture"],
@@ -207,13 +242,6 @@ def _reporter(stack: ExitStack) -> Callable[[str], None]:
         return lambda sentence: print(sentence, flush=True)
     pipes = stack.enter_context(open_dagster_pipes())
     return pipes.log.info
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], section: str) -> Iterator[None]:
-    start = time.monotonic()
-    yield
-    seconds[section] = round(time.monotonic() - start, 3)
 
 
 def _manifest(
@@ -264,5 +292,3 @@ def _versions() -> dict[str, str]:
 
 if __name__ == "__main__":
     child_main(train_fold)
-    # Interpreter shutdown would wait for augmentation workers; everything is on the disk.
-    os._exit(ExitCode.DONE)

@@ -5,7 +5,7 @@ MLflow: the parent process reads the journal and sends it on, so that tracking c
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,10 @@ class JournalLogger:
     def log_summary(self, key: str, value: Any) -> None:
         """Accepts nnU-Net's summary of the validation, which the fold process reads from summary.json instead."""
 
+    def wait(self) -> None:
+        """Waits until every record so far is on the disk, or is known not to get there."""
+        wait(self._writes[-1:])  # one thread writes them in order
+
     def close(self) -> int:
         """Waits until every record is on the disk and returns how many could not be written (a full disk)."""
         self._writer.shutdown(wait=True)
@@ -75,6 +79,7 @@ class JournalLogger:
     def _finish_epoch(self, epoch: int) -> None:
         values, self._values = self._values, {}
         values["epoch_seconds"] = values.pop(END) - values.pop(START)
-        values["generalization_gap"] = values["val_loss"] - values["train_loss"]
+        if "val_loss" in values and "train_loss" in values:
+            values["generalization_gap"] = values["val_loss"] - values["train_loss"]
         self._writes.append(self._writer.submit(append_record, self._journal, "epoch", values, epoch))
         self._on_epoch(epoch, values)

@@ -1,6 +1,5 @@
 """Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -69,7 +68,7 @@ def prepare(
     raw = prepared.read_raw()
     made_from = {"raw_hash": raw.content_hash, "planner": PLANNERS.get(plans), "nnunetv2": version("nnunetv2")}
     replan = _must_plan(prepared, plans, made_from)
-    before = {c: prepared.cases_stamp(plans, c) for c in configurations}
+    before = {} if replan else {c: prepared.cases_stamp(plans, c) for c in configurations}
     request = {
         "dataset": dataset,
         "plans": plans,
@@ -80,7 +79,8 @@ def prepare(
         "verify_integrity": not raw.voxels_checked,
     }
     if replan or any(
-        before[c] != cases_made_from(prepared, plans) for c in _available(prepared, plans, configurations)
+        prepared.cases_stamp(plans, c) != prepared.cases_made_from(plans, c)
+        for c in prepared.needed_configurations(plans, configurations)
     ):
         result = run_child(
             "nnunet_assets.nnunet.planning_process",
@@ -94,28 +94,26 @@ def prepare(
                 f"Preparing {dataset} with {plans} failed: {result.problem} The whole output is in "
                 f"{prepared.own / f'prepare_{plans}' / 'output.log'}."
             )
-    available = _available(prepared, plans, configurations)
+    planned = prepared.configurations(plans)
+    available = [c for c in configurations if c in planned]
     return PreparedPlans(
         plans_hash=str(prepared.plans_hash(plans)),
         configurations=tuple(available),
         dropped=tuple(c for c in configurations if c not in available),
-        planned=_planned(prepared, plans, available),
-        made=(*(["plans"] if replan else []), *(c for c in available if prepared.cases_stamp(plans, c) != before[c])),
+        planned={c: planned[c] for c in available},
+        made=(
+            *(["plans"] if replan else []),
+            *(c for c in available if prepared.cases_stamp(plans, c) != before.get(c)),
+        ),
     )
-
-
-def cases_made_from(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
-    """Returns what preprocessed cases would be made from now."""
-    return {
-        "raw_hash": prepared.read_raw().content_hash,
-        "plans_hash": prepared.plans_hash(plans),
-        "nnunetv2": version("nnunetv2"),
-    }
 
 
 def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, Any]) -> bool:
     """Says whether the plans have to be made; plans that somebody else made or edited are never overwritten."""
-    now, stamp = prepared.plans_hash(plans), prepared.plans_stamp(plans)
+    stamp = prepared.plans_stamp(plans)
+    if stamp is not None and stamp["plans_hash"] is None:  # interrupted while they were made, and perhaps torn
+        return True
+    now = prepared.plans_hash(plans)
     if plans not in PLANNERS:
         if now is None:
             raise PlanningError(
@@ -123,27 +121,14 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
                 f"your plans file there, or use one of {', '.join(PLANNERS)}."
             )
         return False
-    if now is None or (stamp is not None and stamp["plans_hash"] is None):  # never made, or interrupted while it was
+    if now is None:
         return True
     if stamp is None or stamp["plans_hash"] != now:
         raise PlanningError(
             f"{prepared.plans_file(plans)} was made or edited outside this project. To use it, rename it (its "
             "plans_name too) and declare that name as `plans`; to have it made anew, delete it."
         )
-    return {key: stamp[key] for key in made_from} != dict(made_from)
-
-
-def _available(prepared: PreparedDataset, plans: str, configurations: Sequence[str]) -> list[str]:
-    planned = _planned(prepared, plans, configurations)
-    return [c for c in configurations if c in planned]
-
-
-def _planned(prepared: PreparedDataset, plans: str, configurations: Sequence[str]) -> dict[str, Any]:
-    try:
-        content = json.loads(prepared.plans_file(plans).read_text())
-    except FileNotFoundError:
-        return {}
-    return {c: content["configurations"][c] for c in configurations if c in content["configurations"]}
+    return {key: stamp.get(key) for key in made_from} != dict(made_from)
 
 
 def _report(
@@ -153,8 +138,11 @@ def _report(
     n_cases: int,
     on_progress: Callable[[str, int, int], None],
 ) -> None:
-    for configuration, planned in _planned(prepared, plans, configurations).items():
-        folder = prepared.folder / planned.get("data_identifier", f"{plans}_{configuration}")
-        n_done = len(list(folder.glob("*.pkl")))
+    try:
+        planned = prepared.configurations(plans)
+    except PlanningError:  # nnU-Net is writing the file
+        return
+    for configuration in filter(planned.__contains__, configurations):
+        n_done = len(list(prepared.cases_folder(plans, configuration).glob("*.pkl")))
         if n_done:
             on_progress(configuration, n_done, n_cases)

@@ -1,7 +1,6 @@
 """The process that plans and preprocesses: `python -m nnunet_assets.nnunet.planning_process FOLDER PARENT_PID`."""
 
 import filecmp
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +8,9 @@ from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.fold_process import unknown_trainer
-from nnunet_assets.nnunet.planning import cases_made_from
 from nnunet_assets.nnunet.prepared import PreparedDataset
 
 
@@ -25,17 +24,22 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
         _verify_integrity(prepared.dataset)
     if request["replan"]:
         prepared.stamp_plans(plans, request["made_from"], plans_hash=None)
+        # Where there is a file, nnU-Net keeps its configurations that are not planned any more, and needs it whole.
+        prepared.plans_file(plans).unlink(missing_ok=True)
+        _extract_fingerprint(dataset_id)
         _plan(dataset_id, request["made_from"]["planner"])
         prepared.stamp_plans(plans, request["made_from"], prepared.plans_hash(plans))
-    made_from = cases_made_from(prepared, plans)
-    for configuration in request["configurations"]:
+    else:
+        _complete_own_plans(prepared, dataset_id)
+    for configuration in prepared.needed_configurations(plans, request["configurations"]):
+        made_from = prepared.cases_made_from(plans, configuration)
         if prepared.cases_stamp(plans, configuration) == made_from:
             continue
         with prepared.lock(plans, configuration, "write"):
             prepared.unstamp_cases(plans, configuration)
-            if _preprocess(dataset_id, plans, configuration):
-                _refresh_references(prepared)
-                prepared.stamp_cases(plans, configuration, made_from)
+            _preprocess(dataset_id, plans, configuration)
+            _refresh_references(prepared)
+            prepared.stamp_cases(plans, configuration, made_from)
 
 
 def _roots() -> Roots:
@@ -65,27 +69,34 @@ def _verify_integrity(dataset: str) -> None:
         raise ChildFailure(ExitCode.BAD_INPUT, f"nnU-Net's integrity check of {dataset} failed: {error}") from error
 
 
-def _plan(dataset_id: int, planner: str) -> None:
+def _extract_fingerprint(dataset_id: int) -> None:
     from nnunetv2.configuration import default_num_processes
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints
 
     extract_fingerprints([dataset_id], num_processes=default_num_processes, clean=True, show_progress_bar=False)
+
+
+def _plan(dataset_id: int, planner: str) -> None:
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments
+
     plan_experiments([dataset_id], planner)
 
 
-def _preprocess(dataset_id: int, plans: str, configuration: str) -> bool:
-    """Returns whether the plans have the configuration, so that its cases are there now."""
+def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
+    """Puts beside plans that nobody planned here what nnU-Net's planning puts there and its training needs."""
+    description = (_roots().raw / prepared.dataset / "dataset.json").read_bytes()
+    copy = prepared.folder / "dataset.json"
+    if not copy.exists() or copy.read_bytes() != description:
+        write_atomically(copy, description)
+    if not (prepared.folder / "dataset_fingerprint.json").exists():
+        _extract_fingerprint(dataset_id)
+
+
+def _preprocess(dataset_id: int, plans: str, configuration: str) -> None:
     from nnunetv2.configuration import default_num_processes
     from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess
-    from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    dataset = maybe_convert_to_dataset_name(dataset_id)
-    manager = PlansManager(str(PreparedDataset(_roots(), dataset).plans_file(plans)))
-    if configuration not in manager.available_configurations:
-        return False
     preprocess([dataset_id], plans, [configuration], [default_num_processes], show_progress_bar=False)
-    return True
 
 
 def _refresh_references(prepared: PreparedDataset) -> None:
@@ -113,4 +124,3 @@ def _refresh_references(prepared: PreparedDataset) -> None:
 
 if __name__ == "__main__":
     child_main(prepare_dataset)
-    os._exit(ExitCode.DONE)

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.errors import SummaryError
 
 
 def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> list[FoldResult]:
@@ -20,8 +23,7 @@ def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[s
         manifest = read_committed(folder)
         if manifest is None:
             continue
-        # The model folder's own copy: the dataset.json that the folds were trained with.
-        description = json.loads((folder.parent / "dataset.json").read_text())
+        description = _description(folder.parent)
         results.append(
             read_fold_result(
                 folder,
@@ -32,3 +34,16 @@ def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[s
             )
         )
     return results
+
+
+def _description(model_folder: Path) -> dict[str, Any]:
+    """Returns the model folder's own copy: the dataset.json that the folds were trained with."""
+    path = model_folder / "dataset.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SummaryError(
+            f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {error}. Restore it from "
+            "nnUNet_preprocessed."
+        ) from error
+    return content

@@ -36,6 +36,21 @@ def to_records(summary: CvSummary) -> list[Row]:
     ]
 
 
+def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
+    """Returns one row a label, then the foreground's, with its Dice as people read it: `0.871 ± 0.012`, `19 of 20`."""
+    return [
+        {
+            "label": name,
+            "dice, pooled": _mean_and_sd(dice.pooled),
+            "cases": f"{dice.pooled.n_defined} of {dice.pooled.n}",
+            "dice, over folds": _mean_and_sd(dice.over_folds),
+            "folds": f"{dice.over_folds.n_defined} of {dice.over_folds.n}",
+        }
+        for name, label in _named(summary)
+        for dice in [label.dice]
+    ]
+
+
 def to_csv(summary: CvSummary) -> str:
     """Returns the rows of `to_records` as CSV; an empty cell is None."""
     records = to_records(summary)

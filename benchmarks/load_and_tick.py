@@ -1,0 +1,169 @@
+"""What the graph costs Dagster: loading the definitions, and a tick of the sensor that refreshes summaries.
+
+    python benchmarks/load_and_tick.py
+
+Prints ratios, each with its goal: medians of measurements that alternate between the two sides in one run, so that a
+busy machine slows both. Nothing is trained, and nothing is written but in a temporary folder. Exit code 1: a goal was
+missed.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import dagster as dg
+
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.jobs import fold_model_key
+from nnunet_assets.sensors import build_refresh_sensor
+
+ROUNDS = 9
+TICKS = 25
+
+DG_TOML = """
+directory_type = "project"
+[project]
+root_module = "{name}"
+defs_module = "{name}"
+code_location_name = "{name}"
+"""
+
+# What every process of Dagster does first: import the location's module and build its repository.
+LOAD_OURS = """
+from pathlib import Path
+from nnunet_assets.definitions import load_definitions
+load_definitions(Path.cwd()).get_repository_def().load_all_definitions()
+"""
+LOAD_EMPTY = """
+from pathlib import Path
+import sys
+sys.path.insert(0, str(Path.cwd()))
+import dagster as dg
+dg.load_from_defs_folder(path_within_project=Path.cwd()).get_repository_def().load_all_definitions()
+"""
+
+DATASET = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {{dataset: Dataset{number:03}_Bench}}
+"""
+EXPERIMENT = """---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {{dataset: Dataset{dataset:03}_Bench, configuration: 2d, variant: {{name: v{number}, num_epochs: 5}}}}
+"""
+
+
+def main() -> int:
+    """Runs every measurement and returns the exit code."""
+    # In memory where that is possible: on a disk, writing the 10,000 events takes minutes, and reading them no longer.
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        results = [*load_ratios(Path(folder)), tick_ratio(Path(folder))]
+    return 0 if all(results) else 1
+
+
+def load_ratios(folder: Path) -> list[bool]:
+    """Compares an empty project, one experiment and fifty, each loaded in a process of its own."""
+    empty = folder / "empty_project"
+    (empty / "empty_project").mkdir(parents=True)
+    (empty / "empty_project" / "__init__.py").touch()
+    (empty / "dg.toml").write_text(DG_TOML.format(name="empty_project"))
+    one, fifty = (write_project(folder / f"project_{n}", n) for n in (1, 50))
+    seconds = alternating(
+        ROUNDS,
+        empty=lambda: load(empty, LOAD_EMPTY),
+        one=lambda: load(one, LOAD_OURS),
+        fifty=lambda: load(fifty, LOAD_OURS),
+    )
+    return [
+        said("load: 1 experiment / an empty Dagster project", seconds["one"], seconds["empty"], goal=1.5),
+        said("load: 50 experiments / 1", seconds["fifty"], seconds["one"], goal=2),
+    ]
+
+
+def write_project(root: Path, n_experiments: int) -> Path:
+    """Writes a project of five experiments a dataset, one file a dataset."""
+    for dataset in range(1, (n_experiments - 1) // 5 + 2):
+        file = root / "experiments" / f"dataset_{dataset}" / "defs.yaml"
+        file.parent.mkdir(parents=True)
+        numbers = range(5 * (dataset - 1), min(5 * dataset, n_experiments))
+        experiments = (EXPERIMENT.format(dataset=dataset, number=number) for number in numbers)
+        file.write_text(DATASET.format(number=dataset) + "".join(experiments))
+    (root / "dg.toml").write_text(DG_TOML.format(name="experiments"))
+    return root
+
+
+def load(project: Path, code: str) -> None:
+    """Loads a project's definitions in a new process."""
+    subprocess.run([sys.executable, "-c", code], cwd=project, check=True, timeout=120)
+
+
+def tick_ratio(folder: Path) -> bool:
+    """Compares ticks after 10 and after 10,000 materialized folds, of 10 experiments, every one due for a refresh."""
+    experiments = [Experiment("Dataset001_Bench", "3d_fullres", variant=f"v{number}") for number in range(10)]
+    assets = [
+        dg.AssetSpec([*experiment.key_prefix, name])
+        for experiment in experiments
+        for name in ("fold_model", "cv_summary", "cv_tables")
+    ]
+    sensor = build_refresh_sensor(experiments)
+    definitions = dg.Definitions(assets=[materializable(spec) for spec in assets], sensors=[sensor])
+    with ExitStack() as stack:
+        young, old = (
+            stack.enter_context(history(folder / f"instance_{n}", experiments, n_events=n)) for n in (10, 10_000)
+        )
+
+        def tick(instance: dg.DagsterInstance) -> None:
+            context = dg.build_sensor_context(instance, definitions=definitions)
+            assert len(sensor.evaluate_tick(context).run_requests or []) == len(experiments)
+
+        seconds = alternating(TICKS, young=lambda: tick(young), old=lambda: tick(old))
+    return said("tick: 10,000 earlier materializations / 10", seconds["old"], seconds["young"], goal=2)
+
+
+def materializable(spec: dg.AssetSpec) -> dg.AssetsDefinition:
+    """Returns an asset that a run could make."""
+
+    @dg.multi_asset(specs=[spec], name="__".join(spec.key.path))
+    def make() -> None: ...
+
+    return make
+
+
+def history(folder: Path, experiments: list[Experiment], *, n_events: int) -> dg.DagsterInstance:
+    """Returns an instance in files, as a project's is, in which folds were materialized so many times."""
+    folder.mkdir()
+    instance = dg.DagsterInstance.local_temp(str(folder))
+    for number in range(n_events):
+        key = fold_model_key(experiments[number % len(experiments)])
+        partition = f"fold_{number // len(experiments) % 5}"
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))
+    return instance
+
+
+def alternating(n_rounds: int, **works: Callable[[], None]) -> dict[str, list[float]]:
+    """Returns the seconds of each work, done in turn so many times after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(n_rounds + 1):
+        for name, work in works.items():
+            began = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: values[1:] for name, values in seconds.items()}
+
+
+def said(what: str, above: list[float], below: list[float], *, goal: float) -> bool:
+    """Prints a ratio of medians with what it is made of, and tells whether it meets its goal."""
+    ratio = median(above) / median(below)
+    details = ", ".join(f"{median(side):.3f} s ({min(side):.3f} to {max(side):.3f})" for side in (above, below))
+    verdict = "met" if ratio <= goal else "MISSED"
+    print(f"{what}: {ratio:.2f} (goal at most {goal:g}: {verdict}; {details})", flush=True)
+    return ratio <= goal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

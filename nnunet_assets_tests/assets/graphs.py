@@ -1,0 +1,70 @@
+"""The asset graph of declarations, without files; and runs of parts of it, as Dagster would make them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from nnunet_assets.assets import dataset_definitions, experiment_definitions
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.project import Project
+from nnunet_assets.resources import ProjectResource
+
+
+def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[ExperimentConfig] = ()) -> Project:
+    """Returns a project that declares these."""
+    return Project(root=Path("/project"), datasets=tuple(datasets), experiments=tuple(experiments))
+
+
+def graph(project: Project) -> dg.Definitions:
+    """Returns the assets of a project."""
+    return dg.Definitions.merge(
+        dg.Definitions(resources={"project": ProjectResource(folder=str(project.root))}),
+        *(dataset_definitions(project, config) for config in project.datasets),
+        *(experiment_definitions(project, config) for config in project.experiments),
+    )
+
+
+def materialized(
+    definitions: dg.Definitions,
+    *names: str,
+    folder: Path,
+    instance: dg.DagsterInstance,
+    partition: str | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Runs the assets whose keys end in these names, all in one run, for the project in that folder."""
+    assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    chosen = [asset.key for asset in assets if asset.key.path[-1] in names]
+    return dg.materialize(
+        assets,
+        selection=chosen,
+        partition_key=partition,
+        instance=instance,
+        resources={"project": ProjectResource(folder=str(folder))},
+        raise_on_error=False,
+    )
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """Returns what the web UI shows as the reason of the one step that failed."""
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    data = event.step_failure_data
+    assert data.user_failure_data, data.error
+    return str(data.user_failure_data.description)
+
+
+def started(result: dg.ExecuteInProcessResult) -> set[str]:
+    """Returns the last part of the keys of the assets whose step began."""
+    return {str(event.node_name).rsplit("__", 1)[-1] for event in result.all_events if event.is_step_start}
+
+
+def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, object]:
+    """Returns the metadata that the asset of that name shows, as plain values."""
+    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key and e.asset_key.path[-1] == name]
+    return {label: value.value for label, value in event.materialization.metadata.items()}
+
+
+def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    """Returns the check's one evaluation."""
+    (found,) = [evaluation for evaluation in result.get_asset_check_evaluations() if evaluation.check_name == name]
+    return found

@@ -1,0 +1,163 @@
+"""raw_dataset and splits on small files, and what keeps everything after them from starting."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.raw_builders import (
+    DATASET,
+    tiny_image,
+    tiny_json,
+    write_json,
+    write_tiny_dataset,
+    write_volume,
+)
+
+CONFIG = DatasetConfig(dataset=DATASET, folds=3)
+EXPERIMENT = ExperimentConfig(dataset=DATASET, configuration="2d")
+GRAPH = graph(declared([CONFIG], [EXPERIMENT]))
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "nnUNet_raw"
+
+
+def run(folder: Path, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    return materialized(GRAPH, *names, folder=folder, instance=instance)
+
+
+def test_a_good_dataset_is_read_and_split(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+    write_tiny_dataset(raw)
+
+    result = run(tmp_path, instance, "raw_dataset", "splits")
+
+    assert result.success
+    shown = metadata(result, "raw_dataset")
+    assert (shown["cases"], shown["channels"]) == (6, "MRI 0")
+    assert shown["spacing_mm"] == "1 (1 to 1) x 1 (1 to 1) x 2 (2 to 2)"
+    folds = json.loads((tmp_path / "data" / "nnUNet_preprocessed" / DATASET / "splits_final.json").read_text())
+    assert [(len(fold["train"]), len(fold["val"])) for fold in folds] == [(4, 2)] * 3
+
+
+def test_unchanged_data_has_the_same_version_and_changed_data_another(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = write_tiny_dataset(raw)
+
+    def version() -> str:
+        (event,) = run(tmp_path, instance, "raw_dataset").get_asset_materialization_events()
+        return str((event.materialization.tags or {})["dagster/data_version"])
+
+    before = version()
+    assert version() == before
+    write_volume(folder / "imagesTr" / "case_0_0000.nii.gz", tiny_image(seed=99))
+    assert version() != before
+
+
+class TestAnImageWithoutALabel:
+    @pytest.fixture(autouse=True)
+    def _broken(self, raw: Path) -> None:
+        folder = write_tiny_dataset(raw)
+        (folder / "labelsTr" / "case_3.nii.gz").unlink()
+
+    def test_fails_the_check_and_stops_the_run(self, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+        result = run(tmp_path, instance, "raw_dataset", "splits", "preprocessed_plans")
+
+        assert not result.success
+        assert started(result) == {"raw_dataset"}
+        found = check(result, "is_consistent")
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "case_3" in str(found.description)
+
+    @pytest.mark.parametrize("name", ["splits", "preprocessed_plans"])
+    def test_stops_a_later_run_of_another_asset_alone(
+        self, tmp_path: Path, instance: dg.DagsterInstance, name: str
+    ) -> None:
+        run(tmp_path, instance, "raw_dataset")
+
+        reason = failure(run(tmp_path, instance, name))
+
+        assert reason.startswith(f"The raw data of {DATASET} is not fit to be trained on. Put it right and materialize")
+        assert "case_3" in reason
+
+    def test_is_forgotten_once_it_is_put_right(self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+        run(tmp_path, instance, "raw_dataset")
+        write_tiny_dataset(raw)
+
+        assert run(tmp_path, instance, "raw_dataset", "splits").success
+
+
+def test_a_missing_nnunet_raw_is_a_sentence_with_the_place(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    result = run(tmp_path, instance, "raw_dataset", "splits")
+
+    assert started(result) == {"raw_dataset"}
+    assert str(tmp_path / "data" / "nnUNet_raw") in failure(result)
+
+
+def test_a_broken_dataset_json_is_a_failure_before_any_image_is_read(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    write_json(write_tiny_dataset(raw) / "dataset.json", tiny_json(labels=None))
+
+    assert "labels" in failure(run(tmp_path, instance, "raw_dataset"))
+
+
+def test_splits_before_the_raw_data_was_looked_at_say_what_to_do(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    write_tiny_dataset(raw)
+
+    assert failure(run(tmp_path, instance, "splits")).endswith("Materialize raw_dataset first.")
+
+
+def test_a_users_own_splits_are_kept_and_checked(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+    write_tiny_dataset(raw)
+    run(tmp_path, instance, "raw_dataset")
+    everything = [f"case_{index}" for index in range(6)]
+    mine = [{"train": everything[2:], "val": everything[:2]}]
+    path = write_json(tmp_path / "data" / "nnUNet_preprocessed" / DATASET / "splits_final.json", mine)
+    before = path.read_bytes()
+
+    reason = failure(run(tmp_path, instance, "splits"))
+
+    assert "It has 1 folds instead of 3." in reason
+    assert path.read_bytes() == before
+
+
+def test_plans_of_the_users_own_that_are_not_there_are_asked_for(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    write_tiny_dataset(raw)
+    run(tmp_path, instance, "raw_dataset")
+    own = EXPERIMENT.model_copy(update={"plans": "myPlans"})
+
+    result = materialized(graph(declared([CONFIG], [own])), "preprocessed_plans", folder=tmp_path, instance=instance)
+
+    assert "There are no plans 'myPlans'" in failure(result)
+
+
+def test_a_fold_without_plans_says_what_to_do(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+    write_tiny_dataset(raw)
+    run(tmp_path, instance, "raw_dataset", "splits")
+
+    result = materialized(GRAPH, "fold_model", folder=tmp_path, instance=instance, partition="fold_0")
+
+    assert failure(result).endswith("Materialize preprocessed_plans first.")
+
+
+def test_a_phantom_is_generated_where_it_is_not(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+    config = DatasetConfig(dataset="Dataset900_Phantom", phantom=PhantomConfig(cases=10))
+
+    result = materialized(graph(declared([config])), "raw_dataset", "splits", folder=tmp_path, instance=instance)
+
+    assert result.success
+    assert metadata(result, "raw_dataset")["cases"] == 10
+    roots = Roots(raw, tmp_path / "data" / "nnUNet_preprocessed", tmp_path / "data" / "nnUNet_results")
+    assert PreparedDataset(roots, "Dataset900_Phantom").read_raw().errors == ""

@@ -1,0 +1,128 @@
+"""The graph that a project's declarations become, as a person would check it in a review."""
+
+import dagster as dg
+import pytest
+
+from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets_tests.assets.graphs import declared, graph
+
+HIPPOCAMPUS = "Dataset004_Hippocampus"
+RESENC = "nnUNetResEncUNetLPlans"
+
+SHORT = ExperimentConfig(
+    dataset=HIPPOCAMPUS,
+    configuration="3d_fullres",
+    folds=[2, 0],
+    owners=["team:imaging"],
+    description="Is it worth the time?",
+    variant=VariantConfig(name="short", num_epochs=5),
+)
+PROJECT = declared(
+    [DatasetConfig(dataset=HIPPOCAMPUS, owners=["data@example.org"]), DatasetConfig(dataset="Dataset005_Prostate")],
+    [SHORT, ExperimentConfig(dataset=HIPPOCAMPUS, configuration="2d", plans=RESENC)],
+)
+
+SNAPSHOT = """
+Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
+    from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
+    from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | json, mlflow | nobody
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
+    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, table | nobody
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/fold_model
+    from nnUNetResEncUNetLPlans/preprocessed_plans, splits | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | mlflow, pytorch | nobody | fold_0 fold_1 fold_2 fold_3 fold_4 | pool nnunet_training
+Dataset004_Hippocampus/preprocessed_plans
+    from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
+Dataset004_Hippocampus/raw_dataset
+    from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
+    from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | json, mlflow | team:imaging
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables
+    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, table | team:imaging
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model
+    from preprocessed_plans, splits | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
+Dataset004_Hippocampus/splits
+    from raw_dataset | group Dataset004_Hippocampus | json | data@example.org
+Dataset005_Prostate/raw_dataset
+    from nothing | group Dataset005_Prostate | dataset, file | nobody
+Dataset005_Prostate/splits
+    from raw_dataset | group Dataset005_Prostate | json | nobody
+"""  # noqa: E501 (one asset a line reads better than a table)
+
+
+def snapshot(definitions: dg.Definitions) -> str:
+    """Returns two lines an asset: its key; where it comes from, its group, kinds, owners, partitions and pool."""
+    text = ""
+    assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    for asset in sorted(assets, key=lambda asset: asset.key.to_user_string()):
+        (spec,) = asset.specs
+        prefix = "/".join(spec.key.path[:-1]) + "/"
+        parts = [
+            "from " + (", ".join(_near(dep.asset_key, prefix) for dep in spec.deps) or "nothing"),
+            f"group {spec.group_name}",
+            ", ".join(sorted(spec.kinds)),
+            ", ".join(spec.owners) or "nobody",
+        ]
+        if spec.partitions_def:
+            parts.append(" ".join(spec.partitions_def.get_partition_keys()))
+        if asset.op.pool:
+            parts.append(f"pool {asset.op.pool}")
+        text += f"{spec.key.to_user_string()}\n    {' | '.join(parts)}\n"
+    return "\n" + text
+
+
+def _near(key: dg.AssetKey, prefix: str) -> str:
+    """Returns a key as it is called within its dataset or experiment."""
+    return key.to_user_string().removeprefix(prefix).removeprefix(f"{key.path[0]}/")
+
+
+def spec_of(config: ExperimentConfig, name: str) -> dg.AssetSpec:
+    project = declared([DatasetConfig(dataset=HIPPOCAMPUS)], [config])
+    return graph(project).resolve_assets_def(dg.AssetKey([*config.identity.key_prefix, name])).get_asset_spec()
+
+
+def test_two_datasets_and_two_experiments_are_one_graph() -> None:
+    assert snapshot(graph(PROJECT)) == SNAPSHOT
+
+
+def test_the_graph_is_one_that_dagster_takes() -> None:
+    dg.Definitions.validate_loadable(graph(PROJECT))
+
+
+def test_every_asset_and_check_says_what_it_is() -> None:
+    for asset in graph(PROJECT).get_repository_def().assets_defs_by_key.values():
+        assert all(spec.description and spec.code_version for spec in asset.specs)
+        assert all(check.description for check in asset.check_specs)
+
+
+def test_the_description_of_an_experiment_heads_that_of_its_folds() -> None:
+    description = str(spec_of(SHORT, "fold_model").description)
+    assert description.startswith("Is it worth the time?\n\nOne trained and validated model a fold")
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({"description": "", "owners": [], "folds": [1], "device": "cpu"}, True),
+        ({"variant": VariantConfig(name="short", num_epochs=6)}, False),
+        ({"variant": None}, False),
+        ({"configuration": "2d"}, False),
+        ({"trainer": "nnUNetTrainerDA5"}, False),
+    ],
+    ids=["what does not train", "epochs", "no variant", "configuration", "trainer"],
+)
+def test_the_code_version_of_a_fold_is_what_it_is_trained_by(changes: dict[str, object], is_same: bool) -> None:
+    before = spec_of(SHORT, "fold_model").code_version
+    after = spec_of(SHORT.model_copy(update=changes), "fold_model").code_version
+    assert (before == after) is is_same
+
+
+def test_the_code_version_of_plans_is_who_makes_them_and_for_what() -> None:
+    plans = graph(PROJECT).resolve_assets_def(dg.AssetKey([HIPPOCAMPUS, RESENC, "preprocessed_plans"]))
+    assert str(plans.get_asset_spec().code_version).endswith(", nnUNetPlannerResEncL: 2d")
+    assert str(plans.get_asset_spec().code_version).startswith("nnunetv2 ")
+
+
+def test_only_the_check_of_the_raw_data_stops_what_follows() -> None:
+    checks = [check for asset in graph(PROJECT).assets or [] for check in asset.check_specs]  # type: ignore[union-attr]
+    assert {check.name for check in checks if check.blocking} == {"is_consistent"}

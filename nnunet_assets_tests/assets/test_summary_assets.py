@@ -1,0 +1,235 @@
+"""cv_summary and cv_tables on folds that were committed as the fold process commits them, but never trained."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from nnunet_assets.assets.cv_summary import SEEN_METADATA
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.jobs import fold_model_key
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
+
+pytestmark = MLFLOW_WARNINGS
+
+DATASET = "Dataset001_Tiny"
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="2d")
+EXPERIMENT = CONFIG.identity
+GRAPH = graph(declared([DatasetConfig(dataset=DATASET, folds=3)], [CONFIG]))
+ORGAN, LESION = "1", "2"
+
+
+def commit(project: Path, fold: str, dices: Mapping[str, Mapping[str, float]], inputs: FoldInputs = INPUTS) -> Path:
+    """Writes a finished fold: case to Dice by label value."""
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    folder = EXPERIMENT.fold_folder(roots, fold)
+    write_json(folder.parent / "dataset.json", tiny_json())
+    write_validation_summary(folder, [summary_entry(case, metrics) for case, metrics in dices.items()])
+    commit_fold(folder, replace(build_manifest(folder, inputs), details={"validation_cases": sorted(dices)}))
+    return folder
+
+
+def summarize(project: Path, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    return materialized(GRAPH, *(names or ("cv_summary", "cv_tables")), folder=project, instance=instance)
+
+
+def two_folds(project: Path) -> list[Path]:
+    """Pooled and over folds differ: three cases and one."""
+    first = {"a": {ORGAN: 0.9, LESION: 0.6}, "b": {ORGAN: 0.8, LESION: 0.4}, "c": {ORGAN: 0.7, LESION: 0.5}}
+    return [commit(project, "fold_0", first), commit(project, "fold_2", {"d": {ORGAN: 0.4, LESION: 0.3}})]
+
+
+def test_two_of_three_folds_are_summarized_and_the_third_is_named(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    result = summarize(project, instance)
+
+    assert result.success
+    shown = metadata(result, "cv_summary")
+    # Over folds: (0.65 + 0.35) / 2; pooled: (0.7 + 0.45) / 2, of organ 2.8 / 4 and lesion 1.8 / 4.
+    assert shown["headline"] == "2 of 3 folds (fold_1 missing): Dice 0.500 ± 0.212 over folds"
+    assert shown["dice_mean_pooled"] == pytest.approx(0.575)
+    assert shown["dice_mean_over_folds"] == pytest.approx(0.5)
+    assert shown["folds_finished"] == 2
+    found = check(result, "has_every_fold")
+    assert (found.passed, found.severity, found.description) == (
+        False,
+        dg.AssetCheckSeverity.WARN,
+        "2 of 3 folds (fold_1 missing)",
+    )
+
+
+def test_the_table_in_the_ui_is_short_and_for_people(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    (event,) = summarize(project, instance, "cv_summary").get_asset_materialization_events()
+    table = event.materialization.metadata["dice"]
+
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [record.data for record in table.records] == [
+        {
+            "label": "organ",
+            "dice, pooled": "0.700 ± 0.216",
+            "cases": "4 of 4",
+            "dice, over folds": "0.600 ± 0.283",
+            "folds": "2 of 2",
+        },
+        {
+            "label": "lesion",
+            "dice, pooled": "0.450 ± 0.129",
+            "cases": "4 of 4",
+            "dice, over folds": "0.400 ± 0.141",
+            "folds": "2 of 2",
+        },
+        {
+            # A case's mean over its labels: 0.75, 0.6, 0.6 and 0.35; a fold's: 0.65 and 0.35.
+            "label": "Foreground mean",
+            "dice, pooled": "0.575 ± 0.166",
+            "cases": "4 of 4",
+            "dice, over folds": "0.500 ± 0.212",
+            "folds": "2 of 2",
+        },
+    ]
+
+
+def test_every_fold_makes_it_complete(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+    commit(project, "fold_1", {"e": {ORGAN: 0.9, LESION: 0.9}})
+
+    assert check(summarize(project, instance), "has_every_fold").passed
+
+
+def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.DagsterInstance) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+
+    result = summarize(project, instance)
+
+    names = {"cv_summary.json", "cv_cases.csv", "cv_table.csv", "cv_table.tex", "cv_table.md"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
+    assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
+
+
+def test_the_same_folds_give_the_same_version(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    def versions() -> list[str]:
+        events = summarize(project, instance).get_asset_materialization_events()
+        return [str((event.materialization.tags or {})["dagster/data_version"]) for event in events]
+
+    assert versions() == versions()
+
+
+def test_the_run_in_mlflow_is_linked_and_holds_the_means(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    url = str(metadata(summarize(project, instance), "cv_summary")["mlflow_run"])
+
+    host, _, page = url.partition("/#/experiments/")
+    experiment_id, _, run_id = page.partition("/runs/")
+    assert host == "http://127.0.0.1:5000"
+    run = connect(f"sqlite:///{project}/data/mlflow.db", project / "artifacts").get_run(run_id)
+    assert run.info.experiment_id == experiment_id
+    assert run.data.tags["nnunet_assets.folds"] == "fold_0,fold_2"
+    assert run.data.metrics["dice_mean_pooled"] == pytest.approx(0.575)
+
+
+def test_a_tracking_server_that_does_not_answer_costs_a_warning_and_no_summary(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    two_folds(project)
+
+    result = summarize(project, instance)
+
+    assert result.success
+    assert "is not reachable" in str(metadata(result, "cv_summary")["mlflow_problem"])
+
+
+class TestFoldsThatDagsterRecorded:
+    def recorded(self, instance: dg.DagsterInstance, fold: str, version: str) -> None:
+        tags = {"dagster/data_version": version}
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(fold_model_key(EXPERIMENT), partition=fold, tags=tags)
+        )
+
+    def test_are_as_recorded(self, project: Path, instance: dg.DagsterInstance) -> None:
+        for folder in two_folds(project):
+            self.recorded(instance, folder.name, commit_sha256(folder))
+
+        assert check(summarize(project, instance), "folds_are_as_recorded").passed
+
+    def test_or_are_named(self, project: Path, instance: dg.DagsterInstance) -> None:
+        first, _never_recorded = two_folds(project)
+        self.recorded(instance, "fold_0", "of an earlier training")
+        self.recorded(instance, "fold_0", commit_sha256(first))
+
+        found = check(summarize(project, instance), "folds_are_as_recorded")
+
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert str(found.description).startswith("fold_2 on the disk was not materialized by this Dagster instance.")
+
+    def test_the_summary_tells_the_sensor_what_it_saw(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+        assert metadata(summarize(project, instance), "cv_summary")[SEEN_METADATA] == 0
+        self.recorded(instance, "fold_0", "any")
+        (record,) = instance.get_asset_records([fold_model_key(EXPERIMENT)])
+        newest = record.asset_entry.last_materialization_storage_id
+
+        assert metadata(summarize(project, instance), "cv_summary")[SEEN_METADATA] == newest
+
+
+class TestRefusals:
+    def test_a_fold_trained_on_other_data_is_named_and_no_table_is_made(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two_folds(project)
+        commit(project, "fold_1", {"e": {ORGAN: 0.9, LESION: 0.9}}, replace(INPUTS, raw_hash="another"))
+
+        result = summarize(project, instance)
+
+        assert started(result) == {"cv_summary"}
+        assert "fold_1 and fold_0, fold_2 differ in raw data. Train fold_1 again" in failure(result)
+
+    def test_no_finished_fold_is_nothing_to_summarize(self, project: Path, instance: dg.DagsterInstance) -> None:
+        assert "is finished, so there is nothing to summarize" in failure(summarize(project, instance))
+
+    def test_a_fold_whose_summary_was_edited_is_not_finished(self, project: Path, instance: dg.DagsterInstance) -> None:
+        first, _second = two_folds(project)
+        (first / "validation" / "summary.json").write_text("{}")
+
+        found = check(summarize(project, instance), "has_every_fold")
+
+        assert found.description == "1 of 3 folds (fold_0, fold_1 missing)"
+
+    def test_tables_without_a_summary_say_what_to_do(self, project: Path, instance: dg.DagsterInstance) -> None:
+        reason = failure(summarize(project, instance, "cv_tables"))
+
+        assert reason.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+
+    def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
+        folder = two_folds(project)[0].parent / "nnunet_assets"
+        summarize(project, instance)
+        path = folder / "cv_summary.json"
+        path.write_text(path.read_text().replace("0.9", "0.99"))
+
+        assert "The numbers in the summary do not follow from its cases" in failure(
+            summarize(project, instance, "cv_tables")
+        )
+
+    def test_tables_of_a_torn_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
+        folder = two_folds(project)[0].parent / "nnunet_assets"
+        summarize(project, instance)
+        (folder / "cv_summary.json").write_text('{"schema": 1,')
+
+        assert "is not valid JSON" in failure(summarize(project, instance, "cv_tables"))

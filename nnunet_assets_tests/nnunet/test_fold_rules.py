@@ -1,0 +1,285 @@
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import append_record, journal_path
+from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
+from nnunet_assets.errors import DatasetError, FoldError, PlanningError
+from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_inputs, fold_state, run_fold
+from nnunet_assets.nnunet.prepared import RawRecord
+from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.prepared_builders import CASES, DATASET, EXPERIMENT, SPLITS, write_plans, write_prepared
+
+
+@pytest.fixture
+def records(tmp_path):
+    return write_prepared(tmp_path)
+
+
+def inputs_of(records, fold="fold_0", experiment=EXPERIMENT):
+    return fold_inputs(records[0], experiment, fold, "settings")
+
+
+def request_for(records, fold="fold_0", **changes):
+    request = FoldRequest(EXPERIMENT, fold, {}, "cpu", inputs_of(records, fold), dagster_run_id=None)
+    return replace(request, **changes)
+
+
+def commit(folder, inputs):
+    """Makes a finished fold of two small files."""
+    for name in RESULT_FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    files = {name: file_sha256(folder / name) for name in RESULT_FILES}
+    commit_fold(folder, replace(build_manifest(folder, inputs), files=files))
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": vars(inputs), "attempt": "first"})
+    append_record(journal_path(folder), "start", {"attempt": "first"})
+    return folder
+
+
+def environment_with_torch(folder: Path, code: str) -> dict[str, str]:
+    """Returns an environment in which this code runs where the fold's process loads torch, its first long step."""
+    (folder / "torch").mkdir(parents=True, exist_ok=True)
+    (folder / "torch" / "__init__.py").write_text(code)
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
+# --- what a fold would be trained on ------------------------------------------------------------------------------
+
+
+def test_the_inputs_are_the_digests_of_what_lies_there(records):
+    inputs = inputs_of(records)
+    assert inputs == inputs_of(records, "fold_1")
+    assert (inputs.raw_hash, inputs.training_hash) == ("the raw data", "settings")
+    assert inputs.plans_hash == records[1].plans_hash("nnUNetPlans")
+    assert inputs.splits_hash == json_sha256(SPLITS)
+
+
+def test_a_fold_needs_splits(records):
+    (records[1].folder / "splits_final.json").unlink()
+    with pytest.raises(FoldError, match=r"splits_final\.json is missing\. Materialize splits first"):
+        inputs_of(records)
+
+
+def test_torn_splits_are_an_error(records):
+    (records[1].folder / "splits_final.json").write_text('[{"train": ["c"')
+    with pytest.raises(FoldError, match=r"splits_final\.json is not valid JSON .* trained folds belong to that file"):
+        inputs_of(records)
+
+
+@pytest.mark.parametrize("content", ["{}", "3", '[{"train": ["a"]}]', "[[]]"])
+def test_another_file_is_no_splits(records, content):
+    (records[1].folder / "splits_final.json").write_text(content)
+    with pytest.raises(DatasetError, match="is not a list of folds of the form"):
+        inputs_of(records)
+
+
+def test_splits_of_other_cases_are_an_error(records):
+    write_splits(records[1].folder, [{"train": ["c"], "val": ["a", "b"]}, {"train": ["a", "b"], "val": ["c"]}])
+    with pytest.raises(DatasetError, match="No fold validates these cases: d"):
+        inputs_of(records)
+
+
+@pytest.mark.parametrize("fold", ["fold_2", "fold_01", "fold_all"])
+def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_random(records, fold):
+    with pytest.raises(FoldError, match=rf"{fold} does not exist; the splits .* have fold_0, fold_1\. nnU-Net would"):
+        inputs_of(records, fold)
+
+
+@pytest.mark.parametrize("gone", ["cases", "plans"])
+def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
+    if gone == "cases":
+        records[1].unstamp_cases("nnUNetPlans", "3d_fullres")
+    else:
+        records[1].plans_file("nnUNetPlans").unlink()
+    with pytest.raises(FoldError, match=f"{DATASET} is not preprocessed for nnUNetPlans, 3d_fullres. Materialize pre"):
+        inputs_of(records)
+
+
+def test_a_configuration_that_the_planner_dropped_is_named_with_those_there_are(records):
+    with pytest.raises(
+        FoldError, match=r"no configuration '3d_lowres': nnU-Net's planner dropped it.*: 2d, 3d_fullres"
+    ):
+        inputs_of(records, experiment=replace(EXPERIMENT, configuration="3d_lowres"))
+
+
+def test_cases_that_were_preprocessed_from_other_data_are_an_error(records):
+    records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=True))
+    with pytest.raises(FoldError, match=r"made from other input .*: raw_hash was the raw data, is newer data\. Mater"):
+        inputs_of(records)
+
+
+def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
+    write_plans(records[1], spacing=[1.0, 1.0, 1.0])
+    with pytest.raises(FoldError, match=r"made from other input .*: preprocessing_hash was \w+, is \w+\. Materialize"):
+        inputs_of(records)
+
+
+def test_a_stamp_of_an_older_version_is_an_error_and_no_crash(records):
+    records[1].stamp_cases("nnUNetPlans", "3d_fullres", {"raw_hash": "the raw data"})
+    with pytest.raises(FoldError, match="preprocessing_hash was None"):
+        inputs_of(records)
+
+
+# --- states -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [
+        ([], "absent"),
+        (["training_log_2026.txt"], "absent"),
+        (["checkpoint_best.pth"], "foreign"),
+        (["checkpoint_final.pth", "validation/summary.json"], "foreign"),
+        ([".nnunet_assets/request.json"], "interrupted"),
+        ([".nnunet_assets/request.json", "checkpoint_latest.pth"], "interrupted"),
+        ([".nnunet_assets/COMMIT", "checkpoint_final.pth"], "changed"),  # a commit that vouches for nothing
+    ],
+)
+def test_the_state_of_a_fold_is_read_from_its_folder(tmp_path, files, state):
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    assert fold_state(tmp_path) == state
+
+
+def test_a_fold_is_committed_until_its_results_are_no_longer_those_of_its_commit(records, tmp_path):
+    folder = commit(tmp_path / "fold_0", inputs_of(records))
+    assert fold_state(folder) == "committed"
+    (folder / "validation" / "summary.json").write_text('{"mean": 1}')
+    assert fold_state(folder) == "changed"
+
+
+def test_a_finished_fold_whose_checkpoint_was_trained_on_elsewhere_is_refused_and_left_alone(records, tmp_path):
+    roots, folder = records[0], EXPERIMENT.fold_folder(records[0], "fold_0")
+    commit(folder, inputs_of(records))
+    (folder / "checkpoint_final.pth").write_text("another")
+    with pytest.raises(FoldError, match=r"was changed outside this project after it was finished"):
+        run_fold(request_for(records), roots, environment={})
+    assert (folder / "checkpoint_final.pth").read_text() == "another"
+
+
+def test_a_fold_that_is_not_there_is_absent(tmp_path):
+    assert fold_state(tmp_path / "fold_9") == "absent"
+
+
+# --- bringing a fold to its commit --------------------------------------------------------------------------------
+
+
+def test_a_finished_fold_is_adopted_without_a_child(records):
+    commit(EXPERIMENT.fold_folder(records[0], "fold_0"), inputs_of(records))
+    outcome = run_fold(request_for(records), records[0], environment={})
+    assert not outcome.is_new
+    assert outcome.manifest.inputs == inputs_of(records)
+
+
+def test_a_training_made_elsewhere_is_never_trained_over(records):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_final.pth").write_bytes(b"precious")
+    with pytest.raises(FoldError, match=r"holds a training that this project did not make\. It is never trained again"):
+        run_fold(request_for(records), records[0], environment={})
+    assert (folder / "checkpoint_final.pth").read_bytes() == b"precious"
+
+
+def test_data_that_changes_between_the_request_and_the_start_is_an_error(records):
+    request = request_for(records)
+    write_splits(records[1].folder, list(reversed(SPLITS)))
+    with pytest.raises(FoldFailed, match="fold_0: splits changed after the fold was asked for") as caught:
+        run_fold(request, records[0], environment={})
+    assert caught.value.code == ExitCode.CHANGED_INPUT
+    assert caught.value.is_permanent
+
+
+@pytest.mark.parametrize("why", ["retrain", "other inputs"])
+def test_a_finished_fold_is_put_back_where_the_new_attempt_does_not_begin(records, tmp_path, why):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    inputs = inputs_of(records)
+    commit(folder, inputs if why == "retrain" else replace(inputs, training_hash="older settings"))
+    before = read_committed(folder)
+    environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
+    with pytest.raises(FoldFailed, match=r"fold_0: .* ImportError: a broken installation") as caught:
+        run_fold(request_for(records), records[0], environment=environment, retrain=why == "retrain")
+    assert caught.value.code == ExitCode.BUG
+    assert "Traceback" in caught.value.log_tail
+    assert read_committed(folder) == before
+    (failed,) = (EXPERIMENT.summary_folder(records[0]) / "superseded").iterdir()
+    assert re.fullmatch(r"fold_0_\d{8}T\d{6}\.\d{6}Z_not_begun", failed.name)
+
+
+def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_path):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
+    request_file = folder / ".nnunet_assets" / "request.json"
+    with pytest.raises(FoldFailed):
+        run_fold(request_for(records), records[0], environment=environment)
+    first = json.loads(request_file.read_text())["attempt"]
+    (folder / "checkpoint_best.pth").write_bytes(b"epoch 3")
+    with pytest.raises(FoldFailed):
+        run_fold(request_for(records), records[0], environment=environment)
+    assert json.loads(request_file.read_text())["attempt"] == first
+    assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
+
+
+# --- the lease ----------------------------------------------------------------------------------------------------
+
+OWNER = """
+import os, sys
+from pathlib import Path
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.nnunet.fold import FoldRequest, fold_inputs, run_fold
+from nnunet_assets_tests.prepared_builders import EXPERIMENT
+roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))
+request = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", fold_inputs(roots, EXPERIMENT, "fold_0", "settings"), None)
+run_fold(request, roots, environment=dict(os.environ), on_poll=lambda: print("it trains", flush=True))
+"""
+
+
+@contextmanager
+def trained_by_another_process(folder):
+    """Another process trains fold_0; its child sleeps where it would load torch."""
+    environment = environment_with_torch(folder / "slow_torch", "import time; time.sleep(600)")
+    environment["PYTHONPATH"] += f":{Path(__file__).parents[2]}"
+    arguments = [sys.executable, "-c", OWNER, folder]
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout.readline() == b"it trains\n"
+        try:
+            yield owner
+        finally:
+            owner.kill()
+
+
+def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_when_it_is_killed(records, tmp_path):
+    with trained_by_another_process(tmp_path) as owner:
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        named = rf"trained by another process: {socket.gethostname()}, process {owner.pid}, since {today}T.*\. Wait for"
+        with pytest.raises(FoldFailed, match=named) as caught:
+            run_fold(request_for(records), records[0], environment={})
+        assert caught.value.code == ExitCode.OWNED
+        # Another fold of the same model is free.
+        broken = environment_with_torch(tmp_path / "no_torch", "raise ImportError('it got as far as torch')")
+        with pytest.raises(FoldFailed, match="it got as far as torch"):
+            run_fold(request_for(records, "fold_1"), records[0], environment=broken)
+        # While it reads the cases, nobody makes them again.
+        with (
+            pytest.raises(PlanningError, match="in use by a fold"),
+            records[1].lock("nnUNetPlans", "3d_fullres", "write"),
+        ):
+            pass
+
+        owner.kill()
+        owner.wait()
+        with pytest.raises(FoldFailed, match="it got as far as torch"):
+            run_fold(request_for(records), records[0], environment=broken)

@@ -1,0 +1,123 @@
+import json
+import os
+
+import pytest
+
+from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.planning import PLANNERS, prepare
+from nnunet_assets.nnunet.prepared import RawRecord
+from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
+
+UNKNOWN = "nnUNetTrainerTypo"
+
+
+@pytest.fixture
+def records(tmp_path):
+    return write_prepared(tmp_path)
+
+
+@pytest.fixture
+def without_nnunet(tmp_path):
+    """An environment in which the child ends at its first look at nnU-Net, seconds before torch is loaded."""
+    (tmp_path / "nnunetv2").mkdir()
+    (tmp_path / "nnunetv2" / "__init__.py").write_text("raise RuntimeError('nnU-Net is not looked at here')")
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+def stamp_as_planned(prepared, plans="nnUNetPlans", **changes):
+    from importlib.metadata import version
+
+    made_from = {"raw_hash": "the raw data", "planner": PLANNERS[plans], "nnunetv2": version("nnunetv2")}
+    prepared.stamp_plans(plans, {**made_from, **changes}, prepared.plans_hash(plans))
+
+
+def run(records, plans="nnUNetPlans", configurations=("3d_fullres",), trainers=(), environment=os.environ):
+    return prepare(
+        records[0], DATASET, plans, configurations=configurations, trainers=trainers, environment=dict(environment)
+    )
+
+
+def request_of(records, environment, plans="nnUNetPlans"):
+    """Returns what was asked of the child, which then failed before it touched anything."""
+    with pytest.raises(PlanningError, match=f"Preparing {DATASET} with {plans} failed: .* nnU-Net is not looked at"):
+        run(records, plans, environment=environment)
+    return json.loads((records[1].own / f"prepare_{plans}" / "request.json").read_text())
+
+
+def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
+    stamp_as_planned(records[1])
+    made = run(records, trainers=[UNKNOWN])
+    assert made.made == ()
+    assert made.plans_hash == records[1].plans_hash("nnUNetPlans")
+    assert made.planned["3d_fullres"]["spacing"] == [3.0, 1.0, 1.0]
+    assert not (records[1].own / "prepare_nnUNetPlans").exists()
+
+
+def test_a_wanted_configuration_that_the_plans_lack_is_reported(records):
+    stamp_as_planned(records[1])
+    made = run(records, configurations=("3d_fullres", "3d_lowres"))
+    assert (made.configurations, made.dropped) == (("3d_fullres",), ("3d_lowres",))
+
+
+def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(records):
+    before = records[1].plans_file("nnUNetPlans").read_bytes()
+    with pytest.raises(PlanningError, match=r"nnUNetPlans\.json was made or edited outside this project\. To use it"):
+        run(records)
+    assert records[1].plans_file("nnUNetPlans").read_bytes() == before
+
+
+def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(records):
+    stamp_as_planned(records[1])
+    write_plans(records[1], batch_size=9)
+    with pytest.raises(PlanningError, match="edited outside this project"):
+        run(records)
+
+
+def test_plans_of_another_name_are_the_users_own(records):
+    write_plans(records[1], "MyPlans", batch_size=9)
+    made = run(records, "MyPlans")
+    assert made.made == ()  # preprocessed already, for plans that preprocess alike
+    assert made.planned["3d_fullres"]["batch_size"] == 9
+
+
+def test_plans_that_are_nowhere_are_an_error_that_names_those_that_can_be_made(records):
+    with pytest.raises(
+        PlanningError, match=r"There are no plans 'MyPlans' .* or use one of nnUNetPlans, nnUNetResEncUN"
+    ):
+        run(records, "MyPlans")
+
+
+@pytest.mark.parametrize("left", ["", '{"configurations": {"2d": ', None])
+def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn(records, without_nnunet, left):
+    prepared = records[1]
+    prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)
+    path = prepared.plans_file("nnUNetPlans")
+    path.unlink() if left is None else path.write_text(left)
+    assert request_of(records, without_nnunet)["replan"]
+
+
+@pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
+def test_plans_made_from_other_input_are_made_again(records, without_nnunet, changes):
+    stamp_as_planned(records[1], **changes)
+    assert request_of(records, without_nnunet)["replan"]
+
+
+def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are_kept(records, without_nnunet):
+    write_plans(records[1], "MyPlans")
+    records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=False))
+    request = request_of(records, without_nnunet, "MyPlans")
+    assert not request["replan"]
+    assert request["verify_integrity"]
+
+
+def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
+    records[1].unstamp_cases("nnUNetPlans", "3d_fullres")
+    stamp_as_planned(records[1])
+    with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
+        run(records, trainers=["nnUNetTrainer", UNKNOWN])
+
+
+def test_raw_data_that_nobody_looked_at_is_an_error(records):
+    (records[1].own / "raw.json").unlink()
+    with pytest.raises(PlanningError, match="Materialize raw_dataset first"):
+        run(records)

@@ -1,0 +1,113 @@
+"""The code location as Dagster's own commands load it, each in a process of its own as on a user's machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.cli.init import init_project
+from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
+
+# And numpy and nibabel, which only the check of a raw dataset needs.
+HEAVY = (
+    "torch",
+    "nnunetv2",
+    "mlflow",
+    "dagster_mlflow",
+    "matplotlib",
+    "SimpleITK",
+    "pandas",
+    "scipy",
+    "numpy",
+    "nibabel",
+)
+
+LOAD = f"""
+import sys
+from pathlib import Path
+from nnunet_assets.definitions import load_definitions
+
+repository = load_definitions(Path.cwd()).get_repository_def()
+repository.load_all_definitions()
+print(sorted(set({HEAVY}) & set(sys.modules)))
+print(len(repository.asset_graph.get_all_asset_keys()), "assets")
+print(sorted(sensor.name for sensor in repository.sensor_defs), [job.name for job in repository.schedule_defs])
+"""
+
+
+def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Python command in a project's folder, without what the developer's own shell sets."""
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment["DAGSTER_HOME"] = str(project / ".dagster")
+    (project / ".dagster").mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def loaded(project: Path) -> list[str]:
+    done = run(project, "-c", LOAD)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def validated(project: Path) -> subprocess.CompletedProcess[str]:
+    return run(project, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return init_project(tmp_path / "project")
+
+
+def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> None:
+    assert loaded(project) == [
+        "[]",
+        "6 assets",
+        "['close_runs_of_dead_folds', 'refresh_cv_summaries'] ['nightly_report']",
+    ]
+
+
+def test_a_project_that_declares_nothing_loads(project: Path) -> None:
+    (project / "experiments" / "example" / "defs.yaml").unlink()
+
+    assert loaded(project) == ["[]", "0 assets", "['close_runs_of_dead_folds'] []"]
+
+
+def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:
+    write_project(tmp_path, {"defs.yaml": DATASET})
+    (tmp_path / "dg.toml").write_text((Path(__file__).parents[1] / "nnunet_assets/cli/templates/dg.toml").read_text())
+
+    assert loaded(tmp_path)[1] == "2 assets"
+
+
+def test_a_new_project_is_valid_for_dagster(project: Path) -> None:
+    done = validated(project)
+
+    assert done.returncode == 0, done.stderr
+    assert "All code locations passed validation" in done.stdout + done.stderr
+
+
+def test_broken_declarations_are_named_with_file_and_line_all_at_once(project: Path) -> None:
+    wrong = EXPERIMENT.replace("2d", "2e") + "  trainr: X\n"
+    write_project(project, {"mine/defs.yaml": documents(DATASET, wrong), "torn/defs.yaml": "type: [\n"})
+
+    done = validated(project)
+
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert "experiments/mine/defs.yaml:8" in output
+    assert "experiments/mine/defs.yaml:9" in output
+    assert "experiments/torn/defs.yaml:" in output
+
+
+def test_dg_checks_and_lists_a_new_project(project: Path) -> None:
+    checked = run(project, "-m", "dagster_dg_cli.cli", "check", "defs")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    listed = run(project, "-m", "dagster_dg_cli.cli", "list", "defs", "--json")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assert "Dataset900_Phantom/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model" in listed.stdout

@@ -1,0 +1,214 @@
+"""The main job on the real thing: plain `dagster dev`, its daemon and sensors, real trainings, MLflow, a browser."""
+
+import json
+import shutil
+import signal
+
+import psutil
+import pytest
+
+from nnunet_assets.cli.init import init_project
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.dagster_dev import dagster_dev
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+DATASET = "Dataset900_Phantom"
+EXPERIMENT = Experiment(DATASET, "3d_fullres", variant="tiny")
+PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
+FOLD_MODEL = (*EXPERIMENT.key_prefix, "fold_model")
+LONG = Experiment(DATASET, "3d_fullres", variant="long")
+LONG_FOLD_MODEL = (*LONG.key_prefix, "fold_model")
+
+DECLARATIONS = f"""
+type: nnunet_assets.components.NnunetDataset
+attributes:
+  dataset: {DATASET}
+  folds: 2
+  phantom: {{cases: 10, seed: 1}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: {DATASET}
+  configuration: 3d_fullres
+  owners: [team:phantom]
+  device: cpu
+  variant: {{name: tiny, num_epochs: 3, num_iterations_per_epoch: 6, num_val_iterations_per_epoch: 1}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: {DATASET}
+  configuration: 3d_fullres
+  folds: [0]
+  device: cpu
+  variant: {{name: long, num_iterations_per_epoch: 1, num_val_iterations_per_epoch: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = init_project(tmp_path_factory.mktemp("end_to_end") / "project")
+    (folder / "experiments" / "example" / "defs.yaml").write_text(DECLARATIONS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(project):
+    return Settings.from_environment(project, {})
+
+
+@pytest.fixture(scope="module")
+def dev(project):
+    with dagster_dev(project) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def trained(dev, settings):
+    """Both folds, by a backfill that the daemon runs; the summary is left to the sensor."""
+    dev.backfill(*PREPARATION, FOLD_MODEL)
+    folders = [EXPERIMENT.fold_folder(settings.roots, fold) for fold in ("fold_0", "fold_1")]
+    dev.wait_for("the end of both folds", lambda: all(read_committed(folder) for folder in folders), 400)
+    return folders
+
+
+def _summary(settings):
+    path = EXPERIMENT.summary_folder(settings.roots) / "cv_summary.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def test_a_backfill_trains_every_fold_and_the_sensor_alone_completes_the_summary(dev, trained, settings):
+    dev.wait_for("a complete summary", lambda: (_summary(settings) or {}).get("is_complete"))
+    tables = EXPERIMENT.summary_folder(settings.roots) / "cv_table.tex"
+    dev.wait_for("the tables", lambda: tables.exists() and r"\toprule" in tables.read_text())
+    refreshes = dev.runs(dagster__sensor_name="refresh_cv_summaries")
+    assert 1 <= len(refreshes) <= 2
+    trainings = [run for run in dev.runs() if "dagster/partition" in run["tags"]]
+    assert sorted(run["tags"]["dagster/partition"] for run in trainings) == ["fold_0", "fold_1"]
+
+
+def test_mlflow_has_every_epoch_of_every_fold_once(trained, settings):
+    client = connect(settings.tracking_uri, settings.artifacts)
+    experiment = client.get_experiment_by_name(DATASET)
+    runs = client.search_runs([experiment.experiment_id], "tags.`nnunet_assets.run_type` = 'fold'")
+    assert sorted(run.data.tags["nnunet_assets.fold"] for run in runs) == ["fold_0", "fold_1"]
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        for series in ("train_loss", "val_loss", "pseudo_dice_mean", "pseudo_dice/organ", "learning_rate"):
+            assert [point.step for point in client.get_metric_history(run.info.run_id, series)] == [0, 1, 2]
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {"learning_curve.png", "plans.json", "manifest.json"} <= files
+
+
+def test_the_fold_page_shows_dice_device_curve_and_link(dev, trained):
+    answer = dev.query(
+        "query($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset { assetMaterializations(limit: 2) {"
+        " partition metadataEntries { __typename label ... on FloatMetadataEntry { floatValue }"
+        " ... on MarkdownMetadataEntry { mdStr } ... on UrlMetadataEntry { url } ... on TextMetadataEntry { text }"
+        " ... on IntMetadataEntry { intValue } } } } } }",
+        k={"path": list(FOLD_MODEL)},
+    )
+    for event in answer["assetOrError"]["assetMaterializations"]:
+        entries = {entry["label"]: entry for entry in event["metadataEntries"]}
+        assert 0 <= entries["dice"]["floatValue"] <= 1
+        assert entries["device"]["text"] == "cpu"
+        assert entries["epochs"]["intValue"] == 3
+        assert entries["learning_curve"]["mdStr"].startswith("![learning curve](data:image/png;base64,")
+        assert "/runs/" in entries["mlflow_run"]["url"]
+        assert entries["mlflow_records_waiting"]["intValue"] == 0
+
+
+def test_the_log_of_the_run_says_how_far_the_training_is(dev, trained):
+    run = dev.runs(dagster__partition="fold_0")[0]
+    events = dev.query(
+        "query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {"
+        " ... on LogMessageEvent { message } } } } }",
+        id=run["runId"],
+    )
+    messages = [event.get("message", "") for event in events["logsForRun"]["events"]]
+    assert any("Epoch 2 of 3" in message and "left" in message for message in messages)
+
+
+def test_a_finished_fold_materialized_again_is_adopted(dev, trained, settings):
+    checkpoint = trained[1] / "checkpoint_final.pth"
+    before = checkpoint.stat().st_mtime_ns
+    n_before = len(dev.runs(dagster__partition="fold_1"))
+    dev.backfill(FOLD_MODEL, partitions=["fold_1"])
+    dev.wait_for("a second run", lambda: len(dev.runs(dagster__partition="fold_1")) > n_before)
+    dev.wait_for("its success", lambda: dev.runs(dagster__partition="fold_1")[0]["status"] == "SUCCESS")
+    assert checkpoint.stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.goto(f"{dev.url}/asset-groups")
+        page.get_by_role("button", name="Skip").click()
+        page.get_by_text(DATASET).first.wait_for()
+        page.keyboard.press("Alt+e")
+        for name in ("raw_dataset", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_tables"):
+            page.get_by_text(name, exact=True).first.wait_for()
+        page.goto(f"{dev.url}/assets/{'/'.join(FOLD_MODEL)}?partition=fold_0&view=partitions")
+        page.get_by_text("learning_curve").first.wait_for()
+        page.screenshot(path=tmp_path / "fold.png")
+        browser.close()
+
+
+def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, settings):
+    folder = LONG.fold_folder(settings.roots, "fold_0")
+    dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
+    dev.wait_for("its first epoch", lambda: _epochs(folder), 120)
+    run = dev.runs(dagster__partition="fold_0", dagster__backfill=dev.runs()[0]["tags"]["dagster/backfill"])[0]
+    children = _processes_of(folder)
+    assert children
+    dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run["runId"])
+    dev.wait_for("its end", lambda: dev.runs()[0]["status"] == "CANCELED", 60)
+    assert psutil.wait_procs(children, 10)[1] == []
+    assert _processes_of(folder) == []
+    assert read_committed(folder) is None
+    assert _mlflow_status(settings, LONG) == "KILLED"
+
+
+def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_its_mlflow_run_is_closed(dev, trained, settings):
+    folder = LONG.fold_folder(settings.roots, "fold_0")
+    n_epochs = len(_epochs(folder))
+    dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
+    dev.wait_for("one more epoch", lambda: len(_epochs(folder)) > n_epochs, 120)
+    children = _processes_of(folder)
+    worker = children[0].parent()
+    worker.send_signal(signal.SIGKILL)
+    assert psutil.wait_procs(children, 10)[1] == []
+    dev.wait_for("the failure of its run", lambda: dev.runs()[0]["status"] == "FAILURE", 60)
+    dev.wait_for("the end of its MLflow run", lambda: _mlflow_status(settings, LONG) == "FAILED", 90)
+
+
+def _epochs(folder):
+    return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
+
+
+def _processes_of(folder):
+    """Returns the fold's process and its workers, the oldest first."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if str(folder / ".nnunet_assets") in (process.info["cmdline"] or []):
+            found += [process, *process.children(recursive=True)]
+    return sorted(set(found), key=lambda process: process.create_time())
+
+
+def _mlflow_status(settings, experiment):
+    client = connect(settings.tracking_uri, settings.artifacts)
+    ids = [found.experiment_id for found in client.search_experiments()]
+    query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}'"
+    runs = client.search_runs(ids, query)
+    assert len(runs) == 1
+    return runs[0].info.status

@@ -1,0 +1,62 @@
+import dagster as dg
+
+from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.jobs import build_jobs
+from nnunet_assets_tests.assets.graphs import declared, graph
+
+DATASET = "Dataset004_Hippo-2.0"
+PROJECT = declared(
+    [DatasetConfig(dataset=DATASET)],
+    [
+        ExperimentConfig(
+            dataset=DATASET,
+            configuration="3d_fullres",
+            folds=[1, 3],
+            variant=VariantConfig(name="lr-0.1", initial_lr=0.1),
+        ),
+        ExperimentConfig(dataset=DATASET, configuration="2d", plans="myPlans"),
+    ],
+)
+
+
+def contents() -> dict[str, tuple[list[str], list[str]]]:
+    """Returns job name to the assets that it makes, without their dataset, and its partitions."""
+    definitions = dg.Definitions.merge(graph(PROJECT), dg.Definitions(jobs=build_jobs(PROJECT)))
+    found = {}
+    for name in (job.name for job in build_jobs(PROJECT)):
+        job = definitions.resolve_job_def(name)
+        keys = sorted(key.to_user_string().removeprefix(f"{DATASET}/") for key in job.asset_layer.selected_asset_keys)
+        found[name] = (keys, job.partitions_def.get_partition_keys() if job.partitions_def else [])
+    return found
+
+
+def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
+    assert contents() == {
+        "prepare__Dataset004_Hippo_2_0": (
+            ["myPlans/preprocessed_plans", "preprocessed_plans", "raw_dataset", "splits"],
+            [],
+        ),
+        "train__Dataset004_Hippo_2_0__lr_0_1__nnUNetTrainer__nnUNetPlans__3d_fullres": (
+            ["lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model"],
+            ["fold_1", "fold_3"],
+        ),
+        "summarize__Dataset004_Hippo_2_0__lr_0_1__nnUNetTrainer__nnUNetPlans__3d_fullres": (
+            [
+                "lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary",
+                "lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables",
+            ],
+            [],
+        ),
+        "train__Dataset004_Hippo_2_0__nnUNetTrainer__myPlans__2d": (
+            ["nnUNetTrainer__myPlans__2d/fold_model"],
+            ["fold_0", "fold_1", "fold_2", "fold_3", "fold_4"],
+        ),
+        "summarize__Dataset004_Hippo_2_0__nnUNetTrainer__myPlans__2d": (
+            ["nnUNetTrainer__myPlans__2d/cv_summary", "nnUNetTrainer__myPlans__2d/cv_tables"],
+            [],
+        ),
+    }
+
+
+def test_every_job_says_what_it_does() -> None:
+    assert all(job.description for job in build_jobs(PROJECT))

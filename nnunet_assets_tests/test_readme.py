@@ -1,0 +1,250 @@
+"""What the README says, held against the code: its examples are run, its tables and quotations compared."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import nnunet_assets
+from nnunet_assets import settings as settings_module
+from nnunet_assets.assets import summary_tracking
+from nnunet_assets.cli.main import COMMANDS
+from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
+from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
+from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.jobs import build_jobs
+from nnunet_assets.project import Project, read_project
+from nnunet_assets.settings import SHARE_FILES_VARIABLE, Settings
+from nnunet_assets.tracking import names
+from nnunet_assets_tests.assets.graphs import graph
+from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+from nnunet_assets_tests.project_builders import write_project
+
+ROOT = Path(nnunet_assets.__file__).resolve().parents[1]
+PACKAGE = ROOT / "nnunet_assets"
+
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "Makefile").exists(), reason="an installed package has no README"),
+    # The jobs name the partitions that Dagster would find by itself.
+    pytest.mark.filterwarnings("ignore:Parameter `partitions_def` of function `define_asset_job`:DeprecationWarning"),
+]
+
+README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CODE = [text for _, text in FENCED.findall(README)] + re.findall(r"`([^`\n]+)`", FENCED.sub("", README))
+
+
+def blocks(language: str) -> list[str]:
+    """Returns the texts between ```language and ```."""
+    return [text for found, text in FENCED.findall(README) if found == language]
+
+
+def table(heading: str) -> list[list[str]]:
+    """Returns the cells of the only table under a heading, without its header."""
+    section = re.split(r"^#+ ", README.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    rows = [line.strip("|\n").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def code_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def declarations() -> dict[str, str]:
+    """Returns each block that declares components, by the file in `experiments` that its first line names."""
+    declaring = [text for text in blocks("yaml") if "nnunet_assets.components." in text]
+    return {re.findall(r"^# experiments/(\S+)\n", text)[0]: text for text in declaring}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return read_project(write_project(tmp_path_factory.mktemp("readme"), declarations()))
+
+
+@pytest.fixture(scope="module")
+def definitions(project: Project) -> dg.Definitions:
+    return dg.Definitions.merge(graph(project), dg.Definitions(jobs=build_jobs(project)))
+
+
+def test_the_declarations_are_valid_and_none_is_overlooked(project: Project) -> None:
+    documents = [kind for text in declarations().values() for kind in re.findall(r"^type: \S+\.(\w+)$", text, re.M)]
+    declared = [NnunetDataset.__name__] * len(project.datasets)
+    declared += [CrossValidationExperiment.__name__] * len(project.experiments)
+    assert sorted(documents) == sorted(declared)
+    assert len(project.experiments) >= 2
+
+
+def test_the_diagram_has_the_assets_of_the_graph_and_their_dependencies(definitions: dg.Definitions) -> None:
+    (diagram,) = blocks("mermaid")
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+)$", diagram, re.M))
+    specs = list(definitions.resolve_all_asset_specs())
+    assert drawn == {(dep.asset_key.path[-1], spec.key.path[-1]) for spec in specs for dep in spec.deps}
+    assert set(re.findall(r'^ +(\w+)\["<b>\1</b>', diagram, re.M)) == {spec.key.path[-1] for spec in specs}
+
+
+def test_the_jobs_assets_and_folds_in_dagsters_commands_exist(definitions: dg.Definitions) -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dagster ")]
+    assert len(commands) >= 3
+    keys = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+    for command in commands:
+        options = dict(re.findall(r" (-\w|--\w+) (\S+)", command))
+        if job := options.get("-j"):
+            partitions = definitions.resolve_job_def(job).partitions_def
+        else:
+            partitions = keys[options["--select"]].partitions_def
+        asked_for = options.get("--partitions", options.get("--partition"))
+        assert (asked_for is None) == (partitions is None), command
+        if asked_for and partitions:
+            assert set(asked_for.split(",")) <= set(partitions.get_partition_keys()), command
+
+
+def test_the_run_config_is_one_that_a_fold_takes(definitions: dg.Definitions) -> None:
+    (config,) = [yaml.safe_load(text) for text in blocks("yaml") if text.startswith("ops:")]
+    (op,) = config["ops"]
+    job = definitions.resolve_job_def(f"train__{op.removesuffix('__fold_model')}")
+    dg.validate_run_config(job, config)
+
+
+def test_every_command_is_described_as_its_help_describes_it() -> None:
+    described = {code_in(command)[0].split()[1]: text.replace("`", "") for command, text in table("Commands")}
+    assert described == {name: text.replace("`", "") for name, (_, _, text) in COMMANDS.items()}
+
+
+def test_the_commands_and_targets_that_are_named_exist() -> None:
+    commands = {name for code in CODE for name in re.findall(r"\bnnunet-assets ([a-z][\w-]*)", code)}
+    assert commands
+    assert commands <= set(COMMANDS)
+    targets = {name for code in CODE for name in re.findall(r"^make (?:[A-Z]+=\S+ )?([\w-]+)", code, re.M)}
+    assert targets >= {"demo", "test"}
+    assert targets <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def test_the_table_of_variables_is_what_the_settings_read() -> None:
+    source = ast.parse(Path(settings_module.__file__).read_text())
+    texts = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    read = {text for text in texts if re.fullmatch(r"(NNUNET_ASSETS|nnUNet|MLFLOW|DAGSTER)_\w+", text)}
+    assert {code_in(row[0])[0] for row in table("Environment variables")} == read
+
+
+@pytest.mark.parametrize("variable", [code_in(row[0])[0] for row in table("Environment variables")])
+def test_each_of_these_variables_changes_something(variable: str) -> None:
+    roots = {name: f"/{name}" for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+
+    def read(value: str) -> tuple[object, ...]:
+        found = Settings.from_environment(environment={**roots, variable: value})
+        fields = {name: value for name, value in vars(found).items() if name != "variables"}
+        return (*fields.values(), found.tracking_experiment("Dataset004_Hippocampus"))
+
+    other = "1" if variable == SHARE_FILES_VARIABLE else "/other"
+    assert read("/one") != read(other)
+
+
+def test_the_variables_of_other_programs_are_theirs() -> None:
+    sources = {"nnU-Net": "nnunetv2/**/*.py", "MLflow": "mlflow/environment_variables.py", "Dagster": "dagster/**/*.py"}
+    for cell, program, _ in table("Variables that others read"):
+        if program not in sources:
+            continue
+        package, _, pattern = sources[program].partition("/")
+        spec = find_spec(package)
+        assert spec
+        assert spec.submodule_search_locations
+        files = list(Path(spec.submodule_search_locations[0]).glob(pattern))
+        for variable in code_in(cell):
+            assert any(f'"{variable}"' in text or f"'{variable}'" in text for text in _texts(files)), variable
+
+
+def _texts(files: list[Path]) -> Iterator[str]:
+    return (file.read_text(encoding="utf-8") for file in files)
+
+
+@pytest.mark.parametrize(
+    ("heading", "models"),
+    [
+        ("`nnunet_assets.components.NnunetDataset`", {"": DatasetConfig, "phantom.": PhantomConfig}),
+        ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
+        ("`variant`", {"": VariantConfig}),
+    ],
+)
+def test_the_fields_and_their_defaults_are_those_of_the_declarations(
+    heading: str, models: dict[str, type[BaseModel]]
+) -> None:
+    fields = {
+        f"{prefix}{name}": field for prefix, model in models.items() for name, field in model.model_fields.items()
+    }
+    shown = {code_in(name)[0]: default.strip("`") for name, default, _ in table(heading)}
+    assert set(shown) == set(fields)
+    for name, field in fields.items():
+        if field.is_required():
+            assert shown[name] == "required", name
+        elif models[""] is VariantConfig:
+            assert f"nnU-Net: {shown[name]}." in str(field.description), name
+        elif field.default in (None, ""):
+            assert shown[name] in ("none", "all", "empty"), name
+        else:
+            assert shown[name] == str(field.default), name
+
+
+def test_the_metrics_and_tags_are_those_that_are_written() -> None:
+    constants = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+    tags = {value for value in constants if value.startswith("nnunet_assets.")}
+    assert {code for code in CODE if re.fullmatch(r"nnunet_assets\.[a-z_]+", code)} == tags
+    cases = {"a": {"LABEL": 1.0}, "b": {"LABEL": 0.5}}
+    summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
+    for cell, when, _ in table("MLflow"):
+        for metric in code_in(cell):
+            known = set(summary_tracking._metrics(summary)) if when == "summary" else constants
+            assert metric.removesuffix("/LABEL") in known, metric
+
+
+def test_every_quoted_error_is_one_that_the_code_can_raise() -> None:
+    sentences = _sentences()
+    quotations = [quotation for row in table("When it fails") for quotation in code_in(row[0])]
+    assert len(quotations) >= 20
+    for quotation in quotations:
+        if re.fullmatch(r"\w+|D0…|file:line: …", quotation):  # a check's or pool's name, the form of a line
+            continue
+        for part in re.split("…", quotation):
+            wanted = part.strip(" .:")
+            assert any(wanted in sentence for sentence in sentences), f"nothing in the code says {wanted!r}"
+
+
+def test_the_checks_and_sensors_that_are_named_exist() -> None:
+    constants = _sentences()
+    for name in ("is_consistent", "has_every_wanted_configuration", "folds_are_as_recorded", "nightly_report"):
+        assert f"`{name}`" in README
+        assert name in constants
+
+
+def _sentences() -> set[str]:
+    """Returns every text in the package's code, in one piece however many lines it takes, without the docstrings."""
+    texts = set()
+    for file in PACKAGE.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+        }
+    return texts
+
+
+def test_relative_links_lead_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_versions_are_those_of_the_package_and_its_constraints() -> None:
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = re.findall(r"\b[\w-]+==[\w.]+", README)
+    assert pins
+    assert set(pins) <= set(constraints)
+    assert set(re.findall(r"nnunet_assets-([\d.]+)-py3", README)) == {nnunet_assets.__version__}
+    assert f"## [{nnunet_assets.__version__}]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,82 @@
+"""A prepared phantom and real, tiny trainings of it: what a fold needs, without Dagster."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, run_fold
+from nnunet_assets.nnunet.phantom import write_phantom
+from nnunet_assets.nnunet.planning import PreparedPlans, prepare
+from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.splits import ensure_splits
+
+DATASET = "Dataset950_Phantom"
+TINY = {"num_epochs": 3, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
+EXPERIMENT = Experiment(dataset=DATASET, configuration="3d_fullres", variant="tiny")
+
+
+def roots_in(folder: Path) -> Roots:
+    """Returns nnU-Net's three folders below one."""
+    return Roots(folder / "raw", folder / "preprocessed", folder / "results")
+
+
+@dataclass(frozen=True)
+class PhantomProject:
+    """A phantom on disk, with its record and its splits."""
+
+    roots: Roots
+    n_folds: int = 2
+    n_cases: int = 6
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def prepared(self) -> PreparedDataset:
+        return PreparedDataset(self.roots, DATASET)
+
+    def build(self) -> "PhantomProject":
+        """Writes the phantom, what is known of it, and its splits."""
+        raw = write_phantom(self.roots.raw, DATASET, n_cases=self.n_cases)
+        cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / "labelsTr").iterdir())
+        self.prepared.write_raw(RawRecord("the raw data", tuple(cases), voxels_checked=True))
+        ensure_splits(self.prepared.folder, cases, self.n_folds)
+        return self
+
+    def prepare(self, **changes: Any) -> PreparedPlans:
+        """Plans and preprocesses with real nnU-Net."""
+        wanted = {"configurations": ["3d_fullres"], "trainers": ["nnUNetTrainer"], "environment": self.environment}
+        return prepare(self.roots, DATASET, "nnUNetPlans", **{**wanted, **changes})
+
+    def folder(self, fold: str, experiment: Experiment = EXPERIMENT) -> Path:
+        return experiment.fold_folder(self.roots, fold)
+
+    def train(
+        self,
+        fold: str,
+        experiment: Experiment = EXPERIMENT,
+        *,
+        retrain: bool = False,
+        device: str = "cpu",
+        on_poll: Callable[[], None] = lambda: None,
+    ) -> FoldOutcome:
+        """Brings a fold to its COMMIT with real nnU-Net on the CPU."""
+        inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
+        request = FoldRequest(experiment, fold, TINY, device, inputs, dagster_run_id=None)
+        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll)
+
+
+def fold_processes() -> list[psutil.Process]:
+    """Returns the trainers that this process started and that still run, without their workers."""
+    children = psutil.Process().children()
+    return [child for child in children if "nnunet_assets.nnunet.fold_process" in _command(child)]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
