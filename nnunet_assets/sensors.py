@@ -29,9 +29,9 @@ def refresh_name(experiment: Experiment) -> str:
 def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinition:
     """Returns the sensor that makes a summary again, with its tables, when folds of its experiment materialized.
 
-    One sensor for all experiments, so that a tick costs two queries whatever their number and history. The cursor holds
-    the newest fold event that each experiment was refreshed for; folds that land together give one run, which sees
-    them all. While a refresh of an experiment is under way its next one waits, and none is lost.
+    One sensor for all experiments, so that a tick without news costs one query, whatever their number and history. The
+    cursor holds the newest fold event that each experiment was refreshed for; folds that land together give one run,
+    which sees them all. While a refresh of an experiment is under way its next one waits, and none is lost.
     """
     by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
 
@@ -59,7 +59,7 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
         waiting = f"; a refresh is under way, and another follows: {first_offenders(held_back)}" if held_back else ""
-        looked_at = f"No new fold to summarize, of {len(newest)} experiments with finished folds{waiting}."
+        looked_at = f"No new fold to summarize. Experiments with finished folds: {len(newest)}{waiting}."
         return dg.SensorResult(skip_reason=looked_at, cursor=json.dumps(cursor))
 
     return refresh_cv_summaries

@@ -166,13 +166,13 @@ def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path
 
 def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, settings):
     folder = LONG.fold_folder(settings.roots, "fold_0")
-    dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
-    dev.wait_for("its first epoch", lambda: _epochs(folder), 120)
-    run = dev.runs(dagster__partition="fold_0", dagster__backfill=dev.runs()[0]["tags"]["dagster/backfill"])[0]
+    backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
+    dev.wait_for("its first epoch", lambda: _epochs(folder))
+    run = dev.runs(dagster__backfill=backfill)[0]
     children = _processes_of(folder)
     assert children
     dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run["runId"])
-    dev.wait_for("its end", lambda: dev.runs()[0]["status"] == "CANCELED", 60)
+    dev.wait_for("its end", lambda: dev.runs(dagster__backfill=backfill)[0]["status"] == "CANCELED", 60)
     assert psutil.wait_procs(children, 10)[1] == []
     assert _processes_of(folder) == []
     assert read_committed(folder) is None
@@ -182,13 +182,13 @@ def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, sett
 def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_its_mlflow_run_is_closed(dev, trained, settings):
     folder = LONG.fold_folder(settings.roots, "fold_0")
     n_epochs = len(_epochs(folder))
-    dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
-    dev.wait_for("one more epoch", lambda: len(_epochs(folder)) > n_epochs, 120)
+    backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
+    dev.wait_for("one more epoch", lambda: len(_epochs(folder)) > n_epochs)
     children = _processes_of(folder)
     worker = children[0].parent()
     worker.send_signal(signal.SIGKILL)
     assert psutil.wait_procs(children, 10)[1] == []
-    dev.wait_for("the failure of its run", lambda: dev.runs()[0]["status"] == "FAILURE", 60)
+    dev.wait_for("the failure of its run", lambda: dev.runs(dagster__backfill=backfill)[0]["status"] == "FAILURE", 60)
     dev.wait_for("the end of its MLflow run", lambda: _mlflow_status(settings, LONG) == "FAILED", 90)
 
 

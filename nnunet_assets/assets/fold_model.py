@@ -16,7 +16,7 @@ from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
-from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, run_fold
+from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, fold_lease, run_fold
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.partitions import fold_partitions
 from nnunet_assets.reports.curves import learning_curve_png
@@ -83,7 +83,12 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 dagster_run_id=context.run.run_id,
             )
             fold_folder = experiment.fold_folder(settings.roots, request.fold)
-            with tracked_fold(settings, request, fold_folder, context) as tracked, _pipes(context) as variables:
+            with (
+                # First: a second run of a fold that trains must not touch its MLflow run.
+                fold_lease(settings.roots, experiment, request.fold),
+                tracked_fold(settings, request, fold_folder, context) as tracked,
+                _pipes(context) as variables,
+            ):
                 outcome = run_fold(
                     request,
                     settings.roots,

@@ -62,7 +62,7 @@ def demo(folder: Path | None) -> None:
         step("summary and tables")
         runner.run("summarize", *config.identity.key_prefix)
     _print_table(console, settings, config)
-    where = f" {folder}" if folder or root != Path.cwd() else ""
+    where = "" if root == Path.cwd() else f" {folder or DEMO_FOLDER}"
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look at it in the web UI (Dagster and MLflow):")
     console.print(f"\n    nnunet-assets dev{where}\n")
 

@@ -198,7 +198,7 @@ def run_fold(
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
     with (
-        _lease(experiment.summary_folder(roots), request.fold),
+        fold_lease(roots, experiment, request.fold),
         prepared.lock(experiment.plans, experiment.configuration, "read"),
     ):
         _check_unchanged(request, roots)
@@ -274,11 +274,19 @@ def _supersede(fold_folder: Path) -> Path:
 
 
 @contextmanager
-def _lease(folder: Path, fold: str) -> Iterator[None]:
-    """Holds the fold for this process; a kernel lock, free the moment its owner dies."""
+def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None]:
+    """Holds the fold for this process; a kernel lock, free the moment its owner dies.
+
+    Whoever holds it may take it again: a caller that does something about the fold before `run_fold` (opens its MLflow
+    run, say) takes it first.
+
+    Raises:
+        FoldFailed: Another living process holds it; the message names it.
+    """
+    folder = experiment.summary_folder(roots)
     folder.mkdir(parents=True, exist_ok=True)
     owner_file = folder / f"{fold}.owner.json"
-    lock = FileLock(folder / f"{fold}.lock", timeout=0)
+    lock = FileLock(folder / f"{fold}.lock", timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout as error:

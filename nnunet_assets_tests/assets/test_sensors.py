@@ -106,7 +106,7 @@ SUMMARY_AND_TABLES_OF_FLAT = [
 
 def test_where_nothing_happened_nothing_is_asked_for(history: History) -> None:
     assert history.tick() == []
-    assert history.skip_message == "No new fold to summarize, of 0 experiments with finished folds."
+    assert history.skip_message == "No new fold to summarize. Experiments with finished folds: 0."
 
 
 def test_the_first_fold_alone_is_summarized(history: History) -> None:
@@ -125,7 +125,7 @@ def test_the_same_history_looked_at_twice_is_one_refresh(history: History) -> No
     history.trained(FLAT, "fold_0")
     assert len(history.tick()) == 1
     assert history.tick() == []
-    assert history.skip_message == "No new fold to summarize, of 1 experiments with finished folds."
+    assert history.skip_message == "No new fold to summarize. Experiments with finished folds: 1."
 
 
 def test_a_tick_whose_cursor_was_not_saved_is_one_refresh(history: History) -> None:
@@ -151,7 +151,7 @@ def test_a_fold_that_lands_during_a_refresh_waits_and_is_not_lost(history: Histo
     history.trained(FLAT, "fold_1")
     assert history.tick() == []
     assert history.skip_message == (
-        "No new fold to summarize, of 1 experiments with finished folds; a refresh is under way, and another follows: "
+        "No new fold to summarize. Experiments with finished folds: 1; a refresh is under way, and another follows: "
         "Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d."
     )
     history.ended(first, seen=seen)
