@@ -26,7 +26,7 @@ class NnunetDataset(dg.Component):
         return cls(DatasetConfig.model_validate(attributes or {}))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Returns the dataset's assets, checks and jobs."""
+        """Returns the dataset's assets and checks; jobs come with `definitions`."""
         # Schema tools import the components only.
         from nnunet_assets import assets
 

@@ -10,7 +10,7 @@ from nnunet_assets.config import ExperimentConfig
 
 @dg.scaffold_with(ExperimentScaffolder)
 class CrossValidationExperiment(dg.Component):
-    """A cross-validation of nnU-Net on a declared dataset: its folds, summary, tables, figures and jobs."""
+    """A cross-validation of nnU-Net on a declared dataset: its folds, their summary and its tables."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
@@ -26,7 +26,7 @@ class CrossValidationExperiment(dg.Component):
         return cls(ExperimentConfig.model_validate(attributes or {}))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Returns the experiment's assets, checks, jobs and sensors."""
+        """Returns the experiment's assets and checks; jobs and sensors come with `definitions`."""
         # Schema tools import the components only.
         from nnunet_assets import assets
 
