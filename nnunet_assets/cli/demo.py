@@ -104,7 +104,7 @@ class _Runner:
 
         # The terminal belongs to the progress bars: Dagster's and MLflow's news are in the web UI.
         warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
         self._definitions = load_definitions(settings.project)
         self._instance = dg.DagsterInstance.get()
