@@ -14,6 +14,7 @@ import psutil
 
 from nnunet_assets.cli import systemd
 from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.errors import NnunetAssetsError
 
 STOP_SECONDS = 30
 
@@ -48,11 +49,21 @@ def log_file(project: Path, name: str) -> Path:
 
 
 def find(project: Path, name: str) -> Background | None:
-    """Returns the process of that name; None where it does not run."""
+    """Returns the process of that name; None where it does not run.
+
+    Raises:
+        NnunetAssetsError: Its record cannot be read, so that nobody can say whether it runs.
+    """
+    record = _record(project, name)
     try:
-        found = Background(**json.loads(_record(project, name).read_text()))
+        found = Background(**json.loads(record.read_text()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError) as error:
+        raise NnunetAssetsError(
+            f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} by "
+            "hand if it does, and delete the file."
+        ) from error
     return found if found.is_alive() else None
 
 
