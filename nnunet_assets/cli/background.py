@@ -61,8 +61,8 @@ def find(project: Path, name: str) -> Background | None:
         return None
     except (ValueError, TypeError) as error:
         raise NnunetAssetsError(
-            f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} by "
-            "hand if it does, and delete the file."
+            f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} "
+            "by hand if it does, and delete the file."
         ) from error
     return found if found.is_alive() else None
 
