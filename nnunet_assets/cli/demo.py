@@ -21,7 +21,7 @@ from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.errors import ConfigError, NnunetAssetsError
+from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
 from nnunet_assets.reports.tables import to_short_records
@@ -62,6 +62,7 @@ def demo(folder: Path | None) -> None:
         step("summary and tables")
         runner.run("summarize", *config.identity.key_prefix)
     _print_table(console, settings, config)
+    _print_runs(console, settings, config)
     where = "" if root == Path.cwd() else f" {folder or DEMO_FOLDER}"
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look at it in the web UI (Dagster and MLflow):")
     console.print(f"\n    nnunet-assets dev{where}\n")
@@ -220,3 +221,17 @@ def _print_table(console: Console, settings: Settings, config: ExperimentConfig)
         table.add_row(*row.values())
     console.print(table)
     console.print(f"Tables (CSV, LaTeX, Markdown) and summary: {folder}")
+
+
+def _print_runs(console: Console, settings: Settings, config: ExperimentConfig) -> None:
+    from nnunet_assets.tracking.client import connect
+    from nnunet_assets.tracking.queries import tracked_folds
+
+    name = settings.tracking_experiment(config.dataset)
+    try:
+        runs = tracked_folds(connect(settings.tracking_uri, settings.artifacts), config.identity, experiment_name=name)
+    except TrackingError as error:
+        console.print(str(error))
+        return
+    folds = ", ".join(f"{fold} {status}" for fold, status in sorted(runs.items()))
+    console.print(f"Tracked in MLflow, experiment {name}: {folds or 'nothing'}")
