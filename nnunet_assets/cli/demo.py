@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import shutil
+import sys
 import threading
 import time
 import warnings
@@ -65,7 +67,9 @@ def demo(folder: Path | None) -> None:
     _print_runs(console, settings, config)
     where = "" if root == Path.cwd() else f" {folder or DEMO_FOLDER}"
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look at it in the web UI (Dagster and MLflow):")
-    console.print(f"\n    nnunet-assets dev{where}\n")
+    # `make` runs the command from its environment, which a user's shell does not know.
+    command = "nnunet-assets" if shutil.which("nnunet-assets") else sys.argv[0]
+    console.print(f"\n    {command} dev{where}\n")
 
 
 def _default_folder() -> Path:
