@@ -56,7 +56,6 @@ VAL_DICE = "val_dice"
 VAL_DICE_MEAN = "val_dice_mean"
 VAL_IOU = "val_iou"
 VAL_IOU_MEAN = "val_iou_mean"
-BEST_EPOCH = "best_epoch"
 
 PARAMS_FILE = "params.json"
 """Artifact with the whole parameters, nested and uncut."""
