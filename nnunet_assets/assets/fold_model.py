@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.fold_tracking import tracked_fold
+from nnunet_assets.assets.queued import change_since_queued, queued_as
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import summarize
@@ -67,12 +68,16 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
         owners=config.owners,
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
         code_version=training_hash[:16],
+        op_tags=queued_as(training_hash),
         pool=TRAINING_POOL,
     )
     def fold_model(
         context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
     ) -> dg.MaterializeResult:
         settings = project.settings
+        edited = change_since_queued(context.instance, context.run, context.op_def.name, training_hash)
+        for sentence in edited.values():
+            context.log.warning(sentence.value)
         with shown_as_failure():
             request = FoldRequest(
                 experiment=experiment,
@@ -99,7 +104,8 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
         if not outcome.is_new:
             context.log.info(f"{request.fold} is finished and up to date; nothing was trained.")
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(commit_sha256(fold_folder)), metadata={**metadata, **tracked.metadata}
+            data_version=dg.DataVersion(commit_sha256(fold_folder)),
+            metadata={**metadata, **tracked.metadata, **edited},
         )
 
     return fold_model

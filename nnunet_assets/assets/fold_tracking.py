@@ -15,7 +15,7 @@ from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.fold_tracker import FoldTracker, TrackingReport
-from nnunet_assets.tracking.names import fold_tags
+from nnunet_assets.tracking.names import fold_tags, run_title
 
 
 @dataclass
@@ -39,7 +39,7 @@ def tracked_fold(
         experiment_name=settings.tracking_experiment(request.experiment.dataset),
         fold_folder=fold_folder,
         tags=fold_tags(request.experiment, request.fold, request.inputs, dagster_run_id=request.dagster_run_id),
-        run_name=f"{request.experiment.name} {request.fold}",
+        run_name=f"{run_title(request.experiment)} {request.fold}",
         share_files=settings.share_files,
     )
     tracked = TrackedFold()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.cv_summary import CvSummary, LabelSummary
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, run_url
@@ -41,14 +41,13 @@ def track_summary(
 
 
 def _metrics(summary: CvSummary) -> dict[str, float | None]:
-    metrics: dict[str, float | None] = {"folds_finished": float(len(summary.completed_folds))}
-    named = {"": summary.foreground, **{f"/{name}": label for name, label in summary.labels.items()}}
-    for ending, label in named.items():
-        for metric in ("dice", "iou"):
-            found = getattr(label, metric)
+    metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
+    named: list[tuple[str | None, LabelSummary]] = [(None, summary.foreground), *summary.labels.items()]
+    for label_name, label in named:
+        for score, found in (("dice", label.dice), ("iou", label.iou)):
             metrics |= {
-                f"{metric}_mean_pooled{ending}": found.pooled.mean,
-                f"{metric}_mean_over_folds{ending}": found.over_folds.mean,
-                f"{metric}_sd_over_folds{ending}": found.over_folds.sd,
+                names.summary_series(score, "mean_pooled", label_name): found.pooled.mean,
+                names.summary_series(score, "mean_over_folds", label_name): found.over_folds.mean,
+                names.summary_series(score, "sd_over_folds", label_name): found.over_folds.sd,
             }
     return metrics

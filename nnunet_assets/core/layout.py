@@ -36,7 +36,7 @@ def fold_index(key: str) -> int:
     Raises:
         ConfigError: The key is not of the form `fold_N` with N >= 0.
     """
-    if not re.fullmatch(r"fold_\d+", key):
+    if not re.fullmatch(r"fold_(0|[1-9][0-9]*)", key):
         raise ConfigError(f"{key!r} is not a fold. Folds are named fold_0, fold_1, ... as nnU-Net names their folders.")
     return int(key.removeprefix("fold_"))
 

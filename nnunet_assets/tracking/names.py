@@ -57,6 +57,10 @@ VAL_DICE_MEAN = "val_dice_mean"
 VAL_IOU = "val_iou"
 VAL_IOU_MEAN = "val_iou_mean"
 
+# Metrics of a summary; the others are made by `summary_series`.
+FOLDS_FINISHED = "folds_finished"
+SummaryStatistic = Literal["mean_pooled", "mean_over_folds", "sd_over_folds"]
+
 PARAMS_FILE = "params.json"
 """Artifact with the whole parameters, nested and uncut."""
 
@@ -141,6 +145,17 @@ def cut(text: str, limit: int, rest: str = "") -> str:
     """Returns the text; a longer one than `limit` ends with a note of its length and of `rest`, where the rest is."""
     note = f" ... ({len(text)} characters{rest})"
     return text if len(text) <= limit else text[: limit - len(note)] + note
+
+
+def summary_series(score: str, statistic: SummaryStatistic, label_name: str | None = None) -> str:
+    """Returns the series of a summary's number, such as `dice_mean_pooled/tumor`; no label: the foreground."""
+    series = f"{score}_{statistic}"
+    return series if label_name is None else f"{series}/{label_name}"
+
+
+def run_title(experiment: Experiment) -> str:
+    """Returns what a run's name says of its experiment; the dataset is the name of the MLflow experiment already."""
+    return " / ".join(experiment.key_prefix[1:])
 
 
 def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]:

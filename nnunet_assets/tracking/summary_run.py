@@ -36,7 +36,7 @@ def log_summary(
     not before becomes NaN: MLflow cannot forget the old number, which would be read as today's.
 
     Args:
-        metrics: Series to value, such as `dice_mean_over_folds` or `dice/tumor`; None: undefined.
+        metrics: Series to value, such as `names.summary_series` returns; None: undefined.
         experiment_name: The MLflow experiment.
         artifacts: As for `client.connect`.
         tags: Beside those that identify the experiment.
@@ -86,7 +86,11 @@ def close_dead_runs(client: "MlflowClient", dagster_run_id: str, status: Status 
 def _find_or_make(client: "MlflowClient", experiment: Experiment, tags: Mapping[str, str], experiment_id: str) -> str:
     query = " AND ".join(f"tags.`{key}` = '{tags[key]}'" for key in (names.RUN_TYPE, names.EXPERIMENT))
     found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
-    run = found[0] if found else client.create_run(experiment_id, tags=dict(tags), run_name=f"{experiment.name} cv")
+    run = (
+        found[0]
+        if found
+        else client.create_run(experiment_id, tags=dict(tags), run_name=f"{names.run_title(experiment)} cv")
+    )
     return str(run.info.run_id)
 
 
