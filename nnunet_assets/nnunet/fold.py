@@ -10,7 +10,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path
 from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import REQUEST_FILE, run_child
 from nnunet_assets.nnunet.prepared import PreparedDataset
@@ -67,6 +68,7 @@ class FoldRequest:
         device: `auto`, `cuda`, `cpu` or `mps`.
         inputs: Digests of what the fold is to be trained on.
         dagster_run_id: The run that asks; None: not from a Dagster run.
+        options: How to train.
     """
 
     experiment: Experiment
@@ -75,6 +77,7 @@ class FoldRequest:
     device: str
     inputs: FoldInputs
     dagster_run_id: str | None
+    options: TrainingOptions = field(default_factory=TrainingOptions)
 
 
 @dataclass(frozen=True)
