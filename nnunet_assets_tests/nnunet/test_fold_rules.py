@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -313,7 +314,7 @@ def test_a_gpu_that_is_too_small_is_named_with_what_the_plans_ask_for(records, t
     assert caught.value.is_permanent
 
 
-SHARED = """
+KILLED = """
 import os, signal
 print("workers", os.environ["nnUNet_n_proc_DA"], os.environ["nnUNet_def_n_proc"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -321,7 +322,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says_so(records, tmp_path):
-    environment = environment_with_torch(tmp_path / "torch", SHARED)
+    environment = environment_with_torch(tmp_path / "torch", KILLED)
     environment |= {"nnUNet_n_proc_DA": "6", "nnUNet_def_n_proc": "2"}
     said = []
     with pytest.raises(FoldFailed, match="fold_0: The process was killed") as caught:
@@ -335,3 +336,41 @@ def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says
     restarts = [json.loads(line) for line in (own / "restarts.jsonl").read_text().splitlines()]
     assert [(restart["failure"], restart["exit_code"]) for restart in restarts] == [("killed", -9)] * 2
     assert "Train fewer folds at once" in str(caught.value)
+
+
+# --- the GPU ------------------------------------------------------------------------------------------------------
+
+
+class GaveUp(Exception):  # noqa: N818
+    """Ends a wait that would last for ever."""
+
+
+def give_up():
+    raise GaveUp
+
+
+def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = EXPERIMENT.fold_folder(records[0], "fold_1")
+    commit(other, inputs_of(records, "fold_1"))
+    commit_fold(other, replace(read_committed(other), peak_memory_bytes={"gpu": 9 * 1024**3}))
+    environment = environment_with_torch(
+        tmp_path / "torch", "import os; raise ImportError(os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
+    environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    said = []
+    for free_mib, error, match in [(8000, GaveUp, None), (12000, FoldFailed, "ImportError: GPU-bbbb")]:
+        program.write_text(f"#!/bin/sh\necho 0, GPU-bbbb, {free_mib}, 81920\n")
+        program.chmod(0o755)
+        with pytest.raises(error, match=match):
+            run_fold(
+                request_for(records, device="auto"),
+                records[0],
+                environment=environment,
+                on_poll=give_up if error is GaveUp else lambda: None,
+                say=said.append,
+            )
+    (sentence,) = said
+    assert sentence.startswith("The fold waits for a GPU with 10.0 GiB free, which an earlier fold used.")
