@@ -65,11 +65,12 @@ class PhantomProject:
         overrides: Mapping[str, Any] = TINY,
         options: TrainingOptions = TrainingOptions(),  # noqa: B008 - frozen
         on_poll: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = print,
     ) -> FoldOutcome:
         """Brings a fold to its COMMIT with real nnU-Net on the CPU."""
         inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
         request = FoldRequest(experiment, fold, overrides, device, inputs, dagster_run_id=None, options=options)
-        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll)
+        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll, say=say)
 
 
 def fold_processes() -> list[psutil.Process]:
