@@ -4,7 +4,10 @@ import time
 import pytest
 
 from nnunet_assets.core.journal import append_record, journal_path
+from nnunet_assets.nnunet import heartbeat
 from nnunet_assets.nnunet.heartbeat import Heartbeat
+
+HOUR = 3600
 
 
 @pytest.fixture
@@ -13,44 +16,53 @@ def fold(tmp_path):
     return tmp_path
 
 
-def heartbeat(folder, said):
-    return Heartbeat(folder, said.append, silent_seconds=0.2, look_seconds=0)
+@pytest.fixture
+def later(monkeypatch):
+    """Moves the clock on by so many seconds, which no file sees."""
+    real = time.time
+    return lambda seconds: monkeypatch.setattr(heartbeat.time, "time", lambda: real() + seconds)
 
 
-def test_a_long_silence_is_said_once_with_what_was_going_on(fold):
+def written(path, seconds):
+    """Dates a file on by so many seconds: the clock of the file system lags by a tick."""
+    os.utime(path, (path.stat().st_mtime + seconds,) * 2)
+
+
+def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
     said = []
-    watch = heartbeat(fold, said)
-    time.sleep(0.02)  # a file's time may be some milliseconds old when it is written
+    watch = Heartbeat(fold, said.append, look_seconds=0)
     append_record(journal_path(fold), "epoch", {"train_loss": 1.0}, 0)
+    written(journal_path(fold), 1)
+    later(60)
     watch.look()
     assert said == []
-    time.sleep(0.3)
+    later(HOUR)
     watch.look()
     watch.look()
     assert len(said) == 1
-    assert "while training, after epoch 1. It goes on" in said[0]
+    assert "for more than 30 minutes, while training, after epoch 1. It goes on" in said[0]
 
     (fold / "validation").mkdir()
     (fold / "validation" / "case_1.nii.gz").touch()
-    watch.look()
-    time.sleep(0.3)
+    written(fold / "validation", 2)
     watch.look()
     assert "while predicting the validation cases (1 files written)" in said[1]
 
 
-def test_the_files_of_an_earlier_attempt_are_no_silence(fold):
+def test_the_files_of_an_earlier_attempt_are_no_silence(fold, later):
     os.utime(journal_path(fold), (0, 0))
     said = []
-    watch = heartbeat(fold, said)
+    watch = Heartbeat(fold, said.append, look_seconds=0)
     watch.look()
     assert said == []
-    time.sleep(0.3)
+    later(HOUR)
     watch.look()
     assert "while starting" in said[0]
 
 
-def test_the_files_are_not_looked_at_more_often_than_asked(fold):
+def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
     said = []
-    watch = Heartbeat(fold, said.append, silent_seconds=0, look_seconds=600)
+    watch = Heartbeat(fold, said.append, look_seconds=600)
+    later(HOUR)
     watch.look()
     assert said == []
