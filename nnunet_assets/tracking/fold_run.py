@@ -28,7 +28,7 @@ class Ending:
     Attributes:
         status: MLflow's word.
         time_ms: When, in milliseconds since 1970-01-01 UTC.
-        files: What is to be uploaded, absolute.
+        files: What is to be uploaded, relative to the fold's folder.
     """
 
     status: Status
@@ -53,7 +53,7 @@ class FoldRun:
         resumed_at: Epochs from which on MLflow got second values.
         ending: None while the fold trains, and where its process died without a word.
         is_closed: MLflow knows the ending.
-        files: What is still to be uploaded.
+        files: What is still to be uploaded, relative to the fold's folder.
     """
 
     tracking_uri: str
@@ -93,10 +93,12 @@ class FoldRun:
         return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
 
     def forget(self) -> None:
-        """Drops what was deleted in MLflow, so that a new run takes every record again."""
+        """Drops what was deleted in MLflow, so that a new run takes every record again.
+
+        Which files go along is for the destination to say.
+        """
         self.run_id = self.experiment_id = None
-        self.sent, self.resumed_at, self.n_refused, self.is_closed = [], [], 0, False
-        self.files = list(self.ending.files) if self.ending else []
+        self.sent, self.resumed_at, self.n_refused, self.is_closed, self.files = [], [], 0, False, []
 
     def cut_back(self, records: Sequence[Record]) -> bool:
         """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.

@@ -6,6 +6,7 @@ the next resumption or by `send_waiting`.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.failures import Failure, unreachable
-from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path
+from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.sender import Destination, FoldSender
 
@@ -45,6 +46,7 @@ class TrackingReport:
         n_waiting: Journal records that wait to be sent.
         n_refused: Records that MLflow will never take; `problem` says why.
         problem: Full sentences; None where MLflow has everything.
+        is_done: Nothing is left to try: records, the run's ending and its files.
     """
 
     run_id: str | None
@@ -54,6 +56,7 @@ class TrackingReport:
     n_waiting: int
     n_refused: int
     problem: str | None
+    is_done: bool
 
 
 class FoldTracker:
@@ -130,7 +133,9 @@ class FoldTracker:
         """
         if self._report is None:
             paths = [*files, *self._write(contents or {})]
-            ending = Ending(status, time.time_ns() // 1_000_000, [str(path.absolute()) for path in paths])
+            # A fold that is superseded takes its files along; at the old place lie another training's.
+            relative = [os.path.relpath(path, self._fold_folder) for path in paths]
+            ending = Ending(status, time.time_ns() // 1_000_000, relative)
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)
@@ -198,13 +203,29 @@ def send_waiting(
     known = FoldRun.load(fold_folder)
     records = list(read_records(journal_path(fold_folder)))
     if known is None or not records:
-        problem = f"{fold_folder} was never tracked: train it with tracking on." if records else None
-        return TrackingReport(None, None, None, 0, len(records), 0, problem)
+        return _untracked(fold_folder, len(records))
     ending = known.ending if known.attempt == attempt_of(records[0]) else None
     run = FoldRun(redacted(tracking_uri), known.experiment_name, known.run_name, known.tags)
     sender = FoldSender(Destination(tracking_uri, artifacts, share_files), fold_folder, run, follows=False)
     _drain(sender, ending, time.monotonic() + timeout_seconds)
     return _report(sender, tracking_uri)
+
+
+def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
+    """Returns what MLflow has of a fold by what the disk knows; asks no server."""
+    known = FoldRun.load(fold_folder)
+    records = list(read_records(journal_path(fold_folder)))
+    if known is None or not records:
+        return _untracked(fold_folder, len(records))
+    if not same_place(known, tracking_uri) or known.attempt != attempt_of(records[0]):
+        known.forget()
+    known.cut_back(records)
+    return _report_of(known, tracking_uri, len(records), None)
+
+
+def _untracked(fold_folder: Path, n_records: int) -> TrackingReport:
+    problem = f"{fold_folder} was never tracked: train it with tracking on." if n_records else None
+    return TrackingReport(None, None, None, 0, n_records, 0, problem, is_done=not n_records)
 
 
 def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
@@ -221,11 +242,23 @@ def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
 
 
 def _report(sender: FoldSender, tracking_uri: str) -> TrackingReport:
-    run = sender.run
+    return _report_of(sender.run, tracking_uri, len(sender.records()), sender.problem)
+
+
+def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | None) -> TrackingReport:
     url = run_url(tracking_uri, run.experiment_id, run.run_id) if run.run_id and run.experiment_id else None
-    n_waiting = max(0, len(sender.records()) - len(run.sent))
+    n_waiting = max(0, n_records - len(run.sent))
     is_open = run.ending is not None and not run.is_closed
+    is_done = not (n_waiting or is_open or run.files)
     # A call that hangs has not failed so far.
-    silence = unreachable(tracking_uri, "no answer yet") if n_waiting or is_open or run.files else None
-    problem = sender.problem or silence
-    return TrackingReport(run.run_id, run.experiment_id, url, len(run.sent), n_waiting, run.n_refused, problem)
+    silence = None if is_done else unreachable(tracking_uri, "no answer yet")
+    return TrackingReport(
+        run.run_id,
+        run.experiment_id,
+        url,
+        n_sent=len(run.sent),
+        n_waiting=n_waiting,
+        n_refused=run.n_refused,
+        problem=problem or silence,
+        is_done=is_done,
+    )

@@ -5,6 +5,7 @@ known. Whatever fails ends the pass; the next one goes on after the last batch t
 take (a refused value) is counted and passed over, so that it does not hold up what follows.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -197,6 +198,8 @@ class FoldSender:
 
         if self.run.run_id is not None and not is_active(client, self.run.run_id):
             self.run.forget()
+            if self.run.ending is not None:
+                self._take(self.run.ending)
         if self.run.run_id is None:
             self._find_or_make(client, first)
         if self._is_open or (self._follows and not self._is_live):
@@ -261,7 +264,7 @@ class FoldSender:
 
         params = params_of(record)
         write_json_atomically(params_path(self._folder), params)
-        self._add_files([str(params_path(self._folder))])
+        self._add_files([str(params_path(self._folder).relative_to(self._folder))])
         rest = f"; whole in {names.PARAMS_FILE}"
         texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
         logged = client.get_run(self.run.run_id).data.params
@@ -290,25 +293,27 @@ class FoldSender:
             if self.run.ending is None and file in self._kept_files:
                 continue
             _check_time(until)
-            if self._upload(client, Path(file)):
+            if self._upload(client, file):
                 self.run.files.remove(file)
                 self.run.save(self._folder)
 
-    def _upload(self, client: "MlflowClient", file: Path) -> bool:
+    def _upload(self, client: "MlflowClient", file: str) -> bool:
         """Tells whether the file need not be tried again: MLflow has it, or can never have it."""
-        self._kept_files.pop(str(file), None)
-        if not file.is_file():
-            self._note(f"{file} was not uploaded: it is not there.")
+        self._kept_files.pop(file, None)
+        # Not by the kernel: for a fold's folder that is a link, `..` is the model's folder all the same.
+        path = Path(os.path.normpath(self._folder / file))
+        if not path.is_file():
+            self._note(f"{path} was not uploaded: it is not there.")
             return True
         try:
-            client.log_artifact(self.run.run_id, str(file))
+            client.log_artifact(self.run.run_id, str(path))
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
-            sentence = f"{file.name} was not uploaded. {failure.sentence}"
+            sentence = f"{path.name} was not uploaded. {failure.sentence}"
             if failure.cause == "refused":
                 self._note(sentence)
                 return True
-            self._kept_files[str(file)] = sentence
+            self._kept_files[file] = sentence
             return False
         return True
 
