@@ -29,11 +29,13 @@ class Ending:
         status: MLflow's word.
         time_ms: When, in milliseconds since 1970-01-01 UTC.
         files: What is to be uploaded, relative to the fold's folder.
+        metrics: What only the end knows, by MLflow's name, such as `training_hours`.
     """
 
     status: Status
     time_ms: int
     files: list[str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass

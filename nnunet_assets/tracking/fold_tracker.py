@@ -121,21 +121,23 @@ class FoldTracker:
         files: Sequence[Path] = (),
         contents: Mapping[str, bytes] | None = None,
         *,
+        metrics: Mapping[str, float] | None = None,
         timeout_seconds: float = FLUSH_SECONDS,
     ) -> TrackingReport:
         """Sends what waits, uploads the files, ends the run, and reports; a second call returns the first's report.
 
         Args:
             status: What MLflow shows.
-            files: Small files, uploaded under their own names.
+            files: Uploaded under their own names after `contents`, in this order.
             contents: File name to bytes, for what is not on disk; kept in the fold's folder.
+            metrics: What only the end knows, by MLflow's name.
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
         """
         if self._report is None:
-            paths = [*files, *self._write(contents or {})]
+            paths = [*self._write(contents or {}), *files]
             # A fold that is superseded takes its files along; at the old place lie another training's.
             relative = [os.path.relpath(path, self._fold_folder) for path in paths]
-            ending = Ending(status, time.time_ns() // 1_000_000, relative)
+            ending = Ending(status, time.time_ns() // 1_000_000, relative, dict(metrics or {}))
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)

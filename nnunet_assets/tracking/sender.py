@@ -160,6 +160,7 @@ class FoldSender:
         for group in groups(records[len(self.run.sent) :]):
             _check_time(until)
             self._send_group(self._client, group)
+            self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
         if self.run.ending is not None and not self.run.is_closed:
             _check_time(until)
@@ -241,7 +242,6 @@ class FoldSender:
                 return
             self.run.n_refused += 1
             self._note(f"A record of the journal was not taken. {failure.sentence}")
-        self.run.sent += [record.time_ms for record in group]
 
     def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
         from mlflow.entities import Metric
@@ -282,6 +282,7 @@ class FoldSender:
             client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
 
     def _close(self, client: "MlflowClient", ending: Ending) -> None:
+        self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = True
         self.run.save(self._folder)
