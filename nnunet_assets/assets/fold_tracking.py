@@ -45,6 +45,7 @@ def tracked_fold(
         },
         run_name=f"{run_title(request.experiment)} {request.fold}",
         share_files=settings.share_files,
+        preprocessed=settings.roots.preprocessed,
     )
     tracked = TrackedFold()
     with tracker:

@@ -94,6 +94,7 @@ def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[
             settings.artifacts,
             folder,
             share_files=settings.share_files,
+            preprocessed=settings.roots.preprocessed,
             timeout_seconds=max(0.0, until - time.monotonic()),
         )
     return reports, None

@@ -73,6 +73,7 @@ class FoldTracker:
         tags: What identifies the run, from `names.fold_tags`.
         run_name: The run's name for people.
         share_files: Whether files may go to a server that is not on this machine.
+        preprocessed: nnU-Net's preprocessed folder, which says what case ids must not leave this machine.
         poll_seconds: How often the journal is looked at.
     """
 
@@ -86,10 +87,11 @@ class FoldTracker:
         tags: Mapping[str, str],
         run_name: str,
         share_files: bool = False,
+        preprocessed: Path | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         run = FoldRun(redacted(tracking_uri), experiment_name, run_name, dict(tags))
-        destination = Destination(tracking_uri, artifacts, share_files)
+        destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
         self._sender = FoldSender(destination, fold_folder, run, follows=True)
         self._tracking_uri = tracking_uri
         self._fold_folder = fold_folder
@@ -189,6 +191,7 @@ def send_waiting(
     fold_folder: Path,
     *,
     share_files: bool = False,
+    preprocessed: Path | None = None,
     timeout_seconds: float = FLUSH_SECONDS,
 ) -> TrackingReport:
     """Sends what a fold's journal holds and MLflow does not have, ends the run if its ending is known, and reports.
@@ -200,6 +203,7 @@ def send_waiting(
         artifacts: As for `client.connect`.
         fold_folder: nnU-Net's `fold_k`.
         share_files: Whether files may go to a server that is not on this machine.
+        preprocessed: As for `FoldTracker`.
         timeout_seconds: How long to try.
     """
     known = FoldRun.load(fold_folder)
@@ -208,7 +212,8 @@ def send_waiting(
         return _untracked(fold_folder, len(records))
     ending = known.ending if known.attempt == attempt_of(records[0]) else None
     run = FoldRun(redacted(tracking_uri), known.experiment_name, known.run_name, known.tags)
-    sender = FoldSender(Destination(tracking_uri, artifacts, share_files), fold_folder, run, follows=False)
+    destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
+    sender = FoldSender(destination, fold_folder, run, follows=False)
     _drain(sender, ending, time.monotonic() + timeout_seconds)
     return _report(sender, tracking_uri)
 

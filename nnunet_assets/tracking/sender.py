@@ -27,6 +27,7 @@ from nnunet_assets.tracking.batches import (
 from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local
 from nnunet_assets.tracking.failures import Failure, explain
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
+from nnunet_assets.tracking.pseudonyms import Pseudonyms
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.runs import is_active, run_of_attempt
 
@@ -42,17 +43,25 @@ class Destination:
         tracking_uri: As for `client.connect`.
         artifacts: As for `client.connect`.
         share_files: Whether files (logs, splits, figures) may go to a server that is not on this machine. Metrics,
-            parameters and tags always go.
+            parameters and tags always go, there without case ids, paths and the host's name.
+        preprocessed: nnU-Net's preprocessed folder, whose splits say what a case id is; None: none is known.
     """
 
     tracking_uri: str
     artifacts: Path
     share_files: bool = False
+    preprocessed: Path | None = None
 
     @property
     def takes_files(self) -> bool:
         """Whether files go there."""
         return self.share_files or is_local(self.tracking_uri)
+
+    def pseudonyms(self, dataset: str | None) -> Pseudonyms | None:
+        """Returns what hides the cases of a dataset, paths and hosts; None where nothing leaves this machine."""
+        if is_local(self.tracking_uri):
+            return None
+        return Pseudonyms(self.artifacts, self.preprocessed / dataset if self.preprocessed and dataset else None)
 
 
 class _OutOfTimeError(Exception):
@@ -75,6 +84,7 @@ class FoldSender:
         self.run = run
         self.failure: Failure | None = None
         self._destination = destination
+        self._pseudonyms = destination.pseudonyms(run.tags.get(names.DATASET))
         self._folder = fold_folder
         self._follows = follows
         self._is_live = False
@@ -223,6 +233,8 @@ class FoldSender:
         tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}
         if self.run.resumed_at:
             tags[names.RESUMED_AT] = ", ".join(str(epoch) for epoch in self.run.resumed_at)
+        if self._pseudonyms and names.HOST in tags:
+            tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
         return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
 
     def _send_group(self, client: "MlflowClient", group: Sequence[Record]) -> None:
@@ -262,14 +274,15 @@ class FoldSender:
         """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
         from mlflow.entities import Param, RunTag
 
-        params = params_of(record)
+        params, tags = params_of(record), tags_of(record)
+        if self._pseudonyms:
+            params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
         write_json_atomically(params_path(self._folder), params)
         self._add_files([str(params_path(self._folder).relative_to(self._folder))])
         rest = f"; whole in {names.PARAMS_FILE}"
         texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
         logged = client.get_run(self.run.run_id).data.params
         changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
-        tags = tags_of(record)
         if changed:
             tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
         client.log_batch(
