@@ -17,6 +17,7 @@ from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.names import HOST, fold_tags, run_title
+from nnunet_assets.tracking.system_metrics import SystemSampler
 
 
 @dataclass
@@ -47,10 +48,12 @@ def tracked_fold(
         share_files=settings.share_files,
         preprocessed=settings.roots.preprocessed,
     )
+    n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     tracked = TrackedFold()
     with tracker:
         try:
-            yield tracked
+            with SystemSampler(fold_folder, n_gpus):
+                yield tracked
         except Exception:
             figures = ending_metrics(read_records(journal_path(fold_folder)), None)
             _warn(context, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures))

@@ -52,6 +52,7 @@ class FoldRun:
         experiment_id: As `run_id`.
         sent: Time stamps of the records that MLflow has.
         n_refused: How many of these MLflow would not take.
+        n_samples_sent: How many samples of the machine MLflow has.
         resumed_at: Epochs from which on MLflow got second values.
         ending: None while the fold trains, and where its process died without a word.
         is_closed: MLflow knows the ending.
@@ -67,6 +68,7 @@ class FoldRun:
     experiment_id: str | None = None
     sent: list[int] = field(default_factory=list)
     n_refused: int = 0
+    n_samples_sent: int = 0
     resumed_at: list[int] = field(default_factory=list)
     ending: Ending | None = None
     is_closed: bool = False
@@ -100,7 +102,8 @@ class FoldRun:
         Which files go along is for the destination to say.
         """
         self.run_id = self.experiment_id = None
-        self.sent, self.resumed_at, self.n_refused, self.is_closed, self.files = [], [], 0, False, []
+        self.sent, self.resumed_at, self.files = [], [], []
+        self.n_refused, self.n_samples_sent, self.is_closed = 0, 0, False
 
     def cut_back(self, records: Sequence[Record]) -> bool:
         """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.

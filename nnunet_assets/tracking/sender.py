@@ -30,6 +30,7 @@ from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, 
 from nnunet_assets.tracking.pseudonyms import Pseudonyms
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.runs import is_active, run_of_attempt
+from nnunet_assets.tracking.system_metrics import system_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -172,6 +173,7 @@ class FoldSender:
             self._send_group(self._client, group)
             self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
+        self._send_samples(self._client, until)
         if self.run.ending is not None and not self.run.is_closed:
             _check_time(until)
             self._close(self._client, self.run.ending)
@@ -254,6 +256,13 @@ class FoldSender:
                 return
             self.run.n_refused += 1
             self._note(f"A record of the journal was not taken. {failure.sentence}")
+
+    def _send_samples(self, client: "MlflowClient", until: float) -> None:
+        for group in groups(list(read_records(system_path(self._folder), self.run.n_samples_sent))):
+            _check_time(until)
+            self._send_group(client, group)
+            self.run.n_samples_sent += len(group)
+            self.run.save(self._folder)
 
     def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
         from mlflow.entities import Metric
