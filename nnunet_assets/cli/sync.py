@@ -50,8 +50,11 @@ def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) 
     terminal = console()
     if reports:
         terminal.print(_table(settings, reports))
-    for sentence in filter(None, [problem, *(report.problem for report in reports.values() if problem is None)]):
-        terminal.print(sentence)
+    if problem:
+        terminal.print(problem)
+    for folder, report in reports.items():
+        if report.problem and not problem:
+            terminal.print(f"{_name(settings, folder)}: {report.problem}")
     terminal.print(f"{n_waiting} of {len(reports)} folds wait." if n_waiting else "MLflow has every fold.")
     return INCOMPLETE if n_waiting else DONE
 
@@ -103,10 +106,14 @@ def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[
 def _table(settings: Settings, reports: dict[Path, TrackingReport]) -> Table:
     table = Table("Fold", "Records sent", "waiting", "Run")
     for folder, report in reports.items():
-        results = settings.roots.results
-        name = folder.relative_to(results) if folder.is_relative_to(results) else folder
-        table.add_row(str(name), str(report.n_sent), str(report.n_waiting), report.url or report.run_id or "none")
+        run = report.url or report.run_id or "none"
+        table.add_row(_name(settings, folder), str(report.n_sent), str(report.n_waiting), run)
     return table
+
+
+def _name(settings: Settings, folder: Path) -> str:
+    results = settings.roots.results
+    return str(folder.relative_to(results) if folder.is_relative_to(results) else folder)
 
 
 def _json(reports: dict[Path, TrackingReport], problem: str | None) -> dict[str, object]:

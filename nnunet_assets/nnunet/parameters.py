@@ -66,7 +66,7 @@ def _own_settings(trainer: Any) -> dict[str, Any]:
 
 def _data(trainer: Any) -> dict[str, Any]:
     training, validation = trainer.do_split()
-    labels = trainer.label_manager
+    labels, description = trainer.label_manager, trainer.dataset_json
     return {
         "n_training_cases": len(training),
         "n_validation_cases": len(validation),
@@ -75,9 +75,10 @@ def _data(trainer: Any) -> dict[str, Any]:
         "has_regions": labels.has_regions,
         "has_ignore_label": labels.has_ignore_label,
         "batch_size": trainer.batch_size,
-        "channels": list(trainer.dataset_json["channel_names"].values()),
-        "labels": list(trainer.dataset_json["labels"]),
-        "file_ending": trainer.dataset_json["file_ending"],
+        # nnU-Net takes the word of version 1 too.
+        "channels": list((description.get("channel_names") or description["modality"]).values()),
+        "labels": list(description["labels"]),
+        "file_ending": description["file_ending"],
     }
 
 

@@ -65,7 +65,8 @@ DATASET_JSON = {
 
 # nnU-Net reads its folders when it is imported, hence a process of its own.
 CODE = """
-import json, sys
+import json, random, sys
+import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunet_assets.nnunet.parameters import training_parameters
@@ -86,11 +87,16 @@ class OddTrainer(nnUNetTrainer):
 plans, description = json.loads(sys.argv[1])
 request = {"experiment": {"dataset": "Dataset950_Tiny"}, "fold": "fold_0", "overrides": {"num_epochs": 3}}
 request["options"] = {"seed": 7, "pretrained_weights": None}
+def random_state():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+
 found = []
 for kind in (nnUNetTrainer, OddTrainer):
     trainer = kind(json.loads(json.dumps(plans)), "3d_fullres", 0, description, torch.device("cpu"))
     trainer.initialize()
+    before = random_state()
     found.append(training_parameters(trainer, request))
+    assert random_state() == before, "reading the parameters changed the training"
 print(json.dumps(found, allow_nan=False))
 """
 

@@ -17,20 +17,6 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 pytestmark = MLFLOW_WARNINGS
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("template")
-    Tracked(f"sqlite:///{folder}/mlflow.db", folder)
-    return (folder / "mlflow.db").read_bytes()
-
-
-@pytest.fixture
-def uri(template: bytes, tmp_path: Path) -> str:
-    (tmp_path / "mlflow.db").write_bytes(template)
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
 @pytest.fixture
 def fold(tmp_path: Path) -> Path:
     return tmp_path / "fold_0"

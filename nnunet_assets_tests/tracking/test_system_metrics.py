@@ -45,8 +45,7 @@ def write_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(fold: Path, tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold: Path, tmp_path: Path) -> None:
     with tracker(uri, fold) as following:
         with busy_child(), SystemSampler(fold, 0, seconds=0.1):
             start(fold)
