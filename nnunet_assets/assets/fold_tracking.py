@@ -75,7 +75,8 @@ def tracked_fold(
 
 def _warn(context: dg.AssetExecutionContext, report: TrackingReport) -> None:
     if report.problem:
-        context.log.warning(report.problem)
+        remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
+        context.log.warning(f"{report.problem}{remedy}")
 
 
 def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:

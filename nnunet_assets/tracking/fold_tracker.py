@@ -18,6 +18,7 @@ from typing import Self
 
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.failures import Failure, unreachable
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
@@ -256,9 +257,12 @@ def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | N
     url = run_url(tracking_uri, run.experiment_id, run.run_id) if run.run_id and run.experiment_id else None
     n_waiting = max(0, n_records - len(run.sent))
     is_open = run.ending is not None and not run.is_closed
-    is_done = not (n_waiting or is_open or run.files)
-    # A call that hangs has not failed so far.
-    silence = None if is_done else unreachable(tracking_uri, "no answer yet")
+    silence = None
+    if n_waiting or is_open:
+        # A call that hangs has not failed so far.
+        silence = unreachable(tracking_uri, "no answer yet")
+    elif run.files:
+        silence = f"Not uploaded so far: {first_offenders(run.files)}."
     return TrackingReport(
         run.run_id,
         run.experiment_id,
@@ -267,5 +271,5 @@ def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | N
         n_waiting=n_waiting,
         n_refused=run.n_refused,
         problem=problem or silence,
-        is_done=is_done,
+        is_done=silence is None,
     )

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.journal import Record, append_record, read_records
+from nnunet_assets.tracking.fold_tracker import send_waiting
 from nnunet_assets.tracking.system_metrics import SystemSampler, gpu_sample, parse_gpus, system_path
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
-from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -61,6 +62,17 @@ def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold:
     assert sent == [(number, record.values["system/memory_used_bytes"]) for number, record in enumerate(taken)]
     # They are no records of the journal: its start and one epoch.
     assert report.n_sent == 2
+
+
+def test_samples_of_an_outage_are_sent_later_and_once(uri: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(f"http://127.0.0.1:{free_port()}", fold) as following:
+        start(fold)
+        for number in range(3):
+            append_record(system_path(fold), "epoch", {"system/cpu_percent": 100.0 * number}, epoch=number)
+        assert not following.finish("FINISHED", timeout_seconds=0.1).is_done
+    for _ in range(2):
+        assert send_waiting(uri, tmp_path / "artifacts", fold).is_done
+    assert Tracked(uri, tmp_path).history("system/cpu_percent") == [(0, 0.0), (1, 100.0), (2, 200.0)]
 
 
 def test_a_resumed_fold_goes_on_counting_and_what_a_crash_tore_is_cut_off(fold: Path) -> None:
