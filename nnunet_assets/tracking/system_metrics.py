@@ -113,8 +113,10 @@ class SystemSampler:
         """Returns what nvidia-smi calls the fold's GPUs: index, or UUID where the fold's process was given one."""
         visible = None
         for process in self._processes:
+            # A process that ends while it is asked tells nothing.
             with suppress(psutil.Error):
                 visible = process.environ().get("CUDA_VISIBLE_DEVICES")
+            if visible is not None:
                 break
         gpus = map(str, range(self._n_gpus)) if visible is None else filter(None, visible.split(","))
         return [gpu.strip() for gpu in gpus][: self._n_gpus]
