@@ -75,8 +75,18 @@ TRAINING_HOURS = "training_hours"
 GPU_HOURS = "gpu_hours"
 """GPUs times hours of training and validation, during which they are held; absent on another device."""
 EPOCHS_TRAINED = "epochs_trained"
+PEAK_MEMORY = "peak_memory_KIND_bytes"
 BEST_EPOCH = "best_epoch"
 BEST_PSEUDO_DICE_EMA = "best_pseudo_dice_ema"
+
+# Metrics of the machine while a fold trains.
+SYSTEM_CPU = "system/cpu_percent"
+"""Of the fold's processes; 100 is one core."""
+SYSTEM_MEMORY = "system/memory_used_bytes"
+"""Of the fold's processes; what they share counts once."""
+SYSTEM_GPU_MEMORY = "system/gpu_memory_used_bytes"
+SYSTEM_GPU_UTILIZATION = "system/gpu_utilization_percent"
+SYSTEM_GPU_POWER = "system/gpu_power_watts"
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"
@@ -197,7 +207,7 @@ def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]
 
 def peak_memory_metric(kind: str) -> str:
     """Returns the metric of a manifest's kind of memory, such as `peak_memory_gpu_bytes`."""
-    return f"peak_memory_{escaped(kind)}_bytes"
+    return PEAK_MEMORY.replace("KIND", escaped(kind))
 
 
 def search_tags(params: Mapping[str, Any]) -> dict[str, str]:

@@ -17,17 +17,14 @@ import psutil
 
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.tracking import names
 
 SAMPLE_SECONDS = 15.0
 
-CPU_PERCENT = "system/cpu_percent"
-"""Of the fold's processes; 100 is one core."""
-MEMORY = "system/memory_used_bytes"
-"""Of the fold's processes; what they share counts once."""
 GPU_QUERIES: Mapping[str, tuple[str, Callable[[list[float]], float]]] = {
-    "memory.used": ("system/gpu_memory_used_bytes", lambda values: sum(values) * 1024**2),  # it tells MiB
-    "utilization.gpu": ("system/gpu_utilization_percent", fmean),
-    "power.draw": ("system/gpu_power_watts", sum),
+    "memory.used": (names.SYSTEM_GPU_MEMORY, lambda values: sum(values) * 1024**2),  # it tells MiB
+    "utilization.gpu": (names.SYSTEM_GPU_UTILIZATION, fmean),
+    "power.draw": (names.SYSTEM_GPU_POWER, sum),
 }
 """nvidia-smi's field to series, and how the fold's GPUs become one number: their sum, or the mean of a percentage."""
 
@@ -107,7 +104,7 @@ class SystemSampler:
             with suppress(psutil.Error):
                 percent += process.cpu_percent()
                 memory += _memory_bytes(process)
-        return {CPU_PERCENT: percent, MEMORY: float(memory), **gpu_sample(self._gpus())}
+        return {names.SYSTEM_CPU: percent, names.SYSTEM_MEMORY: float(memory), **gpu_sample(self._gpus())}
 
     def _gpus(self) -> list[str]:
         """Returns what nvidia-smi calls the fold's GPUs: index, or UUID where the fold's process was given one."""
