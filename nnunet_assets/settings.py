@@ -1,5 +1,6 @@
 """The environment, read once and in one place."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from nnunet_assets.errors import ConfigError
 PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
 MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
 SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
+CHECKPOINTS_VARIABLE = "NNUNET_ASSETS_TRACK_CHECKPOINTS_MB"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Settings:
         tracking_ui: Where a browser finds the runs: the tracking server, or the page that `dev` and `up` open.
         artifacts: Where MLflow's artifacts go when the tracking store is the project's own SQLite file.
         share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
+        checkpoints_mb: The largest checkpoint that is uploaded to MLflow, in megabytes; 0: none is.
         variables: The environment that the settings were read from; child processes inherit what they need of it.
     """
 
@@ -33,6 +36,7 @@ class Settings:
     tracking_ui: str
     artifacts: Path
     share_files: bool
+    checkpoints_mb: float
     variables: Mapping[str, str]
 
     @classmethod
@@ -44,7 +48,7 @@ class Settings:
             environment: None: the process's own.
 
         Raises:
-            ConfigError: A path is relative, or only some of nnU-Net's three variables are set.
+            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number is none.
         """
         variables = dict(os.environ if environment is None else environment)
         folder = Path(project or variables.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
@@ -58,6 +62,7 @@ class Settings:
             tracking_ui=tracking_uri if tracking_uri.startswith("http") else local_ui,
             artifacts=data / "mlartifacts",
             share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
+            checkpoints_mb=_megabytes(CHECKPOINTS_VARIABLE, variables),
             variables=variables,
         )
 
@@ -69,6 +74,17 @@ class Settings:
     def dagster_home(self) -> Path:
         """Dagster's instance folder: inside the project, so that projects never share runs."""
         return self.project / ".dagster"
+
+
+def _megabytes(name: str, variables: Mapping[str, str]) -> float:
+    text = variables.get(name) or "0"
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1.0
+    if not 0 <= size < math.inf:
+        raise ConfigError(f"{name} is {text!r}. Set it to a number of megabytes, such as 500, or 0 for none.")
+    return size
 
 
 def _roots(variables: Mapping[str, str], data: Path) -> Roots:

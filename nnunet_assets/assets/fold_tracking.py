@@ -1,5 +1,6 @@
 """A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,15 +8,16 @@ from pathlib import Path
 
 import dagster as dg
 
+from nnunet_assets.assets.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
+from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.layout import OWN_FOLDER
-from nnunet_assets.nnunet.child import LOG_FILE
 from nnunet_assets.nnunet.fold import FoldRequest
-from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import run_url
+from nnunet_assets.tracking.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold_tracker import FoldTracker, TrackingReport
-from nnunet_assets.tracking.names import fold_tags, run_title
+from nnunet_assets.tracking.names import HOST, fold_tags, run_title
+from nnunet_assets.tracking.system_metrics import SystemSampler
 
 
 @dataclass
@@ -38,44 +40,43 @@ def tracked_fold(
         settings.artifacts,
         experiment_name=settings.tracking_experiment(request.experiment.dataset),
         fold_folder=fold_folder,
-        tags=fold_tags(request.experiment, request.fold, request.inputs, dagster_run_id=request.dagster_run_id),
+        tags={
+            **fold_tags(request.experiment, request.fold, request.inputs, dagster_run_id=request.dagster_run_id),
+            HOST: socket.gethostname(),
+        },
         run_name=f"{run_title(request.experiment)} {request.fold}",
         share_files=settings.share_files,
+        preprocessed=settings.roots.preprocessed,
     )
+    n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     tracked = TrackedFold()
     with tracker:
         try:
-            yield tracked
+            with SystemSampler(fold_folder, n_gpus):
+                yield tracked
         except Exception:
-            _warn(context, tracker.finish("FAILED", _logs(fold_folder)))
+            figures = ending_metrics(read_records(journal_path(fold_folder)), None)
+            _warn(context, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures))
             raise
-        curve = learning_curve_png(read_records(journal_path(fold_folder)))
-        report = tracker.finish("FINISHED", _files(fold_folder), {"learning_curve.png": curve})
+        checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, context.log.info)
+        report = tracker.finish(
+            "FINISHED",
+            [*files_of(fold_folder), *checkpoints],
+            contents_of(settings.roots, request.experiment, request.fold, context.log.warning),
+            metrics=ending_metrics(
+                read_records(journal_path(fold_folder)),
+                read_committed(fold_folder),
+                num_gpus=request.options.num_gpus,
+            ),
+        )
     _warn(context, report)
     tracked.metadata = tracking_metadata(settings, report)
 
 
 def _warn(context: dg.AssetExecutionContext, report: TrackingReport) -> None:
     if report.problem:
-        context.log.warning(report.problem)
-
-
-def _files(fold_folder: Path) -> list[Path]:
-    model_folder = fold_folder.parent
-    files = [
-        fold_folder / OWN_FOLDER / "manifest.json",
-        fold_folder / "validation" / "summary.json",
-        fold_folder / "debug.json",
-        model_folder / "plans.json",
-        model_folder / "dataset.json",
-        model_folder / "dataset_fingerprint.json",
-    ]
-    return [*(file for file in files if file.is_file()), *_logs(fold_folder)]
-
-
-def _logs(fold_folder: Path) -> list[Path]:
-    """Returns nnU-Net's own logs, and what the fold's process printed last."""
-    return [*sorted(fold_folder.glob("training_log_*.txt")), *fold_folder.glob(f"{OWN_FOLDER}/{LOG_FILE}")]
+        remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
+        context.log.warning(f"{report.problem}{remedy}")
 
 
 def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:

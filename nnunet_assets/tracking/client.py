@@ -7,6 +7,7 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 import os
 import threading
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -132,7 +133,12 @@ def get_or_create_experiment(client: "MlflowClient", name: str, artifacts: Path)
 def is_local(tracking_uri: str) -> bool:
     """Tells whether what is sent there stays on this machine: an SQLite file, or a host that is the loopback."""
     host = urlsplit(tracking_uri).hostname or ""
-    return scheme(tracking_uri) == "sqlite" or host in ("localhost", "::1") or host.startswith("127.")
+    if scheme(tracking_uri) == "sqlite" or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: 127.example.org is somebody else's
+        return False
 
 
 def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:

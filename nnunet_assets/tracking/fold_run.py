@@ -28,12 +28,14 @@ class Ending:
     Attributes:
         status: MLflow's word.
         time_ms: When, in milliseconds since 1970-01-01 UTC.
-        files: What is to be uploaded, absolute.
+        files: What is to be uploaded, relative to the fold's folder.
+        metrics: What only the end knows, by MLflow's name, such as `training_hours`.
     """
 
     status: Status
     time_ms: int
     files: list[str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,10 +52,11 @@ class FoldRun:
         experiment_id: As `run_id`.
         sent: Time stamps of the records that MLflow has.
         n_refused: How many of these MLflow would not take.
+        n_samples_sent: How many samples of the machine MLflow has.
         resumed_at: Epochs from which on MLflow got second values.
         ending: None while the fold trains, and where its process died without a word.
         is_closed: MLflow knows the ending.
-        files: What is still to be uploaded.
+        files: What is still to be uploaded, relative to the fold's folder.
     """
 
     tracking_uri: str
@@ -65,6 +68,7 @@ class FoldRun:
     experiment_id: str | None = None
     sent: list[int] = field(default_factory=list)
     n_refused: int = 0
+    n_samples_sent: int = 0
     resumed_at: list[int] = field(default_factory=list)
     ending: Ending | None = None
     is_closed: bool = False
@@ -93,10 +97,13 @@ class FoldRun:
         return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
 
     def forget(self) -> None:
-        """Drops what was deleted in MLflow, so that a new run takes every record again."""
+        """Drops what was deleted in MLflow, so that a new run takes every record again.
+
+        Which files go along is for the destination to say.
+        """
         self.run_id = self.experiment_id = None
-        self.sent, self.resumed_at, self.n_refused, self.is_closed = [], [], 0, False
-        self.files = list(self.ending.files) if self.ending else []
+        self.sent, self.resumed_at, self.files = [], [], []
+        self.n_refused, self.n_samples_sent, self.is_closed = 0, 0, False
 
     def cut_back(self, records: Sequence[Record]) -> bool:
         """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.

@@ -6,6 +6,7 @@ the next resumption or by `send_waiting`.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ from typing import Self
 
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.failures import Failure, unreachable
-from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path
+from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.sender import Destination, FoldSender
 
@@ -45,6 +47,7 @@ class TrackingReport:
         n_waiting: Journal records that wait to be sent.
         n_refused: Records that MLflow will never take; `problem` says why.
         problem: Full sentences; None where MLflow has everything.
+        is_done: Nothing is left to try: records, the run's ending and its files.
     """
 
     run_id: str | None
@@ -54,6 +57,7 @@ class TrackingReport:
     n_waiting: int
     n_refused: int
     problem: str | None
+    is_done: bool
 
 
 class FoldTracker:
@@ -70,6 +74,7 @@ class FoldTracker:
         tags: What identifies the run, from `names.fold_tags`.
         run_name: The run's name for people.
         share_files: Whether files may go to a server that is not on this machine.
+        preprocessed: nnU-Net's preprocessed folder, which says what case ids must not leave this machine.
         poll_seconds: How often the journal is looked at.
     """
 
@@ -83,10 +88,11 @@ class FoldTracker:
         tags: Mapping[str, str],
         run_name: str,
         share_files: bool = False,
+        preprocessed: Path | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         run = FoldRun(redacted(tracking_uri), experiment_name, run_name, dict(tags))
-        destination = Destination(tracking_uri, artifacts, share_files)
+        destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
         self._sender = FoldSender(destination, fold_folder, run, follows=True)
         self._tracking_uri = tracking_uri
         self._fold_folder = fold_folder
@@ -118,19 +124,23 @@ class FoldTracker:
         files: Sequence[Path] = (),
         contents: Mapping[str, bytes] | None = None,
         *,
+        metrics: Mapping[str, float] | None = None,
         timeout_seconds: float = FLUSH_SECONDS,
     ) -> TrackingReport:
         """Sends what waits, uploads the files, ends the run, and reports; a second call returns the first's report.
 
         Args:
             status: What MLflow shows.
-            files: Small files, uploaded under their own names.
+            files: Uploaded under their own names after `contents`, in this order.
             contents: File name to bytes, for what is not on disk; kept in the fold's folder.
+            metrics: What only the end knows, by MLflow's name.
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
         """
         if self._report is None:
-            paths = [*files, *self._write(contents or {})]
-            ending = Ending(status, time.time_ns() // 1_000_000, [str(path.absolute()) for path in paths])
+            paths = [*self._write(contents or {}), *files]
+            # A fold that is superseded takes its files along; at the old place lie another training's.
+            relative = [os.path.relpath(path, self._fold_folder) for path in paths]
+            ending = Ending(status, time.time_ns() // 1_000_000, relative, dict(metrics or {}))
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)
@@ -182,6 +192,7 @@ def send_waiting(
     fold_folder: Path,
     *,
     share_files: bool = False,
+    preprocessed: Path | None = None,
     timeout_seconds: float = FLUSH_SECONDS,
 ) -> TrackingReport:
     """Sends what a fold's journal holds and MLflow does not have, ends the run if its ending is known, and reports.
@@ -193,18 +204,36 @@ def send_waiting(
         artifacts: As for `client.connect`.
         fold_folder: nnU-Net's `fold_k`.
         share_files: Whether files may go to a server that is not on this machine.
+        preprocessed: As for `FoldTracker`.
         timeout_seconds: How long to try.
     """
     known = FoldRun.load(fold_folder)
     records = list(read_records(journal_path(fold_folder)))
     if known is None or not records:
-        problem = f"{fold_folder} was never tracked: train it with tracking on." if records else None
-        return TrackingReport(None, None, None, 0, len(records), 0, problem)
+        return _untracked(fold_folder, len(records))
     ending = known.ending if known.attempt == attempt_of(records[0]) else None
     run = FoldRun(redacted(tracking_uri), known.experiment_name, known.run_name, known.tags)
-    sender = FoldSender(Destination(tracking_uri, artifacts, share_files), fold_folder, run, follows=False)
+    destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
+    sender = FoldSender(destination, fold_folder, run, follows=False)
     _drain(sender, ending, time.monotonic() + timeout_seconds)
     return _report(sender, tracking_uri)
+
+
+def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
+    """Returns what MLflow has of a fold by what the disk knows; asks no server."""
+    known = FoldRun.load(fold_folder)
+    records = list(read_records(journal_path(fold_folder)))
+    if known is None or not records:
+        return _untracked(fold_folder, len(records))
+    if not same_place(known, tracking_uri) or known.attempt != attempt_of(records[0]):
+        known.forget()
+    known.cut_back(records)
+    return _report_of(known, tracking_uri, len(records), None)
+
+
+def _untracked(fold_folder: Path, n_records: int) -> TrackingReport:
+    problem = f"{fold_folder} was never tracked: train it with tracking on." if n_records else None
+    return TrackingReport(None, None, None, 0, n_records, 0, problem, is_done=not n_records)
 
 
 def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
@@ -221,11 +250,26 @@ def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
 
 
 def _report(sender: FoldSender, tracking_uri: str) -> TrackingReport:
-    run = sender.run
+    return _report_of(sender.run, tracking_uri, len(sender.records()), sender.problem)
+
+
+def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | None) -> TrackingReport:
     url = run_url(tracking_uri, run.experiment_id, run.run_id) if run.run_id and run.experiment_id else None
-    n_waiting = max(0, len(sender.records()) - len(run.sent))
+    n_waiting = max(0, n_records - len(run.sent))
     is_open = run.ending is not None and not run.is_closed
-    # A call that hangs has not failed so far.
-    silence = unreachable(tracking_uri, "no answer yet") if n_waiting or is_open or run.files else None
-    problem = sender.problem or silence
-    return TrackingReport(run.run_id, run.experiment_id, url, len(run.sent), n_waiting, run.n_refused, problem)
+    silence = None
+    if n_waiting or is_open:
+        # A call that hangs has not failed so far.
+        silence = unreachable(tracking_uri, "no answer yet")
+    elif run.files:
+        silence = f"Not uploaded so far: {first_offenders(run.files)}."
+    return TrackingReport(
+        run.run_id,
+        run.experiment_id,
+        url,
+        n_sent=len(run.sent),
+        n_waiting=n_waiting,
+        n_refused=run.n_refused,
+        problem=problem or silence,
+        is_done=silence is None,
+    )

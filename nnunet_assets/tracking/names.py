@@ -40,6 +40,19 @@ CHANGED_PARAMS = "nnunet_assets.changed_params"
 """What a resumption changed; MLflow keeps the first value of a parameter for good."""
 DAGSTER_RUN_ID = "dagster_run_id"
 """The word of dagster-mlflow."""
+HOST = "nnunet_assets.host"
+
+# Tags that a fold's parameters give, to search and group runs by.
+DEVICE = "nnunet_assets.device"
+"""`cuda`, `cpu` or `mps`."""
+DEVICE_NAME = "nnunet_assets.device_name"
+ARCHITECTURE = "nnunet_assets.architecture"
+"""The network's class, such as `PlainConvUNet`."""
+LOSS = "nnunet_assets.loss"
+OPTIMIZER = "nnunet_assets.optimizer"
+SEED = "nnunet_assets.seed"
+PRETRAINED = "nnunet_assets.pretrained"
+"""`yes` or `no`."""
 
 # Metrics of an epoch.
 TRAIN_LOSS = "train_loss"
@@ -56,6 +69,24 @@ VAL_DICE = "val_dice"
 VAL_DICE_MEAN = "val_dice_mean"
 VAL_IOU = "val_iou"
 VAL_IOU_MEAN = "val_iou_mean"
+TRAINING_SECONDS = "training_seconds"
+VALIDATION_SECONDS = "validation_seconds"
+TRAINING_HOURS = "training_hours"
+GPU_HOURS = "gpu_hours"
+"""GPUs times hours of training and validation, during which they are held; absent on another device."""
+EPOCHS_TRAINED = "epochs_trained"
+PEAK_MEMORY = "peak_memory_KIND_bytes"
+BEST_EPOCH = "best_epoch"
+BEST_PSEUDO_DICE_EMA = "best_pseudo_dice_ema"
+
+# Metrics of the machine while a fold trains.
+SYSTEM_CPU = "system/cpu_percent"
+"""Of the fold's processes; 100 is one core."""
+SYSTEM_MEMORY = "system/memory_used_bytes"
+"""Of the fold's processes; what they share counts once."""
+SYSTEM_GPU_MEMORY = "system/gpu_memory_used_bytes"
+SYSTEM_GPU_UTILIZATION = "system/gpu_utilization_percent"
+SYSTEM_GPU_POWER = "system/gpu_power_watts"
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"
@@ -172,6 +203,27 @@ def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]
         TRAINER: experiment.trainer,
     }
     return {**tags, VARIANT: experiment.variant} if experiment.variant else tags
+
+
+def peak_memory_metric(kind: str) -> str:
+    """Returns the metric of a manifest's kind of memory, such as `peak_memory_gpu_bytes`."""
+    return PEAK_MEMORY.replace("KIND", escaped(kind))
+
+
+def search_tags(params: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags that a fold's parameters give (see `nnunet.parameters`); what they do not say has no tag."""
+    wanted = {
+        DEVICE: ("device", "kind"),
+        DEVICE_NAME: ("device", "name"),
+        ARCHITECTURE: ("architecture", "class"),
+        LOSS: ("loss", "class"),
+        OPTIMIZER: ("optimizer", "class"),
+        SEED: ("options", "seed"),
+    }
+    found = {tag: params.get(group, {}).get(key) for tag, (group, key) in wanted.items()}
+    if "options" in params:
+        found[PRETRAINED] = "yes" if params["options"].get("pretrained_weights") else "no"
+    return {tag: str(value) for tag, value in found.items() if value is not None}
 
 
 def fold_tags(

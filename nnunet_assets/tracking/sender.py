@@ -5,6 +5,7 @@ known. Whatever fails ends the pass; the next one goes on after the last batch t
 take (a refused value) is counted and passed over, so that it does not hold up what follows.
 """
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,10 @@ from nnunet_assets.tracking.batches import (
 from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local
 from nnunet_assets.tracking.failures import Failure, explain
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
+from nnunet_assets.tracking.pseudonyms import Pseudonyms
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.runs import is_active, run_of_attempt
+from nnunet_assets.tracking.system_metrics import system_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,17 +44,25 @@ class Destination:
         tracking_uri: As for `client.connect`.
         artifacts: As for `client.connect`.
         share_files: Whether files (logs, splits, figures) may go to a server that is not on this machine. Metrics,
-            parameters and tags always go.
+            parameters and tags always go, there without case ids, paths and the host's name.
+        preprocessed: nnU-Net's preprocessed folder, whose splits say what a case id is; None: none is known.
     """
 
     tracking_uri: str
     artifacts: Path
     share_files: bool = False
+    preprocessed: Path | None = None
 
     @property
     def takes_files(self) -> bool:
         """Whether files go there."""
         return self.share_files or is_local(self.tracking_uri)
+
+    def pseudonyms(self, dataset: str | None) -> Pseudonyms | None:
+        """Returns what hides the cases of a dataset, paths and hosts; None where nothing leaves this machine."""
+        if is_local(self.tracking_uri):
+            return None
+        return Pseudonyms(self.artifacts, self.preprocessed / dataset if self.preprocessed and dataset else None)
 
 
 class _OutOfTimeError(Exception):
@@ -74,6 +85,7 @@ class FoldSender:
         self.run = run
         self.failure: Failure | None = None
         self._destination = destination
+        self._pseudonyms = destination.pseudonyms(run.tags.get(names.DATASET))
         self._folder = fold_folder
         self._follows = follows
         self._is_live = False
@@ -159,7 +171,9 @@ class FoldSender:
         for group in groups(records[len(self.run.sent) :]):
             _check_time(until)
             self._send_group(self._client, group)
+            self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
+        self._send_samples(self._client, until)
         if self.run.ending is not None and not self.run.is_closed:
             _check_time(until)
             self._close(self._client, self.run.ending)
@@ -197,6 +211,8 @@ class FoldSender:
 
         if self.run.run_id is not None and not is_active(client, self.run.run_id):
             self.run.forget()
+            if self.run.ending is not None:
+                self._take(self.run.ending)
         if self.run.run_id is None:
             self._find_or_make(client, first)
         if self._is_open or (self._follows and not self._is_live):
@@ -219,6 +235,8 @@ class FoldSender:
         tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}
         if self.run.resumed_at:
             tags[names.RESUMED_AT] = ", ".join(str(epoch) for epoch in self.run.resumed_at)
+        if self._pseudonyms and names.HOST in tags:
+            tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
         return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
 
     def _send_group(self, client: "MlflowClient", group: Sequence[Record]) -> None:
@@ -238,7 +256,13 @@ class FoldSender:
                 return
             self.run.n_refused += 1
             self._note(f"A record of the journal was not taken. {failure.sentence}")
-        self.run.sent += [record.time_ms for record in group]
+
+    def _send_samples(self, client: "MlflowClient", until: float) -> None:
+        for group in groups(list(read_records(system_path(self._folder), self.run.n_samples_sent))):
+            _check_time(until)
+            self._send_group(client, group)
+            self.run.n_samples_sent += len(group)
+            self.run.save(self._folder)
 
     def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
         from mlflow.entities import Metric
@@ -259,14 +283,15 @@ class FoldSender:
         """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
         from mlflow.entities import Param, RunTag
 
-        params = params_of(record)
+        params, tags = params_of(record), tags_of(record)
+        if self._pseudonyms:
+            params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
         write_json_atomically(params_path(self._folder), params)
-        self._add_files([str(params_path(self._folder))])
+        self._add_files([str(params_path(self._folder).relative_to(self._folder))])
         rest = f"; whole in {names.PARAMS_FILE}"
         texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
         logged = client.get_run(self.run.run_id).data.params
         changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
-        tags = tags_of(record)
         if changed:
             tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
         client.log_batch(
@@ -279,6 +304,7 @@ class FoldSender:
             client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
 
     def _close(self, client: "MlflowClient", ending: Ending) -> None:
+        self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = True
         self.run.save(self._folder)
@@ -290,25 +316,27 @@ class FoldSender:
             if self.run.ending is None and file in self._kept_files:
                 continue
             _check_time(until)
-            if self._upload(client, Path(file)):
+            if self._upload(client, file):
                 self.run.files.remove(file)
                 self.run.save(self._folder)
 
-    def _upload(self, client: "MlflowClient", file: Path) -> bool:
+    def _upload(self, client: "MlflowClient", file: str) -> bool:
         """Tells whether the file need not be tried again: MLflow has it, or can never have it."""
-        self._kept_files.pop(str(file), None)
-        if not file.is_file():
-            self._note(f"{file} was not uploaded: it is not there.")
+        self._kept_files.pop(file, None)
+        # Not by the kernel: for a fold's folder that is a link, `..` is the model's folder all the same.
+        path = Path(os.path.normpath(self._folder / file))
+        if not path.is_file():
+            self._note(f"{path} was not uploaded: it is not there.")
             return True
         try:
-            client.log_artifact(self.run.run_id, str(file))
+            client.log_artifact(self.run.run_id, str(path))
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
-            sentence = f"{file.name} was not uploaded. {failure.sentence}"
+            sentence = f"{path.name} was not uploaded. {failure.sentence}"
             if failure.cause == "refused":
                 self._note(sentence)
                 return True
-            self._kept_files[str(file)] = sentence
+            self._kept_files[file] = sentence
             return False
         return True
 

@@ -1,5 +1,6 @@
 """A fold's MLflow run, as its asset leaves it: with its files where the fold is finished, with its logs where not."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,24 @@ def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_fo
 
     run, files = run_and_files(settings)
     assert run.info.status == "FINISHED"
+    assert run.data.tags["nnunet_assets.host"] == socket.gethostname()
+    assert run.data.metrics["epochs_trained"] == 2
+    assert {"history.json", "environment.txt"} <= files
     assert {"debug.json", "learning_curve.png", "output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
     assert str(tracked.metadata["mlflow_run"].value).endswith(f"/runs/{run.info.run_id}")
     # Its start and two epochs.
     assert tracked.metadata["mlflow_records_sent"].value == 3
     assert tracked.metadata["mlflow_records_waiting"].value == 0
+
+
+def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:
+    settings = Settings.from_environment(project, {"NNUNET_ASSETS_TRACK_CHECKPOINTS_MB": "1"})
+    fold_folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
+    with tracked_fold(settings, REQUEST, fold_folder, dg.build_asset_context()):
+        trains(fold_folder)
+        (fold_folder / "checkpoint_final.pth").write_bytes(b"weights")
+
+    assert "checkpoint_final.pth" in run_and_files(settings)[1]
 
 
 def test_a_fold_that_failed_has_the_logs_that_say_why(settings: Settings, fold_folder: Path) -> None:
@@ -75,6 +89,7 @@ def test_a_fold_that_failed_has_the_logs_that_say_why(settings: Settings, fold_f
 
     run, files = run_and_files(settings)
     assert run.info.status == "FAILED"
+    assert run.data.metrics["epochs_trained"] == 2
     assert {"output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
     assert "debug.json" not in files
 

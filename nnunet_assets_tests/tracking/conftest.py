@@ -1,9 +1,11 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nnunet_assets.tracking.client import prepare_environment
+from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MlflowServer
 
 
@@ -16,6 +18,20 @@ def _bounded_mlflow() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A new store, made once: MLflow takes 2 s for it."""
+    folder = tmp_path_factory.mktemp("template")
+    Tracked(f"sqlite:///{folder}/mlflow.db", folder)
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture
+def uri(template: bytes, tmp_path: Path) -> str:
+    (tmp_path / "mlflow.db").write_bytes(template)
+    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture(scope="session")

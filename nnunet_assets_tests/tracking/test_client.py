@@ -214,6 +214,7 @@ def test_a_deleted_experiment_is_not_written_to_in_silence(tmp_path: Path) -> No
         ("http://[::1]:5000", True),
         ("https://mlflow.example.org", False),
         ("http://10.0.0.7:5000", False),
+        ("http://127.example.org:5000", False),
         ("postgresql://me@db.example.org/mlflow", False),
     ],
 )

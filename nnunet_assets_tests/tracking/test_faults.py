@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -9,10 +12,11 @@ import pytest
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.tracking.fold_run import FoldRun
 from nnunet_assets.tracking.fold_tracker import send_waiting
-from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, validate, wait_until
+from nnunet_assets_tests.tracking.folds import DATASET, TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import (
     MLFLOW_WARNINGS,
     Answer,
+    FalseServer,
     MlflowServer,
     Request,
     answering,
@@ -193,15 +197,54 @@ def test_a_file_too_large_for_the_server_is_named_and_the_run_is_ended(
     assert (tracked.run.info.status, tracked.files()) == ("FINISHED", ["params.json", "small.png"])
 
 
+@contextmanager
+def elsewhere(server: MlflowServer) -> Iterator[FalseServer]:
+    """The server under a name that is not this machine's; an address as one number leads back here all the same."""
+    with serving(lambda request: forwarded(request, server.uri)) as proxy:
+        yield replace(proxy, uri=proxy.uri.replace("127.0.0.1", str(int(ip_address("127.0.0.1")))))
+
+
 @pytest.mark.parametrize(("share", "files"), [(False, ["params.json"]), (True, ["curve.png", "params.json"])])
 def test_files_leave_this_machine_only_if_the_user_agrees(
-    server: MlflowServer, fold: Path, monkeypatch: pytest.MonkeyPatch, share: bool, files: list[str]
+    server: MlflowServer, fold: Path, share: bool, files: list[str]
 ) -> None:
-    monkeypatch.setattr("nnunet_assets.tracking.sender.is_local", lambda _uri: False)
-    with tracker(server.uri, fold, share_files=share) as following:
+    with elsewhere(server) as proxy, tracker(proxy.uri, fold, share_files=share) as following:
         start(fold)
         report = following.finish("FINISHED", contents={"curve.png": b"x"})
     assert (report.problem, Tracked(server.uri, fold.parent).files()) == (None, files)
+
+
+def test_files_stay_here_when_a_run_that_was_deleted_is_made_anew(server: MlflowServer, fold: Path) -> None:
+    tracked = Tracked(server.uri, fold.parent)
+    with elsewhere(server) as proxy:
+        with tracker(proxy.uri, fold) as following:
+            start(fold)
+            following.finish("FINISHED", contents={"curve.png": b"x"})
+        tracked.delete(tracked.run)
+        report = send_waiting(proxy.uri, fold.parent / "artifacts", fold)
+    assert (report.problem, tracked.files()) == (None, ["params.json"])
+
+
+def test_case_ids_paths_and_the_host_leave_this_machine_as_pseudonyms(server: MlflowServer, fold: Path) -> None:
+    cases = fold.parent / "preprocessed" / DATASET / "splits_final.json"
+    cases.parent.mkdir(parents=True)
+    cases.write_text('[{"train": ["smith_1"], "val": ["jones_2"]}]')
+    tags = {**TAGS, "nnunet_assets.dataset": DATASET, "nnunet_assets.host": "ward7"}
+    params = {"weights": "/home/dr/w.pth", "left_out": ["smith_1"], "notes": {"jones_2": "blurred"}, "lr": 0.01}
+    with elsewhere(server) as proxy:
+        with tracker(proxy.uri, fold, tags=tags, preprocessed=fold.parent / "preprocessed") as following:
+            start(fold, params=params)
+            train(fold, 0, 1)
+            report = following.finish("FINISHED", contents={"smith_1.png": b"smith_1"}, metrics={"training_hours": 2.0})
+        sent = b"".join(request.path.encode() + request.body for request in proxy.requests)
+    assert report.problem is None
+    assert [word for word in (b"smith", b"jones", b"/home/dr", b"ward7") if word in sent] == []
+    run = Tracked(server.uri, fold.parent).run
+    assert run.data.tags["nnunet_assets.host"].startswith("host-")
+    assert run.data.params["lr"] == "0.01"
+    assert run.data.params["weights"].startswith("path-")
+    assert run.data.params["left_out"].startswith('["case-')
+    assert run.data.metrics["training_hours"] == 2.0
 
 
 def test_a_password_in_the_tracking_uri_is_neither_shown_nor_stored(fold: Path) -> None:

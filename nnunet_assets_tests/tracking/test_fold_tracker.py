@@ -10,25 +10,12 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.journal import journal_path, truncate_after_epoch
-from nnunet_assets.tracking.fold_tracker import send_waiting
+from nnunet_assets.tracking.fold_run import FoldRun
+from nnunet_assets.tracking.fold_tracker import known_report, send_waiting
 from nnunet_assets_tests.tracking.folds import TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("template")
-    Tracked(f"sqlite:///{folder}/mlflow.db", folder)
-    return (folder / "mlflow.db").read_bytes()
-
-
-@pytest.fixture
-def uri(template: bytes, tmp_path: Path) -> str:
-    (tmp_path / "mlflow.db").write_bytes(template)
-    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture
@@ -286,6 +273,27 @@ def test_a_file_that_is_not_there_is_named_and_the_others_are_uploaded(uri: str,
         report = following.finish("FINISHED", [fold / "progress.png"], {"curve.png": b"x"})
     assert report.problem == f"{fold}/progress.png was not uploaded: it is not there."
     assert Tracked(uri, tmp_path).files() == ["curve.png", "params.json"]
+
+
+def test_what_only_the_end_knows_stands_at_the_last_epoch(uri: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(uri, fold) as following:
+        start(fold)
+        train(fold, 0, 2)
+        report = following.finish("FINISHED", metrics={"training_hours": 2.5})
+    assert (report.n_sent, report.is_done) == (4, True)
+    assert Tracked(uri, tmp_path).history("training_hours") == [(2, 2.5)]
+
+
+def test_an_upload_that_is_under_way_is_no_server_that_is_down(uri: str, fold: Path) -> None:
+    with tracker(uri, fold) as following:
+        start(fold)
+        following.finish("FINISHED", contents={"curve.png": b"x"})
+    run = FoldRun.load(fold)
+    assert run is not None
+    run.files = ["checkpoint_final.pth"]
+    run.save(fold)
+    report = known_report(uri, fold)
+    assert (report.is_done, report.problem) == (False, "Not uploaded so far: checkpoint_final.pth.")
 
 
 def test_a_value_that_is_no_number_is_named_and_the_others_are_sent(uri: str, fold: Path, tmp_path: Path) -> None:

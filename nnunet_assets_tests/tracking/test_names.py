@@ -111,3 +111,26 @@ def test_a_variant_has_a_tag_and_another_experiment_tag() -> None:
 def test_the_model_of_all_cases_is_a_final_run() -> None:
     inputs = FoldInputs(raw_hash="r", plans_hash="p", splits_hash="s", training_hash="t")
     assert names.fold_tags(HIPPOCAMPUS, "fold_all", inputs)["nnunet_assets.run_type"] == "final"
+
+
+def test_parameters_give_tags_to_search_by() -> None:
+    params = {
+        "device": {"kind": "cuda", "name": "NVIDIA H200"},
+        "architecture": {"class": "PlainConvUNet"},
+        "loss": {"class": "DC_and_CE_loss"},
+        "optimizer": {"class": "SGD"},
+        "options": {"seed": 7, "pretrained_weights": None},
+    }
+    assert names.search_tags(params) == {
+        "nnunet_assets.device": "cuda",
+        "nnunet_assets.device_name": "NVIDIA H200",
+        "nnunet_assets.architecture": "PlainConvUNet",
+        "nnunet_assets.loss": "DC_and_CE_loss",
+        "nnunet_assets.optimizer": "SGD",
+        "nnunet_assets.seed": "7",
+        "nnunet_assets.pretrained": "no",
+    }
+
+
+def test_parameters_that_say_nothing_give_no_tag() -> None:
+    assert names.search_tags({"initial_lr": 0.01}) == {}
