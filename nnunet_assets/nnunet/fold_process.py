@@ -5,7 +5,6 @@ folder: `.nnunet_assets/` with request, output, journal, manifest and, last of a
 Dagster should say, it says through Pipes where it was started through Pipes.
 """
 
-import os
 import platform
 import resource
 import shutil
@@ -38,12 +37,11 @@ from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.nnunet.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.stopping import stop_early, train
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
-
-PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 
 
 def train_fold(request: Mapping[str, Any]) -> None:
@@ -115,7 +113,10 @@ def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str],
     journal = journal_path(Path(trainer.output_folder))
     truncate_after_epoch(journal, trainer.current_epoch)
     if next(read_records(journal), None) is None:
-        append_record(journal, "start", {"attempt": request["attempt"], "params": _parameters(trainer, request)})
+        if not trainer.was_initialized:
+            trainer.initialize()  # whose network, loss and optimizer are what there is to know
+        params = training_parameters(trainer, request)
+        append_record(journal, "start", {"attempt": request["attempt"], "params": params})
     logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
     trainer.logger.loggers.append(logger)
     return logger
@@ -165,24 +166,6 @@ def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, fl
     return series
 
 
-def _parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, Any]:
-    configuration = trainer.configuration_manager.configuration
-    return {
-        "experiment": request["experiment"],
-        "fold": request["fold"],
-        "overrides": request["overrides"],
-        "trainer": {
-            name: value
-            for name, value in vars(trainer).items()
-            # Not the paths: parameters go to a tracking server that may stand elsewhere.
-            if isinstance(value, bool | int | float | str) and not name.startswith("_") and os.sep not in str(value)
-        },
-        "plans": {key: value for key, value in configuration.items() if key != "architecture"},
-        "architecture": configuration["architecture"],
-        "versions": _versions(),
-    }
-
-
 def _progress(trainer: Any, say: Callable[[str], None]) -> Callable[[int, Mapping[str, float]], None]:
     def report(epoch: int, values: Mapping[str, float]) -> None:
         left = values["epoch_seconds"] * (trainer.num_epochs - epoch - 1)
@@ -223,7 +206,7 @@ def _manifest(
     return Manifest(
         fold=request["fold"],
         inputs=FoldInputs(**request["inputs"]),
-        versions=_versions(),
+        versions=package_versions(),
         device=device_name(device),
         seconds=seconds,
         n_epochs=trainer.current_epoch,
@@ -256,12 +239,6 @@ def _peak_memory(device: Any) -> dict[str, int]:
 
         peak["gpu"] = torch.cuda.max_memory_allocated(device)
     return peak
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in PACKAGES}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from nnunet_assets.nnunet.devices import device_name
 
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 
-
 MAX_DEPTH = 4
 """How deep an object's parts are followed: a loss of the user's own may hold the trainer, and with it everything."""
 
@@ -44,8 +43,13 @@ def training_parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, A
         **{key: request[key] for key in ("experiment", "fold", "overrides", "options")},
         "plans": {key: value for key, value in configuration.items() if key != "architecture"},
         **{name: _group(read) for name, read in groups.items()},
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Returns package name to version of what a training's result may depend on."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def _group(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
