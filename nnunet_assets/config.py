@@ -27,7 +27,7 @@ PATTERN_MEANINGS = {
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options of a training that change its result."""
 
-Configuration = Literal["2d", "3d_fullres", "3d_lowres"]
+Configuration = Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 Device = Literal["auto", "cuda", "cpu", "mps"]
 
 
@@ -182,13 +182,15 @@ class ExperimentConfig(Declaration):
 
     dataset: DatasetName
     configuration: Configuration
-    """nnU-Net's configuration: 2d, 3d_fullres or 3d_lowres."""
+    """nnU-Net's configuration: 2d, 3d_fullres, 3d_lowres, or 3d_cascade_fullres on the predictions of 3d_lowres."""
     plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
     """Plans identifier."""
     trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER
     """Name of the trainer class."""
     folds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] | None = None
     """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""
+    full_model: bool = False
+    """Also a model trained on every case (nnU-Net's fold `all`), which has no validation."""
     variant: VariantConfig | None = None
     """Named overrides of hyperparameters. Absent: the trainer's own."""
     device: Device = "auto"

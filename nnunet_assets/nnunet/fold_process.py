@@ -23,7 +23,7 @@ from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.fold_result import FoldResult, read_case_results
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.layout import Experiment, fold_index
+from nnunet_assets.core.layout import FULL_FOLD, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.nnunet.bindings import (
     apply_overrides,
@@ -167,6 +167,8 @@ def _training_seconds(fold_folder: Path) -> float:
 
 def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, float | None]:
     """Returns Dice and IoU of whole validation cases, by the same rules as the summary of all folds."""
+    if request["fold"] == FULL_FOLD:  # validated on its own training cases
+        return {}
     cases = read_case_results(
         Path(trainer.output_folder),
         trainer.dataset_json["labels"],

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from nnunet_assets.assets.fold_tracking import tracked_fold
@@ -44,7 +43,7 @@ def trains(fold_folder: Path) -> None:
 
 def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
     """Trains for a while, tracked, and then does not go on."""
-    with tracked_fold(settings, REQUEST, fold_folder, dg.build_asset_context()):
+    with tracked_fold(settings, REQUEST, fold_folder, print):
         trains(fold_folder)
         raise error
 
@@ -57,7 +56,7 @@ def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
 
 
 def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
-    with tracked_fold(settings, REQUEST, fold_folder, dg.build_asset_context()) as tracked:
+    with tracked_fold(settings, REQUEST, fold_folder, print) as tracked:
         trains(fold_folder)
 
     run, files = run_and_files(settings)
@@ -89,7 +88,7 @@ def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder:
 def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
     with (
         pytest.raises(FoldError),
-        tracked_fold(settings, REQUEST, fold_folder, dg.build_asset_context()),
+        tracked_fold(settings, REQUEST, fold_folder, print),
     ):
         raise FoldError("not preprocessed")
 
