@@ -204,7 +204,7 @@ class ExperimentConfig(Declaration):
     checkpoint_minutes: Annotated[float, Field(gt=0)] = TrainingOptions.checkpoint_minutes
     """At most so many minutes of training can be lost, or one epoch where that is longer."""
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = TrainingOptions.time_budget_minutes
-    """Stop in time to be trained and validated within so many minutes; the fold goes on when it is run again."""
+    """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
     owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""

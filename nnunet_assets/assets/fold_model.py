@@ -66,7 +66,7 @@ class FoldRunConfig(dg.Config):
     time_budget_minutes: float | None = Field(
         default=None,
         gt=0,
-        description="Stop in time to be trained and validated within so many minutes; empty: as declared.",
+        description="Stop after the last epoch that leaves time to validate, in so many minutes; empty: as declared.",
     )
 
     def asked_now(self) -> AskedNow:
@@ -138,7 +138,7 @@ def materialize_fold(
                 settings,
                 request,
                 environment={**settings.variables, **variables},
-                warn=context.log.warning,
+                log=context.log,
                 retrain=asked.retrain,
             )
         fold_folder = request.experiment.fold_folder(settings.roots, fold)

@@ -1,6 +1,7 @@
 """A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ class TrackedFold:
 
 @contextmanager
 def tracked_fold(
-    settings: Settings, request: FoldRequest, fold_folder: Path, warn: Callable[[str], None]
+    settings: Settings, request: FoldRequest, fold_folder: Path, log: logging.Logger
 ) -> Iterator[TrackedFold]:
     """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
 
@@ -47,17 +48,17 @@ def tracked_fold(
         try:
             yield tracked
         except Exception:
-            _warn(warn, tracker.finish("FAILED", _logs(fold_folder)))
+            _warn(log, tracker.finish("FAILED", _logs(fold_folder)))
             raise
         curve = learning_curve_png(read_records(journal_path(fold_folder)))
         report = tracker.finish("FINISHED", _files(fold_folder), {"learning_curve.png": curve})
-    _warn(warn, report)
+    _warn(log, report)
     tracked.metadata = tracking_metadata(settings, report)
 
 
-def _warn(warn: Callable[[str], None], report: TrackingReport) -> None:
+def _warn(log: logging.Logger, report: TrackingReport) -> None:
     if report.problem:
-        warn(report.problem)
+        log.warning(report.problem)
 
 
 def _files(fold_folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """How a fold is trained, whoever asks for it: a Dagster run or the command line. Knows no Dagster context."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -7,10 +8,11 @@ from pathlib import Path
 
 from nnunet_assets.assets.fold_tracking import TrackedFold, tracked_fold
 from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.core.commit import RESULT_FILES
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.core.training_rules import check_options
-from nnunet_assets.errors import ConfigError
+from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.cascade import check_previous_stage
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, fold_lease, run_fold
 from nnunet_assets.settings import Settings
@@ -60,6 +62,12 @@ def fold_request(
     device = asked.device or config.device
     options = asked.options(config.options(settings.project))
     check_options(options, device=device, retrain=asked.retrain)
+    final = config.identity.fold_folder(settings.roots, fold) / RESULT_FILES[0]
+    if options.validation_only and not final.is_file():
+        raise FoldError(
+            f"Only a fold that is trained to its end can be validated, as in nnU-Net: {final} is missing. Train it "
+            "first, without validation_only."
+        )
     training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
     inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
     check_previous_stage(settings.roots, config.identity)
@@ -85,7 +93,7 @@ def train_fold(
     request: FoldRequest,
     *,
     environment: Mapping[str, str],
-    warn: Callable[[str], None],
+    log: logging.Logger,
     retrain: bool = False,
     is_tracked: bool = True,
     on_poll: Callable[[], None] = lambda: None,
@@ -96,7 +104,7 @@ def train_fold(
         settings: Where the project keeps its things.
         request: What to train, from `fold_request`.
         environment: As for `run_fold`.
-        warn: Takes a sentence where MLflow does not have everything.
+        log: Takes a sentence where MLflow does not have everything.
         retrain: As for `run_fold`.
         is_tracked: Whether MLflow gets to know of it.
         on_poll: As for `run_fold`.
@@ -108,7 +116,7 @@ def train_fold(
     with (
         # First: a second run of a fold that trains must not touch its MLflow run.
         fold_lease(settings.roots, request.experiment, request.fold),
-        tracked_fold(settings, request, fold_folder, warn) if is_tracked else nullcontext(TrackedFold()) as tracked,
+        tracked_fold(settings, request, fold_folder, log) if is_tracked else nullcontext(TrackedFold()) as tracked,
     ):
         outcome = run_fold(request, settings.roots, environment=environment, retrain=retrain, on_poll=on_poll)
     return outcome, tracked

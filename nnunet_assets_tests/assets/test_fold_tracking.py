@@ -1,5 +1,6 @@
 """A fold's MLflow run, as its asset leaves it: with its files where the fold is finished, with its logs where not."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 pytestmark = MLFLOW_WARNINGS
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
+LOG = logging.getLogger(__name__)
 REQUEST = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", INPUTS, dagster_run_id="run-1")
 
 
@@ -43,7 +45,7 @@ def trains(fold_folder: Path) -> None:
 
 def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
     """Trains for a while, tracked, and then does not go on."""
-    with tracked_fold(settings, REQUEST, fold_folder, print):
+    with tracked_fold(settings, REQUEST, fold_folder, LOG):
         trains(fold_folder)
         raise error
 
@@ -56,7 +58,7 @@ def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
 
 
 def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
-    with tracked_fold(settings, REQUEST, fold_folder, print) as tracked:
+    with tracked_fold(settings, REQUEST, fold_folder, LOG) as tracked:
         trains(fold_folder)
 
     run, files = run_and_files(settings)
@@ -88,7 +90,7 @@ def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder:
 def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
     with (
         pytest.raises(FoldError),
-        tracked_fold(settings, REQUEST, fold_folder, print),
+        tracked_fold(settings, REQUEST, fold_folder, LOG),
     ):
         raise FoldError("not preprocessed")
 

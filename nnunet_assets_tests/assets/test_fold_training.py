@@ -44,6 +44,11 @@ def test_what_the_run_config_asks_for_comes_over_it(settings: Settings) -> None:
     asked = FoldRunConfig(
         device=RunDevice.cuda, validation_only=True, val_best=True, npz=True, time_budget_minutes=5
     ).asked_now()
+    final = experiment().identity.fold_folder(settings.roots, "fold_0") / "checkpoint_final.pth"
+    with pytest.raises(FoldError, match=r"as in nnU-Net: .*fold_0/checkpoint_final\.pth is missing\. Train it first"):
+        fold_request(settings, experiment(), "fold_0", asked)
+    final.parent.mkdir(parents=True)
+    final.touch()
 
     request = fold_request(settings, experiment(device="cpu", time_budget_minutes=60.0), "fold_0", asked)
 
