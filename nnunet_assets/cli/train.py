@@ -86,7 +86,7 @@ def train(**given: Any) -> int:
         with _terminated_as_by_ctrl_c():
             result |= _train(flags, say)
     except KeyboardInterrupt:
-        say("Interrupted. The same command goes on from the last checkpoint; one is written within the first epochs.")
+        say("Interrupted. The same command goes on from the last checkpoint, where one is written already.")
         result["status"] = "interrupted"
     except NnunetAssetsError as error:
         if not flags.as_json:
@@ -252,12 +252,10 @@ def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str
 
 
 def _in_words(result: dict[str, Any]) -> str:
-    named = {"Dice": "dice", "IoU": "iou"}
-    scores = {name: result["metrics"][key] for name, key in named.items()}
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if value is not None)
-    return (
-        f"{result['fold']} is finished{f': {shown} on its validation cases' if shown else ''}. {result['model_path']}"
-    )
+    named = {"Dice": result["metrics"]["dice"], "IoU": result["metrics"]["iou"]}
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
+    shown = f": {scores} on its validation cases" if scores else ""
+    return f"{result['fold']} is finished{shown}. {result['model_path']}"
 
 
 def _terminal_log() -> logging.Logger:
