@@ -3,13 +3,17 @@
 Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the asset graph read the same models.
 """
 
+import math
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nnunet_assets.core.layout import DATASET_PATTERN, DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
 from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.core.training_options import TrainingOptions
+from nnunet_assets.core.training_rules import contradictions
 
 TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 
@@ -20,7 +24,10 @@ PATTERN_MEANINGS = {
 }
 """What each pattern asks for, in words."""
 
-Configuration = Literal["2d", "3d_fullres", "3d_lowres"]
+RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
+"""The options of a training that change its result."""
+
+Configuration = Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 Device = Literal["auto", "cuda", "cpu", "mps"]
 
 
@@ -40,6 +47,21 @@ def _each_once(folds: list[int]) -> list[int]:
     if repeated:
         raise ValueError(f"fold {repeated[0]} is listed more than once")
     return folds
+
+
+def _attribute_problem(name: str, value: object) -> str | None:
+    """Returns why a trainer cannot have this attribute; None: it can."""
+    if not name.isidentifier() or name.startswith("_"):
+        return f"{name!r} is not the name of a trainer's attribute"
+    if not isinstance(value, bool | int | float | str):
+        return f"{name} must be a number, a text, true or false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} must be a finite number, not {value}"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?", value):
+        return (
+            f"{name} is the text {value!r}, which looks like a number. YAML takes 1.0e-3 for one, but not 1e-3 or 0,1"
+        )
+    return None
 
 
 def _owner(owner: str) -> str:
@@ -94,7 +116,7 @@ class DatasetConfig(Declaration):
 
 
 class VariantConfig(Declaration):
-    """Named overrides of the trainer's hyperparameters, in nnU-Net's own words. What is absent stays the trainer's."""
+    """What makes a training differ in its result, under a name. What is absent stays the trainer's own."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """The variant's name; its results lie apart from the default's."""
@@ -116,10 +138,30 @@ class VariantConfig(Declaration):
     """Losses at lower resolutions too. nnU-Net: true."""
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Write checkpoint_latest.pth every so many epochs. nnU-Net: 50."""
+    hyperparameters: dict[str, Any] = {}
+    """Further attributes of a custom trainer, by name: numbers, texts, true or false."""
+    pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
+    """Checkpoint whose weights the training starts from: a path, absolute or from the project's folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Seed of Python, numpy, torch and the augmentation. nnU-Net: none."""
+    deterministic: bool = TrainingOptions.deterministic
+    """One process for training and augmentation, and deterministic algorithms only; slower. nnU-Net: false."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many epochs without a better moving average of the pseudo Dice. nnU-Net: train every epoch."""
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _are_attributes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            if name in cls.model_fields:
+                raise ValueError(f"{name} is a field of the variant itself; write it there")
+            if problem := _attribute_problem(name, value):
+                raise ValueError(problem)
+        return values
 
     @model_validator(mode="after")
-    def _overrides_something(self) -> "VariantConfig":
-        if not self.overrides():
+    def _changes_something(self) -> "VariantConfig":
+        if not self.overrides() and not self.options():
             raise ValueError(
                 f"variant {self.name!r} overrides nothing; leave it out, or set at least one hyperparameter"
             )
@@ -127,7 +169,12 @@ class VariantConfig(Declaration):
 
     def overrides(self) -> dict[str, Any]:
         """Returns trainer attribute to value, only what is set."""
-        return self.model_dump(exclude={"name"}, exclude_none=True)
+        own = self.model_dump(exclude={"name", "hyperparameters", *RESULT_OPTIONS}, exclude_none=True)
+        return {**own, **self.hyperparameters}
+
+    def options(self) -> dict[str, Any]:
+        """Returns what else changes the result, as `TrainingOptions` names it, only what is set."""
+        return self.model_dump(include=set(RESULT_OPTIONS), exclude_defaults=True)
 
 
 class ExperimentConfig(Declaration):
@@ -135,21 +182,39 @@ class ExperimentConfig(Declaration):
 
     dataset: DatasetName
     configuration: Configuration
-    """nnU-Net's configuration: 2d, 3d_fullres or 3d_lowres."""
+    """nnU-Net's configuration: 2d, 3d_fullres, 3d_lowres, or 3d_cascade_fullres on the predictions of 3d_lowres."""
     plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
     """Plans identifier."""
     trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER
     """Name of the trainer class."""
     folds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] | None = None
     """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""
+    full_model: bool = False
+    """Also a model trained on every case (nnU-Net's fold `all`), which has no validation."""
     variant: VariantConfig | None = None
     """Named overrides of hyperparameters. Absent: the trainer's own."""
     device: Device = "auto"
     """Where to train. auto: a GPU where there is one, else the CPU."""
+    num_gpus: Annotated[int, Field(ge=1)] = TrainingOptions.num_gpus
+    """GPUs that one fold trains on together; more than one needs CUDA."""
+    npz: bool = TrainingOptions.npz
+    """Keep the class probabilities of the validation cases, which nnU-Net's ensembling reads."""
+    disable_checkpointing: bool = TrainingOptions.disable_checkpointing
+    """Write no checkpoint at all, to try things out: such a fold cannot be resumed, nor used to predict."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = TrainingOptions.checkpoint_minutes
+    """At most so many minutes of training can be lost, or one epoch where that is longer."""
+    time_budget_minutes: Annotated[float, Field(gt=0)] | None = TrainingOptions.time_budget_minutes
+    """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
     owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""
     """What the experiment is for, shown in the web UI."""
+
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> "ExperimentConfig":
+        for sentence in contradictions(self.options(Path()), device=self.device):
+            raise ValueError(sentence.removesuffix("."))
+        return self
 
     @property
     def identity(self) -> Experiment:
@@ -162,15 +227,42 @@ class ExperimentConfig(Declaration):
             variant=self.variant.name if self.variant else None,
         )
 
-    def training_hash(self) -> str:
-        """Returns the digest of the fields that change what is trained; not owners, device, folds or description."""
-        overrides = self.variant.overrides() if self.variant else {}
+    def options(self, project: Path) -> TrainingOptions:
+        """Returns how each fold is trained.
+
+        Args:
+            project: The project's folder, where a relative path of pretrained weights begins.
+        """
+        changing = self.variant.options() if self.variant else {}
+        if weights := changing.get("pretrained_weights"):
+            changing["pretrained_weights"] = str(project / weights)
+        return TrainingOptions(
+            **changing,
+            num_gpus=self.num_gpus,
+            npz=self.npz,
+            disable_checkpointing=self.disable_checkpointing,
+            checkpoint_minutes=self.checkpoint_minutes,
+            time_budget_minutes=self.time_budget_minutes,
+        )
+
+    def training_hash(self, weights_sha256: str | None = None) -> str:
+        """Returns the digest of the fields that change what is trained; not owners, device, folds or description.
+
+        Args:
+            weights_sha256: Digest of the pretrained weights, in place of their path; None: the path as declared, since
+                who loads the definitions has no time to read gigabytes.
+        """
+        options = self.variant.options() if self.variant else {}
+        if weights_sha256:
+            options["pretrained_weights"] = weights_sha256
         return json_sha256(
             {
                 "configuration": self.configuration,
                 "plans": self.plans,
                 "trainer": self.trainer,
                 "variant": self.variant.name if self.variant else None,
-                "overrides": overrides,
+                "overrides": self.variant.overrides() if self.variant else {},
+                # Absent where nothing is set: folds that were trained before these options existed keep their digest.
+                **({"options": options} if options else {}),
             }
         )

@@ -105,7 +105,8 @@ def test_every_error_of_every_file_is_reported_at_once_with_its_line(tmp_path: P
         "with three digits and then letters, digits, '.', '_' or '-'.",
         "experiments/a/defs.yaml:9: attributes.folds: 1 is out of range: it must be at least 2.",
         # The dataset is declared, if wrongly: that it is missing would be one error too many.
-        "experiments/b/defs.yaml:4: attributes.configuration: 3d is not allowed. Allowed: 2d, 3d_fullres, 3d_lowres.",
+        "experiments/b/defs.yaml:4: attributes.configuration: 3d is not allowed. Allowed: 2d, 3d_fullres, 3d_lowres, "
+        "3d_cascade_fullres.",
     ]
 
 
@@ -298,3 +299,33 @@ def test_two_hundred_files_are_read_in_a_moment(tmp_path: Path) -> None:
     assert len(project.experiments) == 200
     # 0.2 s when this was written, on one of two busy cores.
     assert time.perf_counter() - started < 5
+
+
+CASCADE = EXPERIMENT.replace("2d", "3d_cascade_fullres")
+LOWRES = EXPERIMENT.replace("2d", "3d_lowres")
+
+
+def test_a_cascade_is_declared_with_the_stage_before_it(tmp_path: Path) -> None:
+    project = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, LOWRES)}))
+
+    cascade, lowres = project.experiments
+    assert cascade.identity.previous_stage == lowres.identity
+    assert lowres.identity.previous_stage is None
+
+
+@pytest.mark.parametrize("other", ["  plans: MyPlans\n", "  trainer: MyTrainer\n", "  variant: {name: a, seed: 1}\n"])
+def test_a_cascade_does_not_start_from_another_lowres(tmp_path: Path, other: str) -> None:
+    assert errors_of(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, LOWRES + other)}) == [
+        "defs.yaml:8: attributes.configuration: 3d_cascade_fullres starts from the predictions of "
+        "Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__3d_lowres, which is not declared. Declare it with the "
+        "same trainer, plans and variant name."
+    ]
+
+
+def test_a_cascade_needs_every_fold_of_the_stage_before_it(tmp_path: Path) -> None:
+    (error,) = errors_of(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, LOWRES + "  folds: [0, 1]\n")})
+
+    assert error.startswith("defs.yaml:8: attributes.configuration: 3d_cascade_fullres starts from the predictions of ")
+    assert "of which experiments/defs.yaml:10 declares some folds only." in error
+    every = LOWRES + "  folds: [4, 3, 2, 1, 0]\n"
+    assert read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, every)})).experiments

@@ -10,14 +10,14 @@ import dagster as dg
 from pydantic import Field
 
 from nnunet_assets.assets.failures import shown_as_failure
-from nnunet_assets.assets.fold_tracking import tracked_fold
+from nnunet_assets.assets.fold_training import AskedNow, fold_request, train_fold
 from nnunet_assets.assets.queued import change_since_queued, queued_as
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.layout import TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
-from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, fold_lease, run_fold
+from nnunet_assets.core.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
+from nnunet_assets.nnunet.fold import FoldOutcome
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.partitions import fold_partitions
 from nnunet_assets.reports.curves import learning_curve_png
@@ -29,6 +29,8 @@ Each partition trains in a process of its own and logs its curves to MLflow. A f
 it is materialized again, unless its raw data, plans, splits or settings changed or `retrain` is set in the run's
 config; an interrupted one goes on from its last checkpoint. `dice` is that of whole validation cases; the pseudo Dice
 of the learning curve is an estimate on random patches."""
+
+NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
 
 
 class RunDevice(Enum):
@@ -49,67 +51,104 @@ class FoldRunConfig(dg.Config):
     device: RunDevice | None = Field(
         default=None, description="Where to train this time; empty: as the experiment declares."
     )
+    validation_only: bool = Field(
+        default=False,
+        description="Predict and score the validation cases of a trained fold again, train nothing (nnU-Net's --val).",
+    )
+    val_best: bool = Field(
+        default=False,
+        description="Validate checkpoint_best.pth in place of the final one (nnU-Net's --val_best).",
+    )
+    npz: bool = Field(
+        default=False,
+        description="Keep the class probabilities of the validation cases (nnU-Net's --npz), declared or not.",
+    )
+    time_budget_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Stop after the last epoch that leaves time to validate, in so many minutes; empty: as declared.",
+    )
+
+    def asked_now(self) -> AskedNow:
+        """Returns what the run asks for, without Dagster's types."""
+        return AskedNow(**{**dict(self), "device": self.device.value if self.device else None})
 
 
 def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
     """Returns the partitioned asset of one experiment."""
-    experiment, device, training_hash = config.identity, config.device, config.training_hash()
-    overrides = config.variant.overrides() if config.variant else {}
+    experiment, declared = config.identity, config
 
     @dg.asset(
-        key=dg.AssetKey([*experiment.key_prefix, "fold_model"]),
-        deps=[
-            dg.AssetKey(plans_key(experiment.dataset, experiment.plans)),
-            dg.AssetKey(dataset_key(experiment.dataset, "splits")),
-        ],
+        key=fold_model_key(experiment),
+        deps=[*model_deps(experiment), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
         partitions_def=fold_partitions(folds),
         group_name=group,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
-        code_version=training_hash[:16],
-        op_tags=queued_as(training_hash),
+        code_version=config.training_hash()[:16],
+        op_tags=queued_as(config.training_hash()),
         pool=TRAINING_POOL,
     )
     def fold_model(
         context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
     ) -> dg.MaterializeResult:
-        settings = project.settings
-        edited = change_since_queued(context.instance, context.run, context.op_def.name, training_hash)
-        for sentence in edited.values():
-            context.log.warning(sentence.value)
-        with shown_as_failure():
-            request = FoldRequest(
-                experiment=experiment,
-                fold=context.partition_key,
-                overrides=overrides,
-                device=config.device.value if config.device else device,
-                inputs=fold_inputs(settings.roots, experiment, context.partition_key, training_hash),
-                dagster_run_id=context.run.run_id,
-            )
-            fold_folder = experiment.fold_folder(settings.roots, request.fold)
-            with (
-                # First: a second run of a fold that trains must not touch its MLflow run.
-                fold_lease(settings.roots, experiment, request.fold),
-                tracked_fold(settings, request, fold_folder, context) as tracked,
-                _pipes(context) as variables,
-            ):
-                outcome = run_fold(
-                    request,
-                    settings.roots,
-                    environment={**settings.variables, **variables},
-                    retrain=config.retrain,
-                    say=context.log.warning,
-                )
-            metadata = _metadata(outcome, settings.roots, experiment, fold_folder)
-        if not outcome.is_new:
-            context.log.info(f"{request.fold} is finished and up to date; nothing was trained.")
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(commit_sha256(fold_folder)),
-            metadata={**metadata, **tracked.metadata, **edited},
-        )
+        return materialize_fold(context, declared, context.partition_key, config, project)
 
     return fold_model
+
+
+def fold_model_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of an experiment's folds."""
+    return dg.AssetKey([*experiment.key_prefix, "fold_model"])
+
+
+def model_deps(experiment: Experiment) -> list[dg.AssetDep]:
+    """Returns what every model of an experiment is made from; splits are what its folds need beside it."""
+    deps = [dg.AssetDep(dg.AssetKey(plans_key(experiment.dataset, experiment.plans)))]
+    if previous := experiment.previous_stage:
+        deps.append(dg.AssetDep(fold_model_key(previous), partition_mapping=dg.AllPartitionMapping()))
+    return deps
+
+
+def materialize_fold(
+    context: dg.AssetExecutionContext,
+    config: ExperimentConfig,
+    fold: str,
+    run_config: FoldRunConfig,
+    project: ProjectResource,
+) -> dg.MaterializeResult:
+    """Trains a fold, or finds it finished, and returns what the web UI shows of it.
+
+    Args:
+        context: The run's.
+        config: What is declared.
+        fold: `fold_3`, `fold_all`.
+        run_config: What the run asks for beside it.
+        project: The project.
+    """
+    settings, asked = project.settings, run_config.asked_now()
+    edited = change_since_queued(context.instance, context.run, context.op_def.name, config.training_hash())
+    for sentence in edited.values():
+        context.log.warning(sentence.value)
+    with shown_as_failure():
+        request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id)
+        with _pipes(context) as variables:
+            outcome, tracked = train_fold(
+                settings,
+                request,
+                environment={**settings.variables, **variables},
+                log=context.log,
+                retrain=asked.retrain,
+            )
+        fold_folder = request.experiment.fold_folder(settings.roots, fold)
+        metadata = _metadata(outcome, settings.roots, request.experiment, fold_folder)
+    if not outcome.is_new:
+        context.log.info(f"{fold} is finished and up to date; nothing was trained.")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(commit_sha256(fold_folder)),
+        metadata={**metadata, **tracked.metadata, **edited},
+    )
 
 
 @contextmanager
@@ -130,19 +169,27 @@ def _metadata(
     outcome: FoldOutcome, roots: Roots, experiment: Experiment, fold_folder: Path
 ) -> dict[str, dg.MetadataValue]:
     manifest = outcome.manifest
-    summary = summarize(experiment, [manifest.fold], collect_fold_results(roots, experiment, [manifest.fold]))
-    dice = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
-    scores = {"dice": summary.foreground.dice.pooled.mean, **{f"dice/{name}": mean for name, mean in dice.items()}}
     return {
-        **{name: _number(value) for name, value in scores.items()},
+        **_scores(roots, experiment, manifest.fold),
         "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
-        "validation_cases": dg.MetadataValue.int(summary.n_cases),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
         **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
         "device": dg.MetadataValue.text(manifest.device),
         "folder": dg.MetadataValue.path(fold_folder),
         "versions": dg.MetadataValue.json(dict(manifest.versions)),
+    }
+
+
+def _scores(roots: Roots, experiment: Experiment, fold: str) -> dict[str, dg.MetadataValue]:
+    if fold == FULL_FOLD:
+        return {"dice": dg.MetadataValue.text(NO_DICE)}
+    summary = summarize(experiment, [fold], collect_fold_results(roots, experiment, [fold]))
+    dice = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
+    scores = {"dice": summary.foreground.dice.pooled.mean, **{f"dice/{name}": mean for name, mean in dice.items()}}
+    return {
+        **{name: _number(value) for name, value in scores.items()},
+        "validation_cases": dg.MetadataValue.int(summary.n_cases),
     }
 
 

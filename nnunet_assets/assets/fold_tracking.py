@@ -1,5 +1,6 @@
 """A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import dagster as dg
 from nnunet_assets.assets.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.nnunet.fold import FoldRequest
+from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.fold_figures import ending_metrics
@@ -29,7 +30,7 @@ class TrackedFold:
 
 @contextmanager
 def tracked_fold(
-    settings: Settings, request: FoldRequest, fold_folder: Path, context: dg.AssetExecutionContext
+    settings: Settings, request: FoldRequest, fold_folder: Path, log: logging.Logger
 ) -> Iterator[TrackedFold]:
     """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
 
@@ -54,29 +55,30 @@ def tracked_fold(
         try:
             with SystemSampler(fold_folder, n_gpus):
                 yield tracked
-        except Exception:
+        except Exception as error:
             figures = ending_metrics(read_records(journal_path(fold_folder)), None)
-            _warn(context, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures))
+            failure = str(error.failure) if isinstance(error, FoldFailed) else "crashed"
+            _warn(log, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures, failure=failure))
             raise
-        checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, context.log.info)
+        checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, log.info)
         report = tracker.finish(
             "FINISHED",
             [*files_of(fold_folder), *checkpoints],
-            contents_of(settings.roots, request.experiment, request.fold, context.log.warning),
+            contents_of(settings.roots, request.experiment, request.fold, log.warning),
             metrics=ending_metrics(
                 read_records(journal_path(fold_folder)),
                 read_committed(fold_folder),
                 num_gpus=request.options.num_gpus,
             ),
         )
-    _warn(context, report)
+    _warn(log, report)
     tracked.metadata = tracking_metadata(settings, report)
 
 
-def _warn(context: dg.AssetExecutionContext, report: TrackingReport) -> None:
+def _warn(log: logging.Logger, report: TrackingReport) -> None:
     if report.problem:
         remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
-        context.log.warning(f"{report.problem}{remedy}")
+        log.warning(f"{report.problem}{remedy}")
 
 
 def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:

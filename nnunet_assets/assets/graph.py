@@ -7,6 +7,7 @@ import dagster as dg
 from nnunet_assets.assets.cv_summary import build_cv_summary
 from nnunet_assets.assets.cv_tables import build_cv_tables
 from nnunet_assets.assets.fold_model import build_fold_model
+from nnunet_assets.assets.full_model import build_full_model
 from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
 from nnunet_assets.assets.raw_dataset import build_raw_dataset
 from nnunet_assets.assets.splits import build_splits
@@ -42,6 +43,7 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_fold_model(config=config, folds=folds, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
+            *([build_full_model(config=config, group=group)] if config.full_model else []),
         ]
     )
 

@@ -54,5 +54,6 @@ def _experiment_table(project: Project) -> Table:
 
 
 def _overrides(experiment: ExperimentConfig) -> str:
-    overrides = experiment.variant.overrides() if experiment.variant else {}
+    variant = experiment.variant
+    overrides = {**variant.overrides(), **variant.options()} if variant else {}
     return "\n".join(f"{name}: {value}" for name, value in overrides.items()) or "none"

@@ -6,12 +6,15 @@ One token names a thing everywhere: the fold `fold_3` is a folder, a Dagster par
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nnunet_assets.errors import ConfigError
 
 DATASET_PATTERN = r"^Dataset[0-9]{3}_[A-Za-z0-9._-]{1,64}$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+PREVIOUS_STAGES = {"3d_cascade_fullres": "3d_lowres"}
+"""Configuration to the one whose predictions it reads."""
 DEFAULT_TRAINER = "nnUNetTrainer"
 DEFAULT_PLANS = "nnUNetPlans"
 
@@ -25,17 +28,23 @@ SUMMARY_FOLDER = "nnunet_assets"
 """Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds."""
 
 
-def fold_key(index: int) -> str:
-    """Returns nnU-Net's folder name of a fold, which is its partition key too: `fold_3`."""
+FULL_FOLD = "fold_all"
+"""nnU-Net's folder of a model trained on every case; it is validated on cases that it was trained on."""
+
+
+def fold_key(index: int | Literal["all"]) -> str:
+    """Returns nnU-Net's folder name of a fold, which is its partition key too: `fold_3`, `fold_all`."""
     return f"fold_{index}"
 
 
-def fold_index(key: str) -> int:
-    """Returns the number in `fold_3`.
+def fold_index(key: str) -> int | Literal["all"]:
+    """Returns what nnU-Net calls the fold: the number in `fold_3`, or `all`.
 
     Raises:
-        ConfigError: The key is not of the form `fold_N` with N >= 0.
+        ConfigError: The key is neither `fold_all` nor of the form `fold_N` with N >= 0.
     """
+    if key == FULL_FOLD:
+        return "all"
     if not re.fullmatch(r"fold_(0|[1-9][0-9]*)", key):
         raise ConfigError(f"{key!r} is not a fold. Folds are named fold_0, fold_1, ... as nnU-Net names their folders.")
     return int(key.removeprefix("fold_"))
@@ -89,6 +98,15 @@ class Experiment:
     def title(self) -> str:
         """The experiment in one line for people: `Dataset004_Hippocampus / short / nnUNetTrainer__nnUNetPlans__2d`."""
         return " / ".join(self.key_prefix)
+
+    @property
+    def previous_stage(self) -> "Experiment | None":
+        """The experiment whose predictions this one reads, of the same trainer, plans and variant; None: it has none.
+
+        nnU-Net looks for them beside the model's own folder, so it must share the variant's results.
+        """
+        stage = PREVIOUS_STAGES.get(self.configuration)
+        return replace(self, configuration=stage) if stage else None
 
     def model_folder(self, roots: Roots) -> Path:
         """Returns nnU-Net's model folder, which holds `fold_0` ... and our `nnunet_assets`."""

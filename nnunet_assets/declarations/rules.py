@@ -1,7 +1,7 @@
 """What valid declarations must not say together: the same twice, an undeclared dataset, names that collide."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import plans_key
@@ -30,6 +30,7 @@ def contradictions(
             yield from _folds_outside(declared, folds[dataset])
         elif dataset not in invalid_datasets:
             yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
+    yield from _stages_missing(experiments, folds)
 
 
 def undeclared_sentence(dataset: str, declared: Sequence[str]) -> str:
@@ -97,3 +98,26 @@ def _folds_outside(declared: Declared[ExperimentConfig], n_folds: int) -> Iterat
                 "nnU-Net would train it on a random split of its own."
             )
             yield declared.problem(("attributes", "folds", index), sentence)
+
+
+def _stages_missing(
+    experiments: Sequence[Declared[ExperimentConfig]], n_folds: Mapping[str, int]
+) -> Iterator[FileProblem]:
+    """Yields cascades whose previous stage is not declared, or does not predict every case."""
+    by_identity = {declared.config.identity: declared for declared in experiments}
+    for declared in experiments:
+        stage = declared.config.identity.previous_stage
+        if stage is None:
+            continue
+        location = ("attributes", "configuration")
+        wanted = f"{declared.config.configuration} starts from the predictions of {stage.title}"
+        previous = by_identity.get(stage)
+        if previous is None:
+            sentence = f"{wanted}, which is not declared. Declare it with the same trainer, plans and variant name."
+            yield declared.problem(location, sentence)
+        elif previous.config.folds and len(previous.config.folds) < n_folds.get(stage.dataset, 0):
+            sentence = (
+                f"{wanted}, of which {previous.place} declares some folds only. Each fold predicts its own validation "
+                "cases, and the cascade needs them all: remove `folds` there."
+            )
+            yield declared.problem(location, sentence)

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,15 +21,15 @@ from filelock import FileLock, Timeout
 from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, Manifest, read_committed
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets.core.journal import journal_path
-from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots, fold_key
-from nnunet_assets.core.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
+from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
 from nnunet_assets.nnunet.supervisor import CURES, run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
 
@@ -115,74 +115,6 @@ class FoldOutcome:
     is_new: bool
 
 
-def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
-    """Returns the digests of what a fold would be trained on now.
-
-    Raises:
-        PlanningError: Nothing is known about the raw data, or a record cannot be read.
-        FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
-            were made from other data than is there now.
-        DatasetError: The splits do not fit the cases.
-    """
-    prepared = PreparedDataset(roots, experiment.dataset)
-    raw = prepared.read_raw()
-    splits = _read_splits(prepared, raw.cases)
-    if fold not in splits:
-        raise FoldError(
-            f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
-            "nnU-Net would silently train on a random split."
-        )
-    _check_cases(prepared, experiment)
-    return FoldInputs(
-        raw_hash=raw.content_hash,
-        plans_hash=str(prepared.plans_hash(experiment.plans)),
-        splits_hash=json_sha256(list(splits.values())),
-        training_hash=training_hash,
-    )
-
-
-def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
-    """Returns the splits by fold key, where they are a cross-validation of the cases."""
-    path = prepared.folder / SPLITS_FILE
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise FoldError(
-            f"{path} is missing. Materialize splits first; parallel folds would race to make it."
-        ) from error
-    except ValueError as error:
-        raise FoldError(
-            f"{path} is not valid JSON ({error}). Restore it: trained folds belong to that file."
-        ) from error
-    n_folds = len(content) if isinstance(content, list) else 0
-    return {fold_key(index): split for index, split in enumerate(check_splits(content, cases, n_folds, path))}
-
-
-def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
-    stamp = prepared.cases_stamp(experiment.plans, experiment.configuration)
-    known = prepared.configurations(experiment.plans)
-    if stamp is None or not known:
-        if known and experiment.configuration not in known:
-            raise FoldError(
-                f"The plans {experiment.plans} of {experiment.dataset} have no configuration "
-                f"{experiment.configuration!r}: nnU-Net's planner dropped it, as it does with 3d_lowres where the "
-                f"images are small enough for 3d_fullres. There are: {', '.join(known)}."
-            )
-        raise FoldError(
-            f"{experiment.dataset} is not preprocessed for {experiment.plans}, {experiment.configuration}. "
-            "Materialize preprocessed_plans first."
-        )
-    now = prepared.cases_made_from(experiment.plans, experiment.configuration)
-    changed = [key for key in now if stamp.get(key) != now[key]]
-    if changed:
-        differences = ", ".join(f"{key} was {stamp.get(key)}, is {now[key]}" for key in changed)
-        raise FoldError(
-            f"The preprocessed cases of {experiment.dataset}, {experiment.plans}, {experiment.configuration} were made "
-            f"from other input than there is now: {differences}. "
-            "Materialize preprocessed_plans again."
-        )
-
-
 def fold_state(fold_folder: Path) -> State:
     """Returns how far a fold is, by its bytes.
 
@@ -230,7 +162,8 @@ def run_fold(
     ):
         _check_unchanged(request, roots)
         committed = read_committed(fold_folder, check_files=True)
-        if committed and committed.inputs == request.inputs and not retrain:
+        is_current = committed is not None and committed.inputs == request.inputs
+        if committed and is_current and not retrain and not request.options.validation_only:
             return FoldOutcome(committed, is_new=False)
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
             result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
@@ -337,11 +270,19 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
             f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
             "fold with `retrain: true`, which keeps it among the superseded folds."
         )
-    if state == "interrupted" and not retrain:
+    if state in {"interrupted", "committed"} and not retrain:
         before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
         if FoldInputs(**before["inputs"]) == request.inputs:
+            # Until it is validated again, a fold is not finished.
+            (fold_folder / OWN_FOLDER / COMMIT_FILE).unlink(missing_ok=True)
             yield str(before["attempt"])
             return
+        if request.options.validation_only:
+            changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
+            raise FoldError(
+                f"{fold_folder} was trained with other {changed} than there is now, and only its validation was asked "
+                "for. Restore them, or train the fold again."
+            )
     superseded = None if state == "absent" else _supersede(fold_folder)
     try:
         yield uuid.uuid4().hex

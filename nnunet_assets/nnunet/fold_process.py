@@ -22,7 +22,7 @@ from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.fold_result import FoldResult, read_case_results
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.layout import FULL_FOLD, Experiment
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
@@ -51,6 +51,12 @@ def train_fold(request: Mapping[str, Any]) -> None:
         started, start = datetime.now(UTC), time.monotonic()
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         device = resolve_device(request["device"])
+        if options.num_gpus > 1:
+            raise ChildFailure(
+                ExitCode.BAD_INPUT,
+                f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold on "
+                "one GPU, several folds at once.",
+            )
         if options.deterministic:
             make_deterministic()
         if options.seed is not None:
@@ -152,6 +158,8 @@ def _training_seconds(fold_folder: Path) -> float:
 
 def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, float | None]:
     """Returns Dice and IoU of whole validation cases, by the same rules as the summary of all folds."""
+    if request["fold"] == FULL_FOLD:  # validated on its own training cases
+        return {}
     cases = read_case_results(
         Path(trainer.output_folder),
         trainer.dataset_json["labels"],
@@ -191,7 +199,9 @@ def _reporter(stack: ExitStack) -> Callable[[str], None]:
 
     if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
         return lambda sentence: print(sentence, flush=True)
-    pipes = stack.enter_context(open_dagster_pipes())
+    pipes = open_dagster_pipes()
+    # Open where it fails: the supervisor may start this process again in the same session.
+    stack.push(lambda kind, *_: pipes.close() if kind is None else None)
     return pipes.log.info
 
 

@@ -1,5 +1,6 @@
 """Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -7,9 +8,12 @@ from typing import Any
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.child import run_child
+from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
+
+_logger = logging.getLogger(__name__)
 
 PLANNERS = {
     "nnUNetPlans": "ExperimentPlanner",
@@ -82,17 +86,25 @@ def prepare(
         prepared.cases_stamp(plans, c) != prepared.cases_made_from(plans, c)
         for c in prepared.needed_configurations(plans, configurations)
     ):
-        result = run_child(
-            "nnunet_assets.nnunet.planning_process",
-            request,
-            folder=prepared.own / f"prepare_{plans}",
-            environment={**environment, **roots.environment(), **worker_variables(environment)},
-            on_poll=lambda: _report(prepared, plans, configurations, len(raw.cases), on_progress),
-        )
+        folder = prepared.own / f"prepare_{plans}"
+
+        def start(n_halvings: int) -> ChildResult:
+            return run_child(
+                "nnunet_assets.nnunet.planning_process",
+                request,
+                folder=folder,
+                environment={
+                    **environment,
+                    **roots.environment(),
+                    **worker_variables(environment, n_halvings=n_halvings),
+                },
+                on_poll=lambda: _report(prepared, plans, configurations, len(raw.cases), on_progress),
+            )
+
+        result = run_with_restarts(start, own_folder=folder, is_done=lambda: False, say=_logger.warning)
         if result.problem:
             raise PlanningError(
-                f"Preparing {dataset} with {plans} failed: {result.problem} The whole output is in "
-                f"{prepared.own / f'prepare_{plans}' / 'output.log'}."
+                f"Preparing {dataset} with {plans} failed: {result.problem} The whole output is in {folder / LOG_FILE}."
             )
     planned = prepared.configurations(plans)
     available = [c for c in configurations if c in planned]

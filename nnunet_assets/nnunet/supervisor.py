@@ -47,8 +47,8 @@ def run_with_restarts(
         tried[cure] += 1
         _record(own_folder, failure, result, cure)
         say(
-            f"{result.problem} It is started again {cure} and goes on from its last checkpoint (restart {tried[cure]} "
-            f"of {MAX_RESTARTS[cure]})."
+            f"{result.problem} It is started again {cure} and goes on from what is there (restart {tried[cure]} of "
+            f"{MAX_RESTARTS[cure]})."
         )
 
 

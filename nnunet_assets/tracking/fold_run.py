@@ -30,12 +30,14 @@ class Ending:
         time_ms: When, in milliseconds since 1970-01-01 UTC.
         files: What is to be uploaded, relative to the fold's folder.
         metrics: What only the end knows, by MLflow's name, such as `training_hours`.
+        failure: The class of what ended it, such as `out_of_memory`; `none` where it was finished.
     """
 
     status: Status
     time_ms: int
     files: list[str]
     metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: str = "none"
 
 
 @dataclass

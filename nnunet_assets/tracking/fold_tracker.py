@@ -114,9 +114,9 @@ class FoldTracker:
         if error is None:
             self.finish("FINISHED")
         elif isinstance(error, Exception):
-            self.finish("FAILED")
+            self.finish("FAILED", failure="crashed")
         else:
-            self.finish("KILLED", timeout_seconds=INTERRUPTED_FLUSH_SECONDS)
+            self.finish("KILLED", failure="interrupted", timeout_seconds=INTERRUPTED_FLUSH_SECONDS)
 
     def finish(
         self,
@@ -125,6 +125,7 @@ class FoldTracker:
         contents: Mapping[str, bytes] | None = None,
         *,
         metrics: Mapping[str, float] | None = None,
+        failure: str = "none",
         timeout_seconds: float = FLUSH_SECONDS,
     ) -> TrackingReport:
         """Sends what waits, uploads the files, ends the run, and reports; a second call returns the first's report.
@@ -134,13 +135,14 @@ class FoldTracker:
             files: Uploaded under their own names after `contents`, in this order.
             contents: File name to bytes, for what is not on disk; kept in the fold's folder.
             metrics: What only the end knows, by MLflow's name.
+            failure: The class of what ended the training.
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
         """
         if self._report is None:
             paths = [*self._write(contents or {}), *files]
             # A fold that is superseded takes its files along; at the old place lie another training's.
             relative = [os.path.relpath(path, self._fold_folder) for path in paths]
-            ending = Ending(status, time.time_ns() // 1_000_000, relative, dict(metrics or {}))
+            ending = Ending(status, time.time_ns() // 1_000_000, relative, dict(metrics or {}), failure)
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)

@@ -305,6 +305,7 @@ class FoldSender:
 
     def _close(self, client: "MlflowClient", ending: Ending) -> None:
         self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
+        client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = True
         self.run.save(self._folder)

@@ -76,9 +76,13 @@ def _near(key: dg.AssetKey, prefix: str) -> str:
     return key.to_user_string().removeprefix(prefix).removeprefix(f"{key.path[0]}/")
 
 
+def key_of(config: ExperimentConfig, name: str) -> dg.AssetKey:
+    return dg.AssetKey([*config.identity.key_prefix, name])
+
+
 def spec_of(config: ExperimentConfig, name: str) -> dg.AssetSpec:
     project = declared([DatasetConfig(dataset=HIPPOCAMPUS)], [config])
-    return graph(project).resolve_assets_def(dg.AssetKey([*config.identity.key_prefix, name])).get_asset_spec()
+    return graph(project).resolve_assets_def(key_of(config, name)).get_asset_spec()
 
 
 def test_two_datasets_and_two_experiments_are_one_graph() -> None:
@@ -104,12 +108,13 @@ def test_the_description_of_an_experiment_heads_that_of_its_folds() -> None:
     ("changes", "is_same"),
     [
         ({"description": "", "owners": [], "folds": [1], "device": "cpu"}, True),
+        ({"num_gpus": 2, "npz": True, "time_budget_minutes": 60.0, "full_model": True}, True),
         ({"variant": VariantConfig(name="short", num_epochs=6)}, False),
         ({"variant": None}, False),
         ({"configuration": "2d"}, False),
         ({"trainer": "nnUNetTrainerDA5"}, False),
     ],
-    ids=["what does not train", "epochs", "no variant", "configuration", "trainer"],
+    ids=["what does not train", "what trains the same", "epochs", "no variant", "configuration", "trainer"],
 )
 def test_the_code_version_of_a_fold_is_what_it_is_trained_by(changes: dict[str, object], is_same: bool) -> None:
     before = spec_of(SHORT, "fold_model").code_version
@@ -126,3 +131,36 @@ def test_the_code_version_of_plans_is_who_makes_them_and_for_what() -> None:
 def test_only_the_check_of_the_raw_data_stops_what_follows() -> None:
     checks = [check for asset in graph(PROJECT).assets or [] for check in asset.check_specs]  # type: ignore[union-attr]
     assert {check.name for check in checks if check.blocking} == {"is_consistent"}
+
+
+def test_a_full_model_is_declared_beside_the_folds_and_needs_no_split() -> None:
+    full = spec_of(SHORT.model_copy(update={"full_model": True}), "full_model")
+
+    assert [dep.asset_key.path[-1] for dep in full.deps] == ["preprocessed_plans"]
+    assert full.partitions_def is None
+    assert full.code_version == spec_of(SHORT, "fold_model").code_version
+    with pytest.raises(Exception, match="full_model"):
+        spec_of(SHORT, "full_model")
+
+
+def test_a_full_model_is_no_part_of_the_summary() -> None:
+    summary = spec_of(SHORT.model_copy(update={"full_model": True}), "cv_summary")
+    assert [dep.asset_key.path[-1] for dep in summary.deps] == ["fold_model"]
+
+
+def test_each_fold_of_a_cascade_needs_every_fold_of_the_stage_before_it() -> None:
+    lowres = ExperimentConfig(dataset=HIPPOCAMPUS, configuration="3d_lowres")
+    cascade = lowres.model_copy(update={"configuration": "3d_cascade_fullres"})
+    assets = graph(declared([DatasetConfig(dataset=HIPPOCAMPUS)], [lowres, cascade]))
+
+    dg.Definitions.validate_loadable(assets)
+    deps = {
+        dep.asset_key: dep for dep in assets.resolve_assets_def(key_of(cascade, "fold_model")).get_asset_spec().deps
+    }
+
+    assert set(deps) == {
+        key_of(lowres, "fold_model"),
+        dg.AssetKey([HIPPOCAMPUS, "preprocessed_plans"]),
+        dg.AssetKey([HIPPOCAMPUS, "splits"]),
+    }
+    assert isinstance(deps[key_of(lowres, "fold_model")].partition_mapping, dg.AllPartitionMapping)

@@ -10,14 +10,14 @@ EXPERIMENT = Experiment("Dataset004_Hippocampus", "3d_fullres")
 SHORT = Experiment("Dataset004_Hippocampus", "2d", trainer="MyTrainer", plans="MyPlans", variant="short")
 
 
-@pytest.mark.parametrize("index", [0, 3, 12])
+@pytest.mark.parametrize("index", [0, 3, 12, "all"])
 def test_a_fold_is_called_as_nnunet_calls_its_folder(index):
     assert fold_key(index) == f"fold_{index}"
     assert fold_index(fold_key(index)) == index
 
 
 @pytest.mark.parametrize(
-    "key", ["fold_", "fold_-1", "fold_01", "fold_a", "fold_all", "fold_1 ", "Fold_1", "1", "fold_1/..", ""]
+    "key", ["fold_", "fold_-1", "fold_01", "fold_a", "fold_All", "all", "fold_1 ", "Fold_1", "1", "fold_1/..", ""]
 )
 def test_what_is_no_fold_is_refused(key):
     with pytest.raises(ConfigError, match=r"is not a fold\. Folds are named fold_0"):

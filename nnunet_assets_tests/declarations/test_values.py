@@ -57,12 +57,36 @@ def variant_errors(root: Path, field: str) -> list[str]:
             "num_epoch: 100",
             "num_epoch: is not a field here. Did you mean num_epochs? Fields: name, num_epochs, "
             "num_iterations_per_epoch, num_val_iterations_per_epoch, initial_lr, weight_decay, "
-            "oversample_foreground_percent, probabilistic_oversampling, enable_deep_supervision, save_every.",
+            "oversample_foreground_percent, probabilistic_oversampling, enable_deep_supervision, save_every, "
+            "hyperparameters, pretrained_weights, seed, deterministic, patience.",
+        ),
+        # Beside the hyperparameters.
+        ("seed: -1", "seed: -1 is out of range: it must be at least 0."),
+        ("seed: 4294967296", "seed: 4294967296 is out of range: it must be less than 4.29497e+09."),
+        ("patience: 0", "patience: 0 is out of range: it must be at least 1."),
+        ("deterministic: 1", "deterministic: must be true or false, not 1."),
+        (
+            "pretrained_weights: 3",
+            "pretrained_weights: must be text, not 3. YAML reads 3 as the number 3: put it in qu",
+        ),
+        # Attributes of a trainer of one's own.
+        (
+            "hyperparameters: {num_epochs: 3}",
+            "hyperparameters: num_epochs is a field of the variant itself; write it there.",
+        ),
+        ("hyperparameters: {max-lr: 3}", "hyperparameters: 'max-lr' is not the name of a trainer's attribute."),
+        ("hyperparameters: {lrs: [1]}", "hyperparameters: lrs must be a number, a text, true or false."),
+        ("hyperparameters: {lr: .inf}", "hyperparameters: lr must be a finite number, not inf."),
+        (
+            "hyperparameters: {lr: 1e-3}",
+            "hyperparameters: lr is the text '1e-3', which looks like a number. YAML takes",
         ),
     ],
 )
 def test_a_wrong_value_of_a_variant_is_explained(tmp_path: Path, field: str, sentence: str) -> None:
-    assert variant_errors(tmp_path, field) == [f"defs.yaml:11: attributes.variant.{sentence}"]
+    (error,) = variant_errors(tmp_path, field)
+
+    assert error.startswith(f"defs.yaml:11: attributes.variant.{sentence}")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +137,10 @@ def test_a_value_that_can_mean_one_thing_only_is_taken(tmp_path: Path, field: st
         ("variant: {num_epochs: 3}", "variant.name: is missing. The variant's name; its results lie apart from the"),
         ("variant: {name: x}", "variant: variant 'x' overrides nothing; leave it out, or set at least one hyperparam"),
         ("owners: [me]", "owners[0]: 'me' is neither an e-mail address nor of the form team:NAME."),
+        ("num_gpus: 0", "num_gpus: 0 is out of range: it must be at least 1."),
+        ("npz: 1", "npz: must be true or false, not 1."),
+        ("checkpoint_minutes: 0", "checkpoint_minutes: 0 is out of range: it must be more than 0."),
+        ("time_budget_minutes: -5", "time_budget_minutes: -5 is out of range: it must be more than 0."),
         ("NO: 1", "NO: YAML does not read the key NO as text. Put it in quotes."),
         ("plans: a\n  plans: b", "plans: is given twice, first at line 9; Dagster would take the last. Remove one."),
     ],
@@ -123,6 +151,15 @@ def test_a_wrong_field_of_an_experiment_is_explained(tmp_path: Path, line: str, 
     assert len(errors) == 1
     place = f"defs.yaml:{9 + line.count(chr(10))}: attributes."
     assert errors[0].startswith(f"{place}{sentence}"), errors[0]
+
+
+def test_what_contradicts_itself_is_refused_where_it_is_declared(tmp_path: Path) -> None:
+    several = EXPERIMENT + "  num_gpus: 2\n  device: cpu\n"
+
+    assert errors_of(tmp_path, {"defs.yaml": documents(DATASET, several)}) == [
+        "defs.yaml:6: attributes: num_gpus is 2, and the device is 'cpu': nnU-Net trains on several GPUs with CUDA "
+        "only. Set the device to cuda, or num_gpus to 1."
+    ]
 
 
 def test_attributes_that_are_missing_or_no_block(tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project)
     assert project.train("fold_1", retrain=True, on_poll=kill_after_the_first_epoch, say=said.append).is_new
     assert len(said) == 1
     assert "was killed (SIGKILL)" in said[0]
-    assert "goes on from its last checkpoint (restart 1 of 2)" in said[0]
+    assert "goes on from what is there (restart 1 of 2)" in said[0]
     assert len(group) > 1
     assert living(group) == []
     (old,) = superseded_of(project)[n_superseded:]

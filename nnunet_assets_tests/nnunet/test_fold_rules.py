@@ -19,7 +19,8 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_inputs, fold_state, run_fold
+from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, run_fold
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets_tests.builders import build_manifest
@@ -243,7 +244,8 @@ OWNER = """
 import os, sys
 from pathlib import Path
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet.fold import FoldRequest, fold_inputs, run_fold
+from nnunet_assets.nnunet.fold import FoldRequest, run_fold
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets_tests.prepared_builders import EXPERIMENT
 roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))
 request = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", fold_inputs(roots, EXPERIMENT, "fold_0", "settings"), None)
@@ -330,8 +332,8 @@ def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says
     own = EXPERIMENT.fold_folder(records[0], "fold_0") / ".nnunet_assets"
     assert (own / "output.log").read_text().splitlines() == ["workers 6 2", "workers 3 1", "workers 1 1"]
     assert [sentence.partition("It is started again ")[2] for sentence in said] == [
-        "with half the worker processes and goes on from its last checkpoint (restart 1 of 2).",
-        "with half the worker processes and goes on from its last checkpoint (restart 2 of 2).",
+        "with half the worker processes and goes on from what is there (restart 1 of 2).",
+        "with half the worker processes and goes on from what is there (restart 2 of 2).",
     ]
     restarts = [json.loads(line) for line in (own / "restarts.jsonl").read_text().splitlines()]
     assert [(restart["failure"], restart["exit_code"]) for restart in restarts] == [("killed", -9)] * 2

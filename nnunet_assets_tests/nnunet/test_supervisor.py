@@ -63,9 +63,7 @@ def test_a_result_that_is_there_is_enough(tmp_path):
 
 def test_each_restart_is_said_and_kept(tmp_path):
     _, _, said = supervise(tmp_path, [79, 64])
-    assert said == [
-        "It ended with 79. It is started again as it was and goes on from its last checkpoint (restart 1 of 1)."
-    ]
+    assert said == ["It ended with 79. It is started again as it was and goes on from what is there (restart 1 of 1)."]
     (line,) = (tmp_path / "restarts.jsonl").read_text().splitlines()
     kept = json.loads(line)
     assert kept.pop("time").startswith("20")

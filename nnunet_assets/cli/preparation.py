@@ -1,0 +1,63 @@
+"""Raw data looked at, split, planned and preprocessed: what a training from the command line finds or makes.
+
+The records are those of the assets, which then find everything up to date. Dagster itself is not told.
+"""
+
+from collections.abc import Callable
+
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.findings import findings_text
+from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.planning import prepare
+from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.splits import SPLITS_FILE, ensure_splits
+from nnunet_assets.project import Project
+from nnunet_assets.settings import Settings
+
+
+def ensure_prepared(settings: Settings, project: Project, config: ExperimentConfig, say: Callable[[str], None]) -> None:
+    """Makes what a fold of the experiment needs and is not there; what is there is left alone.
+
+    Raises:
+        DatasetError: The raw data is not there or contradicts itself.
+        PlanningError: Planning or preprocessing failed.
+    """
+    prepared = PreparedDataset(settings.roots, config.dataset)
+    declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
+    dataset = declared or DatasetConfig(dataset=config.dataset)
+    try:
+        raw = prepared.read_raw()
+    except PlanningError:  # never looked at, or put right since
+        _look_at_raw_data(settings, dataset, prepared, say)
+        raw = prepared.read_raw()
+    # A file that is there is the user's own, and a fold checks it.
+    if not (prepared.folder / SPLITS_FILE).exists():
+        say(f"Splitting {config.dataset} into {dataset.folds} folds.")
+        ensure_splits(prepared.folder, raw.cases, dataset.folds)
+    stamp = prepared.cases_stamp(config.plans, config.configuration)
+    if stamp is None or stamp != prepared.cases_made_from(config.plans, config.configuration):
+        say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
+        prepare(
+            settings.roots,
+            config.dataset,
+            config.plans,
+            configurations=[config.configuration],
+            trainers=[config.trainer],
+            environment=settings.variables,
+        )
+
+
+def _look_at_raw_data(
+    settings: Settings, dataset: DatasetConfig, prepared: PreparedDataset, say: Callable[[str], None]
+) -> None:
+    # Numpy comes with it.
+    from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+
+    if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
+        from nnunet_assets.nnunet.phantom import write_phantom
+
+        say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
+        write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
+    say(f"Reading every case of {dataset.dataset}.")
+    found = inspect_raw_dataset(settings.roots.raw, dataset.dataset, dataset.folds)
+    prepared.write_raw(RawRecord(found.content_hash, found.cases, found.voxels_checked, findings_text(found.errors)))

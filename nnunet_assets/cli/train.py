@@ -1,0 +1,277 @@
+"""`nnunet-assets train`: one fold, in nnU-Net's own words, trained and tracked as its asset does it."""
+
+import json
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.core.layout import CONFIGURATIONS, DEFAULT_PLANS, DEFAULT_TRAINER
+from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+
+if TYPE_CHECKING:
+    from nnunet_assets.cli.train_flags import Flags
+    from nnunet_assets.nnunet.fold import FoldRequest
+
+Say = Callable[[str], None]
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("configuration", type=click.Choice(CONFIGURATIONS))
+@click.argument("fold")
+@click.option("-tr", "trainer", default=DEFAULT_TRAINER, show_default=True, help="Trainer class.")
+@click.option("-p", "plans", default=DEFAULT_PLANS, show_default=True, help="Plans identifier.")
+@click.option(
+    "-pretrained_weights",
+    type=click.Path(resolve_path=True, dir_okay=False),
+    help="Checkpoint whose weights the training starts from.",
+)
+@click.option("-num_gpus", type=click.IntRange(min=1), help="GPUs that the fold trains on together.  [default: 1]")
+@click.option("--npz", is_flag=True, help="Keep the class probabilities of the validation cases, for ensembling.")
+@click.option("--c", "continue_training", is_flag=True, help="Go on with an interrupted fold; it does so anyway.")
+@click.option("--val", "validation_only", is_flag=True, help="Only validate a fold that is trained.")
+@click.option("--val_best", is_flag=True, help="Validate checkpoint_best.pth in place of the final one.")
+@click.option("--use_compressed", is_flag=True, help="Accepted; current nnU-Net has no such mode.")
+@click.option("--disable_checkpointing", is_flag=True, help="Write no checkpoint at all, to try things out.")
+@click.option(
+    "-device",
+    type=click.Choice(["cuda", "cpu", "mps"]),
+    help="Where to train.  [default: as declared, else a GPU where there is one]",
+)
+@click.option("--tracker-disable", is_flag=True, help="Do not track this training in MLflow.")
+@click.option("--variant", metavar="NAME", help="The declared experiment of that variant, or a name for these flags.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed everything that draws random numbers.")
+@click.option("--deterministic", is_flag=True, help="One process, deterministic algorithms only; slower.")
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a better pseudo Dice.")
+@click.option(
+    "--time-budget-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after the last epoch that leaves time to validate within so many minutes.",
+)
+@click.option("--retrain", is_flag=True, help="Train anew where the fold is there already; the old one is kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
+@click.option(
+    "--project",
+    envvar=PROJECT_VARIABLE,
+    default=".",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Project folder. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
+)
+def train(**given: Any) -> int:
+    """Train one fold as nnUNetv2_train does, tracked, and safe to interrupt.
+
+    DATASET is a name or a number: 4, 004, Dataset004_Hippocampus. FOLD is a number, or all: a model on every case. An
+    experiment that the project declares is trained as declared; any other as the flags say. Data that is not prepared
+    yet is prepared first.
+
+    A finished fold is not trained again unless --retrain is given, which keeps the old one. An interrupted fold goes
+    on from its last checkpoint, with or without --c.
+    """
+    # Dagster comes with it.
+    from nnunet_assets.cli.train_flags import Flags
+
+    flags = Flags(**given)
+    say: Say = partial(click.echo, err=flags.as_json)
+    result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
+    try:
+        with _terminated_as_by_ctrl_c():
+            result |= _train(flags, say)
+    except KeyboardInterrupt:
+        say("Interrupted. The same command goes on from the last checkpoint, where one is written already.")
+        result["status"] = "interrupted"
+    except NnunetAssetsError as error:
+        if not flags.as_json:
+            raise
+        click.echo(str(error), err=True)
+        result |= {"status": "failed", "error": str(error)}
+    if flags.as_json:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    return 1 if result["status"] in ("interrupted", "failed") else 0
+
+
+def _train(flags: "Flags", say: Say) -> dict[str, Any]:
+    """Trains what the flags ask for and returns the result's fields."""
+    from nnunet_assets.assets.fold_training import fold_request, train_fold
+    from nnunet_assets.cli.preparation import ensure_prepared
+    from nnunet_assets.cli.train_flags import chosen_experiment, dataset_named, fold_named
+    from nnunet_assets.core.training_rules import check_options
+
+    settings = project_settings(flags.project)
+    project = _project(settings)
+    fold = fold_named(flags.fold)
+    config = chosen_experiment(flags, dataset_named(flags.dataset, project, settings.roots), project)
+    asked = flags.asked_now
+    check_options(
+        asked.options(config.options(settings.project)),
+        device=asked.device or config.device,
+        retrain=asked.retrain,
+        continue_training=flags.continue_training,
+    )
+    if flags.use_compressed:
+        say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
+    if config.identity not in [declared.identity for declared in project.experiments]:
+        say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+    ensure_prepared(settings, project, config, say)
+    request = fold_request(settings, config, fold, asked)
+    fold_folder = request.experiment.fold_folder(settings.roots, fold)
+    say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
+    outcome, tracked = train_fold(
+        settings,
+        request,
+        environment=settings.variables,
+        log=_terminal_log(),
+        retrain=flags.retrain,
+        is_tracked=not flags.tracker_disable,
+        on_poll=_EpochLines(fold_folder, say).show_new,
+    )
+    status = "validated" if flags.validation_only else "trained"
+    result = _result(settings, request, status if outcome.is_new else "up to date")
+    say(_in_words(result))
+    if "mlflow_run" in tracked.metadata:
+        say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
+    return result
+
+
+def _project(settings: Settings) -> Any:
+    """Returns what the project declares; who only set nnU-Net's variables needs no project."""
+    from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
+
+    if settings.variables.get("nnUNet_raw") and not (settings.project / EXPERIMENTS_FOLDER).is_dir():
+        return Project(settings.project, (), (), has_definitions=False)
+    return read_project(settings.project)
+
+
+def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -> str:
+    """Returns what happens with what is there already.
+
+    Raises:
+        FoldError: A training with other data or settings is there, which only `--retrain` puts aside.
+    """
+    from nnunet_assets.errors import FoldError
+    from nnunet_assets.nnunet.fold import fold_state
+
+    state = fold_state(fold_folder)
+    if flags.retrain and state != "absent":
+        return "training anew; the one that is there is kept among the superseded folds."
+    known = _inputs_of(fold_folder) if state in ("committed", "interrupted") else None
+    if known and known != request.inputs:
+        raise FoldError(
+            f"{fold_folder} holds a training with other {' and '.join(known.differences(request.inputs))}. It is kept "
+            "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
+            "change the result, trains beside it."
+        )
+    if flags.validation_only:
+        return "predicting and scoring the validation cases again."
+    return {
+        "committed": "finished already; nothing is trained. --retrain trains it anew.",
+        "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
+        "anew.",
+    }.get(
+        state, "training from the beginning" + (": there is nothing to go on with." if flags.continue_training else ".")
+    )
+
+
+def _inputs_of(fold_folder: Path) -> Any:
+    from nnunet_assets.core.commit import FoldInputs, read_committed
+    from nnunet_assets.core.layout import OWN_FOLDER
+    from nnunet_assets.nnunet.child import REQUEST_FILE
+
+    if committed := read_committed(fold_folder):
+        return committed.inputs
+    return FoldInputs(**json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())["inputs"])
+
+
+class _EpochLines:
+    """Follows the journal of a fold that trains and prints a line an epoch."""
+
+    def __init__(self, fold_folder: Path, say: Say) -> None:
+        self._folder, self._say = fold_folder, say
+        self._shown_until = time.time_ns() // 1_000_000
+        self._n_epochs: int | None = None
+
+    def show_new(self) -> None:
+        from nnunet_assets.core.journal import journal_path, read_records
+
+        for record in read_records(journal_path(self._folder)):
+            if record.kind == "start":
+                self._n_epochs = record.values["params"]["trainer"]["num_epochs"]
+            if record.time_ms > self._shown_until and record.epoch is not None:
+                self._shown_until = record.time_ms
+                self._say(_epoch_line(record.epoch + 1, self._n_epochs or 0, record.values))
+                if record.epoch + 1 == self._n_epochs:
+                    self._say("Predicting and scoring the validation cases.")
+
+
+def _epoch_line(epoch: int, n_epochs: int, values: Any) -> str:
+    from nnunet_assets.nnunet.fold_process import duration
+
+    named = {"train loss": "train_loss", "val loss": "val_loss", "pseudo Dice": "pseudo_dice_mean"}
+    shown = [f"{name} {values[key]:.4f}" for name, key in named.items() if values.get(key) is not None]
+    left = duration(values["epoch_seconds"] * (n_epochs - epoch))
+    return f"Epoch {epoch} of {n_epochs}: {', '.join(shown)}, {values['epoch_seconds']:.1f} s, about {left} left"
+
+
+def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:
+    """Returns what `--json` prints; scores that say nothing about new cases are null."""
+    from nnunet_assets.core.cv_summary import summarize
+    from nnunet_assets.core.journal import journal_path, read_records
+    from nnunet_assets.core.layout import FULL_FOLD
+    from nnunet_assets.nnunet.results import collect_fold_results
+
+    experiment, fold = request.experiment, request.fold
+    fold_folder = experiment.fold_folder(settings.roots, fold)
+    metrics: dict[str, float | None] = {"dice": None, "iou": None, "validation_loss": None}
+    if fold != FULL_FOLD:
+        summary = summarize(experiment, [fold], collect_fold_results(settings.roots, experiment, [fold]))
+        losses = [r.values["val_loss"] for r in read_records(journal_path(fold_folder)) if r.kind == "epoch"]
+        metrics = {
+            "dice": summary.foreground.dice.pooled.mean,
+            "iou": summary.foreground.iou.pooled.mean,
+            "validation_loss": losses[-1] if losses else None,
+        }
+    return {
+        "status": status,
+        "model_path": str(fold_folder),
+        "dataset": experiment.dataset,
+        "configuration": experiment.configuration,
+        "trainer": experiment.trainer,
+        "plans": experiment.plans,
+        "variant": experiment.variant,
+        "fold": fold,
+        "metrics": metrics,
+    }
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    named = {"Dice": result["metrics"]["dice"], "IoU": result["metrics"]["iou"]}
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
+    shown = f": {scores} on its validation cases" if scores else ""
+    return f"{result['fold']} is finished{shown}. {result['model_path']}"
+
+
+def _terminal_log() -> logging.Logger:
+    """Returns a log whose warnings reach the terminal, and keeps MLflow's news about its own tables from it."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    log = logging.getLogger("nnunet_assets.train")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    return log
+
+
+@contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """Makes SIGTERM, which a cluster sends, end the fold and its MLflow run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,80 @@
+"""What a fold would be trained on now, by digests, and whether that is complete and up to date."""
+
+import json
+from collections.abc import Sequence
+
+from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.layout import FULL_FOLD, Experiment, Roots, fold_key
+from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
+
+
+def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
+    """Returns the digests of what a fold would be trained on now.
+
+    Raises:
+        PlanningError: Nothing is known about the raw data, or a record cannot be read.
+        FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
+            were made from other data than is there now.
+        DatasetError: The splits do not fit the cases.
+    """
+    prepared = PreparedDataset(roots, experiment.dataset)
+    raw = prepared.read_raw()
+    # A model on every case knows no split: a new one does not change it.
+    splits = {} if fold == FULL_FOLD else _read_splits(prepared, raw.cases)
+    if fold != FULL_FOLD and fold not in splits:
+        raise FoldError(
+            f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
+            "nnU-Net would silently train on a random split."
+        )
+    _check_cases(prepared, experiment)
+    return FoldInputs(
+        raw_hash=raw.content_hash,
+        plans_hash=str(prepared.plans_hash(experiment.plans)),
+        splits_hash=json_sha256(list(splits.values())),
+        training_hash=training_hash,
+    )
+
+
+def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
+    """Returns the splits by fold key, where they are a cross-validation of the cases."""
+    path = prepared.folder / SPLITS_FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise FoldError(
+            f"{path} is missing. Materialize splits first; parallel folds would race to make it."
+        ) from error
+    except ValueError as error:
+        raise FoldError(
+            f"{path} is not valid JSON ({error}). Restore it: trained folds belong to that file."
+        ) from error
+    n_folds = len(content) if isinstance(content, list) else 0
+    return {fold_key(index): split for index, split in enumerate(check_splits(content, cases, n_folds, path))}
+
+
+def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
+    stamp = prepared.cases_stamp(experiment.plans, experiment.configuration)
+    known = prepared.configurations(experiment.plans)
+    if stamp is None or not known:
+        if known and experiment.configuration not in known:
+            raise FoldError(
+                f"The plans {experiment.plans} of {experiment.dataset} have no configuration "
+                f"{experiment.configuration!r}: nnU-Net's planner dropped it, as it does with 3d_lowres where the "
+                f"images are small enough for 3d_fullres. There are: {', '.join(known)}."
+            )
+        raise FoldError(
+            f"{experiment.dataset} is not preprocessed for {experiment.plans}, {experiment.configuration}. "
+            "Materialize preprocessed_plans first."
+        )
+    now = prepared.cases_made_from(experiment.plans, experiment.configuration)
+    changed = [key for key in now if stamp.get(key) != now[key]]
+    if changed:
+        differences = ", ".join(f"{key} was {stamp.get(key)}, is {now[key]}" for key in changed)
+        raise FoldError(
+            f"The preprocessed cases of {experiment.dataset}, {experiment.plans}, {experiment.configuration} were made "
+            f"from other input than there is now: {differences}. "
+            "Materialize preprocessed_plans again."
+        )
