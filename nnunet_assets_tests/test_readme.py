@@ -20,7 +20,7 @@ from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig,
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.project import Project, read_project
-from nnunet_assets.settings import SHARE_FILES_VARIABLE, Settings
+from nnunet_assets.settings import CHECKPOINTS_VARIABLE, SHARE_FILES_VARIABLE, Settings
 from nnunet_assets.tracking import names
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -141,8 +141,9 @@ def test_each_of_these_variables_changes_something(variable: str) -> None:
         fields = {name: value for name, value in vars(found).items() if name != "variables"}
         return (*fields.values(), found.tracking_experiment("Dataset004_Hippocampus"))
 
-    other = "1" if variable == SHARE_FILES_VARIABLE else "/other"
-    assert read("/one") != read(other)
+    values = {SHARE_FILES_VARIABLE: ("0", "1"), CHECKPOINTS_VARIABLE: ("1", "2")}
+    one, other = values.get(variable, ("/one", "/other"))
+    assert read(one) != read(other)
 
 
 def test_the_variables_of_other_programs_are_theirs() -> None:

@@ -54,8 +54,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
         if options.num_gpus > 1:
             raise ChildFailure(
                 ExitCode.BAD_INPUT,
-                f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold on "
-                "one GPU, several folds at once.",
+                f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold "
+                "on one GPU, several folds at once.",
             )
         if options.deterministic:
             make_deterministic()

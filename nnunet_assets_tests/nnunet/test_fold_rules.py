@@ -97,7 +97,14 @@ def test_splits_of_other_cases_are_an_error(records):
         inputs_of(records)
 
 
-@pytest.mark.parametrize("fold", ["fold_2", "fold_01", "fold_all"])
+def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
+    roots, prepared = records
+    before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
+    (prepared.folder / "splits_final.json").unlink()
+    assert fold_inputs(roots, EXPERIMENT, "fold_all", "training") == before
+
+
+@pytest.mark.parametrize("fold", ["fold_2", "fold_01"])
 def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_random(records, fold):
     with pytest.raises(FoldError, match=rf"{fold} does not exist; the splits .* have fold_0, fold_1\. nnU-Net would"):
         inputs_of(records, fold)

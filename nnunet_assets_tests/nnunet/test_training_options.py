@@ -150,6 +150,29 @@ def test_validation_alone_needs_a_trained_fold(project):
         project.train("fold_0", variant("nothing"), options=TrainingOptions(validation_only=True))
 
 
+def test_a_finished_fold_is_validated_again_and_nothing_of_it_is_trained(project):
+    experiment = variant("again")
+    first = project.train("fold_0", experiment)
+    final = (project.folder("fold_0", experiment) / FINAL).read_bytes()
+    again = project.train("fold_0", experiment, options=TrainingOptions(validation_only=True, val_best=True, npz=True))
+
+    assert again.is_new
+    assert again.manifest.details["attempt"] == first.manifest.details["attempt"]
+    assert again.manifest.n_epochs == first.manifest.n_epochs
+    assert (project.folder("fold_0", experiment) / FINAL).read_bytes() == final
+    assert list((project.folder("fold_0", experiment) / "validation").glob("*.npz"))
+    assert not project.train("fold_0", experiment).is_new
+
+
+def test_a_model_on_every_case_is_trained_and_has_no_dice(project):
+    outcome = project.train("fold_all", variant("full"))
+    records = list(read_records(journal_path(project.folder("fold_all", variant("full")))))
+    assert outcome.is_new
+    assert len(outcome.manifest.details["validation_cases"]) == project.n_cases
+    assert records[-1].kind == "end"
+    assert records[-1].values == {}
+
+
 def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
     """The contract of exporting in threads: `nnUNetv2_train --val` as installed leaves the same files."""
     fold_folder = project.folder("fold_0", variant("golden"))
