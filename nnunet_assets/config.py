@@ -139,9 +139,9 @@ class VariantConfig(Declaration):
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Write checkpoint_latest.pth every so many epochs. nnU-Net: 50."""
     hyperparameters: dict[str, Any] = {}
-    """Further attributes of a custom trainer, by name: numbers, texts, true or false."""
+    """Further attributes of a custom trainer, by name: numbers, texts, true or false. nnU-Net: none."""
     pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
-    """Checkpoint whose weights the training starts from: a path, absolute or from the project's folder."""
+    """Checkpoint to take the first weights from, by a path, absolute or from the project's folder. nnU-Net: none."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """Seed of Python, numpy, torch and the augmentation. nnU-Net: none."""
     deterministic: bool = TrainingOptions.deterministic
