@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_inputs, run_fold
 from nnunet_assets.nnunet.phantom import write_phantom
 from nnunet_assets.nnunet.planning import PreparedPlans, prepare
@@ -61,12 +62,15 @@ class PhantomProject:
         *,
         retrain: bool = False,
         device: str = "cpu",
+        overrides: Mapping[str, Any] = TINY,
+        options: TrainingOptions = TrainingOptions(),  # noqa: B008 - frozen
         on_poll: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = print,
     ) -> FoldOutcome:
         """Brings a fold to its COMMIT with real nnU-Net on the CPU."""
         inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
-        request = FoldRequest(experiment, fold, TINY, device, inputs, dagster_run_id=None)
-        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll)
+        request = FoldRequest(experiment, fold, overrides, device, inputs, dagster_run_id=None, options=options)
+        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll, say=say)
 
 
 def fold_processes() -> list[psutil.Process]:

@@ -13,12 +13,14 @@ from nnunet_assets.nnunet.fold import FoldFailed
 def shown_as_failure() -> Iterator[None]:
     """Turns an error of this package into a `dagster.Failure`.
 
-    A fold's exit code and the end of its output come along; Dagster does not retry what must fail again.
+    The class of a fold's failure, its exit code and the end of its output come along; Dagster does not retry what must
+    fail again, or was tried again by the fold's own supervisor.
     """
     try:
         yield
     except FoldFailed as error:
         metadata = {
+            "failure": dg.MetadataValue.text(error.failure),
             "exit_code": dg.MetadataValue.int(error.code),
             "end_of_output": dg.MetadataValue.text(error.log_tail),
         }

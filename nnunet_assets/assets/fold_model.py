@@ -99,6 +99,7 @@ def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: s
                     settings.roots,
                     environment={**settings.variables, **variables},
                     retrain=config.retrain,
+                    say=context.log.warning,
                 )
             metadata = _metadata(outcome, settings.roots, experiment, fold_folder)
         if not outcome.is_new:

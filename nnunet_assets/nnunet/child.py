@@ -5,7 +5,6 @@ process with a folder for its request, its output and, where it fails, the reaso
 """
 
 import ctypes
-import errno
 import json
 import os
 import signal
@@ -21,6 +20,8 @@ from typing import Any, NoReturn
 from nnunet_assets.core.exit_codes import ExitCode, describe_exit
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.nnunet.failures import explain
+from nnunet_assets.nnunet.worker_watch import watch_workers
 
 GRACE_SECONDS = 10
 """How long a child may take to end after SIGINT before its whole group is killed."""
@@ -67,6 +68,7 @@ def run_child(
     """
     write_json_atomically(folder / REQUEST_FILE, dict(request))
     (folder / FAILURE_FILE).unlink(missing_ok=True)
+    n_oom_kills = _n_oom_kills()
     with (folder / LOG_FILE).open("ab") as log:
         start = log.tell()
         child = subprocess.Popen(
@@ -85,7 +87,8 @@ def run_child(
             _end_group(child)
     on_poll()
     tail = _tail(folder / LOG_FILE, start)
-    return ChildResult(child.returncode, _problem(child.returncode, folder / FAILURE_FILE, tail), tail)
+    is_oom_kill = None if n_oom_kills is None else _n_oom_kills() != n_oom_kills
+    return ChildResult(child.returncode, _problem(child.returncode, folder / FAILURE_FILE, tail, is_oom_kill), tail)
 
 
 def _ended_within(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
@@ -112,14 +115,26 @@ def _signal_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def _problem(code: int, failure_file: Path, tail: str) -> str | None:
+def _n_oom_kills() -> int | None:
+    """Returns how many processes the kernel has killed for lack of memory, in cgroups too; None: it does not say.
+
+    Of the whole machine: which process it killed, the kernel tells root alone.
+    """
+    try:
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+        return int(counters["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _problem(code: int, failure_file: Path, tail: str, is_oom_kill: bool | None) -> str | None:
     if code == ExitCode.DONE:
         return None
     try:
         return str(json.loads(failure_file.read_text())["message"])
     except (FileNotFoundError, ValueError, KeyError):
         last = tail.strip().splitlines()[-1:] or ["nothing"]
-        return f"The process {describe_exit(code)}. The last it printed was: {last[0]}"
+        return f"The process {describe_exit(code, is_oom_kill=is_oom_kill)}. The last it printed was: {last[0]}"
 
 
 def _tail(log_file: Path, start: int, n_bytes: int = 4000) -> str:
@@ -142,11 +157,17 @@ class ChildFailure(NnunetAssetsError):  # noqa: N818 - reads as what happened
 def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
     """Does what the parent asked for and ends the process; every way to fail has an exit code and a sentence.
 
-    SIGTERM and SIGINT end the process at once with `ExitCode.STOPPED`.
+    SIGTERM and SIGINT end the process at once with `ExitCode.STOPPED`; a worker that is killed ends it within a second
+    or two with `ExitCode.OUT_OF_MEMORY`.
     """
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
+    printed_before = (folder / LOG_FILE).stat().st_size
     _stop_on_signals(folder, parent)
     die_with_parent(parent)
+    watch_workers(
+        on_killed=lambda sentence: _leave(folder, ExitCode.OUT_OF_MEMORY, sentence),
+        on_orphaned=lambda: _end_orphaned_group(parent),
+    )
     try:
         work(json.loads((folder / REQUEST_FILE).read_text()))
     except ChildFailure as failure:
@@ -155,9 +176,7 @@ def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
         _leave(folder, ExitCode.BAD_INPUT, str(error))
     except BaseException as error:  # noqa: BLE001 (the process ends here; left to the interpreter, it may hang, as below)
         traceback.print_exc()
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            _leave(folder, ExitCode.NO_SPACE, f"No space is left on the disk for {error.filename or 'the results'}.")
-        _leave(folder, ExitCode.BUG, f"The process failed unexpectedly: {type(error).__name__}: {error}")
+        _leave(folder, *explain(error, _tail(folder / LOG_FILE, printed_before, n_bytes=20_000)))
     os._exit(ExitCode.DONE)
 
 
@@ -175,13 +194,17 @@ def _stop_on_signals(folder: Path, parent: int) -> None:
         # No KeyboardInterrupt: on its way up it would wait for nnU-Net's pools to end, and some code may swallow it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        if os.getppid() != parent and os.getpgrp() == os.getpid():
-            # Nobody is left to end the group, and pools that were spawned do not end by themselves.
-            os.killpg(0, signal.SIGKILL)
+        _end_orphaned_group(parent)
         _leave(folder, ExitCode.STOPPED, "The process was stopped on request (SIGINT or SIGTERM).")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+
+
+def _end_orphaned_group(parent: int) -> None:
+    """Ends this process and its group where the parent is gone: pools that were spawned do not end by themselves."""
+    if os.getppid() != parent and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
 
 
 def die_with_parent(parent: int) -> None:

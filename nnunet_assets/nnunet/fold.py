@@ -5,6 +5,7 @@ were superseded: nothing that was trained is ever deleted.
 """
 
 import json
+import logging
 import os
 import socket
 import uuid
@@ -18,16 +19,24 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, Manifest, read_committed
-from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets.core.journal import journal_path
 from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.child import REQUEST_FILE, run_child
+from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
+from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
+from nnunet_assets.nnunet.supervisor import CURES, run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
+
+UNCOUNTED_GPU_BYTES = 1024**3
+"""CUDA's context and the holes between torch's blocks."""
+
+_logger = logging.getLogger(__name__)
 
 State = Literal["absent", "interrupted", "committed", "changed", "foreign"]
 
@@ -35,6 +44,14 @@ State = Literal["absent", "interrupted", "committed", "changed", "foreign"]
 REFUSED: Mapping[State, str] = {
     "foreign": "holds a training that this project did not make",
     "changed": "was changed outside this project after it was finished: its files are not those of its COMMIT",
+}
+
+
+PERMANENT = {
+    FailureClass.BAD_INPUT,
+    FailureClass.OWNED,
+    FailureClass.DIVERGED,
+    FailureClass.OUT_OF_GPU_MEMORY,
 }
 
 
@@ -52,9 +69,14 @@ class FoldFailed(FoldError):  # noqa: N818 - reads as what happened
         self.log_tail = log_tail
 
     @property
+    def failure(self) -> FailureClass:
+        """What kind of failure it was."""
+        return failure_class(self.code)
+
+    @property
     def is_permanent(self) -> bool:
-        """Whether trying again without a change must fail again."""
-        return self.code in {ExitCode.BAD_INPUT, ExitCode.CHANGED_INPUT, ExitCode.OWNED, ExitCode.DIVERGED}
+        """Whether trying again without a change must fail again, or was tried by `run_fold` itself."""
+        return self.failure in PERMANENT or self.failure in CURES
 
 
 @dataclass(frozen=True)
@@ -183,6 +205,7 @@ def run_fold(
     environment: Mapping[str, str],
     retrain: bool = False,
     on_poll: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = _logger.warning,
 ) -> FoldOutcome:
     """Brings a fold to its COMMIT: adopts a finished one, resumes an interrupted one, trains what is missing.
 
@@ -192,6 +215,7 @@ def run_fold(
         environment: Environment of the child, without nnU-Net's folders.
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded.
         on_poll: Called about twice a second while the child runs.
+        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence.
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
@@ -209,22 +233,83 @@ def run_fold(
         if committed and committed.inputs == request.inputs and not retrain:
             return FoldOutcome(committed, is_new=False)
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
-            result = run_child(
-                "nnunet_assets.nnunet.fold_process",
-                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt},
-                folder=fold_folder / OWN_FOLDER,
-                environment={
-                    **environment,
-                    **roots.for_variant(experiment.variant).environment(),
-                    **worker_variables(environment),
-                },
-                on_poll=on_poll,
-            )
+            result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
-            raise FoldFailed(f"{experiment.title}, {request.fold}: {problem}", result.code, result.log_tail)
+            sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
+            raise FoldFailed(
+                f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
+            )
         return FoldOutcome(finished, is_new=True)
+
+
+def _train(
+    request: FoldRequest,
+    roots: Roots,
+    *,
+    environment: Mapping[str, str],
+    attempt: str,
+    on_poll: Callable[[], None],
+    say: Callable[[str], None],
+) -> ChildResult:
+    """Runs the fold's process on a leased device, again where a restart may help."""
+    fold_folder = request.experiment.fold_folder(roots, request.fold)
+    own_folder = fold_folder / OWN_FOLDER
+
+    def start(n_halvings: int) -> ChildResult:
+        heartbeat = Heartbeat(fold_folder, say)
+
+        def poll() -> None:
+            heartbeat.look()
+            on_poll()
+
+        with device_lease(
+            request.device,
+            environment,
+            n_gpus=request.options.num_gpus,
+            needed_bytes=_needed_gpu_bytes(fold_folder),
+            say=say,
+            on_poll=on_poll,
+        ) as lease:
+            return run_child(
+                "nnunet_assets.nnunet.fold_process",
+                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt},
+                folder=own_folder,
+                environment={
+                    **environment,
+                    **roots.for_variant(request.experiment.variant).environment(),
+                    **worker_variables(environment, n_sharing=lease.n_sharing, n_halvings=n_halvings),
+                    **lease.variables,
+                },
+                on_poll=poll,
+            )
+
+    def is_done() -> bool:
+        return read_committed(fold_folder) is not None
+
+    return run_with_restarts(start, own_folder=own_folder, is_done=is_done, say=say)
+
+
+def _needed_gpu_bytes(fold_folder: Path) -> int | None:
+    """Returns the GPU memory that another fold of the same model took, with room for what torch does not count."""
+    finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
+    peaks = [manifest.peak_memory_bytes.get("gpu", 0) for manifest in finished if manifest]
+    peak = max(peaks, default=0)
+    return peak + UNCOUNTED_GPU_BYTES if peak else None
+
+
+def _plan_size(request: FoldRequest, prepared: PreparedDataset, code: int) -> str:
+    """Returns what of the plans decides how much GPU memory a training takes, where that was too little."""
+    if code != ExitCode.OUT_OF_GPU_MEMORY:
+        return ""
+    name = request.experiment.configuration
+    planned = prepared.configurations(request.experiment.plans).get(name, {})
+    patch = " x ".join(map(str, planned.get("patch_size", ["unknown"])))
+    return (
+        f"{request.experiment.plans}, {name}, has batch size {planned.get('batch_size', 'unknown')} and patch size "
+        f"{patch}."
+    )
 
 
 def _check_unchanged(request: FoldRequest, roots: Roots) -> None:

@@ -11,9 +11,9 @@ import resource
 import shutil
 import socket
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,26 @@ from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.fold_result import FoldResult, read_case_results
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.layout import Experiment, fold_index
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.nnunet.bindings import (
-    apply_overrides,
-    remove_torn_checkpoints,
-    save_checkpoints_atomically,
-    stop_when_diverged,
+from nnunet_assets.core.training_options import TrainingOptions
+from nnunet_assets.nnunet.checkpoints import (
+    BEST,
+    FINAL,
+    forget_previous_checkpoint,
+    newest_checkpoint,
+    random_state_of,
+    save_checkpoints_safely,
 )
 from nnunet_assets.nnunet.child import ChildFailure, child_main
+from nnunet_assets.nnunet.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.nnunet.pretrained import load_pretrained_weights
+from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
+from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 
-FINAL_CHECKPOINT = "checkpoint_final.pth"
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 
 
@@ -43,55 +50,64 @@ def train_fold(request: Mapping[str, Any]) -> None:
     """Trains, validates and commits the fold of a request (see `FoldRequest`)."""
     with ExitStack() as stack:
         say = _reporter(stack)
-        started = datetime.now(UTC)
+        started, start = datetime.now(UTC), time.monotonic()
+        fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         device = resolve_device(request["device"])
-        fold_folder = Path(request["fold_folder"])
-        remove_torn_checkpoints(fold_folder)
+        if options.deterministic:
+            make_deterministic()
+        if options.seed is not None:
+            seed_training(options.seed)
+        export_in_threads()
         checkpoint = newest_checkpoint(fold_folder, say)
-        trainer = _build_trainer(request, device, is_resumed=checkpoint is not None)
+        is_trained = checkpoint is not None and checkpoint.name == FINAL
+        if options.validation_only and not is_trained:
+            raise ChildFailure(
+                ExitCode.BAD_INPUT,
+                f"Cannot run validation because the training of {request['fold']} is not finished yet: {fold_folder} "
+                f"has no {FINAL}. Train it first.",
+            )
+        trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
         if checkpoint:
             trainer.load_checkpoint(str(checkpoint))
-        is_trained = checkpoint is not None and checkpoint.name == FINAL_CHECKPOINT
-        logger = _open_journal(trainer, request, say)
+            if (state := random_state_of(fold_folder, checkpoint)) is not None:
+                restore_before_first_epoch(trainer, state)
+        elif options.pretrained_weights:
+            load_pretrained_weights(trainer, Path(options.pretrained_weights))
         say(f"{request['fold']} on {device_name(device)}: {_plan_of(trainer, is_trained=is_trained)}")
-        if not is_trained:
-            trainer.run_training()
-        n_lost = logger.close()
-        if n_lost:
-            say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+        stopped = _train(trainer, request, options, start, say, is_trained=is_trained)
         say("Training is done; predicting and scoring the validation cases.")
-        validation_start = time.monotonic()
-        _validate(trainer)
-        seconds = {
-            "training": _training_seconds(fold_folder),
-            "validation": round(time.monotonic() - validation_start, 3),
-        }
+        seconds = {"training": _training_seconds(fold_folder), "validation": _validate(trainer, options)}
         append_record(journal_path(fold_folder), "end", _validation_series(trainer, request))
-        commit_fold(fold_folder, _manifest(trainer, request, device, started, seconds))
+        manifest = _manifest(trainer, request, device, started, seconds)
+        commit_fold(fold_folder, replace(manifest, details={**manifest.details, "stopped_early": stopped}))
+        forget_previous_checkpoint(fold_folder)
         say(f"{request['fold']} is finished.")
 
 
-def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | None:
-    """Returns the checkpoint to go on from: the final one, else the newest that can be read; None: there is none.
-
-    nnU-Net itself takes `checkpoint_latest` even where `checkpoint_best` is newer, and fails where its choice is torn.
-    """
-    others = [fold_folder / name for name in ("checkpoint_latest.pth", "checkpoint_best.pth")]
-    newest_first = sorted(filter(Path.is_file, others), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for checkpoint in filter(Path.is_file, [fold_folder / FINAL_CHECKPOINT, *newest_first]):
-        if _is_whole(checkpoint):
-            return checkpoint
-        say(f"{checkpoint.name} is damaged and cannot be used; looking for an older checkpoint.")
-    return None
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Says whether the checksums in a checkpoint, which is a zip file, hold; torch loads flipped bits as they are."""
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError):
-        return False
+def _train(
+    trainer: Any,
+    request: Mapping[str, Any],
+    options: TrainingOptions,
+    start: float,
+    say: Callable[[str], None],
+    *,
+    is_trained: bool,
+) -> str | None:
+    """Trains what is missing, journalled and with safe checkpoints; returns why it ended early, None: it did not."""
+    fold_folder = Path(trainer.output_folder)
+    logger = _open_journal(trainer, request, say)
+    if is_trained:
+        n_missing = trainer.num_epochs - trainer.current_epoch
+        return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
+    save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
+    stop_early(trainer, fold_folder, options, start)
+    draw_last = draw_progress_rarely(trainer)
+    stopped = train(trainer, say)
+    draw_last()
+    n_lost = logger.close()
+    if n_lost:
+        say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+    return stopped
 
 
 def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str], None]) -> JournalLogger:
@@ -100,48 +116,9 @@ def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str],
     truncate_after_epoch(journal, trainer.current_epoch)
     if next(read_records(journal), None) is None:
         append_record(journal, "start", {"attempt": request["attempt"], "params": _parameters(trainer, request)})
-    logger = JournalLogger(journal, _label_names(trainer), _progress(trainer, say))
+    logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
     trainer.logger.loggers.append(logger)
-    save_checkpoints_atomically(trainer, wait_for_journal=logger.wait)
     return logger
-
-
-def _build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) -> Any:
-    from nnunetv2.run.run_training import get_trainer_from_args
-
-    experiment = request["experiment"]
-    try:
-        trainer = get_trainer_from_args(
-            experiment["dataset"],
-            experiment["configuration"],
-            fold_index(request["fold"]),
-            experiment["trainer"],
-            experiment["plans"],
-            # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
-            continue_training=is_resumed,
-            device=device,
-        )
-    except RuntimeError as error:
-        if "Could not find requested nnunet trainer" not in str(error):
-            raise
-        raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(experiment["trainer"])) from error
-    if not Path(trainer.output_folder).samefile(request["fold_folder"]):
-        raise ChildFailure(
-            ExitCode.BAD_INPUT,
-            f"Trainer {experiment['trainer']} writes to {trainer.output_folder}, not to {request['fold_folder']}; a "
-            "trainer that renames its folder cannot be tracked.",
-        )
-    apply_overrides(trainer, request["overrides"])
-    stop_when_diverged(trainer)
-    return trainer
-
-
-def unknown_trainer(name: str) -> str:
-    """Returns the sentence for a trainer that nnU-Net does not find."""
-    return (
-        f"nnU-Net has no trainer {name!r}. Trainers are classes below nnunetv2.training.nnUNetTrainer, or in a folder "
-        "that the environment variable nnUNet_extTrainer names."
-    )
 
 
 def _plan_of(trainer: Any, *, is_trained: bool) -> str:
@@ -151,12 +128,19 @@ def _plan_of(trainer: Any, *, is_trained: bool) -> str:
     return f"{plan}, resuming after epoch {trainer.current_epoch}" if trainer.current_epoch else plan
 
 
-def _validate(trainer: Any) -> None:
+def _validate(trainer: Any, options: TrainingOptions) -> float:
+    """Predicts and scores the validation cases, and returns the seconds that it took."""
+    start = time.monotonic()
     # A prediction left by an earlier attempt would be averaged into summary.json by nnU-Net.
     earlier = Path(trainer.output_folder) / "validation"
     if earlier.exists():
         shutil.rmtree(earlier)
-    trainer.perform_actual_validation(False)
+    if options.val_best:
+        n_epochs = trainer.current_epoch
+        trainer.load_checkpoint(str(Path(trainer.output_folder) / BEST))
+        trainer.current_epoch = n_epochs  # the best epoch's, until here
+    trainer.perform_actual_validation(options.npz)
+    return round(time.monotonic() - start, 3)
 
 
 def _training_seconds(fold_folder: Path) -> float:
@@ -170,7 +154,7 @@ def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, fl
     cases = read_case_results(
         Path(trainer.output_folder),
         trainer.dataset_json["labels"],
-        _validation_cases(trainer),
+        validation_cases(trainer),
         file_ending=trainer.dataset_json["file_ending"],
     )
     fold = FoldResult(request["fold"], FoldInputs(**request["inputs"]), cases, trainer.current_epoch, {})
@@ -179,22 +163,6 @@ def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, fl
     for name, label in summary.labels.items():
         series |= {f"val_dice/{name}": label.dice.pooled.mean, f"val_iou/{name}": label.iou.pooled.mean}
     return series
-
-
-def _validation_cases(trainer: Any) -> list[str]:
-    return [str(case) for case in trainer.do_split()[1]]
-
-
-def _label_names(trainer: Any) -> list[str]:
-    """Returns the names of what nnU-Net evaluates, in its order."""
-    manager = trainer.label_manager
-    values = manager.foreground_regions if manager.has_regions else manager.foreground_labels
-    names = {_as_tuple(value): name for name, value in trainer.dataset_json["labels"].items()}
-    return [names[_as_tuple(value)] for value in values]
-
-
-def _as_tuple(value: Any) -> tuple[int, ...]:
-    return tuple(int(v) for v in value) if isinstance(value, list | tuple) else (int(value),)
 
 
 def _parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +213,11 @@ def _reporter(stack: ExitStack) -> Callable[[str], None]:
 
 
 def _manifest(
-    trainer: Any, request: Mapping[str, Any], device: Any, started: datetime, seconds: Mapping[str, float]
+    trainer: Any,
+    request: Mapping[str, Any],
+    device: Any,
+    started: datetime,
+    seconds: Mapping[str, float],
 ) -> Manifest:
     fold_folder = Path(trainer.output_folder)
     return Manifest(
@@ -256,12 +228,14 @@ def _manifest(
         seconds=seconds,
         n_epochs=trainer.current_epoch,
         peak_memory_bytes=_peak_memory(device),
-        files={name: file_sha256(fold_folder / name) for name in RESULT_FILES},
+        # Without checkpointing there is no final one.
+        files={name: file_sha256(fold_folder / name) for name in RESULT_FILES if (fold_folder / name).is_file()},
         details={
             "attempt": request["attempt"],
             "experiment": request["experiment"],
             "overrides": request["overrides"],
-            "validation_cases": _validation_cases(trainer),
+            "options": request["options"],
+            "validation_cases": validation_cases(trainer),
             "dagster_run_id": request["dagster_run_id"],
             "host": socket.gethostname(),
             "python": platform.python_version(),

@@ -10,8 +10,8 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.nnunet.child import ChildFailure, child_main
-from nnunet_assets.nnunet.fold_process import unknown_trainer
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.trainer import unknown_trainer
 
 
 def prepare_dataset(request: Mapping[str, Any]) -> None:

@@ -11,21 +11,34 @@ MAX_EXPORT_PROCESSES = 8
 MAX_AUGMENTATION_PROCESSES = 12
 
 
-def worker_variables(environment: Mapping[str, str], n_cpus: int | None = None) -> dict[str, str]:
+def worker_variables(
+    environment: Mapping[str, str], n_cpus: int | None = None, *, n_sharing: int = 1, n_halvings: int = 0
+) -> dict[str, str]:
     """Returns `nnUNet_def_n_proc` and `nnUNet_n_proc_DA`, as the user set them or else fitted to the processors.
 
     Args:
         environment: Where the user's own values are looked up.
         n_cpus: Processors that this process may use; None: as the system says.
+        n_sharing: How many folds share the processors.
+        n_halvings: How often the numbers, the user's too, are halved for lack of memory; one worker always stays.
     """
-    available = n_cpus or _n_cpus()
+    available = (n_cpus or usable_cpus()) // n_sharing
     wanted = {
         "nnUNet_def_n_proc": max(1, min(MAX_EXPORT_PROCESSES, available // 2)),
         "nnUNet_n_proc_DA": max(1, min(MAX_AUGMENTATION_PROCESSES, available - 1)),
     }
-    return {name: environment.get(name) or str(value) for name, value in wanted.items()}
+    variables = {name: environment.get(name) or str(value) for name, value in wanted.items()}
+    for _ in range(n_halvings):
+        variables = {name: _half(value) for name, value in variables.items()}
+    return variables
 
 
-def _n_cpus() -> int:
+def _half(number: str) -> str:
+    # 0: everything in one process. What is no number, nnU-Net itself refuses.
+    return str(max(1, int(number) // 2)) if number.isdecimal() and int(number) else number
+
+
+def usable_cpus() -> int:
+    """Returns how many processors this process may use."""
     # macOS has no affinity.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -182,6 +182,13 @@ def test_worker_processes(value: str, level: str) -> None:
     assert "fitted to" in only(findings, "nnUNet_def_n_proc").found
 
 
+@pytest.mark.parametrize(("value", "level"), [("2", "ok"), ("0", "error"), ("all", "error")])
+@pytest.mark.parametrize("name", ["NNUNET_ASSETS_FOLDS_PER_GPU", "NNUNET_ASSETS_FOLDS_AT_ONCE"])
+def test_how_folds_share_the_machine(name: str, value: str, level: str) -> None:
+    assert only(machine.worker_findings({name: value}), name).level == level
+    assert [finding.what for finding in machine.worker_findings({})] == ["nnUNet_def_n_proc", "nnUNet_n_proc_DA"]
+
+
 class TestInstance:
     def test_of_a_new_project(self, tmp_path: Path) -> None:
         settings, finding = project_state.read_settings(init_project(tmp_path))

@@ -1,14 +1,17 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
@@ -21,6 +24,7 @@ from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, EXPERIMENT, SPLITS, write_plans, write_prepared
+from nnunet_assets_tests.processes import living
 
 
 @pytest.fixture
@@ -279,7 +283,94 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
         ):
             pass
 
+        # One that is paused owns it still, and its process does not end.
+        owner.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        with pytest.raises(FoldFailed, match=named):
+            run_fold(request_for(records), records[0], environment={})
+        owner.send_signal(signal.SIGCONT)
+        (child,) = psutil.Process(owner.pid).children()
+        assert living([child.pid], within_seconds=0) == [child.pid]
+
         owner.kill()
         owner.wait()
+        assert living([child.pid]) == []
         with pytest.raises(FoldFailed, match="it got as far as torch"):
             run_fold(request_for(records), records[0], environment=broken)
+
+
+# --- how it ended -------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_that_is_too_small_is_named_with_what_the_plans_ask_for(records, tmp_path):
+    environment = environment_with_torch(tmp_path / "torch", "raise RuntimeError('CUDA out of memory. Tried 2 GiB')")
+    with pytest.raises(FoldFailed) as caught:
+        run_fold(request_for(records), records[0], environment=environment)
+    assert str(caught.value).startswith(
+        f"{EXPERIMENT.title}, fold_0: The GPU ran out of memory: CUDA out of memory. Tried 2 GiB. nnUNetPlans, "
+        "3d_fullres, has batch size 2 and patch size 8 x 16 x 16. End what else uses the GPU, "
+    )
+    assert caught.value.failure == "out_of_gpu_memory"
+    assert caught.value.is_permanent
+
+
+KILLED = """
+import os, signal
+print("workers", os.environ["nnUNet_n_proc_DA"], os.environ["nnUNet_def_n_proc"], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says_so(records, tmp_path):
+    environment = environment_with_torch(tmp_path / "torch", KILLED)
+    environment |= {"nnUNet_n_proc_DA": "6", "nnUNet_def_n_proc": "2"}
+    said = []
+    with pytest.raises(FoldFailed, match="fold_0: The process was killed") as caught:
+        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+    own = EXPERIMENT.fold_folder(records[0], "fold_0") / ".nnunet_assets"
+    assert (own / "output.log").read_text().splitlines() == ["workers 6 2", "workers 3 1", "workers 1 1"]
+    assert [sentence.partition("It is started again ")[2] for sentence in said] == [
+        "with half the worker processes and goes on from its last checkpoint (restart 1 of 2).",
+        "with half the worker processes and goes on from its last checkpoint (restart 2 of 2).",
+    ]
+    restarts = [json.loads(line) for line in (own / "restarts.jsonl").read_text().splitlines()]
+    assert [(restart["failure"], restart["exit_code"]) for restart in restarts] == [("killed", -9)] * 2
+    assert "Train fewer folds at once" in str(caught.value)
+
+
+# --- the GPU ------------------------------------------------------------------------------------------------------
+
+
+class GaveUp(Exception):  # noqa: N818
+    """Ends a wait that would last for ever."""
+
+
+def give_up():
+    raise GaveUp
+
+
+def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    other = EXPERIMENT.fold_folder(records[0], "fold_1")
+    commit(other, inputs_of(records, "fold_1"))
+    commit_fold(other, replace(read_committed(other), peak_memory_bytes={"gpu": 9 * 1024**3}))
+    environment = environment_with_torch(
+        tmp_path / "torch", "import os; raise ImportError(os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
+    environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    said = []
+    for free_mib, error, match in [(8000, GaveUp, None), (12000, FoldFailed, "ImportError: GPU-bbbb")]:
+        program.write_text(f"#!/bin/sh\necho 0, GPU-bbbb, {free_mib}, 81920\n")
+        program.chmod(0o755)
+        with pytest.raises(error, match=match):
+            run_fold(
+                request_for(records, device="auto"),
+                records[0],
+                environment=environment,
+                on_poll=give_up if error is GaveUp else lambda: None,
+                say=said.append,
+            )
+    (sentence,) = said
+    assert sentence.startswith("The fold waits for a GPU with 10.0 GiB free, which an earlier fold used.")

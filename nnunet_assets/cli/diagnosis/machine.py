@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
 from nnunet_assets.nnunet.workers import worker_variables
 from nnunet_assets.settings import Settings
 
@@ -94,7 +95,7 @@ def memory_findings() -> Iterator[Finding]:
 
 
 def worker_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
-    """Looks at how many processes a fold will start."""
+    """Looks at how many processes a fold will start, and how folds are to share GPUs and processors."""
     n_cpus = os.cpu_count() or 1
     for name, value in worker_variables(variables).items():
         if not variables.get(name):
@@ -106,3 +107,10 @@ def worker_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("warning", name, found, f"Unset {name}: then it is fitted to the machine.")
         else:
             yield Finding("ok", name, f"{value}, as set, on {n_cpus} processors")
+    for name in (FOLDS_PER_GPU_VARIABLE, FOLDS_AT_ONCE_VARIABLE):
+        value = variables.get(name, "")
+        if value and not (value.isdecimal() and int(value)):
+            remedy = f"Unset {name}, or set it to a number."
+            yield Finding("error", name, f"is {value!r}, not a whole number above 0.", remedy)
+        elif value:
+            yield Finding("ok", name, f"{value}, as set")

@@ -1,0 +1,92 @@
+"""Weights from elsewhere: read without running the code that a checkpoint may carry, compared, and only then used."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.child import ChildFailure
+
+NOT_TRANSFERRED = ".seg_layers."
+"""nnU-Net leaves the layers that make the segmentation as they are: their labels may differ."""
+
+
+def load_pretrained_weights(trainer: Any, file: Path) -> None:
+    """Starts the trainer's network from the weights of a checkpoint, as `nnUNetv2_train -pretrained_weights` does.
+
+    Raises:
+        ChildFailure: The file is not there, cannot be read, would run code, or belongs to another architecture.
+    """
+    import torch
+    from nnunetv2.run.load_pretrained_weights import load_pretrained_weights as load
+
+    weights = read_weights(file)
+    if not trainer.was_initialized:
+        trainer.initialize()
+    module = trainer.network.module if trainer.is_ddp else trainer.network
+    _check_fit(getattr(module, "_orig_mod", module).state_dict(), weights, file)
+    # nnU-Net's own function loads any pickle; it is given a file with nothing but the weights.
+    clean = Path(trainer.output_folder) / ".pretrained.pth.part"
+    try:
+        torch.save({"network_weights": dict(weights)}, clean)
+        load(trainer.network, str(clean))
+    finally:
+        clean.unlink(missing_ok=True)
+
+
+def read_weights(file: Path) -> Mapping[str, Any]:
+    """Returns parameter name to tensor, on the CPU, of a checkpoint of nnU-Net.
+
+    Raises:
+        ChildFailure: As for `load_pretrained_weights`.
+    """
+    import numpy as np
+    import torch
+
+    # What nnU-Net's own checkpoints hold beside tensors: numbers of numpy's.
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = [scalar, np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool"))]
+    try:
+        with torch.serialization.safe_globals(numbers):
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise _refused(f"The pretrained weights {file} are not there. Correct `pretrained_weights`.") from error
+    except pickle.UnpicklingError as error:
+        raise _refused(
+            f"The pretrained weights {file} hold more than weights, and loading them could run code that they carry. "
+            "If you trust where they come from, write the weights alone to a new file and name that one: "
+            f"python -c \"import torch; c = torch.load('{file}', map_location='cpu', weights_only=False); "
+            "torch.save({'network_weights': c['network_weights']}, 'weights.pth')\"."
+            f" ({str(error).splitlines()[0]})"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise _refused(f"The pretrained weights {file} are damaged, or no checkpoint: {error}.") from error
+    weights = checkpoint.get("network_weights") if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict):
+        raise _refused(
+            f"{file} is no checkpoint of nnU-Net: it has no 'network_weights'. Name a checkpoint_final.pth or "
+            "checkpoint_best.pth."
+        )
+    return weights
+
+
+def _check_fit(wanted: Mapping[str, Any], weights: Mapping[str, Any], file: Path) -> None:
+    differences = []
+    for name, tensor in wanted.items():
+        if NOT_TRANSFERRED in name:
+            continue
+        if name not in weights:
+            differences.append(f"{name} is missing in the file")
+        elif weights[name].shape != tensor.shape:
+            differences.append(f"{name} is {tuple(weights[name].shape)} there and {tuple(tensor.shape)} here")
+    if differences:
+        raise _refused(
+            f"The pretrained weights {file} belong to another architecture: {first_offenders(differences)}. Pretrain "
+            "with the same plans and configuration (nnUNetv2_move_plans_between_datasets)."
+        )
+
+
+def _refused(sentence: str) -> ChildFailure:
+    return ChildFailure(ExitCode.BAD_INPUT, sentence)

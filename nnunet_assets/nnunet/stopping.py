@@ -1,0 +1,99 @@
+"""Ending a training before its last epoch, on purpose: no progress, no time left, or somebody asks for it.
+
+nnU-Net knows no such end. The learning rate falls towards 0 at the last of `num_epochs`; a training that ends earlier
+ends at a higher rate, as if it were cut off, so that fewer epochs by `num_epochs` are better than fewer by stopping.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.training_options import TrainingOptions
+
+STOP_FILE = f"{OWN_FOLDER}/STOP"
+"""In the fold's folder; whoever makes it asks the training to end after this epoch, and to be validated."""
+
+RESERVED_SHARE = 0.1
+"""The part of a time budget that is kept for the validation where no other fold says how long it takes."""
+
+
+class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
+    """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
+
+
+def stop_early(trainer: Any, fold_folder: Path, options: TrainingOptions, started: float) -> None:
+    """Makes the trainer raise `TrainingStopped` at the end of the epoch after which there is a reason to.
+
+    Args:
+        trainer: The trainer.
+        fold_folder: nnU-Net's `fold_k`.
+        options: Patience and time budget.
+        started: When the process started, on `time.monotonic`'s clock.
+    """
+    (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
+    end_epoch = trainer.on_epoch_end
+    reserved = _seconds_to_validate(fold_folder, options)
+    ended_at = time.monotonic()
+
+    def on_epoch_end() -> None:
+        nonlocal ended_at
+        end_epoch()
+        now = time.monotonic()
+        epoch_seconds, ended_at = now - ended_at, now
+        if trainer.current_epoch >= trainer.num_epochs:
+            return
+        left = None if options.time_budget_minutes is None else 60 * options.time_budget_minutes - (now - started)
+        reason = (
+            _asked(fold_folder)
+            or _no_progress(trainer, options.patience)
+            or (_no_time(left, epoch_seconds, reserved) if left is not None else None)
+        )
+        if reason:
+            raise TrainingStopped(reason)
+
+    trainer.on_epoch_end = on_epoch_end
+
+
+def train(trainer: Any, say: Callable[[str], None]) -> str | None:
+    """Trains to the last epoch, or to an earlier end; returns the reason for that, None: there was none."""
+    try:
+        trainer.run_training()
+    except TrainingStopped as stop:
+        reason = f"{stop} (after epoch {trainer.current_epoch} of {trainer.num_epochs})"
+        say(f"The training ends early: {reason}.")
+        trainer.on_train_end()
+        return reason
+    return None
+
+
+def _asked(fold_folder: Path) -> str | None:
+    if not (fold_folder / STOP_FILE).exists():
+        return None
+    (fold_folder / STOP_FILE).unlink()
+    return f"{STOP_FILE} asked for it"
+
+
+def _no_progress(trainer: Any, patience: int | None) -> str | None:
+    if patience is None:
+        return None
+    ema = trainer.logger.get_value("ema_fg_dice", step=None)
+    best = max(range(len(ema)), key=ema.__getitem__)
+    n_since = len(ema) - 1 - best
+    if n_since < patience:
+        return None
+    return f"the moving average of the pseudo Dice was best in epoch {best + 1}, {n_since} epochs ago"
+
+
+def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float) -> str | None:
+    if left_seconds >= epoch_seconds + reserved_seconds:
+        return None
+    return f"the time budget leaves {max(0, left_seconds):.0f} s, which the validation may need"
+
+
+def _seconds_to_validate(fold_folder: Path, options: TrainingOptions) -> float:
+    siblings = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
+    seconds = [manifest.seconds["validation"] for manifest in siblings if manifest]
+    return 1.5 * max(seconds) if seconds else RESERVED_SHARE * 60 * (options.time_budget_minutes or 0)

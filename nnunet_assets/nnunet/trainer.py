@@ -1,0 +1,74 @@
+"""nnU-Net's trainer of a fold: built by nnU-Net's own function, with the overrides of its variant."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.layout import fold_index
+from nnunet_assets.nnunet.bindings import apply_overrides, stop_when_diverged
+from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.random_state import seed_workers
+
+
+def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) -> Any:
+    """Returns the trainer that a request (see `FoldRequest`) asks for, not yet initialized.
+
+    Raises:
+        ChildFailure: There is no such trainer, it writes elsewhere, or it lacks a hyperparameter that is overridden.
+    """
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    experiment = request["experiment"]
+    try:
+        trainer = get_trainer_from_args(
+            experiment["dataset"],
+            experiment["configuration"],
+            fold_index(request["fold"]),
+            experiment["trainer"],
+            experiment["plans"],
+            # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
+            continue_training=is_resumed,
+            device=device,
+        )
+    except RuntimeError as error:
+        if "Could not find requested nnunet trainer" not in str(error):
+            raise
+        raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(experiment["trainer"])) from error
+    if not Path(trainer.output_folder).samefile(request["fold_folder"]):
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"Trainer {experiment['trainer']} writes to {trainer.output_folder}, not to {request['fold_folder']}; a "
+            "trainer that renames its folder cannot be tracked.",
+        )
+    apply_overrides(trainer, request["overrides"])
+    trainer.disable_checkpointing = request["options"]["disable_checkpointing"]
+    if request["options"]["seed"] is not None:
+        seed_workers(trainer, request["options"]["seed"])
+    stop_when_diverged(trainer)
+    return trainer
+
+
+def unknown_trainer(name: str) -> str:
+    """Returns the sentence for a trainer that nnU-Net does not find."""
+    return (
+        f"nnU-Net has no trainer {name!r}. Trainers are classes below nnunetv2.training.nnUNetTrainer, or in a folder "
+        "that the environment variable nnUNet_extTrainer names."
+    )
+
+
+def validation_cases(trainer: Any) -> list[str]:
+    """Returns the case ids that the fold is validated on."""
+    return [str(case) for case in trainer.do_split()[1]]
+
+
+def label_names(trainer: Any) -> list[str]:
+    """Returns the names of what nnU-Net evaluates, in its order."""
+    manager = trainer.label_manager
+    values = manager.foreground_regions if manager.has_regions else manager.foreground_labels
+    names = {_as_tuple(value): name for name, value in trainer.dataset_json["labels"].items()}
+    return [names[_as_tuple(value)] for value in values]
+
+
+def _as_tuple(value: Any) -> tuple[int, ...]:
+    return tuple(int(v) for v in value) if isinstance(value, list | tuple) else (int(value),)

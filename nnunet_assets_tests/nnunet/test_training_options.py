@@ -1,0 +1,179 @@
+"""Real, tiny trainings with options: repeatable, resumed bit for bit, from other weights, stopped, validated again."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.training_options import TrainingOptions
+from nnunet_assets.nnunet.checkpoints import BEST, FINAL
+from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.stopping import STOP_FILE
+from nnunet_assets_tests.training_builders import EXPERIMENT, TINY, PhantomProject, fold_processes, roots_in
+
+pytestmark = pytest.mark.faults
+
+REPEATABLE = TrainingOptions(seed=5, deterministic=True)
+EACH_EPOCH = {**TINY, "save_every": 1}
+
+
+def variant(name):
+    return replace(EXPERIMENT, variant=name)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A phantom of 6 cases; fold_0 of the variant `golden` is trained repeatably and without an interruption."""
+    project = PhantomProject(roots_in(tmp_path_factory.mktemp("options"))).build()
+    project.prepare()
+    project.train("fold_0", variant("golden"), overrides=EACH_EPOCH, options=REPEATABLE)
+    return project
+
+
+def epochs_of(project, experiment):
+    records = read_records(journal_path(project.folder("fold_0", experiment)))
+    return [record for record in records if record.kind == "epoch"]
+
+
+def series_of(project, experiment):
+    timed = ("epoch_seconds",)
+    return [{k: v for k, v in record.values.items() if k not in timed} for record in epochs_of(project, experiment)]
+
+
+def weights_are_equal(project, left, right):
+    code = """
+import sys, torch
+left, right = (torch.load(path, weights_only=False)["network_weights"] for path in sys.argv[1:])
+print(left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left))
+"""
+    files = [project.folder("fold_0", variant(name)) / FINAL for name in (left, right)]
+    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2])
+def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(project, n_epochs):
+    experiment = variant(f"killed_after_{n_epochs}")
+    killed = []
+
+    def kill():
+        # Where the epoch is in the journal its checkpoint is there too, or will be made again.
+        if not killed and len(epochs_of(project, experiment)) >= n_epochs:
+            (trainer,) = fold_processes()
+            trainer.kill()
+            killed.append(trainer.pid)
+
+    project.train("fold_0", experiment, overrides=EACH_EPOCH, options=REPEATABLE, on_poll=kill)
+
+    assert killed
+    assert series_of(project, experiment) == series_of(project, variant("golden"))
+    assert weights_are_equal(project, experiment.variant, "golden")
+
+
+def test_another_seed_gives_another_training(project):
+    project.train("fold_0", variant("other"), overrides=EACH_EPOCH, options=replace(REPEATABLE, seed=6))
+    assert not weights_are_equal(project, "other", "golden")
+
+
+def test_one_augmentation_worker_that_is_seeded_makes_the_training_repeatable(project):
+    # Two of them would hand over their batches in any order.
+    alone = replace(project, environment={**project.environment, "nnUNet_n_proc_DA": "1"})
+    for name in ("worker_1", "worker_2"):
+        alone.train("fold_0", variant(name), options=TrainingOptions(seed=5))
+    assert weights_are_equal(project, "worker_1", "worker_2")
+
+
+def test_a_training_starts_from_pretrained_weights_and_refuses_those_of_another_architecture(project, tmp_path):
+    golden = project.folder("fold_0", variant("golden")) / FINAL
+    project.train("fold_0", variant("pretrained"), options=TrainingOptions(pretrained_weights=str(golden)))
+    output = (project.folder("fold_0", variant("pretrained")) / ".nnunet_assets" / "output.log").read_text()
+    assert "Loading pretrained weights from file" in output
+    assert not list(project.folder("fold_0", variant("pretrained")).glob(".*.part"))
+
+    code = """
+import sys, torch
+checkpoint = torch.load(sys.argv[1], weights_only=False)
+weights = checkpoint["network_weights"]
+name = next(name for name in weights if "seg_layers" not in name and weights[name].ndim > 1)
+weights[name] = weights[name][:1]
+torch.save(checkpoint, sys.argv[2])
+"""
+    other = tmp_path / "other.pth"
+    subprocess.run([sys.executable, "-c", code, golden, other], check=True)
+    with pytest.raises(FoldFailed, match=r"belong to another architecture: .* is \(1, .*there and .* here") as caught:
+        project.train("fold_0", variant("refused"), options=TrainingOptions(pretrained_weights=str(other)))
+    assert caught.value.code == ExitCode.BAD_INPUT
+
+
+def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
+    experiment = variant("stopped")
+
+    def ask():
+        if epochs_of(project, experiment):
+            (project.folder("fold_0", experiment) / STOP_FILE).touch()
+
+    outcome = project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500}, on_poll=ask)
+    assert 0 < outcome.manifest.n_epochs < 500
+    assert outcome.manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after epoch")
+    assert len(epochs_of(project, experiment)) == outcome.manifest.n_epochs
+    assert read_committed(project.folder("fold_0", experiment), check_files=True) == outcome.manifest
+
+
+def test_probabilities_are_written_where_they_are_asked_for(project):
+    project.train("fold_0", variant("npz"), options=TrainingOptions(npz=True))
+    validation = project.folder("fold_0", variant("npz")) / "validation"
+    cases = {path.name.removesuffix(".nii.gz") for path in validation.glob("*.nii.gz")}
+    assert {path.stem for path in validation.glob("*.npz")} == cases != set()
+
+
+def test_the_best_checkpoint_is_validated_where_it_is_asked_for(project):
+    outcome = project.train("fold_0", variant("best"), options=TrainingOptions(val_best=True))
+    assert outcome.manifest.n_epochs == 3
+    assert outcome.manifest.details["options"]["val_best"]
+    assert (project.folder("fold_0", variant("best")) / BEST).exists()
+
+
+def test_a_fold_without_checkpoints_is_finished_all_the_same(project):
+    outcome = project.train("fold_0", variant("unsaved"), options=TrainingOptions(disable_checkpointing=True))
+    assert set(outcome.manifest.files) == {"validation/summary.json"}
+    assert not list(project.folder("fold_0", variant("unsaved")).glob("*.pth"))
+
+
+def test_validation_alone_needs_a_trained_fold(project):
+    with pytest.raises(FoldFailed, match=r"Cannot run validation because the training of fold_0 is not finished yet"):
+        project.train("fold_0", variant("nothing"), options=TrainingOptions(validation_only=True))
+
+
+def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
+    """The contract of exporting in threads: `nnUNetv2_train --val` as installed leaves the same files."""
+    fold_folder = project.folder("fold_0", variant("golden"))
+    ours = {path.name: path.read_bytes() for path in (fold_folder / "validation").glob("*.nii.gz")}
+    scores = json.loads((fold_folder / "validation" / "summary.json").read_text())
+    commit = (fold_folder / ".nnunet_assets" / "COMMIT").read_bytes()
+    environment = {**project.environment, **project.roots.for_variant("golden").environment(), "nnUNet_def_n_proc": "1"}
+    train = [sys.executable, "-m", "nnunetv2.run.run_training", EXPERIMENT.dataset, "3d_fullres", "0"]
+    subprocess.run([*train, "--val", "-device", "cpu"], env=environment, check=True, capture_output=True)
+
+    theirs = {path.name: path.read_bytes() for path in (fold_folder / "validation").glob("*.nii.gz")}
+    assert theirs == ours != {}
+    assert json.loads((fold_folder / "validation" / "summary.json").read_text())["mean"] == scores["mean"]
+    assert (fold_folder / ".nnunet_assets" / "COMMIT").read_bytes() == commit
+
+
+def test_a_training_that_was_interrupted_says_what_signal_did_it(project):
+    experiment = variant("terminated")
+
+    def terminate():
+        for trainer in fold_processes():
+            if epochs_of(project, experiment):
+                trainer.send_signal(signal.SIGTERM)
+
+    with pytest.raises(FoldFailed, match="was stopped on request") as caught:
+        project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500}, on_poll=terminate)
+    assert caught.value.code == ExitCode.STOPPED
