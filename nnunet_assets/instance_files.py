@@ -35,7 +35,7 @@ concurrency:
 
 run_monitoring:
   enabled: true
-  poll_interval_seconds: 30
+  poll_interval_seconds: 10
   # Without this, a run whose process is gone keeps its slot for ever, and the next fold waits for it. What such a run
   # started ends with it, within 10 seconds.
   free_slots_after_run_end_seconds: 15
