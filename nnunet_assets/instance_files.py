@@ -7,7 +7,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from nnunet_assets.core.layout import TRAINING_POOL
 from nnunet_assets.core.provenance import write_atomically
@@ -33,9 +35,17 @@ concurrency:
 
 run_monitoring:
   enabled: true
-  poll_interval_seconds: 30
-  # Without this, a run whose process is gone keeps its slot for ever, and the next fold waits for it.
-  free_slots_after_run_end_seconds: 60
+  poll_interval_seconds: 10
+  # Without this, a run whose process is gone keeps its slot for ever, and the next fold waits for it. What such a run
+  # started ends with it, within 10 seconds.
+  free_slots_after_run_end_seconds: 15
+
+# A run whose process was killed, by the system or by a restart of the machine, starts once more, and its fold goes on
+# from its last checkpoint. What an asset reports as its failure is not tried again: it would fail again.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
 """
 
 _NVIDIA_SMI_SECONDS = 20
@@ -54,6 +64,12 @@ def ensure_instance(project: Path) -> Path:
     if pool_limit(settings.project) is None:
         set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
     return home
+
+
+def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
+    """Returns what a new project gets and this file, which an earlier version or a user wrote, says nothing of."""
+    written = yaml.safe_load(dagster_yaml.read_text()) or {}
+    return {name: value for name, value in yaml.safe_load(DAGSTER_YAML).items() if name not in written}
 
 
 def pool_limit(project: Path) -> int | None:

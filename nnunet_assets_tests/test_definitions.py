@@ -67,14 +67,14 @@ def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> No
     assert loaded(project) == [
         "[]",
         "6 assets",
-        "['close_runs_of_dead_folds', 'refresh_cv_summaries'] ['nightly_report']",
+        "['close_dead_runs', 'refresh_cv_summaries'] ['nightly_report']",
     ]
 
 
 def test_a_project_that_declares_nothing_loads(project: Path) -> None:
     (project / "experiments" / "example" / "defs.yaml").unlink()
 
-    assert loaded(project) == ["[]", "0 assets", "['close_runs_of_dead_folds'] []"]
+    assert loaded(project) == ["[]", "0 assets", "['close_dead_runs'] []"]
 
 
 def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from nnunet_assets.core.layout import TRAINING_POOL
@@ -55,6 +56,8 @@ def test_an_instance_gets_settings_and_a_slot_for_each_gpu(tmp_path: Path, nvidi
     with DagsterInstance.from_config(str(home)) as instance:
         assert not instance.telemetry_enabled
         assert instance.run_monitoring_enabled
+        assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 1)
+        assert not instance.run_retries_retry_on_asset_or_op_failure
         pools = instance.get_concurrency_config().pool_config
         assert pools.default_pool_limit == 1
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 10
@@ -85,3 +88,39 @@ def test_a_limit_that_dagster_took_from_its_default_is_not_a_limit_that_was_set(
         instance.event_log_storage.initialize_concurrency_limit_to_default(TRAINING_POOL)
 
     assert pool_limit(tmp_path) is None
+
+
+@dg.op
+def finds_bad_data() -> None:
+    raise dg.Failure("bad data")
+
+
+@dg.job
+def training() -> None:
+    finds_bad_data()
+
+
+def test_a_run_starts_again_once_where_its_process_died_and_not_where_an_asset_failed(tmp_path: Path) -> None:
+    with dg.DagsterInstance.from_config(str(ensure_instance(tmp_path))) as instance:
+
+        def will_start_again(run_id: str) -> str:
+            run = instance.get_run_by_id(run_id)
+            assert run
+            return run.tags["dagster/will_retry"]
+
+        failed = training.execute_in_process(instance=instance, raise_on_error=False)
+        assert will_start_again(failed.run_id) == "false"
+
+        dead = instance.add_run(dg.DagsterRun("training", status=dg.DagsterRunStatus.STARTED))
+        instance.report_run_failed(dead)
+        assert will_start_again(dead.run_id) == "true"
+
+        again = dg.DagsterRun(
+            "training",
+            status=dg.DagsterRunStatus.STARTED,
+            root_run_id=dead.run_id,
+            parent_run_id=dead.run_id,
+            tags={"dagster/root_run_id": dead.run_id, "dagster/parent_run_id": dead.run_id},
+        )
+        instance.report_run_failed(instance.add_run(again))
+        assert will_start_again(again.run_id) == "false"

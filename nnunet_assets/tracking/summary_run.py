@@ -66,18 +66,26 @@ def log_summary(
     return run_id
 
 
-def close_dead_runs(client: "MlflowClient", dagster_run_id: str, status: Status = "FAILED") -> int:
-    """Ends every MLflow run that a Dagster run left RUNNING and returns how many there were.
+def close_dead_runs(client: "MlflowClient", endings: Mapping[str, Status]) -> int:
+    """Ends every MLflow run that one of these Dagster runs left RUNNING and returns how many there were.
+
+    A run that a later Dagster run goes on with carries that one's id, and stays open.
+
+    Args:
+        endings: Id of a Dagster run to how it ended.
 
     Raises:
         TrackingError: MLflow does not answer.
     """
-    query = f"tags.{names.DAGSTER_RUN_ID} = '{dagster_run_id}' AND attributes.status = 'RUNNING'"
     try:
         experiments = [found.experiment_id for found in _pages(client.search_experiments)]
-        dead = list(_pages(client.search_runs, experiment_ids=experiments, filter_string=query)) if experiments else []
-        for run in dead:
-            client.set_terminated(run.info.run_id, status)
+        # Asked by status, not by the many ids: few runs are open at a time, whatever the history.
+        query = "attributes.status = 'RUNNING'"
+        open_runs = _pages(client.search_runs, experiment_ids=experiments, filter_string=query) if experiments else []
+        dead = {run.info.run_id: run.data.tags.get(names.DAGSTER_RUN_ID) for run in open_runs}
+        dead = {run_id: dagster_run_id for run_id, dagster_run_id in dead.items() if dagster_run_id in endings}
+        for run_id, dagster_run_id in dead.items():
+            client.set_terminated(run_id, endings[dagster_run_id])
     except Exception as error:
         raise TrackingError(explain(error, client.tracking_uri).sentence) from error
     return len(dead)

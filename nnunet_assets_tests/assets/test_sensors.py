@@ -1,4 +1,4 @@
-"""What happens by itself, on named histories of a real Dagster instance."""
+"""Summaries that follow their folds by themselves, on named histories of a real Dagster instance."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,13 +11,8 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.jobs import fold_model_key, summary_keys
-from nnunet_assets.resources import ProjectResource
-from nnunet_assets.sensors import REFRESH_TAG, build_nightly_report, build_refresh_sensor, close_runs_of_dead_folds
-from nnunet_assets.tracking.client import connect
+from nnunet_assets.sensors import REFRESH_TAG, build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph
-from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
-
-pytestmark = MLFLOW_WARNINGS
 
 DATASET = "Dataset004_Hippocampus"
 FLAT = Experiment(DATASET, "2d")
@@ -37,7 +32,7 @@ DEFINITIONS = dg.Definitions.merge(
             ],
         )
     ),
-    dg.Definitions(sensors=[SENSOR, close_runs_of_dead_folds], schedules=[NIGHTLY]),
+    dg.Definitions(sensors=[SENSOR], schedules=[NIGHTLY]),
 )
 
 
@@ -238,45 +233,3 @@ class TestNightlyReport:
             dg.DagsterRun("__ASSET_JOB", tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
         )
         assert history.tick() == []
-
-
-@dg.op
-def fails() -> None:
-    raise ValueError("killed")
-
-
-@dg.job
-def training() -> None:
-    fails()
-
-
-def failed_run(instance: dg.DagsterInstance, project: Path) -> dg.RunFailureSensorContext:
-    """Lets a run fail, and returns what Dagster's daemon tells the sensor of it."""
-    result = training.execute_in_process(instance=instance, raise_on_error=False)
-    context = dg.build_run_status_sensor_context(
-        sensor_name="close_runs_of_dead_folds",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=result.get_run_failure_event(),
-        resources={"project": ProjectResource(folder=str(project))},
-    )
-    return context.for_run_failure()
-
-
-def test_a_dagster_run_that_failed_leaves_no_mlflow_run_open(project: Path, instance: dg.DagsterInstance) -> None:
-    context = failed_run(instance, project)
-    client = connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
-    runs = [client.create_run("0", tags={"dagster_run_id": run_id}) for run_id in (context.dagster_run.run_id, "other")]
-
-    close_runs_of_dead_folds(context)
-
-    assert [client.get_run(run.info.run_id).info.status for run in runs] == ["FAILED", "RUNNING"]
-
-
-def test_a_tracking_server_that_is_down_is_named_in_the_tick(
-    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    context = failed_run(instance, project)
-    with pytest.raises(Exception, match="is not reachable"):
-        close_runs_of_dead_folds(context)

@@ -250,6 +250,26 @@ class TestInstance:
         assert finding.level == "error"
         assert "telemetri" in finding.found
 
+    def test_settings_that_a_project_got_before_there_were_retries_are_named_and_not_rewritten(
+        self, tmp_path: Path
+    ) -> None:
+        settings = Settings.from_environment(init_project(tmp_path / "project"), {})
+        file = settings.dagster_home / "dagster.yaml"
+        written = file.read_text()
+        file.write_text(written[: written.index("# A run whose process was killed")])
+        old = file.read_text()
+
+        finding = only(project_state.instance_findings(settings), "Dagster's run_retries")
+
+        assert (finding.level, finding.found) == ("warning", f"{file} does not set it, unlike a new project's.")
+        assert finding.remedy == (
+            "Add to it, or say otherwise: "
+            "run_retries: {enabled: true, max_retries: 1, retry_on_asset_or_op_failure: false}"
+        )
+        assert file.read_text() == old
+        file.write_text(f"{old}run_retries: {{enabled: false}}\n")
+        assert "Dagster's run_retries" not in {found.what for found in project_state.instance_findings(settings)}
+
 
 class TestTracking:
     def test_a_store_that_is_not_made_yet_is_not_made_by_looking(self, tmp_path: Path) -> None:

@@ -88,17 +88,24 @@ def test_a_server_that_fails_is_named_with_the_experiment(artifacts: Path) -> No
         summarized(client, artifacts, {"dice": 0.8})
 
 
-def test_only_the_running_runs_of_a_dead_dagster_run_are_closed(client: Any, artifacts: Path) -> None:
+def test_only_the_running_runs_of_dead_dagster_runs_are_closed(client: Any, artifacts: Path) -> None:
     experiments = [get_or_create_experiment(client, name, artifacts) for name in (DATASET, "Dataset005_Prostate")]
-    dead = [client.create_run(number, tags={"dagster_run_id": "dead"}).info.run_id for number in experiments]
-    done = client.create_run(experiments[0], tags={"dagster_run_id": "dead"}).info.run_id
+
+    def opened(dagster_run_id: str, experiment_id: str) -> str:
+        return str(client.create_run(experiment_id, tags={"dagster_run_id": dagster_run_id}).info.run_id)
+
+    runs = [*(opened("dead", number) for number in experiments), opened("canceled", experiments[0])]
+    done, alive = opened("dead", experiments[0]), opened("alive", experiments[0])
+    by_hand = client.create_run(experiments[0]).info.run_id
     client.set_terminated(done, "FINISHED")
-    alive = client.create_run(experiments[0], tags={"dagster_run_id": "alive"}).info.run_id
-    assert close_dead_runs(client, "dead") == 2
-    assert [client.get_run(run_id).info.status for run_id in [*dead, done, alive]] == [
+
+    assert close_dead_runs(client, {"dead": "FAILED", "canceled": "KILLED", "unknown": "FAILED"}) == 3
+    assert [client.get_run(run_id).info.status for run_id in [*runs, done, alive, by_hand]] == [
         "FAILED",
         "FAILED",
+        "KILLED",
         "FINISHED",
         "RUNNING",
+        "RUNNING",
     ]
-    assert close_dead_runs(client, "dead") == 0
+    assert close_dead_runs(client, {"dead": "FAILED"}) == 0

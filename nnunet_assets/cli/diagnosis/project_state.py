@@ -4,11 +4,13 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.core.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, TrackingError
-from nnunet_assets.instance_files import count_gpus, pool_limit
+from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
@@ -49,6 +51,11 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", "Dagster's instance", f"cannot be opened: {' '.join(str(error).split())}", remedy)
         return
     yield Finding("ok", "Dagster's instance", str(settings.dagster_home))
+    file = settings.dagster_home / "dagster.yaml"
+    for name, value in unset_settings(file).items():
+        wanted = yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
+        found = f"{file} does not set it, unlike a new project's."
+        yield Finding("warning", f"Dagster's {name}", found, f"Add to it, or say otherwise: {name}: {wanted}")
     n_devices = max(1, count_gpus(settings.variables))
     found = f"folds at once: {'1, by default' if limit is None else limit}; devices: {n_devices}"
     if (1 if limit is None else limit) == n_devices:

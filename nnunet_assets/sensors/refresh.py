@@ -1,4 +1,4 @@
-"""What happens by itself: summaries follow folds, dead runs are closed, and a report comes at night if switched on."""
+"""Summaries follow the folds of their experiment; at night all are made again, where that is switched on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.jobs import fold_model_key, summary_keys
-from nnunet_assets.resources import ProjectResource
 
 REFRESH_TAG = "nnunet_assets/refresh"
 ACTIVE = [
@@ -119,20 +118,3 @@ def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefini
         return [_refresh(by_fold_key[key], run_key=f"{night}:{key.to_user_string()}") for key in started]
 
     return nightly_report
-
-
-@dg.run_failure_sensor(
-    name="close_runs_of_dead_folds",
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
-    description="Ends the MLflow run of a fold whose Dagster run failed or was killed; it would stay RUNNING.",
-)
-def close_runs_of_dead_folds(context: dg.RunFailureSensorContext, project: ProjectResource) -> None:
-    """Closes the MLflow runs that the failed Dagster run left open."""
-    from nnunet_assets.tracking.client import connect
-    from nnunet_assets.tracking.summary_run import close_dead_runs
-
-    settings = project.settings
-    client = connect(settings.tracking_uri, settings.artifacts)
-    n_closed = close_dead_runs(client, context.dagster_run.run_id)
-    context.log.info(f"Closed {n_closed} MLflow runs of Dagster run {context.dagster_run.run_id}.")

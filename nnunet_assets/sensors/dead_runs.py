@@ -1,0 +1,122 @@
+"""Dagster and MLflow say of a run whose process is gone that it ended, soon and whatever ended it.
+
+A process that was killed says nothing more. Its code server notices, where that still runs; after a restart of the
+machine nobody does, and Dagster's own monitoring knows no way to ask after a process that its default launcher
+started. MLflow never notices. Starting anything again is not this file's business but `run_retries`'.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import dagster as dg
+import psutil
+
+from nnunet_assets.resources import ProjectResource
+from nnunet_assets.tracking.fold_run import Status
+
+WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+# Dagster's own words, in the event by which the process of a run says that it is there.
+STARTED_PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
+CLOCK_SECONDS = 5
+"""How far a process's time of birth, counted from the boot, may be off the clock."""
+
+ENDINGS: Mapping[Literal[dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED], Status] = {
+    dg.DagsterEventType.RUN_FAILURE: "FAILED",
+    dg.DagsterEventType.RUN_CANCELED: "KILLED",
+}
+MOST_ENDINGS = 500
+"""Of each kind in one tick; the rest comes with the next."""
+
+
+@dg.sensor(
+    name="close_dead_runs",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports runs whose process is gone, and ends the MLflow runs of whatever failed or was canceled.",
+)
+def close_dead_runs(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
+    """Tells Dagster, then MLflow; what MLflow could not be told stays before the cursor, for the next tick."""
+    n_reported = report_dead_runs(context)
+    cursor, endings = _new_endings(context)
+    n_closed = _close_mlflow_runs(project, endings) if endings else 0
+    found = f"Runs without their process: {n_reported}. Failed or canceled since the last look: {len(endings)}."
+    return dg.SensorResult(skip_reason=f"{found} MLflow runs closed: {n_closed}.", cursor=json.dumps(cursor))
+
+
+def report_dead_runs(context: dg.SensorEvaluationContext) -> int:
+    """Reports every active run of this code location whose process is gone, frees its slots, and returns how many.
+
+    Of this location only: Dagster starts a run where the sensors of its location are evaluated, and so this is the
+    machine on which to look for the process. A launcher that starts runs elsewhere looks after them itself.
+    """
+    instance = context.instance
+    if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+        return 0
+    here = context.code_location_origin.location_name if context.code_location_origin else None
+    active = instance.get_runs(dg.RunsFilter(statuses=WITH_PROCESS))
+    return sum(_report_if_dead(instance, run) for run in active if _location(run) == here)
+
+
+def _location(run: dg.DagsterRun) -> str | None:
+    origin = run.remote_job_origin
+    return origin.repository_origin.code_location_origin.location_name if origin else None
+
+
+def _report_if_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    started = _started_process(instance, run.run_id)
+    # One that never came as far is Dagster's own business: its monitoring ends it after `start_timeout_seconds`.
+    if started is None or _is_running(*started):
+        return False
+    # A run that ends properly says so before its process goes: only now is its word the last one.
+    last = instance.get_run_by_id(run.run_id)
+    if last is None or last.status not in WITH_PROCESS:
+        return False
+    message = f"The process of this run ({started[0]}) is gone: it was killed, or the machine went down."
+    if last.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(last, message)
+    else:
+        instance.report_run_failed(last, f"{message} A fold goes on from its last checkpoint when it runs again.")
+    # At once: Dagster frees them after a while only, since the process of a run that ended may be at work still.
+    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return True
+
+
+def _started_process(instance: dg.DagsterInstance, run_id: str) -> tuple[int, float] | None:
+    """Returns the number of a run's process and when it said so, in seconds since 1970; None where it did not yet."""
+    # It comes before anything that the run does, so that a long log costs no more.
+    events = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=10).records
+    for event in events:
+        if found := STARTED_PROCESS.match(event.event_log_entry.message):
+            return int(found[1]), event.timestamp
+    return None
+
+
+def _is_running(pid: int, seen_at: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        # A younger one has got its number: after a restart, numbers begin anew. A zombie waits for its parent to look.
+        return process.create_time() <= seen_at + CLOCK_SECONDS and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _new_endings(context: dg.SensorEvaluationContext) -> tuple[dict[str, int], dict[str, Status]]:
+    """Returns the new cursor, the newest event of each kind, and how each run that ended since the old one did."""
+    seen = json.loads(context.cursor or "{}")
+    endings: dict[str, Status] = {}
+    for kind, status in ENDINGS.items():
+        new = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=seen.get(kind.value))
+        for record in context.instance.fetch_run_status_changes(new, limit=MOST_ENDINGS, ascending=True).records:
+            endings[record.run_id] = status
+            seen[kind.value] = record.storage_id
+    return seen, endings
+
+
+def _close_mlflow_runs(project: ProjectResource, endings: dict[str, Status]) -> int:
+    from nnunet_assets.tracking import summary_run
+    from nnunet_assets.tracking.client import connect
+
+    settings = project.settings
+    return summary_run.close_dead_runs(connect(settings.tracking_uri, settings.artifacts), endings)

@@ -1,0 +1,185 @@
+"""Run workers that are killed, alone or with the whole machine: what is said, what is freed, what goes on by itself."""
+
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from nnunet_assets.cli.init import init_project
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.dagster_dev import dagster_dev
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults]
+
+DATASET = "Dataset900_Phantom"
+SHORT = Experiment(DATASET, "3d_fullres", variant="short")
+LONG = Experiment(DATASET, "3d_fullres", variant="long")
+PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
+N_EPOCHS = 40
+
+DECLARATIONS = f"""
+type: nnunet_assets.components.NnunetDataset
+attributes:
+  dataset: {DATASET}
+  folds: 2
+  phantom: {{cases: 10, seed: 1}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: {DATASET}
+  configuration: 3d_fullres
+  device: cpu
+  variant: {{name: short, num_epochs: {N_EPOCHS}, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: {DATASET}
+  configuration: 3d_fullres
+  folds: [0]
+  device: cpu
+  variant: {{name: long, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
+"""
+
+FAILING = """
+import dagster as dg
+
+@dg.asset(partitions_def=dg.StaticPartitionsDefinition(["failure", "error"]))
+def fails(context: dg.AssetExecutionContext) -> None:
+    raise dg.Failure("bad data") if context.partition_key == "failure" else ValueError("a bug")
+"""
+
+BACKFILL = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    folder = init_project(tmp_path_factory.mktemp("restart") / "project")
+    (folder / "experiments" / "example" / "defs.yaml").write_text(DECLARATIONS)
+    (folder / "experiments" / "failing").mkdir()
+    (folder / "experiments" / "failing" / "assets.py").write_text(FAILING)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(project):
+    return Settings.from_environment(project, {})
+
+
+def test_a_restart_in_mid_training_is_a_failed_run_a_retry_and_one_mlflow_run(project, settings):
+    folders = [SHORT.fold_folder(settings.roots, fold) for fold in ("fold_0", "fold_1")]
+    with dagster_dev(project) as dev:
+        backfill = dev.backfill(*PREPARATION, _fold_model(SHORT))
+        training = dev.wait_for("a fold that trains", lambda: [f for f in folders if len(_epochs(f)) > 2], 300)[0]
+        (dead,) = [run["runId"] for run in dev.runs(dagster__partition=training.name) if run["status"] == "STARTED"]
+        _kill_everything()
+    n_epochs = len(_epochs(training))
+    assert n_epochs < N_EPOCHS
+
+    came_back = time.monotonic()
+    with dagster_dev(project) as dev:
+        dev.wait_for("the truth about the run", lambda: _status(dev, dead) == "FAILURE", 60)
+        print(f"The run has failed {time.monotonic() - came_back:.0f} s after the start, with {n_epochs} epochs.")
+        # The other fold waited in the queue before the retry did, and may train first.
+        dev.wait_for("a retry that trains", lambda: len(_epochs(training)) > n_epochs)
+        print(f"The retry trained its first epoch {time.monotonic() - came_back:.0f} s after the start.")
+        dev.wait_for("both folds", lambda: all(read_committed(folder) for folder in folders))
+        has_ended = "COMPLETED_SUCCESS"
+        dev.wait_for(
+            "the end of the backfill",
+            lambda: dev.query(BACKFILL, id=backfill)["partitionBackfillOrError"]["status"] == has_ended,
+            120,
+        )
+        retry, first = dev.runs(dagster__partition=training.name)
+        assert [(run["runId"], run["status"]) for run in (first, retry)] == [
+            (dead, "FAILURE"),
+            (retry["runId"], "SUCCESS"),
+        ]
+        (other,) = [folder.name for folder in folders if folder != training]
+        assert [run["status"] for run in dev.runs(dagster__partition=other)] == ["SUCCESS"]
+
+    assert _epochs(training) == list(range(N_EPOCHS))
+    client = connect(settings.tracking_uri, settings.artifacts)
+    (run,) = _mlflow_runs(client, SHORT, training.name)
+    assert (run.info.status, run.data.tags["dagster_run_id"]) == ("FINISHED", retry["runId"])
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
+
+
+def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(project, settings):
+    folder = LONG.fold_folder(settings.roots, "fold_0")
+    with dagster_dev(project) as dev:
+        backfill = dev.backfill(*PREPARATION, _fold_model(LONG))
+        dev.wait_for("a fold that trains", lambda: len(_epochs(folder)) > 2, 300)
+        n_epochs = len(_epochs(folder))
+        _kill_run_worker(folder)
+        killed = time.monotonic()
+        dev.wait_for("a retry that trains", lambda: len(_epochs(folder)) > n_epochs + 1, 90)
+        print(f"The retry trained {time.monotonic() - killed:.0f} s after the kill.")
+        _kill_run_worker(folder)
+        trainings = {"dagster__backfill": backfill, "dagster__partition": "fold_0"}
+        statuses = dev.wait_for("the end of both", lambda: _ended(dev.runs(**trainings)), 60)
+        assert statuses == ["FAILURE", "FAILURE"]
+        client = connect(settings.tracking_uri, settings.artifacts)
+        dev.wait_for("the end of the MLflow run", lambda: _is_closed(client), 60)
+        time.sleep(15)  # the daemon that starts runs again looks every 5 seconds
+        assert len(dev.runs(**trainings)) == 2
+
+
+def test_what_an_asset_reports_as_its_failure_is_not_tried_again(project):
+    with dagster_dev(project) as dev:
+        backfill = dev.backfill(("fails",))
+        dev.wait_for("both failures", lambda: len(_ended(dev.runs(dagster__backfill=backfill)) or ()) == 2)
+        time.sleep(15)
+        runs = dev.runs(dagster__backfill=backfill)
+        assert [(run["status"], run["tags"]["dagster/will_retry"]) for run in runs] == [("FAILURE", "false")] * 2
+
+
+def _fold_model(experiment):
+    return (*experiment.key_prefix, "fold_model")
+
+
+def _epochs(folder):
+    return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
+
+
+def _status(dev, run_id):
+    return next(run["status"] for run in dev.runs() if run["runId"] == run_id)
+
+
+def _ended(runs):
+    statuses = [run["status"] for run in runs]
+    return statuses if set(statuses) <= {"FAILURE", "SUCCESS", "CANCELED"} else None
+
+
+def _mlflow_runs(client, experiment, fold):
+    ids = [found.experiment_id for found in client.search_experiments()]
+    query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}' AND tags.`nnunet_assets.fold` = "
+    return client.search_runs(ids, f"{query}'{fold}'")
+
+
+def _is_closed(client):
+    (run,) = _mlflow_runs(client, LONG, "fold_0")
+    return run.info.status == "FAILED"
+
+
+def _kill_everything():
+    """Kills every process that this test started, at once and without a word, as a power cut does."""
+    victims = psutil.Process().children(recursive=True)
+    for end in (psutil.Process.suspend, psutil.Process.kill):  # suspended first: none sees another one die
+        for process in victims:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+
+
+def _kill_run_worker(folder):
+    started = (
+        p for p in psutil.process_iter(["cmdline"]) if str(folder / ".nnunet_assets") in (p.info["cmdline"] or [])
+    )
+    trainer = min(started, key=lambda process: process.create_time())
+    trainer.parent().kill()
+    assert psutil.wait_procs([trainer], 10)[1] == []
