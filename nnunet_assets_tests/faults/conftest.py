@@ -84,10 +84,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture
-def make_trial(prepared: Prepared, tmp_path: Path) -> Callable[..., Trial]:
+def make_trial(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
     """Makes the trial of a test; takes its trainer and variables."""
 
     def make(**changes: Any) -> Trial:
         return new_trial(tmp_path / "trial", prepared.data, prepared.sibling, prepared.store, **changes)
 
-    return make
+    yield make
+    shutil.rmtree(tmp_path / "trial", ignore_errors=True)  # 60 MB, and there are many

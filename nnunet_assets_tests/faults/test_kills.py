@@ -19,7 +19,7 @@ import pytest
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
-from nnunet_assets_tests.faults.trials import Trial, check_finished
+from nnunet_assets_tests.faults.trials import Trial, resume_and_check
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
@@ -66,14 +66,11 @@ def test_a_kill_at_any_moment_costs_no_more_than_the_epochs_since_the_last_check
     is_killed = _kill_group(trainer)
     assert trial.wait(process) == (KILLED if is_killed else 0), trial.output
     assert trial.survivors == []
-    n_before = len(trial.epochs)
-    assert trial.run() == 0, trial.output
     said(
         killed=f"{moment:.2f} s after "
         + (f"epoch {n_epochs}" if n_epochs else f"its start (of {prepared.seconds:.1f})"),
         was_running=is_killed,
-        epochs_by_then=n_before,
-        **check_finished(trial),
+        **resume_and_check(trial),
     )
 
 
@@ -92,10 +89,7 @@ def test_a_kill_inside_a_save_costs_that_checkpoint_and_not_the_one_before(
         pytest.skip("The pseudo Dice of this training never got better after its first epoch.")
     assert code == KILLED, trial.output
     del trial.variables["CUT_SAVE"]
-    n_before = len(trial.epochs)
-    assert trial.run() == 0, trial.output
-    assert "resuming after epoch" in trial.output
-    said(epochs_by_then=n_before, **check_finished(trial))
+    said(**resume_and_check(trial))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -112,8 +106,7 @@ def test_a_fold_that_is_asked_to_stop_ends_at_once_and_goes_on_later(
     seconds = time.monotonic() - began
     assert trial.survivors == []
     assert seconds < 15  # the fold's own end, the end of its MLflow run, and the look for survivors
-    assert trial.run() == 0, trial.output
-    said(ended_after=f"{seconds:.1f} s", **check_finished(trial))
+    said(ended_after=f"{seconds:.1f} s", **resume_and_check(trial))
 
 
 def test_a_fold_whose_parent_is_killed_dies_with_it_and_goes_on_later(
@@ -126,8 +119,7 @@ def test_a_fold_whose_parent_is_killed_dies_with_it_and_goes_on_later(
     process.kill()
     assert trial.wait(process) == -signal.SIGKILL
     assert trial.survivors == []
-    assert trial.run() == 0, trial.output
-    said(**check_finished(trial))
+    said(**resume_and_check(trial))
 
 
 def _kill_group(trainer: psutil.Process) -> bool:

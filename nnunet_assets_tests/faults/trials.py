@@ -30,7 +30,6 @@ FOLD_OF_TRIALS, SIBLING = "fold_0", "fold_1"
 TRIAL_VARIABLE = "NNUNET_ASSETS_TRIAL"
 """Every process of a trial inherits it: so are the survivors found, whoever their parent is by now."""
 
-CHECKPOINTS = ("checkpoint_latest.pth", "checkpoint_best.pth", "checkpoint_final.pth")
 UNFINISHED = re.compile(r"\..+\.(part|[0-9a-f]{32})")
 """Names of files that are being written, by `bindings` and by `provenance.write_atomically`."""
 
@@ -126,7 +125,7 @@ class Trial:
     def output(self) -> str:
         """What the fold's processes printed."""
         logs = [self.log, self.fold_folder() / OWN_FOLDER / "output.log"]
-        return "\n".join(log.read_text(errors="replace")[-3000:] for log in logs if log.exists())
+        return "\n".join(log.read_text(errors="replace") for log in logs if log.exists())
 
     @property
     def epochs(self) -> list[Record]:
@@ -154,6 +153,24 @@ def new_trial(folder: Path, data: Roots, sibling: Path, store: Path, **changes: 
     return trial
 
 
+def saved_epochs(fold_folder: Path) -> int:
+    """Returns how many epochs the furthest whole checkpoint has; 0: there is none."""
+    import torch
+
+    whole = filter(_is_whole, fold_folder.rglob("*.pth"))
+    return max((torch.load(path, map_location="cpu", weights_only=False)["current_epoch"] for path in whole), default=0)
+
+
+def resume_and_check(trial: Trial) -> dict[str, Any]:
+    """Runs a fold that was disturbed to its end; the check after every trial, and that no saved epoch was lost."""
+    before, n_saved = trial.epochs, saved_epochs(trial.fold_folder())
+    assert trial.run() == 0, trial.output
+    figures = check_finished(trial)
+    kept = [old for old, new in zip(before, trial.epochs, strict=False) if old == new]
+    assert len(kept) >= n_saved
+    return {"epochs by then": len(before), "saved": n_saved, "trained again": len(before) - len(kept), **figures}
+
+
 def check_finished(trial: Trial, *, tracking_uri: str | None = None) -> dict[str, Any]:
     """The check after every trial; returns figures for the report.
 
@@ -169,9 +186,7 @@ def check_finished(trial: Trial, *, tracking_uri: str | None = None) -> dict[str
     n_twice = _check_tracking(trial, tracking_uri or trial.tracking_uri)
     assert trial.survivors == []
     assert [path for path in trial.roots.results.rglob(".*") if UNFINISHED.fullmatch(path.name)] == []
-    for checkpoint in folder.glob("checkpoint_*.pth"):
-        with zipfile.ZipFile(checkpoint) as archive:
-            assert archive.testzip() is None, checkpoint
+    assert all(_is_whole(checkpoint) for checkpoint in folder.rglob("*.pth"))
     assert stamps_of(trial.fold_folder(SIBLING)) == trial.sibling_before
     return {"epochs sent twice": n_twice}
 
@@ -182,7 +197,10 @@ def _check_tracking(trial: Trial, uri: str) -> int:
     MLflow cannot take a value back: what a kill made the fold train again is sent again, the later time stamp counts,
     and the run's tag names the epoch.
     """
-    client = connect(uri, trial.folder / "data" / "mlartifacts")
+    # MLflow keeps a store open by its URI for as long as this process lives, and another trial may have its path.
+    look = trial.folder / f"look_{uuid.uuid4().hex}"
+    look.symlink_to("data")
+    client = connect(uri.replace(f"{trial.folder}/data/", f"{look}/"), trial.folder / "data" / "mlartifacts")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(experiments, f"tags.`{FOLD}` = '{FOLD_OF_TRIALS}'")
     assert run.info.status == "FINISHED"
@@ -197,6 +215,14 @@ def _check_tracking(trial: Trial, uri: str) -> int:
         twice |= {step for step in steps if steps.count(step) > 1}
     assert all(step >= min(resumed_at, default=step + 1) for step in twice), (twice, resumed_at)
     return len(twice)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, NotImplementedError):
+        return False
 
 
 def _mark_of(process: psutil.Process) -> str | None:
