@@ -211,7 +211,7 @@ def _check_tracking(trial: Trial, uri: str) -> int:
         points = client.get_metric_history(run.info.run_id, series)
         newest = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
         journal = {record.epoch: record.values.get(series) for record in trial.epochs}
-        # SQLite's own reading and writing of decimal digits costs the last of them.
+        # MLflow's server keeps all digits of a value but the last one or two.
         wanted = {epoch: value for epoch, value in journal.items() if value is not None}
         assert newest == pytest.approx(wanted, rel=1e-12, abs=0), series
         steps = [point.step for point in points]
