@@ -363,7 +363,7 @@ def write_micro_dataset(folder: Path) -> None:
         center = (np.array(SHAPE) / 2 + rng.uniform(-1, 1, size=3))[:, None, None, None]
         distance = np.sqrt(((np.indices(SHAPE) - center) ** 2).sum(axis=0))
         label = ((distance < 6).astype(np.uint8) + (distance < 3)).astype(np.uint8)
-        image = (300 * label + rng.normal(100, 30, size=SHAPE)).astype(np.float32)
+        image = (300.0 * label + rng.normal(100, 30, size=SHAPE)).astype(np.float32)
         for place, voxels in (("imagesTr", image), ("labelsTr", label)):
             ending = "_0000.nii.gz" if place == "imagesTr" else ".nii.gz"
             write_nifti(folder / place / f"micro_{index:03d}{ending}", nibabel.Nifti1Image(voxels, np.eye(4)))
