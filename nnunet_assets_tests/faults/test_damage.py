@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets_tests.faults.conftest import Prepared
-from nnunet_assets_tests.faults.test_kills import KILLED, _kill_group
-from nnunet_assets_tests.faults.trials import Trial, new_trial, resume_and_check
+from nnunet_assets_tests.faults.trials import KILLED, Trial, kill_group, new_trial, resume_and_check
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
@@ -55,7 +54,7 @@ def interrupted(folder: Path, prepared: Prepared, is_so: Callable[[Trial], bool]
     process = trial.start()
     (trainer,) = trial.wait_for(trial.trainers)
     trial.wait_for(lambda: is_so(trial))
-    assert _kill_group(trainer)
+    assert kill_group(trainer)
     assert trial.wait(process) == KILLED, trial.output
     return Interrupted(trial)
 

@@ -13,20 +13,18 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
-import psutil
 import pytest
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
-from nnunet_assets_tests.faults.trials import Trial, resume_and_check
+from nnunet_assets_tests.faults.trials import KILLED, Trial, kill_group, resume_and_check
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
 
 N_TRIALS = int(os.environ.get("NNUNET_ASSETS_FAULT_TRIALS", "5"))
 SEED = os.environ.get("NNUNET_ASSETS_FAULT_SEED", "0")
-KILLED = 128 + signal.SIGKILL
 
 # nnU-Net imports every file of the folder that holds it, so it stands alone there.
 CUT_SAVE = """
@@ -63,7 +61,7 @@ def test_a_kill_at_any_moment_costs_no_more_than_the_epochs_since_the_last_check
     trial.wait_for(lambda: len(trial.epochs) >= n_epochs)
     moment = rng.uniform(0, 0.5 if n_epochs else prepared.seconds)
     time.sleep(moment)
-    is_killed = _kill_group(trainer)
+    is_killed = kill_group(trainer)
     assert trial.wait(process) == (KILLED if is_killed else 0), trial.output
     assert trial.survivors == []
     said(
@@ -120,12 +118,3 @@ def test_a_fold_whose_parent_is_killed_dies_with_it_and_goes_on_later(
     assert trial.wait(process) == -signal.SIGKILL
     assert trial.survivors == []
     said(**resume_and_check(trial))
-
-
-def _kill_group(trainer: psutil.Process) -> bool:
-    """Kills the fold's process and its workers; tells whether it still ran."""
-    try:
-        os.killpg(trainer.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,9 @@ TRIAL_VARIABLE = "NNUNET_ASSETS_TRIAL"
 
 UNFINISHED = re.compile(r"\..+\.(part|[0-9a-f]{32})")
 """Names of files that are being written, by `bindings` and by `provenance.write_atomically`."""
+
+KILLED = 128 + signal.SIGKILL
+"""What `one_fold` ends with when the fold's process was killed."""
 
 RUN_SECONDS = 240
 
@@ -152,6 +156,15 @@ def new_trial(folder: Path, data: Roots, sibling: Path, store: Path, **changes: 
     shutil.copytree(sibling, trial.fold_folder(SIBLING))
     assert trial.sibling_before
     return trial
+
+
+def kill_group(trainer: psutil.Process) -> bool:
+    """Kills the fold's process and its workers; tells whether it still ran."""
+    try:
+        os.killpg(trainer.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def saved_epochs(fold_folder: Path) -> int:
