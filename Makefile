@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test lint dev up down bench clean
+.PHONY: demo test test-faults lint dev up down bench bench-folds clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
 
 test: $(VENV)/.installed-test lint
 	$(RUN)pytest
+
+# Half an hour: what kills, damage, a full disk and a dead tracking server do to real trainings.
+test-faults: $(VENV)/.installed-test
+	$(RUN)pytest -m faults
 
 lint: $(VENV)/.installed-test
 	$(RUN)ruff format --check .
@@ -28,6 +32,10 @@ down: $(VENV)/.installed
 
 bench: $(VENV)/.installed-test
 	$(RUN)python benchmarks/load_and_tick.py
+
+# An hour on an idle machine; the same with --quick: ten minutes, and no intervals.
+bench-folds: $(VENV)/.installed-test
+	$(RUN)python benchmarks/fold_against_nnunet.py
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say which: make PYTHON=python3.11 ...")'

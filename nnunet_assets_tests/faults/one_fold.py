@@ -1,0 +1,46 @@
+"""One fold from its state on disk to its COMMIT, tracked: `python -m nnunet_assets_tests.faults.one_fold FOLD TRAINER`.
+
+What the fold's asset does, in a process that may be killed and without Dagster's own seconds. Folders and tracking
+server come from the environment, as for any project. It ends with the fold's exit code; a signal counts as 128 + n.
+"""
+
+import os
+import sys
+
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_inputs, fold_lease, run_fold
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold_tracker import FoldTracker
+from nnunet_assets.tracking.names import fold_tags
+from nnunet_assets_tests.training_builders import DATASET
+
+# Every second epoch is saved, so that a kill meets epochs before, in and after a save.
+OVERRIDES = {"num_epochs": 6, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1, "save_every": 2}
+
+
+def main(fold: str, trainer: str) -> int:
+    """Trains what is missing and returns the exit code."""
+    settings = Settings.from_environment()
+    experiment = Experiment(DATASET, "3d_fullres", trainer=trainer, variant="faults")
+    inputs = fold_inputs(settings.roots, experiment, fold, "the settings of the trials")
+    request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None)
+    tracker = FoldTracker(
+        settings.tracking_uri,
+        settings.artifacts,
+        experiment_name=DATASET,
+        fold_folder=experiment.fold_folder(settings.roots, fold),
+        tags=fold_tags(experiment, fold, inputs),
+        run_name=f"{experiment.name} {fold}",
+        poll_seconds=0.2,
+    )
+    try:
+        with fold_lease(settings.roots, experiment, fold), tracker:
+            run_fold(request, settings.roots, environment=os.environ)
+    except FoldFailed as failure:
+        print(failure, flush=True)
+        return failure.code if failure.code >= 0 else 128 - failure.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
