@@ -85,6 +85,21 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
         yield record
 
 
+def saved_epochs_path(fold_folder: Path) -> Path:
+    """Returns where it stands how many epochs a checkpoint holds; no file: nobody notes it."""
+    return fold_folder / OWN_FOLDER / "saved_epochs"
+
+
+def settled_records(fold_folder: Path) -> list[Record]:
+    """Returns the records that stay: an epoch that no checkpoint holds yet is trained again after a kill."""
+    try:
+        n_saved = int(saved_epochs_path(fold_folder).read_text())
+    except FileNotFoundError:
+        n_saved = None
+    records = read_records(journal_path(fold_folder))
+    return [record for record in records if record.epoch is None or n_saved is None or record.epoch < n_saved]
+
+
 def truncate_after_epoch(path: Path, n_epochs: int) -> None:
     """Drops `epoch` records of epoch >= `n_epochs` and what follows: a resumed fold journals each epoch once."""
     kept = []

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +44,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path, older_than_seconds: float = 60) -> None:
+    """Removes what `write_atomically` left in a folder when its process was killed.
+
+    Args:
+        folder: The folder; what lies deeper stays.
+        older_than_seconds: A younger one may still be written.
+    """
+    for path in folder.glob(".*"):
+        is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
+        if is_temporary and time.time() - path.stat().st_mtime > older_than_seconds:
+            path.unlink(missing_ok=True)
 
 
 def write_json_atomically(path: Path, value: Mapping[str, Any] | list[Any]) -> None:

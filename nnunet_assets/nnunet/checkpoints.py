@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import saved_epochs_path
 from nnunet_assets.core.layout import OWN_FOLDER
-from nnunet_assets.core.provenance import file_sha256, fsync_folder, write_json_atomically
+from nnunet_assets.core.provenance import file_sha256, fsync_folder, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.random_state import random_state
 
@@ -38,6 +39,10 @@ def save_checkpoints_safely(
         wait_for_journal: Called before each rename. A fold resumes after the last epoch of its checkpoint: an epoch
             that the journal does not have by then would never get there.
     """
+    if trainer.disable_checkpointing:  # what an earlier process saved is not what this one goes on from
+        saved_epochs_path(fold_folder).unlink(missing_ok=True)
+    else:
+        _note_saved_epochs(fold_folder, trainer.current_epoch)
     save, end_epoch = trainer.save_checkpoint, trainer.on_epoch_end
     saved_at = ended_at = time.monotonic()
 
@@ -61,6 +66,7 @@ def save_checkpoints_safely(
             temporary.unlink(missing_ok=True)
             raise
         fsync_folder(place.parent)
+        _note_saved_epochs(fold_folder, trainer.current_epoch + 1)
         saved_at = time.monotonic()
 
     def on_epoch_end() -> None:
@@ -137,6 +143,10 @@ def _record(fold_folder: Path, name: str, sha256: str, *, epoch: int) -> None:
     record = _read_record(fold_folder)
     entry = {"sha256": sha256, "epoch": epoch, "random_state": random_state()}
     write_json_atomically(fold_folder / RECORD, {**record, name: [entry, *record.get(name, [])][:2]})
+
+
+def _note_saved_epochs(fold_folder: Path, n_epochs: int) -> None:
+    write_atomically(saved_epochs_path(fold_folder), str(n_epochs).encode())
 
 
 def _known(fold_folder: Path) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,7 @@ from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, Manifest, read_co
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets.core.journal import journal_path
 from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
-from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
@@ -165,6 +165,7 @@ def run_fold(
         is_current = committed is not None and committed.inputs == request.inputs
         if committed and is_current and not retrain and not request.options.validation_only:
             return FoldOutcome(committed, is_new=False)
+        remove_unfinished(fold_folder / OWN_FOLDER)
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
             result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.client import run_url
@@ -29,6 +29,7 @@ POLL_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two tries; the first is one poll, and each is twice the one before."""
 FLUSH_SECONDS = 30.0
+WRITING_SECONDS = 2.0
 INTERRUPTED_FLUSH_SECONDS = 5.0
 """After an interruption: who sends one kills what is still there soon after."""
 
@@ -150,7 +151,8 @@ class FoldTracker:
             self._wake.set()
             self._start()
             if self._thread.is_alive():
-                self._thread.join(timeout_seconds)
+                # A little longer: at the end of its time it writes down how far it came.
+                self._thread.join(timeout_seconds + WRITING_SECONDS)
             self._report = _report(self._sender, self._tracking_uri)
         return self._report
 
@@ -210,7 +212,7 @@ def send_waiting(
         timeout_seconds: How long to try.
     """
     known = FoldRun.load(fold_folder)
-    records = list(read_records(journal_path(fold_folder)))
+    records = settled_records(fold_folder)
     if known is None or not records:
         return _untracked(fold_folder, len(records))
     ending = known.ending if known.attempt == attempt_of(records[0]) else None
@@ -224,7 +226,7 @@ def send_waiting(
 def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
     """Returns what MLflow has of a fold by what the disk knows; asks no server."""
     known = FoldRun.load(fold_folder)
-    records = list(read_records(journal_path(fold_folder)))
+    records = settled_records(fold_folder)
     if known is None or not records:
         return _untracked(fold_folder, len(records))
     if not same_place(known, tracking_uri) or known.attempt != attempt_of(records[0]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.journal import Record, journal_path, read_records
+from nnunet_assets.core.journal import Record, journal_path, read_records, saved_epochs_path, settled_records
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking import names
@@ -137,8 +137,11 @@ class FoldSender:
             self.run.save(self._folder)
 
     def records(self) -> list[Record]:
-        """Returns the journal's whole records."""
-        return list(read_records(journal_path(self._folder)))
+        """Returns the journal's whole records, but for epochs that may be trained again.
+
+        MLflow cannot take a value back: what it gets once must be there for good.
+        """
+        return settled_records(self._folder)
 
     @property
     def problem(self) -> str | None:
@@ -146,18 +149,17 @@ class FoldSender:
         sentences = [self.failure.sentence if self.failure else "", self._damage or ""]
         return " ".join(filter(None, [*sentences, *self._notes, *self._kept_files.values()])) or None
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            stat = journal_path(self._folder).stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
+        """Returns what changes when there may be something to send; None: there is no journal yet."""
+        journal, saved = map(_stat, (journal_path(self._folder), saved_epochs_path(self._folder)))
+        return None if journal is None else (journal, saved)
 
     def _pass(self, ending: Ending | None, until: float) -> None:
         # Counted first: the journal may grow meanwhile, and a line that is only not yet read is not damaged.
         n_lines = journal_path(self._folder).read_bytes().count(b"\n")
+        n_whole = len(list(read_records(journal_path(self._folder))))
+        self._damage = self._damaged_line(n_whole + 1) if n_whole < n_lines else None
         records = self.records()
-        self._damage = self._damaged_line(len(records) + 1) if len(records) < n_lines else None
         if not records:
             return
         self._recall(attempt_of(records[0]), ending)
@@ -340,6 +342,14 @@ class FoldSender:
             self._kept_files[file] = sentence
             return False
         return True
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def _check_time(until: float) -> None:

@@ -5,7 +5,13 @@ import stat
 
 import pytest
 
-from nnunet_assets.core.provenance import file_sha256, json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.core.provenance import (
+    file_sha256,
+    json_sha256,
+    remove_unfinished,
+    write_atomically,
+    write_json_atomically,
+)
 
 
 def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
@@ -60,3 +66,13 @@ def test_the_umask_decides_who_may_read(tmp_path, umask, mode):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_more(tmp_path):
+    old, young = (tmp_path / f".run.json.{character * 32}" for character in "ab")
+    for path in (old, young, tmp_path / ".run.json", tmp_path / "run.json"):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(tmp_path / ".run.json", (1, 1))
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {young.name, ".run.json", "run.json"}

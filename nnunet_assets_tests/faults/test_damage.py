@@ -99,7 +99,7 @@ def _damaged_and_finished(
 ) -> None:
     for name in names:
         damage(trial.fold_folder() / f"checkpoint_{name}.pth")
-    figures = resume_and_check(trial)
+    figures = resume_and_check(trial, may_repeat=True)
     # The older of two good ones is not looked at.
     is_named = [name for name in names if f"checkpoint_{name}.pth is damaged" in trial.output]
     said(named_as_damaged="+".join(is_named) or "none (a newer one was taken)", **figures)

@@ -175,13 +175,19 @@ def saved_epochs(fold_folder: Path) -> int:
     return max((torch.load(path, map_location="cpu", weights_only=False)["current_epoch"] for path in whole), default=0)
 
 
-def resume_and_check(trial: Trial) -> dict[str, Any]:
-    """Runs a fold that was disturbed to its end; the check after every trial, and that no saved epoch was lost."""
+def resume_and_check(trial: Trial, *, may_repeat: bool = False) -> dict[str, Any]:
+    """Runs a fold that was disturbed to its end; the check after every trial, and that no saved epoch was lost.
+
+    Args:
+        trial: What was disturbed.
+        may_repeat: Whether MLflow may have an epoch twice: where a checkpoint was lost that held it.
+    """
     before, n_saved = trial.epochs, saved_epochs(trial.fold_folder())
     assert trial.run() == 0, trial.output
     figures = check_finished(trial)
     kept = [old for old, new in zip(before, trial.epochs, strict=False) if old == new]
     assert len(kept) >= n_saved
+    assert may_repeat or figures["epochs sent twice"] == 0
     return {"epochs by then": len(before), "saved": n_saved, "trained again": len(before) - len(kept), **figures}
 
 

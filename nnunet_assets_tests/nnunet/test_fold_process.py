@@ -129,6 +129,7 @@ def test_the_fold_is_nnunets_own_with_one_hidden_folder_more(project):
         "manifest.json",
         "output.log",
         "request.json",
+        "saved_epochs",
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.journal import journal_path, truncate_after_epoch
+from nnunet_assets.core.journal import journal_path, saved_epochs_path, truncate_after_epoch
 from nnunet_assets.tracking.fold_run import FoldRun
 from nnunet_assets.tracking.fold_tracker import known_report, send_waiting
 from nnunet_assets_tests.tracking.folds import TAGS, Tracked, start, tracker, train, validate, wait_until
@@ -359,3 +359,21 @@ def test_loading_the_tracker_imports_no_mlflow() -> None:
     code += "print({'mlflow', 'pandas', 'torch', 'dagster'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+def test_an_epoch_that_would_be_trained_again_after_a_kill_is_not_sent_before_a_checkpoint_holds_it(
+    uri: str, fold: Path, tmp_path: Path
+) -> None:
+    # MLflow would keep both values.
+    tracked = Tracked(uri, tmp_path)
+    with tracker(uri, fold) as following:
+        start(fold)
+        saved_epochs_path(fold).write_text("2")
+        train(fold, 0, 3)
+        wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(1))
+        saved_epochs_path(fold).write_text("4")
+        wait_until(lambda: tracked.history("train_loss") == losses(3))
+        train(fold, 4, 5)
+        report = following.finish("KILLED")
+    assert tracked.history("train_loss") == losses(3)
+    assert (report.n_sent, report.n_waiting, report.problem) == (5, 0, None)
