@@ -75,7 +75,12 @@ def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
 def pool_limit(project: Path) -> int | None:
     """Returns how many folds may train at once, as it was set; None where only Dagster's default applies."""
     with _instance(project) as instance:
-        limits = instance.event_log_storage.get_pool_limits()
+        return pool_limit_of(instance)
+
+
+def pool_limit_of(instance: "DagsterInstance") -> int | None:
+    """Returns the same of an instance that is open already."""
+    limits = instance.event_log_storage.get_pool_limits()
     return next((pool.limit for pool in limits if pool.name == TRAINING_POOL and not pool.from_default), None)
 
 

@@ -17,6 +17,8 @@ from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
+from nnunet_assets.instance_files import pool_limit_of
+from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.nnunet.fold import FoldOutcome
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.partitions import fold_partitions
@@ -137,7 +139,12 @@ def materialize_fold(
             outcome, tracked = train_fold(
                 settings,
                 request,
-                environment={**settings.variables, **variables},
+                # Whoever trains beside it shares the processors with it; the user may say otherwise.
+                environment={
+                    FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1),
+                    **settings.variables,
+                    **variables,
+                },
                 log=context.log,
                 retrain=asked.retrain,
             )
@@ -169,10 +176,12 @@ def _metadata(
     outcome: FoldOutcome, roots: Roots, experiment: Experiment, fold_folder: Path
 ) -> dict[str, dg.MetadataValue]:
     manifest = outcome.manifest
+    stopped = manifest.details.get("stopped_early")
     return {
         **_scores(roots, experiment, manifest.fold),
         "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
+        **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
         **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
         **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
         "device": dg.MetadataValue.text(manifest.device),

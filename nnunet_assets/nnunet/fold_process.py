@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.commit import RESULT_FILES, FoldInputs, Manifest, commit_fold
-from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.fold_result import FoldResult, read_case_results
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.layout import FULL_FOLD, Experiment
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
@@ -42,6 +40,7 @@ from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.stopping import stop_early, train
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
+from nnunet_assets.nnunet.validation_series import validation_series
 
 
 def train_fold(request: Mapping[str, Any]) -> None:
@@ -81,7 +80,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
         stopped = _train(trainer, request, options, start, say, is_trained=is_trained)
         say("Training is done; predicting and scoring the validation cases.")
         seconds = {"training": _training_seconds(fold_folder), "validation": _validate(trainer, options)}
-        append_record(journal_path(fold_folder), "end", _validation_series(trainer, request))
+        series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
+        append_record(journal_path(fold_folder), "end", series)
         manifest = _manifest(trainer, request, device, started, seconds)
         commit_fold(fold_folder, replace(manifest, details={**manifest.details, "stopped_early": stopped}))
         forget_previous_checkpoint(fold_folder)
@@ -154,24 +154,6 @@ def _training_seconds(fold_folder: Path) -> float:
     """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
     records = read_records(journal_path(fold_folder))
     return round(sum(record.values["epoch_seconds"] for record in records if record.kind == "epoch"), 3)
-
-
-def _validation_series(trainer: Any, request: Mapping[str, Any]) -> dict[str, float | None]:
-    """Returns Dice and IoU of whole validation cases, by the same rules as the summary of all folds."""
-    if request["fold"] == FULL_FOLD:  # validated on its own training cases
-        return {}
-    cases = read_case_results(
-        Path(trainer.output_folder),
-        trainer.dataset_json["labels"],
-        validation_cases(trainer),
-        file_ending=trainer.dataset_json["file_ending"],
-    )
-    fold = FoldResult(request["fold"], FoldInputs(**request["inputs"]), cases, trainer.current_epoch, {})
-    summary = summarize(Experiment(**request["experiment"]), [fold.fold], [fold])
-    series = {"val_dice_mean": summary.foreground.dice.pooled.mean, "val_iou_mean": summary.foreground.iou.pooled.mean}
-    for name, label in summary.labels.items():
-        series |= {f"val_dice/{name}": label.dice.pooled.mean, f"val_iou/{name}": label.iou.pooled.mean}
-    return series
 
 
 def _progress(trainer: Any, say: Callable[[str], None]) -> Callable[[int, Mapping[str, float]], None]:

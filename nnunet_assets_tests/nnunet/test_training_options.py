@@ -1,9 +1,11 @@
 """Real, tiny trainings with options: repeatable, resumed bit for bit, from other weights, stopped, validated again."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold import FoldFailed, fold_state
 from nnunet_assets.nnunet.stopping import STOP_FILE
 from nnunet_assets_tests.training_builders import EXPERIMENT, TINY, PhantomProject, fold_processes, roots_in
 
@@ -187,6 +190,56 @@ def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
     assert theirs == ours != {}
     assert json.loads((fold_folder / "validation" / "summary.json").read_text())["mean"] == scores["mean"]
     assert (fold_folder / ".nnunet_assets" / "COMMIT").read_bytes() == commit
+
+
+SHORT_TRAINER = """
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+class nnUNetTrainerShort(nnUNetTrainer):
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
+                 device: torch.device = torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 2, 1
+"""
+
+
+def tree(folder):
+    """Returns the names of the files below a folder, but for ours and the time in a log's name."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {re.sub(r"training_log_.*", "training_log", name) for name in names if "nnunet_assets" not in name}
+
+
+def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it(project, tmp_path):
+    (tmp_path / "trainers").mkdir()
+    (tmp_path / "trainers" / "nnUNetTrainerShort.py").write_text(SHORT_TRAINER)
+    own = {"nnUNet_extTrainer": str(tmp_path / "trainers"), "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
+    environment = {**project.environment, **project.roots.environment(), **own}
+    experiment = Experiment(EXPERIMENT.dataset, "3d_fullres", trainer="nnUNetTrainerShort")
+    replace(project, environment={**project.environment, **own}).train("fold_0", experiment, overrides={})
+
+    def plain(module, *arguments, results=project.roots.results):
+        command = [sys.executable, "-m", module, *arguments]
+        variables = {**environment, "nnUNet_results": str(results)}
+        subprocess.run(command, env=variables, check=True, capture_output=True)
+
+    train = ["nnunetv2.run.run_training", EXPERIMENT.dataset, "3d_fullres", "0", "-tr", "nnUNetTrainerShort"]
+    plain(*train, "-device", "cpu", results=tmp_path / "plain")
+    theirs = tmp_path / "plain" / EXPERIMENT.dataset / experiment.name
+    assert tree(theirs) == tree(experiment.model_folder(project.roots))
+
+    fold_folder = project.folder("fold_0", experiment)
+    weights = (fold_folder / FINAL).stat().st_size
+    plain(*train, "-device", "cpu", "--c")
+    assert (fold_folder / FINAL).stat().st_size == weights
+    assert fold_state(fold_folder) == "changed"  # nnU-Net wrote its final checkpoint anew, and that is seen
+
+    code = "from nnunetv2.model_sharing.entry_points import export_pretrained_model_entry as export; export()"
+    arguments = ["-d", EXPERIMENT.dataset, "-c", "3d_fullres", "-tr", experiment.trainer, "-f", "0"]
+    export = [sys.executable, "-c", code, *arguments, "-o", tmp_path / "model.zip"]
+    subprocess.run(export, env=environment, check=True, capture_output=True)
+    names = zipfile.ZipFile(tmp_path / "model.zip").namelist()
+    assert f"{EXPERIMENT.dataset}/{experiment.name}/fold_0/{FINAL}" in names
 
 
 def test_a_training_that_was_interrupted_says_what_signal_did_it(project):

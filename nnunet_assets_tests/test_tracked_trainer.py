@@ -1,0 +1,74 @@
+"""nnU-Net called from Python with a tracked trainer class: nnU-Net's own names, and a run with every epoch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets_tests.tracking.folds import Tracked
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+from nnunet_assets_tests.training_builders import DATASET, PhantomProject, roots_in
+
+pytestmark = MLFLOW_WARNINGS
+
+TRAIN = """
+import inspect
+import sys
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunet_assets import create_tracked_trainer
+
+folder, dataset = sys.argv[1:]
+Trainer = create_tracked_trainer(nnUNetTrainer)
+assert (Trainer.__name__, Trainer.__module__) == (nnUNetTrainer.__name__, nnUNetTrainer.__module__)
+assert inspect.signature(Trainer.__init__) == inspect.signature(nnUNetTrainer.__init__)
+plans = {**load_json(f"{folder}/nnUNetPlans.json"), "continue_training": False}
+trainer = Trainer(plans, "3d_fullres", 0, load_json(f"{folder}/dataset.json"), torch.device("cpu"))
+trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 2, 2, 1
+trainer.run_training()
+trainer.perform_actual_validation()
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhantomProject, Path]:
+    """The project, and the folder in whose store the run lies."""
+    folder = tmp_path_factory.mktemp("python")
+    project = PhantomProject(roots_in(folder)).build()
+    project.prepare()
+    variables = {"NNUNET_ASSETS_PROJECT": str(folder), "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
+    environment = {**os.environ, **project.roots.environment(), **variables}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, project.prepared.folder, DATASET],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return project, folder
+
+
+def test_the_run_has_every_epoch_once_and_the_scores_of_the_validation(trained: tuple[PhantomProject, Path]) -> None:
+    tracked = Tracked(f"sqlite:///{trained[1]}/data/mlflow.db", trained[1] / "data")
+    run = tracked.run
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["nnunet_assets.fold"] == "fold_0"
+    assert run.data.tags["nnunet_assets.experiment"] == f"{DATASET}/nnUNetTrainer__nnUNetPlans__3d_fullres"
+    assert [step for step, _ in tracked.history("train_loss")] == [0, 1]
+    assert 0 <= run.data.metrics["val_dice_mean"] <= 1
+    assert run.data.params["trainer/num_epochs"] == "2"
+    assert len(run.data.params) >= 60
+
+
+def test_the_result_is_nnunets_own(trained: tuple[PhantomProject, Path]) -> None:
+    model = trained[0].roots.results / DATASET / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    code = "import sys, torch; print(torch.load(sys.argv[1], weights_only=False, map_location='cpu')['trainer_name'])"
+    final = model / "fold_0" / "checkpoint_final.pth"
+    named = subprocess.run([sys.executable, "-c", code, final], capture_output=True, text=True, check=True)
+    assert named.stdout.strip() == "nnUNetTrainer"
