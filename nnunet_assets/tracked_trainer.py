@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import FoldError
+from nnunet_assets.errors import FoldError, NnunetAssetsError
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.journal_logger import JournalLogger
 from nnunet_assets.nnunet.parameters import training_parameters
@@ -99,8 +99,11 @@ class _Tracking:
 
     def finish_validated(self, trainer: Any) -> None:
         self._logger.close()
-        series = validation_series(trainer, self._experiment, self._folder.name)
-        append_record(journal_path(self._folder), "end", series)
+        try:
+            series = validation_series(trainer, self._experiment, self._folder.name)
+            append_record(journal_path(self._folder), "end", series)
+        except (NnunetAssetsError, OSError) as error:
+            trainer.print_to_log_file(f"The validation is not in MLflow: {error}")
         self._tracker.finish("FINISHED", [self._folder / "validation" / "summary.json", Path(trainer.log_file)])
 
     def end(self, error: BaseException | None = None) -> None:

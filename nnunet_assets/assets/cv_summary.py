@@ -60,6 +60,9 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         write_json_atomically(folder / "cv_summary.json", content)
         write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
         context.log.info(summary.headline())
+        stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
+        if stopped:
+            context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
         tracked = track_summary(settings, summary, [folder / "cv_summary.json", folder / "cv_cases.csv"], context)
         recorded = _recorded_versions(context.instance, fold_model)
         return dg.MaterializeResult(
@@ -68,6 +71,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 "headline": dg.MetadataValue.text(summary.headline()),
                 "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
                 **_plotted(summary),
+                **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
                 "file": dg.MetadataValue.path(folder / "cv_summary.json"),
                 SEEN_METADATA: dg.MetadataValue.int(seen),
                 **tracked,

@@ -35,6 +35,10 @@ of the learning curve is an estimate on random patches."""
 NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
 
 
+RETRY_TAG = "dagster/retry_number"
+"""Dagster's own, on a run that it started by itself in place of one that died."""
+
+
 class RunDevice(Enum):
     """The devices of `nnunet_assets.config.Device`; Dagster's run config knows enumerations, not literals."""
 
@@ -134,7 +138,10 @@ def materialize_fold(
     for sentence in edited.values():
         context.log.warning(sentence.value)
     with shown_as_failure():
-        request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id)
+        asked_by = first_try(context.instance, context.run)
+        request = fold_request(
+            settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by.run_id
+        )
         with _pipes(context) as variables:
             outcome, tracked = train_fold(
                 settings,
@@ -156,6 +163,13 @@ def materialize_fold(
         data_version=dg.DataVersion(commit_sha256(fold_folder)),
         metadata={**metadata, **tracked.metadata, **edited},
     )
+
+
+def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """Returns the run that Dagster tries again with this one by itself; this one, where a person started it."""
+    while RETRY_TAG in run.tags and run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
+        run = parent
+    return run
 
 
 @contextmanager

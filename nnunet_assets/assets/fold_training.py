@@ -9,11 +9,11 @@ from pathlib import Path
 from nnunet_assets.assets.fold_tracking import TrackedFold, tracked_fold
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import RESULT_FILES
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.core.training_rules import check_options
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.cascade import check_previous_stage
+from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_commits
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_lease, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.settings import Settings
@@ -51,9 +51,15 @@ class AskedNow:
 
 
 def fold_request(
-    settings: Settings, config: ExperimentConfig, fold: str, asked: AskedNow, *, dagster_run_id: str | None = None
+    settings: Settings,
+    config: ExperimentConfig,
+    fold: str,
+    asked: AskedNow,
+    *,
+    dagster_run_id: str | None = None,
+    asked_by: str | None = None,
 ) -> FoldRequest:
-    """Returns what is asked of the fold's process.
+    """Returns what is asked of the fold's process; the last two arguments are as in `FoldRequest`.
 
     Raises:
         ConfigError: What is asked contradicts itself, or the weights to start from cannot be read.
@@ -70,10 +76,12 @@ def fold_request(
             "first, without validation_only."
         )
     training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
-    inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
     check_previous_stage(settings.roots, config.identity)
+    if commits := previous_stage_commits(settings.roots, config.identity):
+        training_hash = json_sha256([training_hash, *commits])
+    inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}
-    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options)
+    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by)
 
 
 def _weights_sha256(path: str | None) -> str | None:

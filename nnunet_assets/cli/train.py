@@ -86,7 +86,8 @@ def train(**given: Any) -> int:
         with _terminated_as_by_ctrl_c():
             result |= _train(flags, say)
     except KeyboardInterrupt:
-        say("Interrupted. The same command goes on from the last checkpoint, where one is written already.")
+        again = "The same command without --retrain" if flags.retrain else "The same command"
+        say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
         result["status"] = "interrupted"
     except NnunetAssetsError as error:
         if not flags.as_json:

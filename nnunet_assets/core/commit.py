@@ -13,7 +13,8 @@ from typing import Any
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 
-RESULT_FILES = ("checkpoint_final.pth", "validation/summary.json")
+FINAL_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_final.pth", "checkpoint_best.pth"
+RESULT_FILES = (FINAL_CHECKPOINT, "validation/summary.json")
 """What a finished fold holds and its manifest vouches for, relative to the fold's folder."""
 
 SCHEMA = 1

@@ -245,16 +245,16 @@ def _check_fold_names(experiment: Experiment, expected: Sequence[str], found: Se
 
 
 def _check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
-    """Refuses folds of different inputs; those who share theirs with most other folds are taken for right."""
-    groups: dict[FoldInputs, list[str]] = {}
+    """Refuses folds of different making; those who share theirs with most other folds are taken for right."""
+    groups: dict[tuple[FoldInputs, str], list[str]] = {}
     for fold in folds:
-        groups.setdefault(fold.inputs, []).append(fold.fold)
+        groups.setdefault((fold.inputs, fold.validated), []).append(fold.fold)
     if len(groups) == 1:
         return
-    (usual_inputs, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
+    (usual_making, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
     differences = "; ".join(
-        f"{first_offenders(names)} and {first_offenders(usual)} differ in {', '.join(usual_inputs.differences(inputs))}"
-        for inputs, names in odd
+        f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(usual_making, making)}"
+        for making, names in odd
     )
     remedy = (
         "No group of equal folds is the largest: decide which is right and train the others again"
@@ -262,6 +262,11 @@ def _check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
         else f"Train {first_offenders([name for _, names in odd for name in names])} again, as the others were"
     )
     raise SummaryError(f"The folds of {experiment.title} must not be averaged: {differences}. {remedy}.")
+
+
+def _differences(left: tuple[FoldInputs, str], right: tuple[FoldInputs, str]) -> str:
+    checkpoints = [] if left[1] == right[1] else ["the checkpoint that was validated"]
+    return ", ".join([*left[0].differences(right[0]), *checkpoints])
 
 
 def _check_cases(experiment: Experiment, folds: Sequence[FoldResult]) -> None:

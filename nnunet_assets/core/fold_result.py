@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import FoldInputs, Manifest
+from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, FoldInputs, Manifest
 from nnunet_assets.errors import SummaryError, first_offenders
 
 SUMMARY_FILE = "validation/summary.json"
@@ -59,6 +59,8 @@ class FoldResult:
         cases: In the order of their ids; at least one.
         n_epochs: Epochs trained.
         seconds: Wall time by section, from the manifest.
+        validated: The checkpoint that predicted the cases.
+        stopped_early: Why it was not trained to its last epoch; None: it was.
     """
 
     fold: str
@@ -66,6 +68,8 @@ class FoldResult:
     cases: tuple[CaseResult, ...]
     n_epochs: int
     seconds: Mapping[str, float]
+    validated: str = FINAL_CHECKPOINT
+    stopped_early: str | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -78,6 +82,8 @@ class FoldResult:
             "fold": self.fold,
             "n_epochs": self.n_epochs,
             "seconds": dict(self.seconds),
+            "validated": self.validated,
+            "stopped_early": self.stopped_early,
             "cases": {
                 case.case_id: {label_name: asdict(score) for label_name, score in case.scores.items()}
                 for case in self.cases
@@ -91,7 +97,15 @@ class FoldResult:
             CaseResult(case_id, {label_name: LabelScore(**score) for label_name, score in scores.items()})
             for case_id, scores in content["cases"].items()
         )
-        return cls(content["fold"], inputs, tuple(cases), content["n_epochs"], dict(content["seconds"]))
+        return cls(
+            fold=content["fold"],
+            inputs=inputs,
+            cases=tuple(cases),
+            n_epochs=content["n_epochs"],
+            seconds=dict(content["seconds"]),
+            validated=content["validated"],
+            stopped_early=content["stopped_early"],
+        )
 
 
 def read_fold_result(
@@ -126,7 +140,15 @@ def read_fold_result(
         raise SummaryError(
             f"{path} is not the file that {manifest.fold} was committed with: something else wrote it since. {_REMEDY}"
         )
-    return FoldResult(manifest.fold, manifest.inputs, cases, manifest.n_epochs, dict(manifest.seconds))
+    return FoldResult(
+        fold=manifest.fold,
+        inputs=manifest.inputs,
+        cases=cases,
+        n_epochs=manifest.n_epochs,
+        seconds=dict(manifest.seconds),
+        validated=BEST_CHECKPOINT if manifest.details.get("options", {}).get("val_best") else FINAL_CHECKPOINT,
+        stopped_early=manifest.details.get("stopped_early"),
+    )
 
 
 def read_case_results(

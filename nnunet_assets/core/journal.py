@@ -90,12 +90,17 @@ def saved_epochs_path(fold_folder: Path) -> Path:
     return fold_folder / OWN_FOLDER / "saved_epochs"
 
 
+def n_saved_epochs(fold_folder: Path) -> int | None:
+    """Returns how many epochs a checkpoint holds; None: nobody notes it."""
+    try:
+        return int(saved_epochs_path(fold_folder).read_text())
+    except FileNotFoundError:
+        return None
+
+
 def settled_records(fold_folder: Path) -> list[Record]:
     """Returns the records that stay: an epoch that no checkpoint holds yet is trained again after a kill."""
-    try:
-        n_saved = int(saved_epochs_path(fold_folder).read_text())
-    except FileNotFoundError:
-        n_saved = None
+    n_saved = n_saved_epochs(fold_folder)
     records = read_records(journal_path(fold_folder))
     return [record for record in records if record.epoch is None or n_saved is None or record.epoch < n_saved]
 

@@ -24,6 +24,9 @@ TRAINING_POOL = "nnunet_training"
 OWN_FOLDER = ".nnunet_assets"
 """Inside a fold and inside a preprocessed dataset: what this package writes there, hidden from nnU-Net's listings."""
 
+STOP_FILE = f"{OWN_FOLDER}/STOP"
+"""In a fold's folder; whoever makes it asks the training to end after its epoch, and to be validated."""
+
 SUMMARY_FOLDER = "nnunet_assets"
 """Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds."""
 

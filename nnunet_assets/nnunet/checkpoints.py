@@ -3,7 +3,7 @@
 nnU-Net writes straight onto the file, so that a kill or a full disk destroys the good checkpoint of before, and goes on
 from whatever lies there. Here a checkpoint is written beside its place, flushed, recorded, and renamed; the one it
 replaces is kept until the next. On disk, in `fold_k/.nnunet_assets/`: `checkpoints.json` (for each file name its last
-two checkpoints: SHA-256, epoch, random state) and `checkpoint_previous.pth`, until the fold is finished.
+three checkpoints: SHA-256, epoch, random state) and `checkpoint_previous.pth`, until the fold is finished.
 """
 
 import json
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import saved_epochs_path
 from nnunet_assets.core.layout import OWN_FOLDER
@@ -21,7 +22,7 @@ from nnunet_assets.core.provenance import file_sha256, fsync_folder, write_atomi
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.random_state import random_state
 
-FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
+FINAL, LATEST, BEST = FINAL_CHECKPOINT, "checkpoint_latest.pth", BEST_CHECKPOINT
 PREVIOUS = f"{OWN_FOLDER}/checkpoint_previous.pth"
 RECORD = f"{OWN_FOLDER}/checkpoints.json"
 
@@ -42,7 +43,7 @@ def save_checkpoints_safely(
     if trainer.disable_checkpointing:  # what an earlier process saved is not what this one goes on from
         saved_epochs_path(fold_folder).unlink(missing_ok=True)
     else:
-        _note_saved_epochs(fold_folder, trainer.current_epoch)
+        note_saved_epochs(fold_folder, trainer.current_epoch)
     save, end_epoch = trainer.save_checkpoint, trainer.on_epoch_end
     saved_at = ended_at = time.monotonic()
 
@@ -66,7 +67,7 @@ def save_checkpoints_safely(
             temporary.unlink(missing_ok=True)
             raise
         fsync_folder(place.parent)
-        _note_saved_epochs(fold_folder, trainer.current_epoch + 1)
+        note_saved_epochs(fold_folder, trainer.current_epoch + 1)
         saved_at = time.monotonic()
 
     def on_epoch_end() -> None:
@@ -95,13 +96,17 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
     """
     for torn in fold_folder.glob(_temporary(Path("*")).name):
         torn.unlink()
+    if not (fold_folder / RECORD).exists():  # nothing was saved yet, or by a version that kept no record
+        return max(filter(_is_whole, _present(fold_folder)), key=_age_of_unrecorded, default=None)
+    if is_own_checkpoint(fold_folder, fold_folder / FINAL):
+        return fold_folder / FINAL
     known = _known(fold_folder)
     found = []
     for checkpoint in _present(fold_folder):
-        if not _is_whole(checkpoint):
+        entry = known.get(file_sha256(checkpoint))
+        if entry is None and (checkpoint.parent.name == OWN_FOLDER or not _is_whole(checkpoint)):
             say(f"{checkpoint.name} is damaged and cannot be used; looking for an older checkpoint.")
             continue
-        entry = known.get(file_sha256(checkpoint))
         if entry is None:
             raise ChildFailure(
                 ExitCode.BAD_INPUT,
@@ -111,6 +116,15 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
             )
         found.append((checkpoint.name == FINAL, entry["epoch"], checkpoint))
     return max(found, key=lambda candidate: candidate[:2])[2] if found else None
+
+
+def _age_of_unrecorded(checkpoint: Path) -> tuple[bool, int]:
+    return checkpoint.name == FINAL, checkpoint.stat().st_mtime_ns
+
+
+def is_own_checkpoint(fold_folder: Path, checkpoint: Path) -> bool:
+    """Says whether a checkpoint is there as the fold process wrote it."""
+    return checkpoint.is_file() and file_sha256(checkpoint) in _known(fold_folder)
 
 
 def random_state_of(fold_folder: Path, checkpoint: Path) -> Mapping[str, Any] | None:
@@ -126,7 +140,8 @@ def forget_previous_checkpoint(fold_folder: Path) -> None:
 
 
 def _present(fold_folder: Path) -> Iterator[Path]:
-    return filter(Path.is_file, (fold_folder / name for name in (FINAL, LATEST, BEST, PREVIOUS)))
+    # Of the same epoch the best one first: nnU-Net saves the latest before it notes that the epoch was the best.
+    return filter(Path.is_file, (fold_folder / name for name in (FINAL, BEST, LATEST, PREVIOUS)))
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -134,18 +149,22 @@ def _is_whole(checkpoint: Path) -> bool:
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError):
+    except Exception:  # noqa: BLE001 (flipped bits make zipfile raise nearly anything: not implemented, encrypted, zlib)
         return False
 
 
 def _record(fold_folder: Path, name: str, sha256: str, *, epoch: int) -> None:
-    """Records a checkpoint that is about to take its place; the one that is there until then stays known."""
+    """Records a checkpoint that is about to take its place.
+
+    Those stay known that are there until then, be it for a kill in the middle: the one in its place, and the previous.
+    """
     record = _read_record(fold_folder)
     entry = {"sha256": sha256, "epoch": epoch, "random_state": random_state()}
-    write_json_atomically(fold_folder / RECORD, {**record, name: [entry, *record.get(name, [])][:2]})
+    write_json_atomically(fold_folder / RECORD, {**record, name: [entry, *record.get(name, [])][:3]})
 
 
-def _note_saved_epochs(fold_folder: Path, n_epochs: int) -> None:
+def note_saved_epochs(fold_folder: Path, n_epochs: int) -> None:
+    """Notes how many epochs a checkpoint holds, for whoever sends them on."""
     write_atomically(saved_epochs_path(fold_folder), str(n_epochs).encode())
 
 

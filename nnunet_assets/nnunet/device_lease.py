@@ -28,6 +28,8 @@ MAX_FOLDS = 64
 POLL_SECONDS = 2.0
 NVIDIA_SMI_SECONDS = 20
 MIB, GIB = 1024**2, 1024**3
+IDLE_BYTES = 2 * GIB
+"""What the driver and the session of a person may take of a GPU that nobody computes on."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ def _fits(gpu: Gpu, n_folds: int, per_gpu: int, needed_bytes: int | None) -> boo
     # Not known: its share of a GPU that others use too, and whatever there is of one that is its own.
     needed = needed_bytes or (gpu.total_bytes // per_gpu if n_folds else 0)
     # What no emptier GPU could hold is tried: the driver and the process know better.
-    return gpu.free_bytes >= needed or (needed > gpu.total_bytes and not n_folds)
+    # An idle one has a little less free than it has: an earlier fold that filled it must fit again.
+    return gpu.free_bytes >= needed or (needed > gpu.total_bytes - IDLE_BYTES and not n_folds)
 
 
 def _why_it_waits(gpus: Sequence[Gpu], n_gpus: int, needed_bytes: int | None) -> str:

@@ -8,20 +8,28 @@ import json
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, Manifest, read_committed
+from nnunet_assets.core.commit import (
+    COMMIT_FILE,
+    FINAL_CHECKPOINT,
+    FoldInputs,
+    Manifest,
+    commit_sha256,
+    read_committed,
+)
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
-from nnunet_assets.core.journal import journal_path
-from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
+from nnunet_assets.core.journal import journal_path, n_saved_epochs
+from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
@@ -91,6 +99,7 @@ class FoldRequest:
         inputs: Digests of what the fold is to be trained on.
         dagster_run_id: The run that asks; None: not from a Dagster run.
         options: How to train.
+        asked_by: Names who asks, over all retries of the same run; None: nobody who tries again.
     """
 
     experiment: Experiment
@@ -100,6 +109,7 @@ class FoldRequest:
     inputs: FoldInputs
     dagster_run_id: str | None
     options: TrainingOptions = field(default_factory=TrainingOptions)
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +155,8 @@ def run_fold(
         request: What to train.
         roots: nnU-Net's folders of the project; the variant's results lie below them.
         environment: Environment of the child, without nnU-Net's folders.
-        retrain: Train anew even where the fold is finished; the old one is kept among the superseded.
+        retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
+            asker began already is gone on with.
         on_poll: Called about twice a second while the child runs.
         say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence.
 
@@ -161,14 +172,18 @@ def run_fold(
         prepared.lock(experiment.plans, experiment.configuration, "read"),
     ):
         _check_unchanged(request, roots)
+        retrain = retrain and not _is_begun(fold_folder, request)
         committed = read_committed(fold_folder, check_files=True)
-        is_current = committed is not None and committed.inputs == request.inputs
-        if committed and is_current and not retrain and not request.options.validation_only:
-            return FoldOutcome(committed, is_new=False)
+        if committed and not retrain and _is_current(committed, request):
+            if not _must_validate(committed, request.options):
+                return FoldOutcome(committed, is_new=False)
+            request = replace(request, options=replace(request.options, validation_only=True))
         remove_unfinished(fold_folder / OWN_FOLDER)
+        (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
+            before = _commit(fold_folder)
             result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
-            finished = read_committed(fold_folder)
+            finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
@@ -190,6 +205,7 @@ def _train(
     """Runs the fold's process on a leased device, again where a restart may help."""
     fold_folder = request.experiment.fold_folder(roots, request.fold)
     own_folder = fold_folder / OWN_FOLDER
+    before, asked_at = _commit(fold_folder), time.time()
 
     def start(n_halvings: int) -> ChildResult:
         heartbeat = Heartbeat(fold_folder, say)
@@ -208,7 +224,7 @@ def _train(
         ) as lease:
             return run_child(
                 "nnunet_assets.nnunet.fold_process",
-                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt},
+                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt, "asked_at": asked_at},
                 folder=own_folder,
                 environment={
                     **environment,
@@ -219,10 +235,41 @@ def _train(
                 on_poll=poll,
             )
 
-    def is_done() -> bool:
-        return read_committed(fold_folder) is not None
+    return run_with_restarts(
+        start,
+        own_folder=own_folder,
+        is_done=lambda: _commit(fold_folder) not in {None, before},
+        progress=lambda: n_saved_epochs(fold_folder) or 0,
+        say=say,
+    )
 
-    return run_with_restarts(start, own_folder=own_folder, is_done=is_done, say=say)
+
+def _is_begun(fold_folder: Path, request: FoldRequest) -> bool:
+    """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
+    try:
+        before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
+    except FileNotFoundError:
+        return False
+    return request.asked_by is not None and before.get("asked_by") == request.asked_by
+
+
+def _is_current(committed: Manifest, request: FoldRequest) -> bool:
+    """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
+    has_model = FINAL_CHECKPOINT in committed.files
+    return committed.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
+
+
+def _must_validate(committed: Manifest, options: TrainingOptions) -> bool:
+    """Says whether a finished fold has to be predicted and scored again to be what is asked for."""
+    was = committed.details.get("options", {})
+    has_other_scores = bool(was.get("val_best")) != options.val_best
+    lacks_probabilities = options.npz and not was.get("npz")
+    return options.validation_only or has_other_scores or lacks_probabilities
+
+
+def _commit(fold_folder: Path) -> str | None:
+    """Returns what tells one COMMIT from the next; None: the fold is not finished."""
+    return commit_sha256(fold_folder) if read_committed(fold_folder) else None
 
 
 def _needed_gpu_bytes(fold_folder: Path) -> int | None:
@@ -273,12 +320,10 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
         )
     if state in {"interrupted", "committed"} and not retrain:
         before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
-        if FoldInputs(**before["inputs"]) == request.inputs:
-            # Until it is validated again, a fold is not finished.
-            (fold_folder / OWN_FOLDER / COMMIT_FILE).unlink(missing_ok=True)
+        if FoldInputs(**before["inputs"]) == request.inputs and (state == "interrupted" or _has_model(fold_folder)):
             yield str(before["attempt"])
             return
-        if request.options.validation_only:
+        if request.options.validation_only and FoldInputs(**before["inputs"]) != request.inputs:
             changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
             raise FoldError(
                 f"{fold_folder} was trained with other {changed} than there is now, and only its validation was asked "
@@ -292,6 +337,10 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
             if fold_folder.exists():
                 fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
             superseded.rename(fold_folder)
+
+
+def _has_model(fold_folder: Path) -> bool:
+    return (fold_folder / FINAL_CHECKPOINT).is_file()
 
 
 def _supersede(fold_folder: Path) -> Path:

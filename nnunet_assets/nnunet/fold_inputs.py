@@ -38,6 +38,18 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
     )
 
 
+def fold_keys(roots: Roots, dataset: str) -> list[str]:
+    """Returns the folds that the dataset's splits have, in order.
+
+    Raises:
+        PlanningError: As for `fold_inputs`.
+        FoldError: The splits file is missing or damaged.
+        DatasetError: The splits do not fit the cases.
+    """
+    prepared = PreparedDataset(roots, dataset)
+    return list(_read_splits(prepared, prepared.read_raw().cases))
+
+
 def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
     """Returns the splits by fold key, where they are a cross-validation of the cases."""
     path = prepared.folder / SPLITS_FILE

@@ -17,17 +17,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import RESULT_FILES, FoldInputs, Manifest, commit_fold
+from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Manifest, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
     BEST,
     FINAL,
     forget_previous_checkpoint,
+    is_own_checkpoint,
     newest_checkpoint,
+    note_saved_epochs,
     random_state_of,
     save_checkpoints_safely,
 )
@@ -47,7 +49,9 @@ def train_fold(request: Mapping[str, Any]) -> None:
     """Trains, validates and commits the fold of a request (see `FoldRequest`)."""
     with ExitStack() as stack:
         say = _reporter(stack)
-        started, start = datetime.now(UTC), time.monotonic()
+        started = datetime.now(UTC)
+        # The supervisor's earlier starts count too: what limits the time is the run's end.
+        start = time.monotonic() - (time.time() - request["asked_at"])
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         device = resolve_device(request["device"])
         if options.num_gpus > 1:
@@ -63,11 +67,18 @@ def train_fold(request: Mapping[str, Any]) -> None:
         export_in_threads()
         checkpoint = newest_checkpoint(fold_folder, say)
         is_trained = checkpoint is not None and checkpoint.name == FINAL
+        earlier = read_committed(fold_folder)
         if options.validation_only and not is_trained:
             raise ChildFailure(
                 ExitCode.BAD_INPUT,
                 f"Cannot run validation because the training of {request['fold']} is not finished yet: {fold_folder} "
                 f"has no {FINAL}. Train it first.",
+            )
+        if options.disable_checkpointing and checkpoint and not is_trained:
+            raise ChildFailure(
+                ExitCode.BAD_INPUT,
+                f"{request['fold']} is trained up to {checkpoint.name}, and disable_checkpointing would end it without "
+                "a model and without that checkpoint. Leave disable_checkpointing out, or train anew with retrain.",
             )
         trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
         if checkpoint:
@@ -83,7 +94,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
         manifest = _manifest(trainer, request, device, started, seconds)
-        commit_fold(fold_folder, replace(manifest, details={**manifest.details, "stopped_early": stopped}))
+        manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
+        commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
         forget_previous_checkpoint(fold_folder)
         say(f"{request['fold']} is finished.")
 
@@ -101,6 +113,8 @@ def _train(
     fold_folder = Path(trainer.output_folder)
     logger = _open_journal(trainer, request, say)
     if is_trained:
+        # A kill may have come between the final checkpoint and the note of it.
+        note_saved_epochs(fold_folder, trainer.current_epoch)
         n_missing = trainer.num_epochs - trainer.current_epoch
         return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
     save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
@@ -112,6 +126,12 @@ def _train(
     if n_lost:
         say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
     return stopped
+
+
+def _validated_again(earlier: Manifest, now: Manifest) -> Manifest:
+    """Returns the manifest of a fold that was finished already: what its training was does not change any more."""
+    details = {**now.details, "stopped_early": earlier.details.get("stopped_early"), "validated_on": now.device}
+    return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
 
 
 def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str], None]) -> JournalLogger:
@@ -138,13 +158,22 @@ def _plan_of(trainer: Any, *, is_trained: bool) -> str:
 def _validate(trainer: Any, options: TrainingOptions) -> float:
     """Predicts and scores the validation cases, and returns the seconds that it took."""
     start = time.monotonic()
+    fold_folder = Path(trainer.output_folder)
+    if options.val_best and not is_own_checkpoint(fold_folder, fold_folder / BEST):
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"{fold_folder / BEST} cannot be validated: it is missing, damaged, or was written by another program. "
+            "Leave val_best out.",
+        )
+    # From here on the fold is not finished any more, until it is again.
+    (fold_folder / OWN_FOLDER / COMMIT_FILE).unlink(missing_ok=True)
     # A prediction left by an earlier attempt would be averaged into summary.json by nnU-Net.
-    earlier = Path(trainer.output_folder) / "validation"
+    earlier = fold_folder / "validation"
     if earlier.exists():
         shutil.rmtree(earlier)
     if options.val_best:
         n_epochs = trainer.current_epoch
-        trainer.load_checkpoint(str(Path(trainer.output_folder) / BEST))
+        trainer.load_checkpoint(str(fold_folder / BEST))
         trainer.current_epoch = n_epochs  # the best epoch's, until here
     trainer.perform_actual_validation(options.npz)
     return round(time.monotonic() - start, 3)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.layout import STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
-
-STOP_FILE = f"{OWN_FOLDER}/STOP"
-"""In the fold's folder; whoever makes it asks the training to end after this epoch, and to be validated."""
+from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.trainer import validation_cases
 
 RESERVED_SHARE = 0.1
 """The part of a time budget that is kept for the validation where no other fold says how long it takes."""
@@ -33,9 +33,14 @@ def stop_early(trainer: Any, fold_folder: Path, options: TrainingOptions, starte
         options: Patience and time budget.
         started: When the process started, on `time.monotonic`'s clock.
     """
-    (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
     end_epoch = trainer.on_epoch_end
-    reserved = _seconds_to_validate(fold_folder, options)
+    reserved = _seconds_to_validate(fold_folder, options, len(validation_cases(trainer)))
+    if options.time_budget_minutes is not None and reserved >= 60 * options.time_budget_minutes:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"The time budget of {options.time_budget_minutes:g} minutes is too little: the validation alone may take "
+            f"{reserved / 60:.0f} minutes, by what other folds took. Ask for more.",
+        )
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
@@ -65,15 +70,13 @@ def train(trainer: Any, say: Callable[[str], None]) -> str | None:
         reason = f"{stop} (after epoch {trainer.current_epoch} of {trainer.num_epochs})"
         say(f"The training ends early: {reason}.")
         trainer.on_train_end()
+        (Path(trainer.output_folder) / STOP_FILE).unlink(missing_ok=True)
         return reason
     return None
 
 
 def _asked(fold_folder: Path) -> str | None:
-    if not (fold_folder / STOP_FILE).exists():
-        return None
-    (fold_folder / STOP_FILE).unlink()
-    return f"{STOP_FILE} asked for it"
+    return f"{STOP_FILE} asked for it" if (fold_folder / STOP_FILE).exists() else None
 
 
 def _no_progress(trainer: Any, patience: int | None) -> str | None:
@@ -93,7 +96,8 @@ def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float)
     return f"the time budget leaves {max(0, left_seconds):.0f} s, which the validation may need"
 
 
-def _seconds_to_validate(fold_folder: Path, options: TrainingOptions) -> float:
+def _seconds_to_validate(fold_folder: Path, options: TrainingOptions, n_cases: int) -> float:
+    """Returns half as much again as the slowest other fold took for as many cases."""
     siblings = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
-    seconds = [manifest.seconds["validation"] for manifest in siblings if manifest]
-    return 1.5 * max(seconds) if seconds else RESERVED_SHARE * 60 * (options.time_budget_minutes or 0)
+    a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings if fold]
+    return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * (options.time_budget_minutes or 0)

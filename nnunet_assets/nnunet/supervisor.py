@@ -27,7 +27,12 @@ RESTARTS_FILE = "restarts.jsonl"
 
 
 def run_with_restarts(
-    start: Callable[[int], ChildResult], *, own_folder: Path, is_done: Callable[[], bool], say: Callable[[str], None]
+    start: Callable[[int], ChildResult],
+    *,
+    own_folder: Path,
+    is_done: Callable[[], bool],
+    say: Callable[[str], None],
+    progress: Callable[[], int] = lambda: 0,
 ) -> ChildResult:
     """Starts a process until it ends in a way that no other start would change, and returns how that was.
 
@@ -36,15 +41,22 @@ def run_with_restarts(
         own_folder: Takes `restarts.jsonl`: one line a restart with time, class, exit code, reason and cure.
         is_done: Whether the result is there, however the process ended.
         say: Takes a sentence about each restart.
+        progress: A number that grows with the work that is saved. Where it grew, the restarts are counted anew: a
+            training of days may well meet more than two nights.
     """
     tried: Counter[Cure] = Counter()
+    n_halvings, saved = 0, progress()
     while True:
-        result = start(tried["with half the worker processes"])
+        result = start(n_halvings)
         failure = failure_class(result.code)
         cure = CURES.get(failure)
+        if progress() > saved:
+            saved = progress()
+            tried.clear()
         if result.problem is None or is_done() or cure is None or tried[cure] == MAX_RESTARTS[cure]:
             return result
         tried[cure] += 1
+        n_halvings += cure == "with half the worker processes"
         _record(own_folder, failure, result, cure)
         say(
             f"{result.problem} It is started again {cure} and goes on from what is there (restart {tried[cure]} of "

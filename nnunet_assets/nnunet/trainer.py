@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.layout import fold_index
+from nnunet_assets.core.layout import FULL_FOLD, fold_index
 from nnunet_assets.nnunet.bindings import apply_overrides, stop_when_diverged
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.random_state import seed_workers
@@ -46,6 +46,9 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     if request["options"]["seed"] is not None:
         seed_workers(trainer, request["options"]["seed"])
     stop_when_diverged(trainer)
+    if request["fold"] == FULL_FOLD:
+        # It would write its predictions of all cases over those by which the folds feed the cascade.
+        trainer.configuration_manager.configuration.pop("next_stage", None)
     return trainer
 
 

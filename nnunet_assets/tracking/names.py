@@ -235,14 +235,14 @@ def fold_tags(
 
     Args:
         fold: `fold_3`; `fold_all` gives a run of type `final`.
-        dagster_run_id: None where no Dagster run trains the fold.
+        dagster_run_id: None where no Dagster run trains the fold; the tag then says `none`, over an earlier run's.
     """
-    tags = {
+    return {
         **experiment_tags(experiment, "final" if fold == "fold_all" else "fold"),
         FOLD: fold,
         RAW_HASH: inputs.raw_hash,
         PLANS_HASH: inputs.plans_hash,
         SPLITS_HASH: inputs.splits_hash,
         TRAINING_HASH: inputs.training_hash,
+        DAGSTER_RUN_ID: dagster_run_id or "none",
     }
-    return {**tags, DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else tags

@@ -1,18 +1,26 @@
 """What is asked of a fold's process, before anything starts."""
 
+import json
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
-from nnunet_assets.assets.fold_model import FoldRunConfig, RunDevice
+from nnunet_assets.assets.fold_model import FoldRunConfig, RunDevice, first_try
 from nnunet_assets.assets.fold_training import AskedNow, fold_request
 from nnunet_assets.config import ExperimentConfig, VariantConfig
+from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.cascade import check_previous_stage
+from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_commits
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets.settings import Settings
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_prepared
+from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, plans_content, write_prepared
 
 
 @pytest.fixture
@@ -85,21 +93,65 @@ def test_weights_that_are_not_there_are_an_error(settings: Settings) -> None:
         fold_request(settings, experiment({"pretrained_weights": "no.pth"}), "fold_0", AskedNow())
 
 
-def test_a_cascade_needs_a_prediction_of_every_case(settings: Settings) -> None:
-    cascade = experiment({"seed": 1}, configuration="3d_cascade_fullres").identity
-    folder = settings.roots.results / "variants" / "short" / DATASET / "nnUNetTrainer__nnUNetPlans__3d_lowres"
-    predictions = folder / "predicted_next_stage" / "3d_cascade_fullres"
+def test_a_run_that_dagster_tries_again_is_known_by_its_first_try_and_one_that_a_person_started_by_itself() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        first = dg.DagsterRun("job", "first", status=dg.DagsterRunStatus.FAILURE)
+        again = {"parent_run_id": "first", "root_run_id": "first"}
+        retry = dg.DagsterRun("job", "retry", tags={"dagster/retry_number": "1"}, **again)
+        by_hand = dg.DagsterRun("job", "by hand", **again)
+        for run in (first, retry, by_hand):
+            instance.add_run(run)
+
+        assert first_try(instance, first).run_id == "first"
+        assert first_try(instance, retry).run_id == "first"
+        assert first_try(instance, by_hand).run_id == "by hand"
+
+
+@pytest.fixture
+def cascade(settings: Settings) -> Experiment:
+    """A cascade whose previous stage is trained, and has predicted all cases but `d`."""
+    found = experiment({"seed": 1}, configuration="3d_cascade_fullres").identity
+    previous = found.previous_stage
+    assert previous
+    prepared = PreparedDataset(settings.roots, DATASET)
+    plans = plans_content()
+    plans["configurations"]["3d_lowres"] = {**plans["configurations"]["2d"], "data_identifier": "nnUNetPlans_3d_lowres"}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(plans))
+    prepared.stamp_cases("nnUNetPlans", "3d_lowres", prepared.cases_made_from("nnUNetPlans", "3d_lowres"))
+    for fold in ("fold_0", "fold_1"):
+        folder = previous.fold_folder(settings.roots, fold)
+        commit_fold(folder, build_manifest(folder, fold_inputs(settings.roots, previous, fold, "training")))
+    predictions = previous.model_folder(settings.roots) / "predicted_next_stage" / "3d_cascade_fullres"
     predictions.mkdir(parents=True)
     for case in CASES[:3]:
         (predictions / f"{case}.b2nd").touch()
+    return found
 
+
+def test_a_cascade_needs_a_prediction_of_every_case(settings: Settings, cascade: Experiment) -> None:
     with pytest.raises(
         FoldError, match=r"and 1 cases have none in .*: d\. Train every fold of .* / short / .*3d_lowres"
     ):
         check_previous_stage(settings.roots, cascade)
 
-    (predictions / "d.npz").touch()
+    assert cascade.previous_stage
+    model = cascade.previous_stage.model_folder(settings.roots)
+    (model / "predicted_next_stage" / "3d_cascade_fullres" / "d.npz").touch()
     check_previous_stage(settings.roots, cascade)
+    assert len(set(previous_stage_commits(settings.roots, cascade))) == 2
+
+
+def test_a_cascade_reads_no_predictions_of_an_earlier_split(settings: Settings, cascade: Experiment) -> None:
+    write_splits(settings.roots.preprocessed / DATASET, list(reversed(SPLITS)))
+    with pytest.raises(FoldError, match=r"fold_0 of .*3d_lowres was trained with other splits than there is now"):
+        check_previous_stage(settings.roots, cascade)
+
+
+def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, cascade: Experiment) -> None:
+    assert cascade.previous_stage
+    (cascade.previous_stage.fold_folder(settings.roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
+    with pytest.raises(FoldError, match=r"fold_1 of .*3d_lowres is not finished, and the cascade reads its"):
+        check_previous_stage(settings.roots, cascade)
 
 
 def test_what_has_no_previous_stage_needs_none(settings: Settings) -> None:

@@ -88,11 +88,11 @@ def test_a_few_overflowing_steps_are_no_divergence():
 def test_nnunets_trainer_has_what_is_bound_and_overridden():
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunet_assets.config import VariantConfig
+    from nnunet_assets.config import RESULT_OPTIONS, VariantConfig
 
     bound = {"save_checkpoint", "train_step", "load_checkpoint", "run_training", "on_epoch_end", "on_train_start"}
     assert bound <= set(vars(nnUNetTrainer))
-    overridable = set(VariantConfig.model_fields) - {"name"}
+    overridable = set(VariantConfig.model_fields) - {"name", "hyperparameters", *RESULT_OPTIONS}
     source = nnUNetTrainer.__init__.__code__.co_names
     assert overridable <= set(source)
 

@@ -1,6 +1,7 @@
 """Checkpoints on disk: written whole or not at all, often enough, and the right one found again."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -236,6 +237,41 @@ def test_the_replaced_checkpoint_is_the_last_resort(tmp_path):
     save(tmp_path, LATEST, 100)
     spoil(tmp_path / LATEST, "torn")
     assert newest_checkpoint(tmp_path, lambda _: None) == tmp_path / checkpoints.PREVIOUS
+
+
+def test_of_one_epoch_the_best_checkpoint_is_taken_for_it_knows_that_it_is_the_best(tmp_path):
+    save(tmp_path, BEST, 50)
+    save(tmp_path, LATEST, 50)
+    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / BEST
+
+
+def test_a_kill_between_the_record_and_the_rename_leaves_every_checkpoint_known(tmp_path, monkeypatch):
+    for epoch in (1, 2):
+        save(tmp_path, BEST, epoch)
+    for _ in range(3):
+
+        class PowerLossError(Exception):
+            pass
+
+        def no_rename(*_):
+            raise PowerLossError
+
+        with monkeypatch.context() as dying:
+            dying.setattr(checkpoints.Path, "replace", no_rename)
+            dying.setattr(checkpoints, "write_json_atomically", lambda path, value: path.write_text(json.dumps(value)))
+            with pytest.raises(PowerLossError):
+                save(tmp_path, BEST, 3)
+        assert newest_checkpoint(tmp_path, lambda _: None) == tmp_path / BEST
+    assert epoch_in(tmp_path / BEST) == 2
+
+
+def test_folds_of_a_version_that_kept_no_record_go_on(tmp_path):
+    for epoch, name in enumerate((LATEST, BEST)):
+        Trainer(epoch).save_checkpoint(str(tmp_path / name))
+        os.utime(tmp_path / name, (epoch, epoch))
+    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / BEST
+    spoil(tmp_path / BEST, "torn")
+    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / LATEST
 
 
 def test_a_checkpoint_that_another_program_wrote_is_neither_used_nor_overwritten(tmp_path):

@@ -64,6 +64,16 @@ def environment_with_torch(folder: Path, code: str) -> dict[str, str]:
 # --- what a fold would be trained on ------------------------------------------------------------------------------
 
 
+def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    commit(folder, inputs_of(records))
+    (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"asked_by": "first try"}))
+    request = replace(
+        FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", inputs_of(records), dagster_run_id=None), asked_by="first try"
+    )
+    assert not run_fold(request, records[0], environment={}, retrain=True).is_new
+
+
 def test_the_inputs_are_the_digests_of_what_lies_there(records):
     inputs = inputs_of(records)
     assert inputs == inputs_of(records, "fold_1")

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.commit import commit_fold
-from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet import stopping
-from nnunet_assets.nnunet.stopping import STOP_FILE, stop_early, train
+from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.stopping import stop_early, train
 from nnunet_assets_tests.builders import build_manifest
 
 
@@ -21,6 +22,7 @@ class Trainer:
         self.current_epoch = 0
         self.is_ended = False
         self.logger = self
+        self.output_folder = ""
 
     def get_value(self, key, step):
         assert (key, step) == ("ema_fg_dice", None)
@@ -31,6 +33,9 @@ class Trainer:
 
     def on_train_end(self):
         self.is_ended = True
+
+    def do_split(self):
+        return [], ["case_1", "case_2"]
 
     def run_training(self):
         for _ in range(self.current_epoch, self.num_epochs):
@@ -53,6 +58,7 @@ def fold_folder(tmp_path):
 
 
 def trained(trainer, fold_folder, **options):
+    trainer.output_folder = str(fold_folder)
     stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
     said = []
     reason = train(trainer, said.append)
@@ -87,9 +93,12 @@ def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):
 
 def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_folder):
     sibling = fold_folder.with_name("fold_1")
-    commit_fold(sibling, replace(build_manifest(sibling), seconds={"training": 300.0, "validation": 80.0}))
-    # 80 s and half as much again.
+    seconds, details = {"training": 300.0, "validation": 160.0}, {"validation_cases": ["a", "b", "c", "d"]}
+    commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
+    # 40 s a case, two cases, and half as much again.
     assert trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)[0] == 3
+    with pytest.raises(ChildFailure, match=r"time budget of 1\.5 minutes is too little: the validation .* 2 minutes"):
+        trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=1.5)
 
 
 def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, fold_folder):
@@ -105,11 +114,6 @@ def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, f
     epochs, reason = trained(trainer, fold_folder)
     assert (epochs, reason) == (3, ".nnunet_assets/STOP asked for it (after epoch 3 of 6)")
     assert not (fold_folder / STOP_FILE).exists()
-
-
-def test_a_stop_file_of_an_earlier_attempt_stops_nothing(clock, fold_folder):
-    (fold_folder / STOP_FILE).touch()
-    assert trained(Trainer(clock, RISING), fold_folder) == (6, None)
 
 
 def test_a_reason_after_the_last_epoch_is_none(clock, fold_folder):

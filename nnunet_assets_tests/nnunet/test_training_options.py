@@ -13,11 +13,10 @@ import pytest
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.layout import STOP_FILE, Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL
 from nnunet_assets.nnunet.fold import FoldFailed, fold_state
-from nnunet_assets.nnunet.stopping import STOP_FILE
 from nnunet_assets_tests.training_builders import EXPERIMENT, TINY, PhantomProject, fold_processes, roots_in
 
 pytestmark = pytest.mark.faults
