@@ -184,6 +184,7 @@ def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_mor
     n_epochs = len(_epochs(folder))
     backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
     dev.wait_for("one more epoch", lambda: len(_epochs(folder)) > n_epochs)
+    dev.wait_for("its MLflow run", lambda: _mlflow_status(settings, LONG) == "RUNNING")
     children = _processes_of(folder)
     worker = children[0].parent()
     worker.send_signal(signal.SIGKILL)

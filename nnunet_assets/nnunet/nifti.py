@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -196,7 +197,7 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
         header = kind(start[: kind.sizeof_hdr], check=False)
         shape = tuple(int(n) for n in header.get_data_shape())
         dtype = header.get_data_dtype()
-        for raises_on_nonsense in (header.get_data_offset, header.get_slope_inter, header.get_best_affine):
+        for raises_on_nonsense in (header.get_data_offset, header.get_slope_inter, partial(_affine, header)):
             raises_on_nonsense()
     except (ValueError, OverflowError, KeyError, HeaderDataError) as error:
         raise VolumeError("D049", f"{name} has a header that makes no sense: {error}. Export it again.") from None
@@ -218,10 +219,16 @@ def _volume(header: Any, content: bytes, sha256: str, is_gzip: bool) -> Volume:
         slope=1.0 if slope is None else float(slope),
         intercept=0.0 if intercept is None else float(intercept),
         spacing_mm=tuple(float(zoom) for zoom in header.get_zooms()),
-        affine=header.get_best_affine(),
+        affine=_affine(header),
         header=header,
         is_gzip=is_gzip,
     )
+
+
+def _affine(header: Any) -> Any:
+    # A NaN is for the check of the geometry to name; numpy warns of some kinds of it.
+    with np.errstate(invalid="ignore"):
+        return header.get_best_affine()
 
 
 def _cut(name: str, how: str) -> str:
