@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,13 +50,16 @@ def series_of(project, experiment):
 
 
 def weights_are_equal(project, left, right):
+    return have_equal_weights(*(project.folder("fold_0", variant(name)) / FINAL for name in (left, right)))
+
+
+def have_equal_weights(*checkpoints):
     code = """
 import sys, torch
 left, right = (torch.load(path, weights_only=False)["network_weights"] for path in sys.argv[1:])
 print(left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left))
 """
-    files = [project.folder("fold_0", variant(name)) / FINAL for name in (left, right)]
-    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, *checkpoints], capture_output=True, text=True, check=True)
     return done.stdout.strip() == "True"
 
 
@@ -156,14 +160,19 @@ def test_a_finished_fold_is_validated_again_and_nothing_of_it_is_trained(project
     experiment = variant("again")
     first = project.train("fold_0", experiment)
     final = (project.folder("fold_0", experiment) / FINAL).read_bytes()
-    again = project.train("fold_0", experiment, options=TrainingOptions(validation_only=True, val_best=True, npz=True))
+    asked = TrainingOptions(val_best=True, npz=True)
+    again = project.train("fold_0", experiment, options=asked)
 
     assert again.is_new
     assert again.manifest.details["attempt"] == first.manifest.details["attempt"]
     assert again.manifest.n_epochs == first.manifest.n_epochs
     assert (project.folder("fold_0", experiment) / FINAL).read_bytes() == final
     assert list((project.folder("fold_0", experiment) / "validation").glob("*.npz"))
-    assert not project.train("fold_0", experiment).is_new
+    assert not project.train("fold_0", experiment, options=asked).is_new
+    # As declared once more: no score of another checkpoint stays unseen.
+    assert project.train("fold_0", experiment).is_new
+    assert project.train("fold_0", experiment, options=TrainingOptions(validation_only=True)).is_new
+    assert (project.folder("fold_0", experiment) / FINAL).read_bytes() == final
 
 
 def test_a_model_on_every_case_is_trained_and_has_no_dice(project):
@@ -228,9 +237,9 @@ def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it
     assert tree(theirs) == tree(experiment.model_folder(project.roots))
 
     fold_folder = project.folder("fold_0", experiment)
-    weights = (fold_folder / FINAL).stat().st_size
+    shutil.copy(fold_folder / FINAL, tmp_path / FINAL)
     plain(*train, "-device", "cpu", "--c")
-    assert (fold_folder / FINAL).stat().st_size == weights
+    assert have_equal_weights(fold_folder / FINAL, tmp_path / FINAL)
     assert fold_state(fold_folder) == "changed"  # nnU-Net wrote its final checkpoint anew, and that is seen
 
     code = "from nnunetv2.model_sharing.entry_points import export_pretrained_model_entry as export; export()"
