@@ -57,6 +57,7 @@ Say = Callable[[str], None]
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after the last epoch that leaves time to validate within so many minutes.",
 )
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard too, into the fold's folder.")
 @click.option("--retrain", is_flag=True, help="Train anew where the fold is there already; the old one is kept.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
 @click.option(

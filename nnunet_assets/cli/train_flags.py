@@ -40,6 +40,7 @@ class Flags:
     deterministic: bool
     patience: int | None
     time_budget_minutes: float | None
+    tensorboard: bool
     retrain: bool
     as_json: bool
     project: Path
@@ -65,7 +66,11 @@ class Flags:
     @property
     def unchanging(self) -> dict[str, Any]:
         """What is given of an experiment's fields that do not change the result."""
-        given = {"num_gpus": self.num_gpus, "disable_checkpointing": self.disable_checkpointing or None}
+        given = {
+            "num_gpus": self.num_gpus,
+            "disable_checkpointing": self.disable_checkpointing or None,
+            "tensorboard": self.tensorboard or None,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
 
