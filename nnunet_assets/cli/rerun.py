@@ -111,11 +111,14 @@ def rerun_of(run_id: str, flags: Flags, settings: Settings, project: Project) ->
 def _experiment(recalled: RecalledFold, variant: str | None, **fields: Any) -> ExperimentConfig:
     """Returns the run's settings under the name of a variant."""
     experiment, options = recalled.experiment, recalled.options
-    changing: dict[str, Any] = {name: options[name] for name in RESULT_OPTIONS if options.get(name) is not None}
+    given = {name: options.get(name) for name in RESULT_OPTIONS}
+    changing: dict[str, Any] = {
+        name: value for name, value in given.items() if value is not None and value is not False
+    }
     for name, value in recalled.overrides.items():
         place = changing if name in VariantConfig.model_fields else changing.setdefault("hyperparameters", {})
         place[name] = value
-    if all(value is False for value in changing.values()) and recalled.num_epochs is not None:
+    if not changing and recalled.num_epochs is not None:
         # A variant has to set something, and what every trainer has is said of every run.
         changing["num_epochs"] = recalled.num_epochs
     return experiment_of(
@@ -187,20 +190,29 @@ def _device_name(device: str, variables: Mapping[str, str], then: str | None) ->
     """Returns what the fold will train on, as far as that is known before torch is loaded."""
     if device in ("cpu", "mps"):
         return device
-    uuids = {gpu.uuid for gpu in usable_gpus(variables)}
-    if not uuids:
+    gpus = usable_gpus(variables)
+    if not gpus:
         return "mps" if sys.platform == "darwin" else "cpu"
-    listed = subprocess.run(
-        ["nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=NVIDIA_SMI_SECONDS,
-    ).stdout
-    found = dict(line.split(", ", 1) for line in listed.splitlines() if ", " in line)
-    names = {name for uuid, name in found.items() if uuid in uuids}
-    # Which GPU will be free is not known yet.
-    return then if then in names and then else " or ".join(sorted(names)) or "cuda"
+    names = _gpu_names(variables)
+    found = sorted({names.get(gpu.uuid, "cuda") for gpu in gpus})
+    # Which of them will be free is not known yet.
+    return then if then and then in found else " or ".join(found)
+
+
+def _gpu_names(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns UUID to model of the machine's GPUs, as torch calls them."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader"],
+            env=dict(variables),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=NVIDIA_SMI_SECONDS,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return dict(line.split(", ", 1) for line in listed.splitlines() if ", " in line)
 
 
 def _host(settings: Settings) -> str:

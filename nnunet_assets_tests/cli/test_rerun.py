@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.assets.fold_training import AskedNow, fold_request
+from nnunet_assets.cli import rerun as rerun_module
 from nnunet_assets.cli.main import main
 from nnunet_assets.cli.rerun import rerun_of
 from nnunet_assets.cli.train import train
@@ -175,6 +177,13 @@ def test_nnunets_own_settings_become_a_variant_that_says_how_many_epochs_they_we
     assert rerun.training_hash == rerun.recalled.circumstances.inputs.training_hash
 
 
+def test_a_setting_that_is_only_switched_off_comes_back_alone(tracked: TrackedProject) -> None:
+    rerun = tracked.rerun(tracked.track({"name": "flat", "enable_deep_supervision": False}))
+
+    assert rerun.config.variant.overrides() == {"enable_deep_supervision": False}
+    assert rerun.training_hash == rerun.recalled.circumstances.inputs.training_hash
+
+
 def test_what_does_not_change_the_result_may_be_asked_for_beside_the_run(tracked: TrackedProject) -> None:
     run_id = tracked.track(SHORT)
 
@@ -291,6 +300,34 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
     accepted, said = told("--despite-changes")
     assert "holds a training with other splits" in said["error"]  # so far it came
     assert accepted.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "then", "gpus", "device", "now"),
+    [
+        ("cpu", "cpu", ["NVIDIA A100"], "cpu", "cpu"),
+        ("cuda", "NVIDIA A100", ["NVIDIA A100"], "cuda", "NVIDIA A100"),
+        ("cuda", "NVIDIA A100", ["NVIDIA H200", "NVIDIA A100"], "cuda", "NVIDIA A100"),
+        ("cuda", "NVIDIA V100", ["NVIDIA H200", "NVIDIA A100"], "cuda", "NVIDIA A100 or NVIDIA H200"),
+        ("cuda", "NVIDIA V100", [], "auto", "mps" if sys.platform == "darwin" else "cpu"),
+        (None, None, ["NVIDIA A100"], "auto", "NVIDIA A100"),
+    ],
+)
+def test_the_device_is_the_runs_where_it_is_here_and_any_other_where_it_is_not(
+    tmp_path: Path, *, kind: str | None, then: str | None, gpus: list[str], device: str, now: str
+) -> None:
+    rows = [f"{index}, GPU-{index}, 1000, 2000" for index in range(len(gpus))]
+    models = [f"GPU-{index}, {name}" for index, name in enumerate(gpus)]
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\ncase $1 in\n"
+        f"*name) printf '%s' '{chr(10).join(models)}';;\n*) printf '%s' '{chr(10).join(rows)}';;\nesac\n"
+    )
+    program.chmod(0o755)
+    variables = {"PATH": str(tmp_path)}
+
+    assert rerun_module._device(kind, variables) == device
+    assert rerun_module._device_name(device, variables, then) == now
 
 
 def test_settings_that_came_back_otherwise_than_they_were_sent_are_noticed(tracked: TrackedProject) -> None:
