@@ -1,7 +1,9 @@
 """A fold trained again from its MLflow run: what comes back of it, what is refused, and one training for real."""
 
 import json
+import re
 import shutil
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -288,6 +290,7 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
         ("host", "elsewhere", False),
     ]
     assert "Changed since: torch was 1.0.0, is " in same.stderr
+    assert "Downloading" not in same.stderr  # MLflow's bar
     assert (said["status"], said["from_run"]) == ("up to date", run_id)
     assert (said["variant"], said["metrics"]["dice"]) == (f"rerun_{run_id[:8]}", 0.5)
 
@@ -328,6 +331,13 @@ def test_the_device_is_the_runs_where_it_is_here_and_any_other_where_it_is_not(
 
     assert rerun_module._device(kind, variables) == device
     assert rerun_module._device_name(device, variables, then) == now
+
+
+def test_this_machine_has_the_name_that_a_run_on_a_server_elsewhere_would_have(tracked: TrackedProject) -> None:
+    elsewhere = replace(tracked.settings, tracking_uri="https://mlflow.example.org")
+    assert rerun_module._host(tracked.settings) == socket.gethostname()
+    assert re.fullmatch(r"host-[0-9a-f]{12}", rerun_module._host(elsewhere))
+    assert rerun_module._host(elsewhere) == rerun_module._host(elsewhere)
 
 
 def test_settings_that_came_back_otherwise_than_they_were_sent_are_noticed(tracked: TrackedProject) -> None:

@@ -1,14 +1,19 @@
 """What a fold writes for TensorBoard, read back by TensorBoard's own reader."""
 
+import os
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.fold import FoldFailed
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
 from nnunet_assets_tests.nnunet.test_journal_logger import log_epoch
+from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, roots_in
 
 LABELS = ["organ", "lesion (core)"]
 
@@ -86,3 +91,19 @@ def test_where_tensorboard_is_missing_the_package_is_named(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # type: ignore[arg-type] # what Python takes for absent
     with pytest.raises(ChildFailure, match=r"tensorboard is not installed.*nnunet_assets\[tensorboard\]"):
         require_tensorboard()
+
+
+@pytest.mark.faults
+def test_a_fold_without_the_package_fails_before_it_trains(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['tensorboard'] = None\n")
+    paths = os.pathsep.join(filter(None, [str(hidden), os.environ.get("PYTHONPATH")]))
+    project = PhantomProject(roots_in(tmp_path), environment={**os.environ, "PYTHONPATH": paths}).build()
+    project.prepare()
+
+    with pytest.raises(FoldFailed, match="Python package tensorboard is not installed") as failed:
+        project.train("fold_0", options=TrainingOptions(tensorboard=True))
+
+    assert failed.value.code == ExitCode.BAD_INPUT
+    assert not list(EXPERIMENT.fold_folder(project.roots, "fold_0").glob("*.pth"))
