@@ -20,7 +20,9 @@ from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
+    from nnunet_assets.config import ExperimentConfig
     from nnunet_assets.nnunet.fold import FoldRequest
+    from nnunet_assets.project import Project
 
 Say = Callable[[str], None]
 
@@ -112,7 +114,6 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     from nnunet_assets.assets.fold_training import fold_request, train_fold
     from nnunet_assets.cli.preparation import ensure_prepared
     from nnunet_assets.cli.rerun import rerun_of
-    from nnunet_assets.cli.train_flags import chosen_experiment, dataset_named, fold_named
     from nnunet_assets.core.training_rules import check_options
 
     settings = project_settings(flags.project)
@@ -121,10 +122,9 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
     if rerun:
         fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
+        told |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
     else:
-        dataset, _, number = flags.named
-        fold = fold_named(number)
-        config = chosen_experiment(flags, dataset_named(dataset, project, settings.roots), project)
+        fold, config = _named(flags, settings, project)
     check_options(
         asked.options(config.options(settings.project)),
         device=asked.device or config.device,
@@ -161,7 +161,15 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _project(settings: Settings) -> Any:
+def _named(flags: "Flags", settings: Settings, project: "Project") -> tuple[str, "ExperimentConfig"]:
+    """Returns the fold and the experiment that the command line names."""
+    from nnunet_assets.cli.train_flags import chosen_experiment, dataset_named, fold_named
+
+    dataset, _, fold = flags.named
+    return fold_named(fold), chosen_experiment(flags, dataset_named(dataset, project, settings.roots), project)
+
+
+def _project(settings: Settings) -> "Project":
     """Returns what the project declares; who only set nnU-Net's variables needs no project."""
     from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
 

@@ -298,6 +298,7 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
     refused, said = told()
     assert refused.exit_code == 1
     assert [change["what"] for change in said["changes"]] == ["splits", "torch", "host"]
+    assert (said["dataset"], said["fold"], said["status"]) == (DATASET, "fold_0", "failed")
     assert "is not what is there now: splits was " in said["error"]
 
     accepted, said = told("--despite-changes")
@@ -395,10 +396,12 @@ def test_a_fold_trained_again_from_its_run_learns_the_same(tmp_path: Path, monke
     assert again["changes"] == []
     assert again["status"] == "trained"
     assert again["variant"] == f"rerun_{tracked_run.info.run_id[:8]}"
-    assert again["metrics"] == first["metrics"]
+    assert again["metrics"] == pytest.approx(first["metrics"], rel=1e-3)
     folders = [Path(said["model_path"]) for said in (first, again)]
     losses = [[r.values["train_loss"] for r in read_records(journal_path(f)) if r.kind == "epoch"] for f in folders]
-    assert losses[0] == losses[1]
+    # Not to the last bit: 1 of 10 such trainings differed from the others by 1e-7 after the first epoch. Another seed
+    # gave 1.36 in place of 1.68.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert len(losses[0]) == 2
     for folder in folders:
         assert [epoch for epoch, _ in shown(folder)["train_loss"]] == [0, 1]
