@@ -205,6 +205,8 @@ class ExperimentConfig(Declaration):
     """At most so many minutes of training can be lost, or one epoch where that is longer."""
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = TrainingOptions.time_budget_minutes
     """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
+    tensorboard: bool = TrainingOptions.tensorboard
+    """Write the curves for TensorBoard too, into .nnunet_assets/tensorboard of each fold."""
     owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""
@@ -243,6 +245,7 @@ class ExperimentConfig(Declaration):
             disable_checkpointing=self.disable_checkpointing,
             checkpoint_minutes=self.checkpoint_minutes,
             time_budget_minutes=self.time_budget_minutes,
+            tensorboard=self.tensorboard,
         )
 
     def training_hash(self, weights_sha256: str | None = None) -> str:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,19 @@ from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
+    from nnunet_assets.config import ExperimentConfig
     from nnunet_assets.nnunet.fold import FoldRequest
+    from nnunet_assets.project import Project
 
 Say = Callable[[str], None]
 
 
 @click.command()
-@click.argument("dataset")
-@click.argument("configuration", type=click.Choice(CONFIGURATIONS))
-@click.argument("fold")
-@click.option("-tr", "trainer", default=DEFAULT_TRAINER, show_default=True, help="Trainer class.")
-@click.option("-p", "plans", default=DEFAULT_PLANS, show_default=True, help="Plans identifier.")
+@click.argument("dataset", required=False)
+@click.argument("configuration", required=False, type=click.Choice(CONFIGURATIONS))
+@click.argument("fold", required=False)
+@click.option("-tr", "trainer", help=f"Trainer class.  [default: {DEFAULT_TRAINER}]")
+@click.option("-p", "plans", help=f"Plans identifier.  [default: {DEFAULT_PLANS}]")
 @click.option(
     "-pretrained_weights",
     type=click.Path(resolve_path=True, dir_okay=False),
@@ -57,7 +60,12 @@ Say = Callable[[str], None]
     type=click.FloatRange(min=0, min_open=True),
     help="Stop after the last epoch that leaves time to validate within so many minutes.",
 )
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard too, into the fold's folder.")
 @click.option("--retrain", is_flag=True, help="Train anew where the fold is there already; the old one is kept.")
+@click.option(
+    "--from-run", metavar="RUN_ID", help="Train the fold of an MLflow run again, with what that run was trained with."
+)
+@click.option("--despite-changes", is_flag=True, help="With --from-run: also on other data, plans or splits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
 @click.option(
     "--project",
@@ -75,6 +83,9 @@ def train(**given: Any) -> int:
 
     A finished fold is not trained again unless --retrain is given, which keeps the old one. An interrupted fold goes
     on from its last checkpoint, with or without --c.
+
+    --from-run needs no DATASET, CONFIGURATION and FOLD. It says first what differs today from when the run was made,
+    and trains in a variant of its own, rerun_ and the first digits of RUN_ID.
     """
     # Dagster comes with it.
     from nnunet_assets.cli.train_flags import Flags
@@ -84,7 +95,7 @@ def train(**given: Any) -> int:
     result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
     try:
         with _terminated_as_by_ctrl_c():
-            result |= _train(flags, say)
+            result |= _train(flags, say, result)
     except KeyboardInterrupt:
         again = "The same command without --retrain" if flags.retrain else "The same command"
         say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
@@ -99,18 +110,22 @@ def train(**given: Any) -> int:
     return 1 if result["status"] in ("interrupted", "failed") else 0
 
 
-def _train(flags: "Flags", say: Say) -> dict[str, Any]:
-    """Trains what the flags ask for and returns the result's fields."""
+def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
+    """Trains what the flags ask for and returns the result's fields; `told` takes those that a failure has too."""
     from nnunet_assets.assets.fold_training import fold_request, train_fold
     from nnunet_assets.cli.preparation import ensure_prepared
-    from nnunet_assets.cli.train_flags import chosen_experiment, dataset_named, fold_named
+    from nnunet_assets.cli.rerun import rerun_of
     from nnunet_assets.core.training_rules import check_options
 
     settings = project_settings(flags.project)
     project = _project(settings)
-    fold = fold_named(flags.fold)
-    config = chosen_experiment(flags, dataset_named(flags.dataset, project, settings.roots), project)
-    asked = flags.asked_now
+    log, asked = _terminal_log(), flags.asked_now
+    rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
+    if rerun:
+        fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
+        told |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
+    else:
+        fold, config = _named(flags, settings, project)
     check_options(
         asked.options(config.options(settings.project)),
         device=asked.device or config.device,
@@ -119,17 +134,22 @@ def _train(flags: "Flags", say: Say) -> dict[str, Any]:
     )
     if flags.use_compressed:
         say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
-    if config.identity not in [declared.identity for declared in project.experiments]:
+    if not rerun and config.identity not in [declared.identity for declared in project.experiments]:
         say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
     ensure_prepared(settings, project, config, say)
     request = fold_request(settings, config, fold, asked)
+    if rerun:
+        changes = rerun.changes(settings, request)
+        told |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
+        say("\n".join(rerun.in_words(changes)))
+        rerun.check(changes, accepted=flags.despite_changes)
     fold_folder = request.experiment.fold_folder(settings.roots, fold)
     say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
     outcome, tracked = train_fold(
         settings,
         request,
         environment=settings.variables,
-        log=_terminal_log(),
+        log=log,
         retrain=flags.retrain,
         is_tracked=not flags.tracker_disable,
         on_poll=_EpochLines(fold_folder, say).show_new,
@@ -142,7 +162,15 @@ def _train(flags: "Flags", say: Say) -> dict[str, Any]:
     return result
 
 
-def _project(settings: Settings) -> Any:
+def _named(flags: "Flags", settings: Settings, project: "Project") -> tuple[str, "ExperimentConfig"]:
+    """Returns the fold and the experiment that the command line names."""
+    from nnunet_assets.cli.train_flags import chosen_experiment, dataset_named, fold_named
+
+    dataset, _, fold = flags.named
+    return fold_named(fold), chosen_experiment(flags, dataset_named(dataset, project, settings.roots), project)
+
+
+def _project(settings: Settings) -> "Project":
     """Returns what the project declares; who only set nnU-Net's variables needs no project."""
     from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
 

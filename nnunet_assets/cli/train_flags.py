@@ -9,8 +9,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from nnunet_assets.assets.fold_training import AskedNow
-from nnunet_assets.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
-from nnunet_assets.core.layout import DATASET_PATTERN, FULL_FOLD, Experiment, Roots, fold_key
+from nnunet_assets.config import RESULT_OPTIONS, ExperimentConfig
+from nnunet_assets.core.layout import (
+    DATASET_PATTERN,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    FULL_FOLD,
+    Experiment,
+    Roots,
+    fold_key,
+)
 from nnunet_assets.declarations.sentences import did_you_mean
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project import Project
@@ -20,11 +28,11 @@ from nnunet_assets.project import Project
 class Flags:
     """The command line of `train`; None and False: not given."""
 
-    dataset: str
-    configuration: str
-    fold: str
-    trainer: str
-    plans: str
+    dataset: str | None
+    configuration: str | None
+    fold: str | None
+    trainer: str | None
+    plans: str | None
     pretrained_weights: str | None
     num_gpus: int | None
     npz: bool
@@ -40,9 +48,26 @@ class Flags:
     deterministic: bool
     patience: int | None
     time_budget_minutes: float | None
+    tensorboard: bool
     retrain: bool
+    from_run: str | None
+    despite_changes: bool
     as_json: bool
     project: Path
+
+    @property
+    def named(self) -> tuple[str, str, str]:
+        """DATASET, CONFIGURATION and FOLD.
+
+        Raises:
+            ConfigError: One of them is not given.
+        """
+        if self.dataset is None or self.configuration is None or self.fold is None:
+            raise ConfigError(
+                "DATASET, CONFIGURATION and FOLD are needed, such as in `nnunet-assets train 4 3d_fullres 0`; only "
+                "--from-run knows them from an MLflow run."
+            )
+        return self.dataset, self.configuration, self.fold
 
     @property
     def asked_now(self) -> AskedNow:
@@ -65,7 +90,11 @@ class Flags:
     @property
     def unchanging(self) -> dict[str, Any]:
         """What is given of an experiment's fields that do not change the result."""
-        given = {"num_gpus": self.num_gpus, "disable_checkpointing": self.disable_checkpointing or None}
+        given = {
+            "num_gpus": self.num_gpus,
+            "disable_checkpointing": self.disable_checkpointing or None,
+            "tensorboard": self.tensorboard or None,
+        }
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -115,7 +144,9 @@ def chosen_experiment(flags: Flags, dataset: str, project: Project) -> Experimen
     """
     changing = flags.changing
     name = flags.variant or _variant_name(changing)
-    identity = Experiment(dataset, flags.configuration, flags.trainer, flags.plans, name)
+    _, configuration, _ = flags.named
+    trainer, plans = flags.trainer or DEFAULT_TRAINER, flags.plans or DEFAULT_PLANS
+    identity = Experiment(dataset, configuration, trainer, plans, name)
     for declared in project.experiments:
         if declared.identity == identity:
             _refuse_other_settings(declared, changing, project)
@@ -126,15 +157,24 @@ def chosen_experiment(flags: Flags, dataset: str, project: Project) -> Experimen
             f"{identity.title} is not declared in {project.root}.{did_you_mean(flags.variant, variants)} Declared "
             f"variants: {', '.join(variants) or 'none'}. Declare it, or give a flag that makes it one, such as --seed."
         )
+    return experiment_of(
+        dataset=dataset,
+        configuration=configuration,
+        plans=plans,
+        trainer=trainer,
+        variant={"name": name, **changing} if name else None,
+        **flags.unchanging,
+    )
+
+
+def experiment_of(**fields: Any) -> ExperimentConfig:
+    """Returns an experiment of these fields, as a declaration has them.
+
+    Raises:
+        ConfigError: A value cannot be one of an experiment.
+    """
     try:
-        return ExperimentConfig(
-            dataset=dataset,
-            configuration=flags.configuration,  # type: ignore[arg-type] # checked by click
-            plans=flags.plans,
-            trainer=flags.trainer,
-            variant=VariantConfig(name=name, **changing) if name else None,
-            **flags.unchanging,
-        )
+        return ExperimentConfig(**fields)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['input']!r}: {e['msg']}." for e in error.errors()]
         raise ConfigError("\n".join(wrong)) from error

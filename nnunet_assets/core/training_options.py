@@ -22,6 +22,7 @@ class TrainingOptions:
         checkpoint_minutes: At most so many minutes of training can be lost, or one epoch where that is longer.
         time_budget_minutes: Stop after the last epoch that leaves time to validate within so many minutes from the
             start of the process; None: no limit.
+        tensorboard: Write the curves for TensorBoard too.
         validation_only: Predict and score the validation cases of a trained fold again, train nothing.
         val_best: Validate `checkpoint_best.pth` in place of the final one.
     """
@@ -36,5 +37,6 @@ class TrainingOptions:
     disable_checkpointing: bool = False
     checkpoint_minutes: float = 10.0
     time_budget_minutes: float | None = None
+    tensorboard: bool = False
     validation_only: bool = False
     val_best: bool = False

@@ -41,6 +41,7 @@ from nnunet_assets.nnunet.parameters import package_versions, training_parameter
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
 
@@ -60,6 +61,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
                 f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold "
                 "on one GPU, several folds at once.",
             )
+        if options.tensorboard:
+            require_tensorboard()
         if options.deterministic:
             make_deterministic()
         if options.seed is not None:
@@ -117,6 +120,8 @@ def _train(
         note_saved_epochs(fold_folder, trainer.current_epoch)
         n_missing = trainer.num_epochs - trainer.current_epoch
         return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
+    board = TensorBoardLogger(fold_folder, label_names(trainer), trainer.current_epoch) if options.tensorboard else None
+    trainer.logger.loggers.extend([board] if board else [])
     save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
     stop_early(trainer, fold_folder, options, start)
     draw_last = draw_progress_rarely(trainer)
@@ -125,6 +130,8 @@ def _train(
     n_lost = logger.close()
     if n_lost:
         say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+    if board and (n_lost := board.close()):
+        say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
     return stopped
 
 

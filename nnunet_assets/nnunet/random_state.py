@@ -85,6 +85,8 @@ def make_deterministic() -> None:
     import torch
 
     os.environ.update({"nnUNet_n_proc_DA": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"})
+    # Sums are taken in the order of the threads, and how many there are depends on who else trains.
+    torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     # Some of nnU-Net's operations (interpolation backward on a GPU) have no deterministic form: a warning, no error.

@@ -30,6 +30,8 @@ _MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     # Ending a run prints its link with emoji, which fails where standard output is ASCII, and the run stays open.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Nor three lines of a bar for a file of 10 kB.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 

@@ -130,9 +130,9 @@ def test_a_declared_experiment_is_trained_as_declared() -> None:
 
 
 def test_what_does_not_change_the_result_may_differ_from_the_declaration() -> None:
-    config = chosen("--variant", "seeded", "-num_gpus", "2", "--disable_checkpointing")
+    config = chosen("--variant", "seeded", "-num_gpus", "2", "--disable_checkpointing", "--tensorboard")
 
-    assert (config.num_gpus, config.disable_checkpointing) == (2, True)
+    assert (config.num_gpus, config.disable_checkpointing, config.tensorboard) == (2, True, True)
     assert config.training_hash() == SEEDED.training_hash()
 
 

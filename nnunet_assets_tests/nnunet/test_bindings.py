@@ -100,7 +100,7 @@ def test_nnunets_trainer_has_what_is_bound_and_overridden():
 def test_the_journals_series_are_those_that_nnunet_logs():
     from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
 
-    from nnunet_assets.nnunet.journal_logger import CLASS_PREFIX, END, SERIES, START
+    from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START
 
     keys = set(LocalLogger().my_fantastic_logging)
     assert {*SERIES, START, END} | {CLASS_PREFIX.split("/")[0]} == keys

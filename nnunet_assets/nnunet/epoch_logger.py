@@ -1,0 +1,70 @@
+"""What nnU-Net logs while it trains, epoch by epoch and under our names, for the loggers that the fold process adds.
+
+It speaks nnU-Net's logger interface: `update_config`, `log`, `log_summary`; nnU-Net 2.7 and later.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+SERIES = {
+    "train_losses": "train_loss",
+    "val_losses": "val_loss",
+    "mean_fg_dice": "pseudo_dice_mean",
+    "ema_fg_dice": "pseudo_dice_ema",
+    "lrs": "learning_rate",
+}
+"""nnU-Net's key to our series name. What nnU-Net calls Dice while it trains is an estimate on random patches."""
+
+CLASS_PREFIX = "dice_per_class_or_region/class_"
+START, END = "epoch_start_timestamps", "epoch_end_timestamps"
+
+
+class EpochLogger:
+    """Collects what nnU-Net logs in an epoch; what becomes of it when the epoch ends is for a subclass to say.
+
+    Args:
+        label_names: Names of nnU-Net's evaluated labels or regions, in nnU-Net's order.
+    """
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        self._label_names = label_names
+        self._values: dict[str, float] = {}
+
+    def take_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Takes a whole epoch, in the training thread.
+
+        Args:
+            epoch: Zero-based.
+            values: Series name to value; NaN where it is undefined, as for a label that was in no patch.
+        """
+        raise NotImplementedError
+
+    def update_config(self, config: Mapping[str, Any]) -> None:
+        """Accepts nnU-Net's configuration, which the fold process has journalled as a whole already."""
+
+    def log(self, key: str, value: Any, step: int) -> None:
+        """Takes one value of an epoch; the last one of the epoch, its end time, completes it.
+
+        Args:
+            key: nnU-Net's name of the series.
+            value: A number.
+            step: The zero-based epoch.
+        """
+        self._values[self._series(key)] = float(value)
+        if key == END:
+            self._finish_epoch(step)
+
+    def log_summary(self, key: str, value: Any) -> None:
+        """Accepts nnU-Net's summary of the validation, which the fold process reads from summary.json instead."""
+
+    def _series(self, key: str) -> str:
+        if key.startswith(CLASS_PREFIX):
+            return f"pseudo_dice/{self._label_names[int(key.removeprefix(CLASS_PREFIX)) - 1]}"
+        return SERIES.get(key, key)
+
+    def _finish_epoch(self, epoch: int) -> None:
+        values, self._values = self._values, {}
+        values["epoch_seconds"] = values.pop(END) - values.pop(START)
+        if "val_loss" in values and "train_loss" in values:
+            values["generalization_gap"] = values["val_loss"] - values["train_loss"]
+        self.take_epoch(epoch, values)
