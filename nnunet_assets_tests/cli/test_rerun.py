@@ -95,7 +95,8 @@ class TrackedProject:
 
     def finish(self, config: ExperimentConfig) -> None:
         """Makes fold 0 of an experiment one that is finished, with what there is now."""
-        inputs = fold_request(self.settings, config, "fold_0", AskedNow()).inputs
+        request = fold_request(self.settings, config, "fold_0", AskedNow())
+        inputs, options = request.inputs, asdict(request.options)
         folder = config.identity.fold_folder(self.settings.roots, "fold_0")
         write_validation_summary(folder, [summary_entry(case, {"1": 0.5}) for case in SPLITS[0]["val"]])
         labels = {"labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
@@ -104,7 +105,7 @@ class TrackedProject:
         (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"inputs": asdict(inputs), "attempt": "a"}))
         (folder / RESULT_FILES[0]).write_bytes(b"weights")
         files = {name: file_sha256(folder / name) for name in RESULT_FILES}
-        details = {"validation_cases": SPLITS[0]["val"]}
+        details = {"validation_cases": SPLITS[0]["val"], "options": options}
         commit_fold(folder, replace(build_manifest(folder, inputs), files=files, details=details))
 
     def rerun(self, run_id: str, *arguments: str) -> Any:
