@@ -55,12 +55,6 @@ def train_fold(request: Mapping[str, Any]) -> None:
         start = time.monotonic() - (time.time() - request["asked_at"])
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         device = resolve_device(request["device"])
-        if options.num_gpus > 1:
-            raise ChildFailure(
-                ExitCode.BAD_INPUT,
-                f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold "
-                "on one GPU, several folds at once.",
-            )
         if options.tensorboard:
             require_tensorboard()
         if options.deterministic:
@@ -71,18 +65,7 @@ def train_fold(request: Mapping[str, Any]) -> None:
         checkpoint = newest_checkpoint(fold_folder, say)
         is_trained = checkpoint is not None and checkpoint.name == FINAL
         earlier = read_committed(fold_folder)
-        if options.validation_only and not is_trained:
-            raise ChildFailure(
-                ExitCode.BAD_INPUT,
-                f"Cannot run validation because the training of {request['fold']} is not finished yet: {fold_folder} "
-                f"has no {FINAL}. Train it first.",
-            )
-        if options.disable_checkpointing and checkpoint and not is_trained:
-            raise ChildFailure(
-                ExitCode.BAD_INPUT,
-                f"{request['fold']} is trained up to {checkpoint.name}, and disable_checkpointing would end it without "
-                "a model and without that checkpoint. Leave disable_checkpointing out, or train anew with retrain.",
-            )
+        _check_options(options, request["fold"], checkpoint)
         trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
         if checkpoint:
             trainer.load_checkpoint(str(checkpoint))
@@ -101,6 +84,33 @@ def train_fold(request: Mapping[str, Any]) -> None:
         commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
         forget_previous_checkpoint(fold_folder)
         say(f"{request['fold']} is finished.")
+
+
+def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None) -> None:
+    """Refuses what cannot be done with what is there.
+
+    Raises:
+        ChildFailure: It says what and why.
+    """
+    is_trained = checkpoint is not None and checkpoint.name == FINAL
+    problem = None
+    if options.num_gpus > 1:
+        problem = (
+            f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold on "
+            "one GPU, several folds at once."
+        )
+    elif options.validation_only and not is_trained:
+        problem = (
+            f"Cannot run validation because the training of {fold} is not finished yet: there is no {FINAL}. Train it "
+            "first."
+        )
+    elif options.disable_checkpointing and checkpoint and not is_trained:
+        problem = (
+            f"{fold} is trained up to {checkpoint.name}, and disable_checkpointing would end it without a model and "
+            "without that checkpoint. Leave disable_checkpointing out, or train anew with retrain."
+        )
+    if problem:
+        raise ChildFailure(ExitCode.BAD_INPUT, problem)
 
 
 def _train(
