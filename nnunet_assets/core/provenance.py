@@ -46,7 +46,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     fsync_folder(path.parent)
 
 
-def remove_unfinished(folder: Path, older_than_seconds: float = 60) -> None:
+def remove_unfinished(folder: Path, older_than_seconds: float = 5) -> None:
     """Removes what `write_atomically` left in a folder when its process was killed.
 
     Args:

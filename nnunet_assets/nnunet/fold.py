@@ -178,12 +178,13 @@ def run_fold(
             if not _must_validate(committed, request.options):
                 return FoldOutcome(committed, is_new=False)
             request = replace(request, options=replace(request.options, validation_only=True))
-        remove_unfinished(fold_folder / OWN_FOLDER)
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
             before = _commit(fold_folder)
             result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
+            # What kills left, of this run and of earlier ones.
+            remove_unfinished(fold_folder / OWN_FOLDER)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
