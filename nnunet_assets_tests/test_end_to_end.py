@@ -179,6 +179,7 @@ def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, sett
     assert _mlflow_status(settings, LONG) == "KILLED"
 
 
+@pytest.mark.faults
 def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_more(dev, trained, settings):
     folder = LONG.fold_folder(settings.roots, "fold_0")
     n_epochs = len(_epochs(folder))

@@ -74,8 +74,9 @@ def test_epochs_that_are_trained_again_are_shown_once_with_their_later_values(tm
 def test_epochs_that_cannot_be_written_are_counted_and_stop_no_training(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, LABELS, 0)
     (event_file,) = tensorboard_folder(tmp_path).iterdir()
-    event_file.unlink()
-    event_file.symlink_to("/dev/full")  # opened anew for each write
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    full.replace(event_file)  # opened anew for each write, by a thread that may be at it now
 
     for epoch in range(3):
         log_epoch(logger, epoch)
