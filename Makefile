@@ -33,7 +33,7 @@ down: $(VENV)/.installed
 bench: $(VENV)/.installed-test
 	$(RUN)python benchmarks/load_and_tick.py
 
-# An hour on an idle machine; the same with --quick: ten minutes, and no intervals.
+# Long, on an idle machine. `benchmarks/fold_against_nnunet.py --quick short` gives one repeat in three minutes.
 bench-folds: $(VENV)/.installed-test
 	$(RUN)python benchmarks/fold_against_nnunet.py
 

@@ -5,7 +5,6 @@ settings are the run's own if they give the training hash that it recorded; pret
 """
 
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from nnunet_assets.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
 from nnunet_assets.core.circumstances import Change, Circumstances
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.device_lease import NVIDIA_SMI_SECONDS, usable_gpus
+from nnunet_assets.nnunet.device_lease import gpu_models, usable_gpus
 from nnunet_assets.nnunet.fold import FoldRequest
 from nnunet_assets.nnunet.parameters import package_versions
 from nnunet_assets.project import Project
@@ -193,26 +192,10 @@ def _device_name(device: str, variables: Mapping[str, str], then: str | None) ->
     gpus = usable_gpus(variables)
     if not gpus:
         return "mps" if sys.platform == "darwin" else "cpu"
-    names = _gpu_names(variables)
+    names = gpu_models(variables)
     found = sorted({names.get(gpu.uuid, "cuda") for gpu in gpus})
     # Which of them will be free is not known yet.
     return then if then and then in found else " or ".join(found)
-
-
-def _gpu_names(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns UUID to model of the machine's GPUs, as torch calls them."""
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader"],
-            env=dict(variables),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=NVIDIA_SMI_SECONDS,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    return dict(line.split(", ", 1) for line in listed.splitlines() if ", " in line)
 
 
 def _host(settings: Settings) -> str:

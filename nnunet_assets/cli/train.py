@@ -226,11 +226,18 @@ class _EpochLines:
         self._folder, self._say = fold_folder, say
         self._shown_until = time.time_ns() // 1_000_000
         self._n_epochs: int | None = None
+        self._n_bytes = -1
 
     def show_new(self) -> None:
         from nnunet_assets.core.journal import journal_path, read_records
 
-        for record in read_records(journal_path(self._folder)):
+        journal = journal_path(self._folder)
+        # Asked twice a second, while the journal grows once an epoch.
+        n_bytes = journal.stat().st_size if journal.exists() else 0
+        if n_bytes == self._n_bytes:
+            return
+        self._n_bytes = n_bytes
+        for record in read_records(journal):
             if record.kind == "start":
                 self._n_epochs = record.values["params"]["trainer"]["num_epochs"]
             if record.time_ms > self._shown_until and record.epoch is not None:

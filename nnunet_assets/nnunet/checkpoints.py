@@ -114,8 +114,8 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
                 "train the fold. It is not overwritten: move it away to go on from this project's own checkpoint, or "
                 "train the fold with `retrain: true`, which keeps everything among the superseded folds.",
             )
-        found.append((checkpoint.name == FINAL, entry["epoch"], checkpoint))
-    return max(found, key=lambda candidate: candidate[:2])[2] if found else None
+        found.append((entry["epoch"], checkpoint))
+    return max(found, key=lambda candidate: candidate[0])[1] if found else None
 
 
 def _age_of_unrecorded(checkpoint: Path) -> tuple[bool, int]:

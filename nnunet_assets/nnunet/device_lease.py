@@ -129,21 +129,31 @@ def _variables(gpus: Sequence[Gpu], environment: Mapping[str, str], n_sharing: i
 
 def usable_gpus(environment: Mapping[str, str]) -> list[Gpu]:
     """Returns the GPUs that a process with this environment may use; none where `nvidia-smi` is missing or fails."""
-    query = ["--query-gpu=index,uuid,memory.free,memory.total", "--format=csv,noheader,nounits"]
+    lines = ask_nvidia_smi("index,uuid,memory.free,memory.total", environment)
+    gpus = [gpu for gpu in map(_parse, lines) if gpu is not None]
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    return gpus if visible is None else _visible(gpus, visible)
+
+
+def gpu_models(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns UUID to model of the machine's GPUs, as torch calls them."""
+    lines = ask_nvidia_smi("uuid,name", environment)
+    return dict(line.split(", ", 1) for line in lines if ", " in line)
+
+
+def ask_nvidia_smi(fields: str, environment: Mapping[str, str]) -> list[str]:
+    """Returns a line for each GPU with these fields; none where `nvidia-smi` is missing, fails or hangs."""
     try:
-        found = subprocess.run(
-            ["nvidia-smi", *query],
+        return subprocess.run(
+            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader,nounits"],
             env=dict(environment),
             capture_output=True,
             text=True,
             check=True,
             timeout=NVIDIA_SMI_SECONDS,
-        ).stdout
+        ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return []
-    gpus = [gpu for gpu in map(_parse, found.splitlines()) if gpu is not None]
-    visible = environment.get("CUDA_VISIBLE_DEVICES")
-    return gpus if visible is None else _visible(gpus, visible)
 
 
 def _parse(line: str) -> Gpu | None:

@@ -3,6 +3,7 @@
 It speaks nnU-Net's logger interface: `update_config`, `log`, `log_summary`; nnU-Net 2.7 and later.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ CLASS_PREFIX = "dice_per_class_or_region/class_"
 START, END = "epoch_start_timestamps", "epoch_end_timestamps"
 
 
-class EpochLogger:
+class EpochLogger(ABC):
     """Collects what nnU-Net logs in an epoch; what becomes of it when the epoch ends is for a subclass to say.
 
     Args:
@@ -30,6 +31,7 @@ class EpochLogger:
         self._label_names = label_names
         self._values: dict[str, float] = {}
 
+    @abstractmethod
     def take_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Takes a whole epoch, in the training thread.
 
@@ -37,9 +39,8 @@ class EpochLogger:
             epoch: Zero-based.
             values: Series name to value; NaN where it is undefined, as for a label that was in no patch.
         """
-        raise NotImplementedError
 
-    def update_config(self, config: Mapping[str, Any]) -> None:
+    def update_config(self, config: Mapping[str, Any]) -> None:  # noqa: B027 - nnU-Net calls it of every logger
         """Accepts nnU-Net's configuration, which the fold process has journalled as a whole already."""
 
     def log(self, key: str, value: Any, step: int) -> None:
@@ -54,7 +55,7 @@ class EpochLogger:
         if key == END:
             self._finish_epoch(step)
 
-    def log_summary(self, key: str, value: Any) -> None:
+    def log_summary(self, key: str, value: Any) -> None:  # noqa: B027 - as above
         """Accepts nnU-Net's summary of the validation, which the fold process reads from summary.json instead."""
 
     def _series(self, key: str) -> str:
