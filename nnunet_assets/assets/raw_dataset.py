@@ -9,7 +9,7 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.findings import findings_text
 from nnunet_assets.core.layout import dataset_key
-from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.settings import Settings
 
@@ -55,8 +55,7 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
                 settings.roots.raw, config.dataset, config.folds, lambda done, n: _log_progress(context, done, n)
             )
         # The check stops this run only; the record stops later ones, of splits or plans alone.
-        record = RawRecord(found.content_hash, found.cases, found.voxels_checked, findings_text(found.errors))
-        PreparedDataset(settings.roots, config.dataset).write_raw(record)
+        PreparedDataset(settings.roots, config.dataset).write_raw(found.record)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(found.content_hash), metadata=_metadata(found), check_results=[_check(found)]
         )

@@ -6,10 +6,9 @@ The records are those of the assets, which then find everything up to date. Dags
 from collections.abc import Callable
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.core.findings import findings_text
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.planning import prepare
-from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, ensure_splits
 from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings
@@ -60,4 +59,4 @@ def _look_at_raw_data(
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
     say(f"Reading every case of {dataset.dataset}.")
     found = inspect_raw_dataset(settings.roots.raw, dataset.dataset, dataset.folds)
-    prepared.write_raw(RawRecord(found.content_hash, found.cases, found.voxels_checked, findings_text(found.errors)))
+    prepared.write_raw(found.record)

@@ -10,7 +10,7 @@ import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -45,12 +45,16 @@ class RawRecord:
         voxels_checked: Whether the voxels were read; if not (a format other than NIfTI), nnU-Net's own integrity check
             must run before planning.
         errors: What stops planning and training, a line a finding; empty: nothing.
+        case_hashes: By case, the digest of its images and label; empty in records of older versions.
+        label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
     """
 
     content_hash: str
     cases: tuple[str, ...]
     voxels_checked: bool
     errors: str = ""
+    case_hashes: Mapping[str, str] = field(default_factory=dict)
+    label_volumes_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class PreparedDataset:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
-from nnunet_assets.core.findings import Finding, Severity, refuse_errors
+from nnunet_assets.core.findings import Finding, Severity, findings_text, refuse_errors
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts, check_case
 from nnunet_assets.nnunet.case_files import CaseFiles, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
 
 WORKERS = 4
@@ -70,6 +72,8 @@ class RawDataset:
         spacing_mm: Voxel size by axis of the file (X, Y, Z; nnU-Net's plans have Z, Y, X); None without readable cases.
         shape: Number of voxels by axis, likewise.
         labels: By foreground label name.
+        case_hashes: By case, the digest of its images and label.
+        label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
     """
 
@@ -82,7 +86,21 @@ class RawDataset:
     spacing_mm: tuple[Spread, ...] | None
     shape: tuple[Spread, ...] | None
     labels: Mapping[str, LabelStatistics]
+    case_hashes: Mapping[str, str]
+    label_volumes_ml: Mapping[str, Mapping[str, float]]
     findings: tuple[Finding, ...]
+
+    @property
+    def record(self) -> RawRecord:
+        """What is kept of it for those who split, plan and train."""
+        return RawRecord(
+            content_hash=self.content_hash,
+            cases=self.cases,
+            voxels_checked=self.voxels_checked,
+            errors=findings_text(self.errors),
+            case_hashes=self.case_hashes,
+            label_volumes_ml=self.label_volumes_ml,
+        )
 
     @property
     def n_cases(self) -> int:
@@ -130,7 +148,8 @@ def inspect_raw_dataset(
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
     facts = _check_cases(cases, folder, description, on_progress)
     names = tuple(files.case for files in cases)
-    labels = _label_statistics(facts, description)
+    volumes = _label_volumes(facts, description)
+    labels = _label_statistics(volumes)
     if names:
         findings += _count_findings(names, description, n_folds)
     findings += _duplicates(facts)
@@ -147,6 +166,8 @@ def inspect_raw_dataset(
         spacing_mm=_by_axis([fact.geometry.spacing_mm for fact in facts if fact.geometry]),
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
         labels=labels,
+        case_hashes={fact.case: json_sha256(_content(fact)) for fact in facts},
+        label_volumes_ml=volumes,
         findings=(*description.warnings, *shared_id, *findings, *(f for fact in facts for f in fact.findings)),
     )
 
@@ -169,8 +190,11 @@ def _check_cases(
 
 
 def _content_hash(facts: Sequence[CaseFacts], description: DatasetDescription) -> str:
-    files = {fact.case: {"images": fact.image_sha256, "label": fact.label_sha256} for fact in facts}
-    return json_sha256({"dataset_json": description.raw, "cases": files})
+    return json_sha256({"dataset_json": description.raw, "cases": {fact.case: _content(fact) for fact in facts}})
+
+
+def _content(fact: CaseFacts) -> dict[str, Any]:
+    return {"images": fact.image_sha256, "label": fact.label_sha256}
 
 
 def _by_axis(values: Sequence[tuple[float, ...]]) -> tuple[Spread, ...] | None:
@@ -180,16 +204,24 @@ def _by_axis(values: Sequence[tuple[float, ...]]) -> tuple[Spread, ...] | None:
     return tuple(Spread.of(axis) for axis in zip(*values, strict=True))
 
 
-def _label_statistics(facts: Sequence[CaseFacts], description: DatasetDescription) -> dict[str, LabelStatistics]:
-    read = [(fact.voxels_by_value, fact.geometry) for fact in facts if fact.voxels_by_value and fact.geometry]
+def _label_volumes(facts: Sequence[CaseFacts], description: DatasetDescription) -> dict[str, dict[str, float]]:
+    """Returns the volume in ml by case and foreground label, of the cases whose label image could be read."""
+    return {
+        fact.case: {
+            name: sum(fact.voxels_by_value.get(value, 0) for value in description.values_of(name))
+            * float(np.prod(fact.geometry.spacing_mm))
+            / 1000
+            for name in description.foreground
+        }
+        for fact in facts
+        if fact.voxels_by_value and fact.geometry
+    }
+
+
+def _label_statistics(volumes_ml: Mapping[str, Mapping[str, float]]) -> dict[str, LabelStatistics]:
     statistics = {}
-    for name in description.foreground if read else ():
-        values = description.values_of(name)
-        volumes = [
-            sum(counts.get(value, 0) for value in values) * float(np.prod(geometry.spacing_mm)) / 1000
-            for counts, geometry in read
-        ]
-        present = [volume for volume in volumes if volume > 0]
+    for name in next(iter(volumes_ml.values()), {}):
+        present = [volumes[name] for volumes in volumes_ml.values() if volumes[name] > 0]
         statistics[name] = LabelStatistics(len(present), Spread.of(present) if present else None)
     return statistics
 
