@@ -19,6 +19,7 @@ pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults]
 
 DATASET = "Dataset900_Phantom"
 SHORT = Experiment(DATASET, "3d_fullres", variant="short")
+STOPPED = Experiment(DATASET, "3d_fullres", variant="stopped")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
 PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
 N_EPOCHS = 40
@@ -36,6 +37,14 @@ attributes:
   configuration: 3d_fullres
   device: cpu
   variant: {{name: short, num_epochs: {N_EPOCHS}, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: {DATASET}
+  configuration: 3d_fullres
+  folds: [0]
+  device: cpu
+  variant: {{name: stopped, num_epochs: {N_EPOCHS}, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
 ---
 type: nnunet_assets.components.CrossValidationExperiment
 attributes:
@@ -128,6 +137,35 @@ def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(proje
         dev.wait_for("the end of the MLflow run", lambda: _is_closed(client), 60)
         time.sleep(15)  # the daemon that starts runs again looks every 5 seconds
         assert len(dev.runs(**trainings)) == 2
+
+
+def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_end(project, settings):
+    folder = STOPPED.fold_folder(settings.roots, "fold_0")
+    with dagster_dev(project) as dev:
+        first = dev.backfill(*PREPARATION, _fold_model(STOPPED))
+        dev.wait_for("a fold that trains", lambda: len(_epochs(folder)) > 2, 300)
+        run = dev.wait_for("its run", lambda: dev.runs(dagster__backfill=first, dagster__partition="fold_0"))[0]
+        terminated = time.monotonic()
+        dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run["runId"])
+        dev.wait_for("its end", lambda: _status(dev, run["runId"]) == "CANCELED", 60)
+        print(f"It was over {time.monotonic() - terminated:.0f} s after it was terminated.")
+        n_epochs = len(_epochs(folder))
+        dev.backfill(_fold_model(STOPPED), partitions=["fold_0"])
+        dev.wait_for("an epoch more", lambda: len(_epochs(folder)) > n_epochs)
+        (daemon,) = [p for p in psutil.Process().children(recursive=True) if "dagster._daemon" in p.cmdline()]
+        daemon.kill()
+        # `dagster dev` ends when its daemon does; the fold does not.
+        deadline = time.monotonic() + 300
+        while read_committed(folder) is None:
+            assert time.monotonic() < deadline, len(_epochs(folder))
+            time.sleep(1)
+    assert _epochs(folder) == list(range(N_EPOCHS))
+    client = connect(settings.tracking_uri, settings.artifacts)
+    (run,) = _mlflow_runs(client, STOPPED, "fold_0")
+    assert run.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
+    with dagster_dev(project) as dev:
+        dev.wait_for("the end of its run", lambda: "STARTED" not in [run["status"] for run in dev.runs()], 90)
 
 
 def test_what_an_asset_reports_as_its_failure_is_not_tried_again(project):

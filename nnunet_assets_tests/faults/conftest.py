@@ -54,7 +54,7 @@ class Prepared:
     """What every trial starts from.
 
     Attributes:
-        data: Raw and preprocessed data of 6 cases in 2 folds.
+        data: Raw and preprocessed data of 6 cases in 5 folds.
         store: An SQLite store without a run.
         sibling: A finished fold.
         seconds: How long that fold took from the start of its process, undisturbed.
@@ -69,7 +69,7 @@ class Prepared:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("faults")
-    project = PhantomProject(roots_in(folder)).build()
+    project = PhantomProject(roots_in(folder), n_folds=5).build()
     project.prepare()
     store = folder / "empty.db"
     connect(f"sqlite:///{store}", folder / "artifacts")

@@ -1,7 +1,10 @@
 """A tracking server that is absent, dies, is slow or fails costs a training nothing, and has every epoch later."""
 
+import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.layout import fold_key
 from nnunet_assets.tracking.fold_tracker import send_waiting
 from nnunet_assets_tests.faults.conftest import Prepared
-from nnunet_assets_tests.faults.trials import Trial, check_finished
+from nnunet_assets_tests.faults.one_fold import OVERRIDES
+from nnunet_assets_tests.faults.trials import SIBLING, Trial, check_finished, check_tracking
 from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import (
     MLFLOW_WARNINGS,
@@ -105,6 +111,51 @@ def test_five_folds_that_open_a_fresh_store_at_once_are_all_tracked(tmp_path: Pa
         assert run.info.status == "FINISHED"
         assert tracked.history("train_loss", run.info.run_id) == [(epoch, epoch / 10) for epoch in range(6)]
     said(trackers=5, epochs_each=6)
+
+
+def test_five_trainings_that_share_a_store_which_is_locked_again_and_again_are_all_tracked(
+    make_trial: Callable[..., Trial], said: Callable[..., None]
+) -> None:
+    trial = make_trial()
+    shutil.rmtree(trial.fold_folder(SIBLING))
+    folds = [fold_key(number) for number in range(5)]
+    with locked_again_and_again(trial.folder / "data" / "mlflow.db") as n_locks:
+        processes = [trial.start(fold) for fold in folds]
+        # Not `trial.wait`: it ends the others.
+        assert [process.wait(400) for process in processes] == [0] * 5, trial.output
+    trial.end_processes()
+    assert trial.survivors == []
+    for fold in folds:
+        manifest = read_committed(trial.fold_folder(fold), check_files=True)
+        assert manifest is not None
+        assert [record.epoch for record in trial.epochs_of(fold)] == list(range(OVERRIDES["num_epochs"]))
+        send_waiting(trial.tracking_uri, trial.folder / "data" / "mlartifacts", trial.fold_folder(fold))
+        assert check_tracking(trial, fold, trial.tracking_uri) == 0
+    said(trainings=5, locks_of_7_s=len(n_locks))
+
+
+@contextmanager
+def locked_again_and_again(store: Path) -> Iterator[list[float]]:
+    """Holds an SQLite store for 7 s, leaves it for 3 s, and so on; yields when each lock was taken."""
+    taken: list[float] = []
+    is_over = threading.Event()
+
+    def hold() -> None:
+        connection = sqlite3.connect(store, timeout=30, isolation_level=None)
+        while not is_over.wait(3):
+            connection.execute("BEGIN EXCLUSIVE")
+            taken.append(time.time())
+            is_over.wait(7)
+            connection.execute("ROLLBACK")
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _fold_seconds(trial: Trial) -> float:

@@ -134,7 +134,10 @@ class Trial:
 
     @property
     def epochs(self) -> list[Record]:
-        return [record for record in read_records(journal_path(self.fold_folder())) if record.kind == "epoch"]
+        return self.epochs_of(FOLD_OF_TRIALS)
+
+    def epochs_of(self, fold: str) -> list[Record]:
+        return [record for record in read_records(journal_path(self.fold_folder(fold))) if record.kind == "epoch"]
 
     @cached_property
     def sibling_before(self) -> Mapping[str, tuple[str, int]]:
@@ -203,7 +206,7 @@ def check_finished(trial: Trial, *, tracking_uri: str | None = None) -> dict[str
     assert manifest is not None, trial.output
     assert manifest.n_epochs == OVERRIDES["num_epochs"]
     assert [record.epoch for record in trial.epochs] == list(range(manifest.n_epochs))
-    n_twice = _check_tracking(trial, tracking_uri or trial.tracking_uri)
+    n_twice = check_tracking(trial, FOLD_OF_TRIALS, tracking_uri or trial.tracking_uri)
     assert trial.survivors == []
     assert [path for path in trial.roots.results.rglob(".*") if UNFINISHED.fullmatch(path.name)] == []
     assert all(_is_whole(checkpoint) for checkpoint in folder.rglob("*.pth"))
@@ -211,8 +214,8 @@ def check_finished(trial: Trial, *, tracking_uri: str | None = None) -> dict[str
     return {"epochs sent twice": n_twice}
 
 
-def _check_tracking(trial: Trial, uri: str) -> int:
-    """Returns how many epochs MLflow has twice, since they were trained twice.
+def check_tracking(trial: Trial, fold: str, uri: str) -> int:
+    """Checks a fold's run against its journal; returns how many epochs MLflow has twice, since they were trained twice.
 
     MLflow cannot take a value back: what a kill made the fold train again is sent again, the later time stamp counts,
     and the run's tag names the epoch.
@@ -222,14 +225,15 @@ def _check_tracking(trial: Trial, uri: str) -> int:
     look.symlink_to("data")
     client = connect(uri.replace(f"{trial.folder}/data/", f"{look}/"), trial.folder / "data" / "mlartifacts")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    (run,) = client.search_runs(experiments, f"tags.`{FOLD}` = '{FOLD_OF_TRIALS}'")
+    (run,) = client.search_runs(experiments, f"tags.`{FOLD}` = '{fold}'")
     assert run.info.status == "FINISHED"
+    epochs = trial.epochs_of(fold)
     resumed_at = [int(epoch) for epoch in run.data.tags.get(RESUMED_AT, "").split(",") if epoch.strip()]
     twice = set()
-    for series in {name for record in trial.epochs for name in record.values}:
+    for series in {name for record in epochs for name in record.values}:
         points = client.get_metric_history(run.info.run_id, series)
         newest = {point.step: point.value for point in sorted(points, key=lambda point: point.timestamp)}
-        journal = {record.epoch: record.values.get(series) for record in trial.epochs}
+        journal = {record.epoch: record.values.get(series) for record in epochs}
         # MLflow's server keeps all digits of a value but the last one or two.
         wanted = {epoch: value for epoch, value in journal.items() if value is not None}
         assert newest == pytest.approx(wanted, rel=1e-12, abs=0), series

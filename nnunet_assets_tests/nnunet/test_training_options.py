@@ -82,6 +82,35 @@ def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(proje
     assert weights_are_equal(project, experiment.variant, "golden")
 
 
+def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule(project, capsys):
+    only_seeded, n_epochs = TrainingOptions(seed=5), 12
+    overrides = {**EACH_EPOCH, "num_epochs": n_epochs, "num_iterations_per_epoch": 10}
+    names = [*(f"whole_{n}" for n in range(4)), *(f"resumed_{n}" for n in range(4))]
+    for name in names:
+        killed = []
+
+        def kill(name=name, killed=killed):
+            if name.startswith("resumed") and not killed and len(epochs_of(project, variant(name))) >= 6:
+                (trainer,) = fold_processes()
+                trainer.kill()
+                killed.append(trainer.pid)
+
+        project.train("fold_0", variant(name), overrides=overrides, options=only_seeded, on_poll=kill)
+        assert bool(killed) == name.startswith("resumed")
+
+    schedules = {tuple(record.values["learning_rate"] for record in epochs_of(project, variant(n))) for n in names}
+    assert len(schedules) == 1
+    assert {len(epochs_of(project, variant(name))) for name in names} == {n_epochs}
+    with capsys.disabled():
+        for kind in ("whole", "resumed"):
+            dice = [
+                json.loads((project.folder("fold_0", variant(n)) / "validation" / "summary.json").read_text())
+                for n in names
+                if n.startswith(kind)
+            ]
+            print(f"\n{kind}: dice", [round(summary["foreground_mean"]["Dice"], 4) for summary in dice])
+
+
 def test_another_seed_gives_another_training(project):
     project.train("fold_0", variant("other"), overrides=EACH_EPOCH, options=replace(REPEATABLE, seed=6))
     assert not weights_are_equal(project, "other", "golden")
