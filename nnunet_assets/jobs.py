@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
 
+SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_figures", "cv_report")
+
+
 def job_name(verb: str, *parts: str) -> str:
     """Returns `verb__part__part` in the characters that Dagster allows.
 
@@ -26,7 +29,7 @@ def job_name(verb: str, *parts: str) -> str:
 
 def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     """Returns what is made again when a fold of the experiment materializes."""
-    return [dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_summary", "cv_tables")]
+    return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
 
 
 def fold_model_key(experiment: Experiment) -> dg.AssetKey:

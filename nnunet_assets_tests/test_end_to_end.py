@@ -144,6 +144,15 @@ def test_a_finished_fold_materialized_again_is_adopted(dev, trained, settings):
     assert checkpoint.stat().st_mtime_ns == before
 
 
+def test_figures_and_report_follow_the_summary(dev, trained, settings):
+    folder = EXPERIMENT.summary_folder(settings.roots)
+    dev.wait_for("the report of both folds", lambda: "2 of 2" in _text(folder / "cv_report.html"))
+    made = {path.name for path in (folder / "figures").iterdir()}
+    assert {"learning_curves.svg", "dice_by_label.png", "cases.svg"} <= made
+    # Phantom cases are shown with their outlines, not passed over.
+    assert "worst 1: Dice" in _text(folder / "figures" / "cases.svg")
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path):
     from playwright.sync_api import sync_playwright
@@ -156,7 +165,7 @@ def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path
         page.get_by_role("button", name="Skip").click()
         page.get_by_text(DATASET).first.wait_for()
         page.keyboard.press("Alt+e")
-        for name in ("raw_dataset", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_tables"):
+        for name in ("raw_dataset", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_report"):
             page.get_by_text(name, exact=True).first.wait_for()
         page.goto(f"{dev.url}/assets/{'/'.join(FOLD_MODEL)}?partition=fold_0&view=partitions")
         page.get_by_text("learning_curve").first.wait_for()
@@ -195,6 +204,10 @@ def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_mor
     # It waits for the slot of the dead run, and would train for hours.
     dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=retry["runId"])
     dev.wait_for("the end of the MLflow run", lambda: _mlflow_status(settings, LONG) == "FAILED", 60)
+
+
+def _text(path):
+    return path.read_text() if path.exists() else ""
 
 
 def _two(runs):

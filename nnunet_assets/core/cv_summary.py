@@ -122,6 +122,19 @@ class CvSummary:
         """The validation cases of the finished folds."""
         return sum(len(fold.cases) for fold in self.folds)
 
+    def ranked_cases(self) -> list[tuple[str, str, float]]:
+        """Returns fold, case id and Dice (mean over the labels defined in the case), the worst first.
+
+        Cases without any defined Dice are left out.
+        """
+        scored = [
+            (fold.fold, case.case_id, _mean([score.dice for score in case.scores.values()]))
+            for fold in self.folds
+            for case in fold.cases
+        ]
+        ranked = [(fold, case_id, dice) for fold, case_id, dice in scored if dice is not None]
+        return sorted(ranked, key=lambda found: (found[2], found[1]))
+
     @property
     def absent_labels(self) -> tuple[str, ...]:
         """The labels that no reference and no prediction holds; no foreground mean counts them."""

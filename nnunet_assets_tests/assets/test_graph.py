@@ -25,6 +25,10 @@ PROJECT = declared(
 SNAPSHOT = """
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_figures
+    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | png, svg | nobody
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_report
+    from cv_figures, cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | html | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
     from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | json, mlflow | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
@@ -35,6 +39,10 @@ Dataset004_Hippocampus/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/raw_dataset
     from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_figures
+    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | png, svg | team:imaging
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report
+    from cv_figures, cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | html | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
     from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | json, mlflow | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables

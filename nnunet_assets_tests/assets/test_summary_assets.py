@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
@@ -47,6 +48,20 @@ def two_folds(project: Path) -> list[Path]:
     """Pooled and over folds differ: three cases and one."""
     first = {"a": {ORGAN: 0.9, LESION: 0.6}, "b": {ORGAN: 0.8, LESION: 0.4}, "c": {ORGAN: 0.7, LESION: 0.5}}
     return [commit(project, "fold_0", first), commit(project, "fold_2", {"d": {ORGAN: 0.4, LESION: 0.3}})]
+
+
+def test_figures_and_report_are_made_of_the_summary_without_raw_data(
+    project: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+
+    result = summarize(project, instance, "cv_summary", "cv_figures", "cv_report")
+
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(FIGURES)
+    page = (folder / "cv_report.html").read_text()
+    assert "Not complete: fold_1 missing." in page
+    assert page.count("data:image/svg+xml") == len(FIGURES)
+    assert str(metadata(result, "cv_figures")["dice_by_label"]).startswith("![Dice of every validation case")
 
 
 def test_two_of_three_folds_are_summarized_and_the_third_is_named(project: Path, instance: dg.DagsterInstance) -> None:

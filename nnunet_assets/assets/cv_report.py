@@ -1,0 +1,62 @@
+"""`cv_report`: everything about one cross-validation on one HTML page."""
+
+import dagster as dg
+
+from nnunet_assets.assets.cv_figures import FIGURES
+from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_file import read_summary
+from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.provenance import json_sha256, write_atomically
+from nnunet_assets.reports.cv_page import PageFigure, cv_page
+from nnunet_assets.resources import ProjectResource
+
+DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
+
+One file that needs nothing beside it and no network, light and dark, fit to print. It shows slices of cases: mind who
+may see them."""
+
+
+def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment."""
+    experiment = config.identity
+
+    @dg.asset(
+        key=dg.AssetKey([*experiment.key_prefix, "cv_report"]),
+        deps=[dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_figures", "cv_summary")],
+        group_name=group,
+        kinds={"html"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version="1",
+    )
+    def cv_report(project: ProjectResource) -> dg.MaterializeResult:
+        roots = project.settings.roots
+        folder = experiment.summary_folder(roots)
+        with shown_as_failure():
+            summary = read_summary(folder)
+            manifests, parameters = {}, {}
+            for fold in summary.completed_folds:
+                fold_folder = experiment.fold_folder(roots, fold)
+                if manifest := read_committed(fold_folder):
+                    manifests[fold] = manifest
+                started = next((r for r in read_records(journal_path(fold_folder)) if r.kind == "start"), None)
+                parameters[fold] = started.values["params"] if started else {}
+            files = {name: folder / "figures" / f"{name}.svg" for name in FIGURES}
+            figures = [
+                PageFigure(FIGURES[name], file.read_bytes(), "image/svg+xml")
+                for name, file in files.items()
+                if file.exists()
+            ]
+            page = cv_page(summary, manifests, parameters, figures)
+        write_atomically(folder / "cv_report.html", page.encode())
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256(page)),
+            metadata={
+                "page": dg.MetadataValue.path(folder / "cv_report.html"),
+                "headline": dg.MetadataValue.text(summary.headline()),
+            },
+        )
+
+    return cv_report
