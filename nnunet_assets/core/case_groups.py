@@ -28,7 +28,7 @@ class GroupPattern:
     @property
     def title(self) -> str:
         """What messages and records call it."""
-        return f"the pattern {self.pattern!r}"
+        return f"the pattern {self.pattern}"
 
     def of(self, cases: Sequence[str]) -> dict[str, str]:
         """Returns the group of each case.
@@ -138,7 +138,7 @@ def pattern_problem(pattern: str) -> str | None:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
+        return f"'{pattern}' is no regular expression: {error}"
     if GROUP not in compiled.groupindex:
-        return f"{pattern!r} does not say which part of a case's name is its group: write (?P<group>...) around it"
+        return f"'{pattern}' does not say which part of a case's name is its group: write (?P<group>...) around it"
     return None

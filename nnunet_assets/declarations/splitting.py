@@ -47,7 +47,7 @@ def _n_folds(settings: SplitSettings) -> tuple[int, str]:
         return n_folds, f"{settings.file} holds {n_folds}"
     if settings.leave_one_group_out and isinstance(settings.groups, GroupTable):
         names = sorted(set(settings.groups.read().values()))
-        return len(names), f"{settings.groups.title} names {len(names)} groups ({first_offenders(names)})"
+        return len(names), f"the groups in {settings.groups.title} number {len(names)} ({first_offenders(names)})"
     return settings.n_folds, f"{settings.n_folds} are declared"
 
 
@@ -55,6 +55,7 @@ def _refuse_few_groups(table: GroupTable, n_folds: int) -> None:
     names = sorted(set(table.read().values()))
     if len(names) < n_folds:
         raise ConfigError(
-            f"{table.path} names {len(names)} groups in {table.column!r} ({first_offenders(names)}), too few for "
-            f"{n_folds} folds: each needs a group of its own to validate on. Lower `folds`, or name another column."
+            f"The number of groups in {table.column!r} of {table.path} is {len(names)} ({first_offenders(names)}), too "
+            f"few for {n_folds} folds: each needs a group of its own to validate on. Lower `folds`, or name another "
+            "column."
         )

@@ -61,11 +61,12 @@ def make_splits(settings: SplitSettings, raw: RawRecord) -> list[Split]:
         return split_of(_by_group(groups, {}), settings.n_folds)
     if not groups and not settings.stratify:
         return default_splits(raw.cases, settings.n_folds, settings.seed)
-    if groups and len(set(groups.values())) < settings.n_folds:
+    names = sorted(set(groups.values()))
+    if groups and len(names) < settings.n_folds:
         raise DatasetError(
-            f"{len(set(groups.values()))} groups by {_source(settings)} cannot be split into {settings.n_folds} folds: "
-            f"{first_offenders(sorted(set(groups.values())))}. Each fold needs a group of its own to validate on: "
-            "lower `folds`, or correct `splits.groups`."
+            f"The number of groups by {_source(settings)} is {len(names)} ({first_offenders(names)}), too few for "
+            f"{settings.n_folds} folds: each needs a group of its own to validate on. Lower `folds`, or correct "
+            "`splits.groups`."
         )
     return split_of(_dealt(settings, raw, groups, {}), settings.n_folds)
 

@@ -54,8 +54,8 @@ def test_folds_that_are_declared_beside_a_file_must_be_its_own(root: Path) -> No
         "correct the file."
     ]
     assert errors(root, LEFT_OUT, "  folds: 5\n") == [
-        "defs.yaml:5: attributes.folds: 5 folds are declared, but the column 'site' of sites.csv names 3 groups (Bern, "
-        "Lyon, Oslo). Remove `folds`, or correct the file."
+        "defs.yaml:5: attributes.folds: 5 folds are declared, but the groups in the column 'site' of sites.csv number "
+        "3 (Bern, Lyon, Oslo). Remove `folds`, or correct the file."
     ]
 
 
@@ -85,7 +85,7 @@ def test_a_fold_beyond_the_groups_is_an_error(root: Path) -> None:
         ),
         (
             f"{{{BY_SITE}}}",
-            "splits.groups.file: {root}/sites.csv names 3 groups in 'site' (Bern, Lyon, Oslo), too few for 5 folds",
+            "splits.groups.file: The number of groups in 'site' of {root}/sites.csv is 3 (Bern, Lyon, Oslo), too few",
         ),
         ("{groups: {}}", "splits.groups: name the groups by `pattern` or by `file`, one of the two."),
         ("{groups: {pattern: '(?P<group>.)', file: sites.csv}}", "splits.groups: name the groups by `pattern` or by"),
@@ -131,7 +131,10 @@ def test_groups_that_make_no_cross_validation(root: Path, n_groups: int) -> None
     (root / "sites.csv").write_text("case,site\n" + "".join(f"c{n},s{n}\n" for n in range(n_groups)))
 
     (error,) = errors(root, LEFT_OUT)
-    assert f"a cross-validation has 2 to 100 folds, but the column 'site' of sites.csv names {n_groups} groups" in error
+    assert (
+        f"a cross-validation has 2 to 100 folds, but the groups in the column 'site' of sites.csv number {n_groups} ("
+        in error
+    )
 
 
 def test_an_experiment_on_a_dataset_whose_split_is_wrong_is_no_error_of_its_own(root: Path) -> None:

@@ -176,7 +176,7 @@ def test_any_grouped_split_is_a_cross_validation_with_each_patient_on_one_side(c
     volumes = {case: {"lesion": data.draw(st.sampled_from([0.0, 1.0, 50.0]))} for case in cases}
     patients = {case: case[:2] for case in cases}
     if len(set(patients.values())) < n_folds:
-        with pytest.raises(DatasetError, match=rf"groups by the pattern .* cannot be split into {n_folds} folds: p\d"):
+        with pytest.raises(DatasetError, match=rf"groups by the pattern .* is \d \(p\d.*, too few for {n_folds} folds"):
             make_splits(settings, raw_of(cases, volumes))
         return
     splits = check_splits(make_splits(settings, raw_of(cases, volumes)), cases, n_folds)
@@ -211,7 +211,7 @@ def test_too_few_cases_to_stratify():
 
 
 def test_one_group_only_cannot_be_split():
-    with pytest.raises(DatasetError, match=r"1 groups by the pattern .* cannot be split into 2 folds: p1\."):
+    with pytest.raises(DatasetError, match=r"number of groups by the pattern .* is 1 \(p1\), too few for 2 folds"):
         make_splits(SplitSettings(2, groups=BY_PATIENT), raw_of(["p1_scan1", "p1_scan2"]))
 
 
