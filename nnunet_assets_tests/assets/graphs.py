@@ -32,7 +32,7 @@ def materialized(
     instance: dg.DagsterInstance,
     partition: str | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Runs the assets whose keys end in these names, with their checks, in one run for the project in that folder."""
+    """Runs the assets whose keys end in these names, all in one run, for the project in that folder."""
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     chosen = [asset.key for asset in assets if asset.key.path[-1] in names]
     return dg.materialize(
