@@ -13,6 +13,9 @@ from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, 
 from nnunet_assets.project import Project
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
 
 PAIRS = {"pattern": r"case_(?P<group>\d)\d?"}
 """Puts case_1 and case_10, case_11 into one group."""
@@ -31,7 +34,7 @@ def run(
 
 
 @pytest.fixture
-def raw(tmp_path: Path, instance: dg.DagsterInstance) -> Path:
+def raw(tmp_path: Path, project: Path, instance: dg.DagsterInstance) -> Path:
     """Twelve cases, of which the first three have a lesion, looked at."""
     folder = write_tiny_dataset(tmp_path / "data" / "nnUNet_raw", n_cases=12)
     for index in range(3, 12):
@@ -212,14 +215,14 @@ def test_a_new_case_is_dealt_to_the_folds_where_the_run_asks_for_it(
 
 @pytest.mark.parametrize("splits", [{}, {"stratify": True}, {"groups": {"pattern": r"phantom_\d*(?P<group>\d)"}}])
 def test_a_generated_cohort_is_split_as_declared(
-    tmp_path: Path, instance: dg.DagsterInstance, splits: dict[str, Any]
+    project: Path, instance: dg.DagsterInstance, splits: dict[str, Any]
 ) -> None:
     config = DatasetConfig.model_validate(
         {"dataset": "Dataset900_Phantom", "phantom": PhantomConfig(cases=12), "folds": 3, "splits": splits}
     )
-    definitions = graph(Project(tmp_path, (config,), ()))
+    definitions = graph(Project(project, (config,), ()))
 
-    result = materialized(definitions, "raw_dataset", "splits", folder=tmp_path, instance=instance)
+    result = materialized(definitions, "raw_dataset", "splits", folder=project, instance=instance)
 
     assert result.success
     assert Counter(row["val"] for row in rows(result, "Dataset900_Phantom")) == {4: 3}
