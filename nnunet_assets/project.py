@@ -20,6 +20,7 @@ from nnunet_assets.declarations.documents import (
     read_attributes,
 )
 from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
+from nnunet_assets.declarations.splitting import with_known_folds
 from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
 from nnunet_assets.errors import ConfigError
 
@@ -38,7 +39,7 @@ class Project:
 
     Attributes:
         root: The project folder, absolute.
-        datasets: Each dataset once.
+        datasets: Each dataset once, with the folds that the files it names come to.
         experiments: Each experiment once, every one on a declared dataset.
         has_definitions: Whether the folder holds anything that Dagster loads, be it a component of the user's own;
             `load_from_defs_folder` fails where it does not.
@@ -187,6 +188,8 @@ class _Reader:
                 self.experiments.append(Declared(experiment, file, document))
             return problems
         dataset, problems = read_attributes(document, DatasetConfig)
+        if dataset:
+            dataset, problems = with_known_folds(dataset, self.root, document)
         if dataset and not document.problems:
             self.datasets.append(Declared(dataset, file, document))
         elif name := document.texts.get(("attributes", "dataset")):

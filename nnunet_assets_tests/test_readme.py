@@ -16,7 +16,14 @@ from nnunet_assets import settings as settings_module
 from nnunet_assets.assets import summary_tracking
 from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
-from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
+from nnunet_assets.config import (
+    DatasetConfig,
+    ExperimentConfig,
+    GroupsConfig,
+    PhantomConfig,
+    SplitsConfig,
+    VariantConfig,
+)
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.project import Project, read_project
@@ -100,6 +107,11 @@ def test_the_jobs_and_folds_in_dagsters_commands_exist(definitions: dg.Definitio
             assert set(asked_for.split(",")) <= set(partitions.get_partition_keys()), command
 
 
+def test_the_split_is_one_that_a_dataset_may_declare() -> None:
+    (text,) = [text for text in blocks("yaml") if text.startswith("splits:")]
+    assert DatasetConfig.model_validate({"dataset": "Dataset004_Hippocampus", **yaml.safe_load(text)}).splits
+
+
 def test_the_run_config_is_one_that_a_fold_takes(definitions: dg.Definitions) -> None:
     (config,) = [yaml.safe_load(text) for text in blocks("yaml") if text.startswith("ops:")]
     (op,) = config["ops"]
@@ -156,6 +168,14 @@ def test_the_variables_of_other_programs_are_theirs() -> None:
             assert any(f'"{variable}"' in text or f"'{variable}'" in text for text in _texts(files)), variable
 
 
+DATASET_MODELS = {
+    "": DatasetConfig,
+    "phantom.": PhantomConfig,
+    "splits.": SplitsConfig,
+    "splits.groups.": GroupsConfig,
+}
+
+
 def _texts(files: list[Path]) -> Iterator[str]:
     return (file.read_text(encoding="utf-8") for file in files)
 
@@ -163,7 +183,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("heading", "models"),
     [
-        ("`nnunet_assets.components.NnunetDataset`", {"": DatasetConfig, "phantom.": PhantomConfig}),
+        ("`nnunet_assets.components.NnunetDataset`", DATASET_MODELS),
         ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
         ("`variant`", {"": VariantConfig}),
     ],
@@ -213,7 +233,8 @@ def test_every_quoted_error_is_one_that_the_code_can_raise() -> None:
 
 def test_the_checks_and_sensors_that_are_named_exist() -> None:
     constants = _sentences()
-    for name in ("is_consistent", "has_every_wanted_configuration", "folds_are_as_recorded", "nightly_report"):
+    checks = ("is_consistent", "has_every_wanted_configuration", "folds_are_as_recorded")
+    for name in (*checks, "no_group_on_both_sides", "no_copy_on_both_sides", "nightly_report"):
         assert f"`{name}`" in README
         assert name in constants
 

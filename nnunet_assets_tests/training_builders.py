@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
@@ -45,7 +46,7 @@ class PhantomProject:
         raw = write_phantom(self.roots.raw, DATASET, n_cases=self.n_cases)
         cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / "labelsTr").iterdir())
         self.prepared.write_raw(RawRecord("the raw data", tuple(cases), voxels_checked=True))
-        ensure_splits(self.prepared.folder, cases, self.n_folds)
+        ensure_splits(self.roots, DATASET, SplitSettings(self.n_folds))
         return self
 
     def prepare(self, **changes: Any) -> PreparedPlans:

@@ -12,6 +12,7 @@ from nnunet_assets.assets.fold_model import build_fold_model
 from nnunet_assets.assets.full_model import build_full_model
 from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
 from nnunet_assets.assets.raw_dataset import build_raw_dataset
+from nnunet_assets.assets.split_checks import build_split_checks
 from nnunet_assets.assets.splits import build_splits
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.project import Project
@@ -19,6 +20,8 @@ from nnunet_assets.project import Project
 
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
     """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want."""
+    # As the project read it: with the folds that the files it names come to.
+    config = project.dataset(config.dataset)
     group = group_name(config.dataset)
     experiments = project.experiments_of(config.dataset)
     plans = [
@@ -31,8 +34,14 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         )
         for name in sorted({experiment.plans for experiment in experiments})
     ]
+    settings = config.split_settings(project.root)
     return dg.Definitions(
-        assets=[build_raw_dataset(config=config, group=group), build_splits(config=config, group=group), *plans]
+        assets=[
+            build_raw_dataset(config=config, group=group),
+            build_splits(config=config, settings=settings, group=group),
+            *plans,
+        ],
+        asset_checks=[build_split_checks(config=config, settings=settings)],
     )
 
 

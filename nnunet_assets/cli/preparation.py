@@ -25,14 +25,13 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
     declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
     try:
-        raw = prepared.read_raw()
+        prepared.read_raw()
     except PlanningError:  # never looked at, or put right since
         _look_at_raw_data(settings, dataset, prepared, say)
-        raw = prepared.read_raw()
     # A file that is there is the user's own, and a fold checks it.
     if not (prepared.folder / SPLITS_FILE).exists():
         say(f"Splitting {config.dataset} into {dataset.folds} folds.")
-        ensure_splits(prepared.folder, raw.cases, dataset.folds)
+        ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
     stamp = prepared.cases_stamp(config.plans, config.configuration)
     if stamp is None or stamp != prepared.cases_made_from(config.plans, config.configuration):
         say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")

@@ -1,40 +1,127 @@
-"""The split of a dataset's cases into folds: nnU-Net's own, or the user's, in nnU-Net's file.
+"""The split of a dataset on disk: made as declared or the user's own, and never changed behind a trained fold's back.
 
-On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, a list with `train` and `val` case names for each fold. It is
-written before any fold starts, since nnU-Net lets whichever fold starts first write it, and never written over.
+On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, nnU-Net's own file, and `.nnunet_assets/splits.json` beside
+it, how it was made. It is written before any fold starts, since nnU-Net lets whichever fold starts first write it. A
+file that this project did not make, or that somebody edited, is checked, kept, and never written over.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.core.splits import SPLITS_FILE, OnNewCases, Split, SplitSettings, check_splits, is_splits
+from nnunet_assets.core.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.splitting import default_splits, extend_splits, groups_of, make_splits
+from nnunet_assets.nnunet.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
 
-SPLITS_FILE = "splits_final.json"
+RECORD_FILE = "splits.json"
+"""In the hidden folder of the preprocessed dataset."""
 
-Split = dict[str, list[str]]
-"""One fold: `train` and `val`, each a list of case names."""
+What = Literal["made", "kept", "extended", "made anew", "the user's own"]
+
+_logger = logging.getLogger(__name__)
 
 
-def default_splits(cases: Sequence[str], n_folds: int) -> list[Split]:
-    """Returns the split that nnU-Net itself would make: k-fold over the sorted names, shuffled with its fixed seed.
+@dataclass(frozen=True)
+class Splits:
+    """A dataset's split as it lies on disk.
+
+    Attributes:
+        folds: nnU-Net's form.
+        what: What was done about it.
+        record: How it was made; without generations where it is the user's own.
+        superseded: The trained folds that belonged to the one before.
+    """
+
+    folds: Sequence[Split]
+    what: What
+    record: SplitsRecord
+    superseded: Sequence[TrainedFold] = ()
+
+
+def ensure_splits(
+    roots: Roots,
+    dataset: str,
+    settings: SplitSettings,
+    *,
+    on_new_cases: OnNewCases = "refuse",
+    renew: bool = False,
+    say: Callable[[str], None] = _logger.warning,
+) -> Splits:
+    """Returns the split of a dataset; makes or changes its file where that harms no trained fold, or its user says so.
+
+    Args:
+        roots: nnU-Net's folders.
+        dataset: `DatasetXXX_Name`.
+        settings: How it is to be split.
+        on_new_cases: What to do where folds were trained and the cases are others now.
+        renew: Make it anew whatever changed, though folds were trained.
+        say: Takes a sentence about the trained folds that a change supersedes, before it is made.
 
     Raises:
-        DatasetError: There are fewer cases than folds, or fewer than two folds.
+        PlanningError: The raw data was never looked at, or contradicts itself.
+        ConfigError: A file that the settings name is missing or wrong.
+        DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; or trained
+            folds belong to a split that would change.
     """
-    if not 2 <= n_folds <= len(cases):
-        raise DatasetError(
-            f"{len(cases)} cases cannot be split into {n_folds} folds; a cross-validation needs at least two folds and "
-            "a case for each."
-        )
-    from nnunetv2.utilities.crossval_split import generate_crossval_split
+    prepared = PreparedDataset(roots, dataset)
+    raw = prepared.read_raw()
+    path = prepared.folder / SPLITS_FILE
+    found, record = _read(prepared, settings, raw)
+    if found is not None and not record.generations:
+        return _users_own(path, found, settings, raw)
+    change = _change(record, settings, raw)
+    if found is not None and change is None:
+        if not path.exists():
+            write_splits(prepared.folder, found)
+        return Splits(found, "kept", record)
+    cases_only = change is not None and not change.settings
+    origin: Origin = "made"
+    if found and cases_only and on_new_cases == "extend" and not settings.file:
+        origin = "extended"
+    wanted = extend_splits(found, settings, raw) if origin == "extended" else make_splits(settings, raw)
+    superseded: list[TrainedFold] = []
+    if wanted != found:
+        consent = renew or origin == "extended" or (cases_only and on_new_cases == "renew")
+        superseded = _superseded(roots, dataset, found, wanted)
+        _protect(path, superseded, running_folds(roots, dataset), change, consent=consent, say=say)
+    # The record first: where this is cut short, the file is still that of the generation before.
+    record = record.followed_by(
+        wanted,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=origin,
+        settings=settings.record,
+        groups=groups_of(settings, raw),
+    )
+    write_json_atomically(_record_path(prepared), record.to_json())
+    if wanted == found and path.exists():
+        return Splits(wanted, "kept", record)
+    write_splits(prepared.folder, wanted)
+    what: What = "made" if found is None else "extended" if origin == "extended" else "made anew"
+    return Splits(wanted, what, record, superseded)
 
-    splits = generate_crossval_split(sorted(cases), seed=12345, n_splits=n_folds)
-    # nnU-Net's names are numpy strings.
-    return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in splits]
+
+def read_splits(preprocessed_dataset: Path) -> Any:
+    """Returns what the splits file holds, of whatever form; None where there is no file.
+
+    Raises:
+        DatasetError: It is no JSON.
+    """
+    path = preprocessed_dataset / SPLITS_FILE
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). {_REMEDY}") from None
 
 
 def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
@@ -44,86 +131,147 @@ def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
     return path
 
 
-def check_splits(splits: Any, cases: Sequence[str], n_folds: int, source: Path | str = SPLITS_FILE) -> list[Split]:
-    """Returns the splits where they are a cross-validation of exactly these cases.
+_REMEDY = (
+    "Folds that were trained belong to that file, so it is not written over. Restore the data or the number of folds "
+    "that it was made for, or correct it; or, to have it made as declared, delete it."
+)
 
-    A fold may train on fewer cases than the rest, as some users want; each case is validated in exactly one fold.
 
-    Args:
-        splits: What a splits file holds.
-        cases: All cases of the dataset.
-        n_folds: Folds of the cross-validation.
-        source: What messages call it.
+@dataclass(frozen=True)
+class _Change:
+    """What is not as it was when the split was made, in words; empty where it is.
 
-    Raises:
-        DatasetError: They are not; the message holds all that differs.
+    Attributes:
+        cases: "2 cases were added: a, b".
+        settings: "it was made with folds=5 and is declared with folds=3".
     """
-    if not isinstance(splits, list) or not all(_is_split(split) for split in splits):
+
+    cases: str
+    settings: str
+
+
+def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) -> tuple[Any, SplitsRecord]:
+    """Returns the split that is there and its record; None: there is none, no generations: it is the user's own.
+
+    Where the file is gone, the split is what its record says. Where there is no record, but the file is what nnU-Net
+    would have written for its own cases, it counts as made with nnU-Net's settings.
+    """
+    found = read_splits(prepared.folder)
+    record = _read_record(prepared)
+    if found is None:
+        return record.splits(), record
+    known = record.until(found)
+    if known.generations or not is_splits(found):
+        return found, known
+    cases = [case for split in found for case in split["val"]]
+    if 2 <= len(found) <= len(cases) and len(set(cases)) == len(cases) and default_splits(cases, len(found)) == found:
+        return found, _adopted(prepared, found, SplitSettings(len(found)))
+    if settings.file and make_splits(settings, raw) == found:
+        return found, _adopted(prepared, found, settings)
+    return found, known
+
+
+def _adopted(prepared: PreparedDataset, found: Sequence[Split], settings: SplitSettings) -> SplitsRecord:
+    written = datetime.fromtimestamp((prepared.folder / SPLITS_FILE).stat().st_mtime, UTC)
+    made_at = written.isoformat(timespec="seconds")
+    return SplitsRecord().followed_by(found, made_at=made_at, origin="made", settings=settings.record, groups={})
+
+
+def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) -> Splits:
+    if settings.file:
         raise DatasetError(
-            f"{source} is not a list of folds of the form {{'train': [names], 'val': [names]}}, as nnU-Net needs it."
+            f"{path} is neither what {settings.file} holds, nor was it made by this project. Delete it to have "
+            f"{settings.file.name} in its place, or remove `splits.file` to keep it."
         )
-    problems = list(_problems(splits, cases, n_folds))
-    if problems:
-        raise DatasetError(f"{source} does not fit the dataset and its {n_folds} folds:\n" + "\n".join(problems))
-    return splits
-
-
-def ensure_splits(preprocessed_dataset: Path, cases: Sequence[str], n_folds: int) -> list[Split]:
-    """Returns the splits of a dataset as its file has them; writes nnU-Net's default where there is no file.
-
-    A file that is there and fits is kept as it is, byte for byte: it may be the user's own.
-
-    Args:
-        preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
-        cases: All cases of the raw dataset.
-        n_folds: Folds of the cross-validation.
-
-    Raises:
-        DatasetError: The file that is there is torn, or does not fit the cases and folds.
-    """
-    path = preprocessed_dataset / SPLITS_FILE
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        splits = default_splits(cases, n_folds)
-        write_splits(preprocessed_dataset, splits)
-        return splits
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}). {_REMEDY}") from None
-    try:
-        return check_splits(content, cases, n_folds, path)
+        return Splits(check_splits(found, raw.cases, settings.n_folds, path), "the user's own", SplitsRecord())
     except DatasetError as error:
         raise DatasetError(f"{error}\n{_REMEDY}") from None
 
 
-_REMEDY = (
-    "Folds that were trained belong to that file, so it is not written over. Restore the data or the number of folds "
-    "that it was made for; or, to start over with a new split, delete it."
-)
+def _change(record: SplitsRecord, settings: SplitSettings, raw: RawRecord) -> _Change | None:
+    """Returns what changed since the last generation; None: nothing, or there is none."""
+    if not record.generations:
+        return None
+    last, before = record.generations[-1], set(record.validation())
+    added, removed = sorted(set(raw.cases) - before), sorted(before - set(raw.cases))
+    cases = [
+        f"{len(some)} {'case was' if len(some) == 1 else 'cases were'} {verb}: {first_offenders(some)}"
+        for some, verb in ((added, "added"), (removed, "removed"))
+        if some
+    ]
+    groups = groups_of(settings, raw)
+    regrouped = sorted(case for case, group in last.groups.items() if groups.get(case, group) != group)
+    was, declared = (_shown(made) for made in (last.settings, settings.record))
+    words = ""
+    if was != declared:
+        words = f"it was made with {was} and is declared with {declared}"
+    elif regrouped and not settings.file:
+        words = f"these cases have other groups now: {first_offenders(regrouped)}"
+    elif settings.file and not cases and json_sha256(make_splits(settings, raw)) != last.splits_sha256:
+        words = f"{settings.file.name} holds another split now"
+    return _Change("; ".join(cases), words) if cases or words else None
 
 
-def _is_split(split: Any) -> bool:
-    return isinstance(split, dict) and all(
-        isinstance(split.get(part), list) and all(isinstance(case, str) for case in split[part])
-        for part in ("train", "val")
+def _shown(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _superseded(
+    roots: Roots, dataset: str, found: Sequence[Split] | None, wanted: Sequence[Split]
+) -> list[TrainedFold]:
+    """Returns the trained folds that belong to the split that is there; those of a still older one are lost already."""
+    trained = trained_folds(roots, dataset)
+    if found is None:
+        return [fold for fold in trained if fold.splits_hash not in (None, json_sha256(list(wanted)))]
+    return [fold for fold in trained if fold.splits_hash in (None, json_sha256(list(found)))]
+
+
+def _protect(
+    path: Path,
+    superseded: Sequence[TrainedFold],
+    running: Sequence[str],
+    change: _Change | None,
+    *,
+    consent: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Refuses a change of the split that supersedes trained folds without its user's word, or while one trains."""
+    why = "; ".join(filter(None, [change.settings, change.cases])) if change else "neither it nor its record is there"
+    if running:
+        raise DatasetError(
+            f"{path} would change ({why}) while folds train on it: {first_offenders(running)}. nnU-Net reads it once "
+            "more to validate. Wait for them, or end them."
+        )
+    if not superseded:
+        return
+    cost = (
+        f"{cost_sentence(superseded)} With another split each of them has other cases to train or validate on, so all "
+        "of them are superseded, and trained again when they are next materialized."
     )
+    if consent:
+        say(f"{path} is changed: {why}. {cost}")
+        return
+    if change and not change.settings:
+        ways = (
+            "To keep each case in the fold that validates it and deal the new ones to the folds, set `on_new_cases: "
+            "extend` in the dataset's `splits`; to split all cases anew, `on_new_cases: renew`. For one run only, set "
+            "`on_change` in its config. Or restore the cases."
+        )
+    else:
+        ways = "Restore what it was made with; or, to split all cases anew, set `on_change: renew` in the run's config."
+    raise DatasetError(f"{path} is not changed, though {why}. {cost}\n{ways}")
 
 
-def _problems(splits: Sequence[Split], cases: Sequence[str], n_folds: int) -> Iterator[str]:
-    if len(splits) != n_folds:
-        yield f"It has {len(splits)} folds instead of {n_folds}."
-    known = set(cases)
-    for index, split in enumerate(splits):
-        for part in ("train", "val"):
-            if not split[part]:
-                yield f"fold_{index} has no case in {part!r}."
-        if overlap := sorted(set(split["train"]) & set(split["val"])):
-            yield f"fold_{index} trains on cases that it validates: {first_offenders(overlap)}."
-    named = {case for split in splits for part in ("train", "val") for case in split[part]}
-    if unknown := sorted(named - known):
-        yield f"It names cases that the dataset does not have: {first_offenders(unknown)}."
-    validated = Counter(case for split in splits for case in split["val"])
-    if never := sorted(known - set(validated)):
-        yield f"No fold validates these cases: {first_offenders(never)}."
-    if often := sorted(case for case, count in validated.items() if count > 1):
-        yield f"These cases are validated more than once: {first_offenders(often)}."
+def _record_path(prepared: PreparedDataset) -> Path:
+    return prepared.own / RECORD_FILE
+
+
+def _read_record(prepared: PreparedDataset) -> SplitsRecord:
+    path = _record_path(prepared)
+    try:
+        return SplitsRecord.from_json(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return SplitsRecord()
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None

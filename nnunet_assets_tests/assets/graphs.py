@@ -36,7 +36,7 @@ def materialized(
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     chosen = [asset.key for asset in assets if asset.key.path[-1] in names]
     return dg.materialize(
-        assets,
+        [*assets, *(definitions.asset_checks or [])],
         selection=chosen,
         partition_key=partition,
         instance=instance,

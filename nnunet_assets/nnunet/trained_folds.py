@@ -1,0 +1,92 @@
+"""The trained folds that belong to a dataset's split, whoever made them: what a change of the split would cost."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
+from nnunet_assets.nnunet.child import REQUEST_FILE
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold that was trained, or whose training was begun.
+
+    Attributes:
+        experiment: Variant, where it has one, and nnU-Net's folder: `short / nnUNetTrainer__nnUNetPlans__2d`.
+        fold: `fold_0` ...
+        splits_hash: Digest of the split that it was trained on; None: unknown, since it was trained elsewhere.
+        seconds: Wall time of training and validation; None where it is not finished, or was trained elsewhere.
+    """
+
+    experiment: str
+    fold: str
+    splits_hash: str | None
+    seconds: float | None
+
+
+def trained_folds(roots: Roots, dataset: str) -> list[TrainedFold]:
+    """Returns every fold of the dataset in nnU-Net's results, of all variants, declared or not, in order.
+
+    A model on every case knows no split and is not among them, nor are superseded folds.
+    """
+    return [trained for title, model in _models(roots, dataset) for trained in _folds_of(model, title)]
+
+
+def running_folds(roots: Roots, dataset: str) -> list[str]:
+    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`."""
+    return [
+        f"{title}, {lock.stem}"
+        for title, model in _models(roots, dataset)
+        for lock in sorted((model / SUMMARY_FOLDER).glob("fold_*.lock"))
+        if lock.stem != FULL_FOLD and _is_held(lock)
+    ]
+
+
+def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
+    """Yields title and folder of every model of the dataset, of all variants."""
+    variants = [folder.name for folder in sorted((roots.results / "variants").glob("*"))]
+    for variant in (None, *variants):
+        for model in sorted((roots.for_variant(variant).results / dataset).glob("*__*__*")):
+            yield " / ".join(filter(None, (variant, model.name))), model
+
+
+def _is_held(path: Path) -> bool:
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _folds_of(model: Path, experiment: str) -> Iterator[TrainedFold]:
+    for folder in sorted(model.glob("fold_*")):
+        if folder.name == FULL_FOLD:
+            continue
+        try:
+            request = json.loads((folder / OWN_FOLDER / REQUEST_FILE).read_text())
+        except FileNotFoundError:
+            if any(folder.glob("checkpoint_*.pth")):
+                yield TrainedFold(experiment, folder.name, None, None)
+            continue
+        manifest = read_committed(folder)
+        seconds = sum(manifest.seconds.values()) if manifest else None
+        yield TrainedFold(experiment, folder.name, request["inputs"]["splits_hash"], seconds)
+
+
+def cost_sentence(folds: Sequence[TrainedFold]) -> str:
+    """Names the folds by experiment and how long they took: `5 trained folds belong to it (37.2 hours): ...`."""
+    by_experiment: dict[str, list[TrainedFold]] = {}
+    for fold in folds:
+        by_experiment.setdefault(fold.experiment, []).append(fold)
+    known = [fold.seconds for fold in folds if fold.seconds is not None]
+    hours = f"{sum(known) / 3600:.1f} hours" + (f" for {len(known)} of them" if len(known) < len(folds) else "")
+    count = "1 trained fold belongs" if len(folds) == 1 else f"{len(folds)} trained folds belong"
+    names = "; ".join(f"{name}: {', '.join(fold.fold for fold in some)}" for name, some in by_experiment.items())
+    return f"{count} to it ({hours if known else 'hours unknown'}): {names}."

@@ -1,0 +1,56 @@
+"""What a training from the command line makes where it is not there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.cli.preparation import ensure_prepared
+from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.project import Project
+from nnunet_assets.settings import Settings
+from nnunet_assets_tests.prepared_builders import DATASET, write_prepared
+
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres")
+BY_PATIENT = SplitsConfig(groups=GroupsConfig(file="patients.csv", column="patient"))
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> tuple[Roots, PreparedDataset]:
+    """A dataset of the cases a, b, c, d that lacks nothing but its split."""
+    roots, prepared = write_prepared(tmp_path)
+    (prepared.folder / "splits_final.json").unlink()
+    return roots, prepared
+
+
+def ensure(folder: Path, roots: Roots) -> list[str]:
+    """Prepares as for a fold, of a project that keeps patients together, and returns what it says."""
+    project = Project(folder, (DatasetConfig(dataset=DATASET, folds=2, splits=BY_PATIENT),), (CONFIG,))
+    said: list[str] = []
+    ensure_prepared(Settings.from_environment(folder, roots.environment()), project, CONFIG, said.append)
+    return said
+
+
+def test_a_missing_split_is_made_as_declared_and_one_that_is_there_is_left_alone(
+    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+) -> None:
+    (tmp_path / "patients.csv").write_text("case,patient\na,anna\nc,anna\nb,ben\nd,ben\n")
+
+    assert ensure(tmp_path, prepared[0]) == [f"Splitting {DATASET} into 2 folds."]
+
+    path = prepared[1].folder / "splits_final.json"
+    assert sorted(fold["val"] for fold in json.loads(path.read_text())) == [["a", "c"], ["b", "d"]]
+    path.write_text("mine")
+    assert ensure(tmp_path, prepared[0]) == []
+    assert path.read_text() == "mine"
+
+
+def test_what_the_declaration_lacks_is_said_before_anything_is_made(
+    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+) -> None:
+    with pytest.raises(ConfigError, match=r"There is no file .*patients\.csv"):
+        ensure(tmp_path, prepared[0])
+    assert not (prepared[1].folder / "splits_final.json").exists()
