@@ -1,8 +1,11 @@
 """A trainer that several processes can train on a CPU, for a phantom on which they do."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject
@@ -38,7 +41,17 @@ RANKS_EXPERIMENT = Experiment(DATASET, "3d_fullres", trainer=TRAINER, variant="r
 
 def with_cpu_ranks(project: PhantomProject, folder: Path, code: str = CPU_RANKS) -> PhantomProject:
     """Returns the project with the trainer, alone in a folder of its own, and one thread for each process."""
+    return replace(project, environment={**os.environ, **cpu_ranks_in(folder, code)})
+
+
+def cpu_ranks_in(folder: Path, code: str = CPU_RANKS) -> dict[str, str]:
+    """Writes the trainer into a folder of its own, and returns the environment in which nnU-Net finds it."""
     folder.mkdir()
     (folder / f"{TRAINER}.py").write_text(code)
-    own = {"nnUNet_extTrainer": str(folder), "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
-    return replace(project, environment={**os.environ, **own})
+    return {"nnUNet_extTrainer": str(folder), "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+
+
+def ranks_below(fold_process: psutil.Process) -> list[psutil.Process]:
+    """Returns the processes that train for a fold's process, the first one first."""
+    ranks = [child for child in fold_process.children() if "nnunet_assets.nnunet.rank_process" in child.cmdline()]
+    return sorted(ranks, key=lambda rank: int(json.loads(rank.cmdline()[-1])["rank"]["number"]))
