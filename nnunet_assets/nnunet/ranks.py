@@ -204,12 +204,14 @@ def _follow(ranks: "Sequence[tuple[subprocess.Popen[bytes], Connection]]", say: 
 
 
 def _listen(reader: Connection, say: Callable[[str], None]) -> None:
-    with suppress(EOFError, OSError):
-        while reader.poll():
+    while reader.poll():
+        try:
             code, sentence = reader.recv()
-            if code != ExitCode.DONE:
-                raise ChildFailure(ExitCode(code), sentence)
-            say(sentence)
+        except (EOFError, OSError):  # it has ended, perhaps in the middle of a sentence
+            return
+        if code != ExitCode.DONE:
+            raise ChildFailure(ExitCode(code), sentence)
+        say(sentence)
 
 
 # --- in each of them ----------------------------------------------------------------------------------------------

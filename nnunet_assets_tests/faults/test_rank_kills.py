@@ -24,7 +24,7 @@ def test_a_rank_that_is_killed_costs_no_more_than_the_epochs_since_the_last_chec
     trial = make_trial(trainer=TRAINER, variables={N_RANKS_VARIABLE: "2", **cpu_ranks_in(tmp_path / "trainers")})
     process = trial.start()
     n_epochs = random.Random(f"{SEED} {number}").randint(1, 5)
-    trial.wait_for(lambda: len(trial.epochs) >= n_epochs)
+    trial.wait_for(lambda: len(trial.epochs) >= n_epochs, seconds=400)
     (trainer,) = trial.trainers()
     ranks_below(trainer)[number].kill()
     # Its supervisor starts the fold's process again at once, in the same run.

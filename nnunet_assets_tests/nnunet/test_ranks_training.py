@@ -266,7 +266,7 @@ PhantomProject(roots_in(Path(sys.argv[1]))).train(
 """
     environment = {**project.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
     owner = subprocess.Popen([sys.executable, "-c", owner_code, project.roots.raw.parent], env=environment)
-    folder, deadline = project.folder("fold_1", variant("orphaned")), time.monotonic() + 120
+    folder, deadline = project.folder("fold_1", variant("orphaned")), time.monotonic() + 400
     try:
         while not epochs_of(folder):
             assert owner.poll() is None
