@@ -284,7 +284,7 @@ class ExperimentConfig(Declaration):
     device: Device = "auto"
     """Where to train. auto: a GPU where there is one, else the CPU."""
     num_gpus: Annotated[int, Field(ge=1)] = TrainingOptions.num_gpus
-    """GPUs that one fold trains on together; more than one needs CUDA."""
+    """GPUs that one fold trains on together; more than one needs CUDA, and as many patches in a batch."""
     npz: bool = TrainingOptions.npz
     """Keep the class probabilities of the validation cases, which nnU-Net's ensembling reads."""
     disable_checkpointing: bool = TrainingOptions.disable_checkpointing

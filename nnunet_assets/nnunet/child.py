@@ -161,23 +161,36 @@ def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
     or two with `ExitCode.OUT_OF_MEMORY`.
     """
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
-    printed_before = (folder / LOG_FILE).stat().st_size
     _stop_on_signals(folder, parent)
     die_with_parent(parent)
     watch_workers(
         on_killed=lambda sentence: _leave(folder, ExitCode.OUT_OF_MEMORY, sentence),
         on_orphaned=lambda: _end_orphaned_group(parent),
     )
+    code, problem = outcome_of(lambda: work(json.loads((folder / REQUEST_FILE).read_text())), folder / LOG_FILE)
+    if problem:
+        _leave(folder, code, problem)
+    os._exit(code)
+
+
+def outcome_of(work: Callable[[], None], log_file: Path) -> tuple[ExitCode, str | None]:
+    """Does the work of a process that ends with it; returns its exit code and what went wrong, None: nothing.
+
+    Args:
+        work: What is to be done.
+        log_file: Takes what this process and its workers print.
+    """
+    printed_before = log_file.stat().st_size
     try:
-        work(json.loads((folder / REQUEST_FILE).read_text()))
+        work()
     except ChildFailure as failure:
-        _leave(folder, failure.code, str(failure))
+        return failure.code, str(failure)
     except NnunetAssetsError as error:
-        _leave(folder, ExitCode.BAD_INPUT, str(error))
-    except BaseException as error:  # noqa: BLE001 (the process ends here; left to the interpreter, it may hang, as below)
+        return ExitCode.BAD_INPUT, str(error)
+    except BaseException as error:  # noqa: BLE001 (the process ends here; left to the interpreter, it may hang: `_leave`)
         traceback.print_exc()
-        _leave(folder, *explain(error, _tail(folder / LOG_FILE, printed_before, n_bytes=20_000)))
-    os._exit(ExitCode.DONE)
+        return explain(error, _tail(log_file, printed_before, n_bytes=20_000))
+    return ExitCode.DONE, None
 
 
 def _leave(folder: Path, code: ExitCode, message: str) -> NoReturn:

@@ -172,6 +172,7 @@ def run_fold(
         prepared.lock(experiment.plans, experiment.configuration, "read"),
     ):
         _check_unchanged(request, roots)
+        _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
         committed = read_committed(fold_folder, check_files=True)
         if committed and not retrain and _is_current(committed, request):
@@ -223,6 +224,8 @@ def _train(
             say=say,
             on_poll=on_poll,
         ) as lease:
+            # nnU-Net starts as many workers for each of the processes that train one fold.
+            n_sharing = lease.n_sharing * request.options.num_gpus
             return run_child(
                 "nnunet_assets.nnunet.fold_process",
                 {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt, "asked_at": asked_at},
@@ -230,7 +233,7 @@ def _train(
                 environment={
                     **environment,
                     **roots.for_variant(request.experiment.variant).environment(),
-                    **worker_variables(environment, n_sharing=lease.n_sharing, n_halvings=n_halvings),
+                    **worker_variables(environment, n_sharing=n_sharing, n_halvings=n_halvings),
                     **lease.variables,
                 },
                 on_poll=poll,
@@ -303,6 +306,20 @@ def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
             f"{request.experiment.title}, {request.fold}: {changed} changed after the fold was asked for. Materialize "
             "it again.",
             ExitCode.CHANGED_INPUT,
+            "",
+        )
+
+
+def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
+    """Refuses more GPUs than there are patches in a batch; nnU-Net fails there, in each process that it starts."""
+    plans, name = request.experiment.plans, request.experiment.configuration
+    batch_size = prepared.configurations(plans).get(name, {}).get("batch_size")
+    if batch_size is not None and request.options.num_gpus > batch_size:
+        raise FoldFailed(
+            f"{request.experiment.title}, {request.fold}: num_gpus is {request.options.num_gpus}, and the batch of "
+            f"{name} in {plans} has {batch_size} patches: nnU-Net deals them out, at least one to each GPU. Set "
+            f"num_gpus to at most {batch_size}.",
+            ExitCode.BAD_INPUT,
             "",
         )
 

@@ -2,7 +2,8 @@
 
 It drives nnU-Net by nnU-Net's own functions, in the folder that `nnUNetv2_train` would use, and adds one hidden
 folder: `.nnunet_assets/` with request, output, journal, manifest and, last of all, COMMIT. It knows no MLflow; what
-Dagster should say, it says through Pipes where it was started through Pipes.
+Dagster should say, it says through Pipes where it was started through Pipes. A fold that trains on several GPUs has a
+process for each below this one (see `ranks`), which then only waits for them.
 """
 
 import platform
@@ -40,50 +41,83 @@ from nnunet_assets.nnunet.journal_logger import JournalLogger
 from nnunet_assets.nnunet.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
+from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
 from nnunet_assets.nnunet.stopping import stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
 
+RANK_MODULE = "nnunet_assets.nnunet.rank_process"
+
 
 def train_fold(request: Mapping[str, Any]) -> None:
-    """Trains, validates and commits the fold of a request (see `FoldRequest`)."""
+    """Trains, validates and commits the fold of a request (see `FoldRequest`), in as many processes as it says."""
     with ExitStack() as stack:
         say = _reporter(stack)
-        started = datetime.now(UTC)
-        # The supervisor's earlier starts count too: what limits the time is the run's end.
-        start = time.monotonic() - (time.time() - request["asked_at"])
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
-        device = resolve_device(request["device"])
         if options.tensorboard:
             require_tensorboard()
-        if options.deterministic:
-            make_deterministic()
-        if options.seed is not None:
-            seed_training(options.seed)
-        export_in_threads()
         checkpoint = newest_checkpoint(fold_folder, say)
-        is_trained = checkpoint is not None and checkpoint.name == FINAL
-        earlier = read_committed(fold_folder)
         _check_options(options, request["fold"], checkpoint)
-        trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
-        if checkpoint:
-            trainer.load_checkpoint(str(checkpoint))
-            if (state := random_state_of(fold_folder, checkpoint)) is not None:
-                restore_before_first_epoch(trainer, state)
-        elif options.pretrained_weights:
-            load_pretrained_weights(trainer, Path(options.pretrained_weights))
-        say(f"{request['fold']} on {device_name(device)}: {_plan_of(trainer, is_trained=is_trained)}")
-        stopped = _train(trainer, request, options, start, say, is_trained=is_trained)
-        say("Training is done; predicting and scoring the validation cases.")
-        seconds = {"training": _training_seconds(fold_folder), "validation": _validate(trainer, options)}
+        details = {"checkpoint": None if checkpoint is None else str(checkpoint)}
+        if options.num_gpus == 1:
+            train_as_rank(request, details, Rank(), say)
+        else:
+            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say)
+        say(f"{request['fold']} is finished.")
+
+
+def train_as_rank(
+    request: Mapping[str, Any], details: Mapping[str, Any], rank: Rank, say: Callable[[str], None]
+) -> None:
+    """Trains and validates a fold as one of the processes that do; the first commits it.
+
+    Args:
+        request: What `train_fold` was asked for.
+        details: `checkpoint`: the path of the checkpoint to go on from, the same for all; None: there is none.
+        rank: Which of the processes this is.
+        say: Takes sentences for whoever follows the fold.
+    """
+    started = datetime.now(UTC)
+    # The supervisor's earlier starts count too: what limits the time is the run's end.
+    start = time.monotonic() - (time.time() - request["asked_at"])
+    fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
+    checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
+    earlier = read_committed(fold_folder)
+    device = resolve_device(request["device"])
+    if options.deterministic:
+        make_deterministic()
+    if options.seed is not None:
+        seed_training(options.seed + rank.number)
+    export_in_threads()
+    rank.join(request["experiment"]["trainer"], device)
+    trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
+    whole_batch = settings_of_whole_batch(trainer)
+    if checkpoint:
+        trainer.load_checkpoint(str(checkpoint))
+        # It is the first one's: another one that went on from it would draw the same patches.
+        if rank.is_first and (state := random_state_of(fold_folder, checkpoint)) is not None:
+            restore_before_first_epoch(trainer, state)
+    elif options.pretrained_weights:
+        load_pretrained_weights(trainer, Path(options.pretrained_weights))
+    is_trained = _is_final(checkpoint)
+    say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
+    logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first else None
+    stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)
+    say("Training is done; predicting and scoring the validation cases.")
+    seconds = {"training": _training_seconds(fold_folder), "validation": _validate(trainer, options, rank)}
+    if rank.is_first:
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
         manifest = _manifest(trainer, request, device, started, seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
         commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
         forget_previous_checkpoint(fold_folder)
-        say(f"{request['fold']} is finished.")
+    rank.leave()
+
+
+def _is_final(checkpoint: Path | None) -> bool:
+    return checkpoint is not None and checkpoint.name == FINAL
 
 
 def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None) -> None:
@@ -92,14 +126,9 @@ def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None)
     Raises:
         ChildFailure: It says what and why.
     """
-    is_trained = checkpoint is not None and checkpoint.name == FINAL
+    is_trained = _is_final(checkpoint)
     problem = None
-    if options.num_gpus > 1:
-        problem = (
-            f"num_gpus is {options.num_gpus}, and one training on several GPUs is not there yet. Train each fold on "
-            "one GPU, several folds at once."
-        )
-    elif options.validation_only and not is_trained:
+    if options.validation_only and not is_trained:
         problem = (
             f"Cannot run validation because the training of {fold} is not finished yet: there is no {FINAL}. Train it "
             "first."
@@ -115,34 +144,47 @@ def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None)
 
 def _train(
     trainer: Any,
-    request: Mapping[str, Any],
     options: TrainingOptions,
-    start: float,
+    rank: Rank,
+    logger: JournalLogger | None,
     say: Callable[[str], None],
     *,
+    start: float,
     is_trained: bool,
 ) -> str | None:
-    """Trains what is missing, journalled and with safe checkpoints; returns why it ended early, None: it did not."""
+    """Trains what is missing; returns why it ended early, None: it did not."""
     fold_folder = Path(trainer.output_folder)
-    logger = _open_journal(trainer, request, say)
     if is_trained:
-        # A kill may have come between the final checkpoint and the note of it.
-        note_saved_epochs(fold_folder, trainer.current_epoch)
+        if rank.is_first:  # a kill may have come between the final checkpoint and the note of it
+            note_saved_epochs(fold_folder, trainer.current_epoch)
         n_missing = trainer.num_epochs - trainer.current_epoch
         return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
+    close = _keep_records(trainer, options, logger, say) if logger else lambda: None
+    stop_early(trainer, fold_folder, options, start, agree=rank.agree)
+    stopped = train(trainer, say)
+    close()
+    return stopped
+
+
+def _keep_records(
+    trainer: Any, options: TrainingOptions, logger: JournalLogger, say: Callable[[str], None]
+) -> Callable[[], None]:
+    """Makes the trainer write safe checkpoints and the curves; returns what ends that."""
+    fold_folder = Path(trainer.output_folder)
     board = TensorBoardLogger(fold_folder, label_names(trainer), trainer.current_epoch) if options.tensorboard else None
     trainer.logger.loggers.extend([board] if board else [])
     save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
-    stop_early(trainer, fold_folder, options, start)
     draw_last = draw_progress_rarely(trainer)
-    stopped = train(trainer, say)
-    draw_last()
-    n_lost = logger.close()
-    if n_lost:
-        say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
-    if board and (n_lost := board.close()):
-        say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
-    return stopped
+
+    def close() -> None:
+        draw_last()
+        n_lost = logger.close()
+        if n_lost:
+            say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+        if board and (n_lost := board.close()):
+            say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
+
+    return close
 
 
 def _validated_again(earlier: Manifest, now: Manifest) -> Manifest:
@@ -151,7 +193,9 @@ def _validated_again(earlier: Manifest, now: Manifest) -> Manifest:
     return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
 
 
-def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str], None]) -> JournalLogger:
+def _open_journal(
+    trainer: Any, request: Mapping[str, Any], whole_batch: Mapping[str, Any], say: Callable[[str], None]
+) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
     truncate_after_epoch(journal, trainer.current_epoch)
@@ -159,6 +203,8 @@ def _open_journal(trainer: Any, request: Mapping[str, Any], say: Callable[[str],
         if not trainer.was_initialized:
             trainer.initialize()  # whose network, loss and optimizer are what there is to know
         params = training_parameters(trainer, request)
+        for group, values in whole_batch.items():
+            params[group] = {**params[group], **values}
         append_record(journal, "start", {"attempt": request["attempt"], "params": params})
     logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
     trainer.logger.loggers.append(logger)
@@ -172,10 +218,22 @@ def _plan_of(trainer: Any, *, is_trained: bool) -> str:
     return f"{plan}, resuming after epoch {trainer.current_epoch}" if trainer.current_epoch else plan
 
 
-def _validate(trainer: Any, options: TrainingOptions) -> float:
+def _validate(trainer: Any, options: TrainingOptions, rank: Rank) -> float:
     """Predicts and scores the validation cases, and returns the seconds that it took."""
     start = time.monotonic()
     fold_folder = Path(trainer.output_folder)
+    if rank.is_first:
+        _make_room_for_validation(fold_folder, options)
+    rank.wait_for_all()
+    if options.val_best:
+        n_epochs = trainer.current_epoch
+        trainer.load_checkpoint(str(fold_folder / BEST))
+        trainer.current_epoch = n_epochs  # the best epoch's, until here
+    trainer.perform_actual_validation(options.npz)
+    return round(time.monotonic() - start, 3)
+
+
+def _make_room_for_validation(fold_folder: Path, options: TrainingOptions) -> None:
     if options.val_best and not is_own_checkpoint(fold_folder, fold_folder / BEST):
         raise ChildFailure(
             ExitCode.BAD_INPUT,
@@ -188,12 +246,6 @@ def _validate(trainer: Any, options: TrainingOptions) -> float:
     earlier = fold_folder / "validation"
     if earlier.exists():
         shutil.rmtree(earlier)
-    if options.val_best:
-        n_epochs = trainer.current_epoch
-        trainer.load_checkpoint(str(fold_folder / BEST))
-        trainer.current_epoch = n_epochs  # the best epoch's, until here
-    trainer.perform_actual_validation(options.npz)
-    return round(time.monotonic() - start, 3)
 
 
 def _training_seconds(fold_folder: Path) -> float:

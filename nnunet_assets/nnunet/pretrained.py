@@ -28,7 +28,7 @@ def load_pretrained_weights(trainer: Any, file: Path) -> None:
     module = trainer.network.module if trainer.is_ddp else trainer.network
     _check_fit(getattr(module, "_orig_mod", module).state_dict(), weights, file)
     # nnU-Net's own function loads any pickle; it is given a file with nothing but the weights.
-    clean = Path(trainer.output_folder) / ".pretrained.pth.part"
+    clean = Path(trainer.output_folder) / f".pretrained_{trainer.local_rank}.pth.part"
     try:
         torch.save({"network_weights": dict(weights)}, clean)
         load(trainer.network, str(clean))

@@ -24,7 +24,14 @@ class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
 
 
-def stop_early(trainer: Any, fold_folder: Path, options: TrainingOptions, started: float) -> None:
+def stop_early(
+    trainer: Any,
+    fold_folder: Path,
+    options: TrainingOptions,
+    started: float,
+    *,
+    agree: Callable[[str | None], str | None] = lambda reason: reason,
+) -> None:
     """Makes the trainer raise `TrainingStopped` at the end of the epoch after which there is a reason to.
 
     Args:
@@ -32,6 +39,8 @@ def stop_early(trainer: Any, fold_folder: Path, options: TrainingOptions, starte
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
         started: When the process started, on `time.monotonic`'s clock.
+        agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
+            end after different epochs: clocks differ, and one may see the stop file an epoch before another.
     """
     end_epoch = trainer.on_epoch_end
     reserved = _seconds_to_validate(fold_folder, options, len(validation_cases(trainer)))
@@ -51,7 +60,7 @@ def stop_early(trainer: Any, fold_folder: Path, options: TrainingOptions, starte
         if trainer.current_epoch >= trainer.num_epochs:
             return
         left = None if options.time_budget_minutes is None else 60 * options.time_budget_minutes - (now - started)
-        reason = (
+        reason = agree(
             _asked(fold_folder)
             or _no_progress(trainer, options.patience)
             or (_no_time(left, epoch_seconds, reserved) if left is not None else None)

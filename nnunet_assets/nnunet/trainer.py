@@ -20,21 +20,17 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     from nnunetv2.run.run_training import get_trainer_from_args
 
     experiment = request["experiment"]
-    try:
-        trainer = get_trainer_from_args(
-            experiment["dataset"],
-            experiment["configuration"],
-            fold_index(request["fold"]),
-            experiment["trainer"],
-            experiment["plans"],
-            # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
-            continue_training=is_resumed,
-            device=device,
-        )
-    except RuntimeError as error:
-        if "Could not find requested nnunet trainer" not in str(error):
-            raise
-        raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(experiment["trainer"])) from error
+    trainer_class(experiment["trainer"])
+    trainer = get_trainer_from_args(
+        experiment["dataset"],
+        experiment["configuration"],
+        fold_index(request["fold"]),
+        experiment["trainer"],
+        experiment["plans"],
+        # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
+        continue_training=is_resumed,
+        device=device,
+    )
     if not Path(trainer.output_folder).samefile(request["fold_folder"]):
         raise ChildFailure(
             ExitCode.BAD_INPUT,
@@ -44,12 +40,28 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     apply_overrides(trainer, request["overrides"])
     trainer.disable_checkpointing = request["options"]["disable_checkpointing"]
     if request["options"]["seed"] is not None:
-        seed_workers(trainer, request["options"]["seed"])
+        seed_workers(trainer, request["options"]["seed"] + trainer.local_rank)
     stop_when_diverged(trainer)
     if request["fold"] == FULL_FOLD:
         # It would write its predictions of all cases over those by which the folds feed the cascade.
         trainer.configuration_manager.configuration.pop("next_stage", None)
     return trainer
+
+
+def trainer_class(name: str) -> Any:
+    """Returns nnU-Net's trainer class of this name.
+
+    Raises:
+        ChildFailure: There is none.
+    """
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    try:
+        return recursive_find_trainer_class_by_name(name)
+    except RuntimeError as error:
+        if "Could not find requested nnunet trainer" not in str(error):
+            raise
+        raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(name)) from error
 
 
 def unknown_trainer(name: str) -> str:

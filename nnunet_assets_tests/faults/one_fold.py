@@ -1,13 +1,15 @@
 """One fold from its state on disk to its COMMIT, tracked: `python -m nnunet_assets_tests.faults.one_fold FOLD TRAINER`.
 
 What the fold's asset does, in a process that may be killed and without Dagster's own seconds. Folders and tracking
-server come from the environment, as for any project. It ends with the fold's exit code; a signal counts as 128 + n.
+server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`).
+It ends with the fold's exit code; a signal counts as 128 + n.
 """
 
 import os
 import sys
 
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_inputs, fold_lease, run_fold
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold_tracker import FoldTracker
@@ -17,13 +19,16 @@ from nnunet_assets_tests.training_builders import DATASET
 # Every second epoch is saved, so that a kill meets epochs before, in and after a save.
 OVERRIDES = {"num_epochs": 6, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1, "save_every": 2}
 
+N_RANKS_VARIABLE = "NNUNET_ASSETS_TRIAL_RANKS"
+
 
 def main(fold: str, trainer: str) -> int:
     """Trains what is missing and returns the exit code."""
     settings = Settings.from_environment()
     experiment = Experiment(DATASET, "3d_fullres", trainer=trainer, variant="faults")
     inputs = fold_inputs(settings.roots, experiment, fold, "the settings of the trials")
-    request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None)
+    options = TrainingOptions(num_gpus=int(os.environ.get(N_RANKS_VARIABLE, "1")))
+    request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None, options=options)
     tracker = FoldTracker(
         settings.tracking_uri,
         settings.artifacts,

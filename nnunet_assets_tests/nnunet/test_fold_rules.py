@@ -18,7 +18,9 @@ from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
+from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
+from nnunet_assets.nnunet import workers
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import RawRecord
@@ -393,3 +395,26 @@ def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(
             )
     (sentence,) = said
     assert sentence.startswith("The fold waits for a GPU with 10.0 GiB free, which an earlier fold used.")
+
+
+# --- several GPUs -------------------------------------------------------------------------------------------------
+
+
+def test_more_gpus_than_patches_in_a_batch_are_refused_before_anything_starts(records):
+    request = request_for(records, device="cuda", options=TrainingOptions(num_gpus=3))
+    with pytest.raises(FoldFailed, match=r"num_gpus is 3, and the batch of 3d_fullres in nnUNetPlans has 2") as caught:
+        run_fold(request, records[0], environment={})
+    assert caught.value.code == ExitCode.BAD_INPUT
+    assert not EXPERIMENT.fold_folder(records[0], "fold_0").exists()
+
+
+def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processors(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "usable_cpus", lambda: 24)
+    code = "import os; print('workers', os.environ['nnUNet_n_proc_DA'], flush=True); os._exit(0)"
+    environment = {**environment_with_torch(tmp_path / "torch", code), "NNUNET_ASSETS_FOLDS_AT_ONCE": "3"}
+    for num_gpus, said in {1: ["workers 7"], 2: ["workers 3", "workers 3"]}.items():
+        with pytest.raises(FoldFailed, match="COMMIT does not verify") as caught:
+            run_fold(
+                request_for(records, options=TrainingOptions(num_gpus=num_gpus)), records[0], environment=environment
+            )
+        assert caught.value.log_tail.split("\n")[: len(said)] == said
