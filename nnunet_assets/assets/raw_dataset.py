@@ -9,11 +9,12 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.findings import findings_text
 from nnunet_assets.core.layout import dataset_key
-from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from nnunet_assets.nnunet.curated_dataset import CuratedDataset
     from nnunet_assets.nnunet.raw_data import RawDataset, Spread
 
 CONSISTENT_CHECK = "is_consistent"
@@ -22,7 +23,7 @@ DESCRIPTION = """The dataset as it lies in `nnUNet_raw`: dataset.json, images an
 
 Materializing it reads every case once: missing files, shapes and spacings that differ, unknown label values, NaN, cut
 files. Its data version is a digest of the contents, so that everything made from it turns stale when they change.
-The folder itself is never written."""
+The folder itself is never written: cases in `quarantine` are left out, and headers repaired in copies."""
 
 
 def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefinition:
@@ -42,25 +43,36 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         owners=config.owners,
         description=DESCRIPTION,
         check_specs=[check],
-        code_version="1",
+        code_version=_code_version(config),
     )
     def raw_dataset(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         # Numpy comes with it: 0.1 s, which every load of the definitions would pay.
-        from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+        from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
 
         settings = project.settings
         with shown_as_failure():
             _generate_phantom(config, settings, context)
-            found = inspect_raw_dataset(
-                settings.roots.raw, config.dataset, config.folds, lambda done, n: _log_progress(context, done, n)
+            # The check stops this run only; the record stops later ones, of splits or plans alone.
+            found, curated = look_at_raw_data(
+                settings.roots,
+                config.dataset,
+                config.folds,
+                config.curation,
+                lambda done, n: _log_progress(context, done, n),
             )
-        # The check stops this run only; the record stops later ones, of splits or plans alone.
-        PreparedDataset(settings.roots, config.dataset).write_raw(found.record)
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(found.content_hash), metadata=_metadata(found), check_results=[_check(found)]
+            data_version=dg.DataVersion(found.content_hash),
+            metadata={**_metadata(found), **_curation_metadata(curated)},
+            check_results=[_check(found, curated)],
         )
 
     return raw_dataset
+
+
+def _code_version(config: DatasetConfig) -> str:
+    # The reason for a quarantine is for people.
+    declared = [sorted(config.quarantine), config.repair_headers_mm]
+    return f"1 {json_sha256(declared)[:8]}" if any(declared) else "1"
 
 
 def _generate_phantom(config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext) -> None:
@@ -76,7 +88,7 @@ def _log_progress(context: dg.AssetExecutionContext, done: int, n: int) -> None:
         context.log.info(f"Read {done} of {n} cases.")
 
 
-def _check(found: "RawDataset") -> dg.AssetCheckResult:
+def _check(found: "RawDataset", curated: "CuratedDataset") -> dg.AssetCheckResult:
     errors, warnings = findings_text(found.errors), findings_text(found.warnings)
     return dg.AssetCheckResult(
         check_name=CONSISTENT_CHECK,
@@ -86,8 +98,17 @@ def _check(found: "RawDataset") -> dg.AssetCheckResult:
         metadata={
             "errors": dg.MetadataValue.text(errors or "none"),
             "warnings": dg.MetadataValue.text(warnings or "none"),
+            **_curation_metadata(curated),
         },
     )
+
+
+def _curation_metadata(curated: "CuratedDataset") -> dict[str, dg.MetadataValue]:
+    """Returns what was left out and repaired, where anything was."""
+    quarantined = "\n".join(f"{case}: {reason}" for case, reason in curated.quarantined.items())
+    repaired = "\n".join(f"{repair.file} (by {repair.distance_mm:.3g} mm)" for repair in curated.repairs)
+    shown = {"quarantined": quarantined, "repaired_headers": repaired}
+    return {name: dg.MetadataValue.text(text) for name, text in shown.items() if text}
 
 
 def _metadata(found: "RawDataset") -> dict[str, dg.MetadataValue]:

@@ -112,9 +112,18 @@ def read_shape(path: Path) -> tuple[int, ...]:
     Raises:
         VolumeError: As `read_volume`, as far as the start of the file shows it.
     """
+    return tuple(int(n) for n in read_header(path).get_data_shape())
+
+
+def read_header(path: Path) -> Any:
+    """Returns nibabel's header, from the start of the file.
+
+    Raises:
+        VolumeError: As `read_shape`.
+    """
     with _opened(path, str(path)) as (_, stream):
         header, _ = _header(str(path), stream.read(_HEADER_BYTES))
-        return tuple(int(n) for n in header.get_data_shape())
+        return header
 
 
 def write_nifti(path: Path, image: Any) -> None:

@@ -190,7 +190,9 @@ def _check_cases(
 
 
 def _content_hash(facts: Sequence[CaseFacts], description: DatasetDescription) -> str:
-    return json_sha256({"dataset_json": description.raw, "cases": {fact.case: _content(fact) for fact in facts}})
+    # Entries are paths; what is in the files of a case counts, wherever they lie.
+    described = {key: value for key, value in description.raw.items() if key != "dataset"}
+    return json_sha256({"dataset_json": described, "cases": {fact.case: _content(fact) for fact in facts}})
 
 
 def _content(fact: CaseFacts) -> dict[str, Any]:

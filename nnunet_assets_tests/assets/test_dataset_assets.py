@@ -14,6 +14,7 @@ from nnunet_assets_tests.raw_builders import (
     DATASET,
     tiny_image,
     tiny_json,
+    tiny_label,
     write_json,
     write_tiny_dataset,
     write_volume,
@@ -59,6 +60,42 @@ def test_unchanged_data_has_the_same_version_and_changed_data_another(
     assert version() == before
     write_volume(folder / "imagesTr" / "case_0_0000.nii.gz", tiny_image(seed=99))
     assert version() != before
+
+
+def test_a_case_in_quarantine_is_in_no_split_and_comes_back(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = write_tiny_dataset(raw)
+    (folder / "labelsTr" / "case_3.nii.gz").write_bytes(b"")
+    write_volume(folder / "labelsTr" / "case_4.nii.gz", tiny_label(), origin_mm=(0.05, 0, 0))
+    changes = {"quarantine": {"case_3": "its label is lost"}, "repair_headers_mm": 0.1}
+    config = CONFIG.model_copy(update={**changes, "folds": 5})
+
+    result = materialized(graph(declared([config])), "raw_dataset", "splits", folder=tmp_path, instance=instance)
+
+    assert result.success
+    for shown in (metadata(result, "raw_dataset"), check(result, "is_consistent").metadata):
+        assert "case_3: its label is lost" in str(shown["quarantined"])
+        assert "labelsTr/case_4.nii.gz (by 0.05 mm)" in str(shown["repaired_headers"])
+    splits = tmp_path / "data" / "nnUNet_preprocessed" / DATASET / "splits_final.json"
+    assert {case for fold in json.loads(splits.read_text()) for case in fold["val"]} == {
+        *("case_0", "case_1", "case_2", "case_4", "case_5")
+    }
+    assert "case_3" in str(check(run(tmp_path, instance, "raw_dataset"), "is_consistent").description)
+
+
+def test_what_is_declared_about_cases_makes_the_dataset_stale_and_the_reason_does_not() -> None:
+    def code_version(**changes: object) -> str | None:
+        defs = graph(declared([CONFIG.model_copy(update=changes)]))
+        specs = {spec.key.path[-1]: spec for spec in defs.resolve_all_asset_specs()}
+        return specs["raw_dataset"].code_version
+
+    quarantined = code_version(quarantine={"case_3": "lost"})
+    assert code_version() == "1"
+    assert quarantined == code_version(quarantine={"case_3": "its label is lost"})
+    assert (
+        len({"1", quarantined, code_version(repair_headers_mm=0.1), code_version(quarantine={"case_4": "lost"})}) == 4
+    )
 
 
 class TestAnImageWithoutALabel:
