@@ -125,7 +125,8 @@ def _source_cases(source: Path, described: dict[str, Any]) -> SourceCases:
 
 
 def _refuse_without_names(described: dict[str, Any]) -> None:
-    given = [f"--{key.removesuffix('_options').replace('_', '-')}" for key, value in described.items() if value]
+    flags = {"channels": "--channel", "label_options": "--label", "label_names": "--label-names"}
+    given = [flags.get(key, f"--{key.replace('_', '-')}") for key, value in described.items() if value]
     if given:
         raise ConfigError(
             f"{', '.join(given)} need --images or --list. Without one of them, SOURCE is a folder of the Decathlon or "

@@ -2,7 +2,11 @@
 
 import gzip
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +283,31 @@ def test_the_same_again_writes_nothing_anew(roots: Roots) -> None:
     before = state(curated.raw_root)
     look(roots, REPAIR)
     assert state(curated.raw_root) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_raw_folder_that_may_only_be_read_is_enough() -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from nnunet_assets.core.curation import Curation\n"
+        "from nnunet_assets.core.layout import Roots\n"
+        "from nnunet_assets.nnunet.curated_dataset import look_at_raw_data\n"
+        # What is imported later may lie in a folder of root's own.
+        "import nibabel; from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets\n"
+        "os.setuid(65534); roots = Roots(*map(Path, sys.argv[1:]))\n"
+        "assert not os.access(roots.raw, os.W_OK)\n"
+        "found, curated = look_at_raw_data(roots, 'Dataset001_Tiny', 2, Curation({'case_1': 'bad'}, 0.1))\n"
+        "print(found.n_cases, len(found.errors), len(curated.repairs))"
+    )
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        roots = roots_in(Path(folder))
+        write_tiny_dataset(roots.raw)
+        shift_label(roots, "case_3", 0.05)
+        roots.preprocessed.mkdir(mode=0o777)
+        for path, mode in ((Path(folder), 0o755), (roots.preprocessed, 0o777)):
+            path.chmod(mode)
+        before = state(roots.raw)
+        arguments = [roots.raw, roots.preprocessed, roots.results]
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert shown.stdout == "5 0 1\n"
+        assert state(roots.raw) == before
