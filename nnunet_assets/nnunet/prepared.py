@@ -64,6 +64,8 @@ class PreparedDataset:
         self.dataset = dataset
         self.folder = roots.preprocessed / dataset
         self.own = self.folder / OWN_FOLDER
+        self.intake_folder = self.own / "intake"
+        self.fact_cache = self.intake_folder / "case_facts.json"
 
     def write_raw(self, record: RawRecord) -> None:
         """Records the raw dataset as it was found."""

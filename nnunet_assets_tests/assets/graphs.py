@@ -32,9 +32,12 @@ def materialized(
     instance: dg.DagsterInstance,
     partition: str | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Runs the assets whose keys end in these names, all in one run, for the project in that folder."""
+    """Runs the assets whose keys end in these names, all in one run, for the project in that folder.
+
+    With each comes what is made in the same step, as the web UI has it.
+    """
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    chosen = [asset.key for asset in assets if asset.key.path[-1] in names]
+    chosen = [key for asset in assets if any(key.path[-1] in names for key in asset.keys) for key in asset.keys]
     return dg.materialize(
         assets,
         selection=chosen,

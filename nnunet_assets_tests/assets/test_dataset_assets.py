@@ -18,15 +18,19 @@ from nnunet_assets_tests.raw_builders import (
     write_tiny_dataset,
     write_volume,
 )
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
 
 CONFIG = DatasetConfig(dataset=DATASET, folds=3)
 EXPERIMENT = ExperimentConfig(dataset=DATASET, configuration="2d")
 GRAPH = graph(declared([CONFIG], [EXPERIMENT]))
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "nnUNet_raw"
+@pytest.fixture(autouse=True)
+def raw(project: Path) -> Path:
+    """The folder of raw datasets in a project, which is `tmp_path`."""
+    return project / "data" / "nnUNet_raw"
 
 
 def run(folder: Path, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
@@ -52,7 +56,8 @@ def test_unchanged_data_has_the_same_version_and_changed_data_another(
     folder = write_tiny_dataset(raw)
 
     def version() -> str:
-        (event,) = run(tmp_path, instance, "raw_dataset").get_asset_materialization_events()
+        events = run(tmp_path, instance, "raw_dataset").get_asset_materialization_events()
+        (event,) = [event for event in events if event.asset_key and event.asset_key.path[-1] == "raw_dataset"]
         return str((event.materialization.tags or {})["dagster/data_version"])
 
     before = version()
