@@ -172,7 +172,7 @@ def _odd_intensities(known: Sequence[tuple[str, Intensities]], channel_name: str
         spread = max((q75 - q25) / _IQR_OF_NORMAL, _LEAST_SPREAD * typical)
         for (case, _), number in zip(known, numbers, strict=True):
             if spread > 0 and (z := abs(number - median) / spread) > ODD_Z:
-                found.setdefault(case, []).append(f"a {what} of {number:.4g} (cohort: {median:.4g}, robust z {z:.3g})")
+                found.setdefault(case, []).append(f"a {what} of {number:.4g} (cohort: {median:.4g}, robust z {z:.0f})")
     for case, oddities in found.items():
         message = (
             f"Case {case!r} has, in {channel_name}, {' and '.join(oddities)}. Another unit, sequence or scaling? Look "
