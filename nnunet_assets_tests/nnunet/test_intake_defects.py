@@ -125,9 +125,7 @@ CLEAN = {
     "negative": lambda folder: every_image(folder, lambda v: v - 1000),
     "tiny numbers": lambda folder: every_image(folder, lambda v: v * 1e-20),
     "huge numbers": lambda folder: every_image(folder, lambda v: v * 1e20),
-    "two dimensions": lambda folder: [
-        write_volume(path, voxels_of(path)[1]) for path in folder.glob("*Tr/*.nii.gz")
-    ],
+    "two dimensions": lambda folder: [write_volume(path, voxels_of(path)[1]) for path in folder.glob("*Tr/*.nii.gz")],
     "a trailing axis": lambda folder: every_image(folder, lambda v: v[..., None]),
     "oblique": rotated,
     "half a micrometre apart": nearly_in_place,
