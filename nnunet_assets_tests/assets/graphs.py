@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -31,6 +32,7 @@ def materialized(
     folder: Path,
     instance: dg.DagsterInstance,
     partition: str | None = None,
+    run_config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Runs the assets whose keys end in these names, all in one run, for the project in that folder.
 
@@ -42,6 +44,7 @@ def materialized(
         assets,
         selection=chosen,
         partition_key=partition,
+        run_config=run_config,
         instance=instance,
         resources={"project": ProjectResource(folder=str(folder))},
         raise_on_error=False,
