@@ -20,7 +20,7 @@ pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults]
 DATASET = "Dataset900_Phantom"
 SHORT = Experiment(DATASET, "3d_fullres", variant="short")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
-PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
+PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]
 N_EPOCHS = 40
 
 DECLARATIONS = f"""

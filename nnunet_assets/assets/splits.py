@@ -22,7 +22,7 @@ def build_splits(*, config: DatasetConfig, group: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=dg.AssetKey(dataset_key(config.dataset, "splits")),
-        deps=[dg.AssetKey(dataset_key(config.dataset, "raw_dataset"))],
+        deps=[dg.AssetKey(dataset_key(config.dataset, "case_list"))],
         group_name=group,
         kinds={"json"},
         owners=config.owners,

@@ -22,6 +22,7 @@ from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_files import IMAGES, LABELS, CaseFiles, find_cases, voxels_are_checked
 from nnunet_assets.nnunet.curation_file import CURATION_FILE, UNDO, case_of, read_curation
+from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.nnunet.prepared import PreparedDataset
@@ -52,7 +53,13 @@ class CuratedDataset:
 
 
 def look_at_raw_data(
-    roots: Roots, dataset: str, n_folds: int, declared: Curation, on_progress: OnProgress | None = None
+    roots: Roots,
+    dataset: str,
+    n_folds: int,
+    declared: Curation,
+    on_progress: OnProgress | None = None,
+    *,
+    cache: FactCache | None = None,
 ) -> tuple[RawDataset, CuratedDataset]:
     """Curates a raw dataset, reads every file of it once, and records what was found for those who come after.
 
@@ -62,13 +69,14 @@ def look_at_raw_data(
         n_folds: Folds of the cross-validation.
         declared: What the project declares; what `nnunet-assets check --fix` wrote is added.
         on_progress: Told about each case; None: nobody is.
+        cache: As for `inspect_raw_dataset`.
 
     Raises:
         DatasetError: As `curate` and `inspect_raw_dataset`.
     """
     prepared = PreparedDataset(roots, dataset)
     curated = curate(roots, dataset, declared.over(read_curation(prepared)))
-    found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress)
+    found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress, cache)
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))

@@ -6,7 +6,7 @@ On disk: `nnUNet_preprocessed/DATASET/.nnunet_assets/curation.json` with `quaran
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,13 @@ class ProposedFixes:
 
 
 def propose_fixes(
-    roots: Roots, dataset: str, findings: Sequence[Finding], tolerance_mm: float = HEADER_TOLERANCE_MM
+    roots: Roots,
+    dataset: str,
+    findings: Sequence[Finding],
+    *,
+    quarantined: Collection[str] = (),
+    repaired: Collection[Path] = (),
+    tolerance_mm: float = HEADER_TOLERANCE_MM,
 ) -> ProposedFixes:
     """Returns what to leave out and what to repair: a case with an error goes, unless another header puts it right.
 
@@ -55,6 +61,8 @@ def propose_fixes(
         roots: nnU-Net's folders.
         dataset: `DatasetXXX_Name`.
         findings: What the check of the dataset found.
+        quarantined: Cases that are left out already.
+        repaired: Files whose headers are repaired already.
         tolerance_mm: How far files of a case may be apart for their headers to be repaired.
 
     Raises:
@@ -62,12 +70,13 @@ def propose_fixes(
     """
     folder = dataset_folder(roots.raw, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
-    cases, _ = find_cases(folder, description)
+    cases = [files for files in find_cases(folder, description)[0] if files.case not in quarantined]
     repairs = all_header_repairs(cases, tolerance_mm) if voxels_are_checked(description) else ()
-    repaired = {repair.file for repair in repairs}
+    repairs = tuple(repair for repair in repairs if repair.file not in repaired)
+    repairable = {repair.file for repair in repairs}
     errors: dict[str | None, list[Finding]] = {}
     for finding in findings:
-        is_put_right = finding.code in _OF_HEADERS and folder / str(finding.file) in repaired
+        is_put_right = finding.code in _OF_HEADERS and folder / str(finding.file) in repairable
         if finding.severity == "error" and not is_put_right:
             errors.setdefault(case_of(finding, description.file_ending), []).append(finding)
     dataset_errors = errors.pop(None, [])

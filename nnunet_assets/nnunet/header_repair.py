@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.provenance import file_sha256, json_sha256
-from nnunet_assets.nnunet.case_check import SAME_PLACE_MM, Geometry
 from nnunet_assets.nnunet.case_files import CaseFiles
+from nnunet_assets.nnunet.case_geometry import SAME_PLACE_MM, Geometry
 from nnunet_assets.nnunet.nifti import VolumeError, read_header
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -104,4 +104,5 @@ def _geometry(path: Path) -> Geometry | None:
     if len(shape) > 3:
         return None
     spacing = tuple(float(zoom) for zoom in header.get_zooms()[: len(shape)])
-    return Geometry(path.name, shape, spacing, header.get_best_affine())
+    affine = tuple(tuple(float(value) for value in row) for row in header.get_best_affine())
+    return Geometry(path.name, shape, spacing, affine)

@@ -67,6 +67,8 @@ class PreparedDataset:
         self.dataset = dataset
         self.folder = roots.preprocessed / dataset
         self.own = self.folder / OWN_FOLDER
+        self.intake_folder = self.own / "intake"
+        self.fact_cache = self.intake_folder / "case_facts.json"
         self._roots = roots
 
     @property
