@@ -68,6 +68,21 @@ def test_a_second_look_opens_no_image(folder: Path, path: Path, monkeypatch: pyt
     assert look(folder, path).n_cases == N_CASES
 
 
+def test_a_second_look_asks_once_about_each_file(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look(folder, path)
+    asked: list[str] = []
+    ask = os.stat
+
+    def counted(file: Any, **how: Any) -> os.stat_result:
+        asked.append(str(file))
+        return ask(file, **how)
+
+    monkeypatch.setattr(os, "stat", counted)
+    look(folder, path)
+    files = [str(file) for file in folder.glob("*Tr/*")]
+    assert sorted(name for name in asked if name.endswith(".nii.gz")) == sorted(files)
+
+
 @pytest.mark.parametrize("change", ["image", "label", "time", "copied over", "another disk", "taken away"])
 def test_a_case_whose_file_changed_is_read_again_and_no_other(folder: Path, path: Path, change: str) -> None:
     before = look(folder, path)

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -18,8 +19,11 @@ from hypothesis import strategies as st
 import nnunet_assets
 from nnunet_assets.core.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.nifti import write_nifti
 from nnunet_assets.nnunet.raw_data import RawDataset, inspect_raw_dataset
+from nnunet_assets.reports.intake_files import write_intake
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of, voxels_of
 from nnunet_assets_tests.raw_builders import (
     SPACING_MM,
@@ -168,6 +172,100 @@ def test_one_random_defect_in_a_random_dataset_is_found(
     assert inspect(folder).findings == ()
     DEFECTS[defect].spoil(folder, f"case_{spoiled}")
     assert DEFECTS[defect].code in {finding.code for finding in inspect(folder).findings}
+
+
+@given(offset=st.integers(0, 355), values=st.binary(min_size=1, max_size=16), is_label=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_no_header_of_an_image_or_a_label_ends_the_look(
+    tmp_path_factory: pytest.TempPathFactory, offset: int, values: bytes, is_label: bool
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "headers" / "Dataset001_Tiny"
+    if not folder.exists():
+        write_tiny_dataset(folder.parent, n_cases=1, ending=".nii")
+        for path in folder.glob("*Tr/*.nii"):
+            shutil.copyfile(path, path.with_suffix(".good"))
+    label, image = folder / "labelsTr/case_0.nii", folder / "imagesTr/case_0_0000.nii"
+    for path in (label, image):
+        shutil.copyfile(path.with_suffix(".good"), path)
+    spoiled = label if is_label else image
+    content = spoiled.read_bytes()
+    spoiled.write_bytes(content[:offset] + values + content[offset + len(values) :])
+    cache = FactCache(folder.parent / "facts.json")
+    found = inspect_raw_dataset(folder.parent, folder.name, 2, cache=cache)
+    assert all(isinstance(finding.message, str) for finding in found.findings)
+    write_intake(folder.parent / "own", found.report)
+
+
+@pytest.mark.parametrize("case", ["DOE^JANE", "pat_19580312", "scan_2019-11-30_a"])
+def test_names_that_may_hold_a_persons_data_are_counted_and_not_shown(tmp_path: Path, case: str) -> None:
+    folder = write_tiny_dataset(tmp_path, n_cases=10)
+    image_of(folder, "case_1").rename(image_of(folder, case))
+    label_of(folder, "case_1").rename(label_of(folder, case))
+    (finding,) = inspect(folder).findings
+    assert finding.code == "D073"
+    assert finding.message.startswith("1 of 10 case names look as if they held a date or a person's name")
+    assert case not in str(finding)
+
+
+def test_a_patient_in_the_header_is_not_shown(tmp_path: Path) -> None:
+    folder = write_tiny_dataset(tmp_path, n_cases=10)
+    DEFECTS["a patient in the header"].spoil(folder, "case_1")
+    (finding,) = inspect(folder).findings
+    assert "(descrip; what it says is not shown here)" in finding.message
+    assert "DOE" not in str(finding)
+    assert "1958" not in str(finding)
+
+
+@pytest.mark.parametrize(("code", "is_found"), [(2, True), (6, True), (4, False)])
+def test_extensions_of_a_header_are_looked_into(tmp_path: Path, code: int, is_found: bool) -> None:
+    folder = write_tiny_dataset(tmp_path, n_cases=10)
+    image = nibabel.Nifti1Image(tiny_image(1), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    text = {2: b"", 6: b"Patient name: somebody", 4: b"<AFNI_attributes/>"}[code]
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(code, text))
+    write_nifti(image_of(folder, "case_1"), image)
+    codes = [finding.code for finding in inspect(folder).findings]
+    assert codes == (["D073"] if is_found else [])
+
+
+def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
+    wanted = {
+        "metres": "Case 'case_1' has a voxel size of 0.001 × 0.001 × 0.002 mm, 1e+03 times off the cohort's median of "
+        "1 × 1 × 2 mm. That is the factor between mm and m, or mm and µm. Check its header.",
+        "a copy": "The cases case_0, case_1 have the same image, voxel for voxel: in training and in validation it "
+        "would be a leak. Keep one of them.",
+        "capitals": "The cases CASE_1, case_1 differ only in capitals or in how an accent is encoded. On macOS, "
+        "Windows and many network drives they are one file; rename all but one.",
+        "a link to itself": "labelsTr/loop case_1.nii.gz is a link to loop case_1.nii.gz, which leads back to itself. "
+        "Restore that file or delete the link.",
+        "a direction": "labelsTr/case_1.nii.gz lies 7 mm away from imagesTr/case_1_0000.nii.gz by their headers "
+        "(origin by 0 mm, direction by 90°; up to 0.001 mm is allowed). nnU-Net pairs them voxel by voxel all the "
+        "same; look at both in a viewer.",
+        "no end": "imagesTr/case_1_0000.nii.gz goes on for more than 64 MiB after its last voxel. It is damaged, or "
+        "made to keep its reader busy; export it again, or take it away.",
+        "another ending": "file_ending is '.nii.gz', but imagesTr also holds case_1_0000.NII.GZ, which nnU-Net passes "
+        "over. Convert or rename them, or take them away.",
+    }
+    for index, (name, sentence) in enumerate(wanted.items()):
+        folder = write_tiny_dataset(tmp_path / str(index), n_cases=10)
+        DEFECTS[name].spoil(folder, "case_1")
+        assert sentence in [finding.message for finding in inspect(folder).findings]
+
+
+def test_an_image_larger_than_half_the_memory_is_refused_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nifti, "_most_voxel_bytes", lambda: 479)  # an image of these has 480
+    folder = write_tiny_dataset(tmp_path, n_cases=10)
+    errors = inspect(folder).errors
+    assert {error.code for error in errors} == {"D050"}
+    assert "more than half of this machine's memory" in errors[0].message
+
+
+def test_two_channels_of_one_case_that_are_the_same_are_named(tmp_path: Path) -> None:
+    folder = write_tiny_dataset(tmp_path, n_cases=10, n_channels=2)
+    shutil.copyfile(image_of(folder, "case_1", 0), image_of(folder, "case_1", 1))
+    (finding,) = inspect(folder).findings
+    assert finding.message.startswith("Two channels of case 'case_1' hold the same voxels.")
 
 
 def test_every_code_has_a_title_and_a_remedy_and_every_kind_a_code() -> None:
