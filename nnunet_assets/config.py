@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nnunet_assets.core.case_groups import GROUP, GroupPattern, GroupSource, GroupTable, pattern_problem
+from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.layout import DATASET_PATTERN, DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import MAX_FOLDS, NNUNET_SEED, OnNewCases, SplitSettings
@@ -175,8 +176,17 @@ class DatasetConfig(Declaration):
     """How the cases are split. Absent: as nnU-Net does, into the very same file."""
     phantom: PhantomConfig | None = None
     """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
+    quarantine: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    """Cases to leave out, each with the reason in a sentence. The files stay where and as they are."""
+    repair_headers_mm: Annotated[float, Field(gt=0, le=5)] | None = None
+    """Give files that lie at most so many mm apart the header of their case's first image, in a copy. Absent: none."""
     owners: Owners = []
     """Who answers for the data: e-mail addresses or team:NAME."""
+
+    @property
+    def curation(self) -> Curation:
+        """What of the raw data is left out or repaired."""
+        return Curation(self.quarantine, self.repair_headers_mm)
 
     @model_validator(mode="after")
     def _a_case_for_each_fold(self) -> "DatasetConfig":

@@ -42,7 +42,7 @@ def build_jobs(project: Project) -> "list[AssetJob]":
     jobs = []
     for dataset in project.datasets:
         plans = sorted({experiment.plans for experiment in project.experiments_of(dataset.dataset)})
-        keys = [dataset_key(dataset.dataset, "raw_dataset"), dataset_key(dataset.dataset, "splits")]
+        keys = [dataset_key(dataset.dataset, name) for name in ("raw_dataset", "case_list", "splits")]
         keys += [plans_key(dataset.dataset, name) for name in plans]
         jobs.append(
             dg.define_asset_job(

@@ -66,7 +66,7 @@ def project(tmp_path: Path) -> Path:
 def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> None:
     assert loaded(project) == [
         "[]",
-        "8 assets",
+        "9 assets",
         "['close_dead_runs', 'refresh_cv_summaries'] ['nightly_report']",
     ]
 
@@ -81,7 +81,7 @@ def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:
     write_project(tmp_path, {"defs.yaml": DATASET})
     (tmp_path / "dg.toml").write_text((Path(__file__).parents[1] / "nnunet_assets/cli/templates/dg.toml").read_text())
 
-    assert loaded(tmp_path)[1] == "2 assets"
+    assert loaded(tmp_path)[1] == "3 assets"
 
 
 def test_a_new_project_is_valid_for_dagster(project: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = MLFLOW_WARNINGS
 
 DATASET = "Dataset900_Phantom"
 EXPERIMENT = Experiment(DATASET, "3d_fullres", variant="tiny")
-PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
+PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]
 FOLD_MODEL = (*EXPERIMENT.key_prefix, "fold_model")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
 LONG_FOLD_MODEL = (*LONG.key_prefix, "fold_model")

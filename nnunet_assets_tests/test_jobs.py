@@ -35,7 +35,7 @@ def contents() -> dict[str, tuple[list[str], list[str]]]:
 def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
     assert contents() == {
         "prepare__Dataset004_Hippo_2_0": (
-            ["myPlans/preprocessed_plans", "preprocessed_plans", "raw_dataset", "splits"],
+            ["case_list", "myPlans/preprocessed_plans", "preprocessed_plans", "raw_dataset", "splits"],
             [],
         ),
         "train__Dataset004_Hippo_2_0__lr_0_1__nnUNetTrainer__nnUNetPlans__3d_fullres": (

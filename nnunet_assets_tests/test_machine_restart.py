@@ -21,7 +21,7 @@ DATASET = "Dataset900_Phantom"
 SHORT = Experiment(DATASET, "3d_fullres", variant="short")
 STOPPED = Experiment(DATASET, "3d_fullres", variant="stopped")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
-PREPARATION = [(DATASET, "raw_dataset"), (DATASET, "splits"), (DATASET, "preprocessed_plans")]
+PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]
 N_EPOCHS = 40
 
 DECLARATIONS = f"""

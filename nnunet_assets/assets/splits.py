@@ -45,10 +45,12 @@ class SplitsRunConfig(dg.Config):
 def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) -> dg.AssetsDefinition:
     """Returns the asset of one declared dataset."""
     declared = config.splits or SplitsConfig()
+    # The case list decides who is split; only stratification reads the labels.
+    labels = ["raw_dataset"] if settings.stratify else []
 
     @dg.asset(
         key=dg.AssetKey(dataset_key(config.dataset, "splits")),
-        deps=[dg.AssetKey(dataset_key(config.dataset, "raw_dataset"))],
+        deps=[dg.AssetKey(dataset_key(config.dataset, name)) for name in ("case_list", *labels)],
         group_name=group,
         kinds={"json"},
         owners=config.owners,

@@ -19,6 +19,7 @@ COMMANDS = {
     "init": ("init", "init", "Make a project folder with an example that works at once."),
     "check-config": ("check_config", "check_config", "Check a project's YAML files, and show what they declare."),
     "import-dataset": ("import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
+    "check": ("check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
     "train": ("train", "train", "Train one fold, with nnU-Net's own flags."),
     "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
     "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),

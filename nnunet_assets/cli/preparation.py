@@ -27,7 +27,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
     try:
         prepared.read_raw()
     except PlanningError:  # never looked at, or put right since
-        _look_at_raw_data(settings, dataset, prepared, say)
+        _look_at_raw_data(settings, dataset, say)
     # A file that is there is the user's own, and a fold checks it.
     if not (prepared.folder / SPLITS_FILE).exists():
         say(f"Splitting {config.dataset} into {dataset.folds} folds.")
@@ -45,11 +45,9 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
         )
 
 
-def _look_at_raw_data(
-    settings: Settings, dataset: DatasetConfig, prepared: PreparedDataset, say: Callable[[str], None]
-) -> None:
+def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[[str], None]) -> None:
     # Numpy comes with it.
-    from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+    from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
 
     if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
         from nnunet_assets.nnunet.phantom import write_phantom
@@ -57,5 +55,4 @@ def _look_at_raw_data(
         say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
     say(f"Reading every case of {dataset.dataset}.")
-    found = inspect_raw_dataset(settings.roots.raw, dataset.dataset, dataset.folds)
-    prepared.write_raw(found.record)
+    look_at_raw_data(settings.roots, dataset.dataset, dataset.folds, dataset.curation)

@@ -16,6 +16,7 @@ from nnunet_assets.core.label_rules import check_labels, label_value, region_val
 from nnunet_assets.errors import DatasetError, first_offenders
 
 DATASET_JSON = "dataset.json"
+_WARNINGS = frozenset({"D011", "D070"})
 FILE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".gipl", ".png", ".bmp", ".tif", ".tiff")
 """What nnU-Net's own readers open."""
 
@@ -133,7 +134,7 @@ def check_description(content: Mapping[str, Any]) -> list[Finding]:
         *_check_entries(content.get("dataset", {})),
     ]
     return [
-        Finding(code, "warning" if code == "D011" else "error", message, file=DATASET_JSON)
+        Finding(code, "warning" if code in _WARNINGS else "error", message, file=DATASET_JSON)
         for code, message in problems
     ]
 
@@ -213,6 +214,8 @@ def _check_file_ending(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         close = difflib.get_close_matches(f".{ending.lower()}", FILE_ENDINGS, n=1)
         hint = f'Did you mean "{close[0]}"?' if close else f"{supported}."
         yield "D018", f"file_ending {ending!r} does not start with a dot. {hint}"
+    elif re.search(r"[/\\\0]", ending):
+        yield "D060", f"file_ending {ending!r} leads out of the folder of images. {supported}."
     # A reader of the user's own may open other files.
     elif ending.lower() not in FILE_ENDINGS and content.get("overwrite_image_reader_writer", "None") == "None":
         close = difflib.get_close_matches(ending.lower(), FILE_ENDINGS, n=1)

@@ -10,6 +10,9 @@ from nnunet_assets.errors import first_offenders
 HIGHEST_LABEL = 65535
 """nnU-Net writes label images in 16 bits at most."""
 
+_MANY_LABELS = 255
+"""The highest value in 8 bits."""
+
 Problem = tuple[str, str]
 """A finding's code and message."""
 
@@ -28,7 +31,10 @@ def region_values(value: Any) -> tuple[int, ...]:
 
 
 def check_labels(labels: Any, class_order: Any) -> Iterator[Problem]:
-    """Yields all that is wrong with `labels` and `regions_class_order`, and D011 for values given as text."""
+    """Yields all that is wrong with `labels` and `regions_class_order`.
+
+    D011 (values given as text) and D070 (very many labels) do no harm by themselves.
+    """
     if not isinstance(labels, dict) or not labels:
         yield "D008", f'labels is {labels!r}; write, for example, "labels": {{"background": 0, "tumour": 1}}.'
         return
@@ -47,6 +53,7 @@ def check_labels(labels: Any, class_order: Any) -> Iterator[Problem]:
             f"labels has values that are no whole numbers from 0 to {HIGHEST_LABEL}: {first_offenders(wrong)}.",
         )
     else:
+        yield from _check_number(labels)
         yield from _check_values(labels)
         yield from _check_ignore(labels)
     if _has_regions(labels):
@@ -76,6 +83,16 @@ def _check_background(labels: Mapping[str, Any]) -> Iterator[Problem]:
         yield "D008", f"labels has no 'background'; {hint}."
     elif isinstance(labels["background"], list) or label_value(labels["background"]) != 0:
         yield "D009", f"labels has background as {json.dumps(labels['background'])}; nnU-Net needs it to be 0."
+
+
+def _check_number(labels: Mapping[str, Any]) -> Iterator[Problem]:
+    highest = max(value for name in labels for value in region_values(labels[name]))
+    if highest > _MANY_LABELS:
+        yield (
+            "D070",
+            f"labels go up to {highest}. nnU-Net holds a map of the image's size in memory for each, and its reader "
+            f"SimpleITKIOWithReorient writes 8 bits, up to {_MANY_LABELS}. Declare only what is to be segmented.",
+        )
 
 
 def _check_values(labels: Mapping[str, Any]) -> Iterator[Problem]:

@@ -1,4 +1,8 @@
-"""One training case: its checksums, its geometry, what its label holds, and all that is wrong with it."""
+"""One training case: its checksums, its geometry, what its images and its label hold, and all that is wrong with it.
+
+Knows nothing of the other cases: what is found here depends on the case's own files, on the labels of dataset.json and
+on this code, so that it may be kept as long as they are the same.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,39 +12,17 @@ import numpy as np
 
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.findings import Finding
+from nnunet_assets.core.intake import Intensities
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.errors import first_offenders
+from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_files import CaseFiles, voxels_are_checked
-from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume, shape_text
-
-SAME_PLACE_MM = 1e-3
-"""Label and image count as lying in one place when no corner differs by more."""
+from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of, misplaced
+from nnunet_assets.nnunet.file_stats import FileStat, stat_of
+from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
+from nnunet_assets.nnunet.personal_data import personal_fields
+from nnunet_assets.nnunet.voxel_statistics import intensities_of, value_counts, voxel_sha256
 
 _RESAMPLED = "A label image needs whole numbers; it was probably resampled with interpolation. Use nearest neighbour."
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where the voxels of a file lie.
-
-    Attributes:
-        name: The file, relative to the dataset's folder.
-        shape: Number of voxels along X, Y, Z; two numbers for a 2D image.
-        spacing_mm: Voxel size along the same axes.
-        affine: 4 x 4, voxel index to world in mm.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    spacing_mm: tuple[float, ...]
-    affine: np.ndarray
-
-    @property
-    def corners_mm(self) -> np.ndarray:
-        """World coordinates of the corners, (8, 3)."""
-        last = [n - 1 for n in (*self.shape, 1, 1)[:3]]
-        index = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
-        return (index @ self.affine.T)[:, :3]
 
 
 @dataclass(frozen=True)
@@ -49,8 +31,11 @@ class CaseFacts:
 
     Attributes:
         case: The case's name.
-        image_sha256: By channel.
+        image_sha256: By channel, of the file's bytes; None where it cannot be read.
         label_sha256: None where there is no label.
+        voxel_sha256: By channel, of the voxels' values, however they are stored; None where they were not read, or are
+            all the same.
+        intensities: By channel; None where they were not read.
         geometry: Of the first channel; None where it could not be read or is not read here.
         voxels_by_value: Value in the label image to its number of voxels; None as for `geometry`.
         findings: What is wrong.
@@ -59,24 +44,30 @@ class CaseFacts:
     case: str
     image_sha256: tuple[str | None, ...]
     label_sha256: str | None
+    voxel_sha256: tuple[str | None, ...] = ()
+    intensities: tuple[Intensities | None, ...] = ()
     geometry: Geometry | None = None
     voxels_by_value: Mapping[int, int] | None = None
     findings: tuple[Finding, ...] = ()
 
 
 def check_case(files: CaseFiles, folder: Path, description: DatasetDescription) -> CaseFacts:
-    """Reads every file of a case once. One image at a time is in memory."""
-    if not voxels_are_checked(description):
-        return _checksums(files, folder)
-    check = _Check(files.case, folder, description)
+    """Reads every file of a case once. One image at a time is in memory.
+
+    Raises:
+        DatasetError: A file that was listed is gone: the disk, or the folder, was taken away.
+    """
+    check = _Check(files.case, folder, description, is_voxels=voxels_are_checked(description))
     images = [check.read(path) for path in files.images]
     label = check.read(files.label, is_label=True) if files.label else None
     geometries = [read.geometry for read in [*images, *([label] if label else [])] if read.geometry]
-    check.findings += _misplaced(files.case, geometries)
+    check.findings += misplaced(files.case, geometries)
     return CaseFacts(
         case=files.case,
         image_sha256=tuple(image.sha256 for image in images),
         label_sha256=label.sha256 if label else None,
+        voxel_sha256=tuple(image.voxel_sha256 for image in images),
+        intensities=tuple(image.intensities for image in images),
         geometry=images[0].geometry if images else None,
         voxels_by_value=label.voxels_by_value if label else None,
         findings=tuple(check.findings),
@@ -89,6 +80,8 @@ class _Read:
 
     sha256: str | None
     geometry: Geometry | None = None
+    voxel_sha256: str | None = None
+    intensities: Intensities | None = None
     voxels_by_value: Mapping[int, int] | None = None
 
 
@@ -97,49 +90,56 @@ class _Check:
     case: str
     folder: Path
     description: DatasetDescription
+    is_voxels: bool
     findings: list[Finding] = field(default_factory=list)
 
     def read(self, path: Path, *, is_label: bool = False) -> _Read:
         name = _relative(path, self.folder)
+        before = _stat_or_gone(path, name)
+        read = self._read_voxels(path, name, is_label) if self.is_voxels else self._read_bytes(path, name)
+        if _stat_or_gone(path, name) != before:
+            self._add("D051", f"{name} changed while it was read. Look again when nothing writes there.", name)
+        return read
+
+    def _read_bytes(self, path: Path, name: str) -> _Read:
+        try:
+            return _Read(file_sha256(path))
+        except OSError as error:
+            self._add("D053", f"{name} cannot be read: {error.strerror or error}.", name)
+            return _Read(None)
+
+    def _read_voxels(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
             volume = read_volume(path, name)
-            geometry = self._geometry(volume, name)
+            geometry = geometry_of(volume, name)
         except VolumeError as error:
             self._add(error.code, str(error), name)
             return _Read(_sha256_or_none(path))
+        self._check_header(volume, name)
         if is_label:
-            return _Read(volume.sha256, geometry, self._label_values(volume, name))
-        self._check_image(volume, name)
-        return _Read(volume.sha256, geometry)
+            return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume, name))
+        intensities = intensities_of(volume)
+        is_constant = self._check_image(volume, name)
+        return _Read(volume.sha256, geometry, None if is_constant else voxel_sha256(volume), intensities)
 
     def _add(self, code: str, message: str, name: str, *, warning: bool = False) -> None:
         self.findings.append(Finding(code, "warning" if warning else "error", message, self.case, name))
 
-    def _geometry(self, volume: Volume, name: str) -> Geometry:
-        shape = volume.shape
-        compressed_name = name.lower().endswith(".gz")
-        # For .nii.gz nnU-Net reads with ITK, which drops trailing axes of length 1 and takes 2D; for .nii it does not.
-        while compressed_name and len(shape) > 3 and shape[-1] == 1:
-            shape = shape[:-1]
-        if len(shape) != 3 and not (compressed_name and len(shape) == 2):
-            raise VolumeError(
-                "D046",
-                f"{name} has the shape {shape_text(volume.shape)}; nnU-Net needs three axes. Split channels or time "
-                "points into one file each (`nnunet-assets import-dataset` does it for a Decathlon folder).",
-            )
-        spacing = volume.spacing_mm[: len(shape)]
-        if not all(np.isfinite(spacing)) or min(spacing) <= 0:
-            raise VolumeError(
-                "D042", f"{name} has the spacing {spacing} mm; every axis needs a positive one. Export it again."
-            )
-        if compressed_name and not volume.is_gzip:
+    def _check_header(self, volume: Volume, name: str) -> None:
+        if name.lower().endswith(".gz") and not volume.is_gzip:
             message = (
                 f"{name} is not compressed although its name ends in .gz; many tools will not open it. Run gzip on it."
             )
             self._add("D049", message, name, warning=True)
-        return Geometry(name, shape, spacing, volume.affine)
+        if fields := personal_fields(volume.header, volume.extensions):
+            message = (
+                f"{name} may hold personal data in its header ({first_offenders(fields)}; what it says is not shown "
+                "here). Look, and empty these fields before the file is shared."
+            )
+            self._add("D073", message, name, warning=True)
 
-    def _check_image(self, volume: Volume, name: str) -> None:
+    def _check_image(self, volume: Volume, name: str) -> bool:
+        """Returns whether all voxels have the same value."""
         stored = volume.stored
         if stored.dtype.kind == "f" and not np.isfinite(stored).all():
             for code, kind, mask in (("D031", "NaN", np.isnan(stored)), ("D032", "infinity", np.isinf(stored))):
@@ -147,6 +147,8 @@ class _Check:
                     self._add(code, _not_finite(name, n_voxels, kind, mask), name)
         elif stored.min() == stored.max():
             self._add("D034", f"{name} has the same value in every voxel; is it the right file?", name, warning=True)
+            return True
+        return False
 
     def _label_values(self, volume: Volume, name: str) -> Mapping[int, int] | None:
         values = volume.values()
@@ -160,46 +162,35 @@ class _Check:
                     "D040", f"{name} has {_voxels(n_voxels)} between whole numbers ({examples}). {_RESAMPLED}", name
                 )
                 return None
-        # In the file's own order: a view, where "C" order would copy and be slower to sort.
-        found, counts = np.unique(values.ravel(order="K"), return_counts=True)
+        counts = value_counts(values)
         declared = self.description.voxel_values
-        unknown = [(v, n) for v, n in zip(found.tolist(), counts.tolist(), strict=True) if v not in declared]
-        if unknown:
+        if unknown := [(value, n) for value, n in counts.items() if value not in declared]:
             shown = first_offenders([f"{value:g} ({_voxels(n)})" for value, n in unknown])
             message = (
                 f"{name} has values that dataset.json does not declare: {shown}; it declares "
                 f"{first_offenders(declared)}. Correct the label image, or declare the label."
             )
             self._add("D039", message, name)
-        if found.tolist() == [0]:
+        if list(counts) == [0]:
             self._add("D035", f"{name} is all background; is it the right file?", name, warning=True)
-        return {int(v): n for v, n in zip(found.tolist(), counts.tolist(), strict=True) if v in declared}
+        return {int(value): n for value, n in counts.items() if value in declared}
 
 
-def _misplaced(case: str, geometries: list[Geometry]) -> Iterator[Finding]:
-    """Compares every file with the first one that could be read."""
-    for other in geometries[1:]:
-        first = geometries[0]
-        where = (case, other.name)
-        if other.shape != first.shape:
-            message = (
-                f"{other.name} has the shape {shape_text(other.shape)}, but {first.name} has "
-                f"{shape_text(first.shape)}. All files of a case must lie on one grid; resample or export it again."
-            )
-            yield Finding("D041", "error", message, *where)
-        # The tolerance of nnU-Net's own check.
-        elif not np.allclose(other.spacing_mm, first.spacing_mm):
-            message = (
-                f"{other.name} has the spacing {_mm(other.spacing_mm)}, but {first.name} has {_mm(first.spacing_mm)}. "
-                "Correct the header that is wrong."
-            )
-            yield Finding("D042", "error", message, *where)
-        elif (distance := float(np.abs(other.corners_mm - first.corners_mm).max())) > SAME_PLACE_MM:
-            message = (
-                f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers (origin or direction). "
-                "nnU-Net pairs them voxel by voxel all the same; look at both in a viewer."
-            )
-            yield Finding("D043", "warning", message, *where)
+def case_paths(files: CaseFiles) -> Iterator[Path]:
+    """Yields the files of a case, the images by channel and then the label."""
+    yield from files.images
+    if files.label:
+        yield files.label
+
+
+def _stat_or_gone(path: Path, name: str) -> FileStat:
+    try:
+        return stat_of(path)
+    except OSError as error:
+        raise DatasetError(
+            f"{name} was there when the reading of the dataset began, and is gone now ({error.strerror}): {path}. Was "
+            "the disk or the folder taken away? Bring it back and look again; what was read until now is kept."
+        ) from None
 
 
 def _not_finite(name: str, n_voxels: int, kind: str, mask: np.ndarray) -> str:
@@ -212,22 +203,6 @@ def _not_finite(name: str, n_voxels: int, kind: str, mask: np.ndarray) -> str:
 
 def _voxels(n_voxels: int) -> str:
     return "1 voxel" if n_voxels == 1 else f"{n_voxels} voxels"
-
-
-def _mm(spacing_mm: tuple[float, ...]) -> str:
-    return " × ".join(f"{value:.6g}" for value in spacing_mm) + " mm"
-
-
-def _checksums(files: CaseFiles, folder: Path) -> CaseFacts:
-    paths = [*files.images, *([files.label] if files.label else [])]
-    sums = {path: _sha256_or_none(path) for path in paths}
-    findings = [
-        Finding("D053", "error", f"{_relative(path, folder)} cannot be read.", files.case, _relative(path, folder))
-        for path, sha256 in sums.items()
-        if sha256 is None
-    ]
-    label_sha256 = sums[files.label] if files.label else None
-    return CaseFacts(files.case, tuple(sums[path] for path in files.images), label_sha256, findings=tuple(findings))
 
 
 def _sha256_or_none(path: Path) -> str | None:

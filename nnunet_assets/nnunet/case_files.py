@@ -3,10 +3,12 @@
 Looks at names only; what is in the files is for `case_check`.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from errno import ELOOP
 from pathlib import Path
 
 from nnunet_assets.core.dataset_json import FILE_ENDINGS, DatasetDescription
@@ -95,19 +97,66 @@ def _named_cases(folder: Path, description: DatasetDescription) -> tuple[list[Ca
 
 
 def _files(folder: Path, subfolder: str, ending: str) -> tuple[dict[str, Path], list[Finding]]:
-    """Returns the files by their name without the ending, and findings for links that lead nowhere."""
-    files, findings = {}, []
-    for path in sorted((folder / subfolder).iterdir()) if (folder / subfolder).is_dir() else []:
-        stem = path.name.removesuffix(ending)
-        if stem == path.name or path.is_dir():
-            continue
-        if path.is_file():
-            files[stem] = path
-        else:
-            name = f"{subfolder}/{path.name}"
-            message = f"{name} is a link to {path.readlink()}, where no file is. Restore that file or delete the link."
+    """Returns the files by their name without the ending, and findings for what only looks like one."""
+    files, findings, strays = {}, [], []
+    for entry in _entries(folder / subfolder):
+        name = f"{subfolder}/{entry.name}"
+        stem = entry.name.removesuffix(ending)
+        if stem == entry.name:
+            if entry.name.lower().endswith(FILE_ENDINGS):
+                strays.append(entry.name)
+        elif not _is_text(stem):
+            findings.append(Finding("D060", "error", _unusable_name(subfolder, entry.name)))
+        elif entry.is_symlink() and not Path(entry.path).is_file():
+            message = f"{name} is a link to {_target(entry)}. Restore that file or delete the link."
             findings.append(Finding("D052", "error", message, file=name))
+        elif not entry.is_symlink() and not entry.is_file():
+            message = f"{name} is a folder or a device, which nnU-Net passes over. Put the image itself there."
+            findings.append(Finding("D053", "warning", message, file=name))
+        else:
+            files[stem] = Path(entry.path)
+    if files and strays:
+        message = (
+            f"file_ending is {ending!r}, but {subfolder} also holds {first_offenders(strays)}, which nnU-Net passes "
+            "over. Convert or rename them, or take them away."
+        )
+        findings.append(Finding("D019", "warning", message))
     return files, findings
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Returns what a folder holds, by name, without asking the file system about each entry."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_text(name: str) -> bool:
+    """Tells whether a name is Unicode without control characters: nothing else can be written into a table or a tag."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return name.isprintable()
+
+
+def _unusable_name(subfolder: str, name: str) -> str:
+    return (
+        f"{subfolder} holds a file whose name is not readable text: {name!a}. Rename it; letters, digits, '_', "
+        "'-' and '.' work everywhere."
+    )
+
+
+def _target(link: "os.DirEntry[str]") -> str:
+    """Returns what is wrong with where a link leads."""
+    path = Path(link.path)
+    try:
+        path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) or error.errno == ELOOP:
+            return f"{path.readlink()}, which leads back to itself"
+    return f"{path.readlink()}, where no file is"
 
 
 def _unpaired(
@@ -148,7 +197,7 @@ def _no_images(folder: Path, ending: str) -> Iterator[Finding]:
     if not (folder / IMAGES).is_dir():
         yield Finding("D028", "error", f"There is no folder {IMAGES}; it must hold the training images.")
         return
-    names = [path.name for path in (folder / IMAGES).iterdir()]
+    names = [entry.name for entry in _entries(folder / IMAGES)]
     others = {other: sum(name.endswith(other) for name in names) for other in FILE_ENDINGS}
     counts = [f"{count} that end in {other}" for other, count in others.items() if count]
     if counts:

@@ -182,7 +182,7 @@ def run_fold(
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
             before = _commit(fold_folder)
-            result = _train(request, roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
+            result = _train(request, prepared.roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
             remove_unfinished(fold_folder / OWN_FOLDER)

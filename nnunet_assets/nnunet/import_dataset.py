@@ -4,26 +4,23 @@ Files with three axes arrive byte for byte; only files with four are written ane
 type and place.
 """
 
-import os
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any
 
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.provenance import write_atomically, write_json_atomically
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
-from nnunet_assets.nnunet.nifti import read_shape, read_volume, shape_text, write_nifti
+from nnunet_assets.nnunet.nifti import read_shape, shape_text
 from nnunet_assets.nnunet.raw_root import new_dataset, refuse_taken
+from nnunet_assets.nnunet.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.version_1 import ENDING, OldDataset, read_old_dataset
 
-Link = Literal["copy", "hardlink", "symlink"]
 OnProgress = Callable[[int, int], None]
 """Called with the number of files done and their total."""
-
-_LINKED = {"copy": "copied", "hardlink": "hard-linked", "symlink": "linked"}
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,49 @@ def import_dataset(
     refuse_taken(raw_root, name)
     old = read_old_dataset(source)
     transfers = _transfers(old)
+    write_dataset(raw_root, name, transfers, old.converted, source=source, link=link, on_progress=on_progress)
+    changes = tuple(_changes(old, transfers, link))
+    return ImportedDataset(name, raw_root / name, len(old.training), len(old.test), changes)
+
+
+def write_dataset(
+    raw_root: Path,
+    name: str,
+    transfers: Sequence[Transfer],
+    description: Mapping[str, Any],
+    *,
+    source: Path,
+    link: Link,
+    on_progress: OnProgress | None,
+    tables: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Writes a new dataset, whole or not at all.
+
+    Args:
+        raw_root: nnU-Net's `nnUNet_raw`.
+        name: `DatasetXXX_Name`.
+        transfers: The images and labels.
+        description: The content of dataset.json.
+        source: Where it comes from, for messages.
+        link: How files that need no conversion get there.
+        on_progress: Told about each file; None: nobody is.
+        tables: Further files, by name.
+
+    Raises:
+        DatasetError: The name or id is taken, or a file cannot be read or written.
+    """
     try:
         with new_dataset(raw_root, name) as partial:
             for n_done, transfer in enumerate(transfers, start=1):
                 transfer.run(partial, link)
                 if on_progress:
                     on_progress(n_done, len(transfers))
-            write_json_atomically(partial / DATASET_JSON, old.converted)
+            for file, content in tables.items():
+                write_atomically(partial / file, content)
+            write_json_atomically(partial / DATASET_JSON, description)
     except OSError as error:
         hint = " Take --link copy or --link symlink." if link == "hardlink" else ""
         raise DatasetError(f"{source} cannot be brought to {raw_root / name}: {error}.{hint}") from error
-    changes = tuple(_changes(old, transfers, link))
-    return ImportedDataset(name, raw_root / name, len(old.training), len(old.test), changes)
 
 
 def dataset_name(source: Path, dataset: str | None = None, dataset_id: int | None = None) -> str:
@@ -108,34 +136,7 @@ def dataset_name(source: Path, dataset: str | None = None, dataset_id: int | Non
     )
 
 
-@dataclass(frozen=True)
-class _Transfer:
-    """One source file and where it goes, relative to the new dataset.
-
-    Attributes:
-        source: The file.
-        targets: One name, or, where the file holds channels as fourth axis, one a channel.
-        is_split: Whether it holds channels as fourth axis.
-    """
-
-    source: Path
-    targets: tuple[str, ...]
-    is_split: bool = False
-
-    def run(self, folder: Path, link: Link) -> None:
-        targets = [folder / target for target in self.targets]
-        targets[0].parent.mkdir(exist_ok=True)
-        if self.is_split:
-            _split_channels(self.source, targets)
-        elif link == "copy":
-            shutil.copyfile(self.source, targets[0])
-        elif link == "symlink":
-            targets[0].symlink_to(self.source.resolve())
-        else:
-            os.link(self.source.resolve(), targets[0])
-
-
-def _transfers(old: OldDataset) -> list[_Transfer]:
+def _transfers(old: OldDataset) -> list[Transfer]:
     transfers, wrong = [], []
     images = [file for files in (*old.training.values(), *old.test.values()) for file in files]
     for file in images:
@@ -144,13 +145,13 @@ def _transfers(old: OldDataset) -> list[_Transfer]:
         n_found = shape[3] if len(shape) == 4 else 1
         if n_found != len(targets) or len(shape) > 4:
             wrong.append(f"{_target(file)} ({shape_text(shape)})")
-        transfers.append(_Transfer(file, targets, is_split=len(shape) == 4))
+        transfers.append(Transfer(file, targets, change="split" if len(shape) == 4 else None))
     if wrong:
         raise DatasetError(
             f"{old.folder / DATASET_JSON} has {old.n_channels} under 'modality', but {len(wrong)} images do not have "
             f"as many channels: {first_offenders(wrong)}. Correct 'modality', or leave these cases out."
         )
-    return transfers + [_Transfer(file, (_target(file),)) for file in old.labels]
+    return transfers + [Transfer(file, (_target(file),)) for file in old.labels]
 
 
 def _target(file: Path) -> str:
@@ -161,32 +162,18 @@ def _channel_targets(file: Path, n_channels: int) -> tuple[str, ...]:
     return tuple(f"{_target(file).removesuffix(ENDING)}_{channel:04d}{ENDING}" for channel in range(n_channels))
 
 
-def _split_channels(source: Path, targets: Sequence[Path]) -> None:
-    """Writes the fourth axis as one file each; voxels are never scaled, so that every number stays exactly the same."""
-    import nibabel
-
-    volume = read_volume(source)
-    kind = nibabel.Nifti2Image if isinstance(volume.header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    for channel, target in enumerate(targets):
-        image = kind(volume.stored[..., channel], volume.affine, volume.header)
-        # The header of a single file begins its voxels right behind itself, now without extensions.
-        image.header.set_data_offset(0)
-        image.header.set_slope_inter(volume.slope, volume.intercept)
-        write_nifti(target, image)
-
-
-def _changes(old: OldDataset, transfers: Sequence[_Transfer], link: Link) -> Iterator[str]:
+def _changes(old: OldDataset, transfers: Sequence[Transfer], link: Link) -> Iterator[str]:
     channels = ", ".join(f"{index} {name}" for index, name in old.converted["channel_names"].items())
     labels = ", ".join(f"{value} {name}" for name, value in old.converted["labels"].items())
     yield f"dataset.json is in nnU-Net v2's form: channels {channels}; labels {labels}."
     if old.content.get("numTraining") != len(old.training):
         yield f"numTraining is {len(old.training)}, as found; it was {old.content.get('numTraining')}."
-    n_split = sum(transfer.is_split for transfer in transfers)
+    n_split = sum(transfer.change == "split" for transfer in transfers)
     if n_split:
         yield f"{n_split} images with their channels on a fourth axis were split into {old.n_channels} files each."
     if old.is_decathlon and n_split < len(old.training) + len(old.test):
         n_renamed = len(old.training) + len(old.test) - n_split
-        yield f"{n_renamed} images were {_LINKED[link]} under names with nnU-Net's channel number, _0000{ENDING}."
+        yield f"{n_renamed} images were {LINKED[link]} under names with nnU-Net's channel number, _0000{ENDING}."
     n_same = sum(transfer.targets == (_target(transfer.source),) for transfer in transfers)
     if n_same:
-        yield f"{n_same} files were {_LINKED[link]} under their own names."
+        yield f"{n_same} files were {LINKED[link]} under their own names."

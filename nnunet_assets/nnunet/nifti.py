@@ -1,12 +1,14 @@
 """One NIfTI file, read honestly: whole, with its checksum, or not at all.
 
 SimpleITK, with which nnU-Net reads, takes a `.nii.gz` that is cut for one that ends in zeros, and NaN for 0. Here a
-file is read once, to its end: its voxels, the CRC of its gzip stream and the SHA-256 of its bytes.
+file is read once, to its end: its voxels, the CRC of its gzip stream and the SHA-256 of its bytes. A file that would
+fill the memory, or never end, is refused before it does.
 """
 
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,10 @@ _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _GZIP_MAGIC = b"\x1f\x8b"
 _DEFLATE_LIMIT = 1032
 """DEFLATE turns a byte into at most so many. A header that promises more is wrong: known without unpacking anything."""
+_MOST_EXTENSION_BYTES = 1 << 20
+"""What is kept of the texts between header and voxels."""
+_MOST_TRAILING_BYTES = 64 << 20
+"""What may follow the voxels: some programs leave a little, a file made to keep its reader busy gigabytes."""
 
 _IMPOSTORS = (
     (0, b"version https://git-lfs", "is a Git LFS pointer, not the image itself; run `git lfs pull`"),
@@ -61,6 +67,7 @@ class Volume:
         spacing_mm: Voxel size along X, Y, Z (and a fourth entry for a fourth axis, without meaning for channels).
         affine: 4 x 4, voxel index to world in mm.
         header: nibabel's header.
+        extensions: What lies between header and voxels, at most 1 MiB of it: texts of the program that wrote the file.
         is_gzip: Whether the bytes are compressed, whatever the name says.
     """
 
@@ -71,6 +78,7 @@ class Volume:
     spacing_mm: tuple[float, ...]
     affine: np.ndarray
     header: Any
+    extensions: bytes
     is_gzip: bool
 
     @property
@@ -95,15 +103,15 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
         name: How messages call it; None: its path.
 
     Raises:
-        VolumeError: The file is no NIfTI (D049), is cut (D047), damaged (D048) or cannot be read (D053), or does not
-            hold one number a voxel (D046).
+        VolumeError: The file is no NIfTI (D049), is cut (D047), damaged (D048), too large for this machine (D050) or
+            cannot be read (D053), or does not hold one number a voxel (D046).
     """
     name = name or str(path)
     with _opened(path, name) as (source, stream):
         is_gzip = stream is not source
         most_bytes = path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
-        header, content = _read_image(name, stream, most_bytes)
-        return _volume(header, content, source.sha256.hexdigest(), is_gzip)
+        header, extensions, content = _read_image(name, stream, most_bytes)
+        return _volume(header, extensions, content, source.sha256.hexdigest(), is_gzip)
 
 
 def read_shape(path: Path) -> tuple[int, ...]:
@@ -112,9 +120,18 @@ def read_shape(path: Path) -> tuple[int, ...]:
     Raises:
         VolumeError: As `read_volume`, as far as the start of the file shows it.
     """
+    return tuple(int(n) for n in read_header(path).get_data_shape())
+
+
+def read_header(path: Path) -> Any:
+    """Returns nibabel's header, from the start of the file.
+
+    Raises:
+        VolumeError: As `read_shape`.
+    """
     with _opened(path, str(path)) as (_, stream):
         header, _ = _header(str(path), stream.read(_HEADER_BYTES))
-        return tuple(int(n) for n in header.get_data_shape())
+        return header
 
 
 def write_nifti(path: Path, image: Any) -> None:
@@ -164,23 +181,54 @@ def _refuse_impostor(name: str, start: bytes, size: int) -> None:
         raise VolumeError("D049", f"{name} is compressed although its name ends in .nii; name it .nii.gz.")
 
 
-def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes]:
-    """Returns the header and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum."""
+def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes, bytearray]:
+    """Returns header, extensions and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum.
+
+    The voxels are read into their place: `stream.read` of them all would hold them twice.
+    """
     start = stream.read(_HEADER_BYTES)
     header, n_bytes = _header(name, start)
     offset = max(int(header.get_data_offset()), int(header["sizeof_hdr"]))
     if offset + n_bytes > most_bytes:
         raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
+    if n_bytes > (most := _most_voxel_bytes()):
+        raise VolumeError(
+            "D050",
+            f"{name} unpacks to {n_bytes / 1e9:.1f} GB of voxels, more than half of this machine's memory "
+            f"({most / 5e8:.1f} GB). Look whether its header is right; crop or resample the image, or take it away.",
+        )
+    extensions = bytearray(start[int(header["sizeof_hdr"]) : offset])
     skipped = offset - len(start)
-    rest = start[offset:] if skipped < 0 else b""
     while skipped > 0 and (block := stream.read(min(skipped, _BLOCK))):
         skipped -= len(block)
-    content = rest + stream.read(n_bytes - len(rest)) if n_bytes > len(rest) else rest[:n_bytes]
-    if len(content) < n_bytes:
-        raise VolumeError("D047", _cut(name, f"it has {len(content)} of the {n_bytes} bytes of voxels"))
-    while stream.read(_BLOCK):
-        pass
-    return header, content
+        extensions += block[: _MOST_EXTENSION_BYTES - len(extensions)]
+    content = bytearray(n_bytes)
+    n_read = min(max(len(start) - offset, 0), n_bytes)
+    content[:n_read] = start[offset : offset + n_read]
+    while n_read < n_bytes and (block := stream.read(min(n_bytes - n_read, _BLOCK))):
+        content[n_read : n_read + len(block)] = block
+        n_read += len(block)
+    if n_read < n_bytes:
+        raise VolumeError("D047", _cut(name, f"it has {n_read} of the {n_bytes} bytes of voxels"))
+    _read_to_end(name, stream)
+    return header, bytes(extensions), content
+
+
+def _read_to_end(name: str, stream: Any) -> None:
+    n_trailing = 0
+    while block := stream.read(_BLOCK):
+        n_trailing += len(block)
+        if n_trailing > _MOST_TRAILING_BYTES:
+            raise VolumeError(
+                "D050",
+                f"{name} goes on for more than {_MOST_TRAILING_BYTES >> 20} MiB after its last voxel. It is damaged, "
+                "or made to keep its reader busy; export it again, or take it away.",
+            )
+
+
+def _most_voxel_bytes() -> int:
+    """Returns half of the machine's memory: nnU-Net holds an image twice while it reads it."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _header(name: str, start: bytes) -> tuple[Any, int]:
@@ -201,6 +249,9 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
             raises_on_nonsense()
     except (ValueError, OverflowError, KeyError, HeaderDataError) as error:
         raise VolumeError("D049", f"{name} has a header that makes no sense: {error}. Export it again.") from None
+    if not np.isfinite(_affine(header)).all() or not dtype.itemsize:
+        nonsense = "its voxels have no type" if not dtype.itemsize else "its origin or direction is no number"
+        raise VolumeError("D049", f"{name} has a header that makes no sense: {nonsense}. Export it again.")
     if bytes(header["magic"]).rstrip(b"\0")[:3] not in (b"n+1", b"n+2"):
         raise VolumeError("D049", f"{name} is not a single-file NIfTI (.hdr/.img pairs are not read). Export it again.")
     if dtype.fields is not None or dtype.kind == "c":
@@ -210,7 +261,7 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
     return header, math.prod(shape) * dtype.itemsize
 
 
-def _volume(header: Any, content: bytes, sha256: str, is_gzip: bool) -> Volume:
+def _volume(header: Any, extensions: bytes, content: bytearray, sha256: str, is_gzip: bool) -> Volume:
     shape = tuple(int(n) for n in header.get_data_shape())
     slope, intercept = header.get_slope_inter()
     return Volume(
@@ -221,6 +272,7 @@ def _volume(header: Any, content: bytes, sha256: str, is_gzip: bool) -> Volume:
         spacing_mm=tuple(float(zoom) for zoom in header.get_zooms()),
         affine=_affine(header),
         header=header,
+        extensions=extensions,
         is_gzip=is_gzip,
     )
 

@@ -95,7 +95,7 @@ def prepare(
                 folder=folder,
                 environment={
                     **environment,
-                    **roots.environment(),
+                    **prepared.roots.environment(),
                     **worker_variables(environment, n_halvings=n_halvings),
                 },
                 on_poll=lambda: _report(prepared, plans, configurations, len(raw.cases), on_progress),

@@ -1,16 +1,17 @@
 """What is known on disk about a prepared dataset: which raw data it was made from, and by what.
 
-On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/`: `raw.json` (the raw dataset as last looked at), `PLANS.json`
-(what a plans file was made from) and, for each folder of preprocessed cases, `cases/FOLDER.json` (what they were made
-from, written last). A lock beside it keeps the cases from being made again while folds read them. It is kept by folder
-and not by plans, since several plans may share one: nnU-Net's ResEnc plans take the cases of `nnUNetPlans`.
+On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/`: `raw.json` (the raw dataset as last looked at), `raw/` (the
+raw roots of `curated_dataset`), `PLANS.json` (what a plans file was made from) and, for each folder of preprocessed
+cases, `cases/FOLDER.json` (what they were made from, written last). A lock beside it keeps the cases from being made
+again while folds read them. It is kept by folder and not by plans, since several plans may share one: nnU-Net's ResEnc
+plans take the cases of `nnUNetPlans`.
 """
 
 import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,7 @@ class RawRecord:
         errors: What stops planning and training, a line a finding; empty: nothing.
         case_hashes: By case, the digest of its images and label; empty in records of older versions.
         label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
+        curation: The folder in `.nnunet_assets/raw` that was looked at; empty: nnUNet_raw itself.
     """
 
     content_hash: str
@@ -55,6 +57,7 @@ class RawRecord:
     errors: str = ""
     case_hashes: Mapping[str, str] = field(default_factory=dict)
     label_volumes_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curation: str = ""
 
 
 class PreparedDataset:
@@ -64,6 +67,35 @@ class PreparedDataset:
         self.dataset = dataset
         self.folder = roots.preprocessed / dataset
         self.own = self.folder / OWN_FOLDER
+        self.intake_folder = self.own / "intake"
+        self.fact_cache = self.intake_folder / "case_facts.json"
+        self._roots = roots
+
+    @property
+    def roots(self) -> Roots:
+        """nnU-Net's folders for its processes: `nnUNet_raw` is the curated one where cases are left out or repaired.
+
+        Raises:
+            PlanningError: It was deleted.
+        """
+        if not self.curation:
+            return self._roots
+        raw = self.curated_root(self.curation)
+        if not raw.is_dir():
+            raise PlanningError(
+                f"{self.dataset} has cases in quarantine or repaired headers, but {raw}, which was made without them, "
+                "is gone. Materialize raw_dataset again."
+            )
+        return replace(self._roots, raw=raw)
+
+    @property
+    def curation(self) -> str:
+        """The folder in `.nnunet_assets/raw` that was looked at last; empty: nnUNet_raw itself, or nothing yet."""
+        return str((_read_json(self.own / "raw.json") or {}).get("curation", ""))
+
+    def curated_root(self, curation: str) -> Path:
+        """Returns where a curated raw root lies."""
+        return self.own / "raw" / curation
 
     def write_raw(self, record: RawRecord) -> None:
         """Records the raw dataset as it was found."""

@@ -5,7 +5,6 @@ formats are left to nnU-Net's own integrity check, which planning runs.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
-from nnunet_assets.core.findings import Finding, Severity, findings_text, refuse_errors
+from nnunet_assets.core.findings import Finding, findings_text, refuse_errors
+from nnunet_assets.core.intake import CaseRow, IntakeReport
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts, check_case
 from nnunet_assets.nnunet.case_files import CaseFiles, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.cohort_check import count_findings, doubles, label_findings, name_findings, outliers
+from nnunet_assets.nnunet.fact_cache import FactCache, Stats, look_at
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
 
@@ -75,6 +77,8 @@ class RawDataset:
         case_hashes: By case, the digest of its images and label.
         label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
+        rows: The cases, as a table has them.
+        n_read: Cases whose files were read now; the others had not changed since.
     """
 
     name: str
@@ -89,6 +93,22 @@ class RawDataset:
     case_hashes: Mapping[str, str]
     label_volumes_ml: Mapping[str, Mapping[str, float]]
     findings: tuple[Finding, ...]
+    rows: tuple[CaseRow, ...]
+    n_read: int
+
+    @property
+    def report(self) -> IntakeReport:
+        """What is shown of it."""
+        return IntakeReport(
+            dataset=self.name,
+            content_hash=self.content_hash,
+            channel_names=self.description.channel_names,
+            foreground=self.description.foreground,
+            cases=self.rows,
+            findings=self.findings,
+            n_read=self.n_read,
+            voxels_checked=self.voxels_checked,
+        )
 
     @property
     def record(self) -> RawRecord:
@@ -127,7 +147,11 @@ class RawDataset:
 
 
 def inspect_raw_dataset(
-    raw_root: Path, dataset: str, n_folds: int, on_progress: OnProgress | None = None
+    raw_root: Path,
+    dataset: str,
+    n_folds: int,
+    on_progress: OnProgress | None = None,
+    cache: FactCache | None = None,
 ) -> RawDataset:
     """Reads every file of a raw dataset once and returns what it holds, with all that is wrong.
 
@@ -136,9 +160,11 @@ def inspect_raw_dataset(
         dataset: `DatasetXXX_Name`.
         n_folds: Folds of the cross-validation, which the cases must suffice for.
         on_progress: Told about each case; None: nobody is.
+        cache: What is known from before, by which unchanged cases are not read; None: all are.
 
     Raises:
-        DatasetError: There is no such dataset, or its dataset.json is wrong, so that nothing can be looked at.
+        DatasetError: There is no such dataset, its dataset.json is wrong, so that nothing can be looked at, or it went
+            away while it was read.
     """
     folder = dataset_folder(raw_root, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
@@ -146,16 +172,17 @@ def inspect_raw_dataset(
         cases, findings = find_cases(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
-    facts = _check_cases(cases, folder, description, on_progress)
+    facts, n_read = _facts(cases, folder, description, on_progress, cache)
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)
     labels = _label_statistics(volumes)
-    if names:
-        findings += _count_findings(names, description, n_folds)
-    findings += _duplicates(facts)
+    findings += [*count_findings(names, description, n_folds), *name_findings(names), *doubles(facts)]
     if any(fact.voxels_by_value for fact in facts):
-        findings += _label_findings(labels, n_folds, len(names))
+        n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
+        findings += label_findings(n_cases_by_label, n_folds, len(names))
+    findings += outliers(facts, description.channel_names)
     shared_id = _shared_id(raw_root, dataset)
+    findings = [*description.warnings, *shared_id, *findings, *(f for fact in facts for f in fact.findings)]
     return RawDataset(
         name=dataset,
         folder=folder,
@@ -168,29 +195,69 @@ def inspect_raw_dataset(
         labels=labels,
         case_hashes={fact.case: json_sha256(_content(fact)) for fact in facts},
         label_volumes_ml=volumes,
-        findings=(*description.warnings, *shared_id, *findings, *(f for fact in facts for f in fact.findings)),
+        findings=tuple(findings),
+        rows=tuple(_rows(facts, description, volumes, findings)),
+        n_read=n_read,
     )
 
 
-def _check_cases(
-    cases: Sequence[CaseFiles], folder: Path, description: DatasetDescription, on_progress: OnProgress | None
-) -> list[CaseFacts]:
+def _facts(
+    cases: Sequence[CaseFiles],
+    folder: Path,
+    description: DatasetDescription,
+    on_progress: OnProgress | None,
+    cache: FactCache | None,
+) -> tuple[list[CaseFacts], int]:
+    """Returns the facts in the order of the cases, and how many cases were read for it and not remembered."""
+    found: dict[str, CaseFacts] = {}
+    if cache:
+        cache.open(description)
+        cache.forget_others([files.case for files in cases])
+        found = {files.case: facts for files in cases if (facts := cache.known(files))}
+    unknown = [files for files in cases if files.case not in found]
+    try:
+        for look in _looks(unknown, folder, description):
+            found[look.files.case] = look.facts
+            if cache:
+                cache.keep(look.files, look.stats, look.looked_at_ns, look.facts)
+            if on_progress:
+                on_progress(len(found), len(cases))
+    finally:
+        # What was read before an interrupt is not read again.
+        if cache:
+            cache.flush()
+    return [found[files.case] for files in cases], len(unknown)
+
+
+@dataclass(frozen=True)
+class _Look:
+    files: CaseFiles
+    stats: Stats
+    looked_at_ns: int
+    facts: CaseFacts
+
+
+def _looks(cases: Sequence[CaseFiles], folder: Path, description: DatasetDescription) -> Iterator[_Look]:
+    """Yields each case once it is read, `WORKERS` of them at a time."""
+
+    def look(files: CaseFiles) -> _Look:
+        stats, looked_at_ns = look_at(files)
+        return _Look(files, stats, looked_at_ns, check_case(files, folder, description))
+
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="check_case") as pool:
-        futures = [pool.submit(check_case, files, folder, description) for files in cases]
         try:
-            for n_done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                if on_progress:
-                    on_progress(n_done, len(futures))
+            for future in as_completed([pool.submit(look, files) for files in cases]):
+                yield future.result()
         except BaseException:
             # Without this, an interrupt waits until every case is read.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [future.result() for future in futures]
 
 
 def _content_hash(facts: Sequence[CaseFacts], description: DatasetDescription) -> str:
-    return json_sha256({"dataset_json": description.raw, "cases": {fact.case: _content(fact) for fact in facts}})
+    # Entries are paths; what is in the files of a case counts, wherever they lie.
+    described = {key: value for key, value in description.raw.items() if key != "dataset"}
+    return json_sha256({"dataset_json": described, "cases": {fact.case: _content(fact) for fact in facts}})
 
 
 def _content(fact: CaseFacts) -> dict[str, Any]:
@@ -208,13 +275,18 @@ def _label_volumes(facts: Sequence[CaseFacts], description: DatasetDescription) 
     """Returns the volume in ml by case and foreground label, of the cases whose label image could be read."""
     return {
         fact.case: {
-            name: sum(fact.voxels_by_value.get(value, 0) for value in description.values_of(name))
-            * float(np.prod(fact.geometry.spacing_mm))
-            / 1000
-            for name in description.foreground
+            name: n_voxels * float(np.prod(fact.geometry.spacing_mm)) / 1000
+            for name, n_voxels in _label_voxels(fact.voxels_by_value, description).items()
         }
         for fact in facts
         if fact.voxels_by_value and fact.geometry
+    }
+
+
+def _label_voxels(voxels_by_value: Mapping[int, int], description: DatasetDescription) -> dict[str, int]:
+    return {
+        name: sum(voxels_by_value.get(value, 0) for value in description.values_of(name))
+        for name in description.foreground
     }
 
 
@@ -226,58 +298,25 @@ def _label_statistics(volumes_ml: Mapping[str, Mapping[str, float]]) -> dict[str
     return statistics
 
 
-def _count_findings(cases: Sequence[str], description: DatasetDescription, n_folds: int) -> Iterator[Finding]:
-    n_cases = len(cases)
-    if description.n_training != n_cases:
-        said = "has no numTraining" if description.n_training is None else f"says numTraining {description.n_training}"
-        message = (
-            f'dataset.json {said}, but {n_cases} training cases were found. If these are all, write "numTraining": '
-            f"{n_cases}; nnU-Net's integrity check compares."
+def _rows(
+    facts: Sequence[CaseFacts],
+    description: DatasetDescription,
+    volumes_ml: Mapping[str, Mapping[str, float]],
+    findings: Sequence[Finding],
+) -> Iterator[CaseRow]:
+    codes: dict[str | None, dict[str, None]] = {}
+    for finding in findings:
+        codes.setdefault(finding.case, {})[finding.code] = None
+    for fact in facts:
+        yield CaseRow(
+            case=fact.case,
+            shape=fact.geometry.shape if fact.geometry else None,
+            spacing_mm=fact.geometry.spacing_mm if fact.geometry else None,
+            intensities=fact.intensities,
+            label_voxels=_label_voxels(fact.voxels_by_value, description) if fact.voxels_by_value else {},
+            label_volumes_ml=volumes_ml.get(fact.case, {}),
+            codes=tuple(codes.get(fact.case, ())),
         )
-        severity: Severity = "warning" if description.n_training is None else "error"
-        yield Finding("D016", severity, message, file=DATASET_JSON)
-    if n_cases < n_folds:
-        message = (
-            f"{n_cases} cases cannot be split into {n_folds} folds, each with a case to validate on. Add cases, or set "
-            f"folds to {n_cases} or less."
-        )
-        yield Finding("D029", "error", message)
-    elif n_cases < 2 * n_folds:
-        message = (
-            f"{n_cases} cases in {n_folds} folds leave folds with one validation case; the mean of such a fold is that "
-            "case's value."
-        )
-        yield Finding("D030", "warning", message)
-
-
-def _duplicates(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Yields cases whose images are the same bytes: one patient twice, in training and in validation."""
-    counts = Counter(fact.image_sha256 for fact in facts)
-    for sums, count in counts.items():
-        if count > 1 and sums and None not in sums:
-            same = [fact.case for fact in facts if fact.image_sha256 == sums]
-            message = f"The cases {first_offenders(same)} have the same images, byte for byte. Keep one of them."
-            yield Finding("D054", "warning", message, same[0])
-
-
-def _label_findings(labels: Mapping[str, LabelStatistics], n_folds: int, n_cases: int) -> Iterator[Finding]:
-    if labels and not any(label.n_cases for label in labels.values()):
-        message = (
-            f"No case holds any of {first_offenders(list(labels))}: there is nothing to learn. Check the label images."
-        )
-        yield Finding("D036", "error", message)
-        return
-    for name, label in labels.items():
-        if label.n_cases == 0:
-            message = (
-                f"The label {name!r} is in no case; its dice will be undefined. Take it out of dataset.json, or check."
-            )
-            yield Finding("D037", "warning", message, file=DATASET_JSON)
-        elif label.n_cases < n_folds <= n_cases:
-            message = (
-                f"The label {name!r} is in {label.n_cases} cases only, so some of {n_folds} folds validate without it."
-            )
-            yield Finding("D038", "warning", message)
 
 
 def _shared_id(raw_root: Path, dataset: str) -> Iterator[Finding]:

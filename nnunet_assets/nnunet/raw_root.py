@@ -1,17 +1,15 @@
 """The folder nnUNet_raw: which datasets it holds, and how a new one enters it: under a free name and id, and whole."""
 
 import difflib
-import os
+import errno
 import re
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nnunet_assets.core.layout import DATASET_PATTERN
-from nnunet_assets.core.provenance import fsync_folder
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
 
 
 def dataset_folder(raw_root: Path, dataset: str) -> Path:
@@ -64,24 +62,29 @@ def refuse_taken(raw_root: Path, dataset: str) -> None:
 def new_dataset(raw_root: Path, dataset: str) -> Iterator[Path]:
     """Yields an empty folder that becomes the dataset when the block ends without an error.
 
-    Until then it is a hidden folder beside, `.DATASET.partial-...`, which nnU-Net does not list. An error removes it; a
-    killed process or a power loss leaves it, and it may be deleted.
+    Until then it is a partial folder, which nnU-Net does not list. Those that killed processes left are removed first.
 
     Raises:
-        DatasetError: As `refuse_taken`, before and after the block.
+        DatasetError: As `refuse_taken`, before and after the block, or nothing may be written in `raw_root`.
     """
     refuse_taken(raw_root, dataset)
-    partial = raw_root / f".{dataset}.partial-{secrets.token_hex(4)}"
-    partial.mkdir(parents=True)
     try:
-        yield partial
-        _fsync_tree(partial)
-        refuse_taken(raw_root, dataset)
-        partial.rename(raw_root / dataset)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    fsync_folder(raw_root)
+        raw_root.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(raw_root)
+        with partial_folder(raw_root / dataset) as partial:
+            yield partial
+            refuse_taken(raw_root, dataset)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not _is_in(raw_root, error.filename):
+            raise
+        raise DatasetError(
+            f"{raw_root} cannot be written: {error.strerror} ({error.filename}). Ask its owner for the right to write, "
+            "or set nnUNet_raw, with nnU-Net's two other variables, to a folder of your own."
+        ) from None
+
+
+def _is_in(folder: Path, file: str | bytes | None) -> bool:
+    return isinstance(file, str) and (Path(file).is_relative_to(folder) or folder.is_relative_to(file))
 
 
 def _refuse_bad_name(dataset: str) -> None:
@@ -94,18 +97,3 @@ def _refuse_bad_name(dataset: str) -> None:
 
 def _datasets(raw_root: Path, prefix: str) -> list[str]:
     return sorted(path.name for path in raw_root.glob(f"{prefix}*") if path.is_dir())
-
-
-def _fsync_tree(folder: Path) -> None:
-    # The rename must not reach the disk before what it names.
-    for path in [*folder.rglob("*"), folder]:
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            fsync_folder(path)
-        else:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

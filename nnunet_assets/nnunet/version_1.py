@@ -59,6 +59,13 @@ def read_old_dataset(folder: Path) -> OldDataset:
         raise DatasetError(
             f"There is no folder {folder}. Give the unpacked dataset's folder, such as Task04_Hippocampus."
         )
+    if not (folder / DATASET_JSON).exists():
+        raise DatasetError(
+            f"D001 There is no {DATASET_JSON} in {folder}, which holds "
+            f"{first_offenders(sorted(path.name for path in folder.iterdir())) or 'nothing'}. For images and "
+            "labels without one, say how they are named, with --images and --labels, or list them in a table, with "
+            "--list."
+        )
     content = _read_json(folder / DATASET_JSON)
     labels, images = _niftis(folder / "labelsTr"), _niftis(folder / "imagesTr")
     # An image named as a label is a Decathlon's, even where that name ends as a channel's does.

@@ -15,7 +15,7 @@ from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import TrackingError, first_offenders
 
-RunType = Literal["fold", "final", "cv_summary", "comparison", "tuning"]
+RunType = Literal["raw_dataset", "fold", "final", "cv_summary", "comparison", "tuning"]
 
 # Tags.
 RUN_TYPE = "nnunet_assets.run_type"
@@ -89,6 +89,16 @@ SYSTEM_MEMORY = "system/memory_used_bytes"
 SYSTEM_GPU_MEMORY = "system/gpu_memory_used_bytes"
 SYSTEM_GPU_UTILIZATION = "system/gpu_utilization_percent"
 SYSTEM_GPU_POWER = "system/gpu_power_watts"
+
+# Metrics of a raw dataset.
+CASES = "cases"
+ERRORS = "errors"
+WARNINGS = "warnings"
+FINDINGS = "findings"
+"""By code: `findings/D072`."""
+LABEL_CASES = "label_cases"
+LABEL_VOLUME_ML = "label_volume_ml_median"
+"""Over the cases that hold the label."""
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"

@@ -50,19 +50,51 @@ def log_summary(
     texts = {**names.experiment_tags(experiment, "cv_summary"), **(tags or {})}
     if dagster_run_id:
         texts[names.DAGSTER_RUN_ID] = dagster_run_id
-    named = names.metric_names(metrics)
     try:
-        run_id = _find_or_make(client, experiment, texts, get_or_create_experiment(client, experiment_name, artifacts))
-        _log(client, run_id, texts, {named[series]: value for series, value in metrics.items()})
-        for file in files:
-            client.log_artifact(run_id, str(file))
-        client.set_terminated(run_id, "FINISHED")
+        return bring_up_to_date(
+            client,
+            known_by=(names.RUN_TYPE, names.EXPERIMENT),
+            tags=texts,
+            run_name=f"{names.run_title(experiment)} cv",
+            metrics=metrics,
+            experiment_name=experiment_name,
+            artifacts=artifacts,
+            files=files,
+        )
     except TrackingError:
         raise
     except Exception as error:
         raise TrackingError(
             f"The summary of {experiment.title} is not in MLflow. {explain(error, client.tracking_uri).sentence}"
         ) from error
+
+
+def bring_up_to_date(
+    client: "MlflowClient",
+    *,
+    known_by: Sequence[str],
+    tags: Mapping[str, str],
+    run_name: str,
+    metrics: Mapping[str, float | None],
+    experiment_name: str,
+    artifacts: Path,
+    files: Sequence[Path],
+) -> str:
+    """Makes a run show these metrics, tags and files, whatever it showed before, ends it and returns its id.
+
+    Args:
+        known_by: The tags, out of `tags`, by which the run is found; where there is none, it is made.
+
+    Raises:
+        TrackingError: Two metrics would share a name. MLflow's own errors are let through.
+    """
+    named = names.metric_names(metrics)
+    experiment_id = get_or_create_experiment(client, experiment_name, artifacts)
+    run_id = _find_or_make(client, experiment_id, {key: tags[key] for key in known_by}, tags, run_name)
+    _log(client, run_id, tags, {named[series]: value for series, value in metrics.items()})
+    for file in files:
+        client.log_artifact(run_id, str(file))
+    client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
@@ -91,14 +123,12 @@ def close_dead_runs(client: "MlflowClient", endings: Mapping[str, Status]) -> in
     return len(dead)
 
 
-def _find_or_make(client: "MlflowClient", experiment: Experiment, tags: Mapping[str, str], experiment_id: str) -> str:
-    query = " AND ".join(f"tags.`{key}` = '{tags[key]}'" for key in (names.RUN_TYPE, names.EXPERIMENT))
+def _find_or_make(
+    client: "MlflowClient", experiment_id: str, known_by: Mapping[str, str], tags: Mapping[str, str], run_name: str
+) -> str:
+    query = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in known_by.items())
     found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
-    run = (
-        found[0]
-        if found
-        else client.create_run(experiment_id, tags=dict(tags), run_name=f"{names.run_title(experiment)} cv")
-    )
+    run = found[0] if found else client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
     return str(run.info.run_id)
 
 

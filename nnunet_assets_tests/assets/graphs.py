@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -31,14 +32,19 @@ def materialized(
     folder: Path,
     instance: dg.DagsterInstance,
     partition: str | None = None,
+    run_config: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Runs the assets whose keys end in these names, all in one run, for the project in that folder."""
+    """Runs the assets whose keys end in these names, all in one run, for the project in that folder.
+
+    With each comes what is made in the same step, as the web UI has it.
+    """
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    chosen = [asset.key for asset in assets if asset.key.path[-1] in names]
+    chosen = [key for asset in assets if any(key.path[-1] in names for key in asset.keys) for key in asset.keys]
     return dg.materialize(
         [*assets, *(definitions.asset_checks or [])],
         selection=chosen,
         partition_key=partition,
+        run_config=run_config,
         instance=instance,
         resources={"project": ProjectResource(folder=str(folder))},
         raise_on_error=False,

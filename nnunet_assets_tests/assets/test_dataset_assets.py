@@ -5,28 +5,39 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContext
 
+from nnunet_assets.assets import dataset_tracking
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.nnunet import file_stats
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.resources import ProjectResource
+from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.raw_builders import (
     DATASET,
     tiny_image,
     tiny_json,
+    tiny_label,
     write_json,
     write_tiny_dataset,
     write_volume,
 )
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
+
+pytestmark = MLFLOW_WARNINGS
 
 CONFIG = DatasetConfig(dataset=DATASET, folds=3)
 EXPERIMENT = ExperimentConfig(dataset=DATASET, configuration="2d")
 GRAPH = graph(declared([CONFIG], [EXPERIMENT]))
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    return tmp_path / "data" / "nnUNet_raw"
+@pytest.fixture(autouse=True)
+def raw(project: Path) -> Path:
+    """The folder of raw datasets in a project, which is `tmp_path`."""
+    return project / "data" / "nnUNet_raw"
 
 
 def run(folder: Path, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
@@ -52,13 +63,50 @@ def test_unchanged_data_has_the_same_version_and_changed_data_another(
     folder = write_tiny_dataset(raw)
 
     def version() -> str:
-        (event,) = run(tmp_path, instance, "raw_dataset").get_asset_materialization_events()
+        events = run(tmp_path, instance, "raw_dataset").get_asset_materialization_events()
+        (event,) = [event for event in events if event.asset_key and event.asset_key.path[-1] == "raw_dataset"]
         return str((event.materialization.tags or {})["dagster/data_version"])
 
     before = version()
     assert version() == before
     write_volume(folder / "imagesTr" / "case_0_0000.nii.gz", tiny_image(seed=99))
     assert version() != before
+
+
+def test_a_case_in_quarantine_is_in_no_split_and_comes_back(
+    tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = write_tiny_dataset(raw)
+    (folder / "labelsTr" / "case_3.nii.gz").write_bytes(b"")
+    write_volume(folder / "labelsTr" / "case_4.nii.gz", tiny_label(), origin_mm=(0.05, 0, 0))
+    changes = {"quarantine": {"case_3": "its label is lost"}, "repair_headers_mm": 0.1}
+    config = CONFIG.model_copy(update={**changes, "folds": 5})
+
+    result = materialized(graph(declared([config])), "raw_dataset", "splits", folder=tmp_path, instance=instance)
+
+    assert result.success
+    for shown in (metadata(result, "raw_dataset"), check(result, "is_consistent").metadata):
+        assert "case_3: its label is lost" in str(shown["quarantined"])
+        assert "labelsTr/case_4.nii.gz (by 0.05 mm)" in str(shown["repaired_headers"])
+    splits = tmp_path / "data" / "nnUNet_preprocessed" / DATASET / "splits_final.json"
+    assert {case for fold in json.loads(splits.read_text()) for case in fold["val"]} == {
+        *("case_0", "case_1", "case_2", "case_4", "case_5")
+    }
+    assert "case_3" in str(check(run(tmp_path, instance, "raw_dataset"), "is_consistent").description)
+
+
+def test_what_is_declared_about_cases_makes_the_dataset_stale_and_the_reason_does_not() -> None:
+    def code_version(**changes: object) -> str | None:
+        defs = graph(declared([CONFIG.model_copy(update=changes)]))
+        specs = {spec.key.path[-1]: spec for spec in defs.resolve_all_asset_specs()}
+        return specs["raw_dataset"].code_version
+
+    quarantined = code_version(quarantine={"case_3": "lost"})
+    assert code_version() == "2"
+    assert quarantined == code_version(quarantine={"case_3": "its label is lost"})
+    assert (
+        len({"2", quarantined, code_version(repair_headers_mm=0.1), code_version(quarantine={"case_4": "lost"})}) == 4
+    )
 
 
 class TestAnImageWithoutALabel:
@@ -161,3 +209,132 @@ def test_a_phantom_is_generated_where_it_is_not(tmp_path: Path, raw: Path, insta
     assert metadata(result, "raw_dataset")["cases"] == 10
     roots = Roots(raw, tmp_path / "data" / "nnUNet_preprocessed", tmp_path / "data" / "nnUNet_results")
     assert PreparedDataset(roots, "Dataset900_Phantom").read_raw().errors == ""
+
+
+class TestAnUnchangedDataset:
+    def test_is_not_read_again_unless_asked(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+        write_tiny_dataset(raw)
+        config = {"ops": {f"{DATASET}__raw_dataset": {"config": {"rehash": True}}}}
+        results = [run(tmp_path, instance, "raw_dataset") for _ in range(2)]
+        results.append(materialized(GRAPH, "raw_dataset", folder=tmp_path, instance=instance, run_config=config))
+
+        assert [metadata(result, "raw_dataset")["cases_read"] for result in results] == [6, 0, 6]
+        assert len({str(metadata(result, "raw_dataset")["content_hash"]) for result in results}) == 1
+
+
+class TestStaleness:
+    """What Dagster's own resolver says after the data changed."""
+
+    @pytest.fixture(autouse=True)
+    def _all_made(self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
+        write_tiny_dataset(raw)
+        run(tmp_path, instance, "raw_dataset", "splits")
+        pretend(instance, "preprocessed_plans", "first")
+        pretend(instance, "fold_model", "first", partition="fold_0")
+
+    def test_an_edited_label_leaves_the_splits_fresh_and_reaches_the_folds_through_the_plans(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+    ) -> None:
+        assert stale(instance) == set()
+        write_volume(raw / DATASET / "labelsTr" / "case_1.nii.gz", tiny_label() // 2)
+        run(tmp_path, instance, "raw_dataset")
+        assert stale(instance) == {"preprocessed_plans"}
+
+        pretend(instance, "preprocessed_plans", "second")
+        assert stale(instance) == {"fold_model"}
+
+    def test_a_new_case_makes_the_splits_stale_too(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+    ) -> None:
+        write_tiny_dataset(raw, n_cases=7)
+        run(tmp_path, instance, "raw_dataset")
+        assert stale(instance) == {"preprocessed_plans", "splits"}
+
+
+def pretend(instance: dg.DagsterInstance, name: str, version: str, partition: str | None = None) -> None:
+    """Materializes a stand-in of an asset that takes minutes to make: the same spec, and only a version to show."""
+    (spec,) = [spec for spec in GRAPH.resolve_all_asset_specs() if spec.key.path[-1] == name]
+
+    @dg.multi_asset(specs=[spec], name=name)
+    def stand_in() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult(data_version=dg.DataVersion(version))
+
+    others = [
+        asset for asset in GRAPH.assets or [] if isinstance(asset, dg.AssetsDefinition) and spec.key not in asset.keys
+    ]
+    project = {"project": ProjectResource(folder="/unused")}
+    result = dg.materialize(
+        [*others, stand_in], selection=[spec.key], instance=instance, partition_key=partition, resources=project
+    )
+    assert result.success
+
+
+class _Loading(LoadingContext):
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance, self._loaders = instance, {}  # type: ignore[var-annotated]
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        return self._instance
+
+    @property
+    def loaders(self) -> dict:  # type: ignore[type-arg]
+        return self._loaders
+
+
+def stale(instance: dg.DagsterInstance) -> set[str]:
+    """Returns the last part of the keys that the web UI would call stale; of folds, the first counts."""
+    assets = GRAPH.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance=instance, asset_graph=assets, loading_context=_Loading(instance))
+    names = ("raw_dataset", "case_list", "splits", "preprocessed_plans", "fold_model")
+    keys = [key for key in assets.materializable_asset_keys if key.path[-1] in names]
+    partitions = {key: "fold_0" if key.path[-1] == "fold_model" else None for key in keys}
+    return {key.path[-1] for key in keys if resolver.get_status(key, partitions[key]) is StaleStatus.STALE}
+
+
+class TestTheReport:
+    def test_page_and_tables_are_on_disk_in_the_ui_and_in_mlflow(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+    ) -> None:
+        folder = write_tiny_dataset(raw)
+        write_volume(folder / "labelsTr" / "case_1.nii.gz", tiny_label() * 0)
+
+        shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
+
+        page = Path(str(shown["report"]))
+        assert page == tmp_path / f"data/nnUNet_preprocessed/{DATASET}/.nnunet_assets/intake/intake.html"
+        assert {path.name for path in page.parent.iterdir()} >= {"intake.html", "intake.parquet", "findings.parquet"}
+        assert (shown["errors"], shown["warnings"]) == (0, 1)
+        client = connect(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts")
+        tracked = client.get_run(str(shown["mlflow_run"]).rpartition("/")[2])
+        assert tracked.data.tags["nnunet_assets.run_type"] == "raw_dataset"
+        assert (tracked.data.metrics["cases"], tracked.data.metrics["findings/D035"]) == (6, 1)
+        assert {file.path for file in client.list_artifacts(tracked.info.run_id)} >= {"intake.html"}
+
+    def test_a_server_elsewhere_gets_no_page_and_no_name_of_a_case(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_tiny_dataset(raw)
+        monkeypatch.setattr(dataset_tracking, "is_local", lambda uri: False)
+
+        shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
+
+        client = connect(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts")
+        tracked = client.get_run(str(shown["mlflow_run"]).rpartition("/")[2])
+        assert client.list_artifacts(tracked.info.run_id) == []
+        assert "case_" not in str([tracked.data.params, tracked.data.metrics, tracked.info.run_name])
+        assert "case_1" not in str(tracked.data.tags)
+
+    def test_a_server_that_does_not_answer_costs_a_sentence(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_tiny_dataset(raw)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+
+        shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
+
+        assert "mlflow_run" not in shown
+        assert "does not answer" in str(shown["mlflow_problem"]) or "reach" in str(shown["mlflow_problem"])

@@ -23,6 +23,8 @@ PROJECT = declared(
 )
 
 SNAPSHOT = """
+Dataset004_Hippocampus/case_list
+    from nothing | group Dataset004_Hippocampus | dataset | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_figures
@@ -38,7 +40,7 @@ Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/fold_model
 Dataset004_Hippocampus/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/raw_dataset
-    from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org
+    from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_figures
     from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | png, svg | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report
@@ -50,11 +52,13 @@ Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model
     from preprocessed_plans, splits | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
 Dataset004_Hippocampus/splits
-    from raw_dataset | group Dataset004_Hippocampus | json | data@example.org
+    from case_list | group Dataset004_Hippocampus | json | data@example.org
+Dataset005_Prostate/case_list
+    from nothing | group Dataset005_Prostate | dataset | nobody | step Dataset005_Prostate__raw_dataset
 Dataset005_Prostate/raw_dataset
-    from nothing | group Dataset005_Prostate | dataset, file | nobody
+    from nothing | group Dataset005_Prostate | dataset, file | nobody | step Dataset005_Prostate__raw_dataset
 Dataset005_Prostate/splits
-    from raw_dataset | group Dataset005_Prostate | json | nobody
+    from case_list | group Dataset005_Prostate | json | nobody
 """  # noqa: E501 (one asset a line reads better than a table)
 
 
@@ -62,8 +66,8 @@ def snapshot(definitions: dg.Definitions) -> str:
     """Returns two lines an asset: its key; where it comes from, its group, kinds, owners, partitions and pool."""
     text = ""
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
-    for asset in sorted(assets, key=lambda asset: asset.key.to_user_string()):
-        (spec,) = asset.specs
+    specs = [(spec, asset) for asset in assets for spec in asset.specs]
+    for spec, asset in sorted(specs, key=lambda one: one[0].key.to_user_string()):
         prefix = "/".join(spec.key.path[:-1]) + "/"
         parts = [
             "from " + (", ".join(_near(dep.asset_key, prefix) for dep in spec.deps) or "nothing"),
@@ -75,6 +79,8 @@ def snapshot(definitions: dg.Definitions) -> str:
             parts.append(" ".join(spec.partitions_def.get_partition_keys()))
         if asset.op.pool:
             parts.append(f"pool {asset.op.pool}")
+        if len(asset.specs) > 1:
+            parts.append(f"step {asset.op.name}")
         text += f"{spec.key.to_user_string()}\n    {' | '.join(parts)}\n"
     return "\n" + text
 

@@ -297,3 +297,17 @@ def test_what_is_accepted_has_the_values_that_nnunet_gives_it(tmp_path, labels, 
         assert [ours.labels[name] for name in ours.foreground] == theirs.foreground_regions
     else:
         assert [ours.labels[name] for name in ours.foreground] == theirs.foreground_labels
+
+
+def test_very_many_labels_are_a_warning():
+    labels = {"background": 0, **{f"part {value}": value for value in range(1, 301)}}
+    (finding,) = check_description(tiny_json(labels=labels))
+    assert (finding.code, finding.severity) == ("D070", "warning")
+    assert finding.message.startswith("labels go up to 300. nnU-Net holds a map of the image's size in memory for each")
+    few = {"background": 0, **{f"part {value}": value for value in range(1, 256)}}
+    assert check_description(tiny_json(labels=few)) == []
+
+
+@pytest.mark.parametrize("ending", ["./../../x.nii.gz", ".nii\\x", ".nii\0"])
+def test_an_ending_that_leads_out_of_the_folder_is_refused(ending):
+    assert problem(file_ending=ending).startswith(f"D060 file_ending {ending!r} leads out of the folder of images.")

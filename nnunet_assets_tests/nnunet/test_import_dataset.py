@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
-from nnunet_assets.nnunet import import_dataset as module
+from nnunet_assets.nnunet import transfer
 from nnunet_assets.nnunet.import_dataset import dataset_name, import_dataset
 from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import (
@@ -142,7 +142,7 @@ class TestLinks:
         def across_devices(*_):
             raise OSError(18, "Invalid cross-device link")
 
-        monkeypatch.setattr(module.os, "link", across_devices)
+        monkeypatch.setattr(transfer.os, "link", across_devices)
         source = write_decathlon(tmp_path / "Task04_Tiny")
         with pytest.raises(DatasetError, match=r"Invalid cross-device link\. Take --link copy or --link symlink\."):
             import_dataset(source, tmp_path / "raw", link="hardlink")

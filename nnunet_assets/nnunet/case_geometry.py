@@ -1,0 +1,111 @@
+"""Where the voxels of a case's files lie, and by how much they lie apart."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnunet_assets.core.findings import Finding
+from nnunet_assets.nnunet.nifti import Volume, VolumeError, shape_text
+
+SAME_PLACE_MM = 1e-3
+"""Files of a case count as lying in one place when no corner differs by more."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels of a file lie.
+
+    Attributes:
+        name: The file, relative to the dataset's folder.
+        shape: Number of voxels along X, Y, Z; two numbers for a 2D image.
+        spacing_mm: Voxel size along the same axes.
+        affine: Rows of the 4 x 4 matrix from voxel index to world in mm; finite.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    affine: tuple[tuple[float, ...], ...]
+
+    @property
+    def corners_mm(self) -> np.ndarray:
+        """World coordinates of the corners, (8, 3)."""
+        last = [n - 1 for n in (*self.shape, 1, 1)[:3]]
+        index = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
+        return (index @ np.array(self.affine).T)[:, :3]
+
+    @property
+    def origin_mm(self) -> np.ndarray:
+        """World coordinates of the first voxel, (3,)."""
+        return np.array(self.affine)[:3, 3]
+
+    @property
+    def directions(self) -> np.ndarray:
+        """Unit vectors of the file's axes in the world, as columns, (3, 3)."""
+        axes = np.array(self.affine)[:3, :3]
+        return axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)
+
+
+def geometry_of(volume: Volume, name: str) -> Geometry:
+    """Returns where an image's voxels lie.
+
+    Raises:
+        VolumeError: It does not have three axes (D046), or its voxels no size (D042).
+    """
+    shape = volume.shape
+    compressed_name = name.lower().endswith(".gz")
+    # For .nii.gz nnU-Net reads with ITK, which drops trailing axes of length 1 and takes 2D; for .nii it does not.
+    while compressed_name and len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 and not (compressed_name and len(shape) == 2):
+        raise VolumeError(
+            "D046",
+            f"{name} has the shape {shape_text(volume.shape)}; nnU-Net needs three axes. Split channels or time "
+            "points into one file each (`nnunet-assets import-dataset` does it for a Decathlon folder).",
+        )
+    spacing = volume.spacing_mm[: len(shape)]
+    if not all(np.isfinite(spacing)) or min(spacing) <= 0:
+        raise VolumeError(
+            "D042", f"{name} has the spacing {spacing} mm; every axis needs a positive one. Export it again."
+        )
+    return Geometry(name, shape, spacing, tuple(tuple(float(value) for value in row) for row in volume.affine))
+
+
+def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
+    """Compares every file of a case with the first one that could be read."""
+    for other in geometries[1:]:
+        first = geometries[0]
+        where = (case, other.name)
+        if other.shape != first.shape:
+            message = (
+                f"{other.name} has the shape {shape_text(other.shape)}, but {first.name} has "
+                f"{shape_text(first.shape)}. All files of a case must lie on one grid; resample or export it again."
+            )
+            yield Finding("D041", "error", message, *where)
+        # The tolerance of nnU-Net's own check.
+        elif not np.allclose(other.spacing_mm, first.spacing_mm):
+            difference = float(np.abs(np.subtract(other.spacing_mm, first.spacing_mm)).max())
+            message = (
+                f"{other.name} has the spacing {_mm(other.spacing_mm)}, but {first.name} has {_mm(first.spacing_mm)}. "
+                f"They differ by {difference:.3g} mm; nnU-Net allows 0.001 %. Correct the header that is wrong."
+            )
+            yield Finding("D042", "error", message, *where)
+        elif (distance := float(np.abs(other.corners_mm - first.corners_mm).max())) > SAME_PLACE_MM:
+            message = (
+                f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers ({_apart(first, other)}; "
+                f"up to {SAME_PLACE_MM:g} mm is allowed). nnU-Net pairs them voxel by voxel all the same; look at both "
+                "in a viewer."
+            )
+            yield Finding("D043", "warning", message, *where)
+
+
+def _apart(first: Geometry, other: Geometry) -> str:
+    origin_mm = float(np.abs(other.origin_mm - first.origin_mm).max())
+    cosines = np.clip((other.directions * first.directions).sum(axis=0), -1, 1)
+    degrees = float(np.degrees(np.arccos(cosines)).max())
+    return f"origin by {origin_mm:.3g} mm, direction by {degrees:.3g}°"
+
+
+def _mm(spacing_mm: tuple[float, ...]) -> str:
+    return " × ".join(f"{value:.6g}" for value in spacing_mm) + " mm"

@@ -1,0 +1,148 @@
+"""What `nnunet-assets check --fix` decided: proposed from the findings, kept beside the data, and taken back again.
+
+On disk: `nnUNet_preprocessed/DATASET/.nnunet_assets/curation.json` with `quarantine` (case to reason) and
+`repair_headers_mm`. What the project's YAML declares is added to it, and counts where both speak of the same.
+"""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.curation import HEADER_TOLERANCE_MM, Curation
+from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
+from nnunet_assets.core.findings import Finding
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.case_files import LABELS, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
+from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.raw_root import dataset_folder
+
+CURATION_FILE = "curation.json"
+UNDO = "`nnunet-assets check DATASET --undo`"
+
+_OF_HEADERS = ("D042", "D043")
+"""Spacing that differs and files that lie apart: what another header can put right."""
+
+
+@dataclass(frozen=True)
+class ProposedFixes:
+    """What can be done about findings without touching an original.
+
+    Attributes:
+        curation: What to declare; nothing in it: nothing can be done this way.
+        repairs: The files that get another header.
+        left: The errors that stay, and that somebody has to put right.
+    """
+
+    curation: Curation
+    repairs: tuple[HeaderRepair, ...]
+    left: tuple[Finding, ...]
+
+
+def propose_fixes(
+    roots: Roots,
+    dataset: str,
+    findings: Sequence[Finding],
+    *,
+    quarantined: Collection[str] = (),
+    repaired: Collection[Path] = (),
+    tolerance_mm: float = HEADER_TOLERANCE_MM,
+) -> ProposedFixes:
+    """Returns what to leave out and what to repair: a case with an error goes, unless another header puts it right.
+
+    Where more than half of the cases would go, the cause is in all of them, or in dataset.json, and none goes.
+
+    Args:
+        roots: nnU-Net's folders.
+        dataset: `DatasetXXX_Name`.
+        findings: What the check of the dataset found.
+        quarantined: Cases that are left out already.
+        repaired: Files whose headers are repaired already.
+        tolerance_mm: How far files of a case may be apart for their headers to be repaired.
+
+    Raises:
+        DatasetError: There is no such dataset, or its dataset.json is wrong.
+    """
+    folder = dataset_folder(roots.raw, dataset)
+    description = parse_dataset_json(folder / DATASET_JSON)
+    cases = [files for files in find_cases(folder, description)[0] if files.case not in quarantined]
+    repairs = all_header_repairs(cases, tolerance_mm) if voxels_are_checked(description) else ()
+    repairs = tuple(repair for repair in repairs if repair.file not in repaired)
+    repairable = {repair.file for repair in repairs}
+    errors: dict[str | None, list[Finding]] = {}
+    for finding in findings:
+        is_put_right = finding.code in _OF_HEADERS and folder / str(finding.file) in repairable
+        if finding.severity == "error" and not is_put_right:
+            errors.setdefault(case_of(finding, description.file_ending), []).append(finding)
+    dataset_errors = errors.pop(None, [])
+    quarantine = {str(case): _reason(found) for case, found in sorted(errors.items(), key=lambda item: str(item[0]))}
+    if 2 * len(quarantine) > len({files.case for files in cases} | set(quarantine)):
+        dataset_errors += [finding for found in errors.values() for finding in found]
+        quarantine = {}
+    kept = tuple(repair for repair in repairs if repair.case not in quarantine)
+    return ProposedFixes(Curation(quarantine, tolerance_mm if kept else None), kept, tuple(dataset_errors))
+
+
+def case_of(finding: Finding, file_ending: str) -> str | None:
+    """Returns the case that a finding is about, also of a link that leads nowhere; None: of no single case."""
+    if finding.case or not finding.file or not finding.file.endswith(file_ending):
+        return finding.case
+    stem = Path(finding.file).name.removesuffix(file_ending)
+    return stem if finding.file.startswith(f"{LABELS}/") else re.sub(r"_\d{4}$", "", stem)
+
+
+def read_curation(prepared: PreparedDataset) -> Curation:
+    """Returns what the file says; without a file, nothing is left out and nothing repaired.
+
+    Raises:
+        DatasetError: The file is damaged, or not of the form.
+    """
+    path = prepared.own / CURATION_FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return Curation()
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or {UNDO}.") from None
+    if not _is_curation(content):
+        raise DatasetError(
+            f'{path} is not of the form {{"quarantine": {{"case": "reason"}}, "repair_headers_mm": number or null}}. '
+            f"Correct it, or {UNDO}."
+        )
+    return Curation(**content)
+
+
+def write_curation(prepared: PreparedDataset, curation: Curation) -> Path:
+    """Writes the file, in place of the one that is there, and returns its path."""
+    path = prepared.own / CURATION_FILE
+    write_json_atomically(path, asdict(curation))
+    return path
+
+
+def remove_curation(prepared: PreparedDataset) -> bool:
+    """Removes the file, damaged or not, and returns whether there was one. What the YAML declares stays."""
+    path = prepared.own / CURATION_FILE
+    is_there = path.exists()
+    path.unlink(missing_ok=True)
+    return is_there
+
+
+def _reason(findings: Sequence[Finding]) -> str:
+    first, others = findings[0].message, len(findings) - 1
+    return first if not others else f"{first} And {others} more problem{'s' if others > 1 else ''}."
+
+
+def _is_curation(content: Any) -> bool:
+    if not isinstance(content, dict) or set(content) != {"quarantine", "repair_headers_mm"}:
+        return False
+    quarantine, tolerance = content["quarantine"], content["repair_headers_mm"]
+    return (
+        isinstance(quarantine, dict)
+        and all(isinstance(reason, str) for reason in quarantine.values())
+        and (tolerance is None or (isinstance(tolerance, int | float) and tolerance > 0))
+    )

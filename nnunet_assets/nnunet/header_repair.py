@@ -1,0 +1,108 @@
+"""Files of a case that lie on one grid, but not by their headers: which those are, and a copy with the right header.
+
+Only NIfTI. The header of the case's first image counts; every voxel and every other field of a copy stays as it was.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunet_assets.core.provenance import file_sha256, json_sha256
+from nnunet_assets.nnunet.case_files import CaseFiles
+from nnunet_assets.nnunet.case_geometry import SAME_PLACE_MM, Geometry
+from nnunet_assets.nnunet.nifti import VolumeError, read_header
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_PLACE_FIELDS = (
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+"""What of a header says where the voxels lie, beside the first four numbers of `pixdim`."""
+
+
+@dataclass(frozen=True)
+class HeaderRepair:
+    """A file that gets the header of its case's first image.
+
+    Attributes:
+        case: The case.
+        file: The original.
+        first: The case's first image.
+        distance_mm: The farthest that a corner of the volume moves.
+    """
+
+    case: str
+    file: Path
+    first: Path
+    distance_mm: float
+
+    def digest(self) -> str:
+        """Returns what decides every byte of the copy."""
+        return json_sha256([file_sha256(self.file), self._header().binaryblock.hex()])
+
+    def repaired(self) -> bytes:
+        """Returns the content of the copy, compressed where the original is.
+
+        A damaged original is returned as it is, for the check of the case to name.
+        """
+        content = self.file.read_bytes()
+        is_gzip = content.startswith(_GZIP_MAGIC)
+        try:
+            unpacked = gzip.decompress(content) if is_gzip else content
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return content
+        header = self._header()
+        # Everything behind the header, extensions and voxels, byte for byte.
+        copy = header.binaryblock + unpacked[header.sizeof_hdr :]
+        return gzip.compress(copy, compresslevel=6, mtime=0) if is_gzip else copy
+
+    def _header(self) -> Any:
+        header, first = read_header(self.file), read_header(self.first)
+        for name in _PLACE_FIELDS:
+            header[name] = first[name]
+        header["pixdim"][:4] = first["pixdim"][:4]
+        return header
+
+
+def header_repairs(files: CaseFiles, tolerance_mm: float) -> Iterator[HeaderRepair]:
+    """Yields the files of a case that lie apart from its first image by more than rounding, but within the tolerance.
+
+    What differs by more, or in shape, is no matter of the header alone. No readable first image: nothing.
+    """
+    present = [*files.images, *([files.label] if files.label else [])]
+    reference = _geometry(present[0]) if files.images else None
+    if reference is None:
+        return
+    for file in present[1:]:
+        found = _geometry(file)
+        if found is None or found.shape != reference.shape:
+            continue
+        distance = float(np.abs(found.corners_mm - reference.corners_mm).max())
+        is_apart = distance > SAME_PLACE_MM or not np.allclose(found.spacing_mm, reference.spacing_mm)
+        if is_apart and distance <= tolerance_mm:
+            yield HeaderRepair(files.case, file, present[0], distance)
+
+
+def all_header_repairs(cases: Sequence[CaseFiles], tolerance_mm: float) -> tuple[HeaderRepair, ...]:
+    """Returns those of all cases, in their order."""
+    return tuple(repair for files in cases for repair in header_repairs(files, tolerance_mm))
+
+
+def _geometry(path: Path) -> Geometry | None:
+    try:
+        header = read_header(path)
+    except VolumeError:
+        return None
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) > 3:
+        return None
+    spacing = tuple(float(zoom) for zoom in header.get_zooms()[: len(shape)])
+    affine = tuple(tuple(float(value) for value in row) for row in header.get_best_affine())
+    return Geometry(path.name, shape, spacing, affine)

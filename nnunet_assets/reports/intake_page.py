@@ -1,0 +1,128 @@
+"""The intake of a raw dataset as one HTML page that a person can read: no network, nothing beside it.
+
+What users wrote (names of cases, labels, channels) is escaped by jinja2. The one script sorts tables and is named by
+its digest in the page's policy, so that no other can run.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from nnunet_assets.core.finding_kinds import FINDING_KINDS
+from nnunet_assets.core.intake import CaseRow, IntakeReport
+
+SHOWN_MESSAGES = 50
+"""Of each code; a page of 10,000 lines helps nobody."""
+
+_SCRIPT = """
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  const key = (row, i) => row.cells[i].dataset.key ?? row.cells[i].textContent;
+  heads.forEach((head, i) => head.querySelector("button")?.addEventListener("click", () => {
+    const sign = head.ariaSort === "ascending" ? -1 : 1;
+    heads.forEach((other) => other.removeAttribute("aria-sort"));
+    head.ariaSort = sign > 0 ? "ascending" : "descending";
+    const compare = (a, b) => a - b || String(a).localeCompare(String(b), undefined, { numeric: true });
+    body.append(...[...body.rows].sort((a, b) => sign * compare(key(a, i), key(b, i))));
+  }));
+}
+"""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What a cell shows, and the number that it is sorted by; None: by its text."""
+
+    text: str
+    key: float | None = None
+
+
+def intake_page(report: IntakeReport) -> str:
+    """Returns the page."""
+    # Comes with Dagster and MLflow; its import costs what no load of the definitions should.
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+    environment = Environment(
+        loader=PackageLoader("nnunet_assets.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("intake.html.j2").render(
+        report=report,
+        groups=list(_groups(report)),
+        labels=list(_labels(report)),
+        columns=list(_columns(report)),
+        rows=[list(_cells(row, report)) for row in report.cases],
+        script=Markup(_SCRIPT),  # noqa: S704 (a constant of this file)
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def _groups(report: IntakeReport) -> Iterator[dict[str, Any]]:
+    """Yields the findings by code and severity, errors first."""
+    kinds = sorted({(finding.severity, finding.code) for finding in report.findings})
+    for severity, code in kinds:
+        same = [f.message for f in report.findings if (f.severity, f.code) == (severity, code)]
+        yield {
+            "code": code,
+            "severity": severity,
+            "title": FINDING_KINDS[code].title,
+            "remedy": FINDING_KINDS[code].remedy,
+            "n": len(same),
+            "messages": same[:SHOWN_MESSAGES],
+            "n_hidden": max(0, len(same) - SHOWN_MESSAGES),
+            "is_open": severity == "error" or len(kinds) <= 3,
+        }
+
+
+def _labels(report: IntakeReport) -> Iterator[dict[str, Any]]:
+    for name in report.foreground if report.voxels_checked else ():
+        volumes = report.volumes_ml(name)
+        largest = max(volumes, default=0.0)
+        yield {
+            "name": name,
+            "n_cases": len(volumes),
+            "median": f"{median(volumes):.4g}" if volumes else "",
+            "minimum": f"{min(volumes):.4g}" if volumes else "",
+            "maximum": f"{largest:.4g}" if volumes else "",
+            "positions": [round(6 + 248 * volume / largest, 1) for volume in volumes],
+        }
+
+
+def _columns(report: IntakeReport) -> Iterator[str]:
+    yield from ("case", "shape", "spacing (mm)")
+    for channel in report.channel_names:
+        yield f"{channel}: median (0.5 % to 99.5 %)"
+    for name in report.foreground:
+        yield f"{name} (ml)"
+    yield "findings"
+
+
+def _cells(row: CaseRow, report: IntakeReport) -> Iterator[_Cell]:
+    yield _Cell(row.case)
+    yield _Cell(_by_axis(row.shape), _product(row.shape))
+    yield _Cell(_by_axis(row.spacing_mm), _product(row.spacing_mm))
+    for channel in range(len(report.channel_names)):
+        values = row.intensities[channel] if channel < len(row.intensities) else None
+        shown = f"{values.median:.4g} ({values.p00_5:.4g} to {values.p99_5:.4g})" if values else ""
+        yield _Cell(shown, values.median if values else None)
+    for name in report.foreground:
+        volume = row.label_volumes_ml.get(name)
+        yield _Cell("", None) if volume is None else _Cell(f"{volume:.4g}", volume)
+    yield _Cell(", ".join(row.codes))
+
+
+def _by_axis(values: tuple[float, ...] | None) -> str:
+    return " × ".join(f"{value:.4g}" for value in values) if values else ""
+
+
+def _product(values: tuple[float, ...] | None) -> float | None:
+    if not values:
+        return None
+    product = 1.0
+    for value in values:
+        product *= value
+    return product
