@@ -48,10 +48,10 @@ class PhantomProject:
         ensure_splits(self.prepared.folder, cases, self.n_folds)
         return self
 
-    def prepare(self, **changes: Any) -> PreparedPlans:
+    def prepare(self, plans: str = "nnUNetPlans", **changes: Any) -> PreparedPlans:
         """Plans and preprocesses with real nnU-Net."""
         wanted = {"configurations": ["3d_fullres"], "trainers": ["nnUNetTrainer"], "environment": self.environment}
-        return prepare(self.roots, DATASET, "nnUNetPlans", **{**wanted, **changes})
+        return prepare(self.roots, DATASET, plans, **{**wanted, **changes})
 
     def folder(self, fold: str, experiment: Experiment = EXPERIMENT) -> Path:
         return experiment.fold_folder(self.roots, fold)

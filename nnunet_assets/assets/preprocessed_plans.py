@@ -88,7 +88,14 @@ class _ProgressLog:
 
 def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
     rows = [
-        dg.TableRecord({"configuration": configuration, **plan_row(plan), **_cases(made.cases[configuration])})
+        dg.TableRecord(
+            {
+                "configuration": configuration,
+                **plan_row(plan),
+                "GPU memory (GB, planner's estimate)": made.gpu_memory_gb.get(configuration, "unknown"),
+                **_cases(made.cases[configuration]),
+            }
+        )
         for configuration, plan in made.planned.items()
     ]
     why = {configuration: cases.why for configuration, cases in made.cases.items() if cases.why}
@@ -98,6 +105,7 @@ def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
         **({"why": dg.MetadataValue.md("\n".join(f"- {name}: {text}" for name, text in why.items()))} if why else {}),
         "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
         "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
+        "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),
         "plans_hash": dg.MetadataValue.text(made.plans_hash),
     }
 

@@ -47,6 +47,7 @@ class PreparedPlans:
             order (z, y, x for NIfTI).
         cases: By configuration, what became of its preprocessed cases.
         made: What had to be made: `plans`, configurations.
+        gpu_memory_gb: What the planner aims at, as `target`, and expects by configuration; empty: it does not say.
     """
 
     plans_hash: str
@@ -55,6 +56,7 @@ class PreparedPlans:
     planned: Mapping[str, Mapping[str, Any]]
     cases: Mapping[str, PreparedCases]
     made: tuple[str, ...]
+    gpu_memory_gb: Mapping[str, float]
 
 
 def prepare(
@@ -114,6 +116,7 @@ def prepare(
         planned={c: planned[c] for c in available},
         cases=cases,
         made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
+        gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
     )
 
 

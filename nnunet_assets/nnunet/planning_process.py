@@ -33,7 +33,8 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
         _plan(dataset_id, request["made_from"]["planner"])
-        prepared.stamp_plans(plans, request["made_from"], prepared.plans_hash(plans))
+        memory = _gpu_memory(prepared, plans, request["made_from"]["planner"])
+        prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.plans_hash(plans))
     else:
         _complete_own_plans(prepared, dataset_id)
     for configuration in prepared.needed_configurations(plans, request["configurations"]):
@@ -173,6 +174,40 @@ def _plan(dataset_id: int, planner: str) -> None:
     from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments
 
     plan_experiments([dataset_id], planner)
+
+
+def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str, float]:
+    """Returns the GPU memory in GB that the planner aims at, as `target`, and what it expects by configuration.
+
+    The planner's own linear rule, by which it chose patch and batch size: voxels in the feature maps against those of
+    a network that was measured.
+    """
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = str(Path(nnunetv2.__path__[0]) / "experiment_planning")
+    found = recursive_find_python_class(folder, planner, current_module="nnunetv2.experiment_planning")(
+        prepared.dataset
+    )
+    description = found.dataset_json
+    n_channels = len(description.get("channel_names", description.get("modality")))
+    memory = {"target": float(found.UNet_vram_target_GB)}
+    for configuration, plan in prepared.configurations(plans).items():
+        is_2d = len(plan["patch_size"]) == 2
+        network = plan["architecture"]
+        voxels = found.static_estimate_VRAM_usage(
+            plan["patch_size"],
+            n_channels,
+            len(description["labels"]),
+            network["network_class_name"],
+            network["arch_kwargs"],
+            network["_kw_requires_import"],
+        )
+        measured = found.UNet_reference_val_2d if is_2d else found.UNet_reference_val_3d
+        batch = found.UNet_reference_val_corresp_bs_2d if is_2d else found.UNet_reference_val_corresp_bs_3d
+        relative = float(voxels) / measured * plan["batch_size"] / batch
+        memory[configuration] = round(relative * found.UNet_reference_val_corresp_GB, 2)
+    return memory
 
 
 def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:

@@ -133,7 +133,10 @@ class PreparedDataset:
         return read_json(self.own / f"{plans}.json")
 
     def stamp_plans(self, plans: str, made_from: Mapping[str, Any], plans_hash: str | None) -> None:
-        """Records what the plans are made from, and their digest; None while they are being made."""
+        """Records what the plans are made from, and their digest; None while they are being made.
+
+        What the planner says beside its plans may be among `made_from`.
+        """
         write_json_atomically(self.own / f"{plans}.json", {**made_from, "plans_hash": plans_hash})
 
     def ingredients(self, plans: str, configuration: str) -> Ingredients:
