@@ -30,7 +30,7 @@ pytestmark = pytest.mark.faults
 
 N_KILLS = int(os.environ.get("NNUNET_ASSETS_PREPROCESSING_KILLS", "10"))
 SEED = os.environ.get("NNUNET_ASSETS_FAULT_SEED", "0")
-N_CASES = 24
+N_CASES = 12
 FULLRES = ("nnUNetPlans", "3d_fullres")
 
 PREPARE = """
