@@ -10,9 +10,10 @@ fold, and `DATASET/` with copies of the small files, links of the references, an
 
 import fcntl
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE
 
 REFERENCES = "gt_segmentations"
+
+JUST_MADE_SECONDS = 60
+"""A younger folder may be another fold's that has not got its lock yet."""
 
 
 @contextmanager
@@ -44,9 +48,9 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
             sets[prepared.cases_folder(experiment.plans, configuration).name] = case_set
         _remove_left(place.parent)
         (place / experiment.dataset).mkdir(parents=True)
-        stack.callback(shutil.rmtree, place)
         owner = stack.enter_context((place / "owner.lock").open("w"))
-        fcntl.flock(owner, fcntl.LOCK_SH)
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        stack.callback(shutil.rmtree, place)  # before the lock is given back
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
         _bind_rest(prepared, place / experiment.dataset, experiment.plans)
@@ -75,12 +79,14 @@ def _link_folder(source: Path, target: Path) -> None:
 def _remove_left(folder: Path) -> None:
     """Removes what folds left whose owner was killed."""
     for left in folder.glob("*/owner.lock"):
-        with left.open("w") as file:
+        with suppress(FileNotFoundError), left.open("r+") as file:  # another fold that starts may be first
+            if time.time() - left.stat().st_mtime < JUST_MADE_SECONDS:
+                continue
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            shutil.rmtree(left.parent)
+            shutil.rmtree(left.parent, ignore_errors=True)
 
 
 def _refuse_damaged(case_set: CaseSet, experiment: Experiment, configuration: str) -> None:

@@ -340,7 +340,7 @@ def _is_younger(path: Path, seconds: float) -> bool:
 def _locked(path: Path, kind: int) -> Iterator[bool]:
     """Yields whether the kernel's lock of a file was got; the file is made where its folder is there."""
     try:
-        file = path.open("a")
+        file = path.open("a+")  # both: on network drives a shared lock needs reading, an exclusive one writing
     except FileNotFoundError:
         yield False
         return

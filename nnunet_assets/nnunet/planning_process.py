@@ -12,7 +12,7 @@ from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
-from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, remove_unwanted, sets_in, show
+from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, is_shown, remove_unwanted, sets_in, show
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.preprocessing_memory import fitting_processes, free_memory_bytes, largest_case_bytes
@@ -63,7 +63,8 @@ def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mappi
         # First, so that whole cases vouch for the references too.
         _refresh_references(prepared)
         case_set.finish()
-    show(case_set, shown)
+    if not is_shown(case_set, shown):
+        show(case_set, shown)
     remove_unwanted(case_set.folder.parent, prepared.wanted_digests(shown.name))
     # What an older version of this package noted about its cases, which were made anew.
     for suffix in (".json", ".lock"):

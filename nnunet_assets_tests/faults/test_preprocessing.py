@@ -24,7 +24,7 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.case_sets import CaseSet, is_shown
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets_tests.processes import living
-from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, roots_in
+from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, roots_in
 
 pytestmark = pytest.mark.faults
 
@@ -174,3 +174,16 @@ def test_a_worker_that_the_kernel_kills_costs_its_cases_and_half_the_workers(
     assert n_again <= N_CASES - 3
     assert digests(case_set_in(folder).cases) == made.digests
     said(cases_made_before_the_kill=N_CASES - n_again, of=N_CASES)
+
+
+def test_a_case_that_cannot_be_preprocessed_is_named_and_costs_no_other(made: Made, folder: Path) -> None:
+    image = folder / "raw" / DATASET / "imagesTr" / "phantom_001_0000.nii.gz"
+    whole = image.read_bytes()
+    image.write_bytes(b"no image")
+    assert start(folder).wait(300) == 1
+    log = (folder / "prepare.log").read_text()
+    assert "1 cases could not be preprocessed; the others were. phantom_001: RuntimeError: " in log
+    assert check_nothing_half_made(folder) == N_CASES - 1
+    image.write_bytes(whole)
+    assert start(folder).wait(300) == 0
+    assert digests(case_set_in(folder).cases) == made.digests

@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +143,8 @@ def test_what_a_killed_owner_left_is_removed_by_the_next_and_what_a_living_one_r
         [sys.executable, "-c", BIND, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         theirs = other.stdout.readline().strip()
+        an_hour_ago = time.time() - 3600
+        os.utime(Path(theirs, "owner.lock"), (an_hour_ago, an_hour_ago))
         with bound_roots(roots, EXPERIMENT) as bound:
             assert places() == {theirs, str(bound.preprocessed)}
         other.kill()

@@ -10,9 +10,11 @@ import pytest
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet import case_making
+from nnunet_assets.nnunet.case_making import CaseJob, make_cases_by_nnunet
+from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients
+from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
-from nnunet_assets.nnunet.splits import SPLITS_FILE
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, roots_in
 
 CONFIGURATION = "3d_fullres"
@@ -79,11 +81,14 @@ def copy_case(project, case: str, new: str) -> None:
 def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocessor(made):
     import blosc2
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     plans = PlansManager(str(made.prepared.plans_file("nnUNetPlans")))
     description = json.loads((made.roots.raw / DATASET / "dataset.json").read_text())
     folder = made.prepared.cases_folder("nnUNetPlans", CONFIGURATION)
+    # What nnUNetv2_train looks at first.
+    assert sorted(infer_dataset_class(str(folder)).get_identifiers(str(folder))) == list(made.prepared.read_raw().cases)
     assert len(list(folder.iterdir())) == 15
     for case in made.prepared.read_raw().cases:
         image, label = raw_files(made.roots, case)
@@ -119,6 +124,8 @@ def test_a_damaged_case_is_found_by_a_fold_and_made_again_alone_from_the_same_by
     content = bytearray((case_set(project).cases / "phantom_004.b2nd").read_bytes())
     content[-9] ^= 4
     (case_set(project).cases / "phantom_004.b2nd").write_bytes(content)
+    stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
+    stamp.write_text("{}")  # of an older version of this package
     said = []
     cases = project.prepare(say=said.append).cases[CONFIGURATION]
     why = "the files of 2 cases were damaged (phantom_002, phantom_004)"
@@ -126,6 +133,7 @@ def test_a_damaged_case_is_found_by_a_fold_and_made_again_alone_from_the_same_by
     assert said == [f"Preprocessing for {CONFIGURATION}: {why}."]
     assert digests(case_set(project).cases) == before
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == before
+    assert not stamp.exists()
 
 
 def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
@@ -134,19 +142,45 @@ def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
     before = plans["configurations"][CONFIGURATION]["spacing"]
     plans["configurations"][CONFIGURATION]["spacing"] = [4.0, 2.0, 2.0]
     project.prepared.plans_file("MyPlans").write_text(json.dumps(plans))
-    # A case that cannot be made does not keep the others from being made, and is named.
-    image, _ = raw_files(project.roots, "phantom_001")
-    whole = image.read_bytes()
-    image.write_bytes(b"no image")
-    with pytest.raises(PlanningError, match=r"1 cases could not be preprocessed; the others were\. phantom_001: Runt"):
-        project.prepare("MyPlans")
-    mine = project.prepared.case_set("MyPlans", CONFIGURATION)
-    assert (mine.is_whole, mine.n_parts) == (False, 4)
-    image.write_bytes(whole)
     cases = project.prepare("MyPlans").cases[CONFIGURATION]
-    assert (cases.n_made, cases.n_reused) == (1, 4)
+    assert (cases.n_made, cases.n_reused) == (5, 0)
     assert cases.why == f"spacing was {json.dumps(before)}, is [4.0, 2.0, 2.0]"
-    assert mine.is_whole
+    assert project.prepared.case_set("MyPlans", CONFIGURATION).is_whole
     # The others' cases are theirs still.
     assert case_set(project).damaged() == []
-    assert (project.prepared.folder / SPLITS_FILE).exists()
+
+
+def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path, monkeypatch):
+    """nnU-Net's own preprocessors have no such loop; this one leaves files of other names."""
+    shown = tmp_path / "MyPlans_2d"
+    shown.mkdir()
+
+    class OwnLoop:
+        dataset_name = DATASET
+        data_identifier = shown.name
+
+        def get_configuration(self, configuration):
+            assert configuration == "2d"
+            return self
+
+        def run(self, dataset, configuration, plans, num_processes):
+            assert (dataset, configuration, plans, num_processes) == (DATASET, "2d", "MyPlans", 3)
+            for name in ("a.npz", "a.pkl", "a_1.npz", "a_1.pkl", "a_1_extra.txt"):
+                (shown / name).write_text(name)
+
+    monkeypatch.setattr(case_making, "_plans_manager", lambda _: OwnLoop())
+    monkeypatch.setattr(case_making, "_preprocessor", lambda *_: OwnLoop())
+    wanted = Ingredients({}, {"a": "raw a", "a_1": "raw a_1"})
+    own = CaseSet(tmp_path / "sets" / wanted.digest)
+    own.begin(wanted, "a test wants it")
+
+    def jobs(*cases):
+        return [CaseJob(case, f"raw {case}", (), "", tmp_path / "MyPlans.json", "2d", {}, own.folder) for case in cases]
+
+    make_cases_by_nnunet(jobs("a", "a_1"), 3)
+    own.finish()
+    assert own.damaged() == []
+    assert sorted(own.records()["a"].files) == ["a.npz", "a.pkl"]
+    assert sorted(own.records()["a_1"].files) == ["a_1.npz", "a_1.pkl", "a_1_extra.txt"]
+    with pytest.raises(ChildFailure, match="The preprocessor left no file of the case b in "):
+        make_cases_by_nnunet(jobs("b"), 3)
