@@ -19,12 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.case_sets import CaseSet, is_shown
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets_tests.processes import living
-from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, roots_in
+from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, preprocessed_content, roots_in
 
 pytestmark = pytest.mark.faults
 
@@ -47,12 +46,12 @@ class Made:
 
     Attributes:
         folder: The project.
-        digests: Of the preprocessed files.
+        content: A digest of what each preprocessed file holds.
         seconds: From the start of the process to its end.
     """
 
     folder: Path
-    digests: dict[str, str]
+    content: dict[str, str]
     seconds: float
 
 
@@ -62,10 +61,6 @@ def project_in(folder: Path) -> PhantomProject:
 
 def case_set_in(folder: Path) -> CaseSet:
     return project_in(folder).prepared.case_set(*FULLRES)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in folder.iterdir()}
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -84,7 +79,7 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("preprocessing")
     project_in(folder).build().prepare()
-    found = digests(case_set_in(folder).cases)
+    found = preprocessed_content(case_set_in(folder).cases)
     forget_cases(folder)
     shutil.copytree(folder, folder.with_name("timed"))
     began = time.monotonic()
@@ -144,7 +139,7 @@ def test_preprocessing_that_is_killed_at_any_moment_is_finished_by_the_next_run(
     kept = {name for record in case_set_in(folder).records().values() for name in record.files}
     assert start(folder).wait(300) == 0, (folder / "prepare.log").read_text()
     case_set = case_set_in(folder)
-    assert digests(case_set.cases) == made.digests
+    assert preprocessed_content(case_set.cases) == made.content
     assert all((case_set.cases / name).stat().st_mtime_ns == before[name] for name in kept)
     assert is_shown(case_set, project_in(folder).prepared.cases_folder(*FULLRES))
     assert len(list((project_in(folder).prepared.folder / "gt_segmentations").iterdir())) == N_CASES
@@ -172,7 +167,7 @@ def test_a_worker_that_the_kernel_kills_costs_its_cases_and_half_the_workers(
     assert lines[-1].endswith(f" of {N_CASES} cases, 1 at once.")
     n_again = int(lines[-1].split()[1])
     assert n_again <= N_CASES - 3
-    assert digests(case_set_in(folder).cases) == made.digests
+    assert preprocessed_content(case_set_in(folder).cases) == made.content
     said(cases_made_before_the_kill=N_CASES - n_again, of=N_CASES)
 
 
@@ -186,4 +181,4 @@ def test_a_case_that_cannot_be_preprocessed_is_named_and_costs_no_other(made: Ma
     assert check_nothing_half_made(folder) == N_CASES - 1
     image.write_bytes(whole)
     assert start(folder).wait(300) == 0
-    assert digests(case_set_in(folder).cases) == made.digests
+    assert preprocessed_content(case_set_in(folder).cases) == made.content
