@@ -220,7 +220,7 @@ class CaseSet:
             found = [case for case, is_bad in zip(records, pool.map(is_damaged, records), strict=True) if is_bad]
         if found:
             self._checked.unlink(missing_ok=True)
-        elif every_byte:
+        elif every_byte and self.is_whole:
             self._checked.touch()
         return found
 
