@@ -92,7 +92,7 @@ def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
             {
                 "configuration": configuration,
                 **plan_row(plan),
-                "GPU memory (GB, planner's estimate)": made.gpu_memory_gb.get(configuration, "unknown"),
+                "GPU memory (GB, planner's estimate)": str(made.gpu_memory_gb.get(configuration, "unknown")),
                 **_cases(made.cases[configuration]),
             }
         )
