@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.nnunet.case_sets import CaseSet, show
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 
@@ -16,7 +17,12 @@ SPLITS = [{"train": ["c", "d"], "val": ["a", "b"]}, {"train": ["a", "b"], "val":
 
 def plans_content(name: str = "nnUNetPlans", **changes: Any) -> dict[str, Any]:
     """Returns plans with 2d and 3d_fullres; `changes` go into 3d_fullres."""
-    configuration = {"spacing": [3.0, 1.0, 1.0], "patch_size": [8, 16, 16], "batch_size": 2}
+    configuration = {
+        "spacing": [3.0, 1.0, 1.0],
+        "patch_size": [8, 16, 16],
+        "batch_size": 2,
+        "median_image_size_in_voxels": [10.0, 20.0, 20.0],
+    }
     return {
         "plans_name": name,
         "image_reader_writer": "SimpleITKIO",
@@ -43,5 +49,26 @@ def write_prepared(folder: Path) -> tuple[Roots, PreparedDataset]:
     prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True))
     write_splits(prepared.folder, SPLITS)
     write_plans(prepared)
-    prepared.stamp_cases("nnUNetPlans", "3d_fullres", prepared.cases_made_from("nnUNetPlans", "3d_fullres"))
+    write_cases(prepared)
     return roots, prepared
+
+
+def write_cases(
+    prepared: PreparedDataset, plans: str = "nnUNetPlans", configuration: str = "3d_fullres", *, n_bytes: int = 9
+) -> CaseSet:
+    """Writes a whole set of preprocessed cases without a voxel in them, and shows it."""
+    case_set, wanted = prepared.case_set(plans, configuration), prepared.ingredients(plans, configuration)
+    case_set.begin(wanted, "a test wants it")
+    for case, raw in wanted.raw.items():
+        write_case(case_set, case, raw, n_bytes=n_bytes)
+    case_set.finish()
+    show(case_set, prepared.cases_folder(plans, configuration))
+    return case_set
+
+
+def write_case(case_set: CaseSet, case: str, raw: str, *, n_bytes: int = 9) -> None:
+    """Writes one case with nnU-Net's three files."""
+    work = case_set.work_folder(case)
+    for suffix in (".b2nd", "_seg.b2nd", ".pkl"):
+        (work / f"{case}{suffix}").write_bytes(f"{case}{suffix}".ljust(n_bytes).encode())
+    case_set.take(case, raw, work)

@@ -1,5 +1,6 @@
 """A prepared phantom and real, tiny trainings of it: what a fold needs, without Dagster."""
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 import psutil
 
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, run_fold
@@ -49,10 +51,10 @@ class PhantomProject:
         ensure_splits(self.roots, DATASET, SplitSettings(self.n_folds))
         return self
 
-    def prepare(self, **changes: Any) -> PreparedPlans:
+    def prepare(self, plans: str = "nnUNetPlans", **changes: Any) -> PreparedPlans:
         """Plans and preprocesses with real nnU-Net."""
         wanted = {"configurations": ["3d_fullres"], "trainers": ["nnUNetTrainer"], "environment": self.environment}
-        return prepare(self.roots, DATASET, "nnUNetPlans", **{**wanted, **changes})
+        return prepare(self.roots, DATASET, plans, **{**wanted, **changes})
 
     def folder(self, fold: str, experiment: Experiment = EXPERIMENT) -> Path:
         return experiment.fold_folder(self.roots, fold)
@@ -73,6 +75,22 @@ class PhantomProject:
         inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
         request = FoldRequest(experiment, fold, overrides, device, inputs, dagster_run_id=None, options=options)
         return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll, say=say)
+
+
+def preprocessed_content(folder: Path) -> dict[str, str]:
+    """Returns a digest of what each preprocessed file holds.
+
+    Not of its bytes: blosc2 compresses in several threads, and writes the blocks of a chunk as they are ready.
+    """
+    import blosc2
+
+    def content(path: Path) -> str:
+        if path.suffix != ".b2nd":
+            return file_sha256(path)
+        array = blosc2.open(str(path), mode="r")[:]
+        return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+
+    return {path.name: content(path) for path in folder.iterdir()}
 
 
 def fold_processes() -> list[psutil.Process]:

@@ -1,6 +1,8 @@
 """`preprocessed_plans`: nnU-Net's fingerprint, plans and preprocessed cases."""
 
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.metadata import version
 
 import dagster as dg
@@ -9,7 +11,8 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.layout import dataset_key, plans_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.nnunet.planning import PLANNERS, PreparedPlans, prepare
+from nnunet_assets.nnunet.plan_card import PLANNERS, plan_row
+from nnunet_assets.nnunet.planning import PreparedCases, PreparedPlans, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.resources import ProjectResource
 
@@ -51,6 +54,7 @@ def build_preprocessed_plans(
                 trainers=trainers,
                 environment=settings.variables,
                 on_progress=_ProgressLog(context),
+                say=context.log.info,
             )
             raw_hash = PreparedDataset(settings.roots, config.dataset).read_raw().content_hash
         return dg.MaterializeResult(
@@ -63,17 +67,23 @@ def build_preprocessed_plans(
 
 
 class _ProgressLog:
-    """Logs every tenth of a configuration's cases once."""
+    """Logs every tenth of a configuration's cases once, with the time that is left."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self._context = context
         self._logged: dict[str, int] = {}
+        self._first: dict[str, tuple[float, int]] = {}
 
     def __call__(self, configuration: str, done: int, n: int) -> None:
+        began, done_before = self._first.setdefault(configuration, (time.monotonic(), done))
         tenth = done * 10 // n
         if tenth > self._logged.get(configuration, 0):
             self._logged[configuration] = tenth
-            self._context.log.info(f"Preprocessed {done} of {n} cases for {configuration}.")
+            left = ""
+            if done > done_before:
+                seconds = (time.monotonic() - began) / (done - done_before) * (n - done)
+                left = f", about {timedelta(seconds=round(seconds))} left"
+            self._context.log.info(f"{done} of {n} cases are preprocessed for {configuration}{left}.")
 
 
 def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
@@ -81,29 +91,41 @@ def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
         dg.TableRecord(
             {
                 "configuration": configuration,
-                "patch size (voxels)": " x ".join(map(str, plan["patch_size"])),
-                "batch size": plan["batch_size"],
-                "spacing (mm)": " x ".join(f"{mm:g}" for mm in plan["spacing"]),
+                **plan_row(plan),
+                "GPU memory (GB, planner's estimate)": str(made.gpu_memory_gb.get(configuration, "unknown")),
+                **_cases(made.cases[configuration]),
             }
         )
         for configuration, plan in made.planned.items()
-        if "patch_size" in plan
     ]
+    why = {configuration: cases.why for configuration, cases in made.cases.items() if cases.why}
     return {
         "configurations": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("none"),
         "made_now": dg.MetadataValue.text(", ".join(made.made) or "nothing: all was up to date"),
+        **({"why": dg.MetadataValue.md("\n".join(f"- {name}: {text}" for name, text in why.items()))} if why else {}),
+        "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
+        "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
+        "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),
         "plans_hash": dg.MetadataValue.text(made.plans_hash),
     }
 
 
+def _cases(cases: PreparedCases) -> dict[str, int | str]:
+    return {
+        "cases": cases.n_made + cases.n_reused,
+        "preprocessed now": cases.n_made,
+        "size (MB)": f"{cases.n_bytes / 1e6:.1f}",
+    }
+
+
 def _check(made: PreparedPlans, plans: str) -> dg.AssetCheckResult:
-    dropped = ", ".join(made.dropped)
+    reasons = " ".join(dict.fromkeys(made.dropped.values()))
     return dg.AssetCheckResult(
         check_name=PLANNED_CHECK,
         passed=not made.dropped,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"The plans {plans} do not have {dropped}: nnU-Net's planner drops 3d_lowres where the images are "
-        "small enough for 3d_fullres. Take the experiments that want it out of the YAML."
-        if dropped
+        description=f"The plans {plans} do not have {', '.join(made.dropped)}. {reasons} Take the experiments that "
+        "want it out of the YAML."
+        if made.dropped
         else "Every wanted configuration is planned and preprocessed.",
     )

@@ -32,8 +32,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
     if not (prepared.folder / SPLITS_FILE).exists():
         say(f"Splitting {config.dataset} into {dataset.folds} folds.")
         ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
-    stamp = prepared.cases_stamp(config.plans, config.configuration)
-    if stamp is None or stamp != prepared.cases_made_from(config.plans, config.configuration):
+    if not prepared.case_set(config.plans, config.configuration).is_whole:
         say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         prepare(
             settings.roots,
@@ -42,6 +41,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             configurations=[config.configuration],
             trainers=[config.trainer],
             environment=settings.variables,
+            say=say,
         )
 
 

@@ -33,6 +33,7 @@ from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Exp
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
@@ -167,10 +168,7 @@ def run_fold(
     experiment = request.experiment
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
-    with (
-        fold_lease(roots, experiment, request.fold),
-        prepared.lock(experiment.plans, experiment.configuration, "read"),
-    ):
+    with fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
         _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
@@ -180,9 +178,13 @@ def run_fold(
                 return FoldOutcome(committed, is_new=False)
             request = replace(request, options=replace(request.options, validation_only=True))
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
-        with _room_for_attempt(fold_folder, request, retrain=retrain) as attempt:
+        with (
+            _room_for_attempt(fold_folder, request, retrain=retrain) as attempt,
+            bound_roots(roots, experiment) as bound,
+        ):
+            _check_unchanged(request, roots)
             before = _commit(fold_folder)
-            result = _train(request, prepared.roots, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
+            result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
             remove_unfinished(fold_folder / OWN_FOLDER)
@@ -298,7 +300,7 @@ def _plan_size(request: FoldRequest, prepared: PreparedDataset, code: int) -> st
 
 
 def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
-    """Refuses what was prepared anew between the request and the lock, which keeps it as it is from here on."""
+    """Refuses what was prepared anew since the request, before it was bound for the fold."""
     now = fold_inputs(roots, request.experiment, request.fold, request.inputs.training_hash)
     if now != request.inputs:
         changed = " and ".join(request.inputs.differences(now))

@@ -7,6 +7,7 @@ from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
 
@@ -68,25 +69,24 @@ def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, S
 
 
 def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
-    stamp = prepared.cases_stamp(experiment.plans, experiment.configuration)
-    known = prepared.configurations(experiment.plans)
-    if stamp is None or not known:
-        if known and experiment.configuration not in known:
-            raise FoldError(
-                f"The plans {experiment.plans} of {experiment.dataset} have no configuration "
-                f"{experiment.configuration!r}: nnU-Net's planner dropped it, as it does with 3d_lowres where the "
-                f"images are small enough for 3d_fullres. There are: {', '.join(known)}."
-            )
+    plans, configuration = experiment.plans, experiment.configuration
+    known = prepared.configurations(plans)
+    if known and configuration not in known:
+        reason = why_dropped(plans, configuration, known)
         raise FoldError(
-            f"{experiment.dataset} is not preprocessed for {experiment.plans}, {experiment.configuration}. "
-            "Materialize preprocessed_plans first."
+            f"The plans {plans} of {experiment.dataset} have no configuration {configuration!r}. {reason} There are: "
+            f"{', '.join(known)}."
         )
-    now = prepared.cases_made_from(experiment.plans, experiment.configuration)
-    changed = [key for key in now if stamp.get(key) != now[key]]
-    if changed:
-        differences = ", ".join(f"{key} was {stamp.get(key)}, is {now[key]}" for key in changed)
+    if known and prepared.case_set(plans, configuration).is_whole:
+        return
+    earlier = prepared.earlier_ingredients(plans, configuration) if known else None
+    if earlier is None:
         raise FoldError(
-            f"The preprocessed cases of {experiment.dataset}, {experiment.plans}, {experiment.configuration} were made "
-            f"from other input than there is now: {differences}. "
-            "Materialize preprocessed_plans again."
+            f"{experiment.dataset} is not preprocessed for {plans}, {configuration}. Materialize preprocessed_plans "
+            "first."
         )
+    raise FoldError(
+        f"The preprocessed cases of {experiment.dataset}, {plans}, {configuration} were made from other input than "
+        f"there is now: {'; '.join(earlier.differences(prepared.ingredients(plans, configuration)))}. Materialize "
+        "preprocessed_plans again."
+    )

@@ -1,27 +1,38 @@
 """Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
+from nnunet_assets.nnunet.plan_card import PLANNERS, why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
 
 _logger = logging.getLogger(__name__)
 
-PLANNERS = {
-    "nnUNetPlans": "ExperimentPlanner",
-    "nnUNetResEncUNetMPlans": "nnUNetPlannerResEncM",
-    "nnUNetResEncUNetLPlans": "nnUNetPlannerResEncL",
-    "nnUNetResEncUNetXLPlans": "nnUNetPlannerResEncXL",
-}
-"""nnU-Net's plans identifiers and the planners that make them; any other name is the user's own plans file."""
+
+@dataclass(frozen=True)
+class PreparedCases:
+    """The preprocessed cases of one configuration, after `prepare`.
+
+    Attributes:
+        n_made: Cases that were preprocessed now.
+        n_reused: Cases that were there.
+        n_bytes: What all of them take on the disk.
+        why: Why cases were preprocessed now; empty where none was.
+    """
+
+    n_made: int
+    n_reused: int
+    n_bytes: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -31,17 +42,21 @@ class PreparedPlans:
     Attributes:
         plans_hash: Digest of the plans file's content.
         configurations: The wanted configurations that the plans have.
-        dropped: The wanted configurations that the plans do not have.
+        dropped: By wanted configuration that the plans do not have: the planner's reason.
         planned: nnU-Net's plans, by configuration: patch size, batch size, spacing in mm, both in nnU-Net's axis
             order (z, y, x for NIfTI).
+        cases: By configuration, what became of its preprocessed cases.
         made: What had to be made: `plans`, configurations.
+        gpu_memory_gb: What the planner aims at, as `target`, and expects by configuration; empty: it does not say.
     """
 
     plans_hash: str
     configurations: tuple[str, ...]
-    dropped: tuple[str, ...]
+    dropped: Mapping[str, str]
     planned: Mapping[str, Mapping[str, Any]]
+    cases: Mapping[str, PreparedCases]
     made: tuple[str, ...]
+    gpu_memory_gb: Mapping[str, float]
 
 
 def prepare(
@@ -53,6 +68,7 @@ def prepare(
     trainers: Sequence[str],
     environment: Mapping[str, str],
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = _logger.warning,
 ) -> PreparedPlans:
     """Plans and preprocesses a dataset for the wanted configurations; does nothing where all is up to date.
 
@@ -63,7 +79,8 @@ def prepare(
         configurations: The configurations that experiments want; one that the plans lack is reported as dropped.
         trainers: Trainer classes that experiments want; an unknown one is an error before any long work.
         environment: Environment of the child, without nnU-Net's folders.
-        on_progress: Called with the configuration, the cases preprocessed so far, and all cases.
+        on_progress: Called with the configuration, the cases that are there so far, and all cases.
+        say: Takes sentences about what happens meanwhile: why cases are made, a restart.
 
     Raises:
         PlanningError: The child failed, or a plans file is there that this project did not make.
@@ -72,52 +89,135 @@ def prepare(
     raw = prepared.read_raw()
     made_from = {"raw_hash": raw.content_hash, "planner": PLANNERS.get(plans), "nnunetv2": version("nnunetv2")}
     replan = _must_plan(prepared, plans, made_from)
-    before = {} if replan else {c: prepared.cases_stamp(plans, c) for c in configurations}
-    request = {
-        "dataset": dataset,
-        "plans": plans,
-        "made_from": made_from,
-        "replan": replan,
-        "configurations": list(configurations),
-        "trainers": sorted(set(trainers)),
-        "verify_integrity": not raw.voxels_checked,
-    }
-    if replan or any(
-        prepared.cases_stamp(plans, c) != prepared.cases_made_from(plans, c)
-        for c in prepared.needed_configurations(plans, configurations)
+    before = prepared.known_files()
+    watch = _Watch(prepared, plans, configurations, on_progress, say)
+    if replan or not all(
+        _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
     ):
-        folder = prepared.own / f"prepare_{plans}"
-
-        def start(n_halvings: int) -> ChildResult:
-            return run_child(
-                "nnunet_assets.nnunet.planning_process",
-                request,
-                folder=folder,
-                environment={
-                    **environment,
-                    **prepared.roots.environment(),
-                    **worker_variables(environment, n_halvings=n_halvings),
-                },
-                on_poll=lambda: _report(prepared, plans, configurations, len(raw.cases), on_progress),
-            )
-
-        result = run_with_restarts(start, own_folder=folder, is_done=lambda: False, say=_logger.warning)
-        if result.problem:
-            raise PlanningError(
-                f"Preparing {dataset} with {plans} failed: {result.problem} The whole output is in {folder / LOG_FILE}."
-            )
+        request = {
+            "dataset": dataset,
+            "plans": plans,
+            "made_from": made_from,
+            "replan": replan,
+            "configurations": list(configurations),
+            "trainers": sorted(set(trainers)),
+            "verify_integrity": not raw.voxels_checked,
+        }
+        _run(prepared, request, environment, watch)
     planned = prepared.configurations(plans)
-    available = [c for c in configurations if c in planned]
+    available = [configuration for configuration in configurations if configuration in planned]
+    for configuration in prepared.needed_configurations(plans, configurations):
+        _show(prepared, plans, configuration)
+    cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
     return PreparedPlans(
         plans_hash=str(prepared.plans_hash(plans)),
         configurations=tuple(available),
-        dropped=tuple(c for c in configurations if c not in available),
+        dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
         planned={c: planned[c] for c in available},
-        made=(
-            *(["plans"] if replan else []),
-            *(c for c in available if prepared.cases_stamp(plans, c) != before.get(c)),
-        ),
+        cases=cases,
+        made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
+        gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
     )
+
+
+def _run(
+    prepared: PreparedDataset,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    watch: "_Watch",
+) -> None:
+    """Runs the planning process to its end, after a lack of memory again with half the workers."""
+    folder = prepared.own / f"prepare_{request['plans']}"
+    n_processes = {
+        "n_processes": int(worker_variables(environment)["nnUNet_def_n_proc"]),
+        "n_processes_is_set": bool(environment.get("nnUNet_def_n_proc")),
+    }
+
+    def start(n_halvings: int) -> ChildResult:
+        return run_child(
+            "nnunet_assets.nnunet.planning_process",
+            {**request, **n_processes, "n_halvings": n_halvings},
+            folder=folder,
+            environment={
+                **environment,
+                **prepared.roots.environment(),
+                **worker_variables(environment, n_halvings=n_halvings),
+            },
+            on_poll=watch.look,
+        )
+
+    result = run_with_restarts(start, own_folder=folder, is_done=lambda: False, progress=watch.n_done, say=watch.say)
+    if result.problem:
+        raise PlanningError(
+            f"Preparing {prepared.dataset} with {request['plans']} failed: {result.problem} The whole output is in "
+            f"{folder / LOG_FILE}."
+        )
+
+
+def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+    case_set = prepared.case_set(plans, configuration)
+    return case_set.is_whole and not case_set.damaged()
+
+
+def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+    """Gives nnU-Net's own folder back its cases where somebody changed or deleted them."""
+    case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    if not is_shown(case_set, shown):
+        with prepared.making(plans, configuration):
+            show(case_set, shown)
+
+
+def _prepared_cases(
+    prepared: PreparedDataset, plans: str, configuration: str, before: Collection[frozenset[tuple[str, FileRecord]]]
+) -> PreparedCases:
+    case_set = prepared.case_set(plans, configuration)
+    records = case_set.records().values()
+    n_reused = sum(frozenset(record.files.items()) in before for record in records)
+    return PreparedCases(
+        n_made=len(records) - n_reused,
+        n_reused=n_reused,
+        n_bytes=sum(file.n_bytes for record in records for file in record.files.values()),
+        why=case_set.why if n_reused < len(records) else "",
+    )
+
+
+class _Watch:
+    """Looks at what the child has made so far, and says once of each configuration why its cases are made."""
+
+    def __init__(
+        self,
+        prepared: PreparedDataset,
+        plans: str,
+        configurations: Sequence[str],
+        on_progress: Callable[[str, int, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._prepared = prepared
+        self._plans = plans
+        self._configurations = configurations
+        self._on_progress = on_progress
+        self._explained: set[str] = set()
+        self.say = say
+
+    def look(self) -> None:
+        """Reports each configuration whose cases are being made."""
+        for configuration, case_set in self._needed():
+            if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
+                if configuration not in self._explained:
+                    self._explained.add(configuration)
+                    self.say(f"Preprocessing for {configuration}: {case_set.why}.")
+                self._on_progress(configuration, n_done, len(ingredients.raw))
+
+    def n_done(self) -> int:
+        """Returns how many cases are there, of all configurations; it grows with the work that is saved."""
+        return sum(len(case_set.records()) for _, case_set in self._needed())
+
+    def _needed(self) -> list[tuple[str, CaseSet]]:
+        try:
+            needed = self._prepared.needed_configurations(self._plans, self._configurations)
+            return [(name, self._prepared.case_set(self._plans, name)) for name in needed]
+        except PlanningError:  # nnU-Net is writing the file
+            return []
 
 
 def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, Any]) -> bool:
@@ -141,20 +241,3 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
             "plans_name too) and declare that name as `plans`; to have it made anew, delete it."
         )
     return {key: stamp.get(key) for key in made_from} != dict(made_from)
-
-
-def _report(
-    prepared: PreparedDataset,
-    plans: str,
-    configurations: Sequence[str],
-    n_cases: int,
-    on_progress: Callable[[str, int, int], None],
-) -> None:
-    try:
-        planned = prepared.configurations(plans)
-    except PlanningError:  # nnU-Net is writing the file
-        return
-    for configuration in filter(planned.__contains__, configurations):
-        n_done = len(list(prepared.cases_folder(plans, configuration).glob("*.pkl")))
-        if n_done:
-            on_progress(configuration, n_done, n_cases)

@@ -1,21 +1,26 @@
 """The process that plans and preprocesses: `python -m nnunet_assets.nnunet.planning_process FOLDER PARENT_PID`."""
 
 import filecmp
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
+from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, is_shown, remove_unwanted, sets_in, show
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.preprocessing_memory import fitting_processes, free_memory_bytes, largest_case_bytes
 from nnunet_assets.nnunet.trainer import unknown_trainer
 
 
 def prepare_dataset(request: Mapping[str, Any]) -> None:
-    """Plans where asked to, then preprocesses each wanted configuration whose cases are not up to date."""
+    """Plans where asked to, then preprocesses for each wanted configuration the cases that are not there."""
     _check_trainers(request["trainers"])
     prepared = PreparedDataset(_roots(), request["dataset"])
     plans = request["plans"]
@@ -28,18 +33,108 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
         _plan(dataset_id, request["made_from"]["planner"])
-        prepared.stamp_plans(plans, request["made_from"], prepared.plans_hash(plans))
+        memory = _gpu_memory(prepared, plans, request["made_from"]["planner"])
+        prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.plans_hash(plans))
     else:
         _complete_own_plans(prepared, dataset_id)
     for configuration in prepared.needed_configurations(plans, request["configurations"]):
-        made_from = prepared.cases_made_from(plans, configuration)
-        if prepared.cases_stamp(plans, configuration) == made_from:
+        with prepared.making(plans, configuration):
+            _make_case_set(prepared, configuration, request)
+
+
+def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mapping[str, Any]) -> None:
+    """Makes what is missing of a configuration's cases beside what is there, shows it, and removes what nobody reads.
+
+    What another process made while this one waited is found here, and nothing is left to do.
+    """
+    plans = request["plans"]
+    case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    damaged = case_set.damaged() if case_set.is_whole else []
+    if not case_set.is_whole or damaged:
+        wanted = prepared.ingredients(plans, configuration)
+        case_set.begin(wanted, _why(prepared.earlier_ingredients(plans, configuration), wanted, damaged))
+        _reuse_cases(case_set, wanted)
+        there = case_set.records()
+        if missing := [case for case in wanted.raw if case not in there or case in damaged]:
+            n_processes = _n_processes(prepared, configuration, request)
+            print(f"{configuration}: {len(missing)} of {len(wanted.raw)} cases, {n_processes} at once.", flush=True)
+            make = make_cases_by_nnunet if has_own_loop(prepared.plans_file(plans), configuration) else make_cases
+            make(_jobs(case_set, prepared, plans, configuration, missing), n_processes)
+        # First, so that whole cases vouch for the references too.
+        _refresh_references(prepared)
+        case_set.finish()
+    if not is_shown(case_set, shown):
+        show(case_set, shown)
+    remove_unwanted(case_set.folder.parent, prepared.wanted_digests(shown.name))
+    # What an older version of this package noted about its cases, which were made anew.
+    for suffix in (".json", ".lock"):
+        case_set.folder.parent.with_name(shown.name + suffix).unlink(missing_ok=True)
+
+
+def _why(earlier: Ingredients | None, now: Ingredients, damaged: Sequence[str]) -> str:
+    if damaged:
+        return f"the files of {len(damaged)} cases were damaged ({first_offenders(damaged)})"
+    return "; ".join(earlier.differences(now)) if earlier else "none was preprocessed before"
+
+
+def _reuse_cases(case_set: CaseSet, wanted: Ingredients) -> None:
+    """Takes from other sets, whole or not, the cases that were made from the same."""
+    there = set(case_set.records())
+    for other in sets_in(case_set.folder.parent):
+        ingredients = other.ingredients()
+        if ingredients is None or ingredients.read != wanted.read:
             continue
-        with prepared.lock(plans, configuration, "write"):
-            prepared.unstamp_cases(plans, configuration)
-            _preprocess(dataset_id, plans, configuration)
-            _refresh_references(prepared)
-            prepared.stamp_cases(plans, configuration, made_from)
+        for case, record in other.records().items():
+            is_same = case not in there and wanted.raw.get(case) == record.raw
+            if is_same and case_set.reuse(case, record, other):
+                there.add(case)
+
+
+def _jobs(
+    case_set: CaseSet, prepared: PreparedDataset, plans: str, configuration: str, cases: Sequence[str]
+) -> list[CaseJob]:
+    files = _raw_files(prepared)
+    if unknown := [case for case in cases if case not in files]:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"{prepared.raw_folder} lacks cases that it had when it was last looked at: {first_offenders(unknown)}. "
+            "Materialize raw_dataset again.",
+        )
+    description = json.loads((prepared.folder / "dataset.json").read_bytes())
+    wanted = prepared.ingredients(plans, configuration)
+    return [
+        CaseJob(
+            case=case,
+            raw=wanted.raw[case],
+            images=tuple(files[case]["images"]),
+            label=files[case]["label"],
+            plans_file=prepared.plans_file(plans),
+            configuration=configuration,
+            description=description,
+            set_folder=case_set.folder,
+        )
+        for case in cases
+    ]
+
+
+def _n_processes(prepared: PreparedDataset, configuration: str, request: Mapping[str, Any]) -> int:
+    """Returns how many cases are preprocessed at once: the user's number, or as many as memory and processors allow."""
+    n: int = request["n_processes"]
+    if not request["n_processes_is_set"]:
+        fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
+        plans = json.loads(prepared.plans_file(request["plans"]).read_bytes())
+        plan = prepared.configurations(request["plans"])[configuration]
+        n = min(n, fitting_processes(free_memory_bytes(), largest_case_bytes(fingerprint, plans, plan)))
+    return max(1, n >> request["n_halvings"])
+
+
+def _raw_files(prepared: PreparedDataset) -> dict[str, dict[str, Any]]:
+    """Returns the raw files by case, as nnU-Net finds them: `images` by channel and `label`."""
+    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+    description = json.loads((prepared.raw_folder / "dataset.json").read_bytes())
+    files: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(prepared.raw_folder), description)
+    return files
 
 
 def _roots() -> Roots:
@@ -82,6 +177,40 @@ def _plan(dataset_id: int, planner: str) -> None:
     plan_experiments([dataset_id], planner)
 
 
+def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str, float]:
+    """Returns the GPU memory in GB that the planner aims at, as `target`, and what it expects by configuration.
+
+    The planner's own linear rule, by which it chose patch and batch size: voxels in the feature maps against those of
+    a network that was measured.
+    """
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = str(Path(nnunetv2.__path__[0]) / "experiment_planning")
+    found = recursive_find_python_class(folder, planner, current_module="nnunetv2.experiment_planning")(
+        prepared.dataset
+    )
+    description = found.dataset_json
+    n_channels = len(description.get("channel_names", description.get("modality")))
+    memory = {"target": float(found.UNet_vram_target_GB)}
+    for configuration, plan in prepared.configurations(plans).items():
+        is_2d = len(plan["patch_size"]) == 2
+        network = plan["architecture"]
+        voxels = found.static_estimate_VRAM_usage(
+            plan["patch_size"],
+            n_channels,
+            len(description["labels"]),
+            network["network_class_name"],
+            network["arch_kwargs"],
+            network["_kw_requires_import"],
+        )
+        measured = found.UNet_reference_val_2d if is_2d else found.UNet_reference_val_3d
+        batch = found.UNet_reference_val_corresp_bs_2d if is_2d else found.UNet_reference_val_corresp_bs_3d
+        relative = float(voxels) / measured * plan["batch_size"] / batch
+        memory[configuration] = round(relative * found.UNet_reference_val_corresp_GB, 2)
+    return memory
+
+
 def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
     """Puts beside plans that nobody planned here what nnU-Net's planning puts there and its training needs."""
     description = (_roots().raw / prepared.dataset / "dataset.json").read_bytes()
@@ -92,27 +221,15 @@ def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
         _extract_fingerprint(dataset_id)
 
 
-def _preprocess(dataset_id: int, plans: str, configuration: str) -> None:
-    from nnunetv2.configuration import default_num_processes
-    from nnunetv2.experiment_planning.plan_and_preprocess_api import preprocess
-
-    preprocess([dataset_id], plans, [configuration], [default_num_processes], show_progress_bar=False)
-
-
 def _refresh_references(prepared: PreparedDataset) -> None:
-    """Makes `gt_segmentations` equal to the raw labels.
+    """Makes `gt_segmentations`, the references of every validation, equal to the raw labels.
 
-    nnU-Net copies only labels with a newer time stamp: a corrected label with an old one would never be used.
+    nnU-Net's own copies only labels with a newer time: a corrected label with an old one would never be used.
     """
-    from batchgenerators.utilities.file_and_folder_operations import load_json
-    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-
-    raw = _roots().raw / prepared.dataset
-    description = load_json(str(raw / "dataset.json"))
+    file_ending = json.loads((prepared.raw_folder / "dataset.json").read_bytes())["file_ending"]
     folder = prepared.folder / "gt_segmentations"
-    wanted = {}
-    for case, files in get_filenames_of_train_images_and_targets(str(raw), description).items():
-        wanted[case + description["file_ending"]] = Path(files["label"])
+    folder.mkdir(exist_ok=True)
+    wanted = {case + file_ending: Path(files["label"]) for case, files in _raw_files(prepared).items()}
     for name, label in wanted.items():
         copy = folder / name
         if not copy.exists() or not filecmp.cmp(label, copy, shallow=False):

@@ -1,39 +1,44 @@
 """What is known on disk about a prepared dataset: which raw data it was made from, and by what.
 
 On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/`: `raw.json` (the raw dataset as last looked at), `raw/` (the
-raw roots of `curated_dataset`), `PLANS.json` (what a plans file was made from) and, for each folder of preprocessed
-cases, `cases/FOLDER.json` (what they were made from, written last). A lock beside it keeps the cases from being made
-again while folds read them. It is kept by folder and not by plans, since several plans may share one: nnU-Net's ResEnc
-plans take the cases of `nnUNetPlans`.
+raw roots of `curated_dataset`), `PLANS.json` (what a plans file was made from) and `cases/FOLDER/` with the sets of
+preprocessed cases (see `case_sets`). Sets are kept by folder and not by plans, since several plans may share one:
+nnU-Net's ResEnc plans take the cases of `nnUNetPlans`.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, making, read_json, sets_in
 
-PLANS_FIELDS = (
-    "image_reader_writer",
-    "transpose_forward",
-    "label_manager",
-    "foreground_intensity_properties_per_channel",
-)
-"""What preprocessing reads of a plans file beside the configuration."""
+PLANS_FIELDS = ("image_reader_writer", "transpose_forward", "label_manager")
+"""What preprocessing reads of a plans file beside the configuration and, where it is used, the intensity statistics."""
 
 TRAINING_FIELDS = frozenset(
     {"architecture", "batch_size", "batch_dice", "patch_size", "median_image_size_in_voxels", "data_identifier"}
     | {"inherits_from", "next_stage", "previous_stage"}
     | {"resampling_fn_probabilities", "resampling_fn_probabilities_kwargs"}
 )
-"""What preprocessing does not read of a configuration; any other field counts."""
+"""What preprocessing does not read of a configuration; any other field counts. (The patch size decides how a case's
+file is cut into chunks, not what is in it: nnU-Net's own plans of different patch sizes share their cases.)"""
+
+INTENSITIES = "foreground_intensity_properties_per_channel"
+
+WITHOUT_INTENSITIES = {"ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"}
+"""nnU-Net's normalizations that look at nothing but the case itself; any other may read the dataset's statistics."""
+
+DATASET_FIELDS = ("labels", "regions_class_order")
+"""What nnU-Net's preprocessor reads of dataset.json."""
+
+DEFAULT_PREPROCESSOR = "DefaultPreprocessor"
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,18 @@ class PreparedDataset:
         return replace(self._roots, raw=raw)
 
     @property
+    def raw_folder(self) -> Path:
+        """The raw dataset that nnU-Net's processes read.
+
+        Raises:
+            PlanningError: As for `roots`.
+        """
+        return self.roots.raw / self.dataset
+
+    @property
     def curation(self) -> str:
         """The folder in `.nnunet_assets/raw` that was looked at last; empty: nnUNet_raw itself, or nothing yet."""
-        return str((_read_json(self.own / "raw.json") or {}).get("curation", ""))
+        return str((read_json(self.own / "raw.json") or {}).get("curation", ""))
 
     def curated_root(self, curation: str) -> Path:
         """Returns where a curated raw root lies."""
@@ -107,7 +121,7 @@ class PreparedDataset:
         Raises:
             PlanningError: It was never looked at, or contradicts itself.
         """
-        content = _read_json(self.own / "raw.json")
+        content = read_json(self.own / "raw.json")
         if content is None:
             raise PlanningError(
                 f"Nothing is known about the raw data of {self.dataset}: {self.own / 'raw.json'} is missing. "
@@ -127,12 +141,12 @@ class PreparedDataset:
 
     def plans_hash(self, plans: str) -> str | None:
         """Returns the digest of the plans as they are now; None where there are none."""
-        content = _read_json(self.plans_file(plans))
+        content = read_json(self.plans_file(plans))
         return None if content is None else json_sha256(content)
 
     def configurations(self, plans: str) -> dict[str, dict[str, Any]]:
         """Returns the plan of each configuration that the plans have, with what it inherits from another one."""
-        planned = (_read_json(self.plans_file(plans)) or {}).get("configurations", {})
+        planned = (read_json(self.plans_file(plans)) or {}).get("configurations", {})
         return {configuration: _with_inherited(planned, configuration) for configuration in planned}
 
     def needed_configurations(self, plans: str, wanted: Sequence[str]) -> list[str]:
@@ -155,77 +169,100 @@ class PreparedDataset:
 
     def plans_stamp(self, plans: str) -> dict[str, Any] | None:
         """Returns what the plans were made from, as written by `stamp_plans`; None: not made by this project."""
-        return _read_json(self.own / f"{plans}.json")
+        return read_json(self.own / f"{plans}.json")
 
     def stamp_plans(self, plans: str, made_from: Mapping[str, Any], plans_hash: str | None) -> None:
-        """Records what the plans are made from, and their digest; None while they are being made."""
+        """Records what the plans are made from, and their digest; None while they are being made.
+
+        What the planner says beside its plans may be among `made_from`.
+        """
         write_json_atomically(self.own / f"{plans}.json", {**made_from, "plans_hash": plans_hash})
 
-    def cases_made_from(self, plans: str, configuration: str) -> dict[str, Any]:
-        """Returns what the preprocessed cases would be made from now."""
-        content = _read_json(self.plans_file(plans)) or {}
-        plan = self.configurations(plans).get(configuration, {})
-        read = [
-            {field: content.get(field) for field in PLANS_FIELDS},
-            {field: value for field, value in plan.items() if field not in TRAINING_FIELDS},
-        ]
-        return {
-            "raw_hash": self.read_raw().content_hash,
-            "preprocessing_hash": json_sha256(read),
-            "nnunetv2": version("nnunetv2"),
-        }
-
-    def cases_stamp(self, plans: str, configuration: str) -> dict[str, Any] | None:
-        """Returns what the preprocessed cases were made from; None: not, or not completely, preprocessed."""
-        return _read_json(self._record(plans, configuration, "json"))
-
-    def stamp_cases(self, plans: str, configuration: str, made_from: Mapping[str, Any]) -> None:
-        """Records that the preprocessed cases are complete, and what they were made from."""
-        write_json_atomically(self._record(plans, configuration, "json"), dict(made_from))
-
-    def unstamp_cases(self, plans: str, configuration: str) -> None:
-        """Takes the record back before the cases are made again."""
-        self._record(plans, configuration, "json").unlink(missing_ok=True)
-
-    @contextmanager
-    def lock(self, plans: str, configuration: str, mode: Literal["read", "write"]) -> Iterator[None]:
-        """Holds the preprocessed cases for reading (a fold trains) or for making them again.
-
-        A kernel lock: it is free the moment its owner dies.
+    def ingredients(self, plans: str, configuration: str) -> Ingredients:
+        """Returns what the preprocessed cases would be made from now.
 
         Raises:
-            PlanningError: Somebody reads what is to be made again, or makes what is to be read.
+            PlanningError: Nothing is known about the raw data, or a record cannot be read.
         """
-        path = self._record(plans, configuration, "lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as file:
-            kind = fcntl.LOCK_SH if mode == "read" else fcntl.LOCK_EX
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                other = (
-                    "being preprocessed" if mode == "read" else "in use by a fold that trains, or being preprocessed"
-                )
-                raise PlanningError(
-                    f"The preprocessed cases of {self.dataset}, {plans}, {configuration} are {other} in another "
-                    "process. Try again when it is done."
-                ) from error
+        content = read_json(self.plans_file(plans)) or {}
+        plan = self.configurations(plans).get(configuration, {})
+        # On a machine without the raw data, planning's own copy.
+        description = read_json(self.raw_folder / "dataset.json") or read_json(self.folder / "dataset.json") or {}
+        read = {
+            **{name: content.get(name) for name in PLANS_FIELDS},
+            **{name: value for name, value in plan.items() if name not in TRAINING_FIELDS},
+            **_read_of_dataset(description, plan, content.get(INTENSITIES) or {}),
+            "nnunetv2": version("nnunetv2"),
+        }
+        raw = self.read_raw()
+        return Ingredients(
+            # As text: nnU-Net writes NaN, which is not equal to itself, for a dataset whose cases have no foreground.
+            read={name: json.dumps(value, sort_keys=True) for name, value in read.items()},
+            raw={case: raw.case_hashes.get(case, raw.content_hash) for case in raw.cases},
+        )
+
+    def case_set(self, plans: str, configuration: str) -> CaseSet:
+        """Returns the set of preprocessed cases for the raw data and plans as they are now, made or not.
+
+        Raises:
+            PlanningError: As for `ingredients`.
+        """
+        return CaseSet(self.sets_folder(plans, configuration) / self.ingredients(plans, configuration).digest)
+
+    def sets_folder(self, plans: str, configuration: str) -> Path:
+        """Returns where the sets lie that are shown in the same folder of nnU-Net's."""
+        return self.own / "cases" / self.cases_folder(plans, configuration).name
+
+    def known_files(self) -> set[frozenset[tuple[str, FileRecord]]]:
+        """Returns the files of every case that is preprocessed, for whatever plans."""
+        folders = (self.own / "cases").glob("*/")
+        records = (record for folder in folders for found in sets_in(folder) for record in found.records().values())
+        return {frozenset(record.files.items()) for record in records}
+
+    def earlier_ingredients(self, plans: str, configuration: str) -> Ingredients | None:
+        """Returns what the newest whole set was made from; None: there is none."""
+        whole = (found for found in sets_in(self.sets_folder(plans, configuration)) if found.is_whole)
+        return next((found.ingredients() for found in whole), None)
+
+    def wanted_digests(self, folder_name: str) -> set[str]:
+        """Returns the sets that any plans of this dataset want of nnU-Net's folder of that name."""
+        return {
+            self.ingredients(plans, configuration).digest
+            for plans in self._plans()
+            for configuration in self.configurations(plans)
+            if self.cases_folder(plans, configuration).name == folder_name
+        }
+
+    def _plans(self) -> Iterator[str]:
+        for path in self.folder.glob("*.json"):
+            with suppress(PlanningError):  # a damaged file wants nothing
+                content = read_json(path)
+                # Not a dictionary: splits.
+                if isinstance(content, dict) and "configurations" in content:
+                    yield path.stem
+
+    @contextmanager
+    def making(self, plans: str, configuration: str) -> Iterator[None]:
+        """Holds the preprocessed cases for making them, or showing them to nnU-Net; waits for who does it already."""
+        folder = self.sets_folder(plans, configuration)
+        folder.mkdir(parents=True, exist_ok=True)
+        with making(folder):
             yield
 
-    def _record(self, plans: str, configuration: str, kind: str) -> Path:
-        return self.own / "cases" / f"{self.cases_folder(plans, configuration).name}.{kind}"
 
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise PlanningError(
-            f"{path} is not valid JSON ({error}). Restore it, or delete it to have it made again."
-        ) from error
-    return content
+def _read_of_dataset(
+    description: Mapping[str, Any], plan: Mapping[str, Any], intensities: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns what preprocessing reads of dataset.json and of the dataset's intensity statistics."""
+    if plan.get("preprocessor_name", DEFAULT_PREPROCESSOR) != DEFAULT_PREPROCESSOR:
+        # What somebody's own preprocessor reads, nobody knows; which cases there are, is known elsewhere.
+        return {**description, "numTraining": None, "dataset": None, INTENSITIES: intensities}
+    schemes = plan.get("normalization_schemes", [])
+    used = [str(channel) for channel, scheme in enumerate(schemes) if scheme not in WITHOUT_INTENSITIES]
+    return {
+        **{name: description.get(name) for name in DATASET_FIELDS},
+        INTENSITIES: {channel: intensities.get(channel) for channel in used},
+    }
 
 
 def _with_inherited(planned: Mapping[str, Mapping[str, Any]], configuration: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import build_manifest
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, plans_content, write_prepared
+from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, plans_content, write_cases, write_prepared
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def cascade(settings: Settings) -> Experiment:
     plans = plans_content()
     plans["configurations"]["3d_lowres"] = {**plans["configurations"]["2d"], "data_identifier": "nnUNetPlans_3d_lowres"}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(plans))
-    prepared.stamp_cases("nnUNetPlans", "3d_lowres", prepared.cases_made_from("nnUNetPlans", "3d_lowres"))
+    write_cases(prepared, "nnUNetPlans", "3d_lowres")
     for fold in ("fold_0", "fold_1"):
         folder = previous.fold_folder(settings.roots, fold)
         commit_fold(folder, build_manifest(folder, fold_inputs(settings.roots, previous, fold, "training")))

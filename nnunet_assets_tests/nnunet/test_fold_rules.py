@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import DatasetError, FoldError, PlanningError
+from nnunet_assets.errors import DatasetError, FoldError
 from nnunet_assets.nnunet import workers
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
@@ -125,7 +126,7 @@ def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_rando
 @pytest.mark.parametrize("gone", ["cases", "plans"])
 def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
     if gone == "cases":
-        records[1].unstamp_cases("nnUNetPlans", "3d_fullres")
+        shutil.rmtree(records[1].case_set("nnUNetPlans", "3d_fullres").folder)
     else:
         records[1].plans_file("nnUNetPlans").unlink()
     with pytest.raises(FoldError, match=f"{DATASET} is not preprocessed for nnUNetPlans, 3d_fullres. Materialize pre"):
@@ -134,26 +135,30 @@ def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
 
 def test_a_configuration_that_the_planner_dropped_is_named_with_those_there_are(records):
     with pytest.raises(
-        FoldError, match=r"no configuration '3d_lowres': nnU-Net's planner dropped it.*: 2d, 3d_fullres"
+        FoldError, match=r"no configuration '3d_lowres'\. nnU-Net's planner makes.*There are: 2d, 3d_fullres"
     ):
         inputs_of(records, experiment=replace(EXPERIMENT, configuration="3d_lowres"))
 
 
 def test_cases_that_were_preprocessed_from_other_data_are_an_error(records):
     records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=True))
-    with pytest.raises(FoldError, match=r"made from other input .*: raw_hash was the raw data, is newer data\. Mater"):
+    with pytest.raises(FoldError, match=r"made from other input .*: 4 cases are changed \(a, b, c, d\)\. Mater"):
         inputs_of(records)
 
 
 def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
     write_plans(records[1], spacing=[1.0, 1.0, 1.0])
-    with pytest.raises(FoldError, match=r"made from other input .*: preprocessing_hash was \w+, is \w+\. Materialize"):
+    with pytest.raises(
+        FoldError, match=r"made from other input .*: spacing was \[3.0, 1.0, 1.0\], is \[1.0, 1.0, 1.0\]\. Mat"
+    ):
         inputs_of(records)
 
 
-def test_a_stamp_of_an_older_version_is_an_error_and_no_crash(records):
-    records[1].stamp_cases("nnUNetPlans", "3d_fullres", {"raw_hash": "the raw data"})
-    with pytest.raises(FoldError, match="preprocessing_hash was None"):
+def test_cases_of_an_older_version_of_this_package_are_an_error_and_no_crash(records):
+    folder = records[1].sets_folder("nnUNetPlans", "3d_fullres")
+    shutil.rmtree(folder)
+    folder.with_name(f"{folder.name}.json").write_text('{"raw_hash": "the raw data"}')
+    with pytest.raises(FoldError, match="is not preprocessed for nnUNetPlans, 3d_fullres"):
         inputs_of(records)
 
 
@@ -297,12 +302,10 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
         broken = environment_with_torch(tmp_path / "no_torch", "raise ImportError('it got as far as torch')")
         with pytest.raises(FoldFailed, match="it got as far as torch"):
             run_fold(request_for(records, "fold_1"), records[0], environment=broken)
-        # While it reads the cases, nobody makes them again.
-        with (
-            pytest.raises(PlanningError, match="in use by a fold"),
-            records[1].lock("nnUNetPlans", "3d_fullres", "write"),
-        ):
-            pass
+        # While it reads the cases, nobody removes them.
+        case_set = records[1].case_set("nnUNetPlans", "3d_fullres")
+        case_set.remove_unless_read()
+        assert case_set.damaged() == []
 
         # One that is paused owns it still, and its process does not end.
         owner.send_signal(signal.SIGSTOP)

@@ -1,10 +1,12 @@
 import json
 import os
+import shutil
 
 import pytest
 
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.planning import PLANNERS, prepare
+from nnunet_assets.nnunet.plan_card import PLANNERS
+from nnunet_assets.nnunet.planning import PreparedCases, prepare
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
 
@@ -50,13 +52,15 @@ def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
     assert made.made == ()
     assert made.plans_hash == records[1].plans_hash("nnUNetPlans")
     assert made.planned["3d_fullres"]["spacing"] == [3.0, 1.0, 1.0]
+    assert made.cases["3d_fullres"] == PreparedCases(n_made=0, n_reused=4, n_bytes=4 * 28, why="")
     assert not (records[1].own / "prepare_nnUNetPlans").exists()
 
 
 def test_a_wanted_configuration_that_the_plans_lack_is_reported(records):
     stamp_as_planned(records[1])
     made = run(records, configurations=("3d_fullres", "3d_lowres"))
-    assert (made.configurations, made.dropped) == (("3d_fullres",), ("3d_lowres",))
+    assert made.configurations == ("3d_fullres",)
+    assert list(made.dropped) == ["3d_lowres"]
 
 
 def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(records):
@@ -111,7 +115,7 @@ def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are
 
 
 def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
-    records[1].unstamp_cases("nnUNetPlans", "3d_fullres")
+    shutil.rmtree(records[1].case_set("nnUNetPlans", "3d_fullres").folder)
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
         run(records, trainers=["nnUNetTrainer", UNKNOWN])

@@ -1,40 +1,18 @@
-import subprocess
-import sys
-from contextlib import contextmanager
+import json
+from dataclasses import replace
 
 import pytest
 
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.prepared import RawRecord
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
+from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets_tests.prepared_builders import CASES, write_cases, write_plans, write_prepared
 
-HOLD = """
-import sys
-from pathlib import Path
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet.prepared import PreparedDataset
-folder, dataset, plans, configuration, mode = sys.argv[1:]
-roots = Roots(Path(folder, "raw"), Path(folder, "preprocessed"), Path(folder, "results"))
-with PreparedDataset(roots, dataset).lock(plans, configuration, mode):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+FULLRES = ("nnUNetPlans", "3d_fullres")
 
 
 @pytest.fixture
 def prepared(tmp_path):
     return write_prepared(tmp_path)[1]
-
-
-@contextmanager
-def held_by_another_process(folder, mode, plans="nnUNetPlans", configuration="3d_fullres"):
-    arguments = [sys.executable, "-c", HOLD, folder, DATASET, plans, configuration, mode]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"held\n"
-        try:
-            yield other
-        finally:
-            other.kill()
 
 
 def test_what_is_known_of_the_raw_data_comes_back(prepared):
@@ -72,78 +50,142 @@ def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
 
 def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
     write_plans(prepared, "nnUNetResEncUNetMPlans", batch_size=9, patch_size=[16, 16, 16])
-    mine, shared = ("nnUNetPlans", "3d_fullres"), ("nnUNetResEncUNetMPlans", "3d_fullres")
-    assert prepared.cases_folder(*mine) == prepared.cases_folder(*shared)
-    assert prepared.cases_stamp(*shared) == prepared.cases_made_from(*shared) == prepared.cases_made_from(*mine)
+    shared = ("nnUNetResEncUNetMPlans", "3d_fullres")
+    assert prepared.cases_folder(*FULLRES) == prepared.cases_folder(*shared)
+    assert prepared.case_set(*shared).folder == prepared.case_set(*FULLRES).folder
+    assert prepared.case_set(*shared).is_whole
 
 
-def test_plans_that_preprocess_otherwise_do_not_take_shared_cases_for_theirs(prepared):
+def test_plans_that_preprocess_otherwise_have_cases_of_their_own_whatever_folder_nnunet_gives_them(prepared):
     write_plans(prepared, "MyPlans", spacing=[1.0, 1.0, 1.0])
     mine = ("MyPlans", "3d_fullres")
-    assert prepared.cases_stamp(*mine) != prepared.cases_made_from(*mine)
-    # Made for them, they are no longer those of the other plans.
-    prepared.stamp_cases(*mine, prepared.cases_made_from(*mine))
-    theirs = ("nnUNetPlans", "3d_fullres")
-    assert prepared.cases_stamp(*theirs) != prepared.cases_made_from(*theirs)
+    assert prepared.cases_folder(*mine) == prepared.cases_folder(*FULLRES)
+    assert not prepared.case_set(*mine).is_whole
+    write_cases(prepared, *mine)
+    assert prepared.case_set(*mine).is_whole
+    assert prepared.case_set(*FULLRES).is_whole
+    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {
+        prepared.case_set(*mine).folder.name,
+        prepared.case_set(*FULLRES).folder.name,
+    }
+
+
+CHANGES = [
+    ({"spacing": [1.0, 1.0, 1.0]}, True),
+    ({"resampling_fn_data_kwargs": {"order": 1}}, True),
+    ({"use_mask_for_norm": [True]}, True),
+    ({"preprocessor_name": "Mine"}, True),
+    ({"something_new": 1}, True),  # of a newer nnU-Net
+    ({"patch_size": [16, 16, 16]}, False),
+    ({"batch_size": 9}, False),
+    ({"architecture": {"n_stages": 3}}, False),
+    ({"resampling_fn_probabilities": "other"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "counts"), CHANGES)
+def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(prepared, changes, counts):
+    before = prepared.ingredients(*FULLRES)
+    write_plans(prepared, **changes)
+    assert (prepared.ingredients(*FULLRES).digest != before.digest) == counts
+    assert bool(before.differences(prepared.ingredients(*FULLRES))) == counts
+
+
+@pytest.mark.parametrize(
+    ("scheme", "counts"),
+    [("CTNormalization", True), ("SomebodysNormalization", True), ("ZScoreNormalization", False)],
+)
+def test_intensity_statistics_count_only_where_the_normalization_uses_them(prepared, scheme, counts):
+    def with_mean(mean):
+        content = write_plans(prepared, normalization_schemes=[scheme, "ZScoreNormalization"])
+        content["foreground_intensity_properties_per_channel"] = {"0": {"mean": mean}, "1": {"mean": mean / 2}}
+        prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+        return prepared.ingredients(*FULLRES)
+
+    before, now = with_mean(100.0), with_mean(101.0)
+    assert (before != now) == counts
+    if counts:
+        assert before.differences(now) == [
+            'foreground_intensity_properties_per_channel was {"0": {"mean": 100.0}}, is {"0": {"mean": 101.0}}'
+        ]
+    assert with_mean(float("nan")) == with_mean(float("nan"))  # a dataset without any foreground
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [({"labels": {"background": 0, "b": 1}}, True), ({"name": "Another"}, False), ({"numTraining": 9}, False)],
+)
+@pytest.mark.parametrize("preprocessor", ["DefaultPreprocessor", "SomebodysPreprocessor"])
+def test_of_the_description_count_the_labels_and_all_where_nobody_knows_what_is_read(
+    prepared, change, counts, preprocessor
+):
+    write_plans(prepared, preprocessor_name=preprocessor)
+    prepared.raw_folder.mkdir(parents=True)
+    description = {"labels": {"background": 0, "a": 1}, "numTraining": 4, "name": "It"}
+    (prepared.raw_folder / "dataset.json").write_text(json.dumps(description))
+    before = prepared.ingredients(*FULLRES)
+    (prepared.raw_folder / "dataset.json").write_text(json.dumps({**description, **change}))
+    counts = counts or (preprocessor != "DefaultPreprocessor" and "name" in change)
+    assert (prepared.ingredients(*FULLRES) != before) == counts
+
+
+def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
+    hashes = {case: f"files of {case}" for case in CASES}
+    record = RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes)
+    prepared.write_raw(record)
+    before = prepared.ingredients(*FULLRES)
+    cases = ("a", "c", "d", "e")
+    prepared.write_raw(replace(record, cases=cases, case_hashes={**hashes, "c": "other files", "e": "files of e"}))
+    assert before.differences(prepared.ingredients(*FULLRES)) == [
+        "1 case is new (e)",
+        "1 case is changed (c)",
+        "1 case is gone (b)",
+    ]
+
+
+def test_without_digests_of_cases_every_case_counts_as_changed(prepared):
+    before = prepared.ingredients(*FULLRES)
+    prepared.write_raw(RawRecord("newer data", CASES, voxels_checked=True))
+    assert before.differences(prepared.ingredients(*FULLRES)) == ["4 cases are changed (a, b, c, d)"]
+
+
+def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared):
+    (prepared.folder / "splits_of_a_colleague.json").write_text('[{"train": []}]')
+    (prepared.folder / "torn.json").write_text('{"configurations": {')
+    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {prepared.case_set(*FULLRES).folder.name}
 
 
 def test_a_configuration_has_what_it_inherits(prepared):
     content = write_plans(prepared)
     content["configurations"]["big"] = {"inherits_from": "3d_fullres", "batch_size": 8}
-    prepared.plans_file("nnUNetPlans").write_text(str(content).replace("'", '"'))
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
     assert prepared.configurations("nnUNetPlans")["big"]["spacing"] == [3.0, 1.0, 1.0]
     assert prepared.configurations("nnUNetPlans")["big"]["batch_size"] == 8
-    assert prepared.cases_folder("nnUNetPlans", "big") == prepared.cases_folder("nnUNetPlans", "3d_fullres")
-    assert prepared.cases_stamp("nnUNetPlans", "big") == prepared.cases_made_from("nnUNetPlans", "big")
+    assert prepared.cases_folder("nnUNetPlans", "big") == prepared.cases_folder(*FULLRES)
+    assert prepared.case_set("nnUNetPlans", "big").is_whole
 
 
 def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
     content = write_plans(prepared)
     content["configurations"]["3d_lowres"] = {"next_stage": "3d_cascade_fullres"}
     content["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
-    prepared.plans_file("nnUNetPlans").write_text(str(content).replace("'", '"'))
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
     assert prepared.needed_configurations("nnUNetPlans", ["3d_lowres"]) == ["3d_lowres", "3d_cascade_fullres"]
     assert prepared.needed_configurations("nnUNetPlans", ["2d", "gone"]) == ["2d"]
     # It reads the cases of 3d_fullres, so that both are made once.
-    cascade = ("nnUNetPlans", "3d_cascade_fullres")
-    assert prepared.cases_stamp(*cascade) == prepared.cases_made_from(*cascade)
+    assert prepared.case_set("nnUNetPlans", "3d_cascade_fullres").is_whole
 
 
-def test_several_folds_read_the_same_cases(prepared, tmp_path):
-    with held_by_another_process(tmp_path, "read"), prepared.lock("nnUNetPlans", "3d_fullres", "read"):
-        pass
+def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):
+    first = prepared.ingredients(*FULLRES)
+    write_plans(prepared, spacing=[1.0, 1.0, 1.0])
+    prepared.case_set(*FULLRES).begin(prepared.ingredients(*FULLRES), "it is not finished")
+    assert prepared.earlier_ingredients(*FULLRES) == first
+    assert prepared.earlier_ingredients("nnUNetPlans", "2d") is None
 
 
-@pytest.mark.parametrize("plans", ["nnUNetPlans", "nnUNetResEncUNetMPlans"])
-def test_cases_that_a_fold_reads_are_not_made_again_whatever_plans_ask_for_it(prepared, tmp_path, plans):
-    write_plans(prepared, "nnUNetResEncUNetMPlans")
-    with (
-        held_by_another_process(tmp_path, "read"),
-        pytest.raises(
-            PlanningError, match="are in use by a fold that trains, or being preprocessed in another process"
-        ),
-        prepared.lock(plans, "3d_fullres", "write"),
-    ):
-        pass
-
-
-def test_cases_that_are_being_made_are_not_read(prepared, tmp_path):
-    with (
-        held_by_another_process(tmp_path, "write"),
-        pytest.raises(PlanningError, match=r"3d_fullres are being preprocessed in another process\. Try again when"),
-        prepared.lock("nnUNetPlans", "3d_fullres", "read"),
-    ):
-        pass
-
-
-def test_other_cases_are_free(prepared, tmp_path):
-    with held_by_another_process(tmp_path, "write"), prepared.lock("nnUNetPlans", "2d", "write"):
-        pass
-
-
-def test_a_lock_is_free_when_its_owner_was_killed(prepared, tmp_path):
-    with held_by_another_process(tmp_path, "write") as other:
-        other.kill()
-        other.wait()
-        with prepared.lock("nnUNetPlans", "3d_fullres", "write"):
-            pass
+def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_that_planning_made(tmp_path):
+    prepared: PreparedDataset = write_prepared(tmp_path)[1]
+    before = prepared.ingredients(*FULLRES)
+    (prepared.folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}')
+    assert prepared.ingredients(*FULLRES) != before

@@ -1,0 +1,188 @@
+"""Real preprocessing of a tiny phantom: equal to nnU-Net's own, and no more of it than has to be."""
+
+import json
+import os
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.nnunet import case_making
+from nnunet_assets.nnunet.case_making import CaseJob, make_cases_by_nnunet
+from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients
+from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+from nnunet_assets_tests.training_builders import DATASET, PhantomProject, preprocessed_content, roots_in
+
+CONFIGURATION = "3d_fullres"
+ENVIRONMENT = {**os.environ, "nnUNet_def_n_proc": "1"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A phantom of 5 cases of one spacing, looked at, planned and preprocessed."""
+    project = PhantomProject(roots_in(tmp_path_factory.mktemp("made")), n_cases=5, environment=ENVIRONMENT).build()
+    for path in (project.roots.raw / DATASET).glob("*Tr/*.nii.gz"):
+        set_spacing(path)
+    look(project)
+    prepared = project.prepare()
+    assert prepared.cases[CONFIGURATION].n_made == 5
+    assert prepared.cases[CONFIGURATION].why == "none was preprocessed before"
+    return project
+
+
+@pytest.fixture
+def project(made, tmp_path):
+    """A copy of it, times and all."""
+    for name in ("raw", "preprocessed"):
+        shutil.copytree(getattr(made.roots, name), tmp_path / name)
+    return PhantomProject(roots_in(tmp_path), n_cases=5, environment=ENVIRONMENT)
+
+
+def set_spacing(path):
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(path))
+    image.SetSpacing((1.25, 1.5, 2.5))
+    SimpleITK.WriteImage(image, str(path))
+
+
+def look(project):
+    """Looks at the raw data as `raw_dataset` does."""
+    project.prepared.write_raw(inspect_raw_dataset(project.roots.raw, DATASET, n_folds=2).record)
+
+
+def case_set(project):
+    return project.prepared.case_set("nnUNetPlans", CONFIGURATION)
+
+
+def digests(folder):
+    return {path.name: file_sha256(path) for path in folder.iterdir()}
+
+
+def raw_files(roots: Roots, case: str):
+    folder = roots.raw / DATASET
+    return [folder / "imagesTr" / f"{case}_0000.nii.gz", folder / "labelsTr" / f"{case}.nii.gz"]
+
+
+def copy_case(project, case: str, new: str) -> None:
+    """Adds a case, or changes one, and looks at the raw data again."""
+    for source, target in zip(raw_files(project.roots, case), raw_files(project.roots, new), strict=True):
+        shutil.copyfile(source, target)
+    path = project.roots.raw / DATASET / "dataset.json"
+    n_cases = len(list((project.roots.raw / DATASET / "labelsTr").iterdir()))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "numTraining": n_cases}))
+    look(project)
+
+
+def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocessor(made):
+    import blosc2
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plans = PlansManager(str(made.prepared.plans_file("nnUNetPlans")))
+    description = json.loads((made.roots.raw / DATASET / "dataset.json").read_text())
+    folder = made.prepared.cases_folder("nnUNetPlans", CONFIGURATION)
+    # What nnUNetv2_train looks at first.
+    assert sorted(infer_dataset_class(str(folder)).get_identifiers(str(folder))) == list(made.prepared.read_raw().cases)
+    assert len(list(folder.iterdir())) == 15
+    for case in made.prepared.read_raw().cases:
+        image, label = raw_files(made.roots, case)
+        data, segmentation, properties = DefaultPreprocessor(verbose=False).run_case(
+            [str(image)], str(label), plans, plans.get_configuration(CONFIGURATION), description
+        )
+        saved = blosc2.open(str(folder / f"{case}.b2nd"), mode="r")
+        assert (saved.dtype, saved.shape) == (np.float32, data.shape)
+        np.testing.assert_array_equal(saved[:], data)
+        np.testing.assert_array_equal(blosc2.open(str(folder / f"{case}_seg.b2nd"), mode="r")[:], segmentation)
+        with (folder / f"{case}.pkl").open("rb") as file:
+            np.testing.assert_equal(pickle.load(file), properties)
+
+
+def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
+    before, first = digests(case_set(project).cases), case_set(project)
+    copy_case(project, "phantom_003", "phantom_005")
+    with first.reading():
+        made = project.prepare()
+        assert first.damaged() == []  # a fold reads it
+    cases = made.cases[CONFIGURATION]
+    assert made.made == ("plans", CONFIGURATION)
+    assert (cases.n_made, cases.n_reused, cases.why) == (1, 5, "1 case is new (phantom_005)")
+    after = digests(case_set(project).cases)
+    assert {name: digest for name, digest in after.items() if "phantom_005" not in name} == before
+    assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == after
+    assert (project.prepared.folder / "gt_segmentations" / "phantom_005.nii.gz").is_file()
+
+
+def test_a_damaged_case_is_made_again_alone(project):
+    before, bytes_before = preprocessed_content(case_set(project).cases), digests(case_set(project).cases)
+    (case_set(project).cases / "phantom_002.pkl").unlink()
+    content = bytearray((case_set(project).cases / "phantom_004.b2nd").read_bytes())
+    content[-9] ^= 4
+    (case_set(project).cases / "phantom_004.b2nd").write_bytes(content)
+    stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
+    stamp.write_text("{}")  # of an older version of this package
+    said = []
+    cases = project.prepare(say=said.append).cases[CONFIGURATION]
+    why = "the files of 2 cases were damaged (phantom_002, phantom_004)"
+    assert (cases.n_made, cases.n_reused, cases.why) == (2, 3, why)
+    assert said == [f"Preprocessing for {CONFIGURATION}: {why}."]
+    assert preprocessed_content(case_set(project).cases) == before
+    bytes_now = digests(case_set(project).cases)
+    assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == bytes_now
+    assert {name[:11] for name in bytes_now if bytes_now[name] != bytes_before[name]} <= {"phantom_002", "phantom_004"}
+    assert not stamp.exists()
+
+
+def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
+    plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
+    plans["plans_name"] = "MyPlans"
+    before = plans["configurations"][CONFIGURATION]["spacing"]
+    plans["configurations"][CONFIGURATION]["spacing"] = [4.0, 2.0, 2.0]
+    project.prepared.plans_file("MyPlans").write_text(json.dumps(plans))
+    cases = project.prepare("MyPlans").cases[CONFIGURATION]
+    assert (cases.n_made, cases.n_reused) == (5, 0)
+    assert cases.why == f"spacing was {json.dumps(before)}, is [4.0, 2.0, 2.0]"
+    assert project.prepared.case_set("MyPlans", CONFIGURATION).is_whole
+    # The others' cases are theirs still.
+    assert case_set(project).damaged() == []
+
+
+def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path, monkeypatch):
+    """nnU-Net's own preprocessors have no such loop; this one leaves files of other names."""
+    shown = tmp_path / "MyPlans_2d"
+    shown.mkdir()
+
+    class OwnLoop:
+        dataset_name = DATASET
+        data_identifier = shown.name
+
+        def get_configuration(self, configuration):
+            assert configuration == "2d"
+            return self
+
+        def run(self, dataset, configuration, plans, num_processes):
+            assert (dataset, configuration, plans, num_processes) == (DATASET, "2d", "MyPlans", 3)
+            for name in ("a.npz", "a.pkl", "a_1.npz", "a_1.pkl", "a_1_extra.txt"):
+                (shown / name).write_text(name)
+
+    monkeypatch.setattr(case_making, "_plans_manager", lambda _: OwnLoop())
+    monkeypatch.setattr(case_making, "_preprocessor", lambda *_: OwnLoop())
+    wanted = Ingredients({}, {"a": "raw a", "a_1": "raw a_1"})
+    own = CaseSet(tmp_path / "sets" / wanted.digest)
+    own.begin(wanted, "a test wants it")
+
+    def jobs(*cases):
+        return [CaseJob(case, f"raw {case}", (), "", tmp_path / "MyPlans.json", "2d", {}, own.folder) for case in cases]
+
+    make_cases_by_nnunet(jobs("a", "a_1"), 3)
+    own.finish()
+    assert own.damaged() == []
+    assert sorted(own.records()["a"].files) == ["a.npz", "a.pkl"]
+    assert sorted(own.records()["a_1"].files) == ["a_1.npz", "a_1.pkl", "a_1_extra.txt"]
+    with pytest.raises(ChildFailure, match="The preprocessor left no file of the case b in "):
+        make_cases_by_nnunet(jobs("b"), 3)
