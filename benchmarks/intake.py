@@ -31,8 +31,8 @@ GOAL_BYTES = 1 << 30
 OURS = """
 import json, resource, sys, time
 from pathlib import Path
-from nnunet_assets.nnunet import raw_data
-raw_data.WORKERS = int(sys.argv[2])
+from nnunet_assets.nnunet import case_reading, raw_data
+case_reading.WORKERS = int(sys.argv[2])
 folder = Path(sys.argv[1])
 start, cpu = time.perf_counter(), time.process_time()
 found = raw_data.inspect_raw_dataset(folder.parent, folder.name, 5)

@@ -165,7 +165,7 @@ def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path
         page.get_by_role("button", name="Skip").click()
         page.get_by_text(DATASET).first.wait_for()
         page.keyboard.press("Alt+e")
-        for name in ("raw_dataset", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_report"):
+        for name in ("case_list", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_report"):
             page.get_by_text(name, exact=True).first.wait_for()
         page.goto(f"{dev.url}/assets/{'/'.join(FOLD_MODEL)}?partition=fold_0&view=partitions")
         page.get_by_text("learning_curve").first.wait_for()

@@ -4,9 +4,7 @@ Reads `nnUNet_raw/DATASET` and never writes there. The voxels of NIfTI files are
 formats are left to nnU-Net's own integrity check, which planning runs.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,13 @@ from nnunet_assets.core.findings import Finding, findings_text, refuse_errors
 from nnunet_assets.core.intake import CaseRow, IntakeReport
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.case_check import CaseFacts, check_case
-from nnunet_assets.nnunet.case_files import CaseFiles, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.case_check import CaseFacts
+from nnunet_assets.nnunet.case_files import find_cases, voxels_are_checked
+from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
 from nnunet_assets.nnunet.cohort_check import count_findings, doubles, label_findings, name_findings, outliers
-from nnunet_assets.nnunet.fact_cache import FactCache, Stats, look_at
+from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
-
-WORKERS = 4
-"""Cases read at a time, and so images in memory at a time; unpacking and hashing run in parallel, Python does not."""
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of cases done and their total, always from the caller's thread."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +165,7 @@ def inspect_raw_dataset(
         cases, findings = find_cases(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
-    facts, n_read = _facts(cases, folder, description, on_progress, cache)
+    facts, n_read = read_cases(cases, folder, description, on_progress, cache)
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)
     labels = _label_statistics(volumes)
@@ -199,59 +192,6 @@ def inspect_raw_dataset(
         rows=tuple(_rows(facts, description, volumes, findings)),
         n_read=n_read,
     )
-
-
-def _facts(
-    cases: Sequence[CaseFiles],
-    folder: Path,
-    description: DatasetDescription,
-    on_progress: OnProgress | None,
-    cache: FactCache | None,
-) -> tuple[list[CaseFacts], int]:
-    """Returns the facts in the order of the cases, and how many cases were read for it and not remembered."""
-    found: dict[str, CaseFacts] = {}
-    if cache:
-        cache.open(description)
-        cache.forget_others([files.case for files in cases])
-        found = {files.case: facts for files in cases if (facts := cache.known(files))}
-    unknown = [files for files in cases if files.case not in found]
-    try:
-        for look in _looks(unknown, folder, description):
-            found[look.files.case] = look.facts
-            if cache:
-                cache.keep(look.files, look.stats, look.looked_at_ns, look.facts)
-            if on_progress:
-                on_progress(len(found), len(cases))
-    finally:
-        # What was read before an interrupt is not read again.
-        if cache:
-            cache.flush()
-    return [found[files.case] for files in cases], len(unknown)
-
-
-@dataclass(frozen=True)
-class _Look:
-    files: CaseFiles
-    stats: Stats
-    looked_at_ns: int
-    facts: CaseFacts
-
-
-def _looks(cases: Sequence[CaseFiles], folder: Path, description: DatasetDescription) -> Iterator[_Look]:
-    """Yields each case once it is read, `WORKERS` of them at a time."""
-
-    def look(files: CaseFiles) -> _Look:
-        stats, looked_at_ns = look_at(files)
-        return _Look(files, stats, looked_at_ns, check_case(files, folder, description))
-
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="check_case") as pool:
-        try:
-            for future in as_completed([pool.submit(look, files) for files in cases]):
-                yield future.result()
-        except BaseException:
-            # Without this, an interrupt waits until every case is read.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _content_hash(facts: Sequence[CaseFacts], description: DatasetDescription) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet import fact_cache, file_stats, raw_data
+from nnunet_assets.nnunet import case_reading, fact_cache, file_stats
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of
@@ -64,7 +64,7 @@ def test_a_second_look_reads_nothing_and_finds_the_same(folder: Path, path: Path
 
 def test_a_second_look_opens_no_image(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     look(folder, path)
-    monkeypatch.setattr(raw_data, "check_case", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(case_reading, "check_case", lambda *_: pytest.fail("a file was read"))
     assert look(folder, path).n_cases == N_CASES
 
 
@@ -196,6 +196,22 @@ def test_an_interrupt_keeps_what_was_read(folder: Path, path: Path) -> None:
     with pytest.raises(_StoppedError):
         inspect_raw_dataset(folder.parent, DATASET, 3, stop, FactCache(path))
     assert look(folder, path).n_read == N_CASES - 4
+
+
+def test_after_an_error_the_cases_that_wait_are_not_read(
+    folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_dataset(folder.parent, n_cases=60)
+    read = []
+    check = case_reading.check_case
+    monkeypatch.setattr(case_reading, "check_case", lambda files, *more: read.append(files) or check(files, *more))
+
+    def stop(*_: int) -> None:
+        raise _StoppedError
+
+    with pytest.raises(_StoppedError):
+        inspect_raw_dataset(folder.parent, DATASET, 3, stop, FactCache(path))
+    assert len(read) < 60
 
 
 def test_facts_are_written_while_the_reading_goes_on(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
