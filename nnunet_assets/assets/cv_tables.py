@@ -1,15 +1,11 @@
 """`cv_tables`: the summary as tables for a paper."""
 
-import json
-from pathlib import Path
-
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import ExperimentConfig
-from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.errors import SummaryError
+from nnunet_assets.core.summary_files import read_summary
 from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown
 from nnunet_assets.resources import ProjectResource
 
@@ -34,7 +30,7 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
     def cv_tables(project: ProjectResource) -> dg.MaterializeResult:
         folder = experiment.summary_folder(project.settings.roots)
         with shown_as_failure():
-            summary = _read_summary(folder / "cv_summary.json")
+            summary = read_summary(folder / "cv_summary.json")
             tables = {"csv": to_csv(summary), "tex": to_latex(summary), "md": to_markdown(summary)}
         for ending, text in tables.items():
             write_atomically(folder / f"cv_table.{ending}", text.encode())
@@ -47,13 +43,3 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         )
 
     return cv_tables
-
-
-def _read_summary(file: Path) -> CvSummary:
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise SummaryError(f"{file} is missing. Materialize cv_summary first.") from None
-    except ValueError as error:
-        raise SummaryError(f"{file} is not valid JSON ({error}). Materialize cv_summary again.") from None
-    return CvSummary.from_json(content)

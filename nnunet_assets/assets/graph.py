@@ -4,6 +4,7 @@ import re
 
 import dagster as dg
 
+from nnunet_assets.assets.comparison import build_comparison
 from nnunet_assets.assets.cv_summary import build_cv_summary
 from nnunet_assets.assets.cv_tables import build_cv_tables
 from nnunet_assets.assets.fold_model import build_fold_model
@@ -16,7 +17,10 @@ from nnunet_assets.project import Project
 
 
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
-    """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want."""
+    """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want.
+
+    Two experiments or more are compared.
+    """
     group = group_name(config.dataset)
     experiments = project.experiments_of(config.dataset)
     plans = [
@@ -29,8 +33,19 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         )
         for name in sorted({experiment.plans for experiment in experiments})
     ]
+    identities = [experiment.identity for experiment in experiments]
+    comparisons = (
+        [build_comparison(config=config, experiments=identities, project=project, group=group)]
+        if len(experiments) > 1
+        else []
+    )
     return dg.Definitions(
-        assets=[build_raw_dataset(config=config, group=group), build_splits(config=config, group=group), *plans]
+        assets=[
+            build_raw_dataset(config=config, group=group),
+            build_splits(config=config, group=group),
+            *plans,
+            *comparisons,
+        ]
     )
 
 

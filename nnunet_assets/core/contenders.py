@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_assets.core.cv_summary import METRICS, CvSummary
-from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import SummaryError, first_offenders
 
 CaseScores = Mapping[str, Mapping[str, float | None]]
@@ -24,7 +23,7 @@ class Contender:
     """A finished experiment and its scores, of whatever metrics.
 
     Attributes:
-        name: `experiment_name`.
+        name: Of the experiment within its dataset.
         raw_hash: Digest of the raw data.
         splits_hash: Digest of the splits.
         scores: By metric.
@@ -42,7 +41,7 @@ class Contender:
         """Returns an experiment with the Dice and IoU of its summary."""
         cases = [case for fold in summary.folds for case in fold.cases]
         return cls(
-            name=experiment_name(summary.experiment),
+            name=summary.experiment.name_in_dataset,
             raw_hash=summary.inputs.raw_hash,
             splits_hash=summary.inputs.splits_hash,
             scores={
@@ -59,11 +58,6 @@ class Contender:
     def cases(self) -> frozenset[str]:
         """Every case that it has a score of, be it undefined."""
         return frozenset(case for labels in self.scores.values() for scores in labels.values() for case in scores)
-
-
-def experiment_name(experiment: Experiment) -> str:
-    """Returns the experiment within its dataset: `short/nnUNetTrainer__nnUNetPlans__2d`."""
-    return "/".join(experiment.key_prefix[1:])
 
 
 @dataclass(frozen=True)

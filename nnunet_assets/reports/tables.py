@@ -72,12 +72,12 @@ def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
 def to_csv(summary: CvSummary) -> str:
     """Returns the rows of `to_records` as CSV; an empty cell is None."""
     records = to_records(summary)
-    return _csv(list(records[0]), records)
+    return csv_text(list(records[0]), records)
 
 
 def cases_to_csv(summary: CvSummary) -> str:
     """Returns the rows of `case_records` as CSV; an empty score is undefined, an empty patient is not known."""
-    return _csv(CASE_COLUMNS, case_records(summary))
+    return csv_text(CASE_COLUMNS, case_records(summary))
 
 
 def cases_to_parquet(summary: CvSummary) -> bytes:
@@ -126,11 +126,11 @@ def to_markdown(summary: CvSummary) -> str:
     by_fold = [[escape_markdown(name), *_fold_means(summary, label)] for name, label in _named(summary)]
     parts = [
         f"**{escape_markdown(summary.experiment.title)}**: {escape_markdown(summary.progress)}",
-        _markdown_table(main_header, main),
+        markdown_table(main_header, main),
         "Dice over all cases, how sure its mean is and how it is spread:",
-        _markdown_table(["Label", "Mean", "95 % interval", "Median [quartiles]"], spread),
+        markdown_table(["Label", "Mean", "95 % interval", "Median [quartiles]"], spread),
         "Mean Dice over the cases of each fold:",
-        _markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
+        markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
         "\n".join(f"- {escape_markdown(note)}" for note in notes(summary)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -245,7 +245,8 @@ def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
     }
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Returns rows as CSV with a header; text that a spreadsheet would run is defused, None is an empty cell."""
     text = io.StringIO()
     # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
     # with "\n" alone, csv would leave a carriage return in a name unquoted.
@@ -297,7 +298,8 @@ def _fold_means(summary: CvSummary, label: LabelSummary) -> list[str]:
     return [means.get(fold, "missing") for fold in summary.expected_folds]
 
 
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Returns a Markdown table of cells that are escaped already; the first column is aligned left."""
     alignment = [":--", *["--:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, alignment, *rows))
 

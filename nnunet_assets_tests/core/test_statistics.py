@@ -35,6 +35,22 @@ def test_equal_sizes_share_their_rank_and_the_p_value_stays_exact():
     assert found.p == pytest.approx(6 / 64)
 
 
+@pytest.mark.parametrize("n", [6, 13, 50, 51, 200])
+def test_without_equal_sizes_the_p_value_is_scipys(n):
+    from scipy.stats import wilcoxon
+
+    differences = np.random.default_rng(n).normal(0.3, 1, n)
+    assert signed_rank_test(differences).p == pytest.approx(wilcoxon(differences).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_with_equal_sizes_the_p_value_is_that_of_all_permutations(seed):
+    from scipy.stats import PermutationMethod, wilcoxon
+
+    differences = np.random.default_rng(seed).integers(1, 4, 10) * np.array([1, -1, 1, 1, 1, -1, 1, 1, 1, 1.0])
+    assert signed_rank_test(differences).p == pytest.approx(wilcoxon(differences, method=PermutationMethod()).pvalue)
+
+
 def test_differences_of_zero_and_undefined_ones_are_left_out():
     differences = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
     assert test_of(*differences, 0.0, 0.0, float("nan")) == test_of(*differences)
