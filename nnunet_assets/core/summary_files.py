@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.errors import SummaryError
+from nnunet_assets.errors import SummaryError, first_offenders
 
 SUMMARY_FILE = "cv_summary.json"
 
@@ -42,9 +42,12 @@ def complete_summaries(
         except SummaryError as error:
             left_out[experiment.name_in_dataset] = str(error)
             continue
-        missing = [fold for fold in folds if fold not in summary.completed_folds]
-        if missing or not summary.is_complete:
+        if not summary.is_complete:
             left_out[experiment.name_in_dataset] = f"its summary is incomplete: {summary.progress}"
+        elif later := [fold for fold in folds if fold not in summary.completed_folds]:
+            left_out[experiment.name_in_dataset] = (
+                f"its summary was made before {first_offenders(later)} was declared. Train what is missing"
+            )
         else:
             summaries.append(summary)
     return summaries, left_out
