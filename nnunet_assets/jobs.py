@@ -32,6 +32,11 @@ def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
 
 
+def comparison_key(dataset: str) -> dg.AssetKey:
+    """Returns the key of the comparison of a dataset's experiments; a dataset with one experiment has none."""
+    return dg.AssetKey(dataset_key(dataset, "comparison"))
+
+
 def fold_model_key(experiment: Experiment) -> dg.AssetKey:
     """Returns the key of the experiment's partitioned folds."""
     return dg.AssetKey([*experiment.key_prefix, "fold_model"])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
-from nnunet_assets.assets.summary_file import read_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically
+from nnunet_assets.core.summary_files import read_summary
 from nnunet_assets.resources import ProjectResource
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
         metadata: dict[str, dg.MetadataValue] = {}
         digests = {}
         with shown_as_failure():
-            summary = read_summary(folder)
+            summary = read_summary(folder / "cv_summary.json")
             for name, figure in _drawn(roots, experiment, summary):
                 vector = style.svg(figure)
                 write_atomically(folder / "figures" / f"{name}.svg", vector)
@@ -92,9 +92,10 @@ def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterat
     from nnunet_assets.core.dataset_json import parse_dataset_json
     from nnunet_assets.nnunet.case_files import find_cases
     from nnunet_assets.nnunet.case_pictures import case_slice
+    from nnunet_assets.nnunet.prepared import PreparedDataset
 
     model = experiment.model_folder(roots)
-    raw = roots.raw / experiment.dataset
+    raw = PreparedDataset(roots, experiment.dataset).raw_folder
     if not raw.is_dir():  # taken away since: the scores stand, the pictures cannot be made
         return
     description = parse_dataset_json(raw / "dataset.json")
@@ -103,12 +104,12 @@ def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterat
     chosen = {index: f"worst {index + 1}" for index in range(min(N_WORST, len(ranked)))}
     chosen.setdefault(len(ranked) // 2, "median")
     for index, rank in chosen.items() if ranked else ():
-        fold, case_id, dice = ranked[index]
-        case = files.get(case_id)
+        scored = ranked[index]
+        case = files.get(scored.case_id)
         if case and case.images and case.label:
-            predicted: Path = model / fold / "validation" / f"{case_id}{description.file_ending}"
+            predicted: Path = model / scored.fold / "validation" / f"{scored.case_id}{description.file_ending}"
             found = case_slice(
-                case.images[0], case.label, predicted, description, f"{case_id}\n{rank}: Dice {dice:.3f}"
+                case.images[0], case.label, predicted, description, f"{scored.case_id}\n{rank}: Dice {scored.dice:.3f}"
             )
             if found:
                 yield found

@@ -1,6 +1,7 @@
 """`cv_summary`: what the finished folds say together, from the first one on."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -10,9 +11,11 @@ from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.patients import read_patients
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
-from nnunet_assets.reports.tables import cases_to_csv, to_short_records
+from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.tables import cases_to_csv, cases_to_parquet, to_short_records, to_spread_records
 from nnunet_assets.resources import ProjectResource
 
 COMPLETE_CHECK = "has_every_fold"
@@ -24,7 +27,9 @@ DESCRIPTION = """The result of the cross-validation, from the first finished fol
 
 Dice and IoU of whole validation cases, by label and for the foreground: pooled over all cases, and over folds (mean
 and SD of the fold means). Undefined scores (label absent in reference and prediction) are left out and counted, never
-taken for 0. Folds that were not trained on the same raw data, plans, splits and settings are refused by name."""
+taken for 0. The pooled means have 95 % confidence intervals, of patients drawn with replacement where the splits know
+groups, else of cases. Folds that were not trained on the same raw data, plans, splits and settings are refused by
+name."""
 
 
 def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
@@ -40,7 +45,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         kinds={"json", "mlflow"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(COMPLETE_CHECK, asset=key, description="Every expected fold is finished."),
             dg.AssetCheckSpec(
@@ -54,11 +59,13 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         settings = project.settings
         seen = _newest_event(context.instance, fold_model)
         with shown_as_failure():
-            summary = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
+            finished = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
+        summary = _with_intervals(settings.roots, finished)
         folder = experiment.summary_folder(settings.roots)
         content = summary.to_json()
         write_json_atomically(folder / "cv_summary.json", content)
         write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
+        write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
         context.log.info(summary.headline())
         stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
         if stopped:
@@ -70,6 +77,9 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),
                 "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
+                "spread": dg.MetadataValue.table([dg.TableRecord(row) for row in to_spread_records(summary)]),
+                "worst_cases": dg.MetadataValue.md(_worst_cases(summary)),
+                "computing": dg.MetadataValue.json(asdict(summary.computing)),
                 **_plotted(summary),
                 **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
                 "file": dg.MetadataValue.path(folder / "cv_summary.json"),
@@ -80,6 +90,20 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         )
 
     return cv_summary
+
+
+def _with_intervals(roots: Roots, summary: CvSummary) -> CvSummary:
+    # numpy takes a tenth of a second in every process that loads the definitions.
+    from nnunet_assets.core.intervals import with_intervals
+
+    cases = [case.case_id for fold in summary.folds for case in fold.cases]
+    preprocessed = roots.preprocessed / summary.experiment.dataset
+    return with_intervals(summary, read_patients(preprocessed, summary.inputs.splits_hash, cases))
+
+
+def _worst_cases(summary: CvSummary) -> str:
+    worst = (f"{escape_markdown(case.case_id)} ({case.fold}): {case.dice:.3f}" for case in summary.worst_cases())
+    return "\n".join(f"1. {line}" for line in worst)
 
 
 def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
-from nnunet_assets.assets.summary_file import read_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.provenance import json_sha256, write_atomically
+from nnunet_assets.core.summary_files import read_summary
 from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown
 from nnunet_assets.resources import ProjectResource
 
@@ -30,7 +30,7 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
     def cv_tables(project: ProjectResource) -> dg.MaterializeResult:
         folder = experiment.summary_folder(project.settings.roots)
         with shown_as_failure():
-            summary = read_summary(folder)
+            summary = read_summary(folder / "cv_summary.json")
             tables = {"csv": to_csv(summary), "tex": to_latex(summary), "md": to_markdown(summary)}
         for ending, text in tables.items():
             write_atomically(folder / f"cv_table.{ending}", text.encode())

@@ -4,6 +4,7 @@ import re
 
 import dagster as dg
 
+from nnunet_assets.assets.comparison import build_comparison
 from nnunet_assets.assets.cv_figures import build_cv_figures
 from nnunet_assets.assets.cv_report import build_cv_report
 from nnunet_assets.assets.cv_summary import build_cv_summary
@@ -19,7 +20,10 @@ from nnunet_assets.project import Project
 
 
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
-    """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want."""
+    """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want.
+
+    Two experiments or more are compared.
+    """
     # As the project read it: with the folds that the files it names come to.
     config = project.dataset(config.dataset)
     group = group_name(config.dataset)
@@ -34,12 +38,19 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         )
         for name in sorted({experiment.plans for experiment in experiments})
     ]
+    identities = [experiment.identity for experiment in experiments]
+    comparisons = (
+        [build_comparison(config=config, experiments=identities, project=project, group=group)]
+        if len(experiments) > 1
+        else []
+    )
     settings = config.split_settings(project.root)
     return dg.Definitions(
         assets=[
             build_raw_dataset(config=config, group=group),
             build_splits(config=config, settings=settings, group=group),
             *plans,
+            *comparisons,
         ],
         asset_checks=[build_split_checks(config=config, settings=settings)],
     )

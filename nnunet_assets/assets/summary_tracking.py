@@ -45,8 +45,13 @@ def _metrics(summary: CvSummary) -> dict[str, float | None]:
     named: list[tuple[str | None, LabelSummary]] = [(None, summary.foreground), *summary.labels.items()]
     for label_name, label in named:
         for score, found in (("dice", label.dice), ("iou", label.iou)):
+            interval = found.pooled.interval
             metrics |= {
                 names.summary_series(score, "mean_pooled", label_name): found.pooled.mean,
+                names.summary_series(score, "sd_pooled", label_name): found.pooled.sd,
+                names.summary_series(score, "median_pooled", label_name): found.pooled.median,
+                names.summary_series(score, "ci95_low_pooled", label_name): interval.low if interval else None,
+                names.summary_series(score, "ci95_high_pooled", label_name): interval.high if interval else None,
                 names.summary_series(score, "mean_over_folds", label_name): found.over_folds.mean,
                 names.summary_series(score, "sd_over_folds", label_name): found.over_folds.sd,
             }

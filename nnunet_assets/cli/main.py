@@ -21,6 +21,7 @@ COMMANDS = {
     "import-dataset": ("import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
     "check": ("check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
     "train": ("train", "train", "Train one fold, with nnU-Net's own flags."),
+    "compare": ("compare", "compare", "Compare the experiments of a dataset."),
     "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
     "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
     "dev": ("servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),

@@ -77,6 +77,14 @@ class Manifest:
     files: Mapping[str, str]
     details: Mapping[str, Any]
 
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPUs times hours of training and validation, during which they were held; None: on another device."""
+        if self.device in ("cpu", "mps"):
+            return None
+        n_gpus = self.details.get("options", {}).get("num_gpus", 1)
+        return float(n_gpus * sum(self.seconds.values()) / 3600)
+
 
 def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, then the COMMIT that makes the fold finished."""

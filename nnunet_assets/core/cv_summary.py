@@ -12,48 +12,31 @@ left out (nnU-Net's becomes NaN). Its spread is that of what the mean is taken o
 foreground go over the cases' foreground means (a case's mean over its defined labels), those over folds over the
 folds' foreground means. Where a label is absent in some cases, the mean of the cases' means differs from the mean of
 the label means; the latter is reported.
+
+Confidence intervals are of the pooled means, and `intervals` puts them in. The fold means have none: folds share most
+of their training cases, so that the spread of five fold means does not say how sure their mean is.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from statistics import fmean, stdev
 from typing import Any, Literal
 
 from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_defined
 from nnunet_assets.core.fold_result import CaseResult, FoldResult
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.core.summary_rules import check_cases, check_fold_names, check_inputs
+from nnunet_assets.errors import SummaryError
 
-SCHEMA = 1
+SCHEMA_VERSION = 2
+OLDER_SCHEMAS = (1,)
+"""Also read: 1 has no quartiles, intervals, patients, worst cases and computing, and its version under `schema`."""
+
+N_WORST_CASES = 5
 
 Metric = Literal["dice", "iou"]
 METRICS: tuple[Metric, ...] = ("dice", "iou")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean and the spread of what it was taken over.
-
-    Attributes:
-        mean: None where no value is defined.
-        sd: Standard deviation with n - 1; None with fewer than two defined values.
-        n: Values there are: cases or folds.
-        n_defined: Values that are defined.
-    """
-
-    mean: float | None
-    sd: float | None
-    n: int
-    n_defined: int
-
-    @classmethod
-    def of(cls, values: Sequence[float | None]) -> "Estimate":
-        """Returns the estimate over the values that are defined (not None)."""
-        defined = [value for value in values if value is not None]
-        sd = stdev(defined) if len(defined) > 1 else None
-        return cls(mean=_mean(values), sd=sd, n=len(values), n_defined=len(defined))
 
 
 @dataclass(frozen=True)
@@ -80,6 +63,32 @@ class LabelSummary:
 
 
 @dataclass(frozen=True)
+class CaseDice:
+    """The Dice of one case, of a label or of its foreground."""
+
+    case_id: str
+    fold: str
+    dice: float
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What folds took.
+
+    Attributes:
+        gpu_hours: GPUs times hours of training and validation; None: no fold had a GPU, or it is not known.
+        epochs: Of all folds together.
+        seconds: Wall time by section, of all folds together.
+        peak_memory_bytes: By kind, of the fold that took most.
+    """
+
+    gpu_hours: float | None
+    epochs: int
+    seconds: Mapping[str, float]
+    peak_memory_bytes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class CvSummary:
     """The result of the finished folds of one experiment, and which folds are missing.
 
@@ -89,6 +98,8 @@ class CvSummary:
         folds: The finished ones, in the order of `expected_folds`; at least one, all made from the same inputs.
         labels: By label name, in the order of dataset.json; without background and the ignore label.
         foreground: The foreground mean, as the module says.
+        patients: Case to patient; None: not known, so that each case counts as a patient of its own.
+        bootstrap: How the intervals were made; None: there are none.
     """
 
     experiment: Experiment
@@ -96,6 +107,8 @@ class CvSummary:
     folds: tuple[FoldResult, ...]
     labels: Mapping[str, LabelSummary]
     foreground: LabelSummary
+    patients: Mapping[str, str] | None = None
+    bootstrap: Bootstrap | None = None
 
     @property
     def inputs(self) -> FoldInputs:
@@ -122,18 +135,39 @@ class CvSummary:
         """The validation cases of the finished folds."""
         return sum(len(fold.cases) for fold in self.folds)
 
-    def ranked_cases(self) -> list[tuple[str, str, float]]:
-        """Returns fold, case id and Dice (mean over the labels defined in the case), the worst first.
+    @property
+    def computing(self) -> "Computing":
+        """What the finished folds took together."""
+        gpu_hours = [fold.gpu_hours for fold in self.folds if fold.gpu_hours is not None]
+        kinds = {kind for fold in self.folds for kind in fold.peak_memory_bytes}
+        sections = {section for fold in self.folds for section in fold.seconds}
+        return Computing(
+            gpu_hours=sum(gpu_hours) if gpu_hours else None,
+            epochs=sum(fold.n_epochs for fold in self.folds),
+            seconds={name: sum(fold.seconds.get(name, 0.0) for fold in self.folds) for name in sorted(sections)},
+            peak_memory_bytes={
+                kind: max(fold.peak_memory_bytes.get(kind, 0) for fold in self.folds) for kind in sorted(kinds)
+            },
+        )
 
-        Cases without any defined Dice are left out.
+    def ranked_cases(self, label_name: str | None = None) -> "list[CaseDice]":
+        """Returns the cases, that of the lowest Dice first; those without a defined one are not among them.
+
+        Args:
+            label_name: None: by the mean over the labels that are defined in the case.
         """
-        scored = [
-            (fold.fold, case.case_id, _mean([score.dice for score in case.scores.values()]))
+        names = list(self.labels) if label_name is None else [label_name]
+        cases = [
+            CaseDice(case.case_id, fold.fold, dice)
             for fold in self.folds
             for case in fold.cases
+            if (dice := mean_of_defined([case.scores[name].dice for name in names])) is not None
         ]
-        ranked = [(fold, case_id, dice) for fold, case_id, dice in scored if dice is not None]
-        return sorted(ranked, key=lambda found: (found[2], found[1]))
+        return sorted(cases, key=lambda case: (case.dice, case.case_id))
+
+    def worst_cases(self, label_name: str | None = None) -> "list[CaseDice]":
+        """Returns the first of `ranked_cases`, at most five."""
+        return self.ranked_cases(label_name)[:N_WORST_CASES]
 
     @property
     def absent_labels(self) -> tuple[str, ...]:
@@ -180,7 +214,7 @@ class CvSummary:
         The scores of each case are what `from_json` reads; the rest is for other readers.
         """
         return {
-            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
             "experiment": asdict(self.experiment),
             "inputs": asdict(self.inputs),
             "expected_folds": list(self.expected_folds),
@@ -191,28 +225,40 @@ class CvSummary:
             "foreground": asdict(self.foreground),
             "labels": {name: asdict(label) for name, label in self.labels.items()},
             "absent_labels": list(self.absent_labels),
+            "bootstrap": asdict(self.bootstrap) if self.bootstrap else None,
+            "worst_cases": {
+                "foreground": [asdict(case) for case in self.worst_cases()],
+                "labels": {name: [asdict(case) for case in self.worst_cases(name)] for name in self.labels},
+            },
+            "computing": asdict(self.computing),
+            "patients": dict(self.patients) if self.patients is not None else None,
             "folds": [fold.to_json() for fold in self.folds],
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "CvSummary":
-        """Reads what `to_json` wrote, and computes it anew from the cases.
+        """Reads what `to_json` wrote, now or in an older version, and computes it anew from the cases.
+
+        Intervals are taken as they are: drawn on another machine they may differ in their last digits.
 
         Raises:
             SummaryError: The content has another schema, is damaged, or its numbers do not follow from its cases.
         """
         remedy = "Make the summary again from the folds."
         try:
-            if content["schema"] != SCHEMA:
+            version = content["schema"] if "schema" in content else content["schema_version"]
+            if version not in (SCHEMA_VERSION, *OLDER_SCHEMAS):
                 raise SummaryError(
-                    f"The summary has schema {content['schema']!r}, this version reads {SCHEMA}. {remedy}"
+                    f"The summary has schema {version!r}, this version reads {SCHEMA_VERSION} and older. {remedy}"
                 )
             inputs = FoldInputs(**content["inputs"])
             folds = [FoldResult.from_json(fold, inputs) for fold in content["folds"]]
             summary = summarize(Experiment(**content["experiment"]), content["expected_folds"], folds)
+            summary = _with_written_intervals(summary, content)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise SummaryError(f"The summary is not as this package writes it: {error!r}. {remedy}") from error
-        if summary.to_json() != content:
+        numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}
+        if not _follows(numbers, summary.to_json()):
             raise SummaryError(f"The numbers in the summary do not follow from its cases: it was edited. {remedy}")
         return summary
 
@@ -228,10 +274,10 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
         SummaryError: No fold is finished; a fold is not expected or there twice; the folds were not made from the same
             inputs or have other labels; or a case is validated in two folds.
     """
-    _check_fold_names(experiment, expected_folds, [result.fold for result in results])
+    check_fold_names(experiment, expected_folds, [result.fold for result in results])
     folds = sorted(results, key=lambda result: expected_folds.index(result.fold))
-    _check_inputs(experiment, folds)
-    _check_cases(experiment, folds)
+    check_inputs(experiment, folds)
+    check_cases(experiment, folds)
     label_names = folds[0].label_names
     return CvSummary(
         experiment=experiment,
@@ -240,64 +286,6 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
         labels={name: _label_summary(folds, partial(_label_estimate, label_name=name)) for name in label_names},
         foreground=_label_summary(folds, partial(_foreground_estimate, label_names=label_names)),
     )
-
-
-def _check_fold_names(experiment: Experiment, expected: Sequence[str], found: Sequence[str]) -> None:
-    if not found:
-        raise SummaryError(
-            f"No fold of {experiment.title} is finished, so there is nothing to summarize. Train at least one of "
-            f"{first_offenders(expected)}."
-        )
-    if unexpected := sorted(set(found) - set(expected)):
-        raise SummaryError(
-            f"{first_offenders(unexpected)} of {experiment.title} is not among the expected folds "
-            f"({first_offenders(expected)}). Declare the folds that the experiment has, or leave these results out."
-        )
-    if repeated := sorted(fold for fold, count in Counter(found).items() if count > 1):
-        raise SummaryError(f"{first_offenders(repeated)} of {experiment.title} is there twice. Give one result a fold.")
-
-
-def _check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
-    """Refuses folds of different making; those who share theirs with most other folds are taken for right."""
-    groups: dict[tuple[FoldInputs, str], list[str]] = {}
-    for fold in folds:
-        groups.setdefault((fold.inputs, fold.validated), []).append(fold.fold)
-    if len(groups) == 1:
-        return
-    (usual_making, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
-    differences = "; ".join(
-        f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(usual_making, making)}"
-        for making, names in odd
-    )
-    remedy = (
-        "No group of equal folds is the largest: decide which is right and train the others again"
-        if len(odd[0][1]) == len(usual)
-        else f"Train {first_offenders([name for _, names in odd for name in names])} again, as the others were"
-    )
-    raise SummaryError(f"The folds of {experiment.title} must not be averaged: {differences}. {remedy}.")
-
-
-def _differences(left: tuple[FoldInputs, str], right: tuple[FoldInputs, str]) -> str:
-    checkpoints = [] if left[1] == right[1] else ["the checkpoint that was validated"]
-    return ", ".join([*left[0].differences(right[0]), *checkpoints])
-
-
-def _check_cases(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
-    owners: dict[str, list[str]] = {}
-    for fold in folds:
-        for case in fold.cases:
-            owners.setdefault(case.case_id, []).append(fold.fold)
-            if set(case.scores) != set(folds[0].label_names):
-                raise SummaryError(
-                    f"Case {case.case_id} in {fold.fold} of {experiment.title} has scores for {sorted(case.scores)}, "
-                    f"other cases for {sorted(folds[0].label_names)}. Run the validation of that fold again."
-                )
-    shared = [f"{case_id} in {' and '.join(names)}" for case_id, names in owners.items() if len(names) > 1]
-    if shared:
-        raise SummaryError(
-            f"Each case of {experiment.title} is validated in one fold, but not {first_offenders(shared)}. The "
-            "folds were trained on different or overlapping splits: train them again on one split."
-        )
 
 
 def _label_summary(
@@ -322,11 +310,37 @@ def _label_estimate(cases: Sequence[CaseResult], metric: Metric, *, label_name: 
 
 
 def _foreground_estimate(cases: Sequence[CaseResult], metric: Metric, *, label_names: Sequence[str]) -> Estimate:
-    label_means = [_mean([getattr(case.scores[name], metric) for case in cases]) for name in label_names]
-    case_means = [_mean([getattr(case.scores[name], metric) for name in label_names]) for case in cases]
-    return replace(Estimate.of(case_means), mean=_mean(label_means))
+    label_means = [mean_of_defined([getattr(case.scores[name], metric) for case in cases]) for name in label_names]
+    case_means = [mean_of_defined([getattr(case.scores[name], metric) for name in label_names]) for case in cases]
+    return replace(Estimate.of(case_means), mean=mean_of_defined(label_means))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return fmean(defined) if defined else None
+def _with_written_intervals(summary: CvSummary, content: Mapping[str, Any]) -> CvSummary:
+    if content.get("bootstrap") is None:
+        return summary
+
+    def with_interval(metric: MetricSummary, written: Mapping[str, Any]) -> MetricSummary:
+        found = written["pooled"]["interval"]
+        return replace(metric, pooled=replace(metric.pooled, interval=Interval(**found) if found else None))
+
+    def with_both(label: LabelSummary, written: Mapping[str, Any]) -> LabelSummary:
+        return LabelSummary(
+            dice=with_interval(label.dice, written["dice"]), iou=with_interval(label.iou, written["iou"])
+        )
+
+    return replace(
+        summary,
+        labels={name: with_both(label, content["labels"][name]) for name, label in summary.labels.items()},
+        foreground=with_both(summary.foreground, content["foreground"]),
+        patients=content["patients"],
+        bootstrap=Bootstrap(**content["bootstrap"]),
+    )
+
+
+def _follows(written: Any, computed: Any) -> bool:
+    """Returns whether all that was written is what is computed; an older version wrote less."""
+    if isinstance(written, Mapping) and isinstance(computed, Mapping):
+        return all(key in computed and _follows(value, computed[key]) for key, value in written.items())
+    if isinstance(written, list) and isinstance(computed, list):
+        return len(written) == len(computed) and all(map(_follows, written, computed))
+    return bool(written == computed)

@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ class FoldResult:
         seconds: Wall time by section, from the manifest.
         validated: The checkpoint that predicted the cases.
         stopped_early: Why it was not trained to its last epoch; None: it was.
+        gpu_hours: GPUs times hours of training and validation; None: on another device, or not known.
+        peak_memory_bytes: By kind (`host`, `gpu`); a kind that is not known is absent.
     """
 
     fold: str
@@ -70,6 +72,8 @@ class FoldResult:
     seconds: Mapping[str, float]
     validated: str = FINAL_CHECKPOINT
     stopped_early: str | None = None
+    gpu_hours: float | None = None
+    peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -84,6 +88,8 @@ class FoldResult:
             "seconds": dict(self.seconds),
             "validated": self.validated,
             "stopped_early": self.stopped_early,
+            "gpu_hours": self.gpu_hours,
+            "peak_memory_bytes": dict(self.peak_memory_bytes),
             "cases": {
                 case.case_id: {label_name: asdict(score) for label_name, score in case.scores.items()}
                 for case in self.cases
@@ -92,7 +98,7 @@ class FoldResult:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], inputs: FoldInputs) -> "FoldResult":
-        """Reads what `to_json` wrote."""
+        """Reads what `to_json` wrote; summaries of schema 1 do not say what the fold took."""
         cases = (
             CaseResult(case_id, {label_name: LabelScore(**score) for label_name, score in scores.items()})
             for case_id, scores in content["cases"].items()
@@ -105,6 +111,8 @@ class FoldResult:
             seconds=dict(content["seconds"]),
             validated=content["validated"],
             stopped_early=content["stopped_early"],
+            gpu_hours=content.get("gpu_hours"),
+            peak_memory_bytes=dict(content.get("peak_memory_bytes", {})),
         )
 
 
@@ -148,6 +156,8 @@ def read_fold_result(
         seconds=dict(manifest.seconds),
         validated=BEST_CHECKPOINT if manifest.details.get("options", {}).get("val_best") else FINAL_CHECKPOINT,
         stopped_early=manifest.details.get("stopped_early"),
+        gpu_hours=manifest.gpu_hours,
+        peak_memory_bytes=dict(manifest.peak_memory_bytes),
     )
 
 

@@ -28,7 +28,8 @@ STOP_FILE = f"{OWN_FOLDER}/STOP"
 """In a fold's folder; whoever makes it asks the training to end after its epoch, and to be validated."""
 
 SUMMARY_FOLDER = "nnunet_assets"
-"""Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds."""
+"""Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds. Inside the folder of a
+dataset's results: the comparison of its experiments."""
 
 
 FULL_FOLD = "fold_all"
@@ -103,6 +104,11 @@ class Experiment:
         return " / ".join(self.key_prefix)
 
     @property
+    def name_in_dataset(self) -> str:
+        """The experiment where its dataset is known: `short/nnUNetTrainer__nnUNetPlans__2d`."""
+        return "/".join(self.key_prefix[1:])
+
+    @property
     def previous_stage(self) -> "Experiment | None":
         """The experiment whose predictions this one reads, of the same trainer, plans and variant; None: it has none.
 
@@ -122,6 +128,11 @@ class Experiment:
     def summary_folder(self, roots: Roots) -> Path:
         """Returns the folder of the summary, its tables and superseded folds."""
         return self.model_folder(roots) / SUMMARY_FOLDER
+
+
+def comparison_folder(roots: Roots, dataset: str) -> Path:
+    """Returns the folder of the comparison of a dataset's experiments, beside the models without a variant."""
+    return roots.results / dataset / SUMMARY_FOLDER
 
 
 def dataset_key(dataset: str, name: str) -> tuple[str, ...]:

@@ -99,12 +99,12 @@ def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[di
 
 def _cases(summary: CvSummary) -> Iterator[dict[str, str]]:
     scores = {case.case_id: case.scores for fold in summary.folds for case in fold.cases}
-    for fold, case_id, mean in summary.ranked_cases():
-        dices = {name: score.dice for name, score in scores[case_id].items()}
+    for case in summary.ranked_cases():
+        dices = {name: score.dice for name, score in scores[case.case_id].items()}
         yield {
-            "case": case_id,
-            "fold": fold,
-            "mean over labels": f"{mean:.3f}",
+            "case": case.case_id,
+            "fold": case.fold,
+            "mean over labels": f"{case.dice:.3f}",
             **{name: "undefined" if dice is None else f"{dice:.3f}" for name, dice in dices.items()},
         }
 

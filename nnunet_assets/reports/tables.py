@@ -10,7 +10,8 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-from nnunet_assets.core.cv_summary import METRICS, CvSummary, Estimate, LabelSummary, MetricSummary
+from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, MetricSummary
+from nnunet_assets.core.estimate import Estimate
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
 
@@ -19,12 +20,15 @@ FOREGROUND = "foreground mean"
 Cell = str | int | float | None
 Row = dict[str, Cell]
 
+CASE_COLUMNS = ("fold", "case", "patient", "label", "dice", "iou")
+
 
 def to_records(summary: CvSummary) -> list[Row]:
     """Returns one row a label and metric, then the foreground's: label in the order of dataset.json, Dice before IoU.
 
     Columns: `level` (`label` or `foreground`), `label`, `metric` (`dice` or `iou`); `mean_pooled`, `sd_pooled`,
-    `n_cases`, `n_cases_defined`; `mean_over_folds`, `sd_over_folds`, `n_folds`, `n_folds_defined`; `mean_fold_0` and so
+    `median_pooled`, `q1_pooled`, `q3_pooled`, `ci95_low_pooled`, `ci95_high_pooled` (of the mean), `n_cases`,
+    `n_cases_defined`; `mean_over_folds`, `sd_over_folds`, `n_folds`, `n_folds_defined`; `mean_fold_0` and so
     on for each expected fold; `missing_folds`, separated by spaces. None is undefined or, for a fold, missing.
     """
     rows = [("label", name, label) for name, label in summary.labels.items()]
@@ -51,21 +55,59 @@ def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
     ]
 
 
+def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
+    """Returns one row a label, then the foreground's: how its pooled Dice is spread, and how sure its mean is."""
+    return [
+        {
+            "label": name,
+            "dice, pooled": _mean(pooled),
+            "95 % interval": _interval(pooled),
+            "median [quartiles]": _median(pooled),
+        }
+        for name, label in _named(summary)
+        for pooled in [label.dice.pooled]
+    ]
+
+
 def to_csv(summary: CvSummary) -> str:
     """Returns the rows of `to_records` as CSV; an empty cell is None."""
     records = to_records(summary)
-    return _csv(list(records[0]), records)
+    return csv_text(list(records[0]), records)
 
 
 def cases_to_csv(summary: CvSummary) -> str:
-    """Returns one CSV row a case and label: `fold`, `case`, `label`, `dice`, `iou`; an empty score is undefined."""
-    rows: list[Row] = [
-        {"fold": fold.fold, "case": case.case_id, "label": name, "dice": score.dice, "iou": score.iou}
+    """Returns the rows of `case_records` as CSV; an empty score is undefined, an empty patient is not known."""
+    return csv_text(CASE_COLUMNS, case_records(summary))
+
+
+def cases_to_parquet(summary: CvSummary) -> bytes:
+    """Returns the rows of `case_records` as a Parquet file, null where undefined or not known; no name is changed."""
+    import pyarrow
+    import pyarrow.parquet
+
+    numbers, text = (*METRICS,), pyarrow.string()
+    schema = pyarrow.schema([(name, pyarrow.float64() if name in numbers else text) for name in CASE_COLUMNS])
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(case_records(summary), schema=schema), file)
+    return file.getvalue()
+
+
+def case_records(summary: CvSummary) -> list[Row]:
+    """Returns one row a case and label, in the order of folds and cases: `CASE_COLUMNS`."""
+    patients = summary.patients or {}
+    return [
+        {
+            "fold": fold.fold,
+            "case": case.case_id,
+            "patient": patients.get(case.case_id),
+            "label": name,
+            "dice": score.dice,
+            "iou": score.iou,
+        }
         for fold in summary.folds
         for case in fold.cases
         for name, score in case.scores.items()
     ]
-    return _csv(["fold", "case", "label", "dice", "iou"], rows)
 
 
 def to_markdown(summary: CvSummary) -> str:
@@ -80,12 +122,15 @@ def to_markdown(summary: CvSummary) -> str:
         "Folds",
     ]
     main = [[escape_markdown(name), *_cells(label)] for name, label in _named(summary)]
+    spread = [[escape_markdown(cell) for cell in row.values()] for row in to_spread_records(summary)]
     by_fold = [[escape_markdown(name), *_fold_means(summary, label)] for name, label in _named(summary)]
     parts = [
         f"**{escape_markdown(summary.experiment.title)}**: {escape_markdown(summary.progress)}",
-        _markdown_table(main_header, main),
+        markdown_table(main_header, main),
+        "Dice over all cases, how sure its mean is and how it is spread:",
+        markdown_table(["Label", "Mean", "95 % interval", "Median [quartiles]"], spread),
         "Mean Dice over the cases of each fold:",
-        _markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
+        markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
         "\n".join(f"- {escape_markdown(note)}" for note in notes(summary)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -106,7 +151,8 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
             f"{label!r} cannot be a LaTeX label. Use letters, digits and : . _ / + - only, such as tab:hippocampus."
         )
     text = f"Cross-validation of {summary.experiment.title}, {summary.progress}." if caption is None else caption
-    *labels, foreground = (_latex_row(name, entry) for name, entry in _named(summary))
+    *labels, foreground = (_latex_row(name, *_cells(entry)) for name, entry in _named(summary))
+    *spreads, foreground_spread = (_latex_row(*row.values()) for row in to_spread_records(summary))
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
@@ -121,6 +167,19 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
         *labels,
         r"    \midrule",
         foreground,
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        "",
+        r"  \medskip",
+        r"  \begin{tabular}{lccc}",
+        r"    \toprule",
+        r"    & \multicolumn{3}{c}{Dice, pooled over cases} \\",
+        r"    \cmidrule(lr){2-4}",
+        r"    Label & Mean & 95\,\% interval & Median [quartiles] \\",
+        r"    \midrule",
+        *spreads,
+        r"    \midrule",
+        foreground_spread,
         r"    \bottomrule",
         r"  \end{tabular}",
         "",
@@ -143,9 +202,15 @@ def notes(summary: CvSummary) -> list[str]:
         "SD has n − 1 in its denominator and is left out where fewer than two values are defined.",
         "Cases, Folds: in how many of all the score is defined. It is undefined where reference and prediction are "
         "both empty, and 0 where one of them is.",
-        "Foreground mean: the mean of the label means; its SD and counts are those of the cases' (pooled) and of the "
-        "folds' foreground means (over folds).",
+        "Foreground mean: the mean of the label means; its SD, quartiles and counts are those of the cases' (pooled) "
+        "and of the folds' foreground means (over folds).",
     ]
+    if summary.bootstrap:
+        drawn = summary.bootstrap
+        sentences.append(
+            f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
+            f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
+        )
     if summary.absent_labels:
         absent = ", ".join(summary.absent_labels)
         sentences.append(f"In no reference and no prediction, so left out of the foreground mean: {absent}.")
@@ -161,6 +226,11 @@ def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
     return {
         "mean_pooled": pooled.mean,
         "sd_pooled": pooled.sd,
+        "median_pooled": pooled.median,
+        "q1_pooled": pooled.q1,
+        "q3_pooled": pooled.q3,
+        "ci95_low_pooled": pooled.interval.low if pooled.interval else None,
+        "ci95_high_pooled": pooled.interval.high if pooled.interval else None,
         "n_cases": pooled.n,
         "n_cases_defined": pooled.n_defined,
         "mean_over_folds": over_folds.mean,
@@ -175,7 +245,8 @@ def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
     }
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """Returns rows as CSV with a header; text that a spreadsheet would run is defused, None is an empty cell."""
     text = io.StringIO()
     # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
     # with "\n" alone, csv would leave a carriage return in a name unquoted.
@@ -210,16 +281,28 @@ def _mean(estimate: Estimate) -> str:
     return "undefined" if estimate.mean is None else f"{estimate.mean:.3f}"
 
 
+def _interval(estimate: Estimate) -> str:
+    interval = estimate.interval
+    return f"{interval.low:.3f} to {interval.high:.3f}" if interval else "none"
+
+
+def _median(estimate: Estimate) -> str:
+    if estimate.median is None:
+        return "undefined"
+    quartiles = "" if estimate.q1 is None else f" [{estimate.q1:.3f}, {estimate.q3:.3f}]"
+    return f"{estimate.median:.3f}{quartiles}"
+
+
 def _fold_means(summary: CvSummary, label: LabelSummary) -> list[str]:
     means = {fold: _mean(estimate) for fold, estimate in label.dice.by_fold.items()}
     return [means.get(fold, "missing") for fold in summary.expected_folds]
 
 
-def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Returns a Markdown table of cells that are escaped already; the first column is aligned left."""
     alignment = [":--", *["--:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, alignment, *rows))
 
 
-def _latex_row(name: str, label: LabelSummary) -> str:
-    cells = [escape_latex(cell) for cell in (name, *_cells(label))]
-    return rf"    {' & '.join(cells)} \\"
+def _latex_row(*cells: str) -> str:
+    return rf"    {' & '.join(map(escape_latex, cells))} \\"

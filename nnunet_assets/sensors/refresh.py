@@ -1,4 +1,8 @@
-"""Summaries follow the folds of their experiment; at night all are made again, where that is switched on."""
+"""Summaries follow the folds of their experiment; at night all are made again, where that is switched on.
+
+A refresh ends with the comparison of the dataset's experiments, in the same run. At night it is not made again: a
+thousand summaries would make it a thousand times.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +13,7 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.jobs import fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_key, fold_model_key, summary_keys
 
 REFRESH_TAG = "nnunet_assets/refresh"
 ACTIVE = [
@@ -33,13 +37,14 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
     which sees them all. While a refresh of an experiment is under way its next one waits, and none is lost.
     """
     by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
+    targets = {experiment: _refreshed_keys(experiment, experiments) for experiment in experiments}
 
     @dg.sensor(
         name="refresh_cv_summaries",
-        asset_selection=[key for experiment in experiments for key in summary_keys(experiment)],
+        asset_selection=sorted({key for keys in targets.values() for key in keys}),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes cv_summary, tables, figures and report again when a fold of their experiment materializes.",
+        description="Makes an experiment's summary, tables, figures, report and comparison again when a fold of it lands.",
     )
     def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor: dict[str, int] = json.loads(context.cursor or "{}")
@@ -53,7 +58,8 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
                 if _is_under_way(context.instance, experiment):
                     held_back.append(experiment.title)  # the cursor stays: the next tick looks again
                     continue
-                requests.append(_refresh(experiment, run_key=f"{key.to_user_string()}@{event}"))
+                run_key = f"{key.to_user_string()}@{event}"
+                requests.append(_refresh(experiment, targets[experiment], run_key=run_key))
             cursor[key.to_user_string()] = event
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
@@ -64,10 +70,13 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
     return refresh_cv_summaries
 
 
-def _refresh(experiment: Experiment, run_key: str) -> dg.RunRequest:
-    return dg.RunRequest(
-        run_key=run_key, asset_selection=summary_keys(experiment), tags={REFRESH_TAG: refresh_name(experiment)}
-    )
+def _refreshed_keys(experiment: Experiment, experiments: Sequence[Experiment]) -> list[dg.AssetKey]:
+    n_experiments = sum(other.dataset == experiment.dataset for other in experiments)
+    return [*summary_keys(experiment), *([comparison_key(experiment.dataset)] if n_experiments > 1 else [])]
+
+
+def _refresh(experiment: Experiment, keys: Sequence[dg.AssetKey], run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key, asset_selection=keys, tags={REFRESH_TAG: refresh_name(experiment)})
 
 
 def _newest_fold_events(
@@ -115,6 +124,9 @@ def build_nightly_report(experiments: Sequence[Experiment]) -> dg.ScheduleDefini
         if not started:
             return dg.SkipReason("No experiment has a finished fold yet.")
         night = context.scheduled_execution_time.date().isoformat()
-        return [_refresh(by_fold_key[key], run_key=f"{night}:{key.to_user_string()}") for key in started]
+        return [
+            _refresh(by_fold_key[key], summary_keys(by_fold_key[key]), run_key=f"{night}:{key.to_user_string()}")
+            for key in started
+        ]
 
     return nightly_report

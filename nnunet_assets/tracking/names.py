@@ -102,7 +102,15 @@ LABEL_VOLUME_ML = "label_volume_ml_median"
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"
-SummaryStatistic = Literal["mean_pooled", "mean_over_folds", "sd_over_folds"]
+SummaryStatistic = Literal[
+    "mean_pooled",
+    "sd_pooled",
+    "median_pooled",
+    "ci95_low_pooled",
+    "ci95_high_pooled",
+    "mean_over_folds",
+    "sd_over_folds",
+]
 
 PARAMS_FILE = "params.json"
 """Artifact with the whole parameters, nested and uncut."""

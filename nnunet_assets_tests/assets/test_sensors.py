@@ -10,7 +10,7 @@ import pytest
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.jobs import fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_key, fold_model_key, summary_keys
 from nnunet_assets.sensors import REFRESH_TAG, build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph
 
@@ -93,9 +93,12 @@ def made_by(runs: Sequence[dg.DagsterRun]) -> list[list[str]]:
     return [sorted(key.to_user_string() for key in run.asset_selection or ()) for run in runs]
 
 
-SUMMARY_OF_FLAT = [
-    f"Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/{name}"
-    for name in ("cv_figures", "cv_report", "cv_summary", "cv_tables")
+ALL_OF_FLAT = [
+    "Dataset004_Hippocampus/comparison",
+    *(
+        f"Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/{name}"
+        for name in ("cv_figures", "cv_report", "cv_summary", "cv_tables")
+    ),
 ]
 
 
@@ -106,13 +109,13 @@ def test_where_nothing_happened_nothing_is_asked_for(history: History) -> None:
 
 def test_the_first_fold_alone_is_summarized(history: History) -> None:
     history.trained(FLAT, "fold_3")
-    assert made_by(history.tick()) == [SUMMARY_OF_FLAT]
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
 
 
 def test_five_folds_that_land_together_are_one_refresh(history: History) -> None:
     history.trained(FLAT, *FIVE)
     runs = history.tick()
-    assert made_by(runs) == [SUMMARY_OF_FLAT]
+    assert made_by(runs) == [ALL_OF_FLAT]
     assert all(len(value) <= 63 for value in runs[0].tags.values() if value != runs[0].tags["dagster/run_key"])
 
 
@@ -136,7 +139,7 @@ def test_a_fold_trained_again_is_one_more_refresh(history: History) -> None:
     (first,) = history.tick()
     history.ended(first, seen=history.newest_fold(FLAT))
     history.trained(FLAT, "fold_2")
-    assert made_by(history.tick()) == [SUMMARY_OF_FLAT]
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
 
 
 def test_a_fold_that_lands_during_a_refresh_waits_and_is_not_lost(history: History) -> None:
@@ -150,7 +153,7 @@ def test_a_fold_that_lands_during_a_refresh_waits_and_is_not_lost(history: Histo
         "Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d."
     )
     history.ended(first, seen=seen)
-    assert made_by(history.tick()) == [SUMMARY_OF_FLAT]
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
     assert history.tick() == []
 
 
@@ -180,7 +183,7 @@ def test_a_summary_made_before_the_newest_fold_needs_one(history: History) -> No
     history.trained(FLAT, "fold_0")
     history.summarized(FLAT, seen=history.newest_fold(FLAT))
     history.trained(FLAT, "fold_1")
-    assert made_by(history.tick()) == [SUMMARY_OF_FLAT]
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
 
 
 def test_two_experiments_have_a_refresh_each_and_do_not_wait_for_each_other(history: History) -> None:
@@ -188,12 +191,20 @@ def test_two_experiments_have_a_refresh_each_and_do_not_wait_for_each_other(hist
     history.trained(FULL, "fold_0")
     first, second = history.tick()
     assert first.tags[REFRESH_TAG] != second.tags[REFRESH_TAG]
-    assert first.asset_selection is not None
-    assert first.asset_selection.isdisjoint(second.asset_selection or ())
-    of_flat = first if made_by([first]) == [SUMMARY_OF_FLAT] else second
+    # Both make the comparison: whichever ends last has seen both summaries.
+    assert (first.asset_selection or set()) & (second.asset_selection or set()) == {comparison_key(DATASET)}
+    of_flat = first if made_by([first]) == [ALL_OF_FLAT] else second
     history.ended(of_flat, seen=history.newest_fold(FLAT))
     history.trained(FLAT, "fold_1")
-    assert made_by(history.tick()) == [SUMMARY_OF_FLAT]
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
+
+
+def test_a_dataset_with_one_experiment_has_no_comparison_to_refresh(history: History) -> None:
+    history.trained(FLAT, "fold_0")
+    context = dg.build_sensor_context(history.instance, definitions=DEFINITIONS)
+    sensor = build_refresh_sensor([FLAT])
+    (request,) = sensor.evaluate_tick(context).run_requests or []
+    assert request.asset_selection == summary_keys(FLAT)
 
 
 def test_an_experiment_that_is_not_declared_any_more_is_left_alone(history: History) -> None:

@@ -12,7 +12,7 @@ from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
@@ -117,6 +117,40 @@ def test_the_table_in_the_ui_is_short_and_for_people(project: Path, instance: dg
     ]
 
 
+def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+    commit(project, "fold_1", {"_e": {ORGAN: 0.5, LESION: 0.5}})
+
+    shown = metadata(summarize(project, instance, "cv_summary"), "cv_summary")
+
+    worst = str(shown["worst_cases"]).splitlines()
+    assert worst[:2] == ["1. d (fold_2): 0.350", r"1. \_e (fold_1): 0.500"]
+    assert worst[-1] == "1. a (fold_0): 0.750"
+    assert shown["computing"] == {
+        "gpu_hours": None,
+        "epochs": 6,
+        "seconds": {"training": 10.5, "validation": 4.5},
+        "peak_memory_bytes": {},
+    }
+
+
+def test_patients_that_the_splits_know_are_what_the_intervals_draw(project: Path, instance: dg.DagsterInstance) -> None:
+    cases = {f"c{k}": {ORGAN: 0.5 + k / 30, LESION: 0.5} for k in range(14)}
+    folder = commit(project, "fold_0", cases)
+    groups = {case: f"p{index // 2}" for index, case in enumerate(cases)}
+    record = {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]}
+    write_json(project / "data" / "nnUNet_preprocessed" / DATASET / OWN_FOLDER / "splits.json", record)
+
+    summarize(project, instance, "cv_summary")
+
+    written = json.loads((folder.parent / "nnunet_assets" / "cv_summary.json").read_text())
+    assert written["bootstrap"]["clustered_by"] == "patient"
+    assert written["bootstrap"]["n_clusters"] == 7
+    assert written["patients"] == groups
+    interval = written["foreground"]["dice"]["pooled"]["interval"]
+    assert interval["low"] < written["foreground"]["dice"]["pooled"]["mean"] < interval["high"]
+
+
 def test_every_fold_makes_it_complete(project: Path, instance: dg.DagsterInstance) -> None:
     two_folds(project)
     commit(project, "fold_1", {"e": {ORGAN: 0.9, LESION: 0.9}})
@@ -129,7 +163,7 @@ def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.D
 
     result = summarize(project, instance)
 
-    names = {"cv_summary.json", "cv_cases.csv", "cv_table.csv", "cv_table.tex", "cv_table.md"}
+    names = {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", "cv_table.csv", "cv_table.tex", "cv_table.md"}
     assert {path.name for path in folder.iterdir()} == names
     assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
     assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
@@ -157,6 +191,7 @@ def test_the_run_in_mlflow_is_linked_and_holds_the_means(project: Path, instance
     assert run.info.experiment_id == experiment_id
     assert run.data.tags["nnunet_assets.folds"] == "fold_0,fold_2"
     assert run.data.metrics["dice_mean_pooled"] == pytest.approx(0.575)
+    assert run.data.metrics["dice_median_pooled/organ"] == pytest.approx(0.75)
 
 
 def test_a_tracking_server_that_does_not_answer_costs_a_warning_and_no_summary(

@@ -1,12 +1,14 @@
 import json
 from dataclasses import replace
 from math import sqrt
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.cv_summary import CvSummary, Estimate, summarize
+from nnunet_assets.core.cv_summary import CvSummary, summarize
+from nnunet_assets.core.estimate import Estimate
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
 
@@ -28,6 +30,9 @@ FOLD_0 = {"a1": {"A": 0.9, "B": 0.6}, "a2": {"A": 0.6, "B": None}, "a3": {"A": 0
 FOLD_1 = {"b1": {"A": 0.3, "B": None}}
 FOLDS = [f"fold_{k}" for k in range(5)]
 
+DATA = Path(__file__).parents[1] / "data"
+"""A summary of the first schema, of the two folds above."""
+
 
 def hand_worked():
     return summarize(
@@ -41,24 +46,28 @@ def one_case_folds(*dices, inputs=None):
     return [build_fold_result(f"fold_{k}", {f"case_{k}": {"x": dice}}, inputs[k]) for k, dice in enumerate(dices)]
 
 
+def numbers(estimate):
+    return (estimate.mean, estimate.sd, estimate.n, estimate.n_defined)
+
+
 def approximately(mean, sd, n, n_defined):
-    return Estimate(pytest.approx(mean, abs=1e-12), sd and pytest.approx(sd, abs=1e-12), n, n_defined)
+    return (pytest.approx(mean, abs=1e-12), sd and pytest.approx(sd, abs=1e-12), n, n_defined)
 
 
 def test_pooled_goes_over_all_cases_and_over_folds_over_the_fold_means():
     dice = hand_worked().labels["A"].dice
     # Squared distances from 0.6: 0.09, 0, 0, 0.09; divided by 3.
-    assert dice.pooled == approximately(0.6, sqrt(0.06), 4, 4)
+    assert numbers(dice.pooled) == approximately(0.6, sqrt(0.06), 4, 4)
     # Fold means 0.7 and 0.3 lie 0.2 from 0.5: 0.08 / 1.
-    assert dice.over_folds == approximately(0.5, sqrt(0.08), 2, 2)
-    assert dice.by_fold["fold_0"] == approximately(0.7, sqrt(0.03), 3, 3)
-    assert dice.by_fold["fold_1"] == approximately(0.3, None, 1, 1)
+    assert numbers(dice.over_folds) == approximately(0.5, sqrt(0.08), 2, 2)
+    assert numbers(dice.by_fold["fold_0"]) == approximately(0.7, sqrt(0.03), 3, 3)
+    assert numbers(dice.by_fold["fold_1"]) == approximately(0.3, None, 1, 1)
 
 
 def test_undefined_scores_count_as_cases_but_not_in_the_mean():
     dice = hand_worked().labels["B"].dice
-    assert dice.pooled == approximately(0.5, sqrt(0.02), 4, 2)
-    assert dice.over_folds == approximately(0.5, None, 2, 1)
+    assert numbers(dice.pooled) == approximately(0.5, sqrt(0.02), 4, 2)
+    assert numbers(dice.over_folds) == approximately(0.5, None, 2, 1)
     assert dice.by_fold["fold_1"] == Estimate(None, None, 1, 0)
 
 
@@ -73,13 +82,13 @@ def test_the_foreground_mean_is_the_mean_of_label_means_and_its_spread_that_of_c
     dice = hand_worked().foreground.dice
     # SD over the case means 0.75, 0.6, 0.5, 0.3, whose mean is 0.5375.
     squares = 0.2125**2 + 0.0625**2 + 0.0375**2 + 0.2375**2
-    assert dice.pooled == approximately(0.55, sqrt(squares / 3), 4, 4)
+    assert numbers(dice.pooled) == approximately(0.55, sqrt(squares / 3), 4, 4)
     # Fold foregrounds 0.6 and 0.3 lie 0.15 from 0.45: 0.045 / 1.
-    assert dice.over_folds == approximately(0.45, sqrt(0.045), 2, 2)
+    assert numbers(dice.over_folds) == approximately(0.45, sqrt(0.045), 2, 2)
     # Case means 0.75, 0.6, 0.5.
     mean = 1.85 / 3
     spread = sqrt(((0.75 - mean) ** 2 + (0.6 - mean) ** 2 + (0.5 - mean) ** 2) / 2)
-    assert dice.by_fold["fold_0"] == approximately(0.6, spread, 3, 3)
+    assert numbers(dice.by_fold["fold_0"]) == approximately(0.6, spread, 3, 3)
 
 
 def test_a_label_that_is_never_there_is_undefined_left_out_of_the_foreground_and_named():
@@ -99,7 +108,7 @@ def test_a_label_that_one_fold_does_not_hold_is_named_for_that_fold():
 def test_a_case_without_any_label_is_counted_but_undefined():
     cases = {"empty": {"A": None, "B": None}, "full": {"A": 0.5, "B": 0.7}}
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
-    assert summary.foreground.dice.pooled == approximately(0.6, None, 2, 1)
+    assert numbers(summary.foreground.dice.pooled) == approximately(0.6, None, 2, 1)
 
 
 def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero():
@@ -113,10 +122,11 @@ def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero()
     [
         ([], Estimate(None, None, 0, 0)),
         ([None], Estimate(None, None, 1, 0)),
-        ([0.0], Estimate(0.0, None, 1, 1)),
-        ([0.0, None], Estimate(0.0, None, 2, 1)),
-        ([0.5, 0.5], Estimate(0.5, 0.0, 2, 2)),
-        ([0.0, 1.0], Estimate(0.5, sqrt(0.5), 2, 2)),
+        ([0.0], Estimate(0.0, None, 1, 1, median=0.0)),
+        ([0.0, None], Estimate(0.0, None, 2, 1, median=0.0)),
+        ([0.5, 0.5], Estimate(0.5, 0.0, 2, 2, median=0.5, q1=0.5, q3=0.5)),
+        # A quarter and three quarters of the way from the smallest to the largest.
+        ([0.0, 1.0], Estimate(0.5, sqrt(0.5), 2, 2, median=0.5, q1=0.25, q3=0.75)),
     ],
 )
 def test_undefined_is_missing_zero_is_a_score_and_one_value_has_no_spread(values, expected):
@@ -246,8 +256,11 @@ def damaged(content, *path, value=None):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (["schema"], 99, "has schema 99, this version reads 1"),
-        (["schema"], None, "not as this package writes it: KeyError"),
+        (["schema_version"], 99, "has schema 99, this version reads 2 and older"),
+        (["schema_version"], None, "not as this package writes it: KeyError"),
+        (["computing", "epochs"], 3, "do not follow from its cases"),
+        (["worst_cases", "foreground", 0, "case_id"], "a1", "do not follow from its cases"),
+        (["labels", "A", "dice", "pooled", "median"], 0.61, "do not follow from its cases"),
         (["folds", 0, "cases"], None, "not as this package writes it"),
         (["folds", 0, "cases"], {}, "not as this package writes it"),
         (["folds", 0, "cases", "a1", "A", "dice"], "high", "not as this package writes it"),
@@ -260,6 +273,47 @@ def damaged(content, *path, value=None):
 def test_a_damaged_or_edited_summary_is_refused(path, value, message):
     with pytest.raises(SummaryError, match=message):
         CvSummary.from_json(damaged(hand_worked().to_json(), *path, value=value))
+
+
+def test_quartiles_go_over_the_defined_cases_sorted():
+    # 0.3, 0.6, 0.6, 0.9: the quartiles lie 3/4 of a step from the ends.
+    pooled = hand_worked().labels["A"].dice.pooled
+    assert [pooled.q1, pooled.median, pooled.q3] == pytest.approx([0.525, 0.6, 0.675])
+    # The cases' foreground means: 0.3, 0.5, 0.6, 0.75.
+    pooled = hand_worked().foreground.dice.pooled
+    assert [pooled.q1, pooled.median, pooled.q3] == pytest.approx([0.45, 0.55, 0.6375])
+
+
+def test_the_worst_cases_are_named_worst_first_with_their_fold():
+    summary = hand_worked()
+    assert [(case.case_id, case.fold) for case in summary.worst_cases()] == [
+        ("b1", "fold_1"),
+        ("a3", "fold_0"),
+        ("a2", "fold_0"),
+        ("a1", "fold_0"),
+    ]
+    # Undefined is not worst, and equal ones stand in the order of their ids.
+    assert [case.case_id for case in summary.worst_cases("B")] == ["a3", "a1"]
+    assert [case.case_id for case in summary.worst_cases("A")] == ["b1", "a2", "a3", "a1"]
+
+
+def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest():
+    first, second = (build_fold_result(fold, {fold: {"x": 0.5}}) for fold in FOLDS[:2])
+    first = replace(first, gpu_hours=1.5, peak_memory_bytes={"host": 10, "gpu": 7})
+    computing = summarize(EXPERIMENT, FOLDS, [first, replace(second, peak_memory_bytes={"host": 20})]).computing
+    assert (computing.gpu_hours, computing.epochs) == (1.5, 4)
+    assert computing.seconds == {"training": 7.0, "validation": 3.0}
+    assert computing.peak_memory_bytes == {"gpu": 7, "host": 20}
+    assert hand_worked().computing.gpu_hours is None
+
+
+def test_a_summary_of_the_first_schema_is_still_read():
+    written = json.loads((DATA / "cv_summary_1.json").read_text())
+    summary = CvSummary.from_json(written)
+    assert summary == hand_worked()
+    assert summary.labels["A"].dice.pooled.median == pytest.approx(0.6)
+    with pytest.raises(SummaryError, match="do not follow from its cases"):
+        CvSummary.from_json(damaged(written, "foreground", "dice", "pooled", "mean", value=0.99))
 
 
 dices = st.none() | st.floats(0, 1)

@@ -11,9 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
-from nnunet_assets.reports.tables import cases_to_csv, to_csv, to_latex, to_markdown, to_records
+from nnunet_assets.reports.tables import (
+    case_records,
+    cases_to_csv,
+    cases_to_parquet,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_records,
+    to_spread_records,
+)
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 
 DATA = Path(__file__).parents[1] / "data"
@@ -65,6 +75,11 @@ def test_records_hold_one_row_a_label_and_metric_with_both_estimands_and_their_c
         "metric": "dice",
         "mean_pooled": pytest.approx(0.6),
         "sd_pooled": pytest.approx(0.3),
+        "median_pooled": 0.6,
+        "q1_pooled": pytest.approx(0.45),
+        "q3_pooled": pytest.approx(0.75),
+        "ci95_low_pooled": None,
+        "ci95_high_pooled": None,
         "n_cases": 3,
         "n_cases_defined": 3,
         "mean_over_folds": pytest.approx(0.525),
@@ -97,8 +112,44 @@ def test_numbers_in_csv_read_back_as_the_same_floats():
 def test_the_case_table_has_a_row_a_case_and_label():
     rows = parsed(cases_to_csv(summary_of_three_folds()))
     assert len(rows) == 9
-    assert rows[0] == {"fold": "fold_0", "case": "a1", "label": "A", "dice": "0.9", "iou": repr(0.9 / 1.1)}
-    assert rows[4] == {"fold": "fold_0", "case": "a2", "label": "B", "dice": "", "iou": ""}
+    first = {"fold": "fold_0", "case": "a1", "patient": "", "label": "A", "dice": "0.9", "iou": repr(0.9 / 1.1)}
+    assert rows[0] == first
+    assert rows[4] == {**first, "case": "a2", "label": "B", "dice": "", "iou": ""}
+
+
+def test_the_case_table_in_parquet_has_the_same_rows_with_their_types_and_names_as_they_are():
+    import pyarrow.parquet
+
+    summary = replace(summary_of_three_folds(), patients={"a1": "=p", "a2": "=p", "c1": "q"})
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(cases_to_parquet(summary)))
+    assert [str(kind) for kind in table.schema.types] == ["string"] * 4 + ["double"] * 2
+    assert table.to_pylist() == case_records(summary)
+    assert table.to_pylist()[4] == {
+        "fold": "fold_0",
+        "case": "a2",
+        "patient": "=p",
+        "label": "B",
+        "dice": None,
+        "iou": None,
+    }
+
+
+def test_an_interval_is_shown_with_what_was_drawn():
+    cases = {f"c{k}": {"A": 0.5 + k / 20} for k in range(8)}
+    summary = with_intervals(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]), None)
+    interval = summary.foreground.dice.pooled.interval
+    (row, _) = to_spread_records(summary)
+    assert row == {
+        "label": "A",
+        "dice, pooled": "0.675",
+        "95 % interval": f"{interval.low:.3f} to {interval.high:.3f}",
+        "median [quartiles]": "0.675 [0.587, 0.762]",
+    }
+    assert (to_records(summary)[0]["ci95_low_pooled"], to_records(summary)[0]["ci95_high_pooled"]) == (
+        interval.low,
+        interval.high,
+    )
+    assert "bootstrap (BCa) of 8 cases, 9999 resamples; none with fewer than 6 cases" in to_markdown(summary)
 
 
 @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\0x", " =1", "\0=1", "＝1", "＠x"])
@@ -127,7 +178,7 @@ def test_markdown_tables_keep_their_columns_whatever_the_names():
     # An escaped pipe is text.
     columns = [len(re.findall(r"(?<!\\)\|", line)) - 1 for line in lines if line.startswith("|")]
     n_rows = len(NASTY_NAMES) + 3
-    assert columns == [7] * n_rows + [3] * n_rows
+    assert columns == [7] * n_rows + [4] * n_rows + [3] * n_rows
 
 
 def test_html_links_and_line_ends_in_names_are_text_in_markdown():

@@ -1,0 +1,115 @@
+"""`comparison`: the experiments of a dataset against each other.
+
+On disk: `nnUNet_results/DATASET/nnunet_assets/`, beside the models: `comparison.json` (all of it),
+`comparison_differences.csv`, `comparison_ranks.csv` and `comparison.md`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from filelock import FileLock
+
+from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.comparing import compare_declared
+from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.layout import Experiment, comparison_folder, dataset_key
+from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.project import Project
+from nnunet_assets.resources import ProjectResource
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.comparison import Comparison
+
+EVERY_EXPERIMENT_CHECK = "compares_every_experiment"
+
+ROWS_SHOWN = 100
+"""Of each table in the web UI; the files have all rows."""
+
+DESCRIPTION = """The experiments of the dataset against each other, case by case, on shared splits.
+
+For each pair the mean difference with its 95 % confidence interval, Wilcoxon's signed-rank test with Holm's correction,
+the effect size and, where variants differ in their seed alone, the noise between seeds; for each experiment its rank
+and how stable that is. Experiments without a complete summary are named and left out; different splits are refused."""
+
+
+def build_comparison(
+    *, config: DatasetConfig, experiments: Sequence[Experiment], project: Project, group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one dataset.
+
+    Args:
+        experiments: The dataset's, at least two.
+        project: All declarations, as they were when the definitions were loaded.
+    """
+    key = dg.AssetKey(dataset_key(config.dataset, "comparison"))
+    declared = project
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments],
+        group_name=group,
+        kinds={"json", "table"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version="1",
+        check_specs=[
+            dg.AssetCheckSpec(
+                EVERY_EXPERIMENT_CHECK, asset=key, description="Every declared experiment has a complete summary."
+            )
+        ],
+    )
+    def comparison(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        roots = project.settings.roots
+        folder = comparison_folder(roots, config.dataset)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two experiments' refreshes may end together: who writes last must have read last.
+        with FileLock(folder / ".comparison.lock"), shown_as_failure():
+            found = compare_declared(roots, declared, config.dataset)
+            _write(folder, found)
+        context.log.info(found.headline())
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256(found.to_json())),
+            metadata={"headline": dg.MetadataValue.text(found.headline()), **_shown(folder, found)},
+            check_results=[_every_experiment(found)],
+        )
+
+    return comparison
+
+
+def _write(folder: Path, comparison: "Comparison") -> None:
+    # numpy takes a tenth of a second in every process that loads the definitions.
+    from nnunet_assets.reports.comparison import differences_to_csv, ranks_to_csv, to_markdown
+
+    write_atomically(folder / "comparison_differences.csv", differences_to_csv(comparison).encode())
+    write_atomically(folder / "comparison_ranks.csv", ranks_to_csv(comparison).encode())
+    write_atomically(folder / "comparison.md", to_markdown(comparison).encode())
+    write_json_atomically(folder / "comparison.json", comparison.to_json())
+
+
+def _shown(folder: Path, comparison: "Comparison") -> dict[str, dg.MetadataValue]:
+    from nnunet_assets.reports.comparison import difference_records, notes, rank_records
+    from nnunet_assets.reports.escaping import escape_markdown
+
+    tables = {"ranks": rank_records(comparison), "differences": difference_records(comparison)}
+    return {
+        **{
+            name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS_SHOWN]])
+            for name, rows in tables.items()
+            if rows
+        },
+        "notes": dg.MetadataValue.md("\n".join(f"- {escape_markdown(note)}" for note in notes(comparison))),
+        "experiments": dg.MetadataValue.int(len(comparison.experiments)),
+        "file": dg.MetadataValue.path(folder / "comparison.json"),
+    }
+
+
+def _every_experiment(comparison: "Comparison") -> dg.AssetCheckResult:
+    left_out = [f"{name}: {reason}" for name, reason in comparison.left_out.items()]
+    return dg.AssetCheckResult(
+        check_name=EVERY_EXPERIMENT_CHECK,
+        passed=not left_out,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(left_out) or f"{len(comparison.experiments)} experiments are compared.",
+    )

@@ -1,0 +1,60 @@
+"""`compare`: the experiments of a dataset against each other, from the summaries that are there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.cli.terminal import console
+from nnunet_assets.comparing import compare_declared
+from nnunet_assets.project import read_project
+from nnunet_assets.settings import PROJECT_VARIABLE
+
+DONE, INCOMPLETE = 0, 2
+
+
+@click.command()
+@click.argument("dataset")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    envvar=PROJECT_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="The project folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(dataset: str, project: Path, as_json: bool) -> int:
+    """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.
+
+    Ends with 0, with 2 where an experiment has no complete summary and was left out, and with 1 where experiments must
+    not be compared.
+    """
+    settings = project_settings(project)
+    comparison = compare_declared(settings.roots, read_project(settings.project), dataset)
+    code = INCOMPLETE if comparison.left_out else DONE
+    if as_json:
+        click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
+        return code
+    # numpy, which wrong usage need not wait for.
+    from nnunet_assets.reports.comparison import difference_records, notes, rank_records
+
+    terminal = console()
+    terminal.print(f"{dataset}: {comparison.headline()}", markup=False)
+    for rows in (rank_records(comparison), difference_records(comparison)):
+        if rows:
+            terminal.print(_table(rows))
+    for note in notes(comparison):
+        terminal.print(note, markup=False)
+    return code
+
+
+def _table(rows: Sequence[dict[str, str]]) -> Table:
+    table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row.values()))
+    return table

@@ -1,0 +1,84 @@
+"""A mean, the spread of what it was taken over, and how sure it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, median, quantiles, stdev
+from typing import Literal
+
+CONFIDENCE = 0.95
+"""Of every confidence interval."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in the unit of what it is of; see `resampling`."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How the confidence intervals of a summary or comparison were made.
+
+    Attributes:
+        clustered_by: What was drawn with replacement: patients with all their cases, or single cases where it is not
+            known whose they are.
+        n_clusters: Patients, or cases.
+        n_resamples: Times that so many were drawn.
+        seed: The same seed gives the same draws.
+        confidence: 0.95.
+    """
+
+    clustered_by: Literal["patient", "case"]
+    n_clusters: int
+    n_resamples: int
+    seed: int
+    confidence: float = CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and the spread of what it was taken over.
+
+    Attributes:
+        mean: None where no value is defined.
+        sd: Standard deviation with n - 1; None with fewer than two defined values.
+        n: Values there are: cases or folds.
+        n_defined: Values that are defined.
+        median: None where no value is defined.
+        q1: The first quartile, interpolated linearly between the sorted values, the smallest and the largest included
+            (as numpy and R do by default); None with fewer than two defined values.
+        q3: The third quartile, as the first.
+        interval: 95 % confidence interval of the mean; None: not estimated, or of too few patients.
+    """
+
+    mean: float | None
+    sd: float | None
+    n: int
+    n_defined: int
+    median: float | None = None
+    q1: float | None = None
+    q3: float | None = None
+    interval: Interval | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> "Estimate":
+        """Returns the estimate over the values that are defined (not None), without an interval."""
+        defined = [value for value in values if value is not None]
+        q1, _, q3 = quantiles(defined, n=4, method="inclusive") if len(defined) > 1 else (None, None, None)
+        return cls(
+            mean=mean_of_defined(values),
+            sd=stdev(defined) if len(defined) > 1 else None,
+            n=len(values),
+            n_defined=len(defined),
+            median=median(defined) if defined else None,
+            q1=q1,
+            q3=q3,
+        )
+
+
+def mean_of_defined(values: Sequence[float | None]) -> float | None:
+    """Returns the mean of the values that are not None; None where all are."""
+    defined = [value for value in values if value is not None]
+    return fmean(defined) if defined else None

@@ -1,0 +1,50 @@
+"""The confidence intervals of a summary's pooled means."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, Metric, MetricSummary
+from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Resamples
+
+
+def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
+    """Returns the summary with a 95 % confidence interval of each pooled mean; fewer than 6 patients have none.
+
+    Args:
+        patients: Patient of each case; None: not known, and each case counts as a patient of its own.
+    """
+    cases = [case for fold in summary.folds for case in fold.cases]
+    known = {case.case_id: patients[case.case_id] for case in cases} if patients is not None else None
+    resamples = Resamples([known[case.case_id] if known else case.case_id for case in cases])
+    intervals: dict[tuple[str | None, Metric], Interval | None] = {}
+    for metric in METRICS:
+        scores = [[getattr(case.scores[name], metric) for name in summary.labels] for case in cases]
+        means = resamples.means(np.array(scores, dtype=float))
+        intervals |= {(name, metric): means.interval(column) for column, name in enumerate(summary.labels)}
+        intervals[None, metric] = means.over_columns().interval()
+
+    def added(name: str | None, label: LabelSummary) -> LabelSummary:
+        return LabelSummary(
+            dice=_with_interval(label.dice, intervals[name, "dice"]),
+            iou=_with_interval(label.iou, intervals[name, "iou"]),
+        )
+
+    return replace(
+        summary,
+        labels={name: added(name, label) for name, label in summary.labels.items()},
+        foreground=added(None, summary.foreground),
+        patients=known,
+        bootstrap=Bootstrap(
+            clustered_by="case" if known is None else "patient",
+            n_clusters=resamples.n_patients,
+            n_resamples=N_RESAMPLES,
+            seed=SEED,
+        ),
+    )
+
+
+def _with_interval(metric: MetricSummary, interval: Interval | None) -> MetricSummary:
+    return replace(metric, pooled=replace(metric.pooled, interval=interval))

@@ -1,0 +1,69 @@
+"""Which folds may be summarized together: those that are expected, made from the same inputs, and share no case."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.fold_result import FoldResult
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.errors import SummaryError, first_offenders
+
+
+def check_fold_names(experiment: Experiment, expected: Sequence[str], found: Sequence[str]) -> None:
+    """Refuses to summarize no fold, a fold that is not expected, or one that is there twice."""
+    if not found:
+        raise SummaryError(
+            f"No fold of {experiment.title} is finished, so there is nothing to summarize. Train at least one of "
+            f"{first_offenders(expected)}."
+        )
+    if unexpected := sorted(set(found) - set(expected)):
+        raise SummaryError(
+            f"{first_offenders(unexpected)} of {experiment.title} is not among the expected folds "
+            f"({first_offenders(expected)}). Declare the folds that the experiment has, or leave these results out."
+        )
+    if repeated := sorted(fold for fold, count in Counter(found).items() if count > 1):
+        raise SummaryError(f"{first_offenders(repeated)} of {experiment.title} is there twice. Give one result a fold.")
+
+
+def check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
+    """Refuses folds of different making; those who share theirs with most other folds are taken for right."""
+    groups: dict[tuple[FoldInputs, str], list[str]] = {}
+    for fold in folds:
+        groups.setdefault((fold.inputs, fold.validated), []).append(fold.fold)
+    if len(groups) == 1:
+        return
+    (usual_making, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
+    differences = "; ".join(
+        f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(usual_making, making)}"
+        for making, names in odd
+    )
+    remedy = (
+        "No group of equal folds is the largest: decide which is right and train the others again"
+        if len(odd[0][1]) == len(usual)
+        else f"Train {first_offenders([name for _, names in odd for name in names])} again, as the others were"
+    )
+    raise SummaryError(f"The folds of {experiment.title} must not be averaged: {differences}. {remedy}.")
+
+
+def _differences(left: tuple[FoldInputs, str], right: tuple[FoldInputs, str]) -> str:
+    checkpoints = [] if left[1] == right[1] else ["the checkpoint that was validated"]
+    return ", ".join([*left[0].differences(right[0]), *checkpoints])
+
+
+def check_cases(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
+    """Refuses cases with other labels, and a case that two folds validated."""
+    owners: dict[str, list[str]] = {}
+    for fold in folds:
+        for case in fold.cases:
+            owners.setdefault(case.case_id, []).append(fold.fold)
+            if set(case.scores) != set(folds[0].label_names):
+                raise SummaryError(
+                    f"Case {case.case_id} in {fold.fold} of {experiment.title} has scores for {sorted(case.scores)}, "
+                    f"other cases for {sorted(folds[0].label_names)}. Run the validation of that fold again."
+                )
+    shared = [f"{case_id} in {' and '.join(names)}" for case_id, names in owners.items() if len(names) > 1]
+    if shared:
+        raise SummaryError(
+            f"Each case of {experiment.title} is validated in one fold, but not {first_offenders(shared)}. The "
+            "folds were trained on different or overlapping splits: train them again on one split."
+        )

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from nnunet_assets.core.cv_summary import CvSummary, summarize
+from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.intervals import with_intervals
+from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.patients import read_patients
+from nnunet_assets.core.resampling import N_RESAMPLES, SEED
+from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+from nnunet_assets_tests.raw_builders import write_json
+
+# B is in every other case; folds of 8 and 2 cases, two cases a patient.
+DICES = [0.5, 0.9, 0.8, 0.7, 0.6, 0.95, 0.85, 0.75, 0.65, 0.9]
+CASES = {f"c{k}": {"A": dice, "B": dice / 2 if k % 2 else None, "never": None} for k, dice in enumerate(DICES)}
+PATIENTS = {case: f"p{int(case[1:]) // 2}" for case in CASES}
+
+
+def summary():
+    first = {case: CASES[case] for case in list(CASES)[:8]}
+    second = {case: CASES[case] for case in list(CASES)[8:]}
+    folds = [build_fold_result("fold_0", first), build_fold_result("fold_1", second)]
+    return summarize(EXPERIMENT, ["fold_0", "fold_1"], folds)
+
+
+def test_each_pooled_mean_lies_in_its_interval_and_nothing_else_is_changed():
+    found = with_intervals(summary(), None)
+    for label in (found.labels["A"], found.foreground):
+        for metric in (label.dice, label.iou):
+            assert metric.pooled.interval.low < metric.pooled.mean < metric.pooled.interval.high
+            assert metric.over_folds.interval is None
+    assert found.labels["A"].dice.pooled.interval != found.labels["A"].iou.pooled.interval
+    assert found.labels["never"].dice.pooled.interval is None
+    # Five cases hold B.
+    assert found.labels["B"].dice.pooled.interval is None
+    assert found.folds == summary().folds
+
+
+def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so():
+    by_case = with_intervals(summary(), None)
+    assert by_case.bootstrap == Bootstrap("case", n_clusters=10, n_resamples=N_RESAMPLES, seed=SEED)
+    by_patient = with_intervals(summary(), {**PATIENTS, "c0": "alone", "c1": "alone too", "another": "p9"})
+    assert by_patient.bootstrap.clustered_by == "patient"
+    assert by_patient.bootstrap.n_clusters == 6
+    assert by_patient.patients.keys() == CASES.keys()
+    # Five patients are too few.
+    assert with_intervals(summary(), PATIENTS).foreground.dice.pooled.interval is None
+
+
+def test_intervals_survive_json_and_are_not_drawn_again():
+    found = with_intervals(summary(), None)
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert CvSummary.from_json(content) == found
+    # Another machine's last digit is no edit.
+    content["foreground"]["dice"]["pooled"]["interval"]["low"] += 1e-9
+    assert CvSummary.from_json(content).foreground.dice.pooled.interval.low == pytest.approx(
+        found.foreground.dice.pooled.interval.low
+    )
+
+
+RECORD = {
+    "schema": 1,
+    "generations": [
+        {"splits_sha256": "old", "groups": {"a": "p0"}},
+        {"splits_sha256": "splits", "groups": {"a": "p1", "b": "p1", "c": "p2"}},
+    ],
+}
+
+
+class TestPatientsOfTheSplits:
+    def read(self, folder, cases, splits_hash="splits"):
+        return read_patients(folder, splits_hash, cases)
+
+    def test_are_those_of_the_splits_that_the_folds_were_trained_on(self, tmp_path):
+        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
+        assert self.read(tmp_path, ["a", "b"]) == {"a": "p1", "b": "p1"}
+        assert self.read(tmp_path, ["a"], "old") == {"a": "p0"}
+
+    def test_are_not_known_where_the_record_does_not_say_it_of_every_case(self, tmp_path):
+        assert self.read(tmp_path, ["a"]) is None
+        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
+        assert self.read(tmp_path, ["a", "new"]) is None
+        assert self.read(tmp_path, ["a"], "another") is None
+
+    @pytest.mark.parametrize("content", ["", "[]", '{"generations": [{}]}', '{"generations": null}'])
+    def test_are_not_known_from_a_record_of_another_form(self, tmp_path, content):
+        (tmp_path / OWN_FOLDER).mkdir()
+        (tmp_path / OWN_FOLDER / "splits.json").write_text(content)
+        assert self.read(tmp_path, ["a"]) is None

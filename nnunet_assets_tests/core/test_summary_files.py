@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import pytest
+
+from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.summary_files import complete_summaries, read_summary
+from nnunet_assets.errors import SummaryError
+from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+
+FOLDS = ["fold_0", "fold_1"]
+
+
+@pytest.fixture
+def roots(tmp_path):
+    return Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
+
+
+def write(roots, *folds, variant=None):
+    experiment = replace(EXPERIMENT, variant=variant)
+    summary = summarize(experiment, FOLDS, [build_fold_result(fold, {fold: {"x": 0.5}}) for fold in folds])
+    write_json_atomically(experiment.summary_folder(roots) / "cv_summary.json", summary.to_json())
+    return summary
+
+
+def test_complete_summaries_come_in_their_order_and_the_others_with_the_reason(roots):
+    whole, half = write(roots, *FOLDS), write(roots, "fold_0", variant="half")
+    found, left_out = complete_summaries(roots, {half.experiment: FOLDS, whole.experiment: FOLDS})
+    assert found == [whole]
+    assert left_out == {
+        "half/nnUNetTrainer__nnUNetPlans__3d_fullres": "its summary is incomplete: 1 of 2 folds (fold_1 missing)"
+    }
+
+
+def test_a_summary_from_before_a_fold_was_declared_is_not_complete(roots):
+    summary = write(roots, *FOLDS)
+    found, left_out = complete_summaries(roots, {summary.experiment: [*FOLDS, "fold_2"]})
+    assert found == []
+    assert left_out == {
+        summary.experiment.name_in_dataset: ("its summary was made before fold_2 was declared. Train what is missing")
+    }
+
+
+def test_a_summary_of_more_folds_than_are_declared_now_is_complete(roots):
+    summary = write(roots, *FOLDS)
+    assert complete_summaries(roots, {summary.experiment: ["fold_0"]}) == ([summary], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "is missing. Materialize"), ("{", "not valid JSON"), ("[]", "not as this package")]
+)
+def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
+    file = EXPERIMENT.summary_folder(roots) / "cv_summary.json"
+    if text is not None:
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    with pytest.raises(SummaryError, match=message):
+        read_summary(file)
+    assert message.replace("\\", "") in complete_summaries(roots, {EXPERIMENT: FOLDS})[1][EXPERIMENT.name_in_dataset]
