@@ -101,6 +101,10 @@ class DatasetConfig(Declaration):
     dataset: DatasetName
     folds: Annotated[int, Field(ge=2, le=100)] = 5
     """How many folds the cross-validation has. nnU-Net's own is 5."""
+    nsd_tolerance_mm: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Label name to the distance in mm up to which surfaces count as one (NSD). A label left out: 2 mm."""
+    lesion_labels: list[str] = []
+    """Labels whose connected components are counted as lesions, found and missed."""
     phantom: PhantomConfig | None = None
     """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
     owners: Owners = []

@@ -26,7 +26,7 @@ def job_name(verb: str, *parts: str) -> str:
 
 def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     """Returns what is made again when a fold of the experiment materializes."""
-    return [dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_summary", "cv_tables")]
+    return [dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_summary", "cv_tables", "cv_evaluation")]
 
 
 def fold_model_key(experiment: Experiment) -> dg.AssetKey:
@@ -63,6 +63,6 @@ def _experiment_jobs(experiment: Experiment) -> "list[AssetJob]":
         dg.define_asset_job(
             job_name("summarize", *experiment.key_prefix),
             summary_keys(experiment),
-            description=f"Summarize the finished folds of {experiment.title} and write its tables.",
+            description=f"Summarize the finished folds of {experiment.title}, write its tables and evaluate its cases.",
         ),
     ]

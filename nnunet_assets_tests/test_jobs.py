@@ -42,6 +42,7 @@ def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
         ),
         "summarize__Dataset004_Hippo_2_0__lr_0_1__nnUNetTrainer__nnUNetPlans__3d_fullres": (
             [
+                "lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_evaluation",
                 "lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary",
                 "lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables",
             ],
@@ -52,7 +53,11 @@ def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
             ["fold_0", "fold_1", "fold_2", "fold_3", "fold_4"],
         ),
         "summarize__Dataset004_Hippo_2_0__nnUNetTrainer__myPlans__2d": (
-            ["nnUNetTrainer__myPlans__2d/cv_summary", "nnUNetTrainer__myPlans__2d/cv_tables"],
+            [
+                "nnUNetTrainer__myPlans__2d/cv_evaluation",
+                "nnUNetTrainer__myPlans__2d/cv_summary",
+                "nnUNetTrainer__myPlans__2d/cv_tables",
+            ],
             [],
         ),
     }

@@ -4,6 +4,7 @@ import re
 
 import dagster as dg
 
+from nnunet_assets.assets.cv_evaluation import build_cv_evaluation
 from nnunet_assets.assets.cv_summary import build_cv_summary
 from nnunet_assets.assets.cv_tables import build_cv_tables
 from nnunet_assets.assets.fold_model import build_fold_model
@@ -43,6 +44,7 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_fold_model(config=config, folds=folds, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
+            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
         ]
     )

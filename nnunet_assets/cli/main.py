@@ -20,6 +20,7 @@ COMMANDS = {
     "check-config": ("check_config", "check_config", "Check a project's YAML files, and show what they declare."),
     "import-dataset": ("import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
     "train": ("train", "train", "Train one fold, with nnU-Net's own flags."),
+    "evaluate": ("evaluate", "evaluate", "Evaluate saved predictions by case and label, without training again."),
     "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
     "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
     "dev": ("servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),

@@ -34,6 +34,17 @@ COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COL
 """The columns of the table of cases; `fold` is empty where predictions belong to none."""
 
 
+SHOWN_METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_mm": "HD95 [mm]",
+    "assd_mm": "ASSD [mm]",
+    "nsd": "NSD",
+    "volume_error_ml": "Volume error [ml]",
+}
+"""Metric to the heading of its column, in tables for a first look."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something that kept a case, or a fold, from being evaluated, or that casts doubt on it.
@@ -66,6 +77,12 @@ class MetricEstimate:
     median: float | None
     n: int
     n_defined: int
+
+    def text(self) -> str:
+        """Returns mean and SD for people: `1.24 ± 0.31`, `1.24` of one value, `undefined` of none."""
+        if self.mean is None:
+            return "undefined"
+        return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ± {self.sd:.3f}"
 
 
 class LabelTotals:
@@ -146,6 +163,17 @@ class Evaluation:
             parts.append(f"{name} {' and '.join(shown) or 'undefined'}")
         n_problems = len(self.problems)
         return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
+
+    def short_records(self) -> list[dict[str, str]]:
+        """Returns one row a label with what people look at first; empty where the folds must not be taken together."""
+        return [
+            {
+                "label": name,
+                **{shown: totals.estimate(metric).text() for metric, shown in SHOWN_METRICS.items()},
+                "cases": f"{totals.estimate('dice').n_defined} of {totals.n_cases}",
+            }
+            for name, totals in (self.labels or {}).items()
+        ]
 
     def problem_text(self) -> str:
         """Returns the first few problems, one a line, and how many more there are; the empty string without any."""

@@ -29,6 +29,7 @@ from nnunet_assets.core.evaluation import (
     score_difference,
     table_row,
 )
+from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
@@ -38,8 +39,6 @@ from nnunet_assets.nnunet.label_image import ReadLabel, geometry_difference, lab
 from nnunet_assets.nnunet.predicted_cases import PredictedCase, PredictedCases
 from nnunet_assets.nnunet.workers import usable_cpus
 
-EVALUATION_FOLDER = "evaluation"
-"""Of an experiment: in its summary's folder."""
 EVALUATION_FILE, PARQUET_FILE, CSV_FILE = "evaluation.json", "cases.parquet", "cases.csv"
 
 BYTES_A_VOXEL = 24
@@ -110,6 +109,11 @@ def evaluate_cases(
             )
         kept.forget_others({files.key for files in found.cases})
     return evaluation
+
+
+def evaluation_folder(parent: Path) -> Path:
+    """Returns where the evaluation of a model's folder, or of a plain folder of predictions, is written."""
+    return parent / SUMMARY_FOLDER / "evaluation"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation import Problem
 from nnunet_assets.core.fold_result import CaseResult, read_case_results
-from nnunet_assets.core.layout import OWN_FOLDER, fold_index
+from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 
 VALIDATION = "validation"
@@ -60,6 +60,11 @@ class PredictedCases:
     may_be_pooled: bool = True
 
 
+def references_folder(roots: Roots, dataset: str) -> Path:
+    """Returns the folder of the references that nnU-Net validates a dataset's folds with."""
+    return roots.preprocessed / dataset / "gt_segmentations"
+
+
 def cases_of_folds(
     model_folder: Path, references: Path, folds: Sequence[str], subject: str, *, of_plain_nnunet: bool = False
 ) -> PredictedCases:
@@ -76,6 +81,8 @@ def cases_of_folds(
         DatasetError: The model's dataset.json cannot be used.
         EvaluationError: No fold is finished.
     """
+    if not any((model_folder / fold).is_dir() for fold in folds):
+        raise _nothing_finished(subject, folds)
     found = PredictedCases(subject, parse_dataset_json(model_folder / DATASET_JSON))
     makings: dict[str, tuple[FoldInputs, bool]] = {}
     for fold in folds:
@@ -95,10 +102,7 @@ def cases_of_folds(
         found.folds.append(fold)
         _add_fold(found, fold, folder, references, wanted)
     if not found.folds:
-        raise EvaluationError(
-            f"No fold of {subject} is finished, so there is no prediction to evaluate. Train at least one of "
-            f"{first_offenders(folds)}."
-        )
+        raise _nothing_finished(subject, folds)
     _refuse_mixture(found, makings)
     return found
 
@@ -119,6 +123,13 @@ def cases_of_folders(predictions: Path, references: Path, dataset_json: Path) ->
         )
     _pair(found, None, predictions, references, wanted)
     return found
+
+
+def _nothing_finished(subject: str, folds: Sequence[str]) -> EvaluationError:
+    return EvaluationError(
+        f"No fold of {subject} is finished, so there is no prediction to evaluate. Train at least one of "
+        f"{first_offenders(folds)}."
+    )
 
 
 def _changed(fold: str, folder: Path) -> Problem:

@@ -39,7 +39,7 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         asset_selection=[key for experiment in experiments for key in summary_keys(experiment)],
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes cv_summary and cv_tables again when a fold of their experiment materializes.",
+        description="Makes cv_summary, cv_tables and cv_evaluation again when a fold of their experiment materializes.",
     )
     def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor: dict[str, int] = json.loads(context.cursor or "{}")

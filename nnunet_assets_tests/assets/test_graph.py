@@ -25,6 +25,8 @@ PROJECT = declared(
 SNAPSHOT = """
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation
+    from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, parquet | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
     from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | json, mlflow | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
@@ -35,6 +37,8 @@ Dataset004_Hippocampus/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/raw_dataset
     from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_evaluation
+    from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, parquet | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
     from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | json, mlflow | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables

@@ -94,6 +94,7 @@ def made_by(runs: Sequence[dg.DagsterRun]) -> list[list[str]]:
 
 
 SUMMARY_AND_TABLES_OF_FLAT = [
+    "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/cv_evaluation",
     "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/cv_summary",
     "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/cv_tables",
 ]

@@ -1,0 +1,206 @@
+"""`evaluate`: saved predictions against their references, of an experiment or of two plain folders."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.cli.terminal import console
+from nnunet_assets.core.dataset_json import DATASET_JSON
+from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.declarations.sentences import did_you_mean
+from nnunet_assets.errors import EvaluationError, first_offenders
+from nnunet_assets.project import read_project
+from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.settings import PROJECT_VARIABLE
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.predicted_cases import PredictedCases
+
+DONE, INCOMPLETE = 0, 2
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to evaluate, where its files go, and what the project declares for it."""
+
+    found: "PredictedCases"
+    folder: Path
+    tolerances_mm: Mapping[str, float] = field(default_factory=dict)
+    lesion_labels: Sequence[str] = ()
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option(
+    "--predictions", type=click.Path(path_type=Path, file_okay=False), help="Folder of predictions, in place of TARGET."
+)
+@click.option(
+    "--references",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of references. Default, for an experiment: those that nnU-Net validated with.",
+)
+@click.option(
+    "--dataset-json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="For plain folders. Default: the one beside the predictions, beside the references, or above these.",
+)
+@click.option(
+    "--nsd-tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="LABEL=MM",
+    help="How far apart surfaces of a label may be. Default: as declared, else 2 mm.",
+)
+@click.option("--lesions", multiple=True, metavar="LABEL", help="Count the label's components, found and missed.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the tables.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    envvar=PROJECT_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="The project folder, whose experiments and folders are meant.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    *,
+    target: str | None,
+    predictions: Path | None,
+    references: Path | None,
+    dataset_json: Path | None,
+    tolerances: Sequence[str],
+    lesions: Sequence[str],
+    output: Path | None,
+    project: Path,
+    as_json: bool,
+) -> int:
+    """Evaluate saved predictions: overlap, surface distances and volumes by case and label.
+
+    TARGET is a declared experiment (DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset), the folder of
+    a trained model, or a folder of predictions, which needs --references. Ends with 0 where every case is evaluated,
+    and with 2 where something is wrong with some of them.
+    """
+    given_mm = dict(_tolerance(text) for text in tolerances)
+    if (predictions is None) == (target is None):
+        raise EvaluationError("Name either an experiment or folder, or a folder with --predictions.")
+    if predictions is None and target is not None and not (Path(target).is_dir() and references is not None):
+        wanted = _of_experiment(target, references, project)
+    elif references is not None:
+        wanted = _of_folders(predictions or Path(str(target)), references, dataset_json)
+    else:
+        raise EvaluationError("A folder of predictions needs --references, the folder of what is right.")
+    evaluation, folder = _evaluate(wanted, given_mm, lesions, output)
+    if as_json:
+        click.echo(json.dumps({**evaluation.to_json(), "files": str(folder)}, indent=2))
+    else:
+        _show(evaluation, folder)
+    return INCOMPLETE if evaluation.problems else DONE
+
+
+def _tolerance(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        if name:
+            return name, float(number)
+    except ValueError:
+        pass
+    raise EvaluationError(f"--nsd-tolerance {text!r} is not of the form LABEL=MM, such as organ=1.5.")
+
+
+def _of_experiment(target: str, references: Path | None, project: Path) -> _Wanted:
+    """Finds a declared experiment, or a model's folder of this project or of plain nnU-Net."""
+    # numpy, which the other commands and wrong usage need not wait for.
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+
+    roots = project_settings(project).roots
+    folder = Path(target)
+    if folder.is_dir():
+        if not (folder / DATASET_JSON).is_file() or not list(folder.glob("fold_*")):
+            raise EvaluationError(
+                f"{folder} is not the folder of a model: it needs {DATASET_JSON} and fold_0, ... . A folder of "
+                "predictions needs --references."
+            )
+        model = folder.resolve()
+        folds = sorted(path.name for path in model.glob("fold_[0-9]*"))
+        where = references or references_folder(roots, model.parent.name)
+        return _Wanted(cases_of_folds(model, where, folds, str(folder), of_plain_nnunet=True), evaluation_folder(model))
+    declared = read_project(project)
+    names = {"/".join(config.identity.key_prefix): config for config in declared.experiments}
+    config = names.get(target.replace(" ", ""))
+    if config is None:
+        raise EvaluationError(
+            f"{target!r} is neither a folder nor an experiment of {declared.root}.{did_you_mean(target, names)} "
+            f"Experiments: {first_offenders(list(names)) or 'none'}."
+        )
+    dataset, experiment = declared.dataset(config.dataset), config.identity
+    model = experiment.model_folder(roots)
+    where = references or references_folder(roots, experiment.dataset)
+    found = cases_of_folds(model, where, declared.folds_of(config), experiment.title)
+    return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels)
+
+
+def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) -> _Wanted:
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folders
+
+    places = [predictions / DATASET_JSON, references / DATASET_JSON, references.resolve().parent / DATASET_JSON]
+    description = dataset_json or next((place for place in places if place.is_file()), None)
+    if description is None:
+        raise EvaluationError(
+            f"There is no {DATASET_JSON}, which names the labels, in {predictions}, {references} or above that. "
+            "Name it with --dataset-json."
+        )
+    return _Wanted(cases_of_folders(predictions, references, description), evaluation_folder(predictions))
+
+
+def _evaluate(
+    wanted: _Wanted, tolerances_mm: Mapping[str, float], lesions: Sequence[str], output: Path | None
+) -> tuple[Evaluation, Path]:
+    from nnunet_assets.nnunet.evaluation import evaluate_cases
+
+    folder = output or wanted.folder
+    policy = metric_policy(
+        wanted.found.description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions)
+    )
+    with _progress() as on_progress:
+        evaluation = evaluate_cases(wanted.found, policy, folder, write_table=write_case_table, on_progress=on_progress)
+    return evaluation, folder
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields what shows progress and the time that is left, on a terminal's standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda n_done, n_cases: bar.update(task, completed=n_done, total=n_cases)
+
+
+def _show(evaluation: Evaluation, folder: Path) -> None:
+    from rich.table import Table
+
+    terminal = console()
+    terminal.print(f"{evaluation.subject}: {evaluation.n_evaluated} of {evaluation.n_expected} cases")
+    if evaluation.missing_folds:
+        terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
+    if evaluation.labels is not None:
+        table = Table("Label", *SHOWN_METRICS.values(), "Cases")
+        for record in evaluation.short_records():
+            table.add_row(*record.values())
+        terminal.print(table)
+    if evaluation.problems:
+        terminal.print(evaluation.problem_text())
+    terminal.print(f"Tables and definitions: {folder}")
