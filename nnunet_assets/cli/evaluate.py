@@ -13,6 +13,7 @@ from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
+from nnunet_assets.core.layout import fold_key
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.declarations.sentences import did_you_mean
 from nnunet_assets.errors import EvaluationError, first_offenders
@@ -130,7 +131,9 @@ def _of_experiment(target: str, references: Path | None, project: Path) -> _Want
                 "predictions needs --references."
             )
         model = folder.resolve()
-        folds = sorted(path.name for path in model.glob("fold_[0-9]*"))
+        # Not fold_all, which was validated on cases that it was trained on.
+        numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
+        folds = [fold_key(number) for number in numbers]
         where = references or references_folder(roots, model.parent.name)
         return _Wanted(cases_of_folds(model, where, folds, str(folder), of_plain_nnunet=True), evaluation_folder(model))
     declared = read_project(project)
