@@ -92,12 +92,18 @@ def evaluate(
     given_mm = dict(_tolerance(text) for text in tolerances)
     if (predictions is None) == (target is None):
         raise EvaluationError("Name either an experiment or folder, or a folder with --predictions.")
-    if predictions is None and target is not None and not (Path(target).is_dir() and references is not None):
-        wanted = _of_experiment(target, references, project)
+    folder = predictions or Path(str(target))
+    if predictions is None and _is_model(folder):
+        wanted = _of_model(folder, references, project)
+    elif predictions is None and not folder.is_dir():
+        wanted = _of_experiment(str(target), references, project)
     elif references is not None:
-        wanted = _of_folders(predictions or Path(str(target)), references, dataset_json)
+        wanted = _of_folders(folder, references, dataset_json)
     else:
-        raise EvaluationError("A folder of predictions needs --references, the folder of what is right.")
+        raise EvaluationError(
+            f"{folder} is not the folder of a model, which has {DATASET_JSON} and fold_0, ...; and a folder of "
+            "predictions needs --references, the folder of what is right."
+        )
     evaluation, folder = _evaluate(wanted, given_mm, lesions, output)
     if as_json:
         click.echo(json.dumps({**evaluation.to_json(), "files": str(folder)}, indent=2))
@@ -116,34 +122,38 @@ def _tolerance(text: str) -> tuple[str, float]:
     raise EvaluationError(f"--nsd-tolerance {text!r} is not of the form LABEL=MM, such as organ=1.5.")
 
 
-def _of_experiment(target: str, references: Path | None, project: Path) -> _Wanted:
-    """Finds a declared experiment, or a model's folder of this project or of plain nnU-Net."""
+def _is_model(folder: Path) -> bool:
+    return (folder / DATASET_JSON).is_file() and any(path.is_dir() for path in folder.glob("fold_*"))
+
+
+def _of_model(folder: Path, references: Path | None, project: Path) -> _Wanted:
+    """Takes the finished folds in a model's folder, those of plain nnU-Net too."""
     # numpy, which the other commands and wrong usage need not wait for.
     from nnunet_assets.nnunet.evaluation import evaluation_folder
     from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
 
-    roots = project_settings(project).roots
-    folder = Path(target)
-    if folder.is_dir():
-        if not (folder / DATASET_JSON).is_file() or not list(folder.glob("fold_*")):
-            raise EvaluationError(
-                f"{folder} is not the folder of a model: it needs {DATASET_JSON} and fold_0, ... . A folder of "
-                "predictions needs --references."
-            )
-        model = folder.resolve()
-        # Not fold_all, which was validated on cases that it was trained on.
-        numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
-        folds = [fold_key(number) for number in numbers]
-        where = references or references_folder(roots, model.parent.name)
-        return _Wanted(cases_of_folds(model, where, folds, str(folder), of_plain_nnunet=True), evaluation_folder(model))
+    model = folder.resolve()
+    # Not fold_all, which was validated on cases that it was trained on.
+    numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
+    where = references or references_folder(project_settings(project).roots, model.parent.name)
+    found = cases_of_folds(model, where, list(map(fold_key, numbers)), str(folder), of_plain_nnunet=True)
+    return _Wanted(found, evaluation_folder(model))
+
+
+def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted:
+    """Takes the finished folds of a declared experiment, measured as its dataset's declaration says."""
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+
     declared = read_project(project)
     names = {"/".join(config.identity.key_prefix): config for config in declared.experiments}
-    config = names.get(target.replace(" ", ""))
+    config = names.get(name.replace(" ", ""))
     if config is None:
         raise EvaluationError(
-            f"{target!r} is neither a folder nor an experiment of {declared.root}.{did_you_mean(target, names)} "
+            f"{name!r} is neither a folder nor an experiment of {declared.root}.{did_you_mean(name, names)} "
             f"Experiments: {first_offenders(list(names)) or 'none'}."
         )
+    roots = project_settings(project).roots
     dataset, experiment = declared.dataset(config.dataset), config.identity
     model = experiment.model_folder(roots)
     where = references or references_folder(roots, experiment.dataset)

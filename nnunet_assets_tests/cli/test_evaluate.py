@@ -88,6 +88,13 @@ def test_a_models_folder_is_enough_and_what_is_wrong_gives_2(roots: Roots) -> No
     assert "Case 'a' has no prediction" in result.stdout
 
 
+def test_a_model_may_have_its_references_elsewhere(roots: Roots, tmp_path: Path) -> None:
+    elsewhere = references_of(roots, EXPERIMENT).rename(tmp_path / "elsewhere")
+    for target in (NAME, EXPERIMENT.model_folder(roots)):
+        result = run(target, "--references", elsewhere, "--json")
+        assert (result.return_value, json.loads(result.stdout)["folds"]) == (0, ["fold_0", "fold_3"])
+
+
 def test_a_model_of_plain_nnunet_is_evaluated_with_the_split_that_it_trained_with(roots: Roots) -> None:
     model = EXPERIMENT.model_folder(roots)
     for fold in ("fold_0", "fold_3"):
