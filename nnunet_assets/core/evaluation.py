@@ -78,11 +78,16 @@ class MetricEstimate:
     n: int
     n_defined: int
 
-    def text(self) -> str:
-        """Returns mean and SD for people: `1.24 ± 0.31`, `1.24` of one value, `undefined` of none."""
+    def text(self, n_usual: int) -> str:
+        """Returns mean and SD for people: `1.240 ± 0.310`, `1.240` of one value, `undefined` of none.
+
+        Args:
+            n_usual: Where the metric is defined in another number of cases, that is said: `1.240 ± 0.310 (n = 17)`.
+        """
         if self.mean is None:
             return "undefined"
-        return f"{self.mean:.3f}" if self.sd is None else f"{self.mean:.3f} ± {self.sd:.3f}"
+        spread = "" if self.sd is None else f" ± {self.sd:.3f}"
+        return f"{self.mean:.3f}{spread}" + (f" (n = {self.n_defined})" if self.n_defined != n_usual else "")
 
 
 class LabelTotals:
@@ -165,14 +170,18 @@ class Evaluation:
         return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
 
     def short_records(self) -> list[dict[str, str]]:
-        """Returns one row a label with what people look at first; empty where the folds must not be taken together."""
+        """Returns one row a label with what people look at first; empty where the folds must not be taken together.
+
+        `cases` says in how many Dice is defined; a metric that is defined in fewer or more says so itself.
+        """
         return [
             {
                 "label": name,
-                **{shown: totals.estimate(metric).text() for metric, shown in SHOWN_METRICS.items()},
-                "cases": f"{totals.estimate('dice').n_defined} of {totals.n_cases}",
+                **{shown: totals.estimate(metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
+                "cases": f"{n_dice} of {totals.n_cases}",
             }
             for name, totals in (self.labels or {}).items()
+            for n_dice in [totals.estimate("dice").n_defined]
         ]
 
     def problem_text(self) -> str:
