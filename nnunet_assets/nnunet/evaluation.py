@@ -70,7 +70,7 @@ def evaluate_cases(
 ) -> Evaluation:
     """Evaluates the cases, writes the folder's files and returns what they say.
 
-    Memory: the images of as many cases as there are workers, and about 100 bytes a number of the table.
+    Memory: the images of as many cases as there are workers, and a few kilobytes a case: digests and 8 bytes a number.
 
     Args:
         found: The cases.
