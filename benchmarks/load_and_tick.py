@@ -108,7 +108,7 @@ def tick_ratio(folder: Path) -> bool:
     assets = [
         dg.AssetSpec([*experiment.key_prefix, name])
         for experiment in experiments
-        for name in ("fold_model", "cv_summary", "cv_tables")
+        for name in ("fold_model", "cv_summary", "cv_tables", "cv_evaluation")
     ]
     sensor = build_refresh_sensor(experiments)
     definitions = dg.Definitions(assets=[materializable(spec) for spec in assets], sensors=[sensor])

@@ -174,6 +174,10 @@ class DatasetConfig(Declaration):
     """How many folds the cross-validation has. nnU-Net's own is 5."""
     splits: SplitsConfig | None = None
     """How the cases are split. Absent: as nnU-Net does, into the very same file."""
+    nsd_tolerance_mm: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Label name to the distance in mm up to which surfaces count as one (NSD). A label left out: 2 mm."""
+    lesion_labels: list[str] = []
+    """Labels whose connected components are counted as lesions, found and missed."""
     phantom: PhantomConfig | None = None
     """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
     quarantine: dict[str, Annotated[str, Field(min_length=1)]] = {}

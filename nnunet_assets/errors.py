@@ -31,6 +31,10 @@ class SummaryError(NnunetAssetsError):
     """Fold results cannot be read, or must not be averaged with each other."""
 
 
+class EvaluationError(NnunetAssetsError):
+    """Predictions cannot be compared with their references."""
+
+
 class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 

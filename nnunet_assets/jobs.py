@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
 
-SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_figures", "cv_report")
+SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
 
 def job_name(verb: str, *parts: str) -> str:
@@ -71,6 +71,6 @@ def _experiment_jobs(experiment: Experiment) -> "list[AssetJob]":
         dg.define_asset_job(
             job_name("summarize", *experiment.key_prefix),
             summary_keys(experiment),
-            description=f"Summarize the finished folds of {experiment.title} and write its tables.",
+            description=f"Summarize the finished folds of {experiment.title}, write its tables and evaluate its cases.",
         ),
     ]

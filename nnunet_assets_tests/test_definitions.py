@@ -66,7 +66,7 @@ def project(tmp_path: Path) -> Path:
 def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> None:
     assert loaded(project) == [
         "[]",
-        "9 assets",
+        "10 assets",
         "['close_dead_runs', 'refresh_cv_summaries'] ['nightly_report']",
     ]
 

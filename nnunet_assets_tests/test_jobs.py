@@ -18,7 +18,7 @@ PROJECT = declared(
     ],
 )
 
-MADE_OF_A_SUMMARY = ("cv_figures", "cv_report", "cv_summary", "cv_tables")
+MADE_OF_FOLDS = ("cv_evaluation", "cv_figures", "cv_report", "cv_summary", "cv_tables")
 
 
 def contents() -> dict[str, tuple[list[str], list[str]]]:
@@ -43,7 +43,7 @@ def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
             ["fold_1", "fold_3"],
         ),
         "summarize__Dataset004_Hippo_2_0__lr_0_1__nnUNetTrainer__nnUNetPlans__3d_fullres": (
-            [f"lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/{name}" for name in MADE_OF_A_SUMMARY],
+            [f"lr-0.1/nnUNetTrainer__nnUNetPlans__3d_fullres/{name}" for name in MADE_OF_FOLDS],
             [],
         ),
         "train__Dataset004_Hippo_2_0__nnUNetTrainer__myPlans__2d": (
@@ -51,7 +51,7 @@ def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
             ["fold_0", "fold_1", "fold_2", "fold_3", "fold_4"],
         ),
         "summarize__Dataset004_Hippo_2_0__nnUNetTrainer__myPlans__2d": (
-            [f"nnUNetTrainer__myPlans__2d/{name}" for name in MADE_OF_A_SUMMARY],
+            [f"nnUNetTrainer__myPlans__2d/{name}" for name in MADE_OF_FOLDS],
             [],
         ),
     }

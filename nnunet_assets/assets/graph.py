@@ -5,6 +5,7 @@ import re
 import dagster as dg
 
 from nnunet_assets.assets.comparison import build_comparison
+from nnunet_assets.assets.cv_evaluation import build_cv_evaluation
 from nnunet_assets.assets.cv_figures import build_cv_figures
 from nnunet_assets.assets.cv_report import build_cv_report
 from nnunet_assets.assets.cv_summary import build_cv_summary
@@ -67,6 +68,7 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_cv_tables(config=config, group=group),
             build_cv_figures(config=config, group=group),
             build_cv_report(config=config, group=group),
+            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
         ]
     )

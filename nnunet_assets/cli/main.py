@@ -22,6 +22,7 @@ COMMANDS = {
     "check": ("check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
     "train": ("train", "train", "Train one fold, with nnU-Net's own flags."),
     "compare": ("compare", "compare", "Compare the experiments of a dataset."),
+    "evaluate": ("evaluate", "evaluate", "Evaluate saved predictions by case and label, without training again."),
     "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
     "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
     "dev": ("servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),

@@ -44,7 +44,7 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         asset_selection=sorted({key for keys in targets.values() for key in keys}),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes an experiment's summary, tables, figures, report and comparison again when a fold of it lands.",
+        description="Makes all that is made of an experiment's folds again when one of them materializes.",
     )
     def refresh_cv_summaries(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor: dict[str, int] = json.loads(context.cursor or "{}")

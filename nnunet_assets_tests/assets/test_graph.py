@@ -29,6 +29,8 @@ Dataset004_Hippocampus/comparison
     from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, table | data@example.org
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
+Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation
+    from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, parquet | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_figures
     from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | png, svg | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_report
@@ -43,6 +45,8 @@ Dataset004_Hippocampus/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/raw_dataset
     from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org | step Dataset004_Hippocampus__raw_dataset
+Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_evaluation
+    from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, parquet | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_figures
     from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | png, svg | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report

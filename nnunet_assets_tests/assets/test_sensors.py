@@ -97,7 +97,7 @@ ALL_OF_FLAT = [
     "Dataset004_Hippocampus/comparison",
     *(
         f"Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/{name}"
-        for name in ("cv_figures", "cv_report", "cv_summary", "cv_tables")
+        for name in ("cv_evaluation", "cv_figures", "cv_report", "cv_summary", "cv_tables")
     ),
 ]
 

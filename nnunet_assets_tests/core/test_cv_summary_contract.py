@@ -12,6 +12,10 @@ import pytest
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.fold_result import read_fold_result
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.nnunet.evaluation import evaluate_cases
+from nnunet_assets.nnunet.predicted_cases import cases_of_folds
+from nnunet_assets.reports.case_table import write_case_table
 from nnunet_assets_tests.builders import build_manifest
 
 # Runs apart from the tests, since it imports torch. Threads stand in for nnU-Net's pool of spawned processes, each of
@@ -125,3 +129,23 @@ def test_where_a_fold_lacks_a_label_nnunets_foreground_is_nan_and_ours_leaves_th
     assert summary.foreground.dice.by_fold["fold_1"].mean == pytest.approx(fold_1["mean"]["1"]["Dice"], abs=1e-12)
     assert summary.absent_labels_by_fold == {"fold_1": ("B",)}
     assert (summary.labels["B"].dice.pooled.n, summary.labels["B"].dice.pooled.n_defined) == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "keys"),
+    [("Dataset901_Labels", {"A": "1", "B": "2"}), ("Dataset902_Regions", {"whole": "(1, 2)", "core": "2"})],
+)
+def test_an_evaluation_of_the_saved_predictions_has_the_means_of_nnunet(models, tmp_path, dataset, keys):
+    model = models[dataset]
+    references = model.parents[2] / "raw" / dataset / "labelsTr"
+    splits = [{"train": [], "val": cases} for cases in FOLD_CASES.values()]
+    (references.parent / "splits_final.json").write_text(json.dumps(splits))
+    found = cases_of_folds(model, references, list(FOLD_CASES), dataset, of_plain_nnunet=True)
+    evaluation = evaluate_cases(found, metric_policy(found.description), tmp_path, write_table=write_case_table)
+    assert evaluation.problems == ()
+    assert (evaluation.n_evaluated, evaluation.n_expected) == (6, 6)
+    accumulated = json.loads((model / "crossval" / "summary.json").read_text())
+    for name, key in keys.items():
+        for metric, nnunets in (("dice", "Dice"), ("iou", "IoU")):
+            mean = evaluation.labels[name].estimate(metric).mean
+            assert mean == pytest.approx(accumulated["mean"][key][nnunets], abs=1e-12)

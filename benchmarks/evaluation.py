@@ -1,0 +1,94 @@
+"""How long an evaluation takes and how much memory: a cohort of generated cases with 5 labels, then the same again.
+
+    python benchmarks/evaluation.py [--cases 10000] [--size 48] [--workers N] [--folder DIR]
+
+Prints seconds a case, the peak memory of the process beside what it had before, and what a second run costs, which
+reads no voxel. A few different images stand in for all: each case has a place of its own in its header, so that no
+two have the same content.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.nnunet.evaluation import evaluate_cases
+from nnunet_assets.nnunet.nifti import write_nifti
+from nnunet_assets.nnunet.predicted_cases import cases_of_folders
+from nnunet_assets.reports.case_table import write_case_table
+
+N_LABELS = 5
+N_PATTERNS = 8
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--cases", type=int, default=10_000)
+    options.add_argument("--size", type=int, default=48, help="voxels along each axis")
+    options.add_argument("--workers", type=int, default=None)
+    options.add_argument("--folder", type=Path, default=None, help="kept; default: a temporary one")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        if not (folder / "dataset.json").exists():
+            write_cohort(folder, given.cases, given.size)
+        for name in ("first run", "second run"):
+            measure(name, folder, given.workers)
+
+
+def write_cohort(folder: Path, n_cases: int, size: int) -> None:
+    labels = {"background": 0, **{f"organ_{value}": value for value in range(1, N_LABELS + 1)}}
+    (folder / "references").mkdir(parents=True)
+    (folder / "predictions").mkdir()
+    pairs = [pattern(size, seed) for seed in range(N_PATTERNS)]
+    for index in range(n_cases):
+        affine = np.diag([0.8, 1.0, 2.5, 1.0])
+        affine[0, 3] = index
+        for name, voxels in zip(("references", "predictions"), pairs[index % N_PATTERNS], strict=True):
+            write_nifti(folder / name / f"case_{index:05d}.nii.gz", nibabel.Nifti1Image(voxels, affine))
+    channels = '"channel_names": {"0": "CT"}, "file_ending": ".nii.gz"'
+    (folder / "dataset.json").write_text(f'{{{channels}, "labels": {str(labels).replace(chr(39), chr(34))}}}')
+
+
+def pattern(size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a reference of `N_LABELS` ellipsoids and a prediction whose ellipsoids lie and end a little elsewhere."""
+    random = np.random.default_rng(seed)
+    grid = np.indices((size, size, size), dtype=np.float32)
+    images = np.zeros((2, size, size, size), np.uint8)
+    for value in range(1, N_LABELS + 1):
+        center, radii = random.uniform(0.25, 0.75, 3) * size, random.uniform(0.1, 0.2, 3) * size
+        for image in images:
+            moved, grown = center + random.normal(0, 0.01 * size, 3), radii * random.uniform(0.9, 1.1)
+            distance = sum(((axis - c) / r) ** 2 for axis, c, r in zip(grid, moved, grown, strict=True))
+            image[distance <= 1] = value
+    return images[0], images[1]
+
+
+def measure(name: str, folder: Path, n_workers: int | None) -> None:
+    before = peak_bytes()
+    start, processor = time.perf_counter(), time.process_time()
+    found = cases_of_folders(folder / "predictions", folder / "references", folder / "dataset.json")
+    evaluation = evaluate_cases(
+        found, metric_policy(found.description), folder / "out", write_table=write_case_table, n_workers=n_workers
+    )
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    assert not evaluation.problems
+    assert evaluation.n_evaluated == evaluation.n_expected
+    print(
+        f"{name}: {evaluation.n_evaluated} cases x {N_LABELS} labels in {seconds:.1f} s, "
+        f"{1000 * seconds / evaluation.n_evaluated:.1f} ms a case ({processor:.1f} s of processor time), "
+        f"{evaluation.n_computed} computed; peak memory {peak_bytes() / 1e6:.0f} MB, {before / 1e6:.0f} MB before"
+    )
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""`cv_evaluation`: the saved predictions of the finished folds, measured case by case, without training again."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.provenance import file_sha256, json_sha256
+from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.resources import ProjectResource
+
+EVALUATED_CHECK = "every_case_is_evaluated"
+LOG_SECONDS = 30
+"""How often the log says how far the evaluation is."""
+
+DESCRIPTION = """A row a validation case and label, from the predictions that the finished folds saved: Dice, IoU,
+sensitivity, precision, HD95, ASSD, surface Dice at a tolerance (NSD), volumes and their error; lesions where asked for.
+
+What was computed before is not computed again. A prediction that cannot be compared with its reference is named, and
+the rest is reported. `evaluation.json` holds the definitions and what each label comes to."""
+
+
+def build_cv_evaluation(
+    *, config: ExperimentConfig, dataset: DatasetConfig, folds: Sequence[str], group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment on a dataset."""
+    experiment = config.identity
+    key = dg.AssetKey([*experiment.key_prefix, "cv_evaluation"])
+    measured = {"nsd_tolerance_mm": dataset.nsd_tolerance_mm, "lesion_labels": dataset.lesion_labels}
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey([*experiment.key_prefix, "fold_model"])],
+        group_name=group,
+        kinds={"parquet", "csv"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version=f"1-{json_sha256(measured)[:16]}",
+        # In a run with the summary and its tables it comes last: they take a second, this may take an hour.
+        op_tags={"dagster/priority": "-1"},
+        check_specs=[
+            dg.AssetCheckSpec(EVALUATED_CHECK, asset=key, description="Every validation case could be evaluated.")
+        ],
+    )
+    def cv_evaluation(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        # numpy, which whoever loads the definitions has no use for.
+        from nnunet_assets.nnunet.evaluation import CSV_FILE, PARQUET_FILE, evaluate_cases, evaluation_folder
+        from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+
+        roots = project.settings.roots
+        folder = evaluation_folder(experiment.model_folder(roots))
+        with shown_as_failure():
+            found = cases_of_folds(
+                experiment.model_folder(roots), references_folder(roots, experiment.dataset), folds, experiment.title
+            )
+            evaluation = evaluate_cases(
+                found,
+                metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels),
+                folder,
+                write_table=write_case_table,
+                on_progress=progress_log(context.log.info),
+            )
+        context.log.info(f"{evaluation.headline()}; {evaluation.n_computed} cases computed, the others were known.")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256([evaluation.to_json(), file_sha256(folder / CSV_FILE)])),
+            metadata={
+                "headline": dg.MetadataValue.text(evaluation.headline()),
+                "labels": dg.MetadataValue.table([dg.TableRecord(row) for row in evaluation.short_records()]),
+                "cases_computed": dg.MetadataValue.int(evaluation.n_computed),
+                "file_parquet": dg.MetadataValue.path(folder / PARQUET_FILE),
+                "file_csv": dg.MetadataValue.path(folder / CSV_FILE),
+                **({"problems": dg.MetadataValue.text(evaluation.problem_text())} if evaluation.problems else {}),
+            },
+            check_results=[_every_case(evaluation)],
+        )
+
+    return cv_evaluation
+
+
+def progress_log(say: Callable[[str], None], seconds: float = LOG_SECONDS) -> Callable[[int, int], None]:
+    """Returns what says, every so many seconds, how many cases are done and how long the rest will take.
+
+    Args:
+        say: Takes a line of the log.
+        seconds: Between two lines; what takes less is not talked about.
+    """
+    start = last = time.monotonic()
+
+    def report(n_done: int, n_cases: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < seconds:
+            return
+        last = now
+        minutes = (now - start) / n_done * (n_cases - n_done) / 60
+        say(f"{n_done} of {n_cases} cases evaluated, about {max(1, round(minutes))} min left.")
+
+    return report
+
+
+def _every_case(evaluation: Evaluation) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=EVALUATED_CHECK,
+        passed=not evaluation.problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=evaluation.problem_text() or f"{evaluation.n_evaluated} cases.",
+    )

@@ -1,0 +1,219 @@
+"""`evaluate`: saved predictions against their references, of an experiment or of two plain folders."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.cli.terminal import console
+from nnunet_assets.core.dataset_json import DATASET_JSON
+from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
+from nnunet_assets.core.layout import fold_key
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.declarations.sentences import did_you_mean
+from nnunet_assets.errors import EvaluationError, first_offenders
+from nnunet_assets.project import read_project
+from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.settings import PROJECT_VARIABLE
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.predicted_cases import PredictedCases
+
+DONE, INCOMPLETE = 0, 2
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to evaluate, where its files go, and what the project declares for it."""
+
+    found: "PredictedCases"
+    folder: Path
+    tolerances_mm: Mapping[str, float] = field(default_factory=dict)
+    lesion_labels: Sequence[str] = ()
+
+
+@click.command()
+@click.argument("target", required=False)
+@click.option(
+    "--predictions", type=click.Path(path_type=Path, file_okay=False), help="Folder of predictions, in place of TARGET."
+)
+@click.option(
+    "--references",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of references. Default, for an experiment: those that nnU-Net validated with.",
+)
+@click.option(
+    "--dataset-json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="For plain folders. Default: the one beside the predictions, beside the references, or above these.",
+)
+@click.option(
+    "--nsd-tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="LABEL=MM",
+    help="How far apart surfaces of a label may be. Default: as declared, else 2 mm.",
+)
+@click.option("--lesions", multiple=True, metavar="LABEL", help="Count the label's components, found and missed.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the tables.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    envvar=PROJECT_VARIABLE,
+    show_default=True,
+    show_envvar=True,
+    help="The project folder, whose experiments and folders are meant.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def evaluate(
+    *,
+    target: str | None,
+    predictions: Path | None,
+    references: Path | None,
+    dataset_json: Path | None,
+    tolerances: Sequence[str],
+    lesions: Sequence[str],
+    output: Path | None,
+    project: Path,
+    as_json: bool,
+) -> int:
+    """Evaluate saved predictions: overlap, surface distances and volumes by case and label.
+
+    TARGET is a declared experiment (DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset), the folder of
+    a trained model, or a folder of predictions, which needs --references. Ends with 0 where every case is evaluated,
+    and with 2 where something is wrong with some of them.
+    """
+    given_mm = dict(_tolerance(text) for text in tolerances)
+    if (predictions is None) == (target is None):
+        raise EvaluationError("Name either an experiment or folder, or a folder with --predictions.")
+    folder = predictions or Path(str(target))
+    if predictions is None and _is_model(folder):
+        wanted = _of_model(folder, references, project)
+    elif predictions is None and not folder.is_dir():
+        wanted = _of_experiment(str(target), references, project)
+    elif references is not None:
+        wanted = _of_folders(folder, references, dataset_json)
+    else:
+        raise EvaluationError(
+            f"{folder} is not the folder of a model, which has {DATASET_JSON} and fold_0, ...; and a folder of "
+            "predictions needs --references, the folder of what is right."
+        )
+    evaluation, folder = _evaluate(wanted, given_mm, lesions, output)
+    if as_json:
+        click.echo(json.dumps({**evaluation.to_json(), "files": str(folder)}, indent=2))
+    else:
+        _show(evaluation, folder)
+    return INCOMPLETE if evaluation.problems else DONE
+
+
+def _tolerance(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        if name:
+            return name, float(number)
+    except ValueError:
+        pass
+    raise EvaluationError(f"--nsd-tolerance {text!r} is not of the form LABEL=MM, such as organ=1.5.")
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / DATASET_JSON).is_file() and any(path.is_dir() for path in folder.glob("fold_*"))
+
+
+def _of_model(folder: Path, references: Path | None, project: Path) -> _Wanted:
+    """Takes the finished folds in a model's folder, those of plain nnU-Net too."""
+    # numpy, which the other commands and wrong usage need not wait for.
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+
+    model = folder.resolve()
+    # Not fold_all, which was validated on cases that it was trained on.
+    numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
+    where = references or references_folder(project_settings(project).roots, model.parent.name)
+    found = cases_of_folds(model, where, list(map(fold_key, numbers)), str(folder), of_plain_nnunet=True)
+    return _Wanted(found, evaluation_folder(model))
+
+
+def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted:
+    """Takes the finished folds of a declared experiment, measured as its dataset's declaration says."""
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+
+    declared = read_project(project)
+    names = {"/".join(config.identity.key_prefix): config for config in declared.experiments}
+    config = names.get(name.replace(" ", ""))
+    if config is None:
+        raise EvaluationError(
+            f"{name!r} is neither a folder nor an experiment of {declared.root}.{did_you_mean(name, names)} "
+            f"Experiments: {first_offenders(list(names)) or 'none'}."
+        )
+    roots = project_settings(project).roots
+    dataset, experiment = declared.dataset(config.dataset), config.identity
+    model = experiment.model_folder(roots)
+    where = references or references_folder(roots, experiment.dataset)
+    found = cases_of_folds(model, where, declared.folds_of(config), experiment.title)
+    return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels)
+
+
+def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) -> _Wanted:
+    from nnunet_assets.nnunet.evaluation import evaluation_folder
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folders
+
+    places = [predictions / DATASET_JSON, references / DATASET_JSON, references.resolve().parent / DATASET_JSON]
+    description = dataset_json or next((place for place in places if place.is_file()), None)
+    if description is None:
+        raise EvaluationError(
+            f"There is no {DATASET_JSON}, which names the labels, in {predictions}, {references} or above that. "
+            "Name it with --dataset-json."
+        )
+    return _Wanted(cases_of_folders(predictions, references, description), evaluation_folder(predictions))
+
+
+def _evaluate(
+    wanted: _Wanted, tolerances_mm: Mapping[str, float], lesions: Sequence[str], output: Path | None
+) -> tuple[Evaluation, Path]:
+    from nnunet_assets.nnunet.evaluation import evaluate_cases
+
+    folder = output or wanted.folder
+    policy = metric_policy(
+        wanted.found.description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions)
+    )
+    with _progress() as on_progress:
+        evaluation = evaluate_cases(wanted.found, policy, folder, write_table=write_case_table, on_progress=on_progress)
+    return evaluation, folder
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Yields what shows progress and the time that is left, on a terminal's standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda n_done, n_cases: bar.update(task, completed=n_done, total=n_cases)
+
+
+def _show(evaluation: Evaluation, folder: Path) -> None:
+    from rich.table import Table
+
+    terminal = console()
+    terminal.print(f"{evaluation.subject}: {evaluation.n_evaluated} of {evaluation.n_expected} cases")
+    if evaluation.missing_folds:
+        terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
+    if evaluation.labels is not None:
+        table = Table("Label", *SHOWN_METRICS.values(), "Cases")
+        for record in evaluation.short_records():
+            table.add_row(*record.values())
+        terminal.print(table)
+    if evaluation.problems:
+        terminal.print(evaluation.problem_text())
+    terminal.print(f"Tables and definitions: {folder}")

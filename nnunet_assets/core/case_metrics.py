@@ -1,0 +1,261 @@
+"""How well one label image repeats another: overlap, surface distances, volumes and lesions, label by label.
+
+Knows arrays and their spacing; files, and which labels there are, it does not know.
+
+Surface distances are those between boundary voxels: MONAI's (`use_subvoxels=False`) and MetricsReloaded's definition,
+with which published numbers can be compared. A surface voxel belongs to the mask and has a face on its outside; the
+image's border is outside. Distances go from centre to centre in mm, so that two masks that differ by one layer are one
+voxel apart along the axis of that layer. Each surface voxel counts the same whatever area it stands for; the surface
+elements of google-deepmind/surface-distance weigh by area and give other values, above all where voxels are not cubes.
+
+* HD95 is the larger of the two directed 95th percentiles, with linear interpolation. (MedPy takes one percentile of
+  both directions together.)
+* ASSD is the mean over both directions' distances together. (MedPy takes the mean of the two directed means.)
+* NSD is the part of both surfaces' voxels that lies within the tolerance of the other surface.
+
+SciPy computes the geometry: erosion, connected components and a k-d tree, whose memory grows with the surfaces and not
+with the space between them as a distance transform's does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy
+
+HD_PERCENTILE = 95
+
+_HEADER_ROUNDING = 1e-6
+"""Headers keep spacings in 32 bits: 5 voxels of 0.6 mm are 3.0000001 mm, which a tolerance of 3 mm includes."""
+
+_SLAB_VOXELS = 1 << 20
+"""Voxels looked at together: what a step needs beside the images stays small."""
+
+
+@dataclass(frozen=True)
+class LabelMetrics:
+    """How well one label of one case was predicted; None where a number is undefined.
+
+    Attributes:
+        dice: In [0, 1]; None where both masks are empty.
+        iou: Intersection over union, as `dice`.
+        sensitivity: Found part of the reference, in [0, 1]; None where the reference is empty.
+        precision: Right part of the prediction, in [0, 1]; None where the prediction is empty.
+        hd95_mm: See the module; None where a mask is empty.
+        assd_mm: As `hd95_mm`.
+        nsd: In [0, 1]; 0 where one mask is empty, None where both are.
+        reference_voxels: Size of the reference; 0: it is empty.
+        prediction_voxels: Size of the prediction; 0: it is empty.
+        reference_ml: Volume in millilitres; None for an image of two axes, which has no volume.
+        prediction_ml: As `reference_ml`.
+        volume_error_ml: Prediction minus reference; None as `reference_ml`.
+        volume_error_relative: The same divided by the reference; None where that is empty.
+        lesions_reference: Connected components of the reference; None where lesions are not counted, as the next three.
+        lesions_found: Those of them that the prediction touches.
+        lesions_prediction: Connected components of the prediction.
+        lesions_false: Those of them that the reference does not touch.
+    """
+
+    dice: float | None
+    iou: float | None
+    sensitivity: float | None
+    precision: float | None
+    hd95_mm: float | None
+    assd_mm: float | None
+    nsd: float | None
+    reference_voxels: int
+    prediction_voxels: int
+    reference_ml: float | None
+    prediction_ml: float | None
+    volume_error_ml: float | None
+    volume_error_relative: float | None
+    lesions_reference: int | None = None
+    lesions_found: int | None = None
+    lesions_prediction: int | None = None
+    lesions_false: int | None = None
+
+
+def case_metrics(
+    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], policy: MetricPolicy
+) -> dict[str, LabelMetrics]:
+    """Returns the metrics of each label of a case.
+
+    Memory: beside the images one or two bytes a voxel for each of them, and the box around one label.
+
+    Args:
+        reference: Voxel values, whole numbers, only those that the policy knows; two or three axes.
+        prediction: Likewise, of the same shape.
+        spacing_mm: Voxel size along the arrays' axes, in their order: (z, y, x) for arrays (z, y, x).
+        policy: Which labels there are, and how they are measured.
+    """
+    from scipy.ndimage import find_objects
+
+    voxel_ml = float(np.prod(spacing_mm)) / 1000 if len(spacing_mm) == 3 else None
+    # An image of one slice is a plane: with that axis every voxel would lie on the surface.
+    axes = [axis for axis, n in enumerate(reference.shape) if n > 1] or [reference.ndim - 1]
+    in_plane_mm = [spacing_mm[axis] for axis in axes]
+    shape = [reference.shape[axis] for axis in axes]
+    pair = [_encoded(image, policy).reshape(shape) for image in (reference, prediction)]
+    boxes = [find_objects(codes, len(policy.voxel_values)) for codes in pair]
+    metrics = {}
+    for name, rule in policy.labels.items():
+        codes = [policy.voxel_values.index(value) for value in rule.values]
+        box = _union([image_boxes[code] for image_boxes in boxes for code in codes])
+        masks = _masks(pair[0][box], pair[1][box], codes, policy)
+        metrics[name] = mask_metrics(*masks, in_plane_mm, rule, voxel_ml=voxel_ml)
+    return metrics
+
+
+def mask_metrics(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    spacing_mm: Sequence[float],
+    rule: LabelRule,
+    *,
+    voxel_ml: float | None = None,
+) -> LabelMetrics:
+    """Returns the metrics of two masks.
+
+    Args:
+        reference: Boolean. What lies around the array counts as outside.
+        prediction: Boolean, of the same shape.
+        spacing_mm: Voxel size along the arrays' axes, in their order.
+        rule: How the label is measured; its values are not looked at.
+        voxel_ml: Volume of a voxel; None: volumes are undefined.
+    """
+    n_reference, n_prediction = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
+    n_both = int(np.count_nonzero(reference & prediction))
+    hd95_mm, assd_mm, nsd = _surface_metrics(reference, prediction, spacing_mm, rule.nsd_tolerance_mm)
+    lesions = _lesions(reference, prediction) if rule.counts_lesions else (None, None, None, None)
+    return LabelMetrics(
+        dice=_ratio(2 * n_both, n_reference + n_prediction),
+        iou=_ratio(n_both, n_reference + n_prediction - n_both),
+        sensitivity=_ratio(n_both, n_reference),
+        precision=_ratio(n_both, n_prediction),
+        hd95_mm=hd95_mm,
+        assd_mm=assd_mm,
+        nsd=nsd,
+        reference_voxels=n_reference,
+        prediction_voxels=n_prediction,
+        reference_ml=None if voxel_ml is None else n_reference * voxel_ml,
+        prediction_ml=None if voxel_ml is None else n_prediction * voxel_ml,
+        volume_error_ml=None if voxel_ml is None else (n_prediction - n_reference) * voxel_ml,
+        volume_error_relative=None if voxel_ml is None else _ratio(n_prediction - n_reference, n_reference),
+        lesions_reference=lesions[0],
+        lesions_found=lesions[1],
+        lesions_prediction=lesions[2],
+        lesions_false=lesions[3],
+    )
+
+
+def surface_distances_mm(
+    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distance of each surface voxel to the other surface: the reference's, then the prediction's.
+
+    Both masks must hold a voxel.
+    """
+    from scipy.spatial import KDTree
+
+    surfaces = [np.argwhere(_surface(mask)) * np.asarray(spacing_mm, float) for mask in (reference, prediction)]
+    # Voxel centres lie on a grid, where the balanced tree's medians cost more than they save.
+    trees = [KDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False) for points in surfaces]
+    return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
+
+
+def unknown_values(voxels: np.ndarray, policy: MetricPolicy) -> dict[int, int]:
+    """Returns the values in a label image that the policy does not know, and how many voxels have each."""
+    counts: dict[int, int] = {}
+    for slab in _slabs(voxels):
+        found, n_voxels = np.unique(slab[_codes_of(slab, policy) == 0], return_counts=True)
+        for value, n in zip(found.tolist(), n_voxels.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + n
+    return counts
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _surface_metrics(
+    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
+) -> tuple[float | None, float | None, float | None]:
+    """Returns HD95, ASSD and NSD."""
+    is_there = bool(reference.any()), bool(prediction.any())
+    if not all(is_there):
+        return None, None, 0.0 if any(is_there) else None
+    distances = surface_distances_mm(reference, prediction, spacing_mm)
+    together = np.concatenate(distances)
+    return (
+        max(float(np.percentile(directed, HD_PERCENTILE)) for directed in distances),
+        float(together.mean()),
+        float(np.mean(together <= tolerance_mm * (1 + _HEADER_ROUNDING))),
+    )
+
+
+def _surface(mask: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import binary_erosion
+
+    surface: np.ndarray = mask & ~binary_erosion(mask)
+    return surface
+
+
+def _lesions(reference: np.ndarray, prediction: np.ndarray) -> tuple[int, int, int, int]:
+    """Returns the components of the reference, those found, the components of the prediction, and the false ones."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    neighbours = generate_binary_structure(reference.ndim, reference.ndim)
+    both = reference & prediction
+    (n_reference, n_found), (n_prediction, n_right) = (
+        (n, len(np.unique(components[both])))
+        for components, n in (label(mask, neighbours) for mask in (reference, prediction))
+    )
+    return n_reference, n_found, n_prediction, n_prediction - n_right
+
+
+def _encoded(voxels: np.ndarray, policy: MetricPolicy) -> np.ndarray:
+    """Returns each voxel's place among the policy's values, counted from 1: small numbers without gaps."""
+    encoded = np.empty(voxels.shape, np.uint8 if len(policy.voxel_values) < 256 else np.uint16)
+    for slab, target in zip(_slabs(voxels), _slabs(encoded), strict=True):
+        target[...] = _codes_of(slab, policy)
+    return encoded
+
+
+def _codes_of(slab: np.ndarray, policy: MetricPolicy) -> np.ndarray:
+    highest = policy.voxel_values[-1]
+    # The last entry, 0, stands for every value that is not in the table: those below 0 and above the highest.
+    table = np.zeros(highest + 2, np.uint16)
+    table[list(policy.voxel_values)] = np.arange(1, len(policy.voxel_values) + 1)
+    values = slab.astype(np.int64)
+    return table[np.where((values < 0) | (values > highest), highest + 1, values)]
+
+
+def _slabs(voxels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the image in views of whole slices along the first axis."""
+    n_slices = max(1, _SLAB_VOXELS // max(1, voxels[0].size))
+    for start in range(0, len(voxels), n_slices):
+        yield voxels[start : start + n_slices]
+
+
+def _union(boxes: Sequence[tuple[slice, ...] | None]) -> tuple[slice, ...]:
+    """Returns the box around boxes; None stands for a value that is nowhere, and nothing but None gives no voxel."""
+    found = [box for box in boxes if box is not None]
+    if not found:
+        return (slice(0, 0),)
+    return tuple(
+        slice(min(part.start for part in axis), max(part.stop for part in axis)) for axis in zip(*found, strict=True)
+    )
+
+
+def _masks(
+    reference: np.ndarray, prediction: np.ndarray, codes: Sequence[int], policy: MetricPolicy
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the masks of the values at these places in `policy.voxel_values`, without the ignored voxels."""
+    is_label = np.zeros(len(policy.voxel_values) + 1, bool)
+    is_label[[code + 1 for code in codes]] = True
+    masks = is_label[reference], is_label[prediction]
+    if policy.ignore_value is not None:
+        counts = reference != policy.voxel_values.index(policy.ignore_value) + 1
+        masks = masks[0] & counts, masks[1] & counts
+    return masks

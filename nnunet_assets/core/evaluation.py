@@ -1,0 +1,235 @@
+"""What an evaluation says: a row a case and label, what each label's metrics come to over the cases, what went wrong.
+
+Means, medians and SDs are over the cases in which the metric is defined; `n` counts all of them. No case is lost in
+silence: one that could not be evaluated is a problem with its sentence.
+"""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from statistics import fmean, median, stdev
+from typing import Any
+
+from nnunet_assets.core.fold_result import LabelScore
+from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
+from nnunet_assets.errors import first_offenders
+
+SCHEMA = 1
+
+PROBLEMS_SHOWN = 10
+
+SAME_SCORE = 1e-12
+"""Two computations of one Dice from the same counts differ by no more."""
+
+Metrics = Mapping[str, float | int | None]
+"""The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""
+
+METRIC_COLUMNS: dict[str, type] = {
+    **dict.fromkeys(("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd"), float),
+    **dict.fromkeys(("reference_voxels", "prediction_voxels"), int),
+    **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
+    **dict.fromkeys(("lesions_reference", "lesions_found", "lesions_prediction", "lesions_false"), int),
+}
+COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, "nsd_tolerance_mm": float}
+"""The columns of the table of cases; `fold` is empty where predictions belong to none."""
+
+
+SHOWN_METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_mm": "HD95 [mm]",
+    "assd_mm": "ASSD [mm]",
+    "nsd": "NSD",
+    "volume_error_ml": "Volume error [ml]",
+}
+"""Metric to the heading of its column, in tables for a first look."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that kept a case, or a fold, from being evaluated, or that casts doubt on it.
+
+    Attributes:
+        message: Full sentences that stand alone.
+        fold: `fold_0` ...; None where no fold is to blame.
+        case: None where the problem is not that of one case.
+    """
+
+    message: str
+    fold: str | None = None
+    case: str | None = None
+
+
+@dataclass(frozen=True)
+class MetricEstimate:
+    """What a metric comes to over the cases; each number is None where too few values are defined.
+
+    Attributes:
+        mean: Over the defined values.
+        sd: With n - 1.
+        median: Of the defined values.
+        n: Cases.
+        n_defined: Cases in which the metric is defined.
+    """
+
+    mean: float | None
+    sd: float | None
+    median: float | None
+    n: int
+    n_defined: int
+
+    def text(self, n_usual: int) -> str:
+        """Returns mean and SD for people: `1.240 ± 0.310`, `1.240` of one value, `undefined` of none.
+
+        Args:
+            n_usual: Where the metric is defined in another number of cases, that is said: `1.240 ± 0.310 (n = 17)`.
+        """
+        if self.mean is None:
+            return "undefined"
+        spread = "" if self.sd is None else f" ± {self.sd:.3f}"
+        return f"{self.mean:.3f}{spread}" + (f" (n = {self.n_defined})" if self.n_defined != n_usual else "")
+
+
+class LabelTotals:
+    """The metrics of one label, gathered case by case; 8 bytes a number."""
+
+    def __init__(self) -> None:
+        self.n_cases = self.n_both_empty = self.n_reference_empty = self.n_prediction_empty = 0
+        self._values = {name: array("d") for name in METRIC_COLUMNS}
+
+    def add(self, metrics: Metrics) -> None:
+        """Counts a case in."""
+        self.n_cases += 1
+        is_empty = metrics["reference_voxels"] == 0, metrics["prediction_voxels"] == 0
+        self.n_both_empty += is_empty == (True, True)
+        self.n_reference_empty += is_empty == (True, False)
+        self.n_prediction_empty += is_empty == (False, True)
+        for name, values in self._values.items():
+            value = metrics[name]
+            if value is not None:
+                values.append(value)
+
+    def estimate(self, name: str) -> MetricEstimate:
+        """Returns what one metric comes to."""
+        values = self._values[name]
+        return MetricEstimate(
+            mean=fmean(values) if values else None,
+            sd=stdev(values) if len(values) > 1 else None,
+            median=median(values) if values else None,
+            n=self.n_cases,
+            n_defined=len(values),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the counts of empty masks, and of each metric that is defined anywhere what it comes to."""
+        found = {name: self.estimate(name) for name in METRIC_COLUMNS}
+        return {
+            "n_cases": self.n_cases,
+            "n_both_empty": self.n_both_empty,
+            "n_reference_empty": self.n_reference_empty,
+            "n_prediction_empty": self.n_prediction_empty,
+            "metrics": {name: asdict(estimate) for name, estimate in found.items() if estimate.n_defined},
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of many cases says as a whole.
+
+    Attributes:
+        subject: What was evaluated, for people.
+        policy: How.
+        n_expected: Cases that should have been evaluated.
+        n_evaluated: Cases that are in the table.
+        folds: The folds whose cases they are; empty for predictions of no fold.
+        missing_folds: Expected folds that are not finished.
+        labels: By label name, over all cases; None where the folds must not be taken together.
+        problems: All that went wrong.
+        n_computed: Cases whose voxels were read in this run; the others were known. No part of the result.
+    """
+
+    subject: str
+    policy: MetricPolicy
+    n_expected: int
+    n_evaluated: int
+    folds: tuple[str, ...]
+    missing_folds: tuple[str, ...]
+    labels: Mapping[str, LabelTotals] | None
+    problems: tuple[Problem, ...]
+    n_computed: int = 0
+
+    def headline(self) -> str:
+        """Returns the result in one line: `49 of 50 cases, organ Dice 0.912, HD95 1.4 mm; 1 problem`."""
+        parts = [f"{self.n_evaluated} of {self.n_expected} cases"]
+        for name, totals in list((self.labels or {}).items())[:3]:
+            dice, hd95_mm = totals.estimate("dice").mean, totals.estimate("hd95_mm").mean
+            shown = [] if dice is None else [f"Dice {dice:.3f}"]
+            shown += [] if hd95_mm is None else [f"HD95 {hd95_mm:.2f} mm"]
+            parts.append(f"{name} {' and '.join(shown) or 'undefined'}")
+        n_problems = len(self.problems)
+        return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
+
+    def short_records(self) -> list[dict[str, str]]:
+        """Returns one row a label with what people look at first; empty where the folds must not be taken together.
+
+        `cases` says in how many Dice is defined; a metric that is defined in fewer or more says so itself.
+        """
+        return [
+            {
+                "label": name,
+                **{shown: totals.estimate(metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
+                "cases": f"{n_dice} of {totals.n_cases}",
+            }
+            for name, totals in (self.labels or {}).items()
+            for n_dice in [totals.estimate("dice").n_defined]
+        ]
+
+    def problem_text(self) -> str:
+        """Returns the first few problems, one a line, and how many more there are; the empty string without any."""
+        hidden = len(self.problems) - PROBLEMS_SHOWN
+        more = [f"... and {hidden} more problems."] if hidden > 0 else []
+        return "\n".join([*(problem.message for problem in self.problems[:PROBLEMS_SHOWN]), *more])
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the evaluation as JSON values; what is undefined is null."""
+        return {
+            "schema": SCHEMA,
+            "subject": self.subject,
+            "metrics_version": METRICS_VERSION,
+            "policy": self.policy.to_json(),
+            "policy_digest": self.policy.digest,
+            "definitions": DEFINITIONS,
+            "folds": list(self.folds),
+            "missing_folds": list(self.missing_folds),
+            "n_expected": self.n_expected,
+            "n_evaluated": self.n_evaluated,
+            "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+
+def table_row(
+    fold: str | None, case: str, label_name: str, metrics: Metrics, policy: MetricPolicy
+) -> dict[str, str | float | int | None]:
+    """Returns one row of the table of cases, by `COLUMNS`."""
+    tolerance_mm = policy.labels[label_name].nsd_tolerance_mm
+    return {"fold": fold, "case": case, "label": label_name, **metrics, "nsd_tolerance_mm": tolerance_mm}
+
+
+def score_difference(found: Mapping[str, Metrics], recorded: Mapping[str, LabelScore]) -> str | None:
+    """Returns where a case scores otherwise than nnU-Net recorded when it was validated; None: nowhere."""
+    differing = [
+        f"{name} {field.name} {_shown(found[name][field.name])} instead of {_shown(getattr(score, field.name))}"
+        for name, score in recorded.items()
+        for field in fields(score)
+        if not _is_same(found[name][field.name], getattr(score, field.name))
+    ]
+    return first_offenders(differing) if differing else None
+
+
+def _is_same(one: float | None, other: float | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) <= SAME_SCORE
+
+
+def _shown(score: float | None) -> str:
+    return "undefined" if score is None else f"{score:.6g}"

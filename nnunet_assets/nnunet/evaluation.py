@@ -1,0 +1,255 @@
+"""Saved predictions against their references, without training again: a table a case and label, and what it comes to.
+
+On disk, in the folder of an evaluation: `cases.parquet` and `cases.csv` (a row a case and label), `evaluation.json`
+(policy, definitions, means and problems; written last) and `kept_cases.jsonl` (what need not be computed again).
+
+Threads compute, each a case at a time: what takes the time (unpacking, erosion, the k-d tree) runs in them side by
+side, nothing outlives an interrupted evaluation, and no process has to import anything. A case that cannot be compared
+is a problem with its sentence; all others are reported.
+"""
+
+import fcntl
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import psutil
+
+from nnunet_assets.core.case_metrics import case_metrics, unknown_values
+from nnunet_assets.core.evaluation import (
+    COLUMNS,
+    Evaluation,
+    LabelTotals,
+    Metrics,
+    Problem,
+    score_difference,
+    table_row,
+)
+from nnunet_assets.core.layout import SUMMARY_FOLDER
+from nnunet_assets.core.metric_policy import MetricPolicy
+from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
+from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
+from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet.evaluation_cache import FilePair, KeptCases, file_pair, file_stat
+from nnunet_assets.nnunet.label_image import ReadLabel, geometry_difference, label_reader
+from nnunet_assets.nnunet.predicted_cases import PredictedCase, PredictedCases
+from nnunet_assets.nnunet.workers import usable_cpus
+
+EVALUATION_FILE, PARQUET_FILE, CSV_FILE = "evaluation.json", "cases.parquet", "cases.csv"
+
+BYTES_A_VOXEL = 24
+"""What a case takes at most for each voxel of its image; measured, with labels that fill it."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of cases computed and of all to compute, always from the caller's thread."""
+
+Row = Mapping[str, str | float | int | None]
+WriteTable = Callable[[Iterable[Row], Mapping[str, type], Path, Path], int]
+"""Writes the rows to a Parquet and a CSV file: `reports.case_table.write_case_table`."""
+
+
+@dataclass(frozen=True)
+class _Computed:
+    pair: FilePair
+    metrics: Mapping[str, Metrics]
+    has_read_voxels: bool
+
+
+def evaluate_cases(
+    found: PredictedCases,
+    policy: MetricPolicy,
+    folder: Path,
+    *,
+    write_table: WriteTable,
+    on_progress: OnProgress = lambda *_: None,
+    n_workers: int | None = None,
+) -> Evaluation:
+    """Evaluates the cases, writes the folder's files and returns what they say.
+
+    Memory: the images of as many cases as there are workers, and a few kilobytes a case: digests and 8 bytes a number.
+
+    Args:
+        found: The cases.
+        policy: What is measured.
+        folder: Where the files go, and where those of an earlier evaluation may lie.
+        write_table: How the table is written.
+        on_progress: Told about each case that was not known yet.
+        n_workers: Cases at a time; None: by the processors and the memory of the machine.
+
+    Raises:
+        EvaluationError: No case could be evaluated, or another process evaluates into the folder.
+    """
+    with _sole_evaluation(folder):
+        remove_unfinished(folder)
+        kept = KeptCases(folder, policy.digest)
+        failures, n_computed = _compute(found, policy, kept, on_progress, n_workers)
+        totals = {name: LabelTotals() for name in policy.labels}
+        rows = _rows(found, policy, kept, failures, totals)
+        n_rows = write_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
+        evaluation = Evaluation(
+            subject=found.subject,
+            policy=policy,
+            n_expected=found.n_expected,
+            n_evaluated=n_rows // len(policy.labels),
+            folds=tuple(found.folds),
+            missing_folds=tuple(found.missing_folds),
+            labels=totals if found.may_be_pooled else None,
+            problems=(*found.problems, *failures.values()),
+            n_computed=n_computed,
+        )
+        write_json_atomically(folder / EVALUATION_FILE, evaluation.to_json())
+        if not n_rows:
+            raise EvaluationError(
+                f"None of the {found.n_expected} cases of {found.subject} could be evaluated:\n"
+                f"{evaluation.problem_text()}"
+            )
+        kept.forget_others({files.key for files in found.cases})
+    return evaluation
+
+
+def evaluation_folder(parent: Path) -> Path:
+    """Returns where the evaluation of a model's folder, or of a plain folder of predictions, is written."""
+    return parent / SUMMARY_FOLDER / "evaluation"
+
+
+@contextmanager
+def _sole_evaluation(folder: Path) -> Iterator[None]:
+    """Keeps a second evaluation out of the folder; a kernel lock, which is free the moment its owner dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EvaluationError(
+                f"Another process evaluates into {folder} at the moment. Wait for it, or end it."
+            ) from None
+        yield
+
+
+def _compute(
+    found: PredictedCases, policy: MetricPolicy, kept: KeptCases, on_progress: OnProgress, n_workers: int | None
+) -> tuple[dict[tuple[str | None, str], Problem], int]:
+    """Computes and keeps what is not known; returns the cases that failed, and how many had their voxels read."""
+    unknown = [files for files in found.cases if not _is_known(files, kept)]
+    failures: dict[tuple[str | None, str], Problem] = {}
+    n_read = 0
+    if not unknown:
+        return failures, n_read
+    read = label_reader(found.description, unknown[0].reference)
+    workers = n_workers or _n_workers(unknown)
+    with ThreadPoolExecutor(workers, thread_name_prefix="evaluate_case") as pool:
+        # No more than a few wait at a time: what 10,000 cases leave behind would be in memory until the last is done.
+        waiting = iter(unknown)
+        under_way: dict[Future[_Computed], PredictedCase] = {}
+        n_done = 0
+        try:
+            while True:
+                for files in islice(waiting, 2 * workers - len(under_way)):
+                    under_way[pool.submit(_evaluate, files, read, policy, kept)] = files
+                if not under_way:
+                    return failures, n_read
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    files = under_way.pop(future)
+                    try:
+                        computed = future.result()
+                        kept.add(files.key, computed.pair, computed.metrics)
+                        n_read += computed.has_read_voxels
+                    except (EvaluationError, DatasetError, OSError, MemoryError) as error:
+                        failures[files.key] = _failure(files, error)
+                    n_done += 1
+                    on_progress(n_done, len(unknown))
+        except BaseException:
+            # Without this, an interrupt waits until every case that was submitted is computed.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _is_known(files: PredictedCase, kept: KeptCases) -> bool:
+    try:
+        return kept.known(files.key, (file_stat(files.reference), file_stat(files.prediction)))
+    except OSError:  # it went away since; whoever reads it says so
+        return False
+
+
+def _n_workers(cases: Sequence[PredictedCase]) -> int:
+    """Returns how many cases to compute at a time: one a processor, fewer where that many would not fit in memory."""
+    largest = max((files.reference for files in cases), key=_size)
+    n_workers = min(usable_cpus(), len(cases))
+    try:
+        needed = math.prod(nifti.read_shape(largest)) * BYTES_A_VOXEL
+    except DatasetError:  # another format, or a damaged file, which is reported where it is read
+        return n_workers
+    return max(1, min(n_workers, psutil.virtual_memory().available // needed))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _evaluate(files: PredictedCase, read: ReadLabel, policy: MetricPolicy, kept: KeptCases) -> _Computed:
+    pair = file_pair(files.reference, files.prediction)
+    same = kept.same_content(pair)
+    if same is not None:
+        return _Computed(pair, same, has_read_voxels=False)
+    reference, prediction = read(files.reference), read(files.prediction)
+    if difference := geometry_difference(prediction, reference):
+        raise EvaluationError(
+            f"{files.prediction} has {difference}. It was made for another image, or its header was changed; predict "
+            "it again."
+        )
+    for path, image in ((files.reference, reference), (files.prediction, prediction)):
+        if unknown := unknown_values(image.voxels, policy):
+            shown = first_offenders([f"{value} ({n} voxel{'s' if n > 1 else ''})" for value, n in unknown.items()])
+            raise EvaluationError(
+                f"{path} has values that dataset.json does not declare: {shown}; it declares "
+                f"{first_offenders(policy.voxel_values)}. Correct the file, or evaluate it with its own dataset.json."
+            )
+    metrics = case_metrics(reference.voxels, prediction.voxels, reference.spacing_mm, policy)
+    return _Computed(pair, {name: asdict(found) for name, found in metrics.items()}, has_read_voxels=True)
+
+
+def _failure(files: PredictedCase, error: Exception) -> Problem:
+    if isinstance(error, MemoryError):
+        reason = "there is not enough memory for its images. Close other programs and evaluate again."
+    elif isinstance(error, OSError):
+        reason = f"{error.filename} cannot be read: {error.strerror}."
+    else:
+        reason = str(error)
+    return Problem(f"{_named(files)} was not evaluated: {reason}", files.fold, files.case)
+
+
+def _named(files: PredictedCase) -> str:
+    return f"Case {files.case!r}" + (f" of {files.fold}" if files.fold else "")
+
+
+def _rows(
+    found: PredictedCases,
+    policy: MetricPolicy,
+    kept: KeptCases,
+    failures: dict[tuple[str | None, str], Problem],
+    totals: Mapping[str, LabelTotals],
+) -> Iterator[Row]:
+    """Yields the table and counts its numbers into the totals; a case that is not as recorded goes to the failures."""
+    for files in found.cases:
+        if files.key in failures:
+            continue
+        metrics = kept.metrics(files.key)
+        recorded = found.recorded.get(files.key)
+        if recorded and (difference := score_difference(metrics, recorded.scores)):
+            message = (
+                f"{_named(files)} is left out: it scores {difference}, as nnU-Net wrote into summary.json when the "
+                f"fold was validated. {files.prediction}, {files.reference} or that file was changed since. Restore "
+                "it, or run the validation of this fold again."
+            )
+            failures[files.key] = Problem(message, files.fold, files.case)
+            continue
+        for name in policy.labels:
+            totals[name].add(metrics[name])
+            yield table_row(files.fold, files.case, name, metrics[name], policy)

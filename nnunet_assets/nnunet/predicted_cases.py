@@ -1,0 +1,234 @@
+"""Which predictions belong to which references: of an experiment's finished folds, or of two plain folders."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, read_committed
+from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
+from nnunet_assets.core.evaluation import Problem
+from nnunet_assets.core.fold_result import CaseResult, read_case_results
+from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
+from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
+
+VALIDATION = "validation"
+"""nnU-Net's folder of a fold's predictions."""
+
+
+@dataclass(frozen=True)
+class PredictedCase:
+    """A case to evaluate, with both its files, which are there."""
+
+    fold: str | None
+    case: str
+    reference: Path
+    prediction: Path
+
+    @property
+    def key(self) -> tuple[str | None, str]:
+        """What names it: fold and case."""
+        return self.fold, self.case
+
+
+@dataclass
+class PredictedCases:
+    """What there is to evaluate.
+
+    Attributes:
+        subject: What it is, for people.
+        description: The dataset.json of the predictions.
+        cases: In the order of folds and names.
+        n_expected: Cases that there should be.
+        folds: The folds whose predictions these are.
+        missing_folds: Expected folds that are not finished.
+        recorded: What nnU-Net scored when a fold was validated, by fold and case; empty where it is not known.
+        problems: What is wrong with files and folds.
+        may_be_pooled: Whether all cases may be taken together.
+    """
+
+    subject: str
+    description: DatasetDescription
+    cases: list[PredictedCase] = field(default_factory=list)
+    n_expected: int = 0
+    folds: list[str] = field(default_factory=list)
+    missing_folds: list[str] = field(default_factory=list)
+    recorded: dict[tuple[str | None, str], CaseResult] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    may_be_pooled: bool = True
+
+
+def references_folder(roots: Roots, dataset: str) -> Path:
+    """Returns the folder of the references that nnU-Net validates a dataset's folds with."""
+    return roots.preprocessed / dataset / "gt_segmentations"
+
+
+def cases_of_folds(
+    model_folder: Path, references: Path, folds: Sequence[str], subject: str, *, of_plain_nnunet: bool = False
+) -> PredictedCases:
+    """Returns the validation cases of the finished folds.
+
+    Args:
+        model_folder: nnU-Net's folder of the model, which holds `fold_0` ... and dataset.json.
+        references: Folder of the reference label images, `gt_segmentations` of the preprocessed dataset.
+        folds: The folds to look at, in the order to show them.
+        subject: What the model is called.
+        of_plain_nnunet: Also take the folds that nnU-Net trained without this package.
+
+    Raises:
+        DatasetError: The model's dataset.json cannot be used.
+        EvaluationError: No fold is finished.
+    """
+    if not any((model_folder / fold).is_dir() for fold in folds):
+        raise _nothing_finished(subject, folds)
+    found = PredictedCases(subject, parse_dataset_json(model_folder / DATASET_JSON))
+    makings: dict[str, tuple[FoldInputs, bool]] = {}
+    for fold in folds:
+        folder = model_folder / fold
+        manifest = read_committed(folder)
+        if manifest:
+            wanted = manifest.details["validation_cases"]
+            makings[fold] = manifest.inputs, bool(manifest.details.get("options", {}).get("val_best"))
+        elif (folder / OWN_FOLDER / COMMIT_FILE).is_file():
+            found.problems.append(_changed(fold, folder))
+            wanted = _cases_of_manifest(folder)
+        elif of_plain_nnunet and not (folder / OWN_FOLDER).exists() and (folder / VALIDATION).is_dir():
+            wanted = _cases_of_split(references.parent, fold)
+        else:
+            found.missing_folds.append(fold)
+            continue
+        found.folds.append(fold)
+        _add_fold(found, fold, folder, references, wanted)
+    if not found.folds:
+        raise _nothing_finished(subject, folds)
+    _refuse_mixture(found, makings)
+    return found
+
+
+def cases_of_folders(predictions: Path, references: Path, dataset_json: Path) -> PredictedCases:
+    """Returns the cases of a folder of predictions and one of references, paired by their file names.
+
+    Raises:
+        DatasetError: dataset.json cannot be used.
+        EvaluationError: There is no reference.
+    """
+    found = PredictedCases(str(predictions), parse_dataset_json(dataset_json))
+    ending = found.description.file_ending
+    wanted = sorted(_cases_in(references, ending))
+    if not wanted:
+        raise EvaluationError(
+            f"{references} holds no file that ends in {ending}, as {dataset_json} says references do."
+        )
+    _pair(found, None, predictions, references, wanted)
+    return found
+
+
+def _nothing_finished(subject: str, folds: Sequence[str]) -> EvaluationError:
+    return EvaluationError(
+        f"No fold of {subject} is finished, so there is no prediction to evaluate. Train at least one of "
+        f"{first_offenders(folds)}."
+    )
+
+
+def _changed(fold: str, folder: Path) -> Problem:
+    return Problem(
+        f"{fold} was changed after it was finished: a file in {folder} is not the one that its COMMIT vouches for. Its "
+        "predictions are evaluated as they are; restore the file, or run the validation of this fold again.",
+        fold,
+    )
+
+
+def _cases_of_manifest(folder: Path) -> list[str] | None:
+    content = _read_json(folder / OWN_FOLDER / "manifest.json")
+    cases = content.get("details", {}).get("validation_cases") if isinstance(content, dict) else None
+    return cases if isinstance(cases, list) else None
+
+
+def _cases_of_split(preprocessed: Path, fold: str) -> list[str] | None:
+    splits = _read_json(preprocessed / "splits_final.json")
+    index = fold_index(fold)
+    if not isinstance(splits, list) or not isinstance(index, int) or index >= len(splits):
+        return None
+    cases = splits[index].get("val") if isinstance(splits[index], dict) else None
+    return cases if isinstance(cases, list) else None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _add_fold(found: PredictedCases, fold: str, folder: Path, references: Path, wanted: Sequence[str] | None) -> None:
+    ending = found.description.file_ending
+    if wanted is None:
+        wanted = sorted(_cases_in(folder / VALIDATION, ending))
+        found.problems.append(
+            Problem(
+                f"Which cases {fold} is validated on is not known: neither its manifest nor a splits_final.json says "
+                f"so. The {len(wanted)} predictions in {folder / VALIDATION} are taken for all.",
+                fold,
+            )
+        )
+    _pair(found, fold, folder / VALIDATION, references, wanted)
+    try:
+        results = read_case_results(folder, found.description.raw["labels"], wanted, file_ending=ending)
+        found.recorded.update({(fold, result.case_id): result for result in results})
+    except SummaryError as error:
+        found.problems.append(Problem(str(error), fold))
+
+
+def _pair(found: PredictedCases, fold: str | None, predictions: Path, references: Path, wanted: Sequence[str]) -> None:
+    ending = found.description.file_ending
+    there = _cases_in(predictions, ending)
+    found.n_expected += len(wanted)
+    for case in sorted(wanted):
+        files = PredictedCase(fold, case, references / f"{case}{ending}", predictions / f"{case}{ending}")
+        if case not in there:
+            message = f"Case {case!r} has no prediction {files.prediction}. Predict it, or run the validation again."
+            found.problems.append(Problem(message, fold, case))
+        elif not files.reference.is_file():
+            message = f"Case {case!r} has no reference {files.reference} to be compared with. Restore it."
+            found.problems.append(Problem(message, fold, case))
+        else:
+            found.cases.append(files)
+    if strays := sorted(there - set(wanted)):
+        message = (
+            f"{predictions} holds predictions of cases that are not to be evaluated: {first_offenders(strays)}. They "
+            f"are left out. Remove them, or {'restore the split' if fold else 'give them references'}."
+        )
+        found.problems.append(Problem(message, fold))
+
+
+def _cases_in(folder: Path, ending: str) -> set[str]:
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise EvaluationError(f"{folder} cannot be listed: {error.strerror}.") from None
+    # Hidden files are what tools leave beside real ones, such as ._NAME.
+    return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
+
+
+def _refuse_mixture(found: PredictedCases, makings: Mapping[str, tuple[FoldInputs, bool]]) -> None:
+    """Keeps cases from being taken together that one cross-validation does not have."""
+    for sentence in (*_different_makings(makings), *_cases_in_two_folds(found)):
+        found.may_be_pooled = False
+        found.problems.append(Problem(f"{sentence} Each case is reported, but no mean is taken over the folds."))
+
+
+def _different_makings(makings: Mapping[str, tuple[FoldInputs, bool]]) -> Iterator[str]:
+    first = next(iter(makings), None)
+    for fold, (inputs, is_best) in makings.items():
+        if first is not None and makings[fold] != makings[first]:
+            differences = inputs.differences(makings[first][0])
+            differences += ["the checkpoint that was validated"] if is_best != makings[first][1] else []
+            yield f"{fold} and {first} differ in {', '.join(differences)}."
+
+
+def _cases_in_two_folds(found: PredictedCases) -> Iterator[str]:
+    counts = Counter(files.case for files in found.cases)
+    if repeated := sorted(case for case, count in counts.items() if count > 1):
+        yield f"Cases are validated in more than one fold: {first_offenders(repeated)}."

@@ -1,0 +1,54 @@
+"""The table of an evaluation's cases as Parquet and CSV, written a part at a time: only that part is in memory."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.whole_file import written_whole
+from nnunet_assets.reports.escaping import defuse_csv
+
+ROWS_A_PART = 10_000
+
+Row = Mapping[str, str | float | int | None]
+
+
+def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: Path, text: Path) -> int:
+    """Writes both files, each whole or not at all, and returns the number of rows.
+
+    Args:
+        rows: Every column of each; None is an empty cell.
+        columns: Name to `str`, `int` or `float`.
+        parquet: Path of the Parquet file.
+        text: Path of the CSV file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+    n_rows = 0
+    # CSV as in `tables`: floats by their repr, lines as in RFC 4180.
+    with (
+        written_whole(parquet) as parquet_part,
+        written_whole(text) as text_part,
+        pq.ParquetWriter(parquet_part, schema) as table,
+        text_part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, fieldnames=list(columns))
+        writer.writeheader()
+        for part in _parts(rows):
+            table.write_table(pa.Table.from_pylist(part, schema=schema))
+            writer.writerows(
+                {name: defuse_csv(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+                for row in part
+            )
+            n_rows += len(part)
+    return n_rows
+
+
+def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
+    iterator = iter(rows)
+    while part := [dict(row) for row in islice(iterator, ROWS_A_PART)]:
+        yield part

@@ -1,0 +1,166 @@
+"""`evaluate` on experiments, models' folders and plain folders, as a user calls it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.evaluate import evaluate
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.errors import ConfigError, EvaluationError
+from nnunet_assets_tests.builders import EXPERIMENT
+from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, references_of, write_case, write_fold
+from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
+
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes:
+  dataset: Dataset004_Hippocampus
+  nsd_tolerance_mm: {organ: 5}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: Dataset004_Hippocampus
+  configuration: 3d_fullres
+"""
+NAME = "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres"
+
+
+@pytest.fixture
+def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
+    """A project with the experiment, two of whose folds are finished, in the current folder."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    write_project(tmp_path, {"defs.yaml": DECLARED})
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    write_fold(roots, EXPERIMENT, "fold_0", {"a": HIGHER, "b": HIGHER})
+    write_fold(roots, EXPERIMENT, "fold_3", {"c": HIGHER})
+    return roots
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(evaluate, [str(argument) for argument in arguments], standalone_mode=False)
+
+
+def test_a_declared_experiment_is_evaluated_as_declared_and_shown(roots: Roots) -> None:
+    result = run(NAME)
+    assert (result.return_value, result.stderr) == (0, "")
+    assert "3 of 3 cases" in result.stdout
+    assert "Folds that are not finished: fold_1, fold_2, fold_4" in result.stdout
+    organ = next(line for line in result.stdout.splitlines() if "organ" in line)
+    # HD95 and ASSD in mm, then NSD at the declared 5 mm; the lesion's is at 2 mm.
+    assert [cell.strip() for cell in organ.strip("│").split("│")] == [
+        "organ",
+        "0.500 ± 0.000",
+        "0.333 ± 0.000",
+        "5.000 ± 0.000",
+        "2.500 ± 0.000",
+        "1.000 ± 0.000",
+        "0.000 ± 0.000",
+        "3 of 3",
+    ]
+    folder = EXPERIMENT.summary_folder(roots) / "evaluation"
+    assert {"cases.csv", "cases.parquet", "evaluation.json"} <= {path.name for path in folder.iterdir()}
+
+
+def test_json_has_all_that_the_file_has(roots: Roots) -> None:
+    result = run(NAME, "--json", "--nsd-tolerance", "lesion=1.5", "--lesions", "lesion")
+    shown = json.loads(result.stdout)
+    folder = Path(shown.pop("files"))
+    assert shown == json.loads((folder / "evaluation.json").read_text())
+    assert shown["policy"]["labels"]["organ"]["nsd_tolerance_mm"] == 5.0
+    assert shown["policy"]["labels"]["lesion"] == {"values": [2], "nsd_tolerance_mm": 1.5, "counts_lesions": True}
+    assert shown["labels"]["lesion"]["metrics"]["lesions_found"]["mean"] == 1.0
+
+
+def test_a_models_folder_is_enough_and_what_is_wrong_gives_2(roots: Roots) -> None:
+    model = EXPERIMENT.model_folder(roots)
+    (model / "fold_0" / "validation" / "a.nii.gz").unlink()
+    result = run(model)
+    assert result.return_value == 2
+    assert "2 of 3 cases" in result.stdout
+    assert "Case 'a' has no prediction" in result.stdout
+
+
+def test_a_model_may_have_its_references_elsewhere(roots: Roots, tmp_path: Path) -> None:
+    elsewhere = references_of(roots, EXPERIMENT).rename(tmp_path / "elsewhere")
+    for target in (NAME, EXPERIMENT.model_folder(roots)):
+        result = run(target, "--references", elsewhere, "--json")
+        assert (result.return_value, json.loads(result.stdout)["folds"]) == (0, ["fold_0", "fold_3"])
+
+
+def test_a_model_of_plain_nnunet_is_evaluated_with_the_split_that_it_trained_with(roots: Roots) -> None:
+    model = EXPERIMENT.model_folder(roots)
+    for fold in ("fold_0", "fold_3"):
+        for path in (model / fold / ".nnunet_assets").iterdir():
+            path.unlink()
+        (model / fold / ".nnunet_assets").rmdir()
+    split = [{"train": [], "val": cases} for cases in (["a", "b"], [], [], ["c"])]
+    write_json(references_of(roots, EXPERIMENT).parent / "splits_final.json", split)
+    result = run(model, "--json")
+    assert (result.return_value, json.loads(result.stdout)["n_evaluated"]) == (0, 3)
+
+    (references_of(roots, EXPERIMENT).parent / "splits_final.json").unlink()
+    result = run(model)
+    assert result.return_value == 2
+    assert "Which cases fold_0 is validated on is not known" in result.stdout
+
+
+@pytest.fixture
+def folders(tmp_path: Path, roots: Roots) -> tuple[Path, Path]:
+    """A folder of predictions and one of references, dataset.json above the latter as in nnUNet_raw."""
+    predictions, references = tmp_path / "predictions", tmp_path / "Dataset001_Tiny" / "labelsTs"
+    write_case(predictions / "a.nii.gz", HIGHER)
+    write_case(references / "a.nii.gz", REFERENCE)
+    write_json(references.parent / "dataset.json", tiny_json())
+    return predictions, references
+
+
+def test_two_plain_folders_are_evaluated(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, references = folders
+    for named in ([predictions], ["--predictions", predictions]):
+        result = run(*named, "--references", references, "--json")
+        assert (result.return_value, json.loads(result.stdout)["labels"]["organ"]["metrics"]["dice"]["mean"]) == (
+            0,
+            0.5,
+        )
+    assert (predictions / "nnunet_assets" / "evaluation" / "cases.csv").is_file()
+    run(predictions, "--references", references, "--output", tmp_path / "mine")
+    assert (tmp_path / "mine" / "cases.csv").is_file()
+
+
+def test_a_prediction_without_a_reference_and_a_reference_without_a_prediction(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    write_case(predictions / "b.nii.gz", HIGHER)
+    write_case(references / "c.nii.gz", np.zeros_like(REFERENCE))
+    result = run(predictions, "--references", references)
+    assert result.return_value == 2
+    assert "1 of 2 cases" in result.stdout
+    assert "Case 'c' has no prediction" in result.stdout
+    assert "cases that are not to be evaluated: b. They are left out." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ([], EvaluationError, "Name either an experiment or folder"),
+        (["predictions"], EvaluationError, "is not the folder of a model"),
+        (["--predictions", "predictions"], EvaluationError, "needs --references"),
+        (["Dataset004_Hippocampus/2d"], EvaluationError, "is neither a folder nor an experiment"),
+        (["--predictions", "gone", "--references", "gone"], EvaluationError, "There is no dataset.json"),
+        ([NAME, "--nsd-tolerance", "organ"], EvaluationError, "is not of the form LABEL=MM"),
+        ([NAME, "--nsd-tolerance", "organs=1"], EvaluationError, "'organs' is no label"),
+        ([NAME, "--project", "predictions"], ConfigError, "is not a project"),
+    ],
+)
+@pytest.mark.usefixtures("folders")
+def test_wrong_usage_is_said_in_a_sentence(arguments, error, sentence) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, error)
+    assert re.search(sentence, str(result.exception))

@@ -1,0 +1,85 @@
+"""What an evaluation says as a whole, of cases worked out by hand."""
+
+import pytest
+
+from nnunet_assets.core.dataset_json import DatasetDescription
+from nnunet_assets.core.evaluation import METRIC_COLUMNS, Evaluation, LabelTotals, Problem, score_difference
+from nnunet_assets.core.fold_result import LabelScore
+from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy, metric_policy
+from nnunet_assets.errors import EvaluationError
+
+POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
+
+
+def metrics(**known: float | None) -> dict[str, float | None]:
+    """Metrics of a case with 10 voxels in both masks; what is not named is undefined."""
+    return {**dict.fromkeys(METRIC_COLUMNS), "reference_voxels": 10, "prediction_voxels": 10, **known}
+
+
+def evaluation(*cases: dict[str, float | None], problems: tuple[Problem, ...] = ()) -> Evaluation:
+    totals = LabelTotals()
+    for case in cases:
+        totals.add(case)
+    n = len(cases)
+    return Evaluation("the model", POLICY, n, n, ("fold_0",), (), {"organ": totals}, problems)
+
+
+def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_are_told() -> None:
+    missed = metrics(dice=0.0, iou=0.0, nsd=0.0, prediction_voxels=0)
+    found = evaluation(metrics(dice=0.9, hd95_mm=2.0), metrics(dice=0.6, hd95_mm=5.0), missed)
+    (row,) = found.short_records()
+    assert (row["Dice"], row["HD95 [mm]"], row["cases"]) == ("0.500 ± 0.458", "3.500 ± 2.121 (n = 2)", "3 of 3")
+    assert row["ASSD [mm]"] == "undefined"
+    label = found.to_json()["labels"]["organ"]
+    assert (label["n_prediction_empty"], label["n_reference_empty"], label["n_both_empty"]) == (1, 0, 0)
+    assert label["metrics"]["hd95_mm"] == {
+        "mean": 3.5,
+        "sd": pytest.approx(2.1213203),
+        "median": 3.5,
+        "n": 3,
+        "n_defined": 2,
+    }
+
+
+def test_one_case_has_no_sd() -> None:
+    assert evaluation(metrics(dice=0.9)).short_records()[0]["Dice"] == "0.900"
+
+
+def test_the_headline_counts_the_problems_and_the_text_shows_the_first() -> None:
+    found = evaluation(metrics(dice=0.9), problems=tuple(Problem(f"Case {n}.") for n in range(12)))
+    assert found.headline() == "1 of 1 cases, organ Dice 0.900; 12 problems"
+    assert found.problem_text().splitlines()[-2:] == ["Case 9.", "... and 2 more problems."]
+
+
+def test_a_score_is_as_recorded_to_the_twelfth_digit() -> None:
+    recorded = {"organ": LabelScore(dice=0.5, iou=1 / 3)}
+    assert score_difference({"organ": metrics(dice=0.5 + 1e-14, iou=1 / 3)}, recorded) is None
+    difference = score_difference({"organ": metrics(dice=0.5 + 1e-6, iou=None)}, recorded)
+    assert difference == "organ dice 0.500001 instead of 0.5, organ iou undefined instead of 0.333333"
+
+
+def description(**labels: int | tuple[int, ...]) -> DatasetDescription:
+    return DatasetDescription(("MRI",), {"background": 0, **labels}, ".nii.gz", None, None, {})
+
+
+class TestThePolicy:
+    def test_leaves_background_and_ignore_out_and_takes_regions(self) -> None:
+        found = metric_policy(description(whole=(1, 2), core=2, ignore=3), {"core": 1.5}, ["core"])
+        assert found.labels == {"whole": LabelRule((1, 2), 2.0), "core": LabelRule((2,), 1.5, counts_lesions=True)}
+        assert (found.ignore_value, found.voxel_values) == (3, (0, 1, 2, 3))
+
+    def test_has_another_digest_for_everything_that_changes_a_number(self) -> None:
+        policies = [
+            metric_policy(description(organ=1)),
+            metric_policy(description(organ=1), {"organ": 1.0}),
+            metric_policy(description(organ=1), lesion_labels=["organ"]),
+            metric_policy(description(organ=1, ignore=2)),
+            metric_policy(description(organ=1, lesion=2)),
+            metric_policy(description(organ=(1, 2), lesion=2)),
+        ]
+        assert len({policy.digest for policy in policies}) == len(policies)
+        assert metric_policy(description(organ=1), {"organ": 2}).digest == policies[0].digest
+
+    def test_needs_a_label(self) -> None:
+        with pytest.raises(EvaluationError, match="names no label but the background"):
+            metric_policy(description())
