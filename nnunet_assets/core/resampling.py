@@ -77,10 +77,11 @@ class Resamples:
     def __init__(self, patients: Sequence[str], *, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> None:
         names, self._patient_of_case = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         self.n_patients = len(names)
-        draws = np.random.default_rng(seed).integers(self.n_patients, size=(n_resamples, self.n_patients))
+        random = np.random.default_rng(seed)
         # How often each resample holds each patient; two bytes, since 10,000 patients make 10^8 numbers.
         self._times = np.zeros((n_resamples, self.n_patients), dtype=np.uint16)
-        for row, drawn in enumerate(draws):
+        for row in range(n_resamples):
+            drawn = random.integers(self.n_patients, size=self.n_patients)
             self._times[row] = np.bincount(drawn, minlength=self.n_patients)
 
     def means(self, values: Array) -> Replicates:
