@@ -7,9 +7,9 @@ are left out of a mean as in the summary itself.
 The intervals are bias-corrected and accelerated (BCa), at the expanded level of Hesterberg (2015, The American
 Statistician 69, 371-386), which makes up for what a bootstrap of n patients lacks of Student's t: sqrt((n - 1) / n) and
 the difference between the normal and the t quantile. On skewed scores of 30 patients plain percentiles cover the mean
-in 93 % of samples, plain BCa in 93 %, these in 95 %. scipy.stats.bootstrap has BCa too, but draws anew for each label
-and metric, where one matrix product serves them all. No method sees what is not in the sample: where one case in twenty
-fails, a fifth of all samples of 30 cases hold no failure.
+in 93 % of samples, plain BCa in 93 % to 94 %, these in 94 % to 96 %. scipy.stats.bootstrap has BCa too, but draws anew
+for each label and metric, where one matrix product serves them all. No method sees what is not in the sample: where one
+case in twenty fails, a fifth of all samples of 30 cases hold no failure.
 """
 
 from collections.abc import Sequence
@@ -77,10 +77,11 @@ class Resamples:
     def __init__(self, patients: Sequence[str], *, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> None:
         names, self._patient_of_case = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         self.n_patients = len(names)
-        draws = np.random.default_rng(seed).integers(self.n_patients, size=(n_resamples, self.n_patients))
+        random = np.random.default_rng(seed)
         # How often each resample holds each patient; two bytes, since 10,000 patients make 10^8 numbers.
         self._times = np.zeros((n_resamples, self.n_patients), dtype=np.uint16)
-        for row, drawn in enumerate(draws):
+        for row in range(n_resamples):
+            drawn = random.integers(self.n_patients, size=self.n_patients)
             self._times[row] = np.bincount(drawn, minlength=self.n_patients)
 
     def means(self, values: Array) -> Replicates:
