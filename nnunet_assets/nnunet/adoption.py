@@ -5,12 +5,14 @@ both) and its scores (`validation/summary.json`). Nothing in it proves which raw
 which of its checkpoints was validated: these are unknown, and stay so. What nnU-Net wrote is not touched; journal,
 manifest and COMMIT go into the hidden folder, as those of a fold that was trained here.
 
-The checkpoint is a pickle from elsewhere, and is read without running the code that it may carry.
+The checkpoint is a pickle from elsewhere, and is read without running the code that it may carry. That needs torch:
+`python -m nnunet_assets.nnunet.adoption FOLD` does it in a process of its own, whose exit code 1 comes with a sentence.
 """
 
 import json
 import pickle
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,7 +32,7 @@ from nnunet_assets.core.fold_result import SUMMARY_FILE, CaseResult, read_case_r
 from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256, json_sha256
-from nnunet_assets.errors import FoldError, first_offenders
+from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.fold import fold_state
@@ -359,3 +361,10 @@ def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
         "device": {"name": manifest.device},
         "versions": dict(manifest.versions),
     }
+
+
+if __name__ == "__main__":
+    try:
+        adopt_fold(Path(sys.argv[1]))
+    except NnunetAssetsError as refusal:
+        sys.exit(str(refusal))

@@ -15,7 +15,7 @@ from nnunet_assets.core.cv_groups import CvGroup, Kind, closest, fold_order, no_
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.fold_means import FoldMeansSummary, summarize_means
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.errors import SummaryError, TrackingError
+from nnunet_assets.errors import NnunetAssetsError, SummaryError, TrackingError
 from nnunet_assets.tracking import foreign_runs, names
 from nnunet_assets.tracking.client import pages
 from nnunet_assets.tracking.failures import explain
@@ -152,7 +152,7 @@ def _explained(client: "MlflowClient") -> Iterator[None]:
     """Makes a sentence of whatever MLflow raises."""
     try:
         yield
-    except (TrackingError, SummaryError):
+    except NnunetAssetsError:
         raise
     except Exception as error:
         raise TrackingError(explain(error, client.tracking_uri).sentence) from error

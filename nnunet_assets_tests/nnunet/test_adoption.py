@@ -229,14 +229,16 @@ class nnUNetTrainerShort(nnUNetTrainer):
 """
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
+    """A phantom of 6 cases, planned and preprocessed by real nnU-Net."""
+    project = PhantomProject(roots_in(tmp_path_factory.mktemp("adoption"))).build()
+    project.prepare()
+    return project
+
+
 @pytest.mark.faults
 class TestRealTrainings:
-    @pytest.fixture(scope="class")
-    def project(self, tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
-        project = PhantomProject(roots_in(tmp_path_factory.mktemp("adoption"))).build()
-        project.prepare()
-        return project
-
     def test_a_native_fold_and_the_same_folder_adopted_give_the_same_summary_to_the_last_digit(
         self, project: PhantomProject
     ) -> None:

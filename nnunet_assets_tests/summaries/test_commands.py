@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -329,6 +331,15 @@ class TestExports:
 
 
 class TestFromPython:
+    def test_the_names_cost_nothing_heavy_until_they_are_called(self) -> None:
+        code = (
+            "import sys, nnunet_assets\nlight = len([m for m in sys.modules if m.startswith('nnunet_assets')])\n"
+            "[getattr(nnunet_assets, name) for name in nnunet_assets.__all__ if name != 'create_tracked_trainer']\n"
+            "print(light, [m for m in ('dagster', 'mlflow', 'torch', 'pandas', 'matplotlib') if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "1 []\n"
+
     def test_the_names_of_the_package_give_the_same_as_the_commands(
         self, tracked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
