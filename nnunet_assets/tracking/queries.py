@@ -1,14 +1,14 @@
 """What is in MLflow about cross-validations: this package's runs, and those that nnunet-tracker left.
 
-A question about one group asks for its newest finished run fold by fold, so that it costs the same however many runs
-the experiment has. Only a list of everything reads every run.
+A question about one group reads its newest runs, and asks fold by fold for what is not among them, so that it costs
+nearly the same however many runs the experiment has. Only a list of everything reads every run.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.cv_groups import CvGroup, Kind, closest, fold_order, no_experiment
@@ -32,6 +32,9 @@ TAGS: Mapping[Kind, tuple[str, str, str]] = {
     "nnunet_tracker": (foreign_runs.RUN_TYPE, foreign_runs.CV_GROUP, foreign_runs.FOLD),
 }
 NEWEST = ["attributes.start_time DESC"]
+FINISHED = " AND attributes.status = 'FINISHED'"
+N_FIRST = 10
+"""The newest runs that are read to find the group: most often its folds are among them, and need no further query."""
 NO_CASES = (
     "MLflow has no scores by case of these folds: a server on another machine gets no files unless you agree, and so "
     "there are no pooled means here."
@@ -63,9 +66,9 @@ class MlflowRecord:
             found = self._client.get_experiment_by_name(name)
             if found is None:
                 raise no_experiment(self.place, name, list(self._ids()))
-            group = self._group(found.experiment_id, name, cv_group)
+            group, newest = self._group(found.experiment_id, name, cv_group)
             folds = expected(group)
-            runs = {fold: self._finished(found.experiment_id, group, fold) for fold in folds}
+            runs = {fold: newest.get(fold) or self._finished(found.experiment_id, group, fold) for fold in folds}
             finished = {fold: run for fold, run in runs.items() if run is not None}
             if not finished:
                 raise SummaryError(
@@ -96,37 +99,72 @@ class MlflowRecord:
         query = f"tags.`{TAGS[kind][0]}` = 'fold'{also}"
         return pages(self._client.search_runs, experiment_ids=list(ids), filter_string=query, **options)
 
-    def _group(self, experiment_id: str, name: str, cv_group: str | None) -> CvGroup:
-        """Returns the group of that name, or that of the newest finished run."""
-        found: list[tuple[Kind, Run]] = []
-        for kind, (_, group_tag, _) in TAGS.items():
-            also, page = " AND attributes.status = 'FINISHED'", 5
-            if cv_group == foreign_runs.NO_GROUP:
-                also, page = "", 1000  # what has no tag cannot be asked for by it
-            elif cv_group is not None:
-                # A quote cannot be written in MLflow's queries, and is in no name that either package gives.
-                also, page = f" AND tags.`{group_tag}` = '{cv_group.replace(chr(39), '')}'", 1
-            runs = self._runs([experiment_id], kind, also, order_by=NEWEST, max_results=page)
-            found += [(kind, run) for run in islice(filter(partial(_is_of, kind, cv_group), runs), 1)]
+    def _group(self, experiment_id: str, name: str, cv_group: str | None) -> tuple[CvGroup, dict[str, "Run"]]:
+        """Returns the group of that name, or that of the newest finished run, and newest runs of its finished folds."""
+        found = self._newest(experiment_id) if cv_group is None else []
+        found = found or self._first(experiment_id, cv_group)
         if not found:
             there = [group.name for group in _groups(self._all_of(experiment_id))]
             asked = "finished fold" if cv_group is None else f"group {cv_group!r}"
             raise SummaryError(f"The MLflow experiment {name!r} has no {asked}. {closest(cv_group or name, there)}")
-        kind, run = max(found, key=lambda candidate: candidate[1].info.start_time)
-        return _groups([(kind, run)])[0]
+        kind, first = max(found, key=lambda candidate: candidate[1][0].info.start_time)
+        (group,) = _groups([(kind, first[0])])
+        newest: dict[str, Run] = {}
+        for run in first:
+            if _group_name(kind, run) == group.name and _is_finished(run):
+                for fold in _fold(kind, run):
+                    newest.setdefault(fold, run)
+        return group, newest
+
+    def _newest(self, experiment_id: str) -> list[tuple[Kind, list["Run"]]]:
+        """Returns the folds among the newest finished runs of any kind, by who made them.
+
+        Without a condition on tags, each of which costs MLflow a pass over all runs.
+        """
+        query = FINISHED.removeprefix(" AND ")
+        runs = self._client.search_runs([experiment_id], query, order_by=NEWEST, max_results=N_FIRST)
+        by_kind: list[tuple[Kind, list[Run]]] = [
+            (kind, [run for run in runs if run.data.tags.get(tags[0]) == "fold" and _is_finished(run)])
+            for kind, tags in TAGS.items()
+        ]
+        return [(kind, folds) for kind, folds in by_kind if folds]
+
+    def _first(self, experiment_id: str, cv_group: str | None) -> list[tuple[Kind, list["Run"]]]:
+        """Returns the newest runs of a group, or from the newest finished fold on, by who made them."""
+        found: list[tuple[Kind, list[Run]]] = []
+        for kind, (_, group_tag, _) in TAGS.items():
+            also = FINISHED
+            if cv_group is not None:
+                # A quote cannot be written in MLflow's queries, and is in no name that either package gives.
+                also = f" AND tags.`{group_tag}` = '{cv_group.replace(chr(39), '')}'"
+            if cv_group == foreign_runs.NO_GROUP:
+                also = ""  # what has no tag cannot be asked for by it
+            runs = self._runs([experiment_id], kind, also, order_by=NEWEST, max_results=N_FIRST)
+            of_others = partial(_is_of_another, kind, cv_group)
+            if first := list(islice(dropwhile(of_others, runs), N_FIRST)):
+                found.append((kind, first))
+        return found
 
     def _all_of(self, experiment_id: str) -> list[tuple[Kind, "Run"]]:
         return [(kind, run) for kind in TAGS for run in self._runs([experiment_id], kind)]
 
     def _finished(self, experiment_id: str, group: CvGroup, fold: str) -> "Run | None":
         """Returns the newest run in which the fold was finished; None: there is none."""
-        _, group_tag, fold_tag = TAGS[group.kind]
-        value = fold if group.is_native else fold.removeprefix("fold_")
-        also = f" AND tags.`{fold_tag}` = '{value}' AND attributes.status = 'FINISHED'"
+        type_tag, group_tag, fold_tag = TAGS[group.kind]
+        # Every tag asked for costs a pass over all runs' tags: group and fold say enough.
+        fold_value = fold if group.is_native else fold.removeprefix("fold_")
+        query = f"tags.`{fold_tag}` = '{fold_value}'{FINISHED}"
         if group.name != foreign_runs.NO_GROUP:
-            also += f" AND tags.`{group_tag}` = '{group.name}'"
-        runs = self._runs([experiment_id], group.kind, also, order_by=NEWEST, max_results=5)
-        return next((run for run in runs if _group_name(group.kind, run) == group.name and _is_finished(run)), None)
+            query += f" AND tags.`{group_tag}` = '{group.name}'"
+        runs = pages(
+            self._client.search_runs,
+            experiment_ids=[experiment_id],
+            filter_string=query,
+            order_by=NEWEST,
+            max_results=5,
+        )
+        of_group = (run for run in runs if run.data.tags.get(type_tag) == "fold")
+        return next((run for run in of_group if _group_name(group.kind, run) == group.name and _is_finished(run)), None)
 
 
 def tracked_folds(client: "MlflowClient", experiment: Experiment, *, experiment_name: str) -> dict[str, str]:
@@ -177,9 +215,9 @@ def _groups(runs: Sequence[tuple[Kind, "Run"]]) -> list[CvGroup]:
     return sorted(groups, key=lambda group: -group.newest_ms)
 
 
-def _is_of(kind: Kind, cv_group: str | None, run: "Run") -> bool:
-    """Says whether the run is of the group; None: of any, if a fold was finished in it."""
-    return _is_finished(run) if cv_group is None else _group_name(kind, run) == cv_group
+def _is_of_another(kind: Kind, cv_group: str | None, run: "Run") -> bool:
+    """Says whether the run is not of the group; None: whether it holds no finished fold."""
+    return not _is_finished(run) if cv_group is None else _group_name(kind, run) != cv_group
 
 
 def _group_name(kind: Kind, run: "Run") -> str:

@@ -72,8 +72,8 @@ def test_a_real_server_gives_the_numbers_of_the_folder_and_without_files_the_sam
     assert list(means.label_names("dice")) == sorted(whole.labels)
 
 
-def test_means_of_folds_of_other_data_are_not_averaged(tmp_path: Path) -> None:
-    client = connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+def test_means_of_folds_of_other_data_are_not_averaged(uri: str, tmp_path: Path) -> None:
+    client = connect(uri, tmp_path / "artifacts")
     home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
     for fold, raw in (("fold_0", "raw"), ("fold_1", "raw"), ("fold_2", "other")):
         tags = names.fold_tags(FLAT, fold, FoldInputs(raw, "plans", "splits", "settings"))
@@ -83,3 +83,20 @@ def test_means_of_folds_of_other_data_are_not_averaged(tmp_path: Path) -> None:
 
     with pytest.raises(SummaryError, match="fold_2 and fold_0, fold_1 differ in raw data"):
         MlflowRecord(client).summary(DATASET, None, lambda _group: ["fold_0", "fold_1", "fold_2"])
+
+
+def test_a_group_is_found_behind_many_newer_runs_of_other_kinds(uri: str, tmp_path: Path) -> None:
+    client = connect(uri, tmp_path / "artifacts")
+    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    for fold in ("fold_0", "fold_1"):
+        run = client.create_run(home, start_time=1, tags=names.fold_tags(FLAT, fold, INPUTS))
+        client.log_metric(run.info.run_id, "val_dice_mean", 0.5)
+        client.set_terminated(run.info.run_id, "FINISHED")
+    for number in range(12):
+        other = client.create_run(home, start_time=10 + number, tags={names.RUN_TYPE: "tuning"})
+        client.set_terminated(other.info.run_id, "FINISHED")
+
+    group, summary = MlflowRecord(client).summary(DATASET, None, lambda _group: ["fold_0", "fold_1", "fold_2"])
+
+    assert group.experiment == FLAT
+    assert summary.completed_folds == ("fold_0", "fold_1")
