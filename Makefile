@@ -32,6 +32,7 @@ down: $(VENV)/.installed
 
 bench: $(VENV)/.installed-test
 	$(RUN)python benchmarks/load_and_tick.py
+	$(RUN)python benchmarks/queries.py
 
 # Long, on an idle machine. `benchmarks/fold_against_nnunet.py --quick short` gives one repeat in three minutes.
 bench-folds: $(VENV)/.installed-test

@@ -1,15 +1,26 @@
 """A Dagster asset graph for nnU-Net v2 cross-validation, tracked in MLflow."""
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "create_tracked_trainer"]
+
+# Name: module and attribute. On demand: whoever imports the package for its definitions or its command line needs
+# neither trainer nor summary.
+_EXPORTS = {
+    "create_tracked_trainer": ("tracked_trainer", "create_tracked_trainer"),
+    "summarize_experiment": ("summaries", "summarize_experiment"),
+    "log_cv_summary": ("summaries", "log_cv_summary"),
+    "export_csv": ("summaries", "export_csv"),
+    "export_latex": ("summaries", "export_latex"),
+    "CVSummary": ("core.cv_summary", "CvSummary"),
+    "FoldResult": ("core.fold_result", "FoldResult"),
+}
+__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the names of a table are strings)
 
 
 def __getattr__(name: str) -> Any:
-    # On demand: whoever imports the package for its definitions or its command line needs no trainer.
-    if name == "create_tracked_trainer":
-        from nnunet_assets.tracked_trainer import create_tracked_trainer
-
-        return create_tracked_trainer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _EXPORTS[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

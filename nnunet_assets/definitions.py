@@ -13,7 +13,7 @@ from nnunet_assets.jobs import build_jobs
 from nnunet_assets.mlflow_border import mlflow_tracking
 from nnunet_assets.project import read_project
 from nnunet_assets.resources import ProjectResource
-from nnunet_assets.sensors import build_nightly_report, build_refresh_sensor, close_dead_runs
+from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
 
 
@@ -43,7 +43,10 @@ def load_definitions(root: Path) -> dg.Definitions:
     experiments = [config.identity for config in project.experiments]
     automation = dg.Definitions(
         jobs=build_jobs(project),
-        sensors=[close_dead_runs, *([build_refresh_sensor(experiments)] if experiments else [])],
+        sensors=[
+            close_dead_runs,
+            *([build_refresh_sensor(experiments), build_adoption_sensor(experiments)] if experiments else []),
+        ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
         resources={"project": ProjectResource(folder=str(root)), "mlflow": mlflow_tracking},
         # No middle process between the run worker and the fold: a kill of the worker reaches the fold at once.

@@ -215,7 +215,7 @@ def test_the_metrics_and_tags_are_those_that_are_written() -> None:
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
     for cell, when, _ in table("MLflow"):
         for metric in code_in(cell):
-            known = set(summary_tracking._metrics(summary)) if when == "summary" else constants
+            known = set(summary_tracking.summary_metrics(summary)) if when == "summary" else constants
             assert metric.removesuffix("/LABEL") in known, metric
 
 

@@ -25,7 +25,7 @@ def track_summary(
         run_id = log_summary(
             client,
             summary.experiment,
-            _metrics(summary),
+            summary_metrics(summary),
             experiment_name=experiment_name,
             artifacts=settings.artifacts,
             tags={names.FOLDS: ",".join(summary.completed_folds)},
@@ -40,7 +40,8 @@ def track_summary(
     return {"mlflow_run": dg.MetadataValue.url(url) if url else dg.MetadataValue.text(run_id)}
 
 
-def _metrics(summary: CvSummary) -> dict[str, float | None]:
+def summary_metrics(summary: CvSummary) -> dict[str, float | None]:
+    """Returns what MLflow shows of a summary: series to value; None is undefined."""
     metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
     named: list[tuple[str | None, LabelSummary]] = [(None, summary.foreground), *summary.labels.items()]
     for label_name, label in named:

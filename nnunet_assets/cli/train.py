@@ -201,6 +201,7 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
     if flags.validation_only:
         return "predicting and scoring the validation cases again."
     return {
+        "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
         "committed": "finished already; nothing is trained. --retrain trains it anew.",
         "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
         "anew.",

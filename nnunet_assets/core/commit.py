@@ -22,6 +22,9 @@ SCHEMA = 1
 COMMIT_FILE = "COMMIT"
 """Written last, in the fold's hidden folder."""
 
+UNKNOWN = "unknown"
+"""In place of a digest that nothing proves: of a fold that was trained elsewhere."""
+
 
 @dataclass(frozen=True)
 class FoldInputs:
@@ -40,7 +43,10 @@ class FoldInputs:
     training_hash: str
 
     def differences(self, other: "FoldInputs") -> list[str]:
-        """Names the inputs in which the two differ: `raw data`, `plans`, `splits`, `training settings`."""
+        """Names the inputs in which the two differ: `raw data`, `plans`, `splits`, `training settings`.
+
+        What is unknown of one of them only may be the same, and is named as unknown.
+        """
         names = {
             "raw_hash": "raw data",
             "plans_hash": "plans",
@@ -48,7 +54,11 @@ class FoldInputs:
             "training_hash": "training settings",
         }
         mine, theirs = asdict(self), asdict(other)
-        return [text for field, text in names.items() if mine[field] != theirs[field]]
+        return [
+            f"{text} (unknown of one)" if UNKNOWN in (mine[field], theirs[field]) else text
+            for field, text in names.items()
+            if mine[field] != theirs[field]
+        ]
 
 
 @dataclass(frozen=True)
@@ -79,11 +89,38 @@ class Manifest:
 
     @property
     def gpu_hours(self) -> float | None:
-        """GPUs times hours of training and validation, during which they were held; None: on another device."""
-        if self.device in ("cpu", "mps"):
+        """GPUs times hours of training and validation, while held; None: on another device, or not known."""
+        if self.device in ("cpu", "mps", UNKNOWN):
             return None
         n_gpus = self.details.get("options", {}).get("num_gpus", 1)
         return float(n_gpus * sum(self.seconds.values()) / 3600)
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the fold was trained elsewhere, so that only what its files prove is known."""
+        return "adopted" in self.details
+
+    @property
+    def validated(self) -> str:
+        """The checkpoint that predicted the validation cases; of an adopted fold nobody knows it."""
+        if self.is_adopted:
+            return UNKNOWN
+        return BEST_CHECKPOINT if self.details.get("options", {}).get("val_best") else FINAL_CHECKPOINT
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
+        """Reads what `commit_fold` wrote.
+
+        Raises:
+            ValueError: It has another schema, or is not a manifest.
+        """
+        if content.get("schema") != SCHEMA:
+            raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} is read")
+        try:
+            values = {key: value for key, value in content.items() if key != "schema"}
+            return cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a manifest: {error}") from error
 
 
 def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
@@ -106,12 +143,9 @@ def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest 
         commit = json.loads((own / COMMIT_FILE).read_text())
         if commit["manifest_sha256"] != file_sha256(own / "manifest.json"):
             return None
-        content = json.loads((own / "manifest.json").read_text())
+        manifest = Manifest.from_json(json.loads((own / "manifest.json").read_text()))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
-    if content.pop("schema", None) != SCHEMA:
-        return None
-    manifest = Manifest(**{**content, "inputs": FoldInputs(**content["inputs"])})
     for name, sha256 in manifest.files.items():
         file = fold_folder / name
         if not file.is_file() or ((check_files or file.suffix == ".json") and file_sha256(file) != sha256):

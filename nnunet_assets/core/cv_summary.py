@@ -208,6 +208,19 @@ class CvSummary:
             return f"{self.progress}: Dice {dice.mean:.3f} in one fold"
         return f"{self.progress}: Dice {dice.mean:.3f} ± {dice.sd:.3f} over folds"
 
+    def compute_aggregate_metrics(self) -> dict[str, float]:
+        """Returns the estimates over folds: `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL` ...
+
+        Those that are undefined are left out.
+        """
+        found: dict[str, float | None] = {}
+        for metric in METRICS:
+            named = {f"{metric}_class_{name}": label for name, label in self.labels.items()}
+            for key, label in {f"fg_{metric}": self.foreground, **named}.items():
+                estimate = getattr(label, metric).over_folds
+                found |= {f"cv_mean_{key}": estimate.mean, f"cv_std_{key}": estimate.sd}
+        return {key: value for key, value in found.items() if value is not None}
+
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as JSON values; what is undefined is null.
 

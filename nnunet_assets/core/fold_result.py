@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, FoldInputs, Manifest
+from nnunet_assets.core.commit import FINAL_CHECKPOINT, FoldInputs, Manifest
 from nnunet_assets.errors import SummaryError, first_offenders
 
 SUMMARY_FILE = "validation/summary.json"
@@ -154,7 +154,7 @@ def read_fold_result(
         cases=cases,
         n_epochs=manifest.n_epochs,
         seconds=dict(manifest.seconds),
-        validated=BEST_CHECKPOINT if manifest.details.get("options", {}).get("val_best") else FINAL_CHECKPOINT,
+        validated=manifest.validated,
         stopped_early=manifest.details.get("stopped_early"),
         gpu_hours=manifest.gpu_hours,
         peak_memory_bytes=dict(manifest.peak_memory_bytes),

@@ -11,8 +11,8 @@ import math
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,9 +51,7 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
     Raises:
         OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
     """
-    record = {"kind": kind, "time_ms": time.time_ns() // 1_000_000, "epoch": epoch, "values": _finite(values)}
-    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
+    line = _line(Record(kind, time.time_ns() // 1_000_000, epoch, values))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     size = os.fstat(handle).st_size
@@ -67,6 +65,11 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
         os.close(handle)
     if not is_whole:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Writes a whole journal, in place of what is there: of a training that is over."""
+    write_atomically(path, b"".join(map(_line, records)))
 
 
 def read_records(path: Path, start: int = 0) -> Iterator[Record]:
@@ -114,6 +117,12 @@ def truncate_after_epoch(path: Path, n_epochs: int) -> None:
         kept.append(record)
     whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     write_atomically(path, b"".join(whole[: len(kept)]))
+
+
+def _line(record: Record) -> bytes:
+    content = {**asdict(record), "values": _finite(record.values)}
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    return f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
 
 
 def _parse(line: bytes) -> Record | None:

@@ -47,7 +47,7 @@ UNCOUNTED_GPU_BYTES = 1024**3
 
 _logger = logging.getLogger(__name__)
 
-State = Literal["absent", "interrupted", "committed", "changed", "foreign"]
+State = Literal["absent", "interrupted", "committed", "adopted", "changed", "foreign"]
 
 
 REFUSED: Mapping[State, str] = {
@@ -129,11 +129,12 @@ class FoldOutcome:
 def fold_state(fold_folder: Path) -> State:
     """Returns how far a fold is, by its bytes.
 
-    `changed` is one that was finished and is not any more what its COMMIT vouches for (plain `nnUNetv2_train --c` went
-    on with it, a file was edited or deleted); `foreign` one that holds checkpoints this project did not make.
+    `adopted` is a finished one that was trained elsewhere and taken in; `changed` one that was finished and is not any
+    more what its COMMIT vouches for (plain `nnUNetv2_train --c` went on with it, a file was edited or deleted);
+    `foreign` one that holds checkpoints this project did not make.
     """
-    if read_committed(fold_folder, check_files=True) is not None:
-        return "committed"
+    if (committed := read_committed(fold_folder, check_files=True)) is not None:
+        return "adopted" if committed.is_adopted else "committed"
     if (fold_folder / OWN_FOLDER / COMMIT_FILE).is_file():
         return "changed"
     if (fold_folder / OWN_FOLDER / REQUEST_FILE).is_file():
@@ -150,7 +151,7 @@ def run_fold(
     on_poll: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = _logger.warning,
 ) -> FoldOutcome:
-    """Brings a fold to its COMMIT: adopts a finished one, resumes an interrupted one, trains what is missing.
+    """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
 
     Args:
         request: What to train.
@@ -173,6 +174,9 @@ def run_fold(
         _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
         committed = read_committed(fold_folder, check_files=True)
+        if committed and committed.is_adopted and not retrain:
+            _refuse_validation_of_adopted(fold_folder, request.options)
+            return FoldOutcome(committed, is_new=False)
         if committed and not retrain and _is_current(committed, request):
             if not _must_validate(committed, request.options):
                 return FoldOutcome(committed, is_new=False)
@@ -248,6 +252,15 @@ def _train(
         progress=lambda: n_saved_epochs(fold_folder) or 0,
         say=say,
     )
+
+
+def _refuse_validation_of_adopted(fold_folder: Path, options: TrainingOptions) -> None:
+    """An adopted fold is never trained or validated again by itself: what made it is not known well enough."""
+    if options.validation_only or options.val_best:
+        raise FoldError(
+            f"{fold_folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
+            "`nnUNetv2_train --val` on it and adopt it anew, or train it with `retrain: true`."
+        )
 
 
 def _is_begun(fold_folder: Path, request: FoldRequest) -> bool:
@@ -337,6 +350,7 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
         raise FoldError(
             f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
             "fold with `retrain: true`, which keeps it among the superseded folds."
+            + (" `nnunet-assets adopt` takes in a finished one." if state == "foreign" else "")
         )
     if state in {"interrupted", "committed"} and not retrain:
         before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())

@@ -42,15 +42,8 @@ def read_weights(file: Path) -> Mapping[str, Any]:
     Raises:
         ChildFailure: As for `load_pretrained_weights`.
     """
-    import numpy as np
-    import torch
-
-    # What nnU-Net's own checkpoints hold beside tensors: numbers of numpy's.
-    scalar = np.float64(0).__reduce__()[0]
-    numbers = [scalar, np.dtype, *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool"))]
     try:
-        with torch.serialization.safe_globals(numbers):
-            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = load_without_code(file)
     except FileNotFoundError as error:
         raise _refused(f"The pretrained weights {file} are not there. Correct `pretrained_weights`.") from error
     except pickle.UnpicklingError as error:
@@ -70,6 +63,31 @@ def read_weights(file: Path) -> Mapping[str, Any]:
             "checkpoint_best.pth."
         )
     return weights
+
+
+def load_without_code(file: Path) -> Any:
+    """Returns what a checkpoint of nnU-Net holds, on the CPU; the tensors are read from the disk when they are used.
+
+    Raises:
+        pickle.UnpicklingError: The file holds what could run code.
+        RuntimeError, EOFError, OSError: It is damaged, no checkpoint, or not there.
+    """
+    import numpy as np
+    import torch
+
+    # What nnU-Net's own checkpoints hold beside tensors: numbers of numpy's, whose module had another name before 2.0.
+    scalar = np.float64(0).__reduce__()[0]
+    numbers = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
+    old_name = "numpy.core.multiarray.scalar"
+    with torch.serialization.safe_globals([scalar, (scalar, old_name), np.dtype, *numbers]):
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+
+
+def _is_zip(file: Path) -> bool:
+    """Says whether torch can map the file, which it cannot of the form that it wrote before 1.6."""
+    import zipfile
+
+    return zipfile.is_zipfile(file)
 
 
 def _check_fit(wanted: Mapping[str, Any], weights: Mapping[str, Any], file: Path) -> None:

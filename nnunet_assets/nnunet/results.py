@@ -17,13 +17,22 @@ def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[s
     Raises:
         SummaryError: A finished fold's scores cannot be read, or are not those of its validation cases.
     """
+    return fold_results_in(experiment.model_folder(roots), folds)
+
+
+def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult]:
+    """Returns what `collect_fold_results` does, of a model folder wherever it lies.
+
+    Raises:
+        SummaryError: As for `collect_fold_results`.
+    """
     results = []
     for fold in folds:
-        folder = experiment.fold_folder(roots, fold)
+        folder = model_folder / fold
         manifest = read_committed(folder)
         if manifest is None:
             continue
-        description = _description(folder.parent)
+        description = _description(model_folder)
         results.append(
             read_fold_result(
                 folder,

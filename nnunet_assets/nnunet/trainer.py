@@ -79,9 +79,13 @@ def validation_cases(trainer: Any) -> list[str]:
 
 def label_names(trainer: Any) -> list[str]:
     """Returns the names of what nnU-Net evaluates, in its order."""
-    manager = trainer.label_manager
+    return evaluated_labels(trainer.label_manager, trainer.dataset_json["labels"])
+
+
+def evaluated_labels(manager: Any, labels: Mapping[str, Any]) -> list[str]:
+    """Returns the names of what nnU-Net's label manager has it evaluate, in nnU-Net's order."""
     values = manager.foreground_regions if manager.has_regions else manager.foreground_labels
-    names = {_as_tuple(value): name for name, value in trainer.dataset_json["labels"].items()}
+    names = {_as_tuple(value): name for name, value in labels.items()}
     return [names[_as_tuple(value)] for value in values]
 
 

@@ -1,11 +1,12 @@
 """The scores of a fold's validation cases, as the series that end its journal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.fold_result import FoldResult, read_case_results
+from nnunet_assets.core.fold_result import CaseResult, FoldResult, read_case_results
 from nnunet_assets.core.layout import FULL_FOLD, Experiment
 from nnunet_assets.nnunet.trainer import validation_cases
 
@@ -26,8 +27,13 @@ def validation_series(trainer: Any, experiment: Experiment, fold: str) -> dict[s
         validation_cases(trainer),
         file_ending=trainer.dataset_json["file_ending"],
     )
-    # One fold alone: what it was made from is compared with nothing.
-    result = FoldResult(fold, FoldInputs("", "", "", ""), cases, trainer.current_epoch, {})
+    return series_of(cases, experiment, fold)
+
+
+def series_of(cases: Sequence[CaseResult], experiment: Experiment, fold: str) -> dict[str, float | None]:
+    """Returns Dice and IoU of a fold's cases, by label and for the foreground."""
+    # One fold alone: what it was made from, and how long, is compared with nothing.
+    result = FoldResult(fold, FoldInputs("", "", "", ""), tuple(cases), 0, {})
     summary = summarize(experiment, [fold], [result])
     series = {"val_dice_mean": summary.foreground.dice.pooled.mean, "val_iou_mean": summary.foreground.iou.pooled.mean}
     for name, label in summary.labels.items():

@@ -45,9 +45,9 @@ def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
     return [
         {
             "label": name,
-            "dice, pooled": _mean_and_sd(dice.pooled),
+            "dice, pooled": mean_and_sd(dice.pooled),
             "cases": f"{dice.pooled.n_defined} of {dice.pooled.n}",
-            "dice, over folds": _mean_and_sd(dice.over_folds),
+            "dice, over folds": mean_and_sd(dice.over_folds),
             "folds": f"{dice.over_folds.n_defined} of {dice.over_folds.n}",
         }
         for name, label in _named(summary)
@@ -146,10 +146,7 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    if label is not None and not re.fullmatch(r"[A-Za-z0-9:._/+-]+", label):
-        raise ConfigError(
-            f"{label!r} cannot be a LaTeX label. Use letters, digits and : . _ / + - only, such as tab:hippocampus."
-        )
+    label = checked_latex_label(label)
     text = f"Cross-validation of {summary.experiment.title}, {summary.progress}." if caption is None else caption
     *labels, foreground = (_latex_row(name, *_cells(entry)) for name, entry in _named(summary))
     *spreads, foreground_spread = (_latex_row(*row.values()) for row in to_spread_records(summary))
@@ -191,6 +188,19 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def checked_latex_label(label: str | None) -> str | None:
+    """Returns the label.
+
+    Raises:
+        ConfigError: It holds a character that LaTeX does not take in one.
+    """
+    if label is not None and not re.fullmatch(r"[A-Za-z0-9:._/+-]+", label):
+        raise ConfigError(
+            f"{label!r} cannot be a LaTeX label. Use letters, digits and : . _ / + - only, such as tab:hippocampus."
+        )
+    return label
 
 
 def notes(summary: CvSummary) -> list[str]:
@@ -268,11 +278,12 @@ def _cells(label: LabelSummary) -> list[str]:
         for name in ("pooled", "over_folds")
         for dice, iou in [(getattr(label.dice, name), getattr(label.iou, name))]
         # Dice and IoU are defined in the same cases, so one count serves both.
-        for text in (_mean_and_sd(dice), _mean_and_sd(iou), f"{dice.n_defined} of {dice.n}")
+        for text in (mean_and_sd(dice), mean_and_sd(iou), f"{dice.n_defined} of {dice.n}")
     ]
 
 
-def _mean_and_sd(estimate: Estimate) -> str:
+def mean_and_sd(estimate: Estimate) -> str:
+    """Returns an estimate as people read it: `0.871 ± 0.012`, or `undefined`."""
     spread = "" if estimate.sd is None else f" ± {estimate.sd:.3f}"
     return f"{_mean(estimate)}{spread}"
 

@@ -6,16 +6,16 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.failures import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
 from nnunet_assets.tracking.redaction import redacted
-from nnunet_assets.tracking.sqlite_store import open_sqlite_store
+from nnunet_assets.tracking.sqlite_store import database_path, open_sqlite_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,6 +74,52 @@ def connect(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     except Exception as error:
         raise TrackingError(explain(error, tracking_uri).sentence) from error
     return client
+
+
+def connect_to_read(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SECONDS) -> "MlflowClient":
+    """Returns a client of a store that is there and answers; makes none.
+
+    A folder of MLflow's former file store (`./mlruns`) may be read too, although no new run goes there.
+
+    Args:
+        tracking_uri: As for `connect`, or the folder, as a path or a `file:` URI.
+        artifacts: As for `connect`.
+        timeout_seconds: As for `probe`.
+
+    Raises:
+        TrackingError: As `probe`, or nothing is there.
+    """
+    folder = _file_store(tracking_uri)
+    if folder is None:
+        _check_uri(tracking_uri)
+        if scheme(tracking_uri) == "sqlite" and not database_path(tracking_uri).exists():
+            raise TrackingError(
+                f"The tracking store {database_path(tracking_uri)} is not there: nothing was tracked so far, or it "
+                "lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
+            )
+        prepare_environment()
+        import mlflow  # noqa: F401 (its seconds are not the server's)
+
+        return _within(timeout_seconds, lambda: connect(tracking_uri, artifacts), tracking_uri)
+    if not folder.is_dir():
+        raise TrackingError(f"The tracking URI {tracking_uri!r} is a folder that is not there: {folder}.")
+    prepare_environment()
+    # MLflow takes its consent to read its own former store from here only.
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=folder.resolve().as_uri())
+
+
+def pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    """Yields everything that a search of `MlflowClient` finds, page by page."""
+    token: str | None = None
+    while True:
+        page = search(**arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SECONDS) -> str:
@@ -152,8 +198,16 @@ def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
     return f"{host}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
+def _file_store(tracking_uri: str) -> Path | None:
+    """Returns the folder that a URI of MLflow's former file store means; None: it is no such URI."""
+    if tracking_uri.startswith("databricks") or scheme(tracking_uri) not in ("", "file"):
+        return None
+    path = tracking_uri.removeprefix("file:")
+    return Path(unquote(urlsplit(tracking_uri).path) if path != tracking_uri else path)
+
+
 def _check_uri(tracking_uri: str) -> None:
-    if scheme(tracking_uri) in ("", "file") and not tracking_uri.startswith("databricks"):
+    if _file_store(tracking_uri) is not None:
         folder = tracking_uri.removeprefix("file://") or "./mlruns"
         raise TrackingError(
             f"The tracking URI {redacted(tracking_uri)!r} is a folder. Current MLflow keeps no runs in files: use "

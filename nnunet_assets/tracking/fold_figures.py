@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from nnunet_assets.core.commit import Manifest
+from nnunet_assets.core.commit import UNKNOWN, Manifest
 from nnunet_assets.core.journal import Record
 from nnunet_assets.tracking import names
 
@@ -35,6 +35,6 @@ def _finished(manifest: Manifest, num_gpus: int) -> dict[str, float]:
     metrics = {names.peak_memory_metric(kind): float(n) for kind, n in manifest.peak_memory_bytes.items()}
     if "validation" in manifest.seconds:
         metrics[names.VALIDATION_SECONDS] = manifest.seconds["validation"]
-    if manifest.device not in ("cpu", "mps"):
+    if manifest.device not in ("cpu", "mps", UNKNOWN):
         metrics[names.GPU_HOURS] = num_gpus * sum(manifest.seconds.values()) / 3600
     return metrics

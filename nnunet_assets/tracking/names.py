@@ -43,6 +43,8 @@ FAILURE = "nnunet_assets.failure"
 DAGSTER_RUN_ID = "dagster_run_id"
 """The word of dagster-mlflow."""
 HOST = "nnunet_assets.host"
+ADOPTED = "nnunet_assets.adopted"
+"""`yes` of a fold that was trained elsewhere; no such tag otherwise."""
 
 # Tags that a fold's parameters give, to search and group runs by.
 DEVICE = "nnunet_assets.device"

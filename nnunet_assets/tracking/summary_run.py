@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.batches import MAX_METRICS_PER_BATCH
-from nnunet_assets.tracking.client import get_or_create_experiment
+from nnunet_assets.tracking.client import get_or_create_experiment, pages
 from nnunet_assets.tracking.failures import explain
 from nnunet_assets.tracking.fold_run import Status
 from nnunet_assets.tracking.redaction import redacted
@@ -110,10 +110,10 @@ def close_dead_runs(client: "MlflowClient", endings: Mapping[str, Status]) -> in
         TrackingError: MLflow does not answer.
     """
     try:
-        experiments = [found.experiment_id for found in _pages(client.search_experiments)]
+        experiments = [found.experiment_id for found in pages(client.search_experiments)]
         # Asked by status, not by the many ids: few runs are open at a time, whatever the history.
         query = "attributes.status = 'RUNNING'"
-        open_runs = _pages(client.search_runs, experiment_ids=experiments, filter_string=query) if experiments else []
+        open_runs = pages(client.search_runs, experiment_ids=experiments, filter_string=query) if experiments else []
         dead = {run.info.run_id: run.data.tags.get(names.DAGSTER_RUN_ID) for run in open_runs}
         dead = {run_id: dagster_run_id for run_id, dagster_run_id in dead.items() if dagster_run_id in endings}
         for run_id, dagster_run_id in dead.items():
@@ -150,13 +150,3 @@ def _log(client: "MlflowClient", run_id: str, tags: Mapping[str, str], metrics: 
 
 def _same(left: float, right: float) -> bool:
     return left == right or (math.isnan(left) and math.isnan(right))
-
-
-def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
-    token: str | None = None
-    while True:
-        page = search(**arguments, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

@@ -37,7 +37,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -45,22 +45,22 @@ class MlflowServer:
         if self._process is not None:
             return
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        store = ["--backend-store-uri", f"sqlite:///{self._folder}/server.db"]
-        artifacts = ["--artifacts-destination", str(self._folder / "served"), "--workers", "1"]
+        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db"]
+        artifacts = ["--artifacts-destination", str(self.folder / "served"), "--workers", "1"]
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with (self._folder / "server.log").open("ab") as log:
+        with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *store, *artifacts],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 env=environment,
-                cwd=self._folder,
+                cwd=self.folder,
             )
         deadline = time.monotonic() + 60
         while not self._answers():
-            assert self._process.poll() is None, (self._folder / "server.log").read_text()
-            assert time.monotonic() < deadline, (self._folder / "server.log").read_text()
+            assert self._process.poll() is None, (self.folder / "server.log").read_text()
+            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
             time.sleep(0.1)
 
     def kill(self) -> None:

@@ -1,0 +1,80 @@
+"""`summarize`: what the finished folds of an experiment say together, and which are missing."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnunet_assets.cli.project_settings import project_settings
+from nnunet_assets.cli.record_options import found_summary, group_options
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.cv_groups import CvGroup
+    from nnunet_assets.summaries import Summary
+
+DONE, INCOMPLETE = 0, 2
+
+
+@click.command()
+@group_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--log-to-mlflow", is_flag=True, help="Also bring the summary's own MLflow run up to date.")
+def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any) -> int:
+    """Show what the finished folds of an experiment say together.
+
+    The numbers are the same wherever they are read: in MLflow, in a results folder or in Dagster's record. Runs of
+    nnunet-tracker hold pseudo Dice, and are shown as such. Ends with 0 where every expected fold is finished, with 2
+    where one is missing, and with 1 on an error.
+    """
+    settings = project_settings(project)
+    group, summary = found_summary(settings, **asked)
+    run_id = None
+    if log_to_mlflow:
+        from nnunet_assets.summaries import log_cv_summary
+
+        to = {"tracking_uri": asked["tracking_uri"], "experiment_name": asked["name"]}
+        run_id = log_cv_summary(summary, **to, settings=settings)
+    if as_json:
+        click.echo(json.dumps({**_json(group, summary), "mlflow_run": run_id}, indent=2, ensure_ascii=False))
+    else:
+        _print(group, summary, run_id)
+    return DONE if summary.is_complete else INCOMPLETE
+
+
+def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
+    from nnunet_assets.core.fold_means import FoldMeansSummary
+
+    is_pseudo = isinstance(summary, FoldMeansSummary) and summary.is_pseudo
+    return {
+        "cv_group": group.name,
+        "made_by": group.maker,
+        "score": "pseudo_dice" if is_pseudo else "dice",
+        "aggregate_metrics": summary.compute_aggregate_metrics(),
+        **summary.to_json(),
+    }
+
+
+def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
+    from rich.table import Table
+
+    from nnunet_assets.cli.terminal import console
+    from nnunet_assets.core.cv_summary import CvSummary
+    from nnunet_assets.reports import fold_means_tables, tables
+
+    if isinstance(summary, CvSummary):
+        rows, remarks = tables.to_short_records(summary), []
+    else:
+        rows, remarks = fold_means_tables.to_short_records(summary), [summary.reason]
+    if run_id:
+        remarks.append(f"Logged to MLflow, run {run_id}.")
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column.capitalize(), justify="left" if column in ("label", "score") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    terminal = console()
+    terminal.print(f"{group.name}\n{summary.headline()}")
+    terminal.print(table)
+    for remark in remarks:
+        terminal.print(remark)

@@ -1,0 +1,370 @@
+"""Folds that something else trained, taken in with what their files prove, and no more.
+
+A finished fold of plain nnU-Net proves which plans, trainer and configuration made it, its curves (the checkpoint holds
+both) and its scores (`validation/summary.json`). Nothing in it proves which raw data and splits it was trained on, nor
+which of its checkpoints was validated: these are unknown, and stay so. What nnU-Net wrote is not touched; journal,
+manifest and COMMIT go into the hidden folder, as those of a fold that was trained here.
+
+The checkpoint is a pickle from elsewhere, and is read without running the code that it may carry. That needs torch:
+`python -m nnunet_assets.nnunet.adoption FOLD` does it in a process of its own, whose exit code 1 comes with a sentence.
+"""
+
+import json
+import pickle
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.commit import (
+    FINAL_CHECKPOINT,
+    RESULT_FILES,
+    UNKNOWN,
+    FoldInputs,
+    Manifest,
+    commit_fold,
+    read_committed,
+)
+from nnunet_assets.core.fold_result import SUMMARY_FILE, CaseResult, read_case_results
+from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
+from nnunet_assets.core.provenance import file_sha256, json_sha256
+from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
+from nnunet_assets.nnunet.child import REQUEST_FILE
+from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
+from nnunet_assets.nnunet.fold import fold_state
+from nnunet_assets.nnunet.pretrained import load_without_code
+from nnunet_assets.nnunet.results_folder import experiment_of
+from nnunet_assets.nnunet.trainer import evaluated_labels
+from nnunet_assets.nnunet.validation_series import series_of
+
+ATTEMPT_PREFIX = "adopted-"
+
+SETTINGS = (
+    "num_epochs",
+    "num_iterations_per_epoch",
+    "num_val_iterations_per_epoch",
+    "initial_lr",
+    "weight_decay",
+    "oversample_foreground_percent",
+    "probabilistic_oversampling",
+    "enable_deep_supervision",
+    "batch_size",
+)
+"""What nnU-Net's debug.json says of how a fold was trained; folds that differ in it must not be averaged."""
+
+_SPLIT_SIZE = re.compile(r"This split has (\d+) training and (\d+) validation cases")
+# nnU-Net's name of the pseudo Dice by label.
+_BY_LABEL = CLASS_PREFIX.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A fold that was taken in.
+
+    Attributes:
+        folder: nnU-Net's `fold_k`.
+        experiment: What it is of.
+        manifest: What is known of it.
+        is_new: False where it was adopted before, and has not changed since.
+    """
+
+    folder: Path
+    experiment: Experiment
+    manifest: Manifest
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the files of a fold say."""
+
+    experiment: Experiment
+    fold: str
+    plans: Mapping[str, Any]
+    description: Mapping[str, Any]
+    logging: Mapping[str, Sequence[Any]]
+    debug: Mapping[str, str]
+    n_epochs: int
+    cases: tuple[CaseResult, ...]
+
+
+def adopt_fold(fold_folder: Path) -> Adopted:
+    """Takes a finished fold in, and returns what is known of it; the same fold again changes nothing.
+
+    Raises:
+        FoldError: The fold is not finished, this project is training it or has trained it, its files contradict each
+            other or belong elsewhere, or its checkpoint holds more than a checkpoint.
+        SummaryError: Its scores are torn, or those of another dataset.
+    """
+    fold_folder = fold_folder.absolute()
+    experiment = _experiment(fold_folder)
+    known = read_committed(fold_folder, check_files=True)
+    if known and known.is_adopted:
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    _check_state(fold_folder)
+    found = _read(fold_folder, experiment)
+    manifest = _manifest(fold_folder, found)
+    if not _has_journal_of_its_training(fold_folder):
+        write_records(journal_path(fold_folder), _records(found, manifest))
+    commit_fold(fold_folder, manifest)
+    return Adopted(fold_folder, experiment, manifest, is_new=True)
+
+
+def _experiment(fold_folder: Path) -> Experiment:
+    experiment = experiment_of(fold_folder.parent)
+    if experiment is None:
+        raise FoldError(
+            f"{fold_folder} is not where nnU-Net keeps a fold: DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION/fold_k. "
+            "Name the results folder, or one of its models."
+        )
+    if fold_folder.name == FULL_FOLD:
+        raise FoldError(
+            f"{fold_folder} is a model on every case, which is scored on the cases that it was trained on: it has no "
+            "Dice to summarize, and is not adopted."
+        )
+    fold_index(fold_folder.name)
+    return experiment
+
+
+def _check_state(fold_folder: Path) -> None:
+    """Refuses what this project made, and what is not finished."""
+    state = fold_state(fold_folder)
+    was_adopted = _was_adopted(fold_folder)
+    if (fold_folder / OWN_FOLDER / REQUEST_FILE).exists() or state == "committed":
+        raise FoldError(f"{fold_folder} was trained by this project ({state}), so that there is nothing to adopt.")
+    if state == "changed" and not was_adopted:
+        raise FoldError(
+            f"{fold_folder} was finished by this project and changed outside it. Restore it, or train it with "
+            "`retrain: true`, which keeps it among the superseded folds."
+        )
+    missing = [name for name in RESULT_FILES if not (fold_folder / name).is_file()]
+    if missing:
+        raise FoldError(
+            f"{fold_folder} is not finished: {' and '.join(missing)} missing. Let nnU-Net train and validate it to its "
+            "end (nnUNetv2_train --c, or --val), then adopt it."
+        )
+
+
+def _was_adopted(fold_folder: Path) -> bool:
+    try:
+        return Manifest.from_json(json.loads((fold_folder / OWN_FOLDER / "manifest.json").read_bytes())).is_adopted
+    except (OSError, ValueError):
+        return False
+
+
+def _has_journal_of_its_training(fold_folder: Path) -> bool:
+    """Says whether a tracked trainer wrote the journal while it trained; its MLflow run is that of the same attempt."""
+    first = next(read_records(journal_path(fold_folder)), None)
+    return first is not None and not str(first.values.get("attempt", "")).startswith(ATTEMPT_PREFIX)
+
+
+def _read(fold_folder: Path, experiment: Experiment) -> _Found:
+    """Returns what the files say, where they agree with each other and with the place in which they lie."""
+    file = fold_folder / FINAL_CHECKPOINT
+    checkpoint = _checkpoint(file)
+    arguments = checkpoint["init_args"]
+    plans, description = arguments["plans"], arguments["dataset_json"]
+    _check_place(
+        file,
+        {
+            "dataset": (plans.get("dataset_name"), experiment.dataset),
+            "plans": (plans.get("plans_name"), experiment.plans),
+            "configuration": (arguments["configuration"], experiment.configuration),
+            "trainer": (checkpoint["trainer_name"], experiment.trainer),
+            "fold": (str(arguments["fold"]), str(fold_index(fold_folder.name))),
+        },
+    )
+    _check_labels(fold_folder.parent, description)
+    case_ids = _case_ids(fold_folder, description["file_ending"])
+    cases = read_case_results(fold_folder, description["labels"], case_ids, file_ending=description["file_ending"])
+    _check_split_size(fold_folder, len(cases))
+    return _Found(
+        experiment,
+        fold_folder.name,
+        plans,
+        description,
+        checkpoint["logging"],
+        _debug(fold_folder),
+        int(checkpoint["current_epoch"]),
+        cases,
+    )
+
+
+def _checkpoint(file: Path) -> dict[str, Any]:
+    try:
+        content = load_without_code(file)
+        missing = {"init_args", "trainer_name", "logging", "current_epoch"} - set(content)
+        missing |= {"plans", "dataset_json", "configuration", "fold"} - set(content.get("init_args", {}))
+    except pickle.UnpicklingError as error:
+        raise FoldError(
+            f"{file} holds more than a checkpoint of nnU-Net, and loading it could run code that it carries. It is not "
+            f"adopted. ({str(error).splitlines()[0]})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, TypeError, AttributeError) as error:
+        raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
+    if missing:
+        raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")
+    checkpoint: dict[str, Any] = content
+    return checkpoint
+
+
+def _check_place(file: Path, said: Mapping[str, tuple[Any, str]]) -> None:
+    odd = [f"{name} {inside!r}, not {place!r}" for name, (inside, place) in said.items() if inside != place]
+    if odd:
+        raise FoldError(
+            f"{file} is not of the place where it lies: it says {first_offenders(odd)}. It was copied or renamed; put "
+            "it back where nnU-Net wrote it."
+        )
+
+
+def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
+    path = model_folder / "dataset.json"
+    try:
+        there = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FoldError(f"{path}, which nnU-Net writes beside the folds, cannot be read: {error}.") from error
+    odd = [key for key in ("labels", "file_ending") if there.get(key) != description.get(key)]
+    if odd:
+        raise FoldError(
+            f"{path} has other {' and '.join(odd)} than the fold was trained with. Restore the file of that training."
+        )
+
+
+def _case_ids(fold_folder: Path, file_ending: str) -> list[str]:
+    """Returns the cases that summary.json names, each once: which they were to be nothing else in the fold says."""
+    try:
+        entries = json.loads((fold_folder / SUMMARY_FILE).read_bytes())["metric_per_case"]
+        return sorted({Path(entry["prediction_file"]).name.removesuffix(file_ending) for entry in entries})
+    except (ValueError, KeyError, TypeError):
+        return []  # torn: reading the scores says so
+
+
+def _check_split_size(fold_folder: Path, n_cases: int) -> None:
+    """Refuses scores of fewer or more cases than the newest log says were to be validated."""
+    logs = sorted(fold_folder.glob("training_log_*.txt"), key=lambda log: log.stat().st_mtime)
+    sizes = [size for log in logs for size in _SPLIT_SIZE.findall(log.read_text(errors="replace"))]
+    if sizes and int(sizes[-1][1]) != n_cases:
+        raise FoldError(
+            f"{fold_folder / SUMMARY_FILE} has the scores of {n_cases} cases, and by the log {sizes[-1][1]} were to be "
+            "validated. Run the validation again (nnUNetv2_train --val), then adopt the fold."
+        )
+
+
+def _debug(fold_folder: Path) -> dict[str, str]:
+    """Returns nnU-Net's debug.json, all of it texts; empty where it is not there or torn: it proves nothing then."""
+    try:
+        content = json.loads((fold_folder / "debug.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
+
+
+def _manifest(fold_folder: Path, found: _Found) -> Manifest:
+    files = {name: file_sha256(fold_folder / name) for name in RESULT_FILES}
+    settings = {name: found.debug[name] for name in SETTINGS if name in found.debug}
+    epochs = _epochs(found)
+    device = found.debug.get("gpu_name") or found.debug.get("device", UNKNOWN).partition(":")[0]
+    return Manifest(
+        fold=found.fold,
+        inputs=FoldInputs(
+            raw_hash=UNKNOWN,
+            plans_hash=json_sha256(found.plans),
+            splits_hash=UNKNOWN,
+            training_hash=json_sha256({"adopted": asdict(found.experiment), **settings}) if settings else UNKNOWN,
+        ),
+        versions={"torch": found.debug["torch_version"]} if "torch_version" in found.debug else {},
+        device=device,
+        seconds={"training": round(sum(values["epoch_seconds"] for _, values in epochs), 3)} if epochs else {},
+        n_epochs=found.n_epochs,
+        peak_memory_bytes={},
+        files=files,
+        details={
+            "adopted": datetime.now(UTC).isoformat(),
+            "attempt": f"{ATTEMPT_PREFIX}{files[FINAL_CHECKPOINT][:24]}",
+            "experiment": asdict(found.experiment),
+            "settings": settings,
+            "validation_cases": [case.case_id for case in found.cases],
+            "dagster_run_id": None,
+            "host": found.debug.get("hostname", UNKNOWN),
+            "started": _utc(found, START, 0),
+            "ended": _utc(found, END, -1),
+            "unknown": ["raw data", "splits", "the checkpoint that was validated", "the version of nnU-Net", "seed"],
+        },
+    )
+
+
+def _utc(found: _Found, key: str, index: int) -> str:
+    times = found.logging.get(key, [])
+    return datetime.fromtimestamp(float(times[index]), UTC).isoformat() if times else UNKNOWN
+
+
+# --- the curves -----------------------------------------------------------------------------------------------------
+
+
+class _Epochs(EpochLogger):
+    """Collects what the checkpoint's own log holds, under the names that a fold trained here has for it."""
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        super().__init__(label_names)
+        self.found: list[tuple[int, Mapping[str, float]]] = []
+
+    def take_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Takes a whole epoch."""
+        self.found.append((epoch, values))
+
+
+def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
+    """Returns each whole epoch of the checkpoint's log with its values; none where it does not say when they were."""
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    labels = found.description["labels"]
+    label_names = evaluated_labels(LabelManager(labels, found.description.get("regions_class_order")), labels)
+    collected = _Epochs(label_names)
+    keys = [key for key in (START, *SERIES, _BY_LABEL, END) if found.logging.get(key)]
+    n_whole = min((len(found.logging[key]) for key in keys), default=0) if {START, END} <= set(keys) else 0
+    for epoch in range(n_whole):
+        for key in keys:
+            value = found.logging[key][epoch]
+            if key == _BY_LABEL:
+                for number, label_value in enumerate(value[: len(label_names)], start=1):
+                    collected.log(f"{CLASS_PREFIX}{number}", label_value, epoch)
+            else:
+                collected.log(key, value, epoch)
+    return collected.found
+
+
+def _records(found: _Found, manifest: Manifest) -> Iterator[Record]:
+    """Yields the journal that the training would have written here, at the times that it had."""
+    epochs = _epochs(found)
+    ends = [int(1000 * float(time)) for time in found.logging.get(END, [])]
+    begin = int(1000 * float(found.logging[START][0])) if epochs else int(1000 * datetime.now(UTC).timestamp())
+    yield Record("start", begin, None, {"attempt": manifest.details["attempt"], "params": _parameters(found, manifest)})
+    for epoch, values in epochs:
+        yield Record("epoch", ends[epoch], epoch, values)
+    series = series_of(found.cases, found.experiment, found.fold)
+    yield Record("end", ends[len(epochs) - 1] + 1 if epochs else begin + 1, None, series)
+
+
+def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
+    configuration = found.plans["configurations"].get(found.experiment.configuration, {})
+    return {
+        "experiment": asdict(found.experiment),
+        "fold": found.fold,
+        "adopted": True,
+        "trainer": dict(manifest.details["settings"]),
+        "plans": {key: value for key, value in configuration.items() if key != "architecture"},
+        "architecture": configuration.get("architecture", {}),
+        "device": {"name": manifest.device},
+        "versions": dict(manifest.versions),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        adopt_fold(Path(sys.argv[1]))
+    except NnunetAssetsError as refusal:
+        sys.exit(str(refusal))

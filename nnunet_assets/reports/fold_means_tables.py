@@ -1,0 +1,105 @@
+"""A summary of fold means as tables: CSV for programs, LaTeX for papers.
+
+Every row names its measure, and every table of pseudo Dice says so in its caption and its notes.
+"""
+
+from collections.abc import Iterator
+
+from nnunet_assets.core.cv_summary import Estimate
+from nnunet_assets.core.fold_means import MEASURE_NAMES, FoldMeansSummary, Measure
+from nnunet_assets.reports.escaping import escape_latex
+from nnunet_assets.reports.tables import FOREGROUND, Row, checked_latex_label, csv_text, mean_and_sd
+
+
+def to_records(summary: FoldMeansSummary) -> list[Row]:
+    """Returns one row a measure and label, then the measure's foreground.
+
+    The columns are those of `tables.to_records`, without the pooled ones; `metric` is `dice`, `iou` or `pseudo_dice`.
+    """
+    return [
+        {
+            "level": "foreground" if label_name is None else "label",
+            "label": FOREGROUND if label_name is None else label_name,
+            "metric": measure,
+            "mean_over_folds": estimate.mean,
+            "sd_over_folds": estimate.sd,
+            "n_folds": estimate.n,
+            "n_folds_defined": estimate.n_defined,
+            **{f"mean_{fold}": summary.by_fold(measure, label_name).get(fold) for fold in summary.expected_folds},
+            "missing_folds": " ".join(summary.missing_folds),
+        }
+        for measure, label_name, estimate in _estimates(summary)
+    ]
+
+
+def to_short_records(summary: FoldMeansSummary) -> list[dict[str, str]]:
+    """Returns the same rows as people read them: `0.871 ± 0.012`, `5 of 5`."""
+    return [
+        {
+            "label": FOREGROUND if label_name is None else label_name,
+            "score": MEASURE_NAMES[measure],
+            "over folds": mean_and_sd(estimate),
+            "folds": f"{estimate.n_defined} of {estimate.n}",
+        }
+        for measure, label_name, estimate in _estimates(summary)
+    ]
+
+
+def to_csv(summary: FoldMeansSummary) -> str:
+    """Returns the rows of `to_records` as CSV; an empty cell is None."""
+    records = to_records(summary)
+    return csv_text(list(records[0]), records)
+
+
+def to_latex(summary: FoldMeansSummary, caption: str | None = None, label: str | None = None) -> str:
+    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else.
+
+    Args:
+        summary: What to show.
+        caption: Plain text. None: the experiment and how many folds are finished.
+        label: For `\ref`. None: no label.
+
+    Raises:
+        ConfigError: The label holds a character that LaTeX does not take in one.
+    """
+    label = checked_latex_label(label)
+    text = f"Cross-validation of {summary.title}, {summary.progress}." if caption is None else caption
+    if summary.is_pseudo:
+        text = f"Pseudo Dice, no result: {text}"
+    rows = [" & ".join(escape_latex(cell) for cell in row.values()) for row in to_short_records(summary)]
+    lines = [
+        r"\begin{table}[htbp]",
+        r"  \centering",
+        rf"  \caption{{{escape_latex(text)}}}",
+        *([rf"  \label{{{label}}}"] if label else []),
+        r"  \begin{tabular}{llcr}",
+        r"    \toprule",
+        r"    Label & Score & Over folds & Folds \\",
+        r"    \midrule",
+        *(rf"    {row} \\" for row in rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        "",
+        r"  \medskip",
+        r"  \begin{minipage}{\linewidth}",
+        r"    \footnotesize",
+        *(f"    {escape_latex(note)}" for note in notes(summary)),
+        r"  \end{minipage}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def notes(summary: FoldMeansSummary) -> list[str]:
+    """Returns what a reader of a table must know."""
+    return [
+        f"{summary.progress}.",
+        summary.reason,
+        "Over folds: mean ± SD of the fold means; SD has n − 1 in its denominator.",
+    ]
+
+
+def _estimates(summary: FoldMeansSummary) -> Iterator[tuple[Measure, str | None, Estimate]]:
+    for measure in summary.measures:
+        for label_name in (*summary.label_names(measure), None):
+            yield measure, label_name, summary.over_folds(measure, label_name)

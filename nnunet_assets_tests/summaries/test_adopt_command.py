@@ -1,0 +1,172 @@
+"""`adopt` and its sensor: folds of plain nnU-Net in MLflow, in Dagster's record and in summaries."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.main import main
+from nnunet_assets.core.commit import commit_sha256
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.nnunet.fold import fold_state
+from nnunet_assets.resources import ProjectResource
+from nnunet_assets.sensors import build_adoption_sensor
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
+
+pytestmark = MLFLOW_WARNINGS
+
+EXPERIMENT = Experiment(DATASET, "3d_fullres")
+KEY = dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"])
+
+
+@pytest.fixture
+def foreign(settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project that declares an experiment of two folds, which plain nnU-Net trained."""
+    write_foreign_fold(settings.roots.results, 0, {"a": (0.9, 0.5), "b": (0.7, 0.25)})
+    write_foreign_fold(settings.roots.results, 1, {"c": (0.5, 1 / 3)})
+    folder = settings.project / "experiments" / "one"
+    folder.mkdir(parents=True)
+    (folder / "defs.yaml").write_text(
+        f"type: nnunet_assets.components.NnunetDataset\nattributes: {{dataset: {DATASET}, folds: 2}}\n---\n"
+        "type: nnunet_assets.components.CrossValidationExperiment\n"
+        f"attributes: {{dataset: {DATASET}, configuration: 3d_fullres}}\n"
+    )
+    settings.dagster_home.mkdir()
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: nullcontext(instance))
+    return settings
+
+
+def run(settings: Settings, command: str, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [command, "--project", str(settings.project), *map(str, arguments)])
+
+
+def recorded(instance: dg.DagsterInstance) -> dict[str, Any]:
+    """Fold to the data version of its newest materialization."""
+    records = instance.fetch_materializations(KEY, limit=10).records
+    events = [record.asset_materialization for record in reversed(records)]
+    return {
+        event.partition: (event.tags or {})["dagster/data_version"] for event in events if event and event.partition
+    }
+
+
+def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
+    foreign: Settings, instance: dg.DagsterInstance
+) -> None:
+    result = run(foreign, "adopt", foreign.roots.results, "--json")
+
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["folds"]
+    assert [(row["fold"], row["status"], row["recorded_by_dagster"]) for row in told] == [
+        ("fold_0", "adopted", True),
+        ("fold_1", "adopted", True),
+    ]
+    folders = {fold: EXPERIMENT.fold_folder(foreign.roots, fold) for fold in ("fold_0", "fold_1")}
+    assert recorded(instance) == {fold: commit_sha256(folder) for fold, folder in folders.items()}
+    client = connect(foreign.tracking_uri, foreign.artifacts)
+    tracked = client.get_run(told[0]["mlflow_run"])
+    assert (tracked.info.status, tracked.info.start_time) == ("FINISHED", 1000 * BEGIN)
+    assert tracked.data.tags["nnunet_assets.adopted"] == "yes"
+    assert tracked.data.tags["nnunet_assets.raw_hash"] == "unknown"
+    curve = client.get_metric_history(told[0]["mlflow_run"], "train_loss")
+    assert [(point.step, point.value) for point in curve] == [(0, 0.0), (1, -0.5), (2, -1.0)]
+    files = {file.path for file in client.list_artifacts(told[0]["mlflow_run"])}
+    assert {"manifest.json", "summary.json", "history.json", "validation_cases.csv", "learning_curve.png"} <= files
+    assert not {"splits.json", "environment.txt"} & files  # today's are not that training's
+    summaries = [
+        json.loads(run(foreign, "summarize", "-e", DATASET, "--json", "--source", source).stdout)
+        for source in ("mlflow", "results", "dagster")
+    ]
+    assert summaries[0] == summaries[1] == summaries[2]
+    assert summaries[0]["is_complete"]
+    assert summaries[0]["inputs"]["raw_hash"] == "unknown"
+
+
+def test_adopting_again_makes_no_second_run(foreign: Settings) -> None:
+    first, again = (json.loads(run(foreign, "adopt", foreign.roots.results, "--json").stdout) for _ in range(2))
+    assert [row["mlflow_run"] for row in again["folds"]] == [row["mlflow_run"] for row in first["folds"]]
+    assert {row["status"] for row in again["folds"]} == {"adopted before"}
+    assert "adopted before" in run(foreign, "adopt", foreign.roots.results).stdout
+
+
+def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign: Settings) -> None:
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    (fold / "validation" / "summary.json").write_text("{")
+    result = run(foreign, "adopt", foreign.roots.results, "--tracker-disable")
+    assert result.exit_code == 2
+    assert "is torn" in result.stdout
+    assert fold_state(fold.with_name("fold_1")) == "adopted"
+    assert run(foreign, "adopt", fold, "--tracker-disable").exit_code == 1
+
+
+def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnunet_assets.assets import adopted_folds
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    send = adopted_folds.send_waiting
+    monkeypatch.setattr(adopted_folds, "send_waiting", lambda *a, **k: send(*a, **k, timeout_seconds=0.1))
+    result = run(foreign, "adopt", EXPERIMENT.fold_folder(foreign.roots, "fold_0"))
+    assert result.exit_code == 0, result.output
+    assert "is not reachable" in result.stdout
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+    synced = run(foreign, "sync", "--json")
+
+    assert synced.exit_code == 0, synced.output
+    (told,) = json.loads(synced.stdout)["folds"]
+    tracked = connect(foreign.tracking_uri, foreign.artifacts).get_run(told["run_id"])
+    assert (tracked.info.status, "val_dice_mean" in tracked.data.metrics) == ("FINISHED", True)
+
+
+def test_what_lies_elsewhere_is_adopted_and_the_project_is_said_not_to_see_it(
+    foreign: Settings, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    write_foreign_fold(tmp_path / "cluster", 0, {"a": (0.9, 0.5)})
+    result = run(foreign, "adopt", tmp_path / "cluster", "--tracker-disable")
+    assert result.exit_code == 0, result.output
+    assert "where the project's assets look" in result.stdout
+    assert recorded(instance) == {}
+    alone = run(foreign, "summarize", "-e", DATASET, "--results", tmp_path / "cluster", "--folds", "0")
+    assert (alone.exit_code, "Dice 0.700 in one fold" in alone.stdout) == (0, True)
+
+
+def test_a_folder_without_such_a_fold_is_an_error(tracked: Settings) -> None:
+    result = run(tracked, "adopt", tracked.roots.results)
+    assert result.exit_code == 1
+    assert "holds no fold that something else trained (3 folds looked at)" in result.stderr
+
+
+@pytest.mark.faults  # each fold is adopted in a process that imports torch
+def test_the_sensor_is_off_and_adopts_one_fold_a_tick_passing_over_what_cannot_be(
+    foreign: Settings, instance: dg.DagsterInstance
+) -> None:
+    broken = EXPERIMENT.fold_folder(foreign.roots, "fold_0") / "validation" / "summary.json"
+    good = broken.read_bytes()
+    broken.write_text("{")
+    sensor = build_adoption_sensor([EXPERIMENT])
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+    cursor: str | None = None
+    ticks: list[Any] = []
+
+    def tick() -> Any:
+        nonlocal cursor
+        resources = {"project": ProjectResource(folder=str(foreign.project))}
+        with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+            data = sensor.evaluate_tick(context)
+        cursor = data.cursor
+        ticks.append(data)
+        return data
+
+    assert "is torn" in str(tick().skip_message)
+    (event,) = tick().asset_events
+    assert (event.asset_key, event.partition) == (KEY, "fold_1")
+    assert "No fold to adopt" in str(tick().skip_message)
+    broken.write_bytes(good)
+    (event,) = tick().asset_events
+    assert event.partition == "fold_0"

@@ -1,0 +1,372 @@
+"""`summarize`, `list` and `export`, on real stores: the same numbers from MLflow, from a folder, from Dagster."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+import nnunet_assets
+from nnunet_assets.cli.main import main
+from nnunet_assets.core.commit import FoldInputs, commit_sha256
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking import names
+from nnunet_assets.tracking.client import connect, get_or_create_experiment
+from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
+from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
+
+pytestmark = MLFLOW_WARNINGS
+
+SHORT = Experiment(DATASET, "2d", variant="short")
+GROUP = f"{DATASET}/nnUNetTrainer__nnUNetPlans__3d_fullres"
+
+
+def run(settings: Settings, command: str, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [command, "--project", str(settings.project), *map(str, arguments)])
+
+
+def summarized(settings: Settings, *arguments: str | Path) -> dict[str, Any]:
+    result = run(settings, "summarize", "-e", DATASET, "--json", *arguments)
+    assert result.exit_code in (0, 2), result.output
+    content = json.loads(result.stdout)
+    assert isinstance(content, dict)
+    return content
+
+
+def write_tracker_run(client: Any, number: str, fold: int, status: str, metrics: Mapping[str, float]) -> str:
+    """A run as nnunet-tracker leaves it."""
+    tags = {
+        "nnunet_tracker.run_type": "fold",
+        "nnunet_tracker.fold": str(fold),
+        "nnunet_tracker.cv_group": "Dataset001_X|3d_fullres|nnUNetPlans",
+    }
+    run_id = client.create_run(number, tags=tags).info.run_id
+    for name, value in metrics.items():
+        client.log_metric(run_id, name, value)
+    if status != "RUNNING":
+        client.set_terminated(run_id, status)
+    return str(run_id)
+
+
+class TestTheSameNumbersEverywhere:
+    def test_mlflow_folder_and_dagster_agree_to_the_last_digit(
+        self, tracked: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for fold in FOLDS:
+            folder = EXPERIMENT.fold_folder(tracked.roots, fold)
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"]),
+                    partition=fold,
+                    metadata={"folder": dg.MetadataValue.path(folder)},
+                    tags={"dagster/data_version": commit_sha256(folder)},
+                )
+            )
+        tracked.dagster_home.mkdir()
+        monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: instance)
+
+        from_mlflow = summarized(tracked)
+
+        assert from_mlflow["foreground"]["dice"]["pooled"]["mean"] == pytest.approx(
+            ((0.9 + 0.7 + 0.8 + 0.31 + 1 / 3 + 0.95) / 6 + 1.5 / 5) / 2
+        )
+        assert from_mlflow["n_cases"] == 6
+        assert summarized(tracked, "--source", "results") == from_mlflow
+        assert summarized(tracked, "--results", EXPERIMENT.model_folder(tracked.roots)) == from_mlflow
+        assert summarized(tracked, "--source", "dagster") == from_mlflow
+
+    def test_a_fold_that_dagster_recorded_otherwise_is_named(
+        self, tracked: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = EXPERIMENT.fold_folder(tracked.roots, "fold_1")
+        key = dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"])
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset_key=key, partition="fold_1", metadata={"folder": dg.MetadataValue.path(folder)}
+            )
+        )
+        tracked.dagster_home.mkdir()
+        monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: instance)
+
+        result = run(tracked, "summarize", "-e", DATASET, "--source", "dagster")
+
+        assert result.exit_code == 1
+        assert "fold_0, fold_1, fold_2 of" in result.stderr
+        assert "is not what Dagster recorded" in result.stderr
+
+
+class TestExitCodesAndFolds:
+    def test_a_missing_fold_ends_with_2_and_every_expected_one_with_0(self, tracked: Settings) -> None:
+        missing = run(tracked, "summarize", "-e", DATASET)
+        assert missing.exit_code == 2
+        assert "3 of 5 folds (fold_3, fold_4 missing)" in missing.stdout
+        complete = run(tracked, "summarize", "-e", DATASET, "--folds", "0,1,2")
+        assert complete.exit_code == 0, complete.output
+        assert "3 of 3 folds: Dice" in complete.stdout
+
+    def test_the_declared_folds_are_expected_where_the_project_declares_the_experiment(self, tracked: Settings) -> None:
+        folder = tracked.project / "experiments" / "one"
+        folder.mkdir(parents=True)
+        (folder / "defs.yaml").write_text(
+            "type: nnunet_assets.components.NnunetDataset\n"
+            f"attributes: {{dataset: {DATASET}, folds: 3}}\n---\n"
+            "type: nnunet_assets.components.CrossValidationExperiment\n"
+            f"attributes: {{dataset: {DATASET}, configuration: 3d_fullres}}\n"
+        )
+        assert run(tracked, "summarize", "-e", DATASET).exit_code == 0
+
+    @pytest.mark.parametrize("folds", ["0,0", "x", "", "-1"])
+    def test_folds_that_are_none_are_an_error(self, tracked: Settings, folds: str) -> None:
+        result = run(tracked, "summarize", "-e", DATASET, f"--folds={folds}")
+        assert result.exit_code == 1
+        assert "folds" in result.stderr
+
+    def test_an_unknown_name_or_group_says_what_is_close(self, tracked: Settings) -> None:
+        result = run(tracked, "summarize", "-e", "Dataset004_Hipocampus")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"has no experiment 'Dataset004_Hipocampus'. Did you mean {DATASET}?" in result.stderr
+        result = run(tracked, "summarize", "-e", DATASET, "--cv-group", f"{GROUP}x'")
+        assert result.exit_code == 1
+        assert f"Did you mean {GROUP}?" in result.stderr
+        result = run(tracked, "summarize", "-e", "Dataset005_X", "--source", "results")
+        assert result.exit_code == 1
+        assert f"There are: {DATASET}." in result.stderr
+
+    def test_options_that_contradict_each_other_are_refused(self, tracked: Settings) -> None:
+        result = run(tracked, "list", "--source", "dagster", "--tracking-uri", "http://x")
+        assert result.exit_code == 1
+        assert "--tracking-uri belongs to --source mlflow" in result.stderr
+
+
+class TestWhatCounts:
+    def test_a_run_that_failed_or_still_runs_is_no_finished_fold(self, tracked: Settings) -> None:
+        client = connect(tracked.tracking_uri, tracked.artifacts)
+        home = get_or_create_experiment(client, DATASET, tracked.artifacts)
+        inputs = FoldInputs("raw", "plans", "splits", "training")
+        for fold, status in (("fold_3", "FAILED"), ("fold_4", "RUNNING")):
+            tags = names.fold_tags(EXPERIMENT, fold, inputs)
+            made = client.create_run(home, tags=tags).info.run_id
+            client.log_metric(made, "val_dice_mean", 0.99)
+            if status == "FAILED":
+                client.set_terminated(made, status)
+        # Finished, but never validated: a script that called a tracked trainer and stopped after the training.
+        tags = {**names.experiment_tags(EXPERIMENT, "fold"), names.FOLD: "fold_4"}
+        client.set_terminated(client.create_run(home, tags=tags).info.run_id, "FINISHED")
+
+        assert summarized(tracked)["missing_folds"] == ["fold_3", "fold_4"]
+        (group,) = json.loads(run(tracked, "list", "--json").stdout)["experiments"][DATASET]
+        assert group["finished_folds"] == ["fold_0", "fold_1", "fold_2"]
+        assert group["n_runs"] == {"FAILED": 1, "FINISHED": 4, "RUNNING": 1}
+
+    def test_the_newest_run_of_a_fold_counts_and_the_newest_group_is_taken(self, tracked: Settings) -> None:
+        retrained = write_fold(EXPERIMENT.model_folder(tracked.roots), "fold_1", {"d": (0.5, 0.5)})
+        track_fold(tracked, EXPERIMENT, retrained)
+        assert summarized(tracked)["folds"][1]["cases"]["d"]["tumor (core)"]["dice"] == 0.5
+
+        track_fold(tracked, SHORT, write_fold(SHORT.model_folder(tracked.roots), "fold_0", {"a": (0.1, 0.2)}))
+
+        assert summarized(tracked)["cv_group"] == f"{DATASET}/short/nnUNetTrainer__nnUNetPlans__2d"
+        assert summarized(tracked, "--source", "results")["cv_group"] == summarized(tracked)["cv_group"]
+        assert summarized(tracked, "--cv-group", GROUP)["completed_folds"] == ["fold_0", "fold_1", "fold_2"]
+
+    def test_folds_of_other_raw_data_are_not_averaged_and_the_odd_one_is_named(self, tracked: Settings) -> None:
+        other = FoldInputs("other raw data", "plans", "splits", "training")
+        odd = write_fold(EXPERIMENT.model_folder(tracked.roots), "fold_1", {"d": (0.5, 0.5)}, other)
+        track_fold(tracked, EXPERIMENT, odd)
+
+        for source in ("mlflow", "results"):
+            result = run(tracked, "summarize", "-e", DATASET, "--source", source)
+            assert result.exit_code == 1
+            assert "fold_1 and fold_0, fold_2 differ in raw data" in result.stderr
+
+    def test_list_shows_every_group_and_says_where_nothing_is(self, tracked: Settings) -> None:
+        table = run(tracked, "list").stdout
+        assert GROUP in table
+        assert "fold_0, fold_1, fold_2" in table
+        folder = run(tracked, "list", "--source", "results", "--json")
+        assert json.loads(folder.stdout)["experiments"][DATASET][0]["n_runs"] == {"FINISHED": 3}
+
+
+class TestRunsOfTheTracker:
+    @pytest.fixture
+    def foreign(self, settings: Settings) -> Settings:
+        client = connect(settings.tracking_uri, settings.artifacts)
+        number = client.create_experiment("old", artifact_location=settings.artifacts.as_uri())
+        for fold, ema in ((0, 0.8), (1, 0.9)):
+            metrics = {"ema_fg_dice": ema, "mean_fg_dice": 0.1, "dice_class_0": ema - 0.1, "dice_class_1": math.nan}
+            write_tracker_run(client, number, fold, "FINISHED", metrics)
+        write_tracker_run(client, number, 2, "FAILED", {"ema_fg_dice": 0.99})
+        return settings
+
+    def test_their_numbers_are_called_pseudo_dice_in_every_output(self, foreign: Settings) -> None:
+        result = run(foreign, "summarize", "-e", "old")
+        assert result.exit_code == 2, result.output
+        assert "2 of 5 folds (fold_2, fold_3, fold_4 missing): pseudo Dice 0.850" in result.stdout
+        assert "not the Dice of whole validation cases" in result.stdout
+        content = json.loads(run(foreign, "summarize", "-e", "old", "--json").stdout)
+        assert (content["score"], content["made_by"]) == ("pseudo_dice", "nnunet-tracker")
+        assert content["aggregate_metrics"]["cv_mean_fg_pseudo_dice"] == pytest.approx(0.85)
+        assert content["aggregate_metrics"]["cv_mean_pseudo_dice_class_0"] == pytest.approx(0.75)
+        assert not [key for key in content["aggregate_metrics"] if "pseudo" not in key]
+        rows = list(csv.DictReader(run(foreign, "export", "-e", "old", "--format", "csv").stdout.splitlines()))
+        assert {row["metric"] for row in rows} == {"pseudo_dice"}
+        latex = run(foreign, "export", "-e", "old", "--format", "latex", "--caption", "My result").stdout
+        assert r"\caption{Pseudo Dice, no result: My result}" in latex
+        assert "pseudo Dice (nnunet-tracker)" in run(foreign, "list").stdout
+
+    def test_dice_and_pseudo_dice_are_never_averaged_with_each_other(self, foreign: Settings) -> None:
+        client = connect(foreign.tracking_uri, foreign.artifacts)
+        number = client.get_experiment_by_name("old").experiment_id
+        write_tracker_run(client, number, 2, "FINISHED", {"final_val_mean_fg_dice": 0.2, "final_val_dice_class_1": 0.2})
+
+        result = run(foreign, "summarize", "-e", "old")
+
+        assert result.exit_code == 1
+        assert "fold_2 has dice" in result.stderr
+        assert "must not be mixed" in result.stderr
+        alone = json.loads(run(foreign, "summarize", "-e", "old", "--folds", "2", "--json").stdout)
+        assert alone["aggregate_metrics"] == {"cv_mean_fg_dice": 0.2, "cv_mean_dice_class_1": 0.2}
+
+    def test_the_folder_that_mlflow_used_to_keep_runs_in_is_read_and_not_written_to(
+        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from mlflow import MlflowClient
+
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        client = MlflowClient((tmp_path / "mlruns").as_uri())
+        write_tracker_run(client, client.create_experiment("ancient"), 0, "FINISHED", {"ema_fg_dice": 0.7})
+        monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
+
+        result = run(settings, "summarize", "-e", "ancient", "--tracking-uri", tmp_path / "mlruns", "--folds", "0")
+
+        assert result.exit_code == 0, result.output
+        assert "pseudo Dice 0.700 in one fold" in result.stdout
+        assert "ancient" in run(settings, "list", "--tracking-uri", f"file:{tmp_path}/mlruns").stdout
+        gone = run(settings, "list", "--tracking-uri", tmp_path / "nothing")
+        assert gone.exit_code == 1
+        assert "is a folder that is not there" in gone.stderr
+
+
+class TestBadInput:
+    def test_a_server_that_is_not_there_or_never_answers_is_a_sentence_in_bounded_time(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = run(settings, "summarize", "-e", "x", "--tracking-uri", f"http://127.0.0.1:{free_port()}")
+        assert result.exit_code == 1
+        assert "is not reachable" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        with silent() as uri:
+            result = run(settings, "list", "--tracking-uri", uri)
+        assert result.exit_code == 1
+        assert f"MLflow at {uri} is not reachable" in result.stderr
+
+    def test_a_store_that_is_not_there_is_not_made(self, settings: Settings, tmp_path: Path) -> None:
+        result = run(settings, "list", "--tracking-uri", f"sqlite:///{tmp_path}/other.db")
+        assert result.exit_code == 1
+        assert "nothing was tracked so far" in result.stderr
+        assert not (tmp_path / "other.db").exists()
+
+    @pytest.mark.parametrize(
+        ("spoil", "sentence"),
+        [
+            (lambda text: text[: len(text) // 2], "is torn"),
+            (lambda text: text.replace('"a.nii.gz', '"z.nii.gz').replace("/a.nii.gz", "/z.nii.gz"), "z (not in"),
+            (lambda text: text.replace("/b.nii.gz", "/a.nii.gz"), "a (more than once)"),
+            (lambda text: text.replace('"2"', '"3"'), "belongs to another dataset"),
+            (lambda text: text.replace("0.7,", "0.71,"), "is not the file that fold_0 was committed with"),
+        ],
+    )
+    def test_scores_that_are_spoiled_on_the_server_are_refused(
+        self, tracked: Settings, spoil: Any, sentence: str
+    ) -> None:
+        (file,) = [
+            file for file in tracked.artifacts.glob("*/artifacts/summary.json") if "/a.nii.gz" in file.read_text()
+        ]
+        file.write_text(spoil(file.read_text()))
+
+        result = run(tracked, "summarize", "-e", DATASET)
+
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+        assert "--results" in result.stderr
+
+    def test_a_results_folder_without_models_is_an_error(self, settings: Settings, tmp_path: Path) -> None:
+        for folder, sentence in ((tmp_path, "holds no model"), (tmp_path / "no", "is not there")):
+            result = run(settings, "list", "--results", folder)
+            assert result.exit_code == 1
+            assert sentence in result.stderr
+
+
+class TestExports:
+    def test_names_are_text_in_csv_and_latex(self, tracked: Settings, tmp_path: Path) -> None:
+        made = run(tracked, "export", "-e", DATASET, "--format", "csv", "-o", tmp_path / "cv.csv")
+        assert (made.exit_code, made.stdout) == (2, "")
+        rows = list(csv.DictReader((tmp_path / "cv.csv").read_text().splitlines()))
+        assert [row["label"] for row in rows[::2]] == ["tumor (core)", "'=edema & <rest>", "foreground mean"]
+        latex = run(
+            tracked, "export", "-e", DATASET, "--format", "latex", "--caption", r"50% \input{x}", "--label", "t:1"
+        )
+        assert r"=edema \& \textless{}rest\textgreater{}" in latex.stdout
+        assert r"\caption{50\% \textbackslash{}input\{x\}}" in latex.stdout
+        assert r"\label{t:1}" in latex.stdout
+
+    def test_what_cannot_be_is_refused(self, tracked: Settings, tmp_path: Path) -> None:
+        wrong = run(tracked, "export", "-e", DATASET, "--format", "latex", "--label", "a}b")
+        assert (wrong.exit_code, wrong.stdout) == (1, "")
+        assert run(tracked, "export", "-e", DATASET, "--format", "csv", "--caption", "x").exit_code == 1
+        (tmp_path / "file").write_text("")
+        blocked = run(tracked, "export", "-e", DATASET, "--format", "csv", "-o", tmp_path / "file" / "x.csv")
+        assert blocked.exit_code == 1
+        assert "cannot be written" in blocked.stderr
+
+
+class TestFromPython:
+    def test_the_names_cost_nothing_heavy_until_they_are_called(self) -> None:
+        code = (
+            "import sys, nnunet_assets\nlight = len([m for m in sys.modules if m.startswith('nnunet_assets')])\n"
+            "[getattr(nnunet_assets, name) for name in nnunet_assets.__all__ if name != 'create_tracked_trainer']\n"
+            "print(light, [m for m in ('dagster', 'mlflow', 'torch', 'pandas', 'matplotlib') if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "1 []\n"
+
+    def test_the_names_of_the_package_give_the_same_as_the_commands(
+        self, tracked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tracked.project)
+
+        summary = nnunet_assets.summarize_experiment(DATASET)
+
+        assert isinstance(summary, nnunet_assets.CVSummary)
+        assert isinstance(summary.folds[0], nnunet_assets.FoldResult)
+        assert (summary.is_complete, summary.completed_folds) == (False, ("fold_0", "fold_1", "fold_2"))
+        assert summary.missing_folds == ("fold_3", "fold_4")
+        metrics = summary.compute_aggregate_metrics()
+        assert metrics["cv_mean_fg_dice"] == summary.foreground.dice.over_folds.mean
+        assert metrics["cv_std_fg_dice"] == summary.foreground.dice.over_folds.sd
+        assert metrics == summarized(tracked)["aggregate_metrics"]
+        text = nnunet_assets.export_csv(summary, tmp_path / "x.csv")
+        assert (tmp_path / "x.csv").read_bytes().decode() == text
+        assert r"\label{t}" in nnunet_assets.export_latex(summary, label="t")
+        assert nnunet_assets.summarize_experiment(DATASET, folds=[0, 1, 2]).is_complete
+
+    def test_a_logged_summary_is_one_run_however_often_it_is_logged(self, tracked: Settings) -> None:
+        ids = [
+            json.loads(run(tracked, "summarize", "-e", DATASET, "--json", "--log-to-mlflow").stdout)["mlflow_run"]
+            for _ in range(2)
+        ]
+        assert ids[0] == ids[1]
+        shown = connect(tracked.tracking_uri, tracked.artifacts).get_run(ids[0])
+        assert shown.data.tags[names.RUN_TYPE] == "cv_summary"
+        wanted = summarized(tracked)["foreground"]["dice"]["over_folds"]["mean"]
+        assert shown.data.metrics["dice_mean_over_folds"] == wanted
