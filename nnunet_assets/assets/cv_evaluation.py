@@ -40,7 +40,7 @@ def build_cv_evaluation(
         owners=config.owners,
         description=DESCRIPTION,
         code_version=f"1-{json_sha256(measured)[:16]}",
-        # In a run with the summary and its tables it comes last: they take a second, this may take an hour.
+        # In a run with the summary and its tables it comes after them: they take a second, this may take an hour.
         op_tags={"dagster/priority": "-1"},
         check_specs=[
             dg.AssetCheckSpec(EVALUATED_CHECK, asset=key, description="Every validation case could be evaluated.")
@@ -106,6 +106,6 @@ def _every_case(evaluation: Evaluation) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=EVALUATED_CHECK,
         passed=not evaluation.problems,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.WARN if evaluation.n_evaluated else dg.AssetCheckSeverity.ERROR,
         description=evaluation.problem_text() or f"{evaluation.n_evaluated} cases.",
     )

@@ -25,6 +25,7 @@ FIGURES = {
     "dice_by_label": "Dice of every validation case, by label.",
     "mean_dice": "Mean Dice by label, pooled over cases.",
     "dice_by_fold": "Mean Dice by label and fold.",
+    "volumes": "Predicted minus reference volume by label (Bland and Altman), with bias and limits of agreement.",
     "cases": "The worst cases and the median one: reference (solid) and prediction (dashed).",
 }
 """File name to caption, in the order of pages."""
@@ -33,8 +34,8 @@ N_WORST = 5
 
 DESCRIPTION = """The summary as figures for a paper, each as SVG (vector) and PNG, in colours for any colour vision.
 
-Learning curves of all folds, Dice by label and by fold, and the worst cases with the outlines of reference and
-prediction. The pseudo Dice of the curves is nnU-Net's estimate on random patches, not a result."""
+Learning curves of all folds, Dice by label and by fold, agreement of volumes, and the worst cases with the outlines of
+reference and prediction. The pseudo Dice of the curves is nnU-Net's estimate on random patches, not a result."""
 
 
 def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
@@ -43,7 +44,7 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
 
     @dg.asset(
         key=dg.AssetKey([*experiment.key_prefix, "cv_figures"]),
-        deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"])],
+        deps=[dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_evaluation", "cv_summary")],
         group_name=group,
         kinds={"svg", "png"},
         owners=config.owners,
@@ -75,6 +76,9 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
 
 
 def _drawn(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[tuple[str, Figure]]":
+    from nnunet_assets.nnunet.evaluation import PARQUET_FILE, evaluation_folder
+    from nnunet_assets.reports.case_table import read_volumes
+    from nnunet_assets.reports.figures.bland_altman import draw_bland_altman
     from nnunet_assets.reports.figures.case_slices import draw_cases
     from nnunet_assets.reports.figures.learning_curves import draw_learning_curves
     from nnunet_assets.reports.figures.scores import draw_bars, draw_boxes, draw_fold_map
@@ -84,6 +88,7 @@ def _drawn(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterato
     yield "dice_by_label", draw_boxes(summary)
     yield "mean_dice", draw_bars(summary)
     yield "dice_by_fold", draw_fold_map(summary)
+    yield "volumes", draw_bland_altman(read_volumes(evaluation_folder(experiment.model_folder(roots)) / PARQUET_FILE))
     yield "cases", draw_cases(list(_slices(roots, experiment, summary)))
 
 

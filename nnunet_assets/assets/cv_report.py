@@ -1,5 +1,7 @@
 """`cv_report`: everything about one cross-validation on one HTML page."""
 
+import json
+
 import dagster as dg
 
 from nnunet_assets.assets.cv_figures import FIGURES
@@ -24,7 +26,7 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
 
     @dg.asset(
         key=dg.AssetKey([*experiment.key_prefix, "cv_report"]),
-        deps=[dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_figures", "cv_summary")],
+        deps=[dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_evaluation", "cv_figures", "cv_summary")],
         group_name=group,
         kinds={"html"},
         owners=config.owners,
@@ -32,6 +34,9 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         code_version="1",
     )
     def cv_report(project: ProjectResource) -> dg.MaterializeResult:
+        # numpy, which whoever loads the definitions has no use for.
+        from nnunet_assets.nnunet.evaluation import EVALUATION_FILE, evaluation_folder
+
         roots = project.settings.roots
         folder = experiment.summary_folder(roots)
         with shown_as_failure():
@@ -49,7 +54,8 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
                 for name, file in files.items()
                 if file.exists()
             ]
-            page = cv_page(summary, manifests, parameters, figures)
+            evaluation = json.loads((evaluation_folder(experiment.model_folder(roots)) / EVALUATION_FILE).read_text())
+            page = cv_page(summary, manifests, parameters, figures, evaluation)
         write_atomically(folder / "cv_report.html", page.encode())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),

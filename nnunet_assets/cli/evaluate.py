@@ -186,6 +186,7 @@ def _evaluate(
     )
     with _progress() as on_progress:
         evaluation = evaluate_cases(wanted.found, policy, folder, write_table=write_case_table, on_progress=on_progress)
+    evaluation.refuse_empty()
     return evaluation, folder
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.fold_result import LabelScore
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
-from nnunet_assets.errors import first_offenders
+from nnunet_assets.errors import EvaluationError, first_offenders
 
 SCHEMA = 1
 
@@ -169,20 +169,23 @@ class Evaluation:
         n_problems = len(self.problems)
         return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
 
+    def refuse_empty(self) -> None:
+        """Passes where at least one case was evaluated.
+
+        Raises:
+            EvaluationError: None was; the message holds the problems.
+        """
+        if not self.n_evaluated:
+            raise EvaluationError(
+                f"None of the {self.n_expected} cases of {self.subject} could be evaluated:\n{self.problem_text()}"
+            )
+
     def short_records(self) -> list[dict[str, str]]:
         """Returns one row a label with what people look at first; empty where the folds must not be taken together.
 
         `cases` says in how many Dice is defined; a metric that is defined in fewer or more says so itself.
         """
-        return [
-            {
-                "label": name,
-                **{shown: totals.estimate(metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
-                "cases": f"{n_dice} of {totals.n_cases}",
-            }
-            for name, totals in (self.labels or {}).items()
-            for n_dice in [totals.estimate("dice").n_defined]
-        ]
+        return short_records(self.to_json())
 
     def problem_text(self) -> str:
         """Returns the first few problems, one a line, and how many more there are; the empty string without any."""
@@ -206,6 +209,24 @@ class Evaluation:
             "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
             "problems": [asdict(problem) for problem in self.problems],
         }
+
+
+def short_records(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Returns `Evaluation.short_records` of what `Evaluation.to_json` returned."""
+    return [
+        {
+            "label": name,
+            **{shown: _estimate(totals, metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
+            "cases": f"{n_dice} of {totals['n_cases']}",
+        }
+        for name, totals in (content["labels"] or {}).items()
+        for n_dice in [_estimate(totals, "dice").n_defined]
+    ]
+
+
+def _estimate(totals: Mapping[str, Any], metric: str) -> MetricEstimate:
+    nowhere = {"mean": None, "sd": None, "median": None, "n": totals["n_cases"], "n_defined": 0}
+    return MetricEstimate(**totals["metrics"].get(metric, nowhere))
 
 
 def table_row(

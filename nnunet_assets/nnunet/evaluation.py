@@ -81,7 +81,7 @@ def evaluate_cases(
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
 
     Raises:
-        EvaluationError: No case could be evaluated, or another process evaluates into the folder.
+        EvaluationError: Another process evaluates into the folder.
     """
     with _sole_evaluation(folder):
         remove_unfinished(folder)
@@ -102,11 +102,6 @@ def evaluate_cases(
             n_computed=n_computed,
         )
         write_json_atomically(folder / EVALUATION_FILE, evaluation.to_json())
-        if not n_rows:
-            raise EvaluationError(
-                f"None of the {found.n_expected} cases of {found.subject} could be evaluated:\n"
-                f"{evaluation.problem_text()}"
-            )
         kept.forget_others({files.key for files in found.cases})
     return evaluation
 

@@ -48,6 +48,17 @@ def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: 
     return n_rows
 
 
+def read_volumes(parquet: Path) -> dict[str, list[tuple[float, float]]]:
+    """Returns by label the volumes of reference and prediction in ml, a pair a case; flat images have none."""
+    import pyarrow.parquet as pq
+
+    volumes: dict[str, list[tuple[float, float]]] = {}
+    for row in pq.read_table(parquet, columns=["label", "reference_ml", "prediction_ml"]).to_pylist():
+        if row["reference_ml"] is not None:
+            volumes.setdefault(row["label"], []).append((row["reference_ml"], row["prediction_ml"]))
+    return volumes
+
+
 def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(rows)
     while part := [dict(row) for row in islice(iterator, ROWS_A_PART)]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
+from nnunet_assets.core.evaluation import short_records
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
 from nnunet_assets.reports.tables import notes, to_short_records
@@ -34,6 +35,7 @@ def cv_page(
     manifests: Mapping[str, Manifest],
     parameters: Mapping[str, Mapping[str, Any]],
     figures: Sequence[PageFigure],
+    evaluation: Mapping[str, Any],
 ) -> str:
     """Returns the page.
 
@@ -42,6 +44,7 @@ def cv_page(
         manifests: By finished fold.
         parameters: As for `methods_paragraph`.
         figures: In the order of the page.
+        evaluation: What `evaluation.json` holds.
     """
     cases = list(_cases(summary))
     report = {
@@ -51,6 +54,8 @@ def cv_page(
         "warnings": list(_warnings(summary)),
         "scores": to_short_records(summary),
         "notes": notes(summary),
+        "surfaces": short_records(evaluation),
+        "problems": [problem["message"] for problem in evaluation["problems"]],
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "folds": list(_folds(summary, manifests)),
         "cases": cases[:SHOWN_CASES],

@@ -1,11 +1,5 @@
-"""The intake of a raw dataset as one HTML page that a person can read: no network, nothing beside it.
+"""The intake of a raw dataset as one HTML page that a person can read."""
 
-What users wrote (names of cases, labels, channels) is escaped by jinja2. The one script sorts tables and is named by
-its digest in the page's policy, so that no other can run.
-"""
-
-import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -13,23 +7,10 @@ from typing import Any
 
 from nnunet_assets.core.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.intake import CaseRow, IntakeReport
+from nnunet_assets.reports.page import render_page
 
 SHOWN_MESSAGES = 50
 """Of each code; a page of 10,000 lines helps nobody."""
-
-_SCRIPT = """
-for (const table of document.querySelectorAll("table")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  const key = (row, i) => row.cells[i].dataset.key ?? row.cells[i].textContent;
-  heads.forEach((head, i) => head.querySelector("button")?.addEventListener("click", () => {
-    const sign = head.ariaSort === "ascending" ? -1 : 1;
-    heads.forEach((other) => other.removeAttribute("aria-sort"));
-    head.ariaSort = sign > 0 ? "ascending" : "descending";
-    const compare = (a, b) => a - b || String(a).localeCompare(String(b), undefined, { numeric: true });
-    body.append(...[...body.rows].sort((a, b) => sign * compare(key(a, i), key(b, i))));
-  }));
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -42,22 +23,13 @@ class _Cell:
 
 def intake_page(report: IntakeReport) -> str:
     """Returns the page."""
-    # Comes with Dagster and MLflow; its import costs what no load of the definitions should.
-    from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
-
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
-    environment = Environment(
-        loader=PackageLoader("nnunet_assets.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("intake.html.j2").render(
+    return render_page(
+        "intake.html.j2",
         report=report,
         groups=list(_groups(report)),
         labels=list(_labels(report)),
         columns=list(_columns(report)),
         rows=[list(_cells(row, report)) for row in report.cases],
-        script=Markup(_SCRIPT),  # noqa: S704 (a constant of this file)
-        script_hash=f"sha256-{digest}",
     )
 
 

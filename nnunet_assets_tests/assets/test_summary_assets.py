@@ -55,12 +55,14 @@ def test_figures_and_report_are_made_of_the_summary_without_raw_data(
 ) -> None:
     folder = two_folds(project)[0].parent / "nnunet_assets"
 
-    result = summarize(project, instance, "cv_summary", "cv_figures", "cv_report")
+    result = summarize(project, instance, "cv_summary", "cv_evaluation", "cv_figures", "cv_report")
 
     assert {path.stem for path in (folder / "figures").iterdir()} == set(FIGURES)
     page = (folder / "cv_report.html").read_text()
     assert "Not complete: fold_1 missing." in page
     assert page.count("data:image/svg+xml") == len(FIGURES)
+    # Nor predictions: what is known is reported, and what is missing named.
+    assert "has no prediction" in page
     assert str(metadata(result, "cv_figures")["dice_by_label"]).startswith("![Dice of every validation case")
 
 

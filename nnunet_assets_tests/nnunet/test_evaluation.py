@@ -311,7 +311,7 @@ class TestWhatIsWrong:
         for case in "abcd":
             model.reference(case).unlink()
         with pytest.raises(EvaluationError, match="None of the 4 cases of the model could be evaluated:\nCase 'a' has"):
-            model.evaluate()
+            model.evaluate().refuse_empty()
 
     def test_a_dataset_json_that_is_torn(self, model: Model) -> None:
         (model.folder / "dataset.json").write_text("{")

@@ -19,22 +19,30 @@ PARAMETERS = {
     "loss": {"class": "DC_and_CE_loss"},
 }
 
+HD95_MM = {"mean": 2.5, "sd": 0.5, "median": 2.4, "n": 3, "n_defined": 2}
+EVALUATION = {
+    "labels": {"A": {"n_cases": 3, "metrics": {"dice": {**HD95_MM, "mean": 0.55}, "hd95_mm": HD95_MM}}},
+    "problems": [{"message": "Case 'gone' has no <prediction>."}],
+}
+
 
 def summary():
     return summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", CASES)])
 
 
 def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing():
-    page = cv_page(summary(), {}, {}, [PageFigure("A figure.", b"<svg/>", "image/svg+xml")])
+    page = cv_page(summary(), {}, {}, [PageFigure("A figure.", b"<svg/>", "image/svg+xml")], EVALUATION)
     assert page.index("<td>bad</td>") < page.index("<td>good</td>")
     assert "<td>0.200</td><td>undefined</td>" in page
     assert "Not complete: fold_1 missing." in page
     assert INPUTS.raw_hash in page
+    assert "<td>2.500 ± 0.500</td><td>undefined</td>" in page  # HD95, ASSD
+    assert "has no &lt;prediction&gt;" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
 
 
 def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
-    page = cv_page(summary_of_nasty_names(), {}, {}, [])
+    page = cv_page(summary_of_nasty_names(), {}, {}, [], EVALUATION)
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert len(NASTY_NAMES) * 2 <= page.count("<tr>")
