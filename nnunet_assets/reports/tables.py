@@ -186,7 +186,7 @@ def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
-    """Returns rows as CSV, in which no cell runs as a formula."""
+    """Returns rows as CSV with a header; text that a spreadsheet would run is defused, None is an empty cell."""
     text = io.StringIO()
     # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
     # with "\n" alone, csv would leave a carriage return in a name unquoted.
