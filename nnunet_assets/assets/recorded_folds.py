@@ -32,7 +32,10 @@ class DagsterRecord:
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         folds = [
-            fold for key in instance.all_asset_keys() if key.path[-1] == FOLD_ASSET for fold in _folds(instance, key)
+            fold
+            for key in instance.all_asset_keys()
+            if key.path[-1] == FOLD_ASSET
+            for fold in recorded_folds(instance, key)
         ]
         self._versions = {fold.folder: fold.data_version for fold in folds}
         found = {folder: experiment_of(folder) for folder in sorted({fold.folder.parent for fold in folds})}
@@ -73,7 +76,7 @@ class DagsterRecord:
             )
 
 
-def _folds(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[RecordedFold]:
+def recorded_folds(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[RecordedFold]:
     """Returns the latest materialization of each fold of an experiment."""
     newest = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
     if not newest:

@@ -107,6 +107,9 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
     import dagster as dg
 
     from nnunet_assets.assets.adopted_folds import is_in_project, materialization
+    from nnunet_assets.assets.fold_model import fold_model_key
+    from nnunet_assets.assets.recorded_folds import recorded_folds
+    from nnunet_assets.core.commit import commit_sha256
     from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 
     declared = set()
@@ -127,8 +130,15 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
             wanted.append(found)
     if wanted and settings.dagster_home.is_dir():
         with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            known = {
+                fold.folder: fold.data_version
+                for key in {fold_model_key(found.experiment) for found in wanted}
+                for fold in recorded_folds(instance, key)
+            }
             for found in wanted:
-                instance.report_runless_asset_event(materialization(found))
+                # The same again would have every summary made anew.
+                if known.get(found.folder) != commit_sha256(found.folder):
+                    instance.report_runless_asset_event(materialization(found))
         return {found.folder for found in wanted}, list(dict.fromkeys(remarks))
     return set(), list(dict.fromkeys(remarks))
 

@@ -88,11 +88,15 @@ def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
     assert summaries[0]["inputs"]["raw_hash"] == "unknown"
 
 
-def test_adopting_again_makes_no_second_run(foreign: Settings) -> None:
+def test_adopting_again_makes_no_second_run_and_no_second_materialization(
+    foreign: Settings, instance: dg.DagsterInstance
+) -> None:
     first, again = (json.loads(run(foreign, "adopt", foreign.roots.results, "--json").stdout) for _ in range(2))
     assert [row["mlflow_run"] for row in again["folds"]] == [row["mlflow_run"] for row in first["folds"]]
     assert {row["status"] for row in again["folds"]} == {"adopted before"}
+    assert [row["recorded_by_dagster"] for row in again["folds"]] == [True, True]
     assert "adopted before" in run(foreign, "adopt", foreign.roots.results).stdout
+    assert len(instance.fetch_materializations(KEY, limit=10).records) == 2
 
 
 def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign: Settings) -> None:
