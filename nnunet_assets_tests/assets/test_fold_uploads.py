@@ -49,9 +49,9 @@ def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roo
     assert json.loads(contents["splits.json"]) == {"fold": "fold_1", "train": ["case_c"], "val": ["case_a", "case_b"]}
     # Undefined is an empty cell, not 0.
     assert contents["validation_cases.csv"].decode().splitlines() == [
-        "fold,case,label,dice,iou",
-        "fold_1,case_a,organ,0.5,0.3333333333333333",
-        "fold_1,case_b,organ,,",
+        "fold,case,patient,label,dice,iou",
+        "fold_1,case_a,,organ,0.5,0.3333333333333333",
+        "fold_1,case_b,,organ,,",
     ]
     assert any(line.startswith("mlflow==") for line in contents["environment.txt"].decode().splitlines())
 
