@@ -33,6 +33,10 @@ concurrency:
   runs:
     max_concurrent_runs: 10
 
+run_queue:
+  # A fold that waits starts within a second after the one before it has ended.
+  dequeue_interval_seconds: 1
+
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10

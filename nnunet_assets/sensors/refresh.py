@@ -14,8 +14,8 @@ from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
+from nnunet_assets.resources import REFRESH_TAG
 
-REFRESH_TAG = "nnunet_assets/refresh"
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

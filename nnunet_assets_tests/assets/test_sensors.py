@@ -11,7 +11,8 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
-from nnunet_assets.sensors import REFRESH_TAG, build_nightly_report, build_refresh_sensor
+from nnunet_assets.resources import REFRESH_TAG
+from nnunet_assets.sensors import build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph
 
 DATASET = "Dataset004_Hippocampus"
