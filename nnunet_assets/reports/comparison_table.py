@@ -24,8 +24,8 @@ from nnunet_assets.reports.tables import (
 
 MARKS: dict[Verdict, str] = {"not_worse": "†", "not_tested": "‡"}
 
-_COLUMNS_A_BLOCK = 4
-"""Of labels, side by side in LaTeX: more do not fit on a page."""
+_COLUMNS_A_BLOCK = 3
+"""Of labels, side by side in LaTeX: more do not fit into the 345 pt that a line of `article` has."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def to_markdown(comparison: Comparison, max_rows: int | None = None) -> str:
 def to_latex(comparison: Comparison, caption: str | None = None, label: str | None = None) -> str:
     r"""Returns a `table` environment for a document that loads `booktabs` and nothing else, as `tables.to_latex`.
 
-    Beyond four columns the table is continued below itself.
+    Beyond three columns the table is continued below itself.
 
     Args:
         caption: Plain text; LaTeX in it is shown, not run. None: the dataset and how many experiments are compared.
@@ -157,6 +157,7 @@ def to_latex(comparison: Comparison, caption: str | None = None, label: str | No
     lines = [
         r"\begin{table}[htbp]",
         r"  \centering",
+        r"  \small",
         rf"  \caption{{{escape_latex(text)}}}",
         *([rf"  \label{{{label}}}"] if label else []),
         *blocks,

@@ -8,6 +8,7 @@ from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.reports.comparison import difference_records, notes, rank_records
 from nnunet_assets.reports.comparison_table import table_header, table_notes, table_rows
 from nnunet_assets.reports.cv_page import PageFigure
+from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.page import data_uri, render_page
 from nnunet_assets.reports.tables import to_short_records, to_spread_records
 
@@ -48,8 +49,8 @@ def dataset_page(comparison: Comparison, entries: Sequence[Entry], figures: Sequ
         "header": table_header(comparison),
         "rows": table_rows(comparison),
         "table_notes": table_notes(compared),
-        "ranks": rank_records(comparison),
-        "differences": difference_records(comparison),
+        "ranks": _with_short_names(rank_records(comparison), comparison),
+        "differences": _with_short_names(difference_records(comparison), comparison),
         "notes": notes(compared),
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "provenance": dict(_provenance(comparison, entries)),
@@ -65,6 +66,12 @@ def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[st
         yield {"number": ranked[0]["dice, pooled"], "meaning": "Dice of the first, pooled"}
     folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
     yield {"number": str(folds), "meaning": "finished folds"}
+
+
+def _with_short_names(rows: Sequence[dict[str, str]], comparison: Comparison) -> list[dict[str, str]]:
+    short, _ = short_names(comparison.experiments)
+    named = ("experiment", "left", "right")
+    return [{column: short[cell] if column in named else cell for column, cell in row.items()} for row in rows]
 
 
 def _experiment(entry: Entry) -> dict[str, str | None]:

@@ -38,6 +38,7 @@ def test_the_page_has_every_experiment_the_comparison_and_what_is_missing():
     assert '<td class="warning" colspan="5">no summary</td>' in page
     assert "<td>3d_fullres</td><td><b>0.775 ± 0.122</b></td>" in page
     assert "<td>2d</td><td>0.675 ± 0.122</td>" in page
+    assert "<td>2d</td><td>3d_fullres</td><td>-0.1000</td>" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
     for digest in (INPUTS.raw_hash, INPUTS.splits_hash, INPUTS.plans_hash, INPUTS.training_hash):
         assert f"<code>{digest}</code>" in page
