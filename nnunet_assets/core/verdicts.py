@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from nnunet_assets.core.comparison import Comparison, Difference
-from nnunet_assets.core.estimate import CONFIDENCE
+
+SIGNIFICANT_BELOW = 0.05
 
 Verdict = Literal["best", "not_worse", "worse", "not_tested"]
 """`not_worse`: not significantly. `not_tested`: too few cases differ from the best, or the two are not compared, as
@@ -42,7 +43,7 @@ def verdicts(comparison: Comparison, metric: str) -> dict[tuple[str, str | None]
 
 def is_significant(difference: Difference) -> bool:
     """Tells whether the test finds a difference at 5 %, after the correction."""
-    return difference.p_holm is not None and difference.p_holm < 1 - CONFIDENCE
+    return difference.p_holm is not None and difference.p_holm < SIGNIFICANT_BELOW
 
 
 def _against(best: list[str], name: str, label: str | None, pairs: _Pairs) -> Verdict:

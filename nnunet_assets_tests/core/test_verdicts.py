@@ -1,6 +1,7 @@
 """Which experiment is the best of a comparison, and which others are not told from it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,13 @@ def test_equal_means_share_the_first_place_and_repeats_are_not_tested() -> None:
     assert of_foreground(same) == {"one": "best", "same": "best", "low": "worse"}
     repeats = compared(contender("one", BETTER), contender("low", FIRST), repeats=[frozenset({"one", "low"})])
     assert of_foreground(repeats) == {"one": "best", "low": "not_tested"}
+
+
+@pytest.mark.parametrize(("p_holm", "verdict"), [(0.0499, "worse"), (0.05, "not_worse")])
+def test_the_level_is_five_percent_after_the_correction(p_holm: float, verdict: str) -> None:
+    found = compared(contender("low", FIRST), contender("best", BETTER))
+    found = replace(found, differences=tuple(replace(one, p_holm=p_holm) for one in found.differences))
+    assert of_foreground(found)["low"] == verdict
 
 
 def test_a_difference_that_speaks_against_the_best_makes_no_other_one_worse() -> None:
