@@ -41,6 +41,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             configurations=[config.configuration],
             trainers=[config.trainer],
             environment=settings.variables,
+            verify_integrity=dataset.verify_integrity,
             say=say,
         )
 
