@@ -10,7 +10,6 @@ from nnunet_assets.assets.summary_checks import summary_check_specs, summary_che
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.escaping import escape_markdown
