@@ -17,6 +17,10 @@ from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, b
 from nnunet_assets.settings import Settings
 
 
+# Dagster says it of its own code when it loads checks, in every log: users can do nothing about it.
+warnings.filterwarnings("ignore", "Parameter `execution_type` of function `AssetsDefinition", dg.BetaWarning)
+
+
 @dg.definitions
 def defs() -> dg.Definitions:
     """Returns everything that the project of this process declares."""
