@@ -41,11 +41,16 @@ def load_definitions(root: Path) -> dg.Definitions:
         # Dagster fails on a folder that declares nothing.
         declared = dg.load_from_defs_folder(path_within_project=root) if project.has_definitions else dg.Definitions()
     experiments = [config.identity for config in project.experiments]
+    test_sets = {config.identity: project.folds_of(config) for config in project.experiments if config.test_set}
     automation = dg.Definitions(
         jobs=build_jobs(project),
         sensors=[
             close_dead_runs,
-            *([build_refresh_sensor(experiments), build_adoption_sensor(experiments)] if experiments else []),
+            *(
+                [build_refresh_sensor(experiments, test_sets), build_adoption_sensor(experiments)]
+                if experiments
+                else []
+            ),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
         resources={"project": ProjectResource(folder=str(root)), "mlflow": mlflow_tracking},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.dataset_json import parse_dataset_json
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.nnunet.ensemble import finished_ensemble
 from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.held_out import read_held_out
+from nnunet_assets.nnunet.nifti import read_volume
+from nnunet_assets.nnunet.prediction import predict_held_out
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets_tests.processes import living
 from nnunet_assets_tests.training_builders import (
@@ -30,6 +38,7 @@ from nnunet_assets_tests.training_builders import (
 )
 
 FOLDS = ["fold_0", "fold_1"]
+PREDICTION = "nnunet_assets.nnunet.prediction_process"
 SERIES = {
     "train_loss",
     "val_loss",
@@ -248,7 +257,7 @@ def commands(project, tmp_path_factory):
     variables = project.roots.for_variant(EXPERIMENT.variant).environment()
     environment = {**os.environ, **variables, "nnUNet_def_n_proc": "1"}
     model = ["-d", DATASET, "-c", "3d_fullres"]
-    predict = ["-i", case, "-o", case / "out", *model, "-f", "0", "-device", "cpu", "--disable_tta"]
+    predict = ["-i", case, "-o", case / "out", *model, "-f", "0", "1", "-device", "cpu"]
     predict += ["-chk", "checkpoint_final.pth", "-npp", "1", "-nps", "1"]
     find = [DATASET, "-c", "3d_fullres", "-f", "0", "1", "--disable_ensembling", "-np", "1"]
     running = {}
@@ -261,8 +270,45 @@ def commands(project, tmp_path_factory):
     return case / "out"
 
 
-def test_nnunet_predicts_with_the_fold_as_it_is(commands):
+def test_nnunet_predicts_with_the_folds_as_they_are(commands):
     assert (commands / "phantom_000.nii.gz").stat().st_size > 0
+
+
+@pytest.mark.faults
+def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(project, commands):
+    raw = project.roots.raw / DATASET
+    (raw / "imagesTs").mkdir()
+    for number in range(3):
+        shutil.copyfile(raw / "imagesTr" / "phantom_000_0000.nii.gz", raw / "imagesTs" / f"new_{number}_0000.nii.gz")
+    ensemble = finished_ensemble(project.roots, EXPERIMENT, FOLDS)
+    held_out = read_held_out(project.roots, DATASET, parse_dataset_json(ensemble.folder / "dataset.json"))
+    group: list[int] = []
+
+    def stop_after_the_first_case(n_done, n_cases):
+        if not group:
+            assert (n_done, n_cases) == (1, 3)
+            (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]
+            group.extend(pids_of(child))
+            os.killpg(child.pid, signal.SIGINT)
+
+    def predict(on_progress=lambda *_: None):
+        wanted = {"device": "cpu", "environment": project.environment, "on_progress": on_progress}
+        return predict_held_out(ensemble, held_out, ".nii.gz", project.roots, **wanted)
+
+    with pytest.raises(FoldFailed, match="was stopped on request") as caught:
+        predict(stop_after_the_first_case)
+    assert caught.value.code == ExitCode.STOPPED
+    assert living(group) == []
+
+    predicted = predict()
+    assert predicted.n_predicted == 2
+    assert predicted.device == "cpu"
+    assert predict().n_predicted == 0
+    theirs = read_volume(commands / "phantom_000.nii.gz")
+    for number in range(3):
+        ours = read_volume(predicted.folder / f"new_{number}.nii.gz")
+        assert np.array_equal(ours.stored, theirs.stored)
+        assert np.allclose(ours.affine, theirs.affine)
 
 
 def test_the_pooled_means_are_those_that_nnunet_accumulates(project, commands):
