@@ -86,6 +86,8 @@ def progress_log(
 ) -> Callable[[int, int], None]:
     """Returns what says, every so many seconds, how many cases are done and how long the rest will take.
 
+    The time counts from now, or from when it is told of 0 cases.
+
     Args:
         say: Takes a line of the log.
         seconds: Between two lines; what takes less is not talked about.
@@ -94,8 +96,10 @@ def progress_log(
     start = last = time.monotonic()
 
     def report(n_done: int, n_cases: int) -> None:
-        nonlocal last
+        nonlocal start, last
         now = time.monotonic()
+        if not n_done:  # what came before, such as a wait for a GPU, says nothing about the rest
+            start = last = now
         if now - last < seconds:
             return
         last = now

@@ -72,7 +72,8 @@ def predict_held_out(
         roots: nnU-Net's folders of the project; the variant's results lie below them.
         device: `auto`, `cuda`, `cpu` or `mps`.
         environment: Environment of the child, without nnU-Net's folders.
-        on_progress: Called about twice a second with the cases predicted now, once there is one, and those to predict.
+        on_progress: Called with the cases predicted now and those to predict, first with 0 when the child starts, then
+            about twice a second once there is one.
         say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart.
 
     Raises:
@@ -82,7 +83,9 @@ def predict_held_out(
     """
     experiment = ensemble.experiment
     store = predictions_of(experiment, roots, file_ending)
-    previous = _previous_stage(experiment, roots, held_out, file_ending)
+    stage = experiment.previous_stage
+    before = predictions_of(stage, roots, file_ending) if stage else None
+    previous = _predicted_before(before, experiment, held_out) if before else {}
     wanted = {
         case.name: json_sha256([ensemble.digest, case.images_hash, previous.get(case.name)]) for case in held_out.cases
     }
@@ -93,7 +96,7 @@ def predict_held_out(
         store.begin(wanted)
         n_missing = len(store.missing(wanted))
         if n_missing:
-            job = _Job(ensemble, held_out, roots, device, environment, store, wanted)
+            job = _Job(ensemble, held_out, roots, device, environment, store, before, wanted)
             _predict(job, lambda n_done: on_progress(n_done, n_missing), say)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:
                 raise FoldError(f"The folds of {experiment.title} changed while they predicted. Materialize it again.")
@@ -105,19 +108,20 @@ def predict_held_out(
 
 @dataclass(frozen=True)
 class _Job:
+    """What the child is started for, as often as it is started; `before` is of the previous stage, or None."""
+
     ensemble: Ensemble
     held_out: "HeldOutCases"
     roots: Roots
     device: str
     environment: Mapping[str, str]
     store: PredictionStore
+    before: PredictionStore | None
     wanted: Mapping[str, str]
 
     def request(self) -> dict[str, object]:
         """Returns what the child is asked for now."""
-        stage = self.ensemble.experiment.previous_stage
-        store = self.store
-        before = stage and predictions_of(stage, self.roots, store.file("").name).folder
+        store, before = self.store, self.before
         missing = set(store.missing(self.wanted))
         return {
             "experiment": asdict(self.ensemble.experiment),
@@ -130,7 +134,7 @@ class _Job:
                 {
                     "case": case.name,
                     "images": [str(image) for image in case.images],
-                    "previous": str(before / store.file(case.name).name) if before else None,
+                    "previous": str(before.finished_file(case.name)) if before else None,
                     "part": str(store.parts / case.name),
                     "file": str(store.file(case.name)),
                 }
@@ -153,7 +157,8 @@ def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str],
             on_progress(n)
 
     def start(n_halvings: int) -> ChildResult:
-        with device_lease(job.device, environment, say=say, on_poll=look) as lease:
+        with device_lease(job.device, environment, say=say) as lease:
+            on_progress(n_done())
             return run_child(
                 "nnunet_assets.nnunet.prediction_process",
                 job.request(),
@@ -181,16 +186,13 @@ def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str],
         )
 
 
-def _previous_stage(experiment: Experiment, roots: Roots, held_out: "HeldOutCases", file_ending: str) -> dict[str, str]:
-    """Returns case to the digest of its prediction by the previous stage of a cascade; empty: there is none."""
-    stage = experiment.previous_stage
-    if stage is None:
-        return {}
-    predicted = predictions_of(stage, roots, file_ending).predicted()
+def _predicted_before(before: PredictionStore, experiment: Experiment, held_out: "HeldOutCases") -> dict[str, str]:
+    """Returns case to the digest of its prediction by the previous stage of a cascade."""
+    predicted = before.predicted()
     if missing := [case.name for case in held_out.cases if case.name not in predicted]:
         raise FoldError(
-            f"{experiment.title} starts from the predictions of {stage.title}, which has not predicted these cases of "
-            f"the test set: {first_offenders(missing)}. Materialize its test_predictions first."
+            f"{experiment.title} starts from the predictions of the stage before it, and {before.folder} lacks these "
+            f"cases of the test set: {first_offenders(missing)}. Materialize the test_predictions of that stage first."
         )
     return predicted
 

@@ -72,11 +72,15 @@ class PredictionStore:
         for case, record in self._records().items():
             is_wanted = record["made_from"] == wanted.get(case) and not self.file(case).exists()
             if is_wanted and self._is_whole(case, record):
-                link_or_copy(self.folder / self.file(case).name, self.file(case))
+                link_or_copy(self.finished_file(case), self.file(case))
 
     def file(self, case: str) -> Path:
         """Returns where a prediction lies while others are missing."""
         return self.cases / f"{case}{self._ending}"
+
+    def finished_file(self, case: str) -> Path:
+        """Returns where a prediction lies once none is missing."""
+        return self.folder / self.file(case).name
 
     def missing(self, wanted: Mapping[str, str]) -> list[str]:
         """Returns the wanted cases that are not predicted yet."""
@@ -99,5 +103,5 @@ class PredictionStore:
         return dict((read_json(self.folder / MANIFEST) or {}).get("cases", {}))
 
     def _is_whole(self, case: str, record: Mapping[str, str]) -> bool:
-        path = self.folder / self.file(case).name
+        path = self.finished_file(case)
         return path.is_file() and file_sha256(path) == record["sha256"]

@@ -14,14 +14,18 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from nnunet_assets.assets.cv_evaluation import EVALUATED_CHECK
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet import prediction
 from nnunet_assets.nnunet.child import ChildResult
+from nnunet_assets.nnunet.ensemble import finished_ensemble
+from nnunet_assets.nnunet.held_out import HeldOutCase, HeldOutCases
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
@@ -29,6 +33,7 @@ from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case, write_fold
 from nnunet_assets_tests.raw_builders import write_json
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+from nnunet_assets_tests.training_builders import roots_in
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -56,7 +61,7 @@ def roots(project: Path) -> Roots:
 
 
 class Child:
-    """Predicts the reference of each case, which is its image too; from the second on, it dies where it is told to."""
+    """Predicts of each case its image; it dies after as many cases as it is told to."""
 
     def __init__(self) -> None:
         self.requests: list[Mapping[str, Any]] = []
@@ -231,6 +236,43 @@ def test_a_prediction_that_cannot_be_evaluated_is_named_by_a_check(
     assert metadata(result, "test_predictions")["headline"] == (
         "Dice 1.000 on the test set, 0.500 in the cross-validation (+0.500)"
     )
+
+
+def test_a_cascade_takes_the_predictions_of_the_stage_before_it_and_names_those_that_are_missing(
+    tmp_path: Path, child: Child
+) -> None:
+    lowres = Experiment(DATASET, "3d_lowres")
+    cascade = Experiment(DATASET, "3d_cascade_fullres")
+    roots = roots_in(tmp_path)
+    image = write_case(roots.raw / DATASET / "imagesTs" / "new_1_0000.nii.gz", REFERENCE)
+    held_out = HeldOutCases(roots.raw / DATASET, (HeldOutCase("new_1", (image,), "digest", None),), ())
+    for experiment in (lowres, cascade):
+        write_fold(roots, experiment, "fold_0", {"a": HIGHER}, inputs=MADE)
+        (experiment.fold_folder(roots, "fold_0") / "checkpoint_final.pth").write_text("weights")
+        write_json(experiment.model_folder(roots) / "plans.json", PLANS)
+
+    def predict(experiment: Experiment) -> prediction.Predicted:
+        ensemble = finished_ensemble(roots, experiment, ["fold_0"])
+        return prediction.predict_held_out(ensemble, held_out, ".nii.gz", roots, device="cpu", environment={})
+
+    with pytest.raises(FoldError, match="lacks these cases of the test set: new_1"):
+        predict(cascade)
+    before = predict(lowres)
+    predict(cascade)
+    assert [request["cases"][0]["previous"] for request in child.requests] == [
+        None,
+        str(before.folder / "new_1.nii.gz"),
+    ]
+
+
+def test_while_one_process_predicts_another_is_refused(
+    project: Path, instance: dg.DagsterInstance, roots: Roots, child: Child
+) -> None:
+    work = EXPERIMENT.summary_folder(roots) / ".test_predictions"
+    work.mkdir(parents=True)
+    with FileLock(work / "owner.lock"):
+        assert "Another process predicts the test set of" in failure(predict(project, instance))
+    assert child.requests == []
 
 
 def test_it_comes_last_in_a_run_with_the_summary(
