@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nnunet_assets.assets.cv_evaluation import progress_log
 from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.gap import GAP_METRICS, Gap, find_gaps, gaps_to_json
@@ -26,6 +27,9 @@ from nnunet_assets.nnunet.predicted_cases import (
 from nnunet_assets.nnunet.prediction import Predicted
 from nnunet_assets.reports.case_table import read_metrics, write_case_table
 from nnunet_assets.reports.gap import gaps_to_csv
+
+TESTED_FOLDER = "test_evaluation"
+"""In the model's `nnunet_assets/`."""
 
 GAP_FILE, GAP_TABLE = "gap.json", "gap.csv"
 
@@ -86,11 +90,12 @@ def evaluate_predictions(
     """
     found = cases_of_folders(predicted.folder, references, predicted.folder / DATASET_JSON)
     found.subject = f"{ensemble.experiment.title}, test set"
-    folder = ensemble.experiment.summary_folder(roots) / "test_evaluation"
+    folder = ensemble.experiment.summary_folder(roots) / TESTED_FOLDER
     evaluation = _evaluate(found, dataset, folder, say)
     evaluation.refuse_empty()
     gaps = find_gaps(read_metrics(folder / PARQUET_FILE, GAP_METRICS), read_metrics(validation, GAP_METRICS))
-    write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest))
+    commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
+    write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest, commits))
     write_atomically(folder / GAP_TABLE, gaps_to_csv(gaps).encode())
     return EvaluatedEnsemble(folder, evaluation, gaps)
 

@@ -90,17 +90,39 @@ def _foreground(columns: Sequence[Values], interval: Interval | None = None) -> 
     return replace(Estimate.of(case_means), mean=mean_of_defined(label_means), interval=interval)
 
 
-def gaps_to_json(gaps: Sequence[Gap], predictions: str) -> dict[str, Any]:
+def gaps_to_json(gaps: Sequence[Gap], predictions: str, folds: Mapping[str, str]) -> dict[str, Any]:
     """Returns the gaps as JSON values; what is undefined is null.
 
     Args:
         gaps: At least one.
         predictions: Digest of what the predictions were made from.
+        folds: Fold to what names its COMMIT, of those that predicted and were validated.
     """
     bootstrap = Bootstrap("case", n_clusters=gaps[0].test.n, n_resamples=N_RESAMPLES, seed=SEED)
     return {
         "schema": SCHEMA,
         "predictions": predictions,
+        "folds": dict(folds),
         "bootstrap_of_test_means": asdict(bootstrap),
         "gaps": [{**asdict(gap), "difference": gap.difference} for gap in gaps],
     }
+
+
+def gaps_from_json(content: Mapping[str, Any], folds: Mapping[str, str]) -> list[Gap] | None:
+    """Returns what `gaps_to_json` was given; None where it is of other folds, or of another schema.
+
+    Args:
+        content: What it returned.
+        folds: As for `gaps_to_json`, as they are now.
+    """
+    if (content.get("schema"), content.get("folds")) != (SCHEMA, dict(folds)):
+        return None
+    return [
+        Gap(gap["label"], gap["metric"], _estimate(gap["test"]), _estimate(gap["cross_validation"]))
+        for gap in content["gaps"]
+    ]
+
+
+def _estimate(content: Mapping[str, Any]) -> Estimate:
+    interval = content["interval"]
+    return Estimate(**{**content, "interval": Interval(**interval) if interval else None})

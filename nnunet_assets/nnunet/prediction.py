@@ -99,6 +99,7 @@ def predict_held_out(
             job = _Job(ensemble, held_out, roots, device, environment, store, before, wanted)
             _predict(job, lambda n_done: on_progress(n_done, n_missing), say)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:
+                store.discard()
                 raise FoldError(f"The folds of {experiment.title} changed while they predicted. Materialize it again.")
         name = (read_json(store.work / DEVICE_FILE) or {}).get("device") if n_missing else None
         details = {"folds": list(ensemble.folds), "checkpoint": ensemble.checkpoint, "ensemble": ensemble.digest}

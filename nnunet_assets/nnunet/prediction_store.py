@@ -74,6 +74,10 @@ class PredictionStore:
             if is_wanted and self._is_whole(case, record):
                 link_or_copy(self.finished_file(case), self.file(case))
 
+    def discard(self) -> None:
+        """Removes what was predicted beside the whole folder: nobody knows what made it."""
+        shutil.rmtree(self.cases)
+
     def file(self, case: str) -> Path:
         """Returns where a prediction lies while others are missing."""
         return self.cases / f"{case}{self._ending}"

@@ -177,6 +177,19 @@ def test_a_prediction_that_died_goes_on_with_the_cases_that_are_missing(
     assert child.predicted == [["new_1", "new_2"], ["new_2"]]
 
 
+def test_folds_that_change_while_they_predict_make_no_predictions(
+    project: Path, instance: dg.DagsterInstance, roots: Roots, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained_meanwhile(*arguments: Any, **options: Any) -> ChildResult:
+        (EXPERIMENT.fold_folder(roots, "fold_1") / "checkpoint_final.pth").write_text("trained anew")
+        return child(*arguments, **options)
+
+    monkeypatch.setattr(prediction, "run_child", trained_meanwhile)
+    assert "changed while they predicted. Materialize it again." in failure(predict(project, instance))
+    assert predict(project, instance).success
+    assert child.predicted == [["new_1", "new_2"]] * 2
+
+
 def test_without_references_the_test_set_is_predicted_and_that_is_said(
     project: Path, instance: dg.DagsterInstance, roots: Roots, child: Child
 ) -> None:
@@ -275,9 +288,25 @@ def test_while_one_process_predicts_another_is_refused(
     assert child.requests == []
 
 
-def test_it_comes_last_in_a_run_with_the_summary(
+def test_it_comes_last_in_a_run_with_the_summary_but_for_the_report_which_shows_the_gap(
     project: Path, instance: dg.DagsterInstance, roots: Roots, child: Child
 ) -> None:
-    result = predict(project, instance, "test_predictions", "cv_evaluation", "cv_summary", "cv_tables")
+    names = ("test_predictions", "cv_evaluation", "cv_report", "cv_summary", "cv_tables")
+    result = predict(project, instance, *names)
     order = [str(event.node_name).rsplit("__", 1)[-1] for event in result.all_events if event.is_step_start]
-    assert order == ["cv_summary", "cv_tables", "cv_evaluation", "test_predictions"]
+    assert order == ["cv_summary", "cv_tables", "cv_evaluation", "test_predictions", "cv_report"]
+    report = EXPERIMENT.summary_folder(roots) / "cv_report.html"
+    assert "Dice 1.000 on the test set, 0.500 in the cross-validation (+0.500)" in report.read_text()
+
+
+def test_a_report_does_not_show_the_gap_of_other_folds_and_is_made_where_folds_are_missing(
+    project: Path, instance: dg.DagsterInstance, roots: Roots, child: Child
+) -> None:
+    assert predict(project, instance).success
+    (EXPERIMENT.fold_folder(roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
+    report = EXPERIMENT.summary_folder(roots) / "cv_report.html"
+
+    predict(project, instance, "test_predictions", "cv_evaluation", "cv_report", "cv_summary")
+
+    assert "Not complete: fold_1 missing." in report.read_text()
+    assert "on the test set" not in report.read_text()

@@ -5,7 +5,16 @@ import json
 import pytest
 
 from nnunet_assets.core.evaluation import METRIC_COLUMNS, SHOWN_METRICS
-from nnunet_assets.core.gap import FOREGROUND_METRICS, GAP_METRICS, CaseValues, Gap, Values, find_gaps, gaps_to_json
+from nnunet_assets.core.gap import (
+    FOREGROUND_METRICS,
+    GAP_METRICS,
+    CaseValues,
+    Gap,
+    Values,
+    find_gaps,
+    gaps_from_json,
+    gaps_to_json,
+)
 from nnunet_assets.reports.gap import gap_headline, gap_records, gaps_to_csv
 
 
@@ -21,6 +30,9 @@ VALIDATION = values_of(organ=[0.9, 0.8, 0.7], lesion=[0.5, None, 0.7])
 """Pooled: organ 0.8 of 3 cases, lesion 0.6 of 2, foreground 0.7."""
 TEST = values_of(organ=[0.6, 0.8], lesion=[None, 0.2])
 """Organ 0.7 of 2 cases, lesion 0.2 of 1, foreground 0.45; the cases' own means are 0.6 and 0.5."""
+
+
+FOLDS = {"fold_0": "its commit", "fold_1": "another"}
 
 
 def gap_of(gaps: list[Gap], label: str | None, metric: str = "dice") -> Gap:
@@ -107,8 +119,17 @@ def test_csv_and_json_have_every_metric_and_leave_the_undefined_empty() -> None:
     assert lines[0].startswith("level,label,metric,difference,test_mean,test_ci95_low")
     (hd95,) = [line for line in lines if line.startswith("label,organ,hd95_mm,")]
     assert hd95 == "label,organ,hd95_mm,,,,,,2,0,,,3,0"
-    content = json.loads(json.dumps(gaps_to_json(gaps, "digest"), allow_nan=False))
+    content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS), allow_nan=False))
     assert content["predictions"] == "digest"
     assert content["bootstrap_of_test_means"]["n_clusters"] == 2
     assert content["gaps"][0]["difference"] == pytest.approx(-0.1)
     assert content["gaps"][4]["difference"] is None
+
+
+def test_what_was_written_is_read_as_it_was_unless_the_folds_are_others_now() -> None:
+    six = [0.5, 0.9, 0.8, 0.7, 0.6, None, 0.95]
+    gaps = find_gaps(values_of(organ=six), values_of(organ=[0.9]))
+    content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS)))
+    assert gaps_from_json(content, FOLDS) == gaps
+    assert gaps_from_json(content, {**FOLDS, "fold_1": "trained again"}) is None
+    assert gaps_from_json({**content, "schema": 0}, FOLDS) is None
