@@ -93,7 +93,7 @@ def comparison_lock(folder: Path) -> FileLock:
 
     Two experiments' refreshes may end together: who writes last must have read last.
     """
-    return FileLock(folder / ".comparison.lock")
+    return FileLock(folder / ".comparison.lock", fallback_to_soft=False)
 
 
 def _write(folder: Path, comparison: "Comparison") -> str:

@@ -202,7 +202,7 @@ def _predicted_before(before: PredictionStore, experiment: Experiment, held_out:
 def _sole_prediction(experiment: Experiment, work: Path) -> Iterator[None]:
     """Keeps a second prediction out of the folder; a kernel lock, free the moment its owner dies."""
     work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "owner.lock", timeout=0)
+    lock = FileLock(work / "owner.lock", timeout=0, fallback_to_soft=False)
     try:
         lock.acquire()
     except Timeout:
