@@ -61,7 +61,8 @@ class SplitSettings:
             "leave_one_group_out": self.leave_one_group_out,
             "file": self.file.name if self.file else None,
         }
-        return {name: value for name, value in settings.items() if value}
+        # Not by truth: 0 is a seed.
+        return {name: value for name, value in settings.items() if value is not None and value is not False}
 
     @property
     def version(self) -> str:

@@ -91,6 +91,12 @@ def test_each_case_trains_wherever_it_is_not_validated(validation):
     assert Counter(case for split in splits for case in split["train"]) == Counter(dict.fromkeys(validation, 3))
 
 
+def test_a_seed_of_zero_is_not_nnunets_seed():
+    assert SplitSettings(3).record == {"folds": 3}
+    assert SplitSettings(3, seed=0).record == {"folds": 3, "seed": 0}
+    assert SplitSettings(3, seed=0).version == "folds=3, seed=0"
+
+
 # --- what a split guarantees --------------------------------------------------------------------------------------
 
 
