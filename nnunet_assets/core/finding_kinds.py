@@ -76,4 +76,5 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D070": FindingKind("very many labels", "Declare only what is to be segmented."),
     "D072": FindingKind("stands out from the cohort", "Look at the image; export it like the others."),
     "D073": FindingKind("possibly personal data", "Empty the header's fields, rename the cases."),
+    "D074": FindingKind("a split beside the raw data", "Keep it, or move it away and declare `splits`."),
 }

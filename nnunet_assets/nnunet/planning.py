@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
@@ -127,6 +128,11 @@ def _run(
     watch: "_Watch",
 ) -> None:
     """Runs the planning process to its end, after a lack of memory again with half the workers."""
+    if (split := prepared.raw_folder / SPLITS_FILE).exists():
+        raise PlanningError(
+            f"{split} was put there after the raw data was last looked at, and nnU-Net's planner would copy it over "
+            "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
+        )
     folder = prepared.own / f"prepare_{request['plans']}"
     n_processes = {
         "n_processes": int(worker_variables(environment)["nnUNet_def_n_proc"]),

@@ -2,13 +2,14 @@
 
 On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, nnU-Net's own file, and `.nnunet_assets/splits.json` beside
 it, how it was made. It is written before any fold starts, since nnU-Net lets whichever fold starts first write it. A
-file that this project did not make, or that somebody edited, is checked, kept, and never written over.
+file that this project did not make, or that somebody edited, is checked, kept, and never written over. One that lies in
+`nnUNet_raw/DATASET` counts as declared by `splits.file`.
 """
 
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -38,12 +39,14 @@ class Splits:
         folds: nnU-Net's form.
         what: What was done about it.
         record: How it was made; without generations where it is the user's own.
+        settings: As declared, with the file in nnUNet_raw where that counts.
         superseded: The trained folds that belonged to the one before.
     """
 
     folds: Sequence[Split]
     what: What
     record: SplitsRecord
+    settings: SplitSettings
     superseded: Sequence[TrainedFold] = ()
 
 
@@ -69,11 +72,12 @@ def ensure_splits(
     Raises:
         PlanningError: The raw data was never looked at, or contradicts itself.
         ConfigError: A file that the settings name is missing or wrong.
-        DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; or trained
-            folds belong to a split that would change.
+        DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; another
+            split lies in nnUNet_raw; or trained folds belong to a split that would change.
     """
     prepared = PreparedDataset(roots, dataset)
     raw = prepared.read_raw()
+    settings = _with_file_of_raw_data(roots.raw / dataset / SPLITS_FILE, settings)
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
     if found is not None and not record.generations:
@@ -82,7 +86,7 @@ def ensure_splits(
     if found is not None and change is None:
         if not path.exists():
             write_splits(prepared.folder, found)
-        return Splits(found, "kept", record)
+        return Splits(found, "kept", record, settings)
     cases_only = change is not None and not change.settings
     origin: Origin = "made"
     if found and cases_only and on_new_cases == "extend" and not settings.file:
@@ -103,10 +107,10 @@ def ensure_splits(
     )
     write_json_atomically(_record_path(prepared), record.to_json())
     if wanted == found and path.exists():
-        return Splits(wanted, "kept", record)
+        return Splits(wanted, "kept", record, settings)
     write_splits(prepared.folder, wanted)
     what: What = "made" if found is None else "extended" if origin == "extended" else "made anew"
-    return Splits(wanted, what, record, superseded)
+    return Splits(wanted, what, record, settings, superseded)
 
 
 def read_splits(preprocessed_dataset: Path) -> Any:
@@ -150,6 +154,19 @@ class _Change:
     settings: str
 
 
+def _with_file_of_raw_data(path: Path, settings: SplitSettings) -> SplitSettings:
+    """Returns the settings with the split that lies beside the raw data, where there is one and no file is declared."""
+    if settings.file or not path.exists():
+        return settings
+    if declared := {name: value for name, value in settings.record.items() if name != "folds"}:
+        raise DatasetError(
+            f"{path} is a split of the dataset, but `splits` declares another one: {_shown(declared)}. Move that file "
+            "away to have the split made as declared; or take the declaration away to use the file; or name the one "
+            "that counts as `splits.file`."
+        )
+    return replace(settings, file=path)
+
+
 def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) -> tuple[Any, SplitsRecord]:
     """Returns the split that is there and its record; None: there is none, no generations: it is the user's own.
 
@@ -181,12 +198,13 @@ def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) 
     if settings.file:
         raise DatasetError(
             f"{path} is neither what {settings.file} holds, nor was it made by this project. Delete it to have "
-            f"{settings.file.name} in its place, or remove `splits.file` to keep it."
+            "that in its place; to keep it, remove `splits.file`, or the file in nnUNet_raw."
         )
     try:
-        return Splits(check_splits(found, raw.cases, settings.n_folds, path), "the user's own", SplitsRecord())
+        folds = check_splits(found, raw.cases, settings.n_folds, path)
     except DatasetError as error:
         raise DatasetError(f"{error}\n{_REMEDY}") from None
+    return Splits(folds, "the user's own", SplitsRecord(), settings)
 
 
 def _change(record: SplitsRecord, settings: SplitSettings, raw: RawRecord) -> _Change | None:

@@ -246,6 +246,16 @@ class TestStaleness:
         pretend(instance, "preprocessed_plans", "second")
         assert stale(instance) == {"fold_model"}
 
+    def test_a_split_beside_the_raw_data_makes_the_splits_stale_alone_and_becomes_them(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+    ) -> None:
+        cases = [f"case_{index}" for index in range(6)]
+        mine = [{"train": [c for c in cases if c not in cases[n::3]], "val": cases[n::3]} for n in range(3)]
+        file = write_json(raw / DATASET / "splits_final.json", mine)
+        run(tmp_path, instance, "raw_dataset")
+        assert stale(instance) == {"splits"}
+        assert metadata(run(tmp_path, instance, "splits"), "splits")["how"] == f"read from {file}"
+
     def test_a_new_case_makes_the_splits_stale_too(
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
     ) -> None:

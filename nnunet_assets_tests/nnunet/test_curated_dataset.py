@@ -178,6 +178,18 @@ class TestQuarantine:
         assert [root.exists() for root in made] == [False, True, True]
 
 
+def test_a_split_beside_the_raw_data_is_not_seen_by_nnunet_and_changes_nothing_else(roots: Roots) -> None:
+    before, _ = look(roots, NONE)
+    split = write_json(roots.raw / DATASET / "splits_final.json", [])
+    found, curated = look(roots, NONE)
+    assert (found.content_hash, found.cases) == (before.content_hash, before.cases)
+    assert [(finding.code, finding.file) for finding in found.findings] == [("D074", split.name)]
+    assert found.findings[0].message.startswith(f"{split} is a split of your own, which `splits` takes where nothing")
+    assert curated.splits_sha256 == file_sha256(split)
+    assert PreparedDataset(roots, DATASET).raw_folder == curated.raw_root / DATASET
+    assert sorted(path.name for path in (curated.raw_root / DATASET).iterdir()) == ["curation.json", "dataset.json"]
+
+
 class TestHeaderRepair:
     def test_a_label_below_the_tolerance_gets_the_images_header_and_keeps_every_voxel(self, roots: Roots) -> None:
         label = shift_label(roots, "case_3", 0.05)

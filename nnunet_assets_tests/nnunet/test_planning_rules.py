@@ -8,6 +8,7 @@ from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.plan_card import PLANNERS
 from nnunet_assets.nnunet.planning import PreparedCases, prepare
 from nnunet_assets.nnunet.prepared import RawRecord
+from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
 
 UNKNOWN = "nnUNetTrainerTypo"
@@ -54,6 +55,15 @@ def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
     assert made.planned["3d_fullres"]["spacing"] == [3.0, 1.0, 1.0]
     assert made.cases["3d_fullres"] == PreparedCases(n_made=0, n_reused=4, n_bytes=4 * 28, why="")
     assert not (records[1].own / "prepare_nnUNetPlans").exists()
+
+
+def test_a_split_that_came_beside_the_raw_data_since_it_was_looked_at_is_not_copied_by_the_planner(records):
+    write_splits(records[0].raw / DATASET, [])
+    stamp_as_planned(records[1], raw_hash="older data")
+    with pytest.raises(
+        PlanningError, match=r"raw/.*splits_final\.json was put there after .*Materialize raw_dataset and"
+    ):
+        run(records)
 
 
 def test_a_wanted_configuration_that_the_plans_lack_is_reported(records):

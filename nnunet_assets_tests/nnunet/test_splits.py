@@ -337,6 +337,37 @@ def test_a_file_that_was_deleted_comes_back_as_it_was_though_it_was_extended(tra
     assert trained.file.read_bytes() == before
 
 
+def test_a_file_beside_the_raw_data_is_the_split_where_nothing_else_is_declared(cohort, tmp_path):
+    beside = write_splits(cohort.roots.raw / DATASET, GOOD)
+    made = cohort.split()
+    assert (made.what, made.folds, made.settings.file) == ("made", GOOD, beside)
+    assert cohort.generations()[-1]["settings"] == {"folds": 3, "file": "splits_final.json"}
+    # As nnU-Net's planner left it for others: a copy, of which nobody noted where it is from.
+    (cohort.prepared.own / "splits.json").unlink()
+    assert cohort.split().what == "kept"
+    write_splits(cohort.roots.raw / DATASET, list(reversed(GOOD)))
+    with pytest.raises(DatasetError, match=r"is neither what .*raw.*splits_final\.json holds, nor was it made by this"):
+        cohort.split()
+
+
+@pytest.mark.parametrize("settings", [SplitSettings(3, seed=0), SplitSettings(3, stratify=True)])
+def test_a_file_beside_the_raw_data_and_another_declaration_are_refused_together(cohort, settings):
+    beside = write_splits(cohort.roots.raw / DATASET, GOOD)
+    (name,) = settings.record.keys() - {"folds"}
+    with pytest.raises(DatasetError) as caught:
+        cohort.split(settings)
+    assert str(caught.value).startswith(
+        f"{beside} is a split of the dataset, but `splits` declares another one: {name}={settings.record[name]}. Move"
+    )
+    assert not cohort.file.exists()
+
+
+def test_a_declared_file_counts_more_than_the_one_beside_the_raw_data(cohort, tmp_path):
+    write_splits(cohort.roots.raw / DATASET, GOOD)
+    mine = write_splits(tmp_path / "mine", list(reversed(GOOD)))
+    assert cohort.split(SplitSettings(3, file=mine)).folds == list(reversed(GOOD))
+
+
 # --- a change of the split ----------------------------------------------------------------------------------------
 
 
