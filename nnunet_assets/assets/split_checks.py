@@ -41,7 +41,7 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
             COPIES_CHECK,
             asset=key,
             blocking=True,
-            description="No fold trains on a copy, byte for byte, of a case that it validates.",
+            description="No fold trains on a copy, voxel for voxel, of an image that it validates.",
         ),
         dg.AssetCheckSpec(
             LABELS_CHECK, asset=key, description="Each fold validates at least one case with each label."
@@ -67,7 +67,7 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
             unfit = ""
         yield _result(ONCE_CHECK, [unfit] if unfit else [], f"{len(raw.cases)} cases, each in one validation fold.")
         unknown = ["The file is no cross-validation of the cases."] if unfit else []
-        copies = duplicates_across_sides(splits, raw.case_hashes)
+        copies = duplicates_across_sides(splits, raw.image_hashes)
         remedy = "Take one of each pair out of the dataset, or keep them together with `splits.groups`."
         yield _result(
             COPIES_CHECK, unknown or [*copies, *([remedy] if copies else [])], "No case has a copy on the other side."

@@ -52,6 +52,8 @@ class RawRecord:
             must run before planning.
         errors: What stops planning and training, a line a finding; empty: nothing.
         case_hashes: By case, the digest of its images and label; empty in records of older versions.
+        image_hashes: By case, a digest of its images' voxels, however they are stored; of their files where the voxels
+            were not read. A case whose images are all of one value has none.
         label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
         curation: The folder in `.nnunet_assets/raw` that was looked at; empty: nnUNet_raw itself.
     """
@@ -61,6 +63,7 @@ class RawRecord:
     voxels_checked: bool
     errors: str = ""
     case_hashes: Mapping[str, str] = field(default_factory=dict)
+    image_hashes: Mapping[str, str] = field(default_factory=dict)
     label_volumes_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     curation: str = ""
 
@@ -127,7 +130,9 @@ class PreparedDataset:
                 f"Nothing is known about the raw data of {self.dataset}: {self.own / 'raw.json'} is missing. "
                 "Materialize raw_dataset first."
             )
-        record = RawRecord(**{**content, "cases": tuple(content["cases"])})
+        # Older versions compared cases by the bytes of all their files.
+        copies = {"image_hashes": content.get("case_hashes", {})}
+        record = RawRecord(**{**copies, **content, "cases": tuple(content["cases"])})
         if record.errors:
             raise PlanningError(
                 f"The raw data of {self.dataset} is not fit to be trained on. Put it right and materialize raw_dataset "

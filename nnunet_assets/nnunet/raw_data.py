@@ -19,7 +19,14 @@ from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts
 from nnunet_assets.nnunet.case_files import find_cases, voxels_are_checked
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
-from nnunet_assets.nnunet.cohort_check import count_findings, doubles, label_findings, name_findings, outliers
+from nnunet_assets.nnunet.cohort_check import (
+    count_findings,
+    doubles,
+    image_digests,
+    label_findings,
+    name_findings,
+    outliers,
+)
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
@@ -68,6 +75,7 @@ class RawDataset:
         shape: Number of voxels by axis, likewise.
         labels: By foreground label name.
         case_hashes: By case, the digest of its images and label.
+        image_hashes: By case, the digest of its images' voxels, as in `RawRecord`.
         label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
         rows: The cases, as a table has them.
@@ -84,6 +92,7 @@ class RawDataset:
     shape: tuple[Spread, ...] | None
     labels: Mapping[str, LabelStatistics]
     case_hashes: Mapping[str, str]
+    image_hashes: Mapping[str, str]
     label_volumes_ml: Mapping[str, Mapping[str, float]]
     findings: tuple[Finding, ...]
     rows: tuple[CaseRow, ...]
@@ -112,6 +121,7 @@ class RawDataset:
             voxels_checked=self.voxels_checked,
             errors=findings_text(self.errors),
             case_hashes=self.case_hashes,
+            image_hashes=self.image_hashes,
             label_volumes_ml=self.label_volumes_ml,
         )
 
@@ -187,6 +197,7 @@ def inspect_raw_dataset(
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
         labels=labels,
         case_hashes={fact.case: json_sha256(_content(fact)) for fact in facts},
+        image_hashes={fact.case: json_sha256(list(digests)) for fact in facts if any(digests := image_digests(fact))},
         label_volumes_ml=volumes,
         findings=tuple(findings),
         rows=tuple(_rows(facts, description, volumes, findings)),

@@ -12,6 +12,7 @@ import pytest
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, PhantomConfig, SplitsConfig
 from nnunet_assets.project import Project
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.intake_defects import voxels_of
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -140,8 +141,9 @@ def test_an_edited_file_that_leaks_a_patient_stops_the_folds(
 
 
 def test_a_copy_on_both_sides_stops_the_folds(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
-    for name in ("imagesTr/case_7_0000.nii.gz", "labelsTr/case_7.nii.gz"):
-        (raw / name).write_bytes((raw / name.replace("case_7", "case_8")).read_bytes())
+    # Of other bytes, and with a label of its own.
+    write_volume(raw / "imagesTr/case_7_0000.nii.gz", voxels_of(raw / "imagesTr/case_8_0000.nii.gz").astype(np.float64))
+    write_volume(raw / "labelsTr/case_7.nii.gz", tiny_label())
     run(tmp_path, instance, "raw_dataset")
     cases = [f"case_{index}" for index in range(12)]
     mine = [{"train": [c for c in cases if c not in cases[n::3]], "val": cases[n::3]} for n in range(3)]

@@ -116,7 +116,7 @@ def test_copies_on_both_sides_are_named_with_their_twins():
         "fold_0 validates copies of cases that it trains on: a and f.",
         "fold_2 validates copies of cases that it trains on: f and a.",
     ]
-    assert duplicates_across_sides(GOOD, {}) == []  # a record of an older version
+    assert duplicates_across_sides(GOOD, {}) == []  # nothing is known
 
 
 def test_labels_that_a_fold_does_not_validate_are_named():

@@ -274,6 +274,17 @@ class TestCounts:
             "The cases case_1, case_4 have the same image, voxel for voxel: in training"
         )
 
+    def test_images_of_one_value_are_no_copies_of_each_other(self, folder):
+        for case in (1, 4):
+            write_volume(image_of(folder, case), np.full(SHAPE, 7, np.int16))
+        assert sorted(inspect(folder).record.image_hashes) == ["case_0", "case_2", "case_3", "case_5"]
+
+    def test_an_image_shared_in_one_channel_only_makes_no_copy_of_the_case(self, tmp_path):
+        folder = write_tiny_dataset(tmp_path, n_channels=2)
+        for case in range(1, 6):  # an atlas, say
+            shutil.copyfile(folder / "imagesTr/case_0_0001.nii.gz", folder / f"imagesTr/case_{case}_0001.nii.gz")
+        assert len(set(inspect(folder).record.image_hashes.values())) == 6
+
 
 class TestVoxels:
     def test_nan_and_infinity_are_found_where_nnunet_reads_zero(self, folder):
