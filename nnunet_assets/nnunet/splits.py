@@ -81,9 +81,12 @@ def ensure_splits(
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
     if found is not None and not record.generations:
-        return _users_own(path, found, settings, raw)
+        own = _users_own(path, found, settings, raw)
+        _note_groups(prepared, groups_of(settings, raw))
+        return own
     change = _change(record, settings, raw)
     if found is not None and change is None:
+        _note_groups(prepared, groups_of(settings, raw))
         if not path.exists():
             write_splits(prepared.folder, found)
         return Splits(found, "kept", record, settings)
@@ -126,6 +129,21 @@ def read_splits(preprocessed_dataset: Path) -> Any:
         return None
     except ValueError as error:
         raise DatasetError(f"{path} is not valid JSON ({error}). {_REMEDY}") from None
+
+
+def read_record(prepared: PreparedDataset) -> SplitsRecord:
+    """Returns how the split came to be; an empty record where there is none.
+
+    Raises:
+        DatasetError: It is no JSON.
+    """
+    path = _record_path(prepared)
+    try:
+        return SplitsRecord.from_json(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return SplitsRecord()
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
 
 
 def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
@@ -174,7 +192,7 @@ def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) ->
     would have written for its own cases, it counts as made with nnU-Net's settings.
     """
     found = read_splits(prepared.folder)
-    record = _read_record(prepared)
+    record = read_record(prepared)
     if found is None:
         return record.splits(), record
     known = record.until(found)
@@ -285,11 +303,8 @@ def _record_path(prepared: PreparedDataset) -> Path:
     return prepared.own / RECORD_FILE
 
 
-def _read_record(prepared: PreparedDataset) -> SplitsRecord:
-    path = _record_path(prepared)
-    try:
-        return SplitsRecord.from_json(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return SplitsRecord()
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
+def _note_groups(prepared: PreparedDataset, groups: Mapping[str, str]) -> None:
+    """Keeps the groups for the start of folds, also beside a split that was not made by them."""
+    record = read_record(prepared)
+    if record.groups != groups:
+        write_json_atomically(_record_path(prepared), replace(record, groups=groups).to_json())

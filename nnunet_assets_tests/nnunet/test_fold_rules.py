@@ -110,6 +110,14 @@ def test_splits_of_other_cases_are_an_error(records):
         inputs_of(records)
 
 
+def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case(records):
+    hashes = {"a": "image", "b": "another", "c": "image"}
+    records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
+    with pytest.raises(DatasetError, match=r"fold_0 validates copies of cases that it trains on: a and c\.\nfold_1 "):
+        inputs_of(records, "fold_1")
+    inputs_of(records, "fold_all")
+
+
 def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
     roots, prepared = records
     before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
