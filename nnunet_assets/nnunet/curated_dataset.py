@@ -29,7 +29,7 @@ from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset
+from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw_root import dataset_folder
 
 _OF_FILE_NAMES = ("D022", "D026")
@@ -46,7 +46,7 @@ class CuratedDataset:
         digest: Name of the folder in `.nnunet_assets/raw`; empty: the user's own nnUNet_raw is used.
         quarantined: Case to the reason why it is left out.
         repairs: The files that are copies with another header.
-        findings: What is wrong with the names of the files of the cases that are left, and a split beside them.
+        findings: What is wrong with names in nnUNet_raw, but for those of cases that are left out; a split beside them.
     """
 
     raw_root: Path
@@ -127,7 +127,7 @@ def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
         digest=root.name,
         quarantined=dict(curation.quarantine),
         repairs=repairs,
-        findings=(*findings, *([_split_found(split)] if split.exists() else [])),
+        findings=(*shared_id(roots.raw, dataset), *findings, *([_split_found(split)] if split.exists() else [])),
     )
 
 

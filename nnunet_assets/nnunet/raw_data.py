@@ -184,8 +184,12 @@ def inspect_raw_dataset(
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
     findings += outliers(facts, description.channel_names)
-    shared_id = _shared_id(raw_root, dataset)
-    findings = [*description.warnings, *shared_id, *findings, *(f for fact in facts for f in fact.findings)]
+    findings = [
+        *description.warnings,
+        *shared_id(raw_root, dataset),
+        *findings,
+        *(f for fact in facts for f in fact.findings),
+    ]
     return RawDataset(
         name=dataset,
         folder=folder,
@@ -270,7 +274,8 @@ def _rows(
         )
 
 
-def _shared_id(raw_root: Path, dataset: str) -> Iterator[Finding]:
+def shared_id(raw_root: Path, dataset: str) -> Iterator[Finding]:
+    """Yields that another dataset has the same id, where one has."""
     if others := datasets_of_same_id(raw_root, dataset):
         message = (
             f"{first_offenders(others)} in {raw_root} has the id of {dataset}. nnU-Net finds datasets by their id and "

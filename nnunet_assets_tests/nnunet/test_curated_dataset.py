@@ -138,6 +138,12 @@ class TestQuarantine:
             look(roots, Curation({"case_22": "bad"}))
         assert not (roots.preprocessed / DATASET).exists()
 
+    def test_two_datasets_of_one_id_are_named_all_the_same(self, roots: Roots) -> None:
+        (roots.raw / "Dataset001_Other").mkdir()
+        for curation in (NONE, Curation({"case_2": "bad"})):
+            (finding,) = look(roots, curation)[0].errors
+            assert finding.message.startswith(f"Dataset001_Other in {roots.raw} has the id of {DATASET}. nnU-Net finds")
+
     def test_all_cases_cannot_be_left_out(self, roots: Roots) -> None:
         with pytest.raises(DatasetError, match=r"All 6 cases of Dataset001_Tiny are in quarantine, so none is left\."):
             curate(roots, DATASET, Curation({f"case_{n}": "bad" for n in range(6)}))
