@@ -72,7 +72,7 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
         yield _result(
             COPIES_CHECK, unknown or [*copies, *([remedy] if copies else [])], "No case has a copy on the other side."
         )
-        yield _labels(splits, raw, unknown)
+        yield labels_result(splits, raw, unknown)
         if settings.groups:
             both = groups_on_both_sides(splits, groups)
             yield _result(GROUPS_CHECK, unknown or both, f"{len(set(groups.values()))} groups, each on one side.")
@@ -89,9 +89,22 @@ def _result(name: str, problems: Sequence[str], fine: str) -> dg.AssetCheckResul
     )
 
 
-def _labels(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> dg.AssetCheckResult:
+def labels_result(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> dg.AssetCheckResult:
+    """Returns whether each fold validates each label; an error only where one validates none.
+
+    Args:
+        splits: The folds.
+        raw: Whose label volumes count.
+        unknown: Why nothing can be said; empty: it can.
+    """
     missing = labels_not_validated(splits, raw.label_volumes_ml)
+    labels = next(iter(raw.label_volumes_ml.values()), {})
+    without_any = (
+        sorted(set.intersection(*map(set, missing.values()))) if labels and set(missing) == set(labels) else []
+    )
     sentences = [f"{label!r} is in no validation case of {', '.join(folds)}." for label, folds in missing.items()]
+    if without_any:
+        sentences.append(f"No validation case of {', '.join(without_any)} has any label at all.")
     if sentences:
         sentences.append(
             "Its dice is undefined there. `splits: {stratify: true}` spreads labels where there are enough."
@@ -100,7 +113,8 @@ def _labels(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> 
     return dg.AssetCheckResult(
         check_name=LABELS_CHECK,
         passed=not sentences and not unknown,
-        severity=dg.AssetCheckSeverity.WARN,
+        # A fold that measures nothing at all, in place of one that lacks a number.
+        severity=dg.AssetCheckSeverity.ERROR if without_any else dg.AssetCheckSeverity.WARN,
         description="\n".join([*unknown, *sentences]) or fine,
         metadata={"labels": dg.MetadataValue.json(missing)},
     )

@@ -17,7 +17,7 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
     """Returns the digests of what a fold would be trained on now.
 
     Raises:
-        PlanningError: Nothing is known about the raw data, or a record cannot be read.
+        PlanningError: Nothing is known about the raw data, a record cannot be read, or the plans are another dataset's.
         FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
             were made from other data than is there now.
         DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
@@ -86,6 +86,7 @@ def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hash
 
 def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
     plans, configuration = experiment.plans, experiment.configuration
+    prepared.refuse_foreign_plans(plans)
     known = prepared.configurations(plans)
     if known and configuration not in known:
         reason = why_dropped(plans, configuration, known)

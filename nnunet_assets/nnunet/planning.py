@@ -238,6 +238,7 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
                 f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put "
                 f"your plans file there, or use one of {', '.join(PLANNERS)}."
             )
+        prepared.refuse_foreign_plans(plans)
         return False
     if now is None:
         return True

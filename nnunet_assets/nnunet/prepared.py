@@ -144,6 +144,21 @@ class PreparedDataset:
         """Returns where nnU-Net keeps the plans."""
         return self.folder / f"{plans}.json"
 
+    def refuse_foreign_plans(self, plans: str) -> None:
+        """Passes where a plans file is of this dataset and has its own name in it, or there is none.
+
+        Raises:
+            PlanningError: It names another dataset or other plans, whose folders nnU-Net would read and write.
+        """
+        content = read_json(self.plans_file(plans)) or {}
+        wanted = {"dataset_name": self.dataset, "plans_name": plans}
+        if foreign := [name for name in wanted if content.get(name, wanted[name]) != wanted[name]]:
+            found = ", ".join(f"{name} {content[name]!r} in place of {wanted[name]!r}" for name in foreign)
+            raise PlanningError(
+                f"{self.plans_file(plans)} has {found}, so that nnU-Net would read and write other folders. Correct "
+                "it; or bring plans of another dataset here with nnUNetv2_move_plans_between_datasets."
+            )
+
     def plans_hash(self, plans: str) -> str | None:
         """Returns the digest of the plans as they are now; None where there are none."""
         content = read_json(self.plans_file(plans))

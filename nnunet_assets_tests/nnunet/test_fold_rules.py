@@ -20,7 +20,7 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import DatasetError, FoldError
+from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet import workers
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
@@ -159,6 +159,16 @@ def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
     with pytest.raises(
         FoldError, match=r"made from other input .*: spacing was \[3.0, 1.0, 1.0\], is \[1.0, 1.0, 1.0\]\. Mat"
     ):
+        inputs_of(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataset_name", "Dataset004_Hippocampus"), ("plans_name", "x/../../../../escaped")]
+)
+def test_plans_that_lead_to_other_folders_are_an_error(records, name, value):
+    plans = records[1].plans_file("nnUNetPlans")
+    plans.write_text(json.dumps({**json.loads(plans.read_text()), name: value}))
+    with pytest.raises(PlanningError, match=rf"nnUNetPlans\.json has {name} '{value}' in place of '.*', so that nnU"):
         inputs_of(records)
 
 

@@ -80,6 +80,14 @@ def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(rec
     assert records[1].plans_file("nnUNetPlans").read_bytes() == before
 
 
+def test_plans_of_ones_own_that_are_of_another_dataset_are_refused_before_a_child_starts(records):
+    write_plans(records[1], "myPlans")
+    plans = records[1].plans_file("myPlans")
+    plans.write_text(json.dumps({**json.loads(plans.read_text()), "dataset_name": "Dataset004_Hippocampus"}))
+    with pytest.raises(PlanningError, match=f"has dataset_name 'Dataset004_Hippocampus' in place of '{DATASET}', so"):
+        run(records, "myPlans")
+
+
 def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(records):
     stamp_as_planned(records[1])
     write_plans(records[1], batch_size=9)
