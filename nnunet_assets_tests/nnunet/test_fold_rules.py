@@ -20,7 +20,7 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import DatasetError, FoldError
+from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet import workers
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, needed_gpu_bytes, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
@@ -110,6 +110,14 @@ def test_splits_of_other_cases_are_an_error(records):
         inputs_of(records)
 
 
+def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case(records):
+    hashes = {"a": "image", "b": "another", "c": "image"}
+    records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
+    with pytest.raises(DatasetError, match=r"fold_0 validates copies of cases that it trains on: a and c\.\nfold_1 "):
+        inputs_of(records, "fold_1")
+    inputs_of(records, "fold_all")
+
+
 def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
     roots, prepared = records
     before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
@@ -151,6 +159,16 @@ def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
     with pytest.raises(
         FoldError, match=r"made from other input .*: spacing was \[3.0, 1.0, 1.0\], is \[1.0, 1.0, 1.0\]\. Mat"
     ):
+        inputs_of(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataset_name", "Dataset004_Hippocampus"), ("plans_name", "x/../../../../escaped")]
+)
+def test_plans_that_lead_to_other_folders_are_an_error(records, name, value):
+    plans = records[1].plans_file("nnUNetPlans")
+    plans.write_text(json.dumps({**json.loads(plans.read_text()), name: value}))
+    with pytest.raises(PlanningError, match=rf"nnUNetPlans\.json has {name} '{value}' in place of '.*', so that nnU"):
         inputs_of(records)
 
 
