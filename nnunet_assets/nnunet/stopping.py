@@ -43,11 +43,12 @@ def stop_early(
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
     """
     end_epoch = trainer.on_epoch_end
-    reserved = _seconds_to_validate(fold_folder, options, len(validation_cases(trainer)))
-    if options.time_budget_minutes is not None and reserved >= 60 * options.time_budget_minutes:
+    minutes = options.time_budget_minutes
+    reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
+    if minutes is not None and reserved >= 60 * minutes:
         raise ChildFailure(
             ExitCode.BAD_INPUT,
-            f"The time budget of {options.time_budget_minutes:g} minutes is too little: the validation alone may take "
+            f"The time budget of {minutes:g} minutes is too little: the validation alone may take "
             f"{reserved / 60:.0f} minutes, by what other folds took. Ask for more.",
         )
     ended_at = time.monotonic()
@@ -59,7 +60,7 @@ def stop_early(
         epoch_seconds, ended_at = now - ended_at, now
         if trainer.current_epoch >= trainer.num_epochs:
             return
-        left = None if options.time_budget_minutes is None else 60 * options.time_budget_minutes - (now - started)
+        left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
             _asked(fold_folder)
             or _no_progress(trainer, options.patience)
@@ -105,8 +106,12 @@ def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float)
     return f"the time budget leaves {max(0, left_seconds):.0f} s, which the validation may need"
 
 
-def _seconds_to_validate(fold_folder: Path, options: TrainingOptions, n_cases: int) -> float:
-    """Returns half as much again as the slowest other fold took for as many cases."""
-    siblings = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
-    a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings if fold]
-    return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * (options.time_budget_minutes or 0)
+def _seconds_to_validate(fold_folder: Path, budget_minutes: float, n_cases: int) -> float:
+    """Returns half as much again as the slowest other fold took for as many cases; adopted ones do not say it."""
+    a_case = [
+        fold.seconds["validation"] / len(fold.details["validation_cases"])
+        for folder in fold_folder.parent.glob("fold_*")
+        if folder != fold_folder and (fold := read_committed(folder))
+        if "validation" in fold.seconds and fold.details.get("validation_cases")
+    ]
+    return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * budget_minutes

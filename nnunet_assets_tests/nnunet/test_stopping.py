@@ -101,6 +101,19 @@ def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_fold
         trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=1.5)
 
 
+@pytest.mark.parametrize("options", [{}, {"time_budget_minutes": 5}])
+@pytest.mark.parametrize(
+    ("seconds", "cases"), [({"training": 300.0}, ["a"]), ({"training": 300.0, "validation": 160.0}, [])]
+)
+def test_a_fold_that_does_not_say_how_long_a_case_took_is_as_if_it_were_not_there(
+    clock, fold_folder, options, seconds, cases
+):
+    sibling = fold_folder.with_name("fold_1")
+    details = {"adopted": "2026-11-20T00:00:00+00:00", "validation_cases": cases}
+    commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
+    assert trained(Trainer(clock, RISING), fold_folder, **options)[0] == (4 if options else 6)
+
+
 def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, fold_folder):
     trainer = Trainer(clock, RISING)
     end = trainer.on_epoch_end
