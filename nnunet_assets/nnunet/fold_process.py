@@ -160,7 +160,7 @@ def _train(
         n_missing = trainer.num_epochs - trainer.current_epoch
         return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
     close = _keep_records(trainer, options, logger, say) if logger else lambda: None
-    stop_early(trainer, fold_folder, options, start, agree=rank.agree)
+    stop_early(trainer, fold_folder, options, start, say, agree=rank.agree)
     stopped = train(trainer, say)
     close()
     return stopped

@@ -4,6 +4,7 @@ nnU-Net knows no such end. The learning rate falls towards 0 at the last of `num
 ends at a higher rate, as if it were cut off, so that fewer epochs by `num_epochs` are better than fewer by stopping.
 """
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ def stop_early(
     fold_folder: Path,
     options: TrainingOptions,
     started: float,
+    say: Callable[[str], None],
     *,
     agree: Callable[[str | None], str | None] = lambda reason: reason,
 ) -> None:
@@ -39,10 +41,11 @@ def stop_early(
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
         started: When the process started, on `time.monotonic`'s clock.
+        say: Takes a sentence where patience cannot decide any more.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
     """
-    end_epoch = trainer.on_epoch_end
+    end_epoch, patience = trainer.on_epoch_end, options.patience
     minutes = options.time_budget_minutes
     reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
     if minutes is not None and reserved >= 60 * minutes:
@@ -54,16 +57,22 @@ def stop_early(
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
-        nonlocal ended_at
+        nonlocal ended_at, patience
         end_epoch()
         now = time.monotonic()
         epoch_seconds, ended_at = now - ended_at, now
         if trainer.current_epoch >= trainer.num_epochs:
             return
+        if patience is not None and math.isnan(trainer.logger.get_value("ema_fg_dice", step=None)[-1]):
+            patience = None
+            say(
+                "The moving average of the pseudo Dice is undefined for good: an epoch drew patches without any label, "
+                "and nnU-Net carries that on. Patience ends this training no more."
+            )
         left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
             _asked(fold_folder)
-            or _no_progress(trainer, options.patience)
+            or _no_progress(trainer, patience)
             or (_no_time(left, epoch_seconds, reserved) if left is not None else None)
         )
         if reason:

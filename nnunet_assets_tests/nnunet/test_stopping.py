@@ -1,5 +1,6 @@
 """A training that ends before its last epoch: when, why, and what it leaves."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -59,7 +60,7 @@ def fold_folder(tmp_path):
 
 def trained(trainer, fold_folder, **options):
     trainer.output_folder = str(fold_folder)
-    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
+    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0, say=print)
     said = []
     reason = train(trainer, said.append)
     assert trainer.is_ended
@@ -82,6 +83,12 @@ def test_a_training_without_progress_ends_after_its_patience(clock, fold_folder)
 
 def test_progress_starts_the_patience_anew(clock, fold_folder):
     assert trained(Trainer(clock, [0.1, 0.05, 0.2, 0.1, 0.3, 0.2]), fold_folder, patience=2) == (6, None)
+
+
+@pytest.mark.parametrize("ema", [[math.nan] * 6, [0.5, 0.1, math.nan, math.nan, math.nan, math.nan]])
+def test_an_undefined_moving_average_is_no_lack_of_progress_and_is_said_once(clock, fold_folder, capsys, ema):
+    assert trained(Trainer(clock, ema), fold_folder, patience=2) == (6, None)
+    assert capsys.readouterr().out.count("moving average of the pseudo Dice is undefined for good") == 1
 
 
 def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):
