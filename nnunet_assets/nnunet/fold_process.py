@@ -42,7 +42,7 @@ from nnunet_assets.nnunet.parameters import package_versions, training_parameter
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
-from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.stopping import check_time_left, stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
@@ -79,7 +79,7 @@ def train_as_rank(
         say: Takes sentences for whoever follows the fold.
     """
     started = datetime.now(UTC)
-    # The supervisor's earlier starts count too: what limits the time is the run's end.
+    # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
     start = time.monotonic() - (time.time() - request["asked_at"])
     fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
     checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
@@ -101,6 +101,8 @@ def train_as_rank(
     elif options.pretrained_weights:
         load_pretrained_weights(trainer, Path(options.pretrained_weights))
     is_trained = _is_final(checkpoint)
+    if not is_trained:
+        check_time_left(fold_folder, options, start, len(validation_cases(trainer)))
     say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first else None
     stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)

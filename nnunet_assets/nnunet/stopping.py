@@ -6,12 +6,13 @@ ends at a higher rate, as if it were cut off, so that fewer epochs by `num_epoch
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import Manifest, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.child import ChildFailure
@@ -23,6 +24,41 @@ RESERVED_SHARE = 0.1
 
 class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
+
+
+def check_time_left(fold_folder: Path, options: TrainingOptions, started: float, n_cases: int) -> None:
+    """Passes where the time budget still has room for an epoch and the validation, as far as their times are known.
+
+    A wait for a GPU counts, since what limits the time does not wait. A fold that only just began when its time is over
+    would be finished after one epoch.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        options: The time budget.
+        started: When the fold was asked for, on `time.monotonic`'s clock.
+        n_cases: How many cases the fold is validated on.
+
+    Raises:
+        ChildFailure: It has not. Trying again changes nothing where the whole budget would be too little.
+    """
+    if options.time_budget_minutes is None:
+        return
+    minutes, used = options.time_budget_minutes, time.monotonic() - started
+    needed = _epoch_seconds(fold_folder) + _seconds_to_validate(fold_folder, minutes, n_cases)
+    may_take = (
+        f"an epoch and the validation may take {needed / 60:.1f} minutes, by what is known of this dataset's folds"
+    )
+    if needed >= 60 * minutes:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"The time budget of {minutes:g} minutes is too little: {may_take}. Ask for more.",
+        )
+    if needed >= 60 * minutes - used:
+        raise ChildFailure(
+            ExitCode.STOPPED,
+            f"Of the time budget of {minutes:g} minutes, {used / 60:.1f} were over before this start, in a wait for a "
+            f"GPU or in an earlier one, and {may_take}: it does not begin.",
+        )
 
 
 def stop_early(
@@ -40,7 +76,7 @@ def stop_early(
         trainer: The trainer.
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
-        started: When the process started, on `time.monotonic`'s clock.
+        started: When the fold was asked for, on `time.monotonic`'s clock.
         say: Takes a sentence where patience cannot decide any more.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
@@ -48,12 +84,6 @@ def stop_early(
     end_epoch, patience = trainer.on_epoch_end, options.patience
     minutes = options.time_budget_minutes
     reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
-    if minutes is not None and reserved >= 60 * minutes:
-        raise ChildFailure(
-            ExitCode.BAD_INPUT,
-            f"The time budget of {minutes:g} minutes is too little: the validation alone may take "
-            f"{reserved / 60:.0f} minutes, by what other folds took. Ask for more.",
-        )
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
@@ -66,8 +96,8 @@ def stop_early(
         if patience is not None and math.isnan(trainer.logger.get_value("ema_fg_dice", step=None)[-1]):
             patience = None
             say(
-                "The moving average of the pseudo Dice is undefined for good: an epoch drew patches without any label, "
-                "and nnU-Net carries that on. Patience ends this training no more."
+                "The moving average of the pseudo Dice is undefined for good: no label was in the patches of an "
+                "epoch, and nnU-Net carries that on. Patience ends this training no more."
             )
         left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
@@ -116,11 +146,22 @@ def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float)
 
 
 def _seconds_to_validate(fold_folder: Path, budget_minutes: float, n_cases: int) -> float:
-    """Returns half as much again as the slowest other fold took for as many cases; adopted ones do not say it."""
-    a_case = [
-        fold.seconds["validation"] / len(fold.details["validation_cases"])
-        for folder in fold_folder.parent.glob("fold_*")
-        if folder != fold_folder and (fold := read_committed(folder))
-        if "validation" in fold.seconds and fold.details.get("validation_cases")
-    ]
+    """Returns half as much again as the slowest other fold took for as many cases."""
+    siblings = [fold for fold in _siblings(fold_folder) if fold.details.get("validation_cases")]
+    a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings]
     return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * budget_minutes
+
+
+def _epoch_seconds(fold_folder: Path) -> float:
+    """Returns how long the fold's last epoch took, or else one of the slowest other fold; 0: not known."""
+    records = read_records(journal_path(fold_folder))
+    own = [seconds for record in records if (seconds := record.values.get("epoch_seconds")) is not None]
+    others = [fold.seconds["training"] / fold.n_epochs for fold in _siblings(fold_folder) if fold.n_epochs]
+    return float(own[-1] if own else max(others, default=0.0))
+
+
+def _siblings(fold_folder: Path) -> Iterator[Manifest]:
+    """Yields the other finished folds of the model; of adopted ones nobody knows what machine took how long."""
+    for folder in fold_folder.parent.glob("fold_*"):
+        if folder != fold_folder and (fold := read_committed(folder)) and not fold.is_adopted:
+            yield fold

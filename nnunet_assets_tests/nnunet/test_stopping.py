@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet import stopping
 from nnunet_assets.nnunet.child import ChildFailure
-from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.stopping import check_time_left, stop_early, train
 from nnunet_assets_tests.builders import build_manifest
 
 
@@ -104,8 +106,28 @@ def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_fold
     commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
     # 40 s a case, two cases, and half as much again.
     assert trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)[0] == 3
-    with pytest.raises(ChildFailure, match=r"time budget of 1\.5 minutes is too little: the validation .* 2 minutes"):
-        trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=1.5)
+
+
+def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock, fold_folder):
+    budget = TrainingOptions(time_budget_minutes=10)
+    clock[0] = 8 * 60
+    check_time_left(fold_folder, budget, 0.0, n_cases=2)  # nothing is known but the minute that is kept
+    sibling = fold_folder.with_name("fold_1")
+    # 2 minutes for the validation of two cases, and 1 for an epoch.
+    seconds, details = {"training": 120.0, "validation": 160.0}, {"validation_cases": ["a", "b", "c", "d"]}
+    commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, n_epochs=2, details=details))
+    with pytest.raises(ChildFailure, match=r"minutes, 8\.0 were over before .* may take 3\.0 minutes") as caught:
+        check_time_left(fold_folder, budget, 0.0, n_cases=2)
+    assert caught.value.code == ExitCode.STOPPED
+    check_time_left(fold_folder, TrainingOptions(), 0.0, n_cases=2)
+    clock[0] = 6 * 60
+    check_time_left(fold_folder, budget, 0.0, n_cases=2)
+    append_record(journal_path(fold_folder), "epoch", {"epoch_seconds": 180.0}, 0)
+    with pytest.raises(ChildFailure, match=r"may take 5\.0 minutes"):
+        check_time_left(fold_folder, budget, 0.0, n_cases=2)
+    with pytest.raises(ChildFailure, match=r"budget of 4 minutes is too little: .* may take 5\.0 minutes") as caught:
+        check_time_left(fold_folder, TrainingOptions(time_budget_minutes=4), 0.0, n_cases=2)
+    assert caught.value.code == ExitCode.BAD_INPUT
 
 
 @pytest.mark.parametrize("options", [{}, {"time_budget_minutes": 5}])
