@@ -42,6 +42,7 @@ from nnunet_assets.nnunet.parameters import package_versions, training_parameter
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
+from nnunet_assets.nnunet.reporter import reporter
 from nnunet_assets.nnunet.stopping import check_time_left, stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
@@ -53,7 +54,7 @@ RANK_MODULE = "nnunet_assets.nnunet.rank_process"
 def train_fold(request: Mapping[str, Any]) -> None:
     """Trains, validates and commits the fold of a request (see `FoldRequest`), in as many processes as it says."""
     with ExitStack() as stack:
-        say = _reporter(stack)
+        say = reporter(stack)
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         if options.tensorboard:
             require_tensorboard()
@@ -273,18 +274,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _reporter(stack: ExitStack) -> Callable[[str], None]:
-    """Returns what tells the run a sentence: Dagster's log where Pipes started this process, else the output."""
-    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        return lambda sentence: print(sentence, flush=True)
-    pipes = open_dagster_pipes()
-    # Open where it fails: the supervisor may start this process again in the same session.
-    stack.push(lambda kind, *_: pipes.close() if kind is None else None)
-    return pipes.log.info
 
 
 def _manifest(
