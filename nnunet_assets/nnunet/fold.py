@@ -28,7 +28,7 @@ from nnunet_assets.core.commit import (
     read_committed,
 )
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
-from nnunet_assets.core.journal import journal_path, n_saved_epochs
+from nnunet_assets.core.journal import journal_path, n_saved_epochs, settled_records
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -160,7 +160,8 @@ def run_fold(
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
             asker began already is gone on with.
         on_poll: Called about twice a second while the child runs.
-        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence.
+        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence, an interrupted
+            training that other inputs put aside.
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
@@ -183,7 +184,7 @@ def run_fold(
             request = replace(request, options=replace(request.options, validation_only=True))
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            _room_for_attempt(fold_folder, request, retrain=retrain) as attempt,
+            _room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
@@ -340,7 +341,9 @@ def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
 
 
 @contextmanager
-def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool) -> Iterator[str]:
+def _room_for_attempt(
+    fold_folder: Path, request: FoldRequest, say: Callable[[str], None], *, retrain: bool
+) -> Iterator[str]:
     """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
 
     What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
@@ -364,6 +367,13 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
                 "for. Restore them, or train the fold again."
             )
     superseded = None if state == "absent" else _supersede(fold_folder)
+    n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
+    if n_epochs and state == "interrupted" and not retrain:
+        changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
+        say(
+            f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
+            f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
+        )
     try:
         yield uuid.uuid4().hex
     finally:

@@ -262,6 +262,22 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
 
 
+def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_has(records, tmp_path):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    older = vars(replace(inputs_of(records), splits_hash="an older split"))
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": older, "attempt": "first"})
+    for epoch in range(3):
+        append_record(journal_path(folder), "epoch", {}, epoch)
+    (folder / ".nnunet_assets" / "saved_epochs").write_text("2")
+    environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
+    said = []
+    with pytest.raises(FoldFailed):
+        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+    (sentence,) = said
+    superseded = EXPERIMENT.summary_folder(records[0]) / "superseded"
+    assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
+
+
 # --- the lease ----------------------------------------------------------------------------------------------------
 
 OWNER = """
