@@ -6,6 +6,7 @@ Dagster should say, it says through Pipes where it was started through Pipes. A 
 process for each below this one (see `ranks`), which then only waits for them.
 """
 
+import json
 import platform
 import resource
 import shutil
@@ -22,7 +23,7 @@ from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Man
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
     BEST,
@@ -166,6 +167,8 @@ def _train(
     stop_early(trainer, fold_folder, options, start, say, agree=rank.agree)
     stopped = train(trainer, say)
     close()
+    if rank.is_first:  # another process may do the rest
+        write_json_atomically(_peak_file(fold_folder), peak_memory(fold_folder, trainer.device))
     return stopped
 
 
@@ -291,7 +294,7 @@ def _manifest(
         device=device_name(device),
         seconds=seconds,
         n_epochs=trainer.current_epoch,
-        peak_memory_bytes=_peak_memory(device),
+        peak_memory_bytes=peak_memory(fold_folder, device),
         # Without checkpointing there is no final one.
         files={name: file_sha256(fold_folder / name) for name in RESULT_FILES if (fold_folder / name).is_file()},
         details={
@@ -309,7 +312,8 @@ def _manifest(
     )
 
 
-def _peak_memory(device: Any) -> dict[str, int]:
+def peak_memory(fold_folder: Path, device: Any) -> dict[str, int]:
+    """Returns the most that this process took or, where that was more, the one that ended the training."""
     # Linux counts kibibytes, macOS bytes. Children: the largest one of the waited-for workers.
     unit = 1 if platform.system() == "Darwin" else 1024
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -319,7 +323,13 @@ def _peak_memory(device: Any) -> dict[str, int]:
         import torch
 
         peak["gpu"] = torch.cuda.max_memory_allocated(device)
-    return peak
+    file = _peak_file(fold_folder)
+    of_training = json.loads(file.read_text()) if file.exists() else {}
+    return {kind: max(peak.get(kind, 0), of_training.get(kind, 0)) for kind in {**peak, **of_training}}
+
+
+def _peak_file(fold_folder: Path) -> Path:
+    return fold_folder / OWN_FOLDER / "peak_memory.json"
 
 
 if __name__ == "__main__":
