@@ -43,7 +43,7 @@ from nnunet_assets.nnunet.parameters import package_versions, training_parameter
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
-from nnunet_assets.nnunet.reporter import reporter
+from nnunet_assets.nnunet.reporter import epoch_line, reporter
 from nnunet_assets.nnunet.stopping import check_time_left, stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
@@ -187,6 +187,8 @@ def _keep_records(
         n_lost = logger.close()
         if n_lost:
             say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+        if logger.n_refused:
+            say(f"{logger.n_refused} values that the trainer logged are no numbers, and are not in the curves.")
         if board and (n_lost := board.close()):
             say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
 
@@ -212,7 +214,11 @@ def _open_journal(
         for group, values in whole_batch.items():
             params[group] = {**params[group], **values}
         append_record(journal, "start", {"attempt": request["attempt"], "params": params})
-    logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
+
+    def report(epoch: int, values: Mapping[str, float]) -> None:
+        say(epoch_line(epoch + 1, trainer.num_epochs, values))
+
+    logger = JournalLogger(journal, label_names(trainer), report)
     trainer.logger.loggers.append(logger)
     return logger
 
@@ -257,26 +263,7 @@ def _make_room_for_validation(fold_folder: Path, options: TrainingOptions) -> No
 def _training_seconds(fold_folder: Path) -> float:
     """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
     records = read_records(journal_path(fold_folder))
-    return round(sum(record.values["epoch_seconds"] for record in records if record.kind == "epoch"), 3)
-
-
-def _progress(trainer: Any, say: Callable[[str], None]) -> Callable[[int, Mapping[str, float]], None]:
-    def report(epoch: int, values: Mapping[str, float]) -> None:
-        left = values["epoch_seconds"] * (trainer.num_epochs - epoch - 1)
-        say(
-            f"Epoch {epoch + 1} of {trainer.num_epochs}: train loss {values['train_loss']:.4f}, val loss "
-            f"{values['val_loss']:.4f}, pseudo Dice {values['pseudo_dice_mean']:.4f}, "
-            f"{values['epoch_seconds']:.1f} s, about {duration(left)} left"
-        )
-
-    return report
-
-
-def duration(seconds: float) -> str:
-    """Returns hours, minutes and seconds: `13:05:09`, or `5:09` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return round(sum(record.values.get("epoch_seconds") or 0.0 for record in records if record.kind == "epoch"), 3)
 
 
 def _manifest(

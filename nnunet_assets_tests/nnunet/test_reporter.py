@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dagster_pipes import PipesContext, encode_param
 
-from nnunet_assets.nnunet.reporter import reporter
+from nnunet_assets.nnunet.reporter import epoch_line, reporter
 
 
 @pytest.fixture
@@ -67,3 +67,26 @@ def test_a_process_that_fails_leaves_the_session_open_for_its_next_start(message
     with pytest.raises(ValueError, match="oh"):
         fail()
     assert heard(messages) == ["opened", "one"]
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "values", "line"),
+    [
+        (
+            1000,
+            {"train_loss": -0.5, "val_loss": 0.25, "pseudo_dice_mean": 0.75, "epoch_seconds": 47.25},
+            "Epoch 3 of 1000: train loss -0.5000, val loss 0.2500, pseudo Dice 0.7500, 47.2 s, about 13:05:08 left",
+        ),
+        (
+            4,
+            {"train_loss": 0.5, "val_loss": None, "epoch_seconds": 309.0},
+            "of 4: train loss 0.5000, 309.0 s, about 5:09 left",
+        ),
+        (None, {"train_loss": 0.5, "epoch_seconds": 1.0}, "Epoch 3: train loss 0.5000, 1.0 s"),
+        (4, {"train_loss": 0.5}, "Epoch 3 of 4: train loss 0.5000"),
+    ],
+)
+def test_an_epoch_is_told_by_what_is_known_of_it(
+    n_epochs: int | None, values: dict[str, float | None], line: str
+) -> None:
+    assert epoch_line(3, n_epochs, values).endswith(line)
