@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
@@ -37,6 +38,7 @@ from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_lock import PROBE_SECONDS, acquire
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import CURES, run_with_restarts
@@ -223,19 +225,29 @@ def _train(
             heartbeat.look()
             on_poll()
 
-        with device_lease(
-            request.device,
-            environment,
-            n_gpus=request.options.num_gpus,
-            needed_bytes=_needed_gpu_bytes(fold_folder),
-            say=say,
-            on_poll=on_poll,
-        ) as lease:
+        with (
+            device_lease(
+                request.device,
+                environment,
+                n_gpus=request.options.num_gpus,
+                needed_bytes=_needed_gpu_bytes(fold_folder),
+                say=say,
+                on_poll=on_poll,
+            ) as lease,
+            # Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
+            TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True) as meeting_folder,
+        ):
             # nnU-Net starts as many workers for each of the processes that train one fold.
             n_sharing = lease.n_sharing * request.options.num_gpus
             return run_child(
                 "nnunet_assets.nnunet.fold_process",
-                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt, "asked_at": asked_at},
+                {
+                    **asdict(request),
+                    "fold_folder": str(fold_folder),
+                    "attempt": attempt,
+                    "asked_at": asked_at,
+                    "meeting_folder": meeting_folder,
+                },
                 folder=own_folder,
                 environment={
                     **environment,
@@ -405,13 +417,14 @@ def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None
 
     Raises:
         FoldFailed: Another living process holds it; the message names it.
+        FoldError: Its file is another user's.
     """
     folder = experiment.summary_folder(roots)
     folder.mkdir(parents=True, exist_ok=True)
     owner_file = folder / f"{fold}.owner.json"
-    lock = FileLock(folder / f"{fold}.lock", timeout=0, is_singleton=True)
+    lock = FileLock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
     try:
-        lock.acquire()
+        acquire(lock)
     except Timeout as error:
         owner = json.loads(owner_file.read_text()) if owner_file.exists() else {}
         raise FoldFailed(

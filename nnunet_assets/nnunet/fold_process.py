@@ -65,7 +65,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
         if options.num_gpus == 1:
             train_as_rank(request, details, Rank(), say)
         else:
-            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say)
+            place = Path(request["meeting_folder"])
+            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say, meeting_folder=place)
         say(f"{request['fold']} is finished.")
 
 
@@ -104,7 +105,7 @@ def train_as_rank(
         load_pretrained_weights(trainer, Path(options.pretrained_weights))
     is_trained = _is_final(checkpoint)
     if not is_trained:
-        check_time_left(fold_folder, options, start, len(validation_cases(trainer)))
+        check_time_left(trainer, fold_folder, options, start)
     say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first else None
     stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)

@@ -26,17 +26,17 @@ class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
 
 
-def check_time_left(fold_folder: Path, options: TrainingOptions, started: float, n_cases: int) -> None:
+def check_time_left(trainer: Any, fold_folder: Path, options: TrainingOptions, started: float) -> None:
     """Passes where the time budget still has room for an epoch and the validation, as far as their times are known.
 
     A wait for a GPU counts, since what limits the time does not wait. A fold that only just began when its time is over
     would be finished after one epoch.
 
     Args:
+        trainer: The trainer, initialized or not.
         fold_folder: nnU-Net's `fold_k`.
         options: The time budget.
         started: When the fold was asked for, on `time.monotonic`'s clock.
-        n_cases: How many cases the fold is validated on.
 
     Raises:
         ChildFailure: It has not. Trying again changes nothing where the whole budget would be too little.
@@ -44,7 +44,7 @@ def check_time_left(fold_folder: Path, options: TrainingOptions, started: float,
     if options.time_budget_minutes is None:
         return
     minutes, used = options.time_budget_minutes, time.monotonic() - started
-    needed = _epoch_seconds(fold_folder) + _seconds_to_validate(fold_folder, minutes, n_cases)
+    needed = _epoch_seconds(fold_folder) + _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
     may_take = (
         f"an epoch and the validation may take {needed / 60:.1f} minutes, by what is known of this dataset's folds"
     )

@@ -109,24 +109,24 @@ def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_fold
 
 
 def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock, fold_folder):
-    budget = TrainingOptions(time_budget_minutes=10)
+    budget, trainer = TrainingOptions(time_budget_minutes=10), Trainer(clock, RISING)
     clock[0] = 8 * 60
-    check_time_left(fold_folder, budget, 0.0, n_cases=2)  # nothing is known but the minute that is kept
+    check_time_left(trainer, fold_folder, budget, 0.0)  # nothing is known but the minute that is kept
     sibling = fold_folder.with_name("fold_1")
     # 2 minutes for the validation of two cases, and 1 for an epoch.
     seconds, details = {"training": 120.0, "validation": 160.0}, {"validation_cases": ["a", "b", "c", "d"]}
     commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, n_epochs=2, details=details))
     with pytest.raises(ChildFailure, match=r"minutes, 8\.0 were over before .* may take 3\.0 minutes") as caught:
-        check_time_left(fold_folder, budget, 0.0, n_cases=2)
+        check_time_left(trainer, fold_folder, budget, 0.0)
     assert caught.value.code == ExitCode.STOPPED
-    check_time_left(fold_folder, TrainingOptions(), 0.0, n_cases=2)
+    check_time_left(trainer, fold_folder, TrainingOptions(), 0.0)
     clock[0] = 6 * 60
-    check_time_left(fold_folder, budget, 0.0, n_cases=2)
+    check_time_left(trainer, fold_folder, budget, 0.0)
     append_record(journal_path(fold_folder), "epoch", {"epoch_seconds": 180.0}, 0)
     with pytest.raises(ChildFailure, match=r"may take 5\.0 minutes"):
-        check_time_left(fold_folder, budget, 0.0, n_cases=2)
+        check_time_left(trainer, fold_folder, budget, 0.0)
     with pytest.raises(ChildFailure, match=r"budget of 4 minutes is too little: .* may take 5\.0 minutes") as caught:
-        check_time_left(fold_folder, TrainingOptions(time_budget_minutes=4), 0.0, n_cases=2)
+        check_time_left(trainer, fold_folder, TrainingOptions(time_budget_minutes=4), 0.0)
     assert caught.value.code == ExitCode.BAD_INPUT
 
 
