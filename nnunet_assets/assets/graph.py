@@ -10,12 +10,14 @@ from nnunet_assets.assets.cv_figures import build_cv_figures
 from nnunet_assets.assets.cv_report import build_cv_report
 from nnunet_assets.assets.cv_summary import build_cv_summary
 from nnunet_assets.assets.cv_tables import build_cv_tables
+from nnunet_assets.assets.dataset_report import build_dataset_report
 from nnunet_assets.assets.fold_model import build_fold_model
 from nnunet_assets.assets.full_model import build_full_model
 from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
 from nnunet_assets.assets.raw_dataset import build_raw_dataset
 from nnunet_assets.assets.split_checks import build_split_checks
 from nnunet_assets.assets.splits import build_splits
+from nnunet_assets.assets.test_predictions import build_test_predictions
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.project import Project
 
@@ -23,7 +25,7 @@ from nnunet_assets.project import Project
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
     """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want.
 
-    Two experiments or more are compared.
+    Two experiments or more are compared, and reported on one page.
     """
     # As the project read it: with the folds that the files it names come to.
     config = project.dataset(config.dataset)
@@ -41,7 +43,10 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
     ]
     identities = [experiment.identity for experiment in experiments]
     comparisons = (
-        [build_comparison(config=config, experiments=identities, project=project, group=group)]
+        [
+            build_comparison(config=config, experiments=identities, project=project, group=group),
+            build_dataset_report(config=config, experiments=identities, group=group),
+        ]
         if len(experiments) > 1
         else []
     )
@@ -59,7 +64,7 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
 
 def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Definitions:
     """Returns the assets of a cross-validation experiment."""
-    folds = project.folds_of(config)
+    folds, dataset = project.folds_of(config), project.dataset(config.dataset)
     group = group_name(*config.identity.key_prefix)
     return dg.Definitions(
         assets=[
@@ -68,8 +73,13 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_cv_tables(config=config, group=group),
             build_cv_figures(config=config, group=group),
             build_cv_report(config=config, group=group),
-            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
+            build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
+            *(
+                [build_test_predictions(config=config, dataset=dataset, folds=folds, group=group)]
+                if config.test_set
+                else []
+            ),
         ]
     )
 

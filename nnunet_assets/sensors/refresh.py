@@ -1,7 +1,7 @@
 """Summaries follow the folds of their experiment; at night all are made again, where that is switched on.
 
-A refresh ends with the comparison of the dataset's experiments, in the same run. At night it is not made again: a
-thousand summaries would make it a thousand times.
+A refresh ends with the comparison of the dataset's experiments and their report, in the same run. At night these are
+not made again: a thousand summaries would make them a thousand times.
 """
 
 import json
@@ -13,7 +13,7 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.jobs import comparison_key, fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.resources import REFRESH_TAG
 
 ACTIVE = [
@@ -29,19 +29,29 @@ def refresh_name(experiment: Experiment) -> str:
     return f"{experiment.configuration}-{json_sha256(list(experiment.key_prefix))[:16]}"
 
 
-def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinition:
+def build_refresh_sensor(
+    experiments: Sequence[Experiment], test_sets: Mapping[Experiment, Sequence[str]] | None = None
+) -> dg.SensorDefinition:
     """Returns the sensor that makes a summary again, with its tables, when folds of its experiment materialized.
 
     One sensor for all experiments, so that a tick without news costs one query, whatever their number and history. The
     cursor holds the newest fold event that each experiment was refreshed for; folds that land together give one run,
     which sees them all. While a refresh of an experiment is under way its next one waits, and none is lost.
+
+    Args:
+        experiments: All that are declared.
+        test_sets: The experiments that predict a test set, with their folds: the refresh that finds all of them
+            predicts. None: there are none.
     """
+    predicting = test_sets or {}
     by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
     targets = {experiment: _refreshed_keys(experiment, experiments) for experiment in experiments}
 
     @dg.sensor(
         name="refresh_cv_summaries",
-        asset_selection=sorted({key for keys in targets.values() for key in keys}),
+        asset_selection=sorted(
+            {key for keys in targets.values() for key in keys} | set(map(predictions_key, predicting))
+        ),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes all that is made of an experiment's folds again when one of them materializes.",
@@ -59,7 +69,10 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
                     held_back.append(experiment.title)  # the cursor stays: the next tick looks again
                     continue
                 run_key = f"{key.to_user_string()}@{event}"
-                requests.append(_refresh(experiment, targets[experiment], run_key=run_key))
+                keys = list(targets[experiment])
+                if experiment in predicting and _has_every_fold(context.instance, key, predicting[experiment]):
+                    keys.append(predictions_key(experiment))
+                requests.append(_refresh(experiment, keys, run_key=run_key))
             cursor[key.to_user_string()] = event
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
@@ -72,7 +85,7 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
 
 def _refreshed_keys(experiment: Experiment, experiments: Sequence[Experiment]) -> list[dg.AssetKey]:
     n_experiments = sum(other.dataset == experiment.dataset for other in experiments)
-    return [*summary_keys(experiment), *([comparison_key(experiment.dataset)] if n_experiments > 1 else [])]
+    return [*summary_keys(experiment), *(comparison_keys(experiment.dataset) if n_experiments > 1 else [])]
 
 
 def _refresh(experiment: Experiment, keys: Sequence[dg.AssetKey], run_key: str) -> dg.RunRequest:
@@ -88,6 +101,11 @@ def _newest_fold_events(
         for entry in entries
         if entry.last_materialization_storage_id is not None
     }
+
+
+def _has_every_fold(instance: dg.DagsterInstance, fold_key: dg.AssetKey, folds: Sequence[str]) -> bool:
+    materialized = instance.get_latest_storage_id_by_partition(fold_key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return set(folds) <= set(materialized)
 
 
 def _events_seen_by_summaries(instance: dg.DagsterInstance, experiments: Sequence[Experiment]) -> dict[Experiment, int]:

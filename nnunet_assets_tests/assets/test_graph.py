@@ -26,7 +26,9 @@ SNAPSHOT = """
 Dataset004_Hippocampus/case_list
     from nothing | group Dataset004_Hippocampus | dataset | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/comparison
-    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, table | data@example.org
+    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
+Dataset004_Hippocampus/dataset_report
+    from comparison | group Dataset004_Hippocampus | html | data@example.org
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation
@@ -38,7 +40,7 @@ Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_report
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
     from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | json, mlflow | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
-    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, table | nobody
+    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, parquet, table | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/fold_model
     from nnUNetResEncUNetLPlans/preprocessed_plans, splits | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | mlflow, pytorch | nobody | fold_0 fold_1 fold_2 fold_3 fold_4 | pool nnunet_training
 Dataset004_Hippocampus/preprocessed_plans
@@ -54,7 +56,7 @@ Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
     from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | json, mlflow | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables
-    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, table | team:imaging
+    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, parquet, table | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model
     from preprocessed_plans, splits | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
 Dataset004_Hippocampus/splits
@@ -166,6 +168,26 @@ def test_a_full_model_is_declared_beside_the_folds_and_needs_no_split() -> None:
 def test_a_full_model_is_no_part_of_the_summary() -> None:
     summary = spec_of(SHORT.model_copy(update={"full_model": True}), "cv_summary")
     assert [dep.asset_key.path[-1] for dep in summary.deps] == ["fold_model"]
+
+
+def test_a_test_set_is_predicted_where_it_is_declared_and_on_the_device_of_a_fold() -> None:
+    definitions = graph(declared([DatasetConfig(dataset=HIPPOCAMPUS)], [SHORT.model_copy(update={"test_set": True})]))
+    predictions = definitions.resolve_assets_def(key_of(SHORT, "test_predictions"))
+
+    deps = [dep.asset_key.path[-1] for dep in predictions.get_asset_spec().deps]
+    assert sorted(deps) == ["cv_evaluation", "fold_model"]
+    assert predictions.op.pool == "nnunet_training"
+    assert predictions.get_asset_spec().partitions_def is None
+    with pytest.raises(Exception, match="test_predictions"):
+        spec_of(SHORT, "test_predictions")
+
+
+def test_a_cascade_predicts_the_test_set_after_the_stage_before_it() -> None:
+    lowres = ExperimentConfig(dataset=HIPPOCAMPUS, configuration="3d_lowres", test_set=True)
+    cascade = lowres.model_copy(update={"configuration": "3d_cascade_fullres"})
+    assets = graph(declared([DatasetConfig(dataset=HIPPOCAMPUS)], [lowres, cascade]))
+    deps = assets.resolve_assets_def(key_of(cascade, "test_predictions")).get_asset_spec().deps
+    assert key_of(lowres, "test_predictions") in [dep.asset_key for dep in deps]
 
 
 def test_each_fold_of_a_cascade_needs_every_fold_of_the_stage_before_it() -> None:
