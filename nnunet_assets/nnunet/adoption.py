@@ -278,7 +278,7 @@ def _manifest(fold_folder: Path, found: _Found) -> Manifest:
         ),
         versions={"torch": found.debug["torch_version"]} if "torch_version" in found.debug else {},
         device=device,
-        seconds={"training": round(sum(values["epoch_seconds"] for _, values in epochs), 3)} if epochs else {},
+        seconds={"training": round(sum(values.get("epoch_seconds", 0.0) for _, values in epochs), 3)} if epochs else {},
         n_epochs=found.n_epochs,
         peak_memory_bytes={},
         files=files,

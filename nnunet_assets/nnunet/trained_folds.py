@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
 from nnunet_assets.nnunet.child import REQUEST_FILE
+from nnunet_assets.nnunet.fold_lock import acquire
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,11 @@ def trained_folds(roots: Roots, dataset: str) -> list[TrainedFold]:
 
 
 def running_folds(roots: Roots, dataset: str) -> list[str]:
-    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`."""
+    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`.
+
+    Raises:
+        FoldError: A lock is another user's.
+    """
     return [
         f"{title}, {lock.stem}"
         for title, model in _models(roots, dataset)
@@ -58,7 +63,7 @@ def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
 def _is_held(path: Path) -> bool:
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        acquire(lock)
     except Timeout:
         return True
     lock.release()

@@ -20,7 +20,7 @@ from nnunet_assets.core.dataset_json import parse_dataset_json
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.nnunet.ensemble import finished_ensemble
 from nnunet_assets.nnunet.fold import FoldFailed
 from nnunet_assets.nnunet.held_out import read_held_out
@@ -137,6 +137,7 @@ def test_the_fold_is_nnunets_own_with_one_hidden_folder_more(project):
         "journal.jsonl",
         "manifest.json",
         "output.log",
+        "peak_memory.json",
         "request.json",
         "saved_epochs",
     }
@@ -218,6 +219,8 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
     summary = json.loads((folder / "validation" / "summary.json").read_text())
     (folder / ".nnunet_assets" / "COMMIT").unlink()
     (folder / "validation" / "summary.json").unlink()
+    of_training = json.loads((folder / ".nnunet_assets" / "peak_memory.json").read_text())
+    write_json_atomically(folder / ".nnunet_assets" / "peak_memory.json", {**of_training, "host": 10**15, "gpu": 7})
     # nnU-Net scores whatever lies in the folder.
     (old,) = cases_of(project, "fold_1")[:1]
     (folder / "validation" / f"{old}.nii.gz").write_bytes(
@@ -243,6 +246,7 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
     assert file_sha256(folder / "checkpoint_final.pth") == final
     assert [record for record in journal_of(project, "fold_0") if record.kind == "epoch"] == epochs
     assert manifest.seconds["training"] == seconds
+    assert (manifest.peak_memory_bytes["host"], manifest.peak_memory_bytes["gpu"]) == (10**15, 7)
     scored = json.loads((folder / "validation" / "summary.json").read_text())
     assert scored["mean"] == summary["mean"]
     assert len(scored["metric_per_case"]) == len(cases_of(project, "fold_0"))

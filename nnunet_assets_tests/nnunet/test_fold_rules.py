@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
@@ -22,10 +25,18 @@ from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_a
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet import workers
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, needed_gpu_bytes, run_fold
+from nnunet_assets.nnunet.fold import (
+    FoldFailed,
+    FoldRequest,
+    fold_lease,
+    fold_state,
+    needed_gpu_bytes,
+    run_fold,
+)
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets.nnunet.trained_folds import running_folds
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, EXPERIMENT, SPLITS, write_plans, write_prepared
 from nnunet_assets_tests.processes import living
@@ -280,6 +291,22 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
 
 
+def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_has(records, tmp_path):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    older = vars(replace(inputs_of(records), splits_hash="an older split"))
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": older, "attempt": "first"})
+    for epoch in range(3):
+        append_record(journal_path(folder), "epoch", {}, epoch)
+    (folder / ".nnunet_assets" / "saved_epochs").write_text("2")
+    environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
+    said = []
+    with pytest.raises(FoldFailed):
+        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+    (sentence,) = said
+    superseded = EXPERIMENT.summary_folder(records[0]) / "superseded"
+    assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
+
+
 # --- the lease ----------------------------------------------------------------------------------------------------
 
 OWNER = """
@@ -339,6 +366,32 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
         assert living([child.pid]) == []
         with pytest.raises(FoldFailed, match="it got as far as torch"):
             run_fold(request_for(records), records[0], environment=broken)
+
+
+def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records):
+    roots, folder = records[0], EXPERIMENT.summary_folder(records[0])
+    folder.mkdir(parents=True)
+    with FileLock(folder / "fold_0.lock", thread_local=False) as looked_at:
+        threading.Timer(0.2, looked_at.release).start()
+        with fold_lease(roots, EXPERIMENT, "fold_0"):
+            assert running_folds(roots, EXPERIMENT.dataset) == [f"{EXPERIMENT.name}, fold_0"]
+    assert running_folds(roots, EXPERIMENT.dataset) == []
+
+
+def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
+    roots = records[0]
+    with fold_lease(roots, EXPERIMENT, "fold_0"):
+        pass
+
+    def denied(lock):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", denied)
+    for look in (lambda: running_folds(roots, EXPERIMENT.dataset), fold_lease(roots, EXPERIMENT, "fold_0").__enter__):
+        with pytest.raises(
+            FoldError, match=r"fold_0\.lock cannot be written: it or its folder belongs to another user"
+        ):
+            look()
 
 
 # --- how it ended -------------------------------------------------------------------------------------------------
@@ -439,6 +492,17 @@ def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processo
                 request_for(records, options=TrainingOptions(num_gpus=num_gpus)), records[0], environment=environment
             )
         assert caught.value.log_tail.split("\n")[: len(said)] == said
+
+
+def test_where_the_processes_of_a_fold_meet_nothing_is_left_however_they_end(records, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    code = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    environment = {**environment_with_torch(tmp_path / "torch", code), "TMPDIR": str(temporary)}
+    with pytest.raises(FoldFailed, match="stopped on request"):
+        run_fold(request_for(records, options=TrainingOptions(num_gpus=2)), records[0], environment=environment)
+    assert [path.name for path in temporary.iterdir()] == [f"nnunet_assets-{os.getuid()}"]  # the locks of the GPUs
 
 
 def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path):
