@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from filelock import FileLock
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.comparing import compare_declared
 from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, comparison_folder, dataset_key
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.project import Project
@@ -65,7 +65,7 @@ def build_comparison(
         folder = comparison_folder(roots, config.dataset)
         folder.mkdir(parents=True, exist_ok=True)
         # Two experiments' refreshes may end together: who writes last must have read last.
-        with FileLock(folder / ".comparison.lock"), shown_as_failure():
+        with shown_as_failure(), kernel_lock(folder / ".comparison.lock"):
             found = compare_declared(roots, declared, config.dataset)
             _write(folder, found)
         context.log.info(found.headline())

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.case_sets import CaseSet, link_or_copy
@@ -49,7 +50,7 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
         _remove_left(place.parent)
         (place / experiment.dataset).mkdir(parents=True)
         owner = stack.enter_context((place / "owner.lock").open("w"))
-        fcntl.flock(owner, fcntl.LOCK_EX)
+        flock(owner, fcntl.LOCK_EX)
         stack.callback(shutil.rmtree, place)  # before the lock is given back
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
@@ -83,7 +84,7 @@ def _remove_left(folder: Path) -> None:
             if time.time() - left.stat().st_mtime < JUST_MADE_SECONDS:
                 continue
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             shutil.rmtree(left.parent, ignore_errors=True)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.core.commit import (
     COMMIT_FILE,
@@ -29,6 +29,7 @@ from nnunet_assets.core.commit import (
 )
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets.core.journal import journal_path, n_saved_epochs
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -399,7 +400,7 @@ def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None
     folder = experiment.summary_folder(roots)
     folder.mkdir(parents=True, exist_ok=True)
     owner_file = folder / f"{fold}.owner.json"
-    lock = FileLock(folder / f"{fold}.lock", timeout=0, is_singleton=True)
+    lock = kernel_lock(folder / f"{fold}.lock", timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout as error:

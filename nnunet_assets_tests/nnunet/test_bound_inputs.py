@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.errors import FoldError, PlanningError
+from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.case_sets import remove_unwanted
 from nnunet_assets.nnunet.prepared import RawRecord
@@ -121,6 +123,15 @@ def test_a_fold_does_not_start_on_damaged_cases(records):
         pytest.raises(FoldError, match=r"files of 1 cases for 3d_fullres were damaged or deleted \(b; in .*only these"),
         bound_roots(roots, EXPERIMENT),
     ):
+        pass
+
+
+def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(LockingError, match=r"readers\.lock cannot lock files"), bound_roots(records[0], EXPERIMENT):
         pass
 
 
