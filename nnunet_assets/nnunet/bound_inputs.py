@@ -48,10 +48,11 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
             _refuse_damaged(case_set, experiment, configuration)
             sets[prepared.cases_folder(experiment.plans, configuration).name] = case_set
         _remove_left(place.parent)
+        # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
         (place / experiment.dataset).mkdir(parents=True)
         owner = stack.enter_context((place / "owner.lock").open("w"))
         flock(owner, fcntl.LOCK_EX)
-        stack.callback(shutil.rmtree, place)  # before the lock is given back
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
         _bind_rest(prepared, place / experiment.dataset, experiment.plans)

@@ -2,6 +2,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
@@ -89,6 +91,26 @@ def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_ther
     assert {name for name in now if before.get(name) == now[name]} == {
         f"gt_segmentations/{case}.nii.gz" for case in ("b", "c", "d")
     }
+
+
+def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(records, monkeypatch):
+    roots, prepared = records
+    remove = shutil.rmtree
+
+    def keep(*_, **__):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    def rmtree(folder, **options):
+        with (folder / "owner.lock").open() as file:
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an open file would be kept under another name
+        monkeypatch.setattr(os, "rmdir", keep)
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with bound_roots(roots, EXPERIMENT):
+        pass
+    assert os.rmdir is keep
+    assert len(list((prepared.own / "bound").iterdir())) == 1
 
 
 def test_the_cases_of_the_next_stage_are_bound_too(records):
