@@ -192,7 +192,8 @@ def run_fold(
             result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
-            remove_unfinished(fold_folder / OWN_FOLDER)
+            for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
+                remove_unfinished(folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]

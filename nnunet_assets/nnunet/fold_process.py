@@ -33,11 +33,13 @@ from nnunet_assets.nnunet.checkpoints import (
     note_saved_epochs,
     random_state_of,
     save_checkpoints_safely,
+    set_odd_best_aside,
 )
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.nnunet.model_files import write_model_files_whole
 from nnunet_assets.nnunet.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
@@ -90,6 +92,7 @@ def train_as_rank(
     if options.seed is not None:
         seed_training(options.seed + rank.number)
     export_in_threads()
+    write_model_files_whole()
     rank.join(request["experiment"]["trainer"], device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
     whole_batch = settings_of_whole_batch(trainer)
@@ -109,6 +112,7 @@ def train_as_rank(
     if rank.is_first:
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
+        set_odd_best_aside(fold_folder, say)
         manifest = _manifest(trainer, request, device, started, seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
         commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
