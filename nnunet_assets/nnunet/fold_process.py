@@ -20,7 +20,14 @@ from typing import Any
 
 from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Manifest, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
+from nnunet_assets.core.journal import (
+    Record,
+    append_record,
+    journal_path,
+    read_records,
+    readable_until_epoch,
+    write_records,
+)
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
@@ -202,14 +209,18 @@ def _open_journal(
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
-    truncate_after_epoch(journal, trainer.current_epoch)
-    if next(read_records(journal), None) is None:
+    records, n_lost = readable_until_epoch(journal, trainer.current_epoch)
+    if n_lost:
+        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
+    if not records or records[0].kind != "start":
         if not trainer.was_initialized:
             trainer.initialize()  # whose network, loss and optimizer are what there is to know
         params = training_parameters(trainer, request)
         for group, values in whole_batch.items():
             params[group] = {**params[group], **values}
-        append_record(journal, "start", {"attempt": request["attempt"], "params": params})
+        start = Record("start", time.time_ns() // 1_000_000, None, {"attempt": request["attempt"], "params": params})
+        records = [start, *records]
+    write_records(journal, records)
     logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
     trainer.logger.loggers.append(logger)
     return logger
