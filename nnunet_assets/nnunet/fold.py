@@ -37,6 +37,7 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.failures import explain
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
@@ -165,12 +166,12 @@ def run_fold(
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
-        FoldFailed: The fold's process ended without a result.
+        FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
     """
     experiment = request.experiment
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
-    with fold_lease(roots, experiment, request.fold):
+    with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
         _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
@@ -201,6 +202,19 @@ def run_fold(
                 f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
             )
         return FoldOutcome(finished, is_new=True)
+
+
+@contextmanager
+def _full_disk_told(request: FoldRequest) -> Iterator[None]:
+    """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
+    try:
+        yield
+    except OSError as error:
+        code, problem = explain(error, "")
+        if code != ExitCode.NO_SPACE:
+            raise
+        remedy = failure_class(code).remedy
+        raise FoldFailed(f"{request.experiment.title}, {request.fold}: {problem} {remedy}", code, "") from error
 
 
 def _train(

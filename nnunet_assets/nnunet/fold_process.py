@@ -12,7 +12,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -289,15 +289,37 @@ def duration(seconds: float) -> str:
 
 
 def _reporter(stack: ExitStack) -> Callable[[str], None]:
-    """Returns what tells the run a sentence: Dagster's log where Pipes started this process, else the output."""
+    """Returns what tells the run a sentence: Dagster's log where Pipes started this process, else the output.
+
+    What Pipes cannot take (its file lies on another disk, which may be full) costs the fold nothing but the sentence.
+    """
     from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
 
+    def say(sentence: str) -> None:
+        print(sentence, flush=True)
+
     if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        return lambda sentence: print(sentence, flush=True)
-    pipes = open_dagster_pipes()
-    # Open where it fails: the supervisor may start this process again in the same session.
-    stack.push(lambda kind, *_: pipes.close() if kind is None else None)
-    return pipes.log.info
+        return say
+    try:
+        pipes = open_dagster_pipes()
+    except OSError as error:
+        say(f"Dagster's log gets nothing of this process: {error}.")
+        return say
+
+    def tell(sentence: str) -> None:
+        try:
+            pipes.log.info(sentence)
+        except OSError as error:
+            say(f"{sentence} (Not in Dagster's log: {error}.)")
+
+    def close(kind: object, *_: object) -> None:
+        # Open where it fails: the supervisor may start this process again in the same session.
+        if kind is None:
+            with suppress(OSError):
+                pipes.close()
+
+    stack.push(close)
+    return tell
 
 
 def _manifest(

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -260,6 +261,19 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_
         run_fold(request_for(records), records[0], environment=environment)
     assert json.loads(request_file.read_text())["attempt"] == first
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
+
+
+def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_it(records, monkeypatch):
+    def refuse(_source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    message = r"fold_0: No space is left on the disk for .*nnUNetPlans\.json\. Make room"
+    with pytest.raises(FoldFailed, match=message) as caught:
+        run_fold(request_for(records), records[0], environment={})
+    assert caught.value.code == ExitCode.NO_SPACE
+    assert not caught.value.is_permanent
+    assert list((records[1].own / "bound").iterdir()) == []
 
 
 # --- the lease ----------------------------------------------------------------------------------------------------
