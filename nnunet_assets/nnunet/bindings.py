@@ -78,4 +78,7 @@ def stop_when_diverged(trainer: Any) -> None:
 
 
 def _has_finite_weights(network: Any) -> bool:
-    return all(tensor.isfinite().all() for tensor in (*network.parameters(), *network.buffers()))
+    # A buffer may be a mask of infinities.
+    return all(weights.isfinite().all() for weights in network.parameters()) and not any(
+        buffer.isnan().any() for buffer in network.buffers()
+    )

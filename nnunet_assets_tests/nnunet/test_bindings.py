@@ -85,11 +85,11 @@ def test_a_few_overflowing_steps_are_no_divergence():
     assert len(steps(Trainer(), [*once, 0.5, *once])) == 2 * MAX_DIVERGED_ITERATIONS - 1
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-@pytest.mark.parametrize("what", ["weight", "buffer"])
+@pytest.mark.parametrize(("what", "value"), [("weight", math.nan), ("weight", math.inf), ("buffer", math.nan)])
 def test_weights_that_are_no_numbers_are_never_saved_though_the_loss_was_one(tmp_path, what, value):
     trainer = Trainer()
     trainer.network = torch.nn.BatchNorm1d(2)
+    trainer.network.register_buffer("mask", torch.tensor([0.0, -math.inf]))
     stop_when_diverged(trainer)
     trainer.save_checkpoint(str(tmp_path / "good.pth"))
     assert (tmp_path / "good.pth").exists()
