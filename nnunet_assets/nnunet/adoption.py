@@ -204,7 +204,7 @@ def _checkpoint(file: Path) -> dict[str, Any]:
             f"{file} holds more than a checkpoint of nnU-Net, and loading it could run code that it carries. It is not "
             f"adopted. ({str(error).splitlines()[0]})"
         ) from error
-    except (RuntimeError, EOFError, OSError, TypeError, AttributeError) as error:
+    except (RuntimeError, OSError, TypeError, AttributeError) as error:
         raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
     if missing:
         raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.core.commit import (
     COMMIT_FILE,
@@ -30,6 +30,7 @@ from nnunet_assets.core.commit import (
 )
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets.core.journal import journal_path, n_saved_epochs, settled_records
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -37,6 +38,7 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.failures import explain
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_lock import PROBE_SECONDS, acquire
 from nnunet_assets.nnunet.heartbeat import Heartbeat
@@ -167,12 +169,12 @@ def run_fold(
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
-        FoldFailed: The fold's process ended without a result.
+        FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
     """
     experiment = request.experiment
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
-    with fold_lease(roots, experiment, request.fold):
+    with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
         _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
@@ -194,7 +196,8 @@ def run_fold(
             result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
-            remove_unfinished(fold_folder / OWN_FOLDER)
+            for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
+                remove_unfinished(folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
@@ -202,6 +205,19 @@ def run_fold(
                 f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
             )
         return FoldOutcome(finished, is_new=True)
+
+
+@contextmanager
+def _full_disk_told(request: FoldRequest) -> Iterator[None]:
+    """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
+    try:
+        yield
+    except OSError as error:
+        code, problem = explain(error, "")
+        if code != ExitCode.NO_SPACE:
+            raise
+        remedy = failure_class(code).remedy
+        raise FoldFailed(f"{request.experiment.title}, {request.fold}: {problem} {remedy}", code, "") from error
 
 
 def _train(
@@ -431,7 +447,7 @@ def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None
     folder = experiment.summary_folder(roots)
     folder.mkdir(parents=True, exist_ok=True)
     owner_file = folder / f"{fold}.owner.json"
-    lock = FileLock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
+    lock = kernel_lock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
     try:
         acquire(lock)
     except Timeout as error:

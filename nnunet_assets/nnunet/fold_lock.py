@@ -1,6 +1,6 @@
 """The kernel lock of a fold: `nnunet_assets/fold_k.lock` beside the folds, held by the process that trains it."""
 
-from filelock import FileLock
+from filelock import BaseFileLock
 
 from nnunet_assets.errors import FoldError
 
@@ -8,7 +8,7 @@ PROBE_SECONDS = 1.0
 """How long the lock may be held by somebody who only looks whether it is."""
 
 
-def acquire(lock: FileLock) -> None:
+def acquire(lock: BaseFileLock) -> None:
     """Takes the lock.
 
     Raises:

@@ -21,7 +21,14 @@ from typing import Any
 
 from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Manifest, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
+from nnunet_assets.core.journal import (
+    Record,
+    append_record,
+    journal_path,
+    read_records,
+    readable_until_epoch,
+    write_records,
+)
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -34,11 +41,13 @@ from nnunet_assets.nnunet.checkpoints import (
     note_saved_epochs,
     random_state_of,
     save_checkpoints_safely,
+    set_odd_best_aside,
 )
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.nnunet.model_files import write_model_files_whole
 from nnunet_assets.nnunet.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
@@ -93,6 +102,7 @@ def train_as_rank(
     if options.seed is not None:
         seed_training(options.seed + rank.number)
     export_in_threads()
+    write_model_files_whole()
     rank.join(request["experiment"]["trainer"], device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
     whole_batch = settings_of_whole_batch(trainer)
@@ -114,6 +124,7 @@ def train_as_rank(
     if rank.is_first:
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
+        set_odd_best_aside(fold_folder, say)
         manifest = _manifest(trainer, request, device, started, seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
         commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
@@ -206,14 +217,18 @@ def _open_journal(
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
-    truncate_after_epoch(journal, trainer.current_epoch)
-    if next(read_records(journal), None) is None:
+    records, n_lost = readable_until_epoch(journal, trainer.current_epoch)
+    if n_lost:
+        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
+    if not records or records[0].kind != "start":
         if not trainer.was_initialized:
             trainer.initialize()  # whose network, loss and optimizer are what there is to know
         params = training_parameters(trainer, request)
         for group, values in whole_batch.items():
             params[group] = {**params[group], **values}
-        append_record(journal, "start", {"attempt": request["attempt"], "params": params})
+        start = Record("start", time.time_ns() // 1_000_000, None, {"attempt": request["attempt"], "params": params})
+        records = [start, *records]
+    write_records(journal, records)
 
     def report(epoch: int, values: Mapping[str, float]) -> None:
         say(epoch_line(epoch + 1, trainer.num_epochs, values))

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, Roots, fold_index
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import FoldError, first_offenders
@@ -202,7 +203,7 @@ def _predicted_before(before: PredictionStore, experiment: Experiment, held_out:
 def _sole_prediction(experiment: Experiment, work: Path) -> Iterator[None]:
     """Keeps a second prediction out of the folder; a kernel lock, free the moment its owner dies."""
     work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "owner.lock", timeout=0, fallback_to_soft=False)
+    lock = kernel_lock(work / "owner.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

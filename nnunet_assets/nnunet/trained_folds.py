@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.fold_lock import acquire
@@ -61,7 +62,7 @@ def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path, timeout=0)
+    lock = kernel_lock(path, timeout=0)
     try:
         acquire(lock)
     except Timeout:

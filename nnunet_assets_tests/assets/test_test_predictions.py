@@ -14,11 +14,11 @@ import dagster as dg
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from filelock import FileLock
 
 from nnunet_assets.assets.cv_evaluation import EVALUATED_CHECK
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import FoldError
@@ -283,7 +283,7 @@ def test_while_one_process_predicts_another_is_refused(
 ) -> None:
     work = EXPERIMENT.summary_folder(roots) / ".test_predictions"
     work.mkdir(parents=True)
-    with FileLock(work / "owner.lock"):
+    with kernel_lock(work / "owner.lock"):
         assert "Another process predicts the test set of" in failure(predict(project, instance))
     assert child.requests == []
 

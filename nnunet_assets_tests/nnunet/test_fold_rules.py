@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from filelock import FileLock
 
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
@@ -307,6 +307,19 @@ def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_ha
     assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
 
 
+def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_it(records, monkeypatch):
+    def refuse(_source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    message = r"fold_0: No space is left on the disk for .*nnUNetPlans\.json\. Make room"
+    with pytest.raises(FoldFailed, match=message) as caught:
+        run_fold(request_for(records), records[0], environment={})
+    assert caught.value.code == ExitCode.NO_SPACE
+    assert not caught.value.is_permanent
+    assert list((records[1].own / "bound").iterdir()) == []
+
+
 # --- the lease ----------------------------------------------------------------------------------------------------
 
 OWNER = """
@@ -371,7 +384,7 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
 def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records):
     roots, folder = records[0], EXPERIMENT.summary_folder(records[0])
     folder.mkdir(parents=True)
-    with FileLock(folder / "fold_0.lock", thread_local=False) as looked_at:
+    with kernel_lock(folder / "fold_0.lock", thread_local=False) as looked_at:
         threading.Timer(0.2, looked_at.release).start()
         with fold_lease(roots, EXPERIMENT, "fold_0"):
             assert running_folds(roots, EXPERIMENT.dataset) == [f"{EXPERIMENT.name}, fold_0"]

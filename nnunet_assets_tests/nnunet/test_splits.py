@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.case_groups import GroupPattern, GroupTable
 from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.splits import SplitSettings, check_splits
@@ -569,7 +569,7 @@ def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained):
     trained.has([*CASES, "g"])
     before = trained.file.read_bytes()
     with (
-        FileLock(folder / "fold_1.lock"),
+        kernel_lock(folder / "fold_1.lock"),
         pytest.raises(DatasetError, match=r"while folds train on it: nnUNetTrainer__nnUNetPlans__3d_fullres, fold_1\."),
     ):
         trained.split(on_new_cases="extend")
