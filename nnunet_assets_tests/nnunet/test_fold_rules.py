@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
@@ -384,7 +384,7 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
 def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records):
     roots, folder = records[0], EXPERIMENT.summary_folder(records[0])
     folder.mkdir(parents=True)
-    with kernel_lock(folder / "fold_0.lock", thread_local=False) as looked_at:
+    with FileLock(folder / "fold_0.lock", thread_local=False, fallback_to_soft=False) as looked_at:
         threading.Timer(0.2, looked_at.release).start()
         with fold_lease(roots, EXPERIMENT, "fold_0"):
             assert running_folds(roots, EXPERIMENT.dataset) == [f"{EXPERIMENT.name}, fold_0"]
