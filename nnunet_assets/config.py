@@ -184,6 +184,8 @@ class DatasetConfig(Declaration):
     """Cases to leave out, each with the reason in a sentence. The files stay where and as they are."""
     repair_headers_mm: Annotated[float, Field(gt=0, le=5)] | None = None
     """Give files that lie at most so many mm apart the header of their case's first image, in a copy. Absent: none."""
+    verify_integrity: bool = True
+    """Run nnU-Net's own integrity check too, before planning. It always runs for formats other than NIfTI."""
     owners: Owners = []
     """Who answers for the data: e-mail addresses or team:NAME."""
 

@@ -20,9 +20,10 @@ from nnunet_assets.declarations.documents import (
     read_attributes,
 )
 from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
+from nnunet_assets.declarations.sentences import did_you_mean
 from nnunet_assets.declarations.splitting import with_known_folds
 from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
-from nnunet_assets.errors import ConfigError
+from nnunet_assets.errors import ConfigError, first_offenders
 
 EXPERIMENTS_FOLDER = "experiments"
 
@@ -60,6 +61,20 @@ class Project:
             if dataset.dataset == name:
                 return dataset
         raise ConfigError(undeclared_sentence(name, [dataset.dataset for dataset in self.datasets]))
+
+    def experiment(self, name: str) -> ExperimentConfig:
+        """Returns the declaration of an experiment, named as in its asset keys: `DATASET/VARIANT/TRAINER__...`.
+
+        Raises:
+            ConfigError: It is not declared.
+        """
+        named = {"/".join(experiment.identity.key_prefix): experiment for experiment in self.experiments}
+        if name in named:
+            return named[name]
+        raise ConfigError(
+            f"{name!r} is not an experiment of {self.root}.{did_you_mean(name, named)} Experiments: "
+            f"{first_offenders(list(named)) or 'none'}."
+        )
 
     def experiments_of(self, dataset: str) -> tuple[ExperimentConfig, ...]:
         """Returns the experiments on a dataset; none where it has none."""

@@ -234,7 +234,8 @@ def test_every_quoted_error_is_one_that_the_code_can_raise() -> None:
 def test_the_checks_and_sensors_that_are_named_exist() -> None:
     constants = _sentences()
     checks = ("is_consistent", "has_every_wanted_configuration", "folds_are_as_recorded")
-    for name in (*checks, "no_group_on_both_sides", "no_copy_on_both_sides", "nightly_report"):
+    of_summary = ("each_case_once", "no_fold_is_an_outlier", "dice_is_not_below_baseline")
+    for name in (*checks, *of_summary, "no_group_on_both_sides", "no_copy_on_both_sides", "nightly_report"):
         assert f"`{name}`" in README
         assert name in constants
 

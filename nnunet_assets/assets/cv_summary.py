@@ -6,11 +6,11 @@ from dataclasses import asdict
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_checks import summary_check_specs, summary_checks
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
-from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.patients import read_patients
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
@@ -18,8 +18,6 @@ from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.tables import cases_to_csv, cases_to_parquet, to_short_records, to_spread_records
 from nnunet_assets.resources import ProjectResource
 
-COMPLETE_CHECK = "has_every_fold"
-RECORDED_CHECK = "folds_are_as_recorded"
 SEEN_METADATA = "newest_fold_event"
 """Storage id of the newest fold event that a summary has seen; the refresh sensor compares it."""
 
@@ -46,14 +44,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         owners=config.owners,
         description=DESCRIPTION,
         code_version="2",
-        check_specs=[
-            dg.AssetCheckSpec(COMPLETE_CHECK, asset=key, description="Every expected fold is finished."),
-            dg.AssetCheckSpec(
-                RECORDED_CHECK,
-                asset=key,
-                description="Each fold on the disk is the one that Dagster saw materialize last.",
-            ),
-        ],
+        check_specs=summary_check_specs(key),
     )
     def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         settings = project.settings
@@ -86,7 +77,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 SEEN_METADATA: dg.MetadataValue.int(seen),
                 **tracked,
             },
-            check_results=[_complete(summary), _as_recorded(settings.roots, experiment, summary, recorded)],
+            check_results=summary_checks(settings.roots, summary, recorded),
         )
 
     return cv_summary
@@ -133,29 +124,3 @@ def _recorded_versions(instance: dg.DagsterInstance, fold_model: dg.AssetKey) ->
         for event in events
         if event.asset_materialization
     }
-
-
-def _complete(summary: CvSummary) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        check_name=COMPLETE_CHECK,
-        passed=summary.is_complete,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=summary.progress,
-        metadata={"missing_folds": dg.MetadataValue.text(", ".join(summary.missing_folds) or "none")},
-    )
-
-
-def _as_recorded(
-    roots: Roots, experiment: Experiment, summary: CvSummary, recorded: dict[str, str]
-) -> dg.AssetCheckResult:
-    on_disk = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
-    odd = [fold for fold, version in on_disk.items() if recorded.get(fold) != version]
-    return dg.AssetCheckResult(
-        check_name=RECORDED_CHECK,
-        passed=not odd,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{', '.join(odd)} on the disk was not materialized by this Dagster instance. Materialize it to "
-        "have it recorded; a finished fold is not trained again."
-        if odd
-        else "Each finished fold is the one that Dagster recorded.",
-    )

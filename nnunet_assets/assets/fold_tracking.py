@@ -65,11 +65,7 @@ def tracked_fold(
             "FINISHED",
             [*files_of(fold_folder), *checkpoints],
             contents_of(settings.roots, request.experiment, request.fold, log.warning),
-            metrics=ending_metrics(
-                read_records(journal_path(fold_folder)),
-                read_committed(fold_folder),
-                num_gpus=request.options.num_gpus,
-            ),
+            metrics=ending_metrics(read_records(journal_path(fold_folder)), read_committed(fold_folder)),
         )
     _warn(log, report)
     tracked.metadata = tracking_metadata(settings, report)

@@ -53,6 +53,7 @@ def build_preprocessed_plans(
                 configurations=configurations,
                 trainers=trainers,
                 environment=settings.variables,
+                verify_integrity=config.verify_integrity,
                 on_progress=_ProgressLog(context),
                 say=context.log.info,
             )
@@ -106,6 +107,7 @@ def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
         "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
         "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
         "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),
+        "nnunet_integrity_check": dg.MetadataValue.text("agrees" if made.is_verified else "did not run"),
         "plans_hash": dg.MetadataValue.text(made.plans_hash),
     }
 

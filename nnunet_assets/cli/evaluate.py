@@ -15,8 +15,7 @@ from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
 from nnunet_assets.core.layout import fold_key
 from nnunet_assets.core.metric_policy import metric_policy
-from nnunet_assets.declarations.sentences import did_you_mean
-from nnunet_assets.errors import EvaluationError, first_offenders
+from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import read_project
 from nnunet_assets.reports.case_table import write_case_table
 from nnunet_assets.settings import PROJECT_VARIABLE
@@ -146,13 +145,10 @@ def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted
     from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
 
     declared = read_project(project)
-    names = {"/".join(config.identity.key_prefix): config for config in declared.experiments}
-    config = names.get(name.replace(" ", ""))
-    if config is None:
-        raise EvaluationError(
-            f"{name!r} is neither a folder nor an experiment of {declared.root}.{did_you_mean(name, names)} "
-            f"Experiments: {first_offenders(list(names)) or 'none'}."
-        )
+    try:
+        config = declared.experiment(name.replace(" ", ""))
+    except ConfigError as error:
+        raise EvaluationError(f"{name!r} is neither a folder nor an experiment. {error}") from None
     roots = project_settings(project).roots
     dataset, experiment = declared.dataset(config.dataset), config.identity
     model = experiment.model_folder(roots)

@@ -26,6 +26,7 @@ COMMANDS = {
     "summarize": ("summarize", "summarize", "Show what the finished folds of an experiment say together."),
     "list": ("list_experiments", "list_experiments", "List experiments, their groups and finished folds."),
     "export": ("export", "export", "Write the summary of an experiment as CSV or LaTeX."),
+    "accept": ("accept", "accept", "Accept the summary of an experiment as its baseline."),
     "adopt": ("adopt", "adopt", "Take in finished folds that plain nnU-Net trained."),
     "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
     "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),

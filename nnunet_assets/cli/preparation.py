@@ -41,18 +41,26 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             configurations=[config.configuration],
             trainers=[config.trainer],
             environment=settings.variables,
+            verify_integrity=dataset.verify_integrity,
             say=say,
         )
 
 
 def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[[str], None]) -> None:
-    # Numpy comes with it.
+    # Numpy comes with them.
     from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
+    from nnunet_assets.nnunet.fact_cache import FactCache
+    from nnunet_assets.reports.intake_files import write_intake
 
     if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
         from nnunet_assets.nnunet.phantom import write_phantom
 
         say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
-    say(f"Reading every case of {dataset.dataset}.")
-    look_at_raw_data(settings.roots, dataset.dataset, dataset.folds, dataset.curation)
+    say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
+    prepared = PreparedDataset(settings.roots, dataset.dataset)
+    found, _ = look_at_raw_data(
+        settings.roots, dataset.dataset, dataset.folds, dataset.curation, cache=FactCache(prepared.fact_cache)
+    )
+    page, *_ = write_intake(prepared.intake_folder, found.report)
+    say(f"{found.report.headline()}; {found.n_read} cases were read. The report is in {page}")

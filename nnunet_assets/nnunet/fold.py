@@ -226,7 +226,7 @@ def _train(
             request.device,
             environment,
             n_gpus=request.options.num_gpus,
-            needed_bytes=_needed_gpu_bytes(fold_folder),
+            needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
             say=say,
             on_poll=on_poll,
         ) as lease:
@@ -291,10 +291,19 @@ def _commit(fold_folder: Path) -> str | None:
     return commit_sha256(fold_folder) if read_committed(fold_folder) else None
 
 
-def _needed_gpu_bytes(fold_folder: Path) -> int | None:
-    """Returns the GPU memory that another fold of the same model took, with room for what torch does not count."""
+def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
+    """Returns what another fold of the model took of a GPU, with room for what torch does not count; None: not known.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        num_gpus: GPUs that the fold trains on. Folds on more or fewer GPUs say nothing: each has a part of the batch.
+    """
     finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
-    peaks = [manifest.peak_memory_bytes.get("gpu", 0) for manifest in finished if manifest]
+    peaks = [
+        manifest.peak_memory_bytes.get("gpu", 0)
+        for manifest in finished
+        if manifest and manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
+    ]
     peak = max(peaks, default=0)
     return peak + UNCOUNTED_GPU_BYTES if peak else None
 

@@ -42,7 +42,7 @@ from nnunet_assets.nnunet.parameters import package_versions, training_parameter
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
-from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.stopping import earlier_end, stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
@@ -157,8 +157,7 @@ def _train(
     if is_trained:
         if rank.is_first:  # a kill may have come between the final checkpoint and the note of it
             note_saved_epochs(fold_folder, trainer.current_epoch)
-        n_missing = trainer.num_epochs - trainer.current_epoch
-        return f"{n_missing} epochs early, in an earlier process" if n_missing > 0 else None
+        return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, say) if logger else lambda: None
     stop_early(trainer, fold_folder, options, start, agree=rank.agree)
     stopped = train(trainer, say)

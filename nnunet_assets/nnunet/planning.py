@@ -48,6 +48,7 @@ class PreparedPlans:
         cases: By configuration, what became of its preprocessed cases.
         made: What had to be made: `plans`, configurations.
         gpu_memory_gb: What the planner aims at, as `target`, and expects by configuration; empty: it does not say.
+        is_verified: Whether nnU-Net's own integrity check agreed with the raw data; else it did not run.
     """
 
     plans_hash: str
@@ -57,6 +58,7 @@ class PreparedPlans:
     cases: Mapping[str, PreparedCases]
     made: tuple[str, ...]
     gpu_memory_gb: Mapping[str, float]
+    is_verified: bool
 
 
 def prepare(
@@ -67,6 +69,7 @@ def prepare(
     configurations: Sequence[str],
     trainers: Sequence[str],
     environment: Mapping[str, str],
+    verify_integrity: bool = True,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
     say: Callable[[str], None] = _logger.warning,
 ) -> PreparedPlans:
@@ -79,15 +82,19 @@ def prepare(
         configurations: The configurations that experiments want; one that the plans lack is reported as dropped.
         trainers: Trainer classes that experiments want; an unknown one is an error before any long work.
         environment: Environment of the child, without nnU-Net's folders.
+        verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
+            not agreed with yet. Where the voxels were not looked at, it runs all the same.
         on_progress: Called with the configuration, the cases that are there so far, and all cases.
         say: Takes sentences about what happens meanwhile: why cases are made, a restart.
 
     Raises:
-        PlanningError: The child failed, or a plans file is there that this project did not make.
+        PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
+            project did not make.
     """
     prepared = PreparedDataset(roots, dataset)
     raw = prepared.read_raw()
-    made_from = {"raw_hash": raw.content_hash, "planner": PLANNERS.get(plans), "nnunetv2": version("nnunetv2")}
+    verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
+    made_from = {**verified, "planner": PLANNERS.get(plans)}
     replan = _must_plan(prepared, plans, made_from)
     before = prepared.known_files()
     watch = _Watch(prepared, plans, configurations, on_progress, say)
@@ -101,7 +108,8 @@ def prepare(
             "replan": replan,
             "configurations": list(configurations),
             "trainers": sorted(set(trainers)),
-            "verify_integrity": not raw.voxels_checked,
+            "verified": verified,
+            "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
         }
         _run(prepared, request, environment, watch)
     planned = prepared.configurations(plans)
@@ -117,6 +125,7 @@ def prepare(
         cases=cases,
         made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
         gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
+        is_verified=prepared.is_verified(verified),
     )
 
 

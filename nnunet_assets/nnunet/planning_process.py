@@ -2,9 +2,14 @@
 
 import filecmp
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
@@ -26,7 +31,8 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
     plans = request["plans"]
     dataset_id = int(request["dataset"][7:10])
     if request["verify_integrity"]:
-        _verify_integrity(prepared.dataset)
+        _verify_integrity(prepared)
+        prepared.note_verified(request["verified"])
     if request["replan"]:
         prepared.stamp_plans(plans, request["made_from"], plans_hash=None)
         # Where there is a file, nnU-Net keeps its configurations that are not planned any more, and needs it whole.
@@ -153,15 +159,36 @@ def _check_trainers(trainers: list[str]) -> None:
             raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(trainer)) from error
 
 
-def _verify_integrity(dataset: str) -> None:
-    from nnunetv2.configuration import default_num_processes
-    from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
-    from nnunetv2.paths import nnUNet_raw
+def _verify_integrity(prepared: PreparedDataset) -> None:
+    """Runs nnU-Net's own check of the raw data; what it prints about single cases becomes part of the error.
 
+    In threads, where nnU-Net starts processes that each load torch anew: reading, unpacking and looking at a file all
+    let other threads run.
+    """
+    from nnunetv2.configuration import default_num_processes
+    from nnunetv2.experiment_planning import verify_dataset_integrity as nnunet
+
+    nnunet.multiprocessing = SimpleNamespace(get_context=lambda _method: SimpleNamespace(Pool=ThreadPool))
+    printed = StringIO()
     try:
-        verify_dataset_integrity(str(Path(nnUNet_raw) / dataset), default_num_processes)
-    except (RuntimeError, AssertionError) as error:
-        raise ChildFailure(ExitCode.BAD_INPUT, f"nnU-Net's integrity check of {dataset} failed: {error}") from error
+        with redirect_stdout(printed):
+            nnunet.verify_dataset_integrity(str(prepared.raw_folder), default_num_processes)
+    except (RuntimeError, AssertionError, FileNotFoundError) as error:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"nnU-Net's own integrity check does not agree with {prepared.raw_folder}: {error}"
+            f"\n{first_offenders(_about_cases(printed.getvalue()))}\nPut it right. Or, where the files are NIfTI and "
+            "nnU-Net is mistaken, turn its check off: `verify_integrity: false` in the dataset's declaration.",
+        ) from error
+    finally:
+        print(printed.getvalue(), flush=True)
+
+
+def _about_cases(printed: str) -> list[str]:
+    """Returns what nnU-Net's check printed about each case, one line a finding, without its warnings."""
+    errors = ("Error: ", "Images contain NaN", "Segmentation contains NaN")
+    paragraphs = re.split(rf"^(?={'|'.join(errors)}|Warning: |WARNING: )", printed, flags=re.MULTILINE)
+    return [" ".join(text.split()) for text in paragraphs if text.startswith(errors)]
 
 
 def _extract_fingerprint(dataset_id: int) -> None:

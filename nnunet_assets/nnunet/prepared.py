@@ -40,6 +40,9 @@ DATASET_FIELDS = ("labels", "regions_class_order")
 
 DEFAULT_PREPROCESSOR = "DefaultPreprocessor"
 
+VERIFIED_FILE = "nnunet_integrity.json"
+"""In the intake's folder: which raw data nnU-Net's own integrity check agreed with."""
+
 
 @dataclass(frozen=True)
 class RawRecord:
@@ -49,7 +52,7 @@ class RawRecord:
         content_hash: Digest of dataset.json, images and labels.
         cases: Case ids, sorted.
         voxels_checked: Whether the voxels were read; if not (a format other than NIfTI), nnU-Net's own integrity check
-            must run before planning.
+            must run before planning, whatever is declared.
         errors: What stops planning and training, a line a finding; empty: nothing.
         case_hashes: By case, the digest of its images and label; empty in records of older versions.
         label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
@@ -134,6 +137,14 @@ class PreparedDataset:
                 f"again.\n{record.errors}"
             )
         return record
+
+    def is_verified(self, made_from: Mapping[str, Any]) -> bool:
+        """Says whether nnU-Net's own integrity check, of this version, agreed with the raw data as it is."""
+        return read_json(self.intake_folder / VERIFIED_FILE) == dict(made_from)
+
+    def note_verified(self, made_from: Mapping[str, Any]) -> None:
+        """Records that nnU-Net's own integrity check agreed with the raw data of that digest, in that version."""
+        write_json_atomically(self.intake_folder / VERIFIED_FILE, made_from)
 
     def plans_file(self, plans: str) -> Path:
         """Returns where nnU-Net keeps the plans."""

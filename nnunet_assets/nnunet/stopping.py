@@ -2,8 +2,12 @@
 
 nnU-Net knows no such end. The learning rate falls towards 0 at the last of `num_epochs`; a training that ends earlier
 ends at a higher rate, as if it were cut off, so that fewer epochs by `num_epochs` are better than fewer by stopping.
+
+On disk: `fold_k/.nnunet_assets/early_end.json`, the reason and after which epoch, written before the final checkpoint:
+a process that is killed while it validates leaves it to the next one.
 """
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +15,14 @@ from typing import Any
 
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.layout import STOP_FILE
+from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
+from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.trainer import validation_cases
+
+EARLY_END_FILE = f"{OWN_FOLDER}/early_end.json"
+"""In a fold's folder."""
 
 RESERVED_SHARE = 0.1
 """The part of a time budget that is kept for the validation where no other fold says how long it takes."""
@@ -78,10 +86,33 @@ def train(trainer: Any, say: Callable[[str], None]) -> str | None:
     except TrainingStopped as stop:
         reason = f"{stop} (after epoch {trainer.current_epoch} of {trainer.num_epochs})"
         say(f"The training ends early: {reason}.")
+        fold_folder = Path(trainer.output_folder)
+        # By each process that trains the fold: all of them agreed on the reason.
+        write_json_atomically(fold_folder / EARLY_END_FILE, {"epoch": trainer.current_epoch, "reason": reason})
         trainer.on_train_end()
-        (Path(trainer.output_folder) / STOP_FILE).unlink(missing_ok=True)
+        (fold_folder / STOP_FILE).unlink(missing_ok=True)
         return reason
     return None
+
+
+def earlier_end(trainer: Any, fold_folder: Path) -> str | None:
+    """Returns why a training that an earlier process finished ended early; None: it went to its last epoch.
+
+    Args:
+        trainer: The trainer, as its final checkpoint has it.
+        fold_folder: nnU-Net's `fold_k`.
+    """
+    n_missing = trainer.num_epochs - trainer.current_epoch
+    if n_missing <= 0:
+        return None
+    try:
+        noted = json.loads((fold_folder / EARLY_END_FILE).read_text())
+    except FileNotFoundError:  # of an older version of this package
+        noted = {}
+    # That of another epoch is of a process that was killed before its final checkpoint.
+    if noted.get("epoch") == trainer.current_epoch:
+        return str(noted["reason"])
+    return f"{n_missing} epochs early, in an earlier process"
 
 
 def _asked(fold_folder: Path) -> str | None:

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable
 
-from nnunet_assets.core.commit import UNKNOWN, Manifest
+from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.journal import Record
 from nnunet_assets.tracking import names
 
 
-def ending_metrics(records: Iterable[Record], manifest: Manifest | None, *, num_gpus: int = 1) -> dict[str, float]:
+def ending_metrics(records: Iterable[Record], manifest: Manifest | None) -> dict[str, float]:
     """Returns MLflow metric to value; what is not known is absent.
 
     Args:
         records: The fold's journal.
         manifest: Of the finished fold; None: it is not finished.
-        num_gpus: GPUs that the training held.
     """
     epochs = {record.epoch: record.values for record in records if record.kind == "epoch" and record.epoch is not None}
     training_seconds = sum(values.get(names.EPOCH_SECONDS) or 0.0 for values in epochs.values())
@@ -28,13 +27,13 @@ def ending_metrics(records: Iterable[Record], manifest: Manifest | None, *, num_
         # The first of equal ones, as nnU-Net keeps the first checkpoint.
         best, epoch = max(defined)
         metrics |= {names.BEST_EPOCH: float(-epoch), names.BEST_PSEUDO_DICE_EMA: best}
-    return {**metrics, **_finished(manifest, num_gpus)} if manifest else metrics
+    return {**metrics, **_finished(manifest)} if manifest else metrics
 
 
-def _finished(manifest: Manifest, num_gpus: int) -> dict[str, float]:
+def _finished(manifest: Manifest) -> dict[str, float]:
     metrics = {names.peak_memory_metric(kind): float(n) for kind, n in manifest.peak_memory_bytes.items()}
     if "validation" in manifest.seconds:
         metrics[names.VALIDATION_SECONDS] = manifest.seconds["validation"]
-    if manifest.device not in ("cpu", "mps", UNKNOWN):
-        metrics[names.GPU_HOURS] = num_gpus * sum(manifest.seconds.values()) / 3600
+    if manifest.gpu_hours is not None:
+        metrics[names.GPU_HOURS] = manifest.gpu_hours
     return metrics

@@ -17,6 +17,7 @@ MADE = PreparedPlans(
     },
     made=("plans", "3d_fullres"),
     gpu_memory_gb={"target": 8.0, "3d_fullres": 6.25},
+    is_verified=True,
 )
 
 
@@ -36,6 +37,7 @@ def test_the_card_tells_what_was_decided_and_how_much_was_made():
         "cases_preprocessed": 1,
         "cases_reused": 101,
         "gpu_memory_target_gb": "8.0",
+        "nnunet_integrity_check": "agrees",
         "plans_hash": "0123",
     }
 

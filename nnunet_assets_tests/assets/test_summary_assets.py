@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,9 +12,14 @@ import pytest
 from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.baseline import Baseline, baseline_path
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.summary_files import read_summary
 from nnunet_assets.jobs import fold_model_key
+from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
@@ -26,10 +32,11 @@ DATASET = "Dataset001_Tiny"
 CONFIG = ExperimentConfig(dataset=DATASET, configuration="2d")
 EXPERIMENT = CONFIG.identity
 GRAPH = graph(declared([DatasetConfig(dataset=DATASET, folds=3)], [CONFIG]))
+FOUR_FOLDS = graph(declared([DatasetConfig(dataset=DATASET, folds=4)], [CONFIG]))
 ORGAN, LESION = "1", "2"
 
 
-def commit(project: Path, fold: str, dices: Mapping[str, Mapping[str, float]], inputs: FoldInputs = INPUTS) -> Path:
+def commit(project: Path, fold: str, dices: Mapping[str, Mapping[str, Any]], inputs: FoldInputs = INPUTS) -> Path:
     """Writes a finished fold: case to Dice by label value."""
     data = project / "data"
     roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
@@ -239,6 +246,71 @@ class TestFoldsThatDagsterRecorded:
         newest = record.asset_entry.last_materialization_storage_id
 
         assert metadata(summarize(project, instance), "cv_summary")[SEEN_METADATA] == newest
+
+
+class TestChecks:
+    def test_cases_are_those_of_the_split(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+        preprocessed = project / "data" / "nnUNet_preprocessed" / DATASET
+        validation = [["a", "b", "c"], ["e"], ["d"]]
+        write_splits(preprocessed, [{"train": [], "val": cases} for cases in validation])
+        assert check(summarize(project, instance, "cv_summary"), "each_case_once").passed
+
+        validation = [["a", "b"], ["c"], ["d", "e"]]
+        write_splits(preprocessed, [{"train": [], "val": cases} for cases in validation])
+        found = check(summarize(project, instance, "cv_summary"), "each_case_once")
+
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert "Cases that were not validated by their fold in the split: e." in str(found.description)
+        assert found.metadata["cases_foreign"].value == 1
+        assert "| fold\\_2 | 2 | 1 | 1 | 0 |" in str(found.metadata["table"].value)
+
+    def test_without_a_split_nobody_knows(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+
+        found = check(summarize(project, instance, "cv_summary"), "each_case_once")
+
+        assert (found.passed, str(found.description).partition(":")[0]) == (False, "Unknown")
+
+    def test_an_outlier_and_a_label_that_is_nowhere_are_named(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        absent = {"Dice": float("nan"), "IoU": float("nan")}
+        for index, dice in enumerate((0.9, 0.9, 0.91, 0.4)):
+            commit(project, f"fold_{index}", {f"case_{index}": {ORGAN: dice, LESION: absent}})
+
+        result = materialized(FOUR_FOLDS, "cv_summary", folder=project, instance=instance)
+
+        assert str(check(result, "no_fold_is_an_outlier").description).startswith("fold_3 has Dice 0.400, farther")
+        assert check(result, "no_fold_is_an_outlier").metadata["dice_median"].value == pytest.approx(0.9)
+        assert str(check(result, "no_label_is_absent_everywhere").description).startswith("lesion: in no reference")
+        assert not check(result, "no_label_is_absent_everywhere").passed
+
+    def test_dice_is_compared_with_what_was_accepted(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+
+        def compared() -> tuple[bool, str]:
+            found = check(summarize(project, instance, "cv_summary"), "dice_is_not_below_baseline")
+            return found.passed, str(found.description)
+
+        passed, description = compared()
+        assert passed
+        assert f"`nnunet-assets accept {DATASET}/nnUNetTrainer__nnUNetPlans__2d`" in description
+        path = baseline_path(Settings.from_environment(project).roots, EXPERIMENT)
+        summary = read_summary(path.parent / "cv_summary.json")
+        baseline = Baseline.of(summary, accepted_at="2026-11-20", accepted_by="ada", note="")
+        write_json_atomically(path, baseline.to_json())
+        assert compared() == (True, "Not lower than the baseline of 2026-11-20.")
+
+        commit(project, "fold_2", {"d": {ORGAN: 0.2, LESION: 0.3}})
+        passed, description = compared()
+        assert not passed
+        # Of 0.9, 0.8, 0.7 and 0.2, where it was 0.4.
+        assert "organ: Dice 0.650, lower than 0.680; the baseline has 0.700." in description
+        (path.parents[1] / "fold_2" / OWN_FOLDER / "COMMIT").unlink()
+        assert compared() == (True, "Not compared: fold_2 of the baseline is not finished.")
+        path.write_text("{")
+        assert not compared()[0]
 
 
 class TestRefusals:

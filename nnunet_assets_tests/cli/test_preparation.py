@@ -8,11 +8,13 @@ import pytest
 from nnunet_assets.cli.preparation import ensure_prepared
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.errors import ConfigError
+from nnunet_assets.errors import ConfigError, PlanningError
+from nnunet_assets.nnunet import file_stats
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.prepared_builders import DATASET, write_prepared
+from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 
 CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres")
 BY_PATIENT = SplitsConfig(groups=GroupsConfig(file="patients.csv", column="patient"))
@@ -54,3 +56,25 @@ def test_what_the_declaration_lacks_is_said_before_anything_is_made(
     with pytest.raises(ConfigError, match=r"There is no file .*patients\.csv"):
         ensure(tmp_path, prepared[0])
     assert not (prepared[1].folder / "splits_final.json").exists()
+
+
+def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+    roots = Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
+    folder = write_tiny_dataset(roots.raw, n_cases=6)
+    config = ExperimentConfig(dataset=folder.name, configuration="3d_fullres")
+    project = Project(tmp_path, (DatasetConfig(dataset=folder.name),), (config,))
+    # An error, so that planning is not reached.
+    write_volume(folder / "labelsTr" / "case_0.nii.gz", tiny_label() + 7)
+    said: list[str] = []
+
+    for _ in range(2):
+        with pytest.raises(PlanningError, match="not fit to be trained on"):
+            ensure_prepared(Settings.from_environment(tmp_path, roots.environment()), project, config, said.append)
+
+    page = PreparedDataset(roots, folder.name).intake_folder / "intake.html"
+    assert page.exists()
+    counts = [sentence for sentence in said if sentence.endswith(f"The report is in {page}")]
+    assert ["6 cases were read." in counts[0], "0 cases were read." in counts[1]] == [True, True]

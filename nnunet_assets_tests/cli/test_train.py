@@ -267,7 +267,7 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path)
     result = run("952", "3d_fullres", 0, "--variant", "tiny", "--json", "--project", project)
 
     assert result.exit_code == 0, result.stderr
-    assert "Reading every case of Dataset952_Phantom." in result.stderr
+    assert "Reading every case of Dataset952_Phantom" in result.stderr
     assert "fold_0: training from the beginning." in result.stderr
     assert "Epoch 1 of 1: train loss " in result.stderr
     assert "Tracked in MLflow: " in result.stderr

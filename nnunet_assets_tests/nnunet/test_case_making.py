@@ -4,12 +4,14 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet import case_making
 from nnunet_assets.nnunet.case_making import CaseJob, make_cases_by_nnunet
 from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients
@@ -31,6 +33,7 @@ def made(tmp_path_factory):
     prepared = project.prepare()
     assert prepared.cases[CONFIGURATION].n_made == 5
     assert prepared.cases[CONFIGURATION].why == "none was preprocessed before"
+    assert prepared.is_verified
     return project
 
 
@@ -186,3 +189,21 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     assert sorted(own.records()["a_1"].files) == ["a_1.npz", "a_1.pkl", "a_1_extra.txt"]
     with pytest.raises(ChildFailure, match="The preprocessor left no file of the case b in "):
         make_cases_by_nnunet(jobs("b"), 3)
+
+
+def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_agree_with(project):
+    import nibabel
+
+    label = sorted((project.roots.raw / DATASET / "labelsTr").glob("*.nii.gz"))[1]
+    image = nibabel.load(label)
+    nibabel.save(nibabel.Nifti1Image(np.full(image.shape, 9, np.uint8), image.affine), label)
+    record = project.prepared.read_raw()
+    project.prepared.write_raw(replace(record, content_hash="as if nobody had seen it"))
+    before = project.prepared.plans_hash("nnUNetPlans")
+
+    with pytest.raises(
+        PlanningError, match=f"(?s)does not agree with .*Error: Unexpected labels found in file [^,]*{label.name}"
+    ):
+        project.prepare()
+
+    assert project.prepared.plans_hash("nnUNetPlans") == before

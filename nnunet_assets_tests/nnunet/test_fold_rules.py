@@ -22,7 +22,7 @@ from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_a
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError
 from nnunet_assets.nnunet import workers
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, run_fold
+from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, needed_gpu_bytes, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
@@ -421,3 +421,16 @@ def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processo
                 request_for(records, options=TrainingOptions(num_gpus=num_gpus)), records[0], environment=environment
             )
         assert caught.value.log_tail.split("\n")[: len(said)] == said
+
+
+def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path):
+    gib = 1024**3
+    for fold, num_gpus, peak in (("fold_1", 1, 9), ("fold_2", 2, 5), ("fold_3", 2, 6)):
+        manifest = build_manifest(tmp_path / fold)
+        details = {"options": {"num_gpus": num_gpus}}
+        commit_fold(tmp_path / fold, replace(manifest, peak_memory_bytes={"gpu": peak * gib}, details=details))
+    # And one more for what torch does not count.
+    assert needed_gpu_bytes(tmp_path / "fold_0", 1) == 10 * gib
+    assert needed_gpu_bytes(tmp_path / "fold_0", 2) == 7 * gib
+    assert needed_gpu_bytes(tmp_path / "fold_3", 2) == 6 * gib
+    assert needed_gpu_bytes(tmp_path / "fold_0", 4) is None

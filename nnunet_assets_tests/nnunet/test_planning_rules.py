@@ -33,16 +33,30 @@ def stamp_as_planned(prepared, plans="nnUNetPlans", **changes):
     prepared.stamp_plans(plans, {**made_from, **changes}, prepared.plans_hash(plans))
 
 
-def run(records, plans="nnUNetPlans", configurations=("3d_fullres",), trainers=(), environment=os.environ):
+def run(
+    records,
+    plans="nnUNetPlans",
+    configurations=("3d_fullres",),
+    trainers=(),
+    environment=os.environ,
+    *,
+    verify_integrity=True,
+):
     return prepare(
-        records[0], DATASET, plans, configurations=configurations, trainers=trainers, environment=dict(environment)
+        records[0],
+        DATASET,
+        plans,
+        configurations=configurations,
+        trainers=trainers,
+        environment=dict(environment),
+        verify_integrity=verify_integrity,
     )
 
 
-def request_of(records, environment, plans="nnUNetPlans"):
+def request_of(records, environment, plans="nnUNetPlans", **asked):
     """Returns what was asked of the child, which then failed before it touched anything."""
     with pytest.raises(PlanningError, match=f"Preparing {DATASET} with {plans} failed: .* nnU-Net is not looked at"):
-        run(records, plans, environment=environment)
+        run(records, plans, environment=environment, **asked)
     return json.loads((records[1].own / f"prepare_{plans}" / "request.json").read_text())
 
 
@@ -111,7 +125,31 @@ def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are
     records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=False))
     request = request_of(records, without_nnunet, "MyPlans")
     assert not request["replan"]
-    assert request["verify_integrity"]
+
+
+class TestNnunetsOwnIntegrityCheck:
+    @pytest.fixture(autouse=True)
+    def _stale(self, records):
+        """Plans that are to be made again."""
+        stamp_as_planned(records[1], planner="Other")
+
+    def asked(self, records, environment, **asked):
+        return request_of(records, environment, **asked)["verify_integrity"]
+
+    def test_runs_until_it_has_agreed_with_the_raw_data_as_it_is(self, records, without_nnunet):
+        request = request_of(records, without_nnunet)
+        assert request["verify_integrity"]
+        records[1].note_verified(request["verified"])
+        assert not self.asked(records, without_nnunet)
+        records[1].note_verified({**request["verified"], "nnunetv2": "2.5"})
+        assert self.asked(records, without_nnunet)
+
+    def test_does_not_run_where_the_user_turned_it_off(self, records, without_nnunet):
+        assert not self.asked(records, without_nnunet, verify_integrity=False)
+
+    def test_runs_all_the_same_where_nobody_else_read_the_voxels(self, records, without_nnunet):
+        records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=False))
+        assert self.asked(records, without_nnunet, verify_integrity=False)
 
 
 def test_an_unknown_trainer_is_an_error_before_any_long_work(records):

@@ -9,7 +9,7 @@ from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet import stopping
 from nnunet_assets.nnunet.child import ChildFailure
-from nnunet_assets.nnunet.stopping import stop_early, train
+from nnunet_assets.nnunet.stopping import earlier_end, stop_early, train
 from nnunet_assets_tests.builders import build_manifest
 
 
@@ -118,3 +118,37 @@ def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, f
 
 def test_a_reason_after_the_last_epoch_is_none(clock, fold_folder):
     assert trained(Trainer(clock, [0.5, 0.1]), fold_folder, patience=1) == (2, None)
+
+
+class Killed(BaseException):
+    """Ends a process where it is."""
+
+
+def killed_after_its_final_checkpoint(trainer, fold_folder, **options):
+    def end():
+        raise Killed
+
+    trainer.on_train_end = end
+    with pytest.raises(Killed):
+        trained(trainer, fold_folder, **options)
+
+
+class TestTheNextProcessKnowsWhyTheOneBeforeEnded:
+    def test_though_it_was_killed_before_it_validated(self, clock, fold_folder):
+        trainer = Trainer(clock, RISING)
+        killed_after_its_final_checkpoint(trainer, fold_folder, time_budget_minutes=5)
+        reason = "the time budget leaves 60 s, which the validation may need (after epoch 4 of 6)"
+        assert earlier_end(trainer, fold_folder) == reason
+
+    def test_unless_it_trained_on_and_ended_elsewhere(self, clock, fold_folder):
+        trainer = Trainer(clock, RISING)
+        killed_after_its_final_checkpoint(trainer, fold_folder, time_budget_minutes=5)
+        trainer.current_epoch = 5
+        assert earlier_end(trainer, fold_folder) == "1 epochs early, in an earlier process"
+        trainer.current_epoch = 6
+        assert earlier_end(trainer, fold_folder) is None
+
+    def test_or_nobody_noted_it(self, clock, fold_folder):
+        trainer = Trainer(clock, RISING)
+        trainer.current_epoch = 2
+        assert earlier_end(trainer, fold_folder) == "4 epochs early, in an earlier process"

@@ -14,7 +14,7 @@ import pytest
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.layout import STOP_FILE, Experiment
+from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL
 from nnunet_assets.nnunet.fold import FoldFailed, fold_state
@@ -158,6 +158,12 @@ def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
     assert outcome.manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after epoch")
     assert len(epochs_of(project, experiment)) == outcome.manifest.n_epochs
     assert read_committed(project.folder("fold_0", experiment), check_files=True) == outcome.manifest
+
+    # As where a process is killed while it validates.
+    (project.folder("fold_0", experiment) / OWN_FOLDER / "COMMIT").unlink()
+    again = project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500})
+    assert again.manifest.n_epochs == outcome.manifest.n_epochs
+    assert again.manifest.details["stopped_early"] == outcome.manifest.details["stopped_early"]
 
 
 def test_probabilities_are_written_where_they_are_asked_for(project):

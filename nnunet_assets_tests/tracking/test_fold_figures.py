@@ -39,8 +39,9 @@ def test_gpu_hours_count_every_gpu_while_it_is_held(tmp_path: Path) -> None:
         device="NVIDIA H200",
         seconds={"training": 7200.0, "validation": 1800.0},
         peak_memory_bytes={"host": 5, "gpu": 7},
+        details={"options": {"num_gpus": 2}},
     )
-    metrics = ending_metrics(RECORDS, manifest, num_gpus=2)
+    metrics = ending_metrics(RECORDS, manifest)
     assert metrics["gpu_hours"] == 5.0
     assert metrics["validation_seconds"] == 1800.0
     assert (metrics["peak_memory_host_bytes"], metrics["peak_memory_gpu_bytes"]) == (5.0, 7.0)

@@ -1,0 +1,181 @@
+"""The result that somebody accepted as an experiment's baseline, and how far a later one may fall below it.
+
+On disk: `nnunet_assets/baseline.json` in the model's folder, written when somebody accepts the summary that is there,
+and by nothing else: a copy of its pooled Dice, with who accepted it when and the digests of what it was made from.
+
+A Dice is below the baseline where it is lower than the baseline's by more than 0.02 *and* lower than the low end of the
+baseline's 95 % interval, where it has one. That interval allows for other cases too, so that the rule is slow to
+complain; `comparison` tests differences case by case. Compared are the folds that the baseline has, and no others: the
+mean of other folds is one of other cases.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.cv_summary import CvSummary, summarize
+from nnunet_assets.core.estimate import Estimate, Interval
+from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.errors import SummaryError
+
+SCHEMA_VERSION = 1
+
+MIN_DROP = 0.02
+"""In Dice: less is taken for what differs from one training to the next."""
+
+FOREGROUND = "Foreground mean"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One pooled Dice beside the baseline's.
+
+    Attributes:
+        name: A label's, or `Foreground mean`.
+        baseline: The baseline's.
+        limit: What it must not be lower than.
+        dice: The summary's; None: undefined, or the summary has no such label.
+    """
+
+    name: str
+    baseline: float
+    limit: float
+    dice: float | None
+
+    @property
+    def is_below(self) -> bool:
+        """Whether it is lower than it may be, or undefined."""
+        return self.dice is None or self.dice < self.limit
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """An accepted result.
+
+    Attributes:
+        experiment: What was cross-validated.
+        accepted_at: ISO 8601, UTC.
+        accepted_by: The name of the user.
+        note: Why, in the user's words; may be empty.
+        summary_sha256: Digest of the summary, its data version in Dagster.
+        inputs: What the folds were made from.
+        folds: The folds.
+        n_cases: Their validation cases.
+        foreground: Pooled Dice of the foreground.
+        labels: Pooled Dice by label name.
+    """
+
+    experiment: Experiment
+    accepted_at: str
+    accepted_by: str
+    note: str
+    summary_sha256: str
+    inputs: FoldInputs
+    folds: tuple[str, ...]
+    n_cases: int
+    foreground: Estimate
+    labels: Mapping[str, Estimate]
+
+    @classmethod
+    def of(cls, summary: CvSummary, *, accepted_at: str, accepted_by: str, note: str) -> "Baseline":
+        """Returns the baseline that a summary becomes; where folds are missing, it is one of those that are there."""
+        return cls(
+            experiment=summary.experiment,
+            accepted_at=accepted_at,
+            accepted_by=accepted_by,
+            note=note,
+            summary_sha256=json_sha256(summary.to_json()),
+            inputs=summary.inputs,
+            folds=summary.completed_folds,
+            n_cases=summary.n_cases,
+            foreground=summary.foreground.dice.pooled,
+            labels={name: label.dice.pooled for name, label in summary.labels.items()},
+        )
+
+    def missing_folds(self, summary: CvSummary) -> list[str]:
+        """Returns the folds of the baseline that a summary does not have: without them nothing is compared."""
+        return [fold for fold in self.folds if fold not in summary.completed_folds]
+
+    def scores(self, summary: CvSummary) -> list[Score]:
+        """Returns what the baseline has a Dice of, the foreground first, beside that of the same folds of a summary.
+
+        Args:
+            summary: One without `missing_folds`.
+        """
+        same = [fold for fold in summary.folds if fold.fold in self.folds]
+        summary = summarize(summary.experiment, self.folds, same)
+        now = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
+        dices = [summary.foreground.dice.pooled.mean, *map(now.get, self.labels)]
+        named = [(FOREGROUND, self.foreground), *self.labels.items()]
+        return [
+            Score(name, estimate.mean, _limit(estimate.mean, estimate.interval), dice)
+            for (name, estimate), dice in zip(named, dices, strict=True)
+            if estimate.mean is not None
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of the file."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Baseline":
+        """Reads what `to_json` made.
+
+        Raises:
+            ValueError: It has another schema, or is none.
+        """
+        try:
+            if content["schema_version"] != SCHEMA_VERSION:
+                raise ValueError(f"schema {content['schema_version']!r}, where {SCHEMA_VERSION} is read")
+            values = {key: value for key, value in content.items() if key != "schema_version"}
+            return cls(
+                **{
+                    **values,
+                    "experiment": Experiment(**content["experiment"]),
+                    "inputs": FoldInputs(**content["inputs"]),
+                    "folds": tuple(content["folds"]),
+                    "foreground": _estimate(content["foreground"]),
+                    "labels": {name: _estimate(label) for name, label in content["labels"].items()},
+                }
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a baseline: {error!r}") from error
+
+
+def baseline_path(roots: Roots, experiment: Experiment) -> Path:
+    """Returns where the baseline of an experiment lies."""
+    return experiment.summary_folder(roots) / "baseline.json"
+
+
+def read_baseline(path: Path) -> Baseline | None:
+    """Returns the baseline in a file; None: none was accepted.
+
+    Raises:
+        SummaryError: It is damaged, or of another version.
+    """
+    try:
+        return Baseline.from_json(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise SummaryError(
+            f"The baseline in {path} cannot be read ({error}). Accept a summary anew with `nnunet-assets accept`, or "
+            "delete the file."
+        ) from error
+
+
+def _limit(mean: float, interval: Interval | None) -> float:
+    return mean - MIN_DROP if interval is None else min(mean - MIN_DROP, interval.low)
+
+
+def _estimate(content: Mapping[str, Any]) -> Estimate:
+    """Reads an estimate, of which the mean and the low end of the interval are compared and so have to be numbers."""
+    interval = Interval(**content["interval"]) if content["interval"] else None
+    numbers = [content["mean"], interval.low if interval else None]
+    if not all(number is None or isinstance(number, int | float) for number in numbers):
+        raise TypeError(f"a Dice of {numbers}")
+    return Estimate(**{**content, "interval": interval})
