@@ -32,9 +32,9 @@ def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
 
 
-def comparison_key(dataset: str) -> dg.AssetKey:
-    """Returns the key of the comparison of a dataset's experiments; a dataset with one experiment has none."""
-    return dg.AssetKey(dataset_key(dataset, "comparison"))
+def comparison_keys(dataset: str) -> list[dg.AssetKey]:
+    """Returns what is made of all experiments of a dataset together; a dataset with one experiment has none of it."""
+    return [dg.AssetKey(dataset_key(dataset, name)) for name in ("comparison", "dataset_report")]
 
 
 def fold_model_key(experiment: Experiment) -> dg.AssetKey:

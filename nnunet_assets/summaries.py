@@ -50,7 +50,18 @@ def summarize_experiment(
     settings = Settings.from_environment()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
     _, summary = record.summary(name, cv_group, expected_folds(settings, folds))
-    return summary
+    return with_intervals(settings, summary)
+
+
+def with_intervals(settings: Settings, summary: Summary) -> Summary:
+    """Returns the summary with 95 % confidence intervals of its pooled means; fold means alone have none.
+
+    Patients are drawn where the project's record of the splits knows them, else cases: as in `cv_summary.json`.
+    """
+    # numpy, which wrong usage need not wait for.
+    from nnunet_assets.core.intervals import with_recorded_patients
+
+    return with_recorded_patients(settings.roots, summary) if isinstance(summary, CvSummary) else summary
 
 
 def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvRecord:

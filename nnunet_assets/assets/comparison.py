@@ -1,7 +1,8 @@
 """`comparison`: the experiments of a dataset against each other.
 
 On disk: `nnUNet_results/DATASET/nnunet_assets/`, beside the models: `comparison.json` (all of it),
-`comparison_differences.csv`, `comparison_ranks.csv` and `comparison.md`.
+`comparison_differences.csv` and the same as a figure (`.svg`, `.png`), `comparison_ranks.csv`, `comparison.md`, and the
+table of experiments by labels, `comparison_table.csv`, `.parquet`, `.tex` and `.md`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from filelock import FileLock
 
+from nnunet_assets.assets.comparison_tracking import track_comparison
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.comparing import compare_declared
 from nnunet_assets.config import DatasetConfig
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from nnunet_assets.core.comparison import Comparison
 
 EVERY_EXPERIMENT_CHECK = "compares_every_experiment"
+
+FOREST_FILE = "comparison_differences"
+FOREST_CAPTION = "Differences between the experiments in mean Dice, with 95 % confidence intervals."
 
 ROWS_SHOWN = 100
 """Of each table in the web UI; the files have all rows."""
@@ -50,10 +55,10 @@ def build_comparison(
         key=key,
         deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments],
         group_name=group,
-        kinds={"json", "table"},
+        kinds={"json", "mlflow", "table"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
         check_specs=[
             dg.AssetCheckSpec(
                 EVERY_EXPERIMENT_CHECK, asset=key, description="Every declared experiment has a complete summary."
@@ -64,31 +69,63 @@ def build_comparison(
         roots = project.settings.roots
         folder = comparison_folder(roots, config.dataset)
         folder.mkdir(parents=True, exist_ok=True)
-        # Two experiments' refreshes may end together: who writes last must have read last.
-        with FileLock(folder / ".comparison.lock"), shown_as_failure():
+        with comparison_lock(folder), shown_as_failure():
             found = compare_declared(roots, declared, config.dataset)
-            _write(folder, found)
+            preview = _write(folder, found)
         context.log.info(found.headline())
+        files = sorted(folder.glob("comparison*.*"))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(found.to_json())),
-            metadata={"headline": dg.MetadataValue.text(found.headline()), **_shown(folder, found)},
+            metadata={
+                "headline": dg.MetadataValue.text(found.headline()),
+                **_shown(folder, found),
+                "figure": dg.MetadataValue.md(f"![{FOREST_CAPTION}]({preview})"),
+                **track_comparison(project.settings, found, files, context),
+            },
             check_results=[_every_experiment(found)],
         )
 
     return comparison
 
 
-def _write(folder: Path, comparison: "Comparison") -> None:
-    # numpy takes a tenth of a second in every process that loads the definitions.
-    from nnunet_assets.reports.comparison import differences_to_csv, ranks_to_csv, to_markdown
+def comparison_lock(folder: Path) -> FileLock:
+    """Returns the lock of a comparison's folder.
 
-    write_atomically(folder / "comparison_differences.csv", differences_to_csv(comparison).encode())
-    write_atomically(folder / "comparison_ranks.csv", ranks_to_csv(comparison).encode())
-    write_atomically(folder / "comparison.md", to_markdown(comparison).encode())
-    write_json_atomically(folder / "comparison.json", comparison.to_json())
+    Two experiments' refreshes may end together: who writes last must have read last.
+    """
+    return FileLock(folder / ".comparison.lock")
+
+
+def _write(folder: Path, comparison: "Comparison") -> str:
+    """Writes every file and returns a preview of the figure, as an address that holds it."""
+    # numpy takes a tenth of a second in every process that loads the definitions, and matplotlib a second.
+    from nnunet_assets.core.comparison_files import COMPARISON_FILE
+    from nnunet_assets.reports import comparison_table
+    from nnunet_assets.reports.comparison import differences_to_csv, ranks_to_csv, to_markdown
+    from nnunet_assets.reports.figures import style
+    from nnunet_assets.reports.figures.forest import draw_forest
+    from nnunet_assets.reports.page import data_uri
+
+    figure = draw_forest(comparison)
+    contents = {
+        "comparison_differences.csv": differences_to_csv(comparison).encode(),
+        "comparison_ranks.csv": ranks_to_csv(comparison).encode(),
+        "comparison.md": to_markdown(comparison).encode(),
+        "comparison_table.csv": comparison_table.to_csv(comparison).encode(),
+        "comparison_table.md": comparison_table.to_markdown(comparison).encode(),
+        "comparison_table.tex": comparison_table.to_latex(comparison).encode(),
+        "comparison_table.parquet": comparison_table.to_parquet(comparison),
+        f"{FOREST_FILE}.svg": style.svg(figure),
+        f"{FOREST_FILE}.png": style.png(figure),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    write_json_atomically(folder / COMPARISON_FILE, comparison.to_json())
+    return data_uri(style.png(figure, dpi=style.PREVIEW_DPI), "image/png")
 
 
 def _shown(folder: Path, comparison: "Comparison") -> dict[str, dg.MetadataValue]:
+    from nnunet_assets.reports import comparison_table
     from nnunet_assets.reports.comparison import difference_records, notes, rank_records
     from nnunet_assets.reports.escaping import escape_markdown
 
@@ -99,6 +136,7 @@ def _shown(folder: Path, comparison: "Comparison") -> dict[str, dg.MetadataValue
             for name, rows in tables.items()
             if rows
         },
+        "table": dg.MetadataValue.md(comparison_table.to_markdown(comparison, max_rows=ROWS_SHOWN)),
         "notes": dg.MetadataValue.md("\n".join(f"- {escape_markdown(note)}" for note in notes(comparison))),
         "experiments": dg.MetadataValue.int(len(comparison.experiments)),
         "file": dg.MetadataValue.path(folder / "comparison.json"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_tracking import upload_to_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.journal import journal_path, read_records
@@ -51,7 +52,7 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
         description=DESCRIPTION,
         code_version="1",
     )
-    def cv_figures(project: ProjectResource) -> dg.MaterializeResult:
+    def cv_figures(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         # Matplotlib comes with them.
         from nnunet_assets.reports.figures import style
         from nnunet_assets.reports.page import data_uri
@@ -70,6 +71,8 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
                 metadata[name] = dg.MetadataValue.md(f"![{FIGURES[name]}]({preview})")
                 digests[name] = json_sha256(vector.decode())
         metadata["folder"] = dg.MetadataValue.path(folder / "figures")
+        files = [folder / "figures" / f"{name}.{ending}" for name in digests for ending in ("svg", "png")]
+        metadata |= upload_to_summary(project.settings, experiment, files, context, "figures")
         return dg.MaterializeResult(data_version=dg.DataVersion(json_sha256(digests)), metadata=metadata)
 
     return cv_figures

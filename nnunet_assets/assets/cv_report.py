@@ -6,6 +6,7 @@ import dagster as dg
 
 from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_tracking import upload_to_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.journal import journal_path, read_records
@@ -33,7 +34,7 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         description=DESCRIPTION,
         code_version="1",
     )
-    def cv_report(project: ProjectResource) -> dg.MaterializeResult:
+    def cv_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         # numpy, which whoever loads the definitions has no use for.
         from nnunet_assets.nnunet.evaluation import EVALUATION_FILE, evaluation_folder
 
@@ -62,6 +63,7 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
             metadata={
                 "page": dg.MetadataValue.path(folder / "cv_report.html"),
                 "headline": dg.MetadataValue.text(summary.headline()),
+                **upload_to_summary(project.settings, experiment, [folder / "cv_report.html"], context),
             },
         )
 

@@ -10,8 +10,6 @@ from nnunet_assets.assets.summary_checks import summary_check_specs, summary_che
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.core.patients import read_patients
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.escaping import escape_markdown
@@ -48,10 +46,13 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
     )
     def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         settings = project.settings
+        # numpy takes a tenth of a second in every process that loads the definitions.
+        from nnunet_assets.core.intervals import with_recorded_patients
+
         seen = _newest_event(context.instance, fold_model)
         with shown_as_failure():
             finished = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
-        summary = _with_intervals(settings.roots, finished)
+        summary = with_recorded_patients(settings.roots, finished)
         folder = experiment.summary_folder(settings.roots)
         content = summary.to_json()
         write_json_atomically(folder / "cv_summary.json", content)
@@ -81,15 +82,6 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         )
 
     return cv_summary
-
-
-def _with_intervals(roots: Roots, summary: CvSummary) -> CvSummary:
-    # numpy takes a tenth of a second in every process that loads the definitions.
-    from nnunet_assets.core.intervals import with_intervals
-
-    cases = [case.case_id for fold in summary.folds for case in fold.cases]
-    preprocessed = roots.preprocessed / summary.experiment.dataset
-    return with_intervals(summary, read_patients(preprocessed, summary.inputs.splits_hash, cases))
 
 
 def _worst_cases(summary: CvSummary) -> str:

@@ -3,13 +3,14 @@
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.summary_tracking import upload_to_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.provenance import json_sha256, write_atomically
 from nnunet_assets.core.summary_files import read_summary
-from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown
+from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown, to_parquet
 from nnunet_assets.resources import ProjectResource
 
-DESCRIPTION = """The summary as tables for a paper: CSV, LaTeX (booktabs) and Markdown.
+DESCRIPTION = """The summary as tables for a paper: CSV, Parquet, LaTeX (booktabs) and Markdown.
 
 Each says which estimand it shows, how many cases or folds it is taken over, and which folds are missing."""
 
@@ -22,23 +23,26 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         key=dg.AssetKey([*experiment.key_prefix, "cv_tables"]),
         deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"])],
         group_name=group,
-        kinds={"csv", "table"},
+        kinds={"csv", "parquet", "table"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
     )
-    def cv_tables(project: ProjectResource) -> dg.MaterializeResult:
+    def cv_tables(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         folder = experiment.summary_folder(project.settings.roots)
         with shown_as_failure():
             summary = read_summary(folder / "cv_summary.json")
             tables = {"csv": to_csv(summary), "tex": to_latex(summary), "md": to_markdown(summary)}
-        for ending, text in tables.items():
-            write_atomically(folder / f"cv_table.{ending}", text.encode())
+        contents = {**{ending: text.encode() for ending, text in tables.items()}, "parquet": to_parquet(summary)}
+        files = {ending: folder / f"cv_table.{ending}" for ending in contents}
+        for ending, content in contents.items():
+            write_atomically(files[ending], content)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(tables)),
             metadata={
                 "table": dg.MetadataValue.md(tables["md"]),
-                **{f"file_{ending}": dg.MetadataValue.path(folder / f"cv_table.{ending}") for ending in tables},
+                **{f"file_{ending}": dg.MetadataValue.path(file) for ending, file in files.items()},
+                **upload_to_summary(project.settings, experiment, list(files.values()), context),
             },
         )
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from nnunet_assets.assets.run_tracking import may_share_files, tracked
 from nnunet_assets.core.intake import IntakeReport
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, run_url
 from nnunet_assets.tracking.dataset_run import log_dataset
-from nnunet_assets.tracking.failures import explain
 
 
 def track_dataset(
@@ -19,22 +18,16 @@ def track_dataset(
 
     Page and tables name cases: to a server elsewhere they go only where the user has agreed to share files.
     """
-    may_share = settings.share_files or is_local(settings.tracking_uri)
-    experiment_name = settings.tracking_experiment(report.dataset)
-    try:
-        client = connect(settings.tracking_uri, settings.artifacts)
-        experiment_id = get_or_create_experiment(client, experiment_name, settings.artifacts)
-        run_id = log_dataset(
+    return tracked(
+        settings,
+        report.dataset,
+        context,
+        lambda client, experiment_name: log_dataset(
             client,
             report,
             experiment_name=experiment_name,
             artifacts=settings.artifacts,
-            files=files if may_share else (),
+            files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
-        )
-    except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, the intake stands)
-        problem = explain(error, settings.tracking_uri).sentence
-        context.log.warning(problem)
-        return {"mlflow_problem": dg.MetadataValue.text(problem)}
-    url = run_url(settings.tracking_ui, experiment_id, run_id)
-    return {"mlflow_run": dg.MetadataValue.url(url) if url else dg.MetadataValue.text(run_id)}
+        ),
+    )

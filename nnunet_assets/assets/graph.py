@@ -10,6 +10,7 @@ from nnunet_assets.assets.cv_figures import build_cv_figures
 from nnunet_assets.assets.cv_report import build_cv_report
 from nnunet_assets.assets.cv_summary import build_cv_summary
 from nnunet_assets.assets.cv_tables import build_cv_tables
+from nnunet_assets.assets.dataset_report import build_dataset_report
 from nnunet_assets.assets.fold_model import build_fold_model
 from nnunet_assets.assets.full_model import build_full_model
 from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
@@ -23,7 +24,7 @@ from nnunet_assets.project import Project
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
     """Returns the assets of a dataset; its plans cover every configuration that the project's experiments want.
 
-    Two experiments or more are compared.
+    Two experiments or more are compared, and reported on one page.
     """
     # As the project read it: with the folds that the files it names come to.
     config = project.dataset(config.dataset)
@@ -41,7 +42,10 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
     ]
     identities = [experiment.identity for experiment in experiments]
     comparisons = (
-        [build_comparison(config=config, experiments=identities, project=project, group=group)]
+        [
+            build_comparison(config=config, experiments=identities, project=project, group=group),
+            build_dataset_report(config=config, experiments=identities, group=group),
+        ]
         if len(experiments) > 1
         else []
     )

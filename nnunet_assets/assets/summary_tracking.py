@@ -5,39 +5,62 @@ from pathlib import Path
 
 import dagster as dg
 
+from nnunet_assets.assets.run_tracking import may_share_files, tracked
 from nnunet_assets.core.cv_summary import CvSummary, LabelSummary
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking import names
-from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, run_url
-from nnunet_assets.tracking.failures import explain
-from nnunet_assets.tracking.summary_run import log_summary
+from nnunet_assets.tracking.summary_run import add_to_summary, log_summary
 
 
 def track_summary(
     settings: Settings, summary: CvSummary, files: Sequence[Path], context: dg.AssetExecutionContext
 ) -> dict[str, dg.MetadataValue]:
     """Brings the experiment's summary run up to date; a tracking server that fails costs a warning, not the summary."""
-    may_share = settings.share_files or is_local(settings.tracking_uri)
-    experiment_name = settings.tracking_experiment(summary.experiment.dataset)
-    try:
-        client = connect(settings.tracking_uri, settings.artifacts)
-        experiment_id = get_or_create_experiment(client, experiment_name, settings.artifacts)
-        run_id = log_summary(
+    return tracked(
+        settings,
+        summary.experiment.dataset,
+        context,
+        lambda client, experiment_name: log_summary(
             client,
             summary.experiment,
             summary_metrics(summary),
             experiment_name=experiment_name,
             artifacts=settings.artifacts,
             tags={names.FOLDS: ",".join(summary.completed_folds)},
-            files=files if may_share else (),
+            files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
-        )
-    except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, the summary stands)
-        problem = explain(error, settings.tracking_uri).sentence
-        context.log.warning(problem)
-        return {"mlflow_problem": dg.MetadataValue.text(problem)}
-    url = run_url(settings.tracking_ui, experiment_id, run_id)
-    return {"mlflow_run": dg.MetadataValue.url(url) if url else dg.MetadataValue.text(run_id)}
+        ),
+    )
+
+
+def upload_to_summary(
+    settings: Settings,
+    experiment: Experiment,
+    files: Sequence[Path],
+    context: dg.AssetExecutionContext,
+    folder: str | None = None,
+) -> dict[str, dg.MetadataValue]:
+    """Adds files to that run, where files may go there; a tracking server that fails costs a warning.
+
+    Args:
+        folder: Among the run's artifacts; None: beside the summary.
+    """
+    if not may_share_files(settings):
+        return {}
+    return tracked(
+        settings,
+        experiment.dataset,
+        context,
+        lambda client, experiment_name: add_to_summary(
+            client,
+            experiment,
+            files,
+            experiment_name=experiment_name,
+            artifacts=settings.artifacts,
+            folder=folder,
+        ),
+    )
 
 
 def summary_metrics(summary: CvSummary) -> dict[str, float | None]:

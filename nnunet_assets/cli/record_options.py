@@ -89,11 +89,12 @@ def found_summary(
     Raises:
         NnunetAssetsError: As `opened_record` and `CvRecord.summary`.
     """
-    from nnunet_assets.summaries import expected_folds
+    from nnunet_assets.summaries import expected_folds, with_intervals
 
     expected = expected_folds(settings, _numbers(folds))
     with opened_record(settings, **record) as opened:
-        return opened.summary(name, cv_group, expected)
+        group, summary = opened.summary(name, cv_group, expected)
+    return group, with_intervals(settings, summary)
 
 
 def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:

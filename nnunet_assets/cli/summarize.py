@@ -10,6 +10,10 @@ from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.record_options import found_summary, group_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
     from nnunet_assets.core.cv_groups import CvGroup
     from nnunet_assets.summaries import Summary
 
@@ -56,25 +60,32 @@ def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
 
 
 def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
-    from rich.table import Table
-
     from nnunet_assets.cli.terminal import console
     from nnunet_assets.core.cv_summary import CvSummary
     from nnunet_assets.reports import fold_means_tables, tables
 
     if isinstance(summary, CvSummary):
-        rows, remarks = tables.to_short_records(summary), []
+        # Two tables: in one the columns would not fit into a terminal's 80.
+        shown = [tables.to_short_records(summary), tables.to_spread_records(summary)]
+        remarks = [tables.interval_note(summary.bootstrap)] if summary.bootstrap else []
     else:
-        rows, remarks = fold_means_tables.to_short_records(summary), [summary.reason]
+        shown, remarks = [fold_means_tables.to_short_records(summary)], [summary.reason]
     if run_id:
         remarks.append(f"Logged to MLflow, run {run_id}.")
+    terminal = console()
+    terminal.print(f"{group.name}\n{summary.headline()}")
+    for rows in shown:
+        terminal.print(_table(rows))
+    for remark in remarks:
+        terminal.print(remark)
+
+
+def _table(rows: "Sequence[Mapping[str, str]]") -> "Table":
+    from rich.table import Table
+
     table = Table()
     for column in rows[0]:
         table.add_column(column.capitalize(), justify="left" if column in ("label", "score") else "right")
     for row in rows:
         table.add_row(*row.values())
-    terminal = console()
-    terminal.print(f"{group.name}\n{summary.headline()}")
-    terminal.print(table)
-    for remark in remarks:
-        terminal.print(remark)
+    return table

@@ -78,6 +78,7 @@ class Standing:
     Attributes:
         label: None: the foreground.
         mean: Pooled, over the shared cases and labels; None: undefined.
+        sd: Over the cases, of the foreground over the means of the cases; None with fewer than two defined ones.
         rank: From 1; equal means share the better rank. None: undefined.
         rank_low: In 95 % of the resamples the rank lies from here ...
         rank_high: ... to here.
@@ -88,6 +89,7 @@ class Standing:
     metric: str
     label: str | None
     mean: float | None
+    sd: float | None
     rank: int | None
     rank_low: int | None
     rank_high: int | None
@@ -204,19 +206,21 @@ def _standings(field: Field, metric: str, resamples: Resamples, *, is_lower_bett
     by_label: list[Replicates] = [resamples.means(scores[:, :, k].T) for k in range(scores.shape[2])]
     means, drawn = np.array([one.estimate for one in by_label]), np.array([one.drawn for one in by_label])
     means, drawn = np.append(means, [_defined_mean(means)], axis=0), np.append(drawn, [_defined_mean(drawn)], axis=0)
+    sds = _sds(_with_foreground(scores))
     for k, label in enumerate((*field.labels[metric], None)):
         ranks = _ranks(means[k : k + 1], is_lower_better)[0]
         drawn_ranks = _ranks(drawn[k], is_lower_better)
         low, high = np.quantile(drawn_ranks, [0.025, 0.975], axis=0, method="closest_observation")
         for one, name in enumerate(field.names):
             if np.isnan(means[k, one]):
-                yield Standing(name, metric, label, None, None, None, None, None)
+                yield Standing(name, metric, label, None, None, None, None, None, None)
                 continue
             yield Standing(
                 experiment=name,
                 metric=metric,
                 label=label,
                 mean=float(means[k, one]),
+                sd=None if np.isnan(sds[one, k]) else float(sds[one, k]),
                 rank=int(ranks[one]),
                 rank_low=int(low[one]),
                 rank_high=int(high[one]),
@@ -256,9 +260,7 @@ def _differences(
     found: dict[str | None, list[Difference]] = {label: [] for label in labels}
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         some = pairs[start : start + _PAIRS_AT_ONCE]
-        by_label = np.array([scores[i] - scores[j] for i, j in some])
-        # (n_pairs, n_cases, n_labels + 1): the foreground is the last.
-        all_values = np.concatenate([by_label, _defined_mean(np.moveaxis(by_label, 2, 0))[:, :, None]], axis=2)
+        all_values = _with_foreground(np.array([scores[i] - scores[j] for i, j in some]))
         replicates = resamples.means(np.concatenate(list(all_values), axis=1))
         for index, (i, j) in enumerate(some):
             in_one = _defined_in_one(scores[i], scores[j])
@@ -307,6 +309,17 @@ def _defined_in_one(left: NDArray[np.float64], right: NDArray[np.float64]) -> li
     """Returns the cases that only one of the two has, by label and last of the foreground, `(n_labels + 1,)`."""
     there = [np.column_stack([~np.isnan(one), ~np.isnan(one).all(axis=1)]) for one in (left, right)]
     return [int(n) for n in np.count_nonzero(there[0] != there[1], axis=0)]
+
+
+def _with_foreground(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns `(n, n_cases, n_labels + 1)`: the values by label and, as the last, the mean of what is defined."""
+    return np.concatenate([values, _defined_mean(np.moveaxis(values, 2, 0))[:, :, None]], axis=2)
+
+
+def _sds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the standard deviations with n - 1 over the cases, `(n, n_labels + 1)`; NaN of fewer than two."""
+    sds: NDArray[np.float64] = np.ma.masked_invalid(values).std(axis=1, ddof=1).filled(np.nan)
+    return sds
 
 
 def _defined_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,8 @@ import numpy as np
 
 from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, Metric, MetricSummary
 from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.patients import read_patients
 from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Resamples
 
 
@@ -44,6 +46,13 @@ def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> Cv
             seed=SEED,
         ),
     )
+
+
+def with_recorded_patients(roots: Roots, summary: CvSummary) -> CvSummary:
+    """Returns the summary with intervals as `with_intervals`, of the patients that the record of its splits names."""
+    cases = [case.case_id for fold in summary.folds for case in fold.cases]
+    preprocessed = roots.preprocessed / summary.experiment.dataset
+    return with_intervals(summary, read_patients(preprocessed, summary.inputs.splits_hash, cases))
 
 
 def _with_interval(metric: MetricSummary, interval: Interval | None) -> MetricSummary:

@@ -9,7 +9,7 @@ from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.evaluation import short_records
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
-from nnunet_assets.reports.tables import notes, to_short_records
+from nnunet_assets.reports.tables import notes, to_short_records, to_spread_records
 
 SHOWN_CASES = 50
 """A page of 10,000 rows helps nobody; the worst are what a reader looks for."""
@@ -53,6 +53,7 @@ def cv_page(
         "tiles": list(_tiles(summary)),
         "warnings": list(_warnings(summary)),
         "scores": to_short_records(summary),
+        "spread": to_spread_records(summary),
         "notes": notes(summary),
         "surfaces": short_records(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],

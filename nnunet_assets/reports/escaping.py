@@ -39,6 +39,8 @@ _LATEX_SYMBOLS = {
     "“": r"\textquotedblleft{}",
     "”": r"\textquotedblright{}",
     "…": r"\ldots{}",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "ß": r"\ss{}",
     "æ": r"\ae{}",
     "Æ": r"\AE{}",

@@ -1,4 +1,4 @@
-"""A cross-validation summary as tables: CSV for programs, Markdown for people, LaTeX for papers.
+"""A cross-validation summary as tables: CSV and Parquet for programs, Markdown for people, LaTeX for papers.
 
 Every table says which estimand a column shows (pooled over cases, or over folds), of how many cases and folds it is
 defined, and which folds are missing. Text that users chose is escaped for each format; numbers in CSV and records have
@@ -8,10 +8,10 @@ full precision, None or an empty cell is undefined, never 0.
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, MetricSummary
-from nnunet_assets.core.estimate import Estimate
+from nnunet_assets.core.estimate import Bootstrap, Estimate
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
 
@@ -80,16 +80,22 @@ def cases_to_csv(summary: CvSummary) -> str:
     return csv_text(CASE_COLUMNS, case_records(summary))
 
 
+def to_parquet(summary: CvSummary) -> bytes:
+    """Returns the rows of `to_records` as a Parquet file, null where undefined; no name is changed."""
+    records = to_records(summary)
+    types = {column: _column_type(column) for column in records[0]}
+    return parquet_bytes(types, records)
+
+
+def _column_type(column: str) -> type:
+    if column in ("level", "label", "metric", "missing_folds"):
+        return str
+    return int if column.startswith("n_") else float
+
+
 def cases_to_parquet(summary: CvSummary) -> bytes:
     """Returns the rows of `case_records` as a Parquet file, null where undefined or not known; no name is changed."""
-    import pyarrow
-    import pyarrow.parquet
-
-    numbers, text = (*METRICS,), pyarrow.string()
-    schema = pyarrow.schema([(name, pyarrow.float64() if name in numbers else text) for name in CASE_COLUMNS])
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(case_records(summary), schema=schema), file)
-    return file.getvalue()
+    return parquet_bytes({name: float if name in METRICS else str for name in CASE_COLUMNS}, case_records(summary))
 
 
 def case_records(summary: CvSummary) -> list[Row]:
@@ -138,6 +144,9 @@ def to_markdown(summary: CvSummary) -> str:
 
 def to_latex(summary: CvSummary, caption: str | None = None, label: str | None = None) -> str:
     r"""Returns a `table` environment for a document that loads `booktabs` and nothing else.
+
+    Numbers stand in plain columns, not in siunitx's `S`: all have three decimals, so that nothing is left to align, `S`
+    takes neither `0.871 ± 0.012` as a mean and its SD nor intervals, and siunitx is not in every TeX installation.
 
     Args:
         caption: Plain text; LaTeX in it is shown, not run. None: the experiment and how many folds are finished.
@@ -216,11 +225,7 @@ def notes(summary: CvSummary) -> list[str]:
         "and of the folds' foreground means (over folds).",
     ]
     if summary.bootstrap:
-        drawn = summary.bootstrap
-        sentences.append(
-            f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
-            f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
-        )
+        sentences.append(interval_note(summary.bootstrap))
     if summary.absent_labels:
         absent = ", ".join(summary.absent_labels)
         sentences.append(f"In no reference and no prediction, so left out of the foreground mean: {absent}.")
@@ -229,6 +234,14 @@ def notes(summary: CvSummary) -> list[str]:
         for fold, names in summary.absent_labels_by_fold.items()
     ]
     return sentences
+
+
+def interval_note(drawn: Bootstrap) -> str:
+    """Returns how the intervals were made, in one sentence."""
+    return (
+        f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
+        f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
+    )
 
 
 def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
@@ -266,6 +279,23 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
         {column: defuse_csv(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
     )
     return text.getvalue()
+
+
+def parquet_bytes(columns: Mapping[str, type], rows: Sequence[Row]) -> bytes:
+    """Returns rows as a Parquet file; None is null.
+
+    Args:
+        columns: Column to `str`, `int`, `float` or `bool`: without a type a column of nulls alone would have none.
+        rows: None at all gives an empty table.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), file)
+    return file.getvalue()
 
 
 def _named(summary: CvSummary) -> Iterable[tuple[str, LabelSummary]]:

@@ -1,7 +1,7 @@
 """Summaries follow the folds of their experiment; at night all are made again, where that is switched on.
 
-A refresh ends with the comparison of the dataset's experiments, in the same run. At night it is not made again: a
-thousand summaries would make it a thousand times.
+A refresh ends with the comparison of the dataset's experiments and their report, in the same run. At night these are
+not made again: a thousand summaries would make them a thousand times.
 """
 
 import json
@@ -13,7 +13,7 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.jobs import comparison_key, fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
 from nnunet_assets.resources import REFRESH_TAG
 
 ACTIVE = [
@@ -72,7 +72,7 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
 
 def _refreshed_keys(experiment: Experiment, experiments: Sequence[Experiment]) -> list[dg.AssetKey]:
     n_experiments = sum(other.dataset == experiment.dataset for other in experiments)
-    return [*summary_keys(experiment), *([comparison_key(experiment.dataset)] if n_experiments > 1 else [])]
+    return [*summary_keys(experiment), *(comparison_keys(experiment.dataset) if n_experiments > 1 else [])]
 
 
 def _refresh(experiment: Experiment, keys: Sequence[dg.AssetKey], run_key: str) -> dg.RunRequest:

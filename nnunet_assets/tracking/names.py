@@ -102,6 +102,9 @@ LABEL_CASES = "label_cases"
 LABEL_VOLUME_ML = "label_volume_ml_median"
 """Over the cases that hold the label."""
 
+# Metrics of a comparison, beside `cases`.
+EXPERIMENTS_COMPARED = "experiments_compared"
+
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"
 SummaryStatistic = Literal[

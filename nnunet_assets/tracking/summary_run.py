@@ -55,7 +55,7 @@ def log_summary(
             client,
             known_by=(names.RUN_TYPE, names.EXPERIMENT),
             tags=texts,
-            run_name=f"{names.run_title(experiment)} cv",
+            run_name=_run_name(experiment),
             metrics=metrics,
             experiment_name=experiment_name,
             artifacts=artifacts,
@@ -67,6 +67,58 @@ def log_summary(
         raise TrackingError(
             f"The summary of {experiment.title} is not in MLflow. {explain(error, client.tracking_uri).sentence}"
         ) from error
+
+
+def add_to_summary(
+    client: "MlflowClient",
+    experiment: Experiment,
+    files: Sequence[Path],
+    *,
+    experiment_name: str,
+    artifacts: Path,
+    folder: str | None = None,
+) -> str:
+    """Uploads files to the summary run of an experiment, in place of earlier ones of their names, and returns its id.
+
+    Args:
+        files: Not for a server elsewhere, unless the user has agreed.
+        experiment_name: The MLflow experiment.
+        artifacts: As for `client.connect`.
+        folder: Among the run's artifacts; None: beside the summary itself.
+    """
+    return add_files(
+        client,
+        files,
+        known_by=(names.RUN_TYPE, names.EXPERIMENT),
+        tags=names.experiment_tags(experiment, "cv_summary"),
+        run_name=_run_name(experiment),
+        experiment_name=experiment_name,
+        artifacts=artifacts,
+        folder=folder,
+    )
+
+
+def add_files(
+    client: "MlflowClient",
+    files: Sequence[Path],
+    *,
+    known_by: Sequence[str],
+    tags: Mapping[str, str],
+    run_name: str,
+    experiment_name: str,
+    artifacts: Path,
+    folder: str | None = None,
+) -> str:
+    """Adds files to a run that `bring_up_to_date` made, ends it and returns its id; MLflow's errors are let through.
+
+    Where that failed there is no run yet, and one is made.
+    """
+    experiment_id = get_or_create_experiment(client, experiment_name, artifacts)
+    run_id = _find_or_make(client, experiment_id, {key: tags[key] for key in known_by}, tags, run_name)
+    for file in files:
+        client.log_artifact(run_id, str(file), folder)
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
 
 
 def bring_up_to_date(
@@ -96,6 +148,10 @@ def bring_up_to_date(
         client.log_artifact(run_id, str(file))
     client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def _run_name(experiment: Experiment) -> str:
+    return f"{names.run_title(experiment)} cv"
 
 
 def close_dead_runs(client: "MlflowClient", endings: Mapping[str, Status]) -> int:

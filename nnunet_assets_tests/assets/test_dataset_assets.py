@@ -8,7 +8,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContext
 
-from nnunet_assets.assets import dataset_tracking
+from nnunet_assets.assets import run_tracking
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.nnunet import file_stats
@@ -318,7 +318,7 @@ class TestTheReport:
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_tiny_dataset(raw)
-        monkeypatch.setattr(dataset_tracking, "is_local", lambda uri: False)
+        monkeypatch.setattr(run_tracking, "is_local", lambda uri: False)
 
         shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
 

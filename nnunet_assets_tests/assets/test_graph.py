@@ -26,7 +26,9 @@ SNAPSHOT = """
 Dataset004_Hippocampus/case_list
     from nothing | group Dataset004_Hippocampus | dataset | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/comparison
-    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, table | data@example.org
+    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
+Dataset004_Hippocampus/dataset_report
+    from comparison | group Dataset004_Hippocampus | html | data@example.org
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation
@@ -38,7 +40,7 @@ Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_report
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
     from fold_model | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | json, mlflow | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
-    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, table | nobody
+    from cv_summary | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | csv, parquet, table | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/fold_model
     from nnUNetResEncUNetLPlans/preprocessed_plans, splits | group Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d | mlflow, pytorch | nobody | fold_0 fold_1 fold_2 fold_3 fold_4 | pool nnunet_training
 Dataset004_Hippocampus/preprocessed_plans
@@ -54,7 +56,7 @@ Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
     from fold_model | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | json, mlflow | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables
-    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, table | team:imaging
+    from cv_summary | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | csv, parquet, table | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model
     from preprocessed_plans, splits | group Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
 Dataset004_Hippocampus/splits

@@ -10,7 +10,7 @@ import pytest
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.jobs import comparison_key, fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
 from nnunet_assets.resources import REFRESH_TAG
 from nnunet_assets.sensors import build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph
@@ -96,6 +96,7 @@ def made_by(runs: Sequence[dg.DagsterRun]) -> list[list[str]]:
 
 ALL_OF_FLAT = [
     "Dataset004_Hippocampus/comparison",
+    "Dataset004_Hippocampus/dataset_report",
     *(
         f"Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d/{name}"
         for name in ("cv_evaluation", "cv_figures", "cv_report", "cv_summary", "cv_tables")
@@ -192,8 +193,8 @@ def test_two_experiments_have_a_refresh_each_and_do_not_wait_for_each_other(hist
     history.trained(FULL, "fold_0")
     first, second = history.tick()
     assert first.tags[REFRESH_TAG] != second.tags[REFRESH_TAG]
-    # Both make the comparison: whichever ends last has seen both summaries.
-    assert (first.asset_selection or set()) & (second.asset_selection or set()) == {comparison_key(DATASET)}
+    # Both make comparison and report: whichever ends last has seen both summaries.
+    assert (first.asset_selection or set()) & (second.asset_selection or set()) == {*comparison_keys(DATASET)}
     of_flat = first if made_by([first]) == [ALL_OF_FLAT] else second
     history.ended(of_flat, seen=history.newest_fold(FLAT))
     history.trained(FLAT, "fold_1")

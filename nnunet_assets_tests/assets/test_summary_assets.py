@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from nnunet_assets.assets import run_tracking
 from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
@@ -57,13 +58,36 @@ def two_folds(project: Path) -> list[Path]:
     return [commit(project, "fold_0", first), commit(project, "fold_2", {"d": {ORGAN: 0.4, LESION: 0.3}})]
 
 
+def artifacts_of(project: Path, url: str) -> set[str]:
+    client = connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
+    run_id = url.rpartition("/")[-1]
+    found = [file for folder in (None, "figures") for file in client.list_artifacts(run_id, folder)]
+    return {file.path for file in found if not file.is_dir}
+
+
+def test_what_shows_cases_does_not_leave_the_machine_unasked(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_folds(project)
+    monkeypatch.setattr(run_tracking, "is_local", lambda _uri: False)
+
+    result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
+
+    assert result.success
+    assert artifacts_of(project, str(metadata(result, "cv_summary")["mlflow_run"])) == set()
+
+
 def test_figures_and_report_are_made_of_the_summary_without_raw_data(
     project: Path, instance: dg.DagsterInstance
 ) -> None:
     folder = two_folds(project)[0].parent / "nnunet_assets"
 
-    result = summarize(project, instance, "cv_summary", "cv_evaluation", "cv_figures", "cv_report")
+    result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
+    runs = [metadata(result, name)["mlflow_run"] for name in ("cv_summary", "cv_tables", "cv_figures", "cv_report")]
+    assert len(set(runs)) == 1
+    uploaded = artifacts_of(project, str(runs[0]))
+    assert {"cv_summary.json", "cv_report.html", "cv_table.tex", "figures/cases.png", "figures/cases.svg"} <= uploaded
     assert {path.stem for path in (folder / "figures").iterdir()} == set(FIGURES)
     page = (folder / "cv_report.html").read_text()
     assert "Not complete: fold_1 missing." in page
@@ -172,8 +196,8 @@ def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.D
 
     result = summarize(project, instance)
 
-    names = {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", "cv_table.csv", "cv_table.tex", "cv_table.md"}
-    assert {path.name for path in folder.iterdir()} == names
+    tables = {f"cv_table.{ending}" for ending in ("csv", "tex", "md", "parquet")}
+    assert {path.name for path in folder.iterdir()} == {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", *tables}
     assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
     assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
 

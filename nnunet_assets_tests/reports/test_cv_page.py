@@ -35,6 +35,7 @@ def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing()
     assert page.index("<td>bad</td>") < page.index("<td>good</td>")
     assert "<td>0.200</td><td>undefined</td>" in page
     assert "Not complete: fold_1 missing." in page
+    assert "<td>A</td><td>0.550</td><td>none</td><td>0.550 [0.375, 0.725]</td>" in page
     assert INPUTS.raw_hash in page
     assert "<td>2.500 ± 0.500</td><td>undefined</td>" in page  # HD95, ASSD
     assert "has no &lt;prediction&gt;" in page

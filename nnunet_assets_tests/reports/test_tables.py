@@ -21,6 +21,7 @@ from nnunet_assets.reports.tables import (
     to_csv,
     to_latex,
     to_markdown,
+    to_parquet,
     to_records,
     to_spread_records,
 )
@@ -134,6 +135,19 @@ def test_the_case_table_in_parquet_has_the_same_rows_with_their_types_and_names_
     }
 
 
+def test_the_table_in_parquet_has_the_rows_of_the_csv_with_their_types_and_names_as_they_are():
+    import pyarrow.parquet
+
+    summary = summary_of_three_folds()
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(to_parquet(summary)))
+    assert table.to_pylist() == to_records(summary)
+    kinds = {name: str(kind) for name, kind in zip(table.schema.names, table.schema.types, strict=True)}
+    # A column of nulls alone has its type, too: no summary without intervals reads differently from one with them.
+    assert (kinds["label"], kinds["n_cases"], kinds["ci95_low_pooled"]) == ("string", "int64", "double")
+    nasty = pyarrow.parquet.read_table(pyarrow.BufferReader(to_parquet(summary_of_nasty_names())))
+    assert set(nasty.column("label").to_pylist()) == {*NASTY_NAMES, "foreground mean"}
+
+
 def test_an_interval_is_shown_with_what_was_drawn():
     cases = {f"c{k}": {"A": 0.5 + k / 20} for k in range(8)}
     summary = with_intervals(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]), None)
@@ -203,7 +217,7 @@ def test_a_label_that_latex_cannot_take_is_refused(label):
 
 # Every command and escape that escape_latex may write.
 LATEX_WORDS = re.compile(
-    r"\\(text[a-z]+|ldots|ss|ae|AE|oe|OE|o|O|l|L|i)\{\}|\$(\\[a-zA-Z]+|\^\\circ|-)\$|\\[{}%#&$_]|\\[`'^~=.\"uvrcH](?=\{)|\{[\[*]\}"
+    r"\\(text[a-z]+|ldots|ss|ae|AE|oe|OE|o|O|l|L|i)\{\}|\$(\\[a-zA-Z]+|\^\\(?:circ|d?dagger)|-)\$|\\[{}%#&$_]|\\[`'^~=.\"uvrcH](?=\{)|\{[\[*]\}"
 )
 
 

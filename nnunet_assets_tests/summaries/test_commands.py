@@ -16,10 +16,11 @@ from click.testing import CliRunner, Result
 import nnunet_assets
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.commit import FoldInputs, commit_sha256
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.client import connect, get_or_create_experiment
+from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
@@ -102,6 +103,25 @@ class TestTheSameNumbersEverywhere:
         assert result.exit_code == 1
         assert "fold_0, fold_1, fold_2 of" in result.stderr
         assert "is not what Dagster recorded" in result.stderr
+
+
+class TestIntervals:
+    def test_are_those_of_the_asset_and_say_what_was_drawn(self, tracked: Settings) -> None:
+        cases = summarized(tracked)
+        assert cases["bootstrap"]["clustered_by"] == "case"
+        interval = cases["foreground"]["dice"]["pooled"]["interval"]
+        shown = run(tracked, "summarize", "-e", DATASET).stdout
+        assert f"{interval['low']:.3f} to {interval['high']:.3f}" in shown
+        assert "Median [quartiles]" in shown
+        assert "bootstrap (BCa) of 6 cases, 9999 resamples" in shown
+
+        groups = {case: case for folds in FOLDS.values() for case in folds}
+        splits = {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]}
+        record = tracked.roots.preprocessed / DATASET / OWN_FOLDER / "splits.json"
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps(splits))
+        assert summarized(tracked)["bootstrap"]["clustered_by"] == "patient"
+        assert summarized(tracked)["patients"] == groups
 
 
 class TestExitCodesAndFolds:

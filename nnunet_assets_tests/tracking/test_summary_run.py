@@ -8,7 +8,7 @@ import pytest
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.client import connect, get_or_create_experiment
-from nnunet_assets.tracking.summary_run import close_dead_runs, log_summary
+from nnunet_assets.tracking.summary_run import add_to_summary, close_dead_runs, log_summary
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, answering
 
 pytestmark = MLFLOW_WARNINGS
@@ -54,6 +54,22 @@ def test_a_summary_is_one_run_however_often_it_is_made(client: Any, artifacts: P
     assert run.data.tags["nnunet_assets.run_type"] == "cv_summary"
     assert run.data.tags["dagster_run_id"] == "run-2"
     assert (artifacts / first / "artifacts" / "cv_summary.json").read_text() == '{"n_folds": 2}'
+
+
+def test_files_join_the_summarys_run_and_where_it_failed_the_next_summary_joins_theirs(
+    client: Any, artifacts: Path, tmp_path: Path
+) -> None:
+    figure = tmp_path / "cases.svg"
+    figure.write_text("<svg/>")
+    places = {"experiment_name": DATASET, "artifacts": artifacts}
+    first = add_to_summary(client, FLAT, [figure], **places, folder="figures")
+    assert summarized(client, artifacts, {"dice_mean_pooled": 0.8}) == first
+    figure.write_text("<svg>again</svg>")
+    assert add_to_summary(client, FLAT, [figure], **places, folder="figures") == first
+    (run,) = all_runs(client)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "nnUNetTrainer__nnUNetPlans__2d cv")
+    assert run.data.metrics == {"dice_mean_pooled": 0.8}
+    assert (artifacts / first / "artifacts" / "figures" / "cases.svg").read_text() == "<svg>again</svg>"
 
 
 def test_an_unchanged_summary_adds_no_points(client: Any, artifacts: Path) -> None:

@@ -1,0 +1,73 @@
+"""The differences between the experiments of a comparison as a forest plot."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.comparison import Comparison, Difference
+from nnunet_assets.core.verdicts import is_significant
+from nnunet_assets.reports.comparison import HEADLINE_METRIC
+from nnunet_assets.reports.experiment_names import short_names
+from nnunet_assets.reports.figures.style import (
+    COLOURS,
+    PAGE_INCHES,
+    add_axes,
+    in_style,
+    new_figure,
+    say_instead,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_PAIRS = 40
+"""What a page has room for."""
+
+_INCHES_A_PAIR = 0.22
+
+
+@in_style
+def draw_forest(comparison: Comparison) -> "Figure":
+    """Returns the difference of each pair in the foreground's Dice, with its 95 % interval; left minus right.
+
+    A filled point is a difference that the test finds after Holm's correction, an empty one is none. The band is the
+    noise between seeds, where it is known. Of more than 40 pairs those that differ most are drawn, and the figure says
+    so.
+    """
+    found = [one for one in comparison.differences if one.metric == HEADLINE_METRIC and one.label is None]
+    defined = [one for one in found if one.mean is not None]
+    if not defined:
+        return say_instead(new_figure(PAGE_INCHES, 1.2), "There is no difference to show: fewer than two to compare.")
+    largest = sorted(defined, key=lambda one: -abs(one.mean or 0))[:MAX_PAIRS]
+    shown = [one for one in found if one in largest]
+    figure = new_figure(PAGE_INCHES, 1.0 + _INCHES_A_PAIR * len(shown))
+    (axes,) = add_axes(figure)
+    floor = next((f.noise.floor for f in comparison.noise if f.metric == HEADLINE_METRIC and f.label is None), None)
+    if floor is not None:
+        axes.axvspan(-floor, floor, color="0.88", linewidth=0, label=f"noise between seeds (±{floor:.4f})")
+    axes.axvline(0, color="black", linewidth=0.8)
+    for row, one in enumerate(shown):
+        _draw_pair(axes, row, one)
+    _name_pairs(axes, shown, comparison.experiments)
+    axes.set(xlabel="difference in mean Dice, left − right (line: 95 % interval)", ylim=(len(shown) - 0.5, -0.5))
+    for kind, face in (("significant", COLOURS[0]), ("not significant", "white")):
+        axes.plot([], [], "o", color=COLOURS[0], markerfacecolor=face, markersize=4, label=f"{kind} (Holm, 5 %)")
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    if len(shown) < len(found):
+        figure.suptitle(f"The {len(shown)} largest of {len(found)} differences.")
+    return figure
+
+
+def _draw_pair(axes: Any, row: int, one: Difference) -> None:
+    if one.interval:
+        axes.plot([one.interval.low, one.interval.high], [row, row], color=COLOURS[0], linewidth=1.2)
+    face = COLOURS[0] if is_significant(one) else "white"
+    axes.plot([one.mean], [row], "o", color=COLOURS[0], markerfacecolor=face, markersize=4)
+    interval = f" [{one.interval.low:+.4f}, {one.interval.high:+.4f}]" if one.interval else ""
+    axes.text(1.02, row, f"{one.mean:+.4f}{interval}", transform=axes.get_yaxis_transform(), va="center")
+
+
+def _name_pairs(axes: Any, shown: Sequence[Difference], experiments: Sequence[str]) -> None:
+    names, _ = short_names(experiments)
+    short = dict(zip(names, shortened(list(names.values())), strict=True))
+    axes.set_yticks(range(len(shown)), [f"{short[one.left]} − {short[one.right]}" for one in shown])
