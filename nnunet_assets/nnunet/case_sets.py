@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -268,9 +268,15 @@ def remove_unwanted(folder: Path, wanted: Collection[str]) -> None:
 
 
 @contextmanager
-def making(folder: Path) -> Iterator[None]:
-    """Holds a folder of sets for making one; waits for another process that does."""
-    with _locked(folder / "making.lock", fcntl.LOCK_EX):
+def making(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds a folder for making what lies in it; waits for another process that does, and calls `on_wait` before."""
+    lock = folder / "making.lock"
+    with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_free:
+        if is_free:
+            yield
+            return
+    on_wait()
+    with _locked(lock, fcntl.LOCK_EX):
         yield
 
 

@@ -75,6 +75,8 @@ def prepare(
 ) -> PreparedPlans:
     """Plans and preprocesses a dataset for the wanted configurations; does nothing where all is up to date.
 
+    One process at a time does it for a dataset: what another one made while this one waited is found here.
+
     Args:
         roots: nnU-Net's folders.
         dataset: `DatasetXXX_Name`, looked at before (`raw.json`).
@@ -85,48 +87,50 @@ def prepare(
         verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
             not agreed with yet. Where the voxels were not looked at, it runs all the same.
         on_progress: Called with the configuration, the cases that are there so far, and all cases.
-        say: Takes sentences about what happens meanwhile: why cases are made, a restart.
+        say: Takes sentences about what happens meanwhile: a wait for another process, why cases are made, a restart.
 
     Raises:
         PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
             project did not make.
     """
     prepared = PreparedDataset(roots, dataset)
-    raw = prepared.read_raw()
-    verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
-    made_from = {**verified, "planner": PLANNERS.get(plans)}
-    replan = _must_plan(prepared, plans, made_from)
-    before = prepared.known_files()
-    watch = _Watch(prepared, plans, configurations, on_progress, say)
-    if replan or not all(
-        _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
-    ):
-        request = {
-            "dataset": dataset,
-            "plans": plans,
-            "made_from": made_from,
-            "replan": replan,
-            "configurations": list(configurations),
-            "trainers": sorted(set(trainers)),
-            "verified": verified,
-            "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
-        }
-        _run(prepared, request, environment, watch)
-    planned = prepared.configurations(plans)
-    available = [configuration for configuration in configurations if configuration in planned]
-    for configuration in prepared.needed_configurations(plans, configurations):
-        _show(prepared, plans, configuration)
-    cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
-    return PreparedPlans(
-        plans_hash=str(prepared.plans_hash(plans)),
-        configurations=tuple(available),
-        dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
-        planned={c: planned[c] for c in available},
-        cases=cases,
-        made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
-        gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
-        is_verified=prepared.is_verified(verified),
-    )
+    waits = f"{dataset} is being planned or preprocessed by another process; waiting for it."
+    with prepared.preparing(on_wait=lambda: say(waits)):
+        raw = prepared.read_raw()
+        verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
+        made_from = {**verified, "planner": PLANNERS.get(plans)}
+        replan = _must_plan(prepared, plans, made_from)
+        before = prepared.known_files()
+        watch = _Watch(prepared, plans, configurations, on_progress, say)
+        if replan or not all(
+            _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
+        ):
+            request = {
+                "dataset": dataset,
+                "plans": plans,
+                "made_from": made_from,
+                "replan": replan,
+                "configurations": list(configurations),
+                "trainers": sorted(set(trainers)),
+                "verified": verified,
+                "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
+            }
+            _run(prepared, request, environment, watch)
+        planned = prepared.configurations(plans)
+        available = [configuration for configuration in configurations if configuration in planned]
+        for configuration in prepared.needed_configurations(plans, configurations):
+            _show(prepared, plans, configuration)
+        cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
+        return PreparedPlans(
+            plans_hash=str(prepared.plans_hash(plans)),
+            configurations=tuple(available),
+            dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
+            planned={c: planned[c] for c in available},
+            cases=cases,
+            made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
+            gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
+            is_verified=prepared.is_verified(verified),
+        )
 
 
 def _run(

@@ -7,7 +7,7 @@ nnU-Net's ResEnc plans take the cases of `nnUNetPlans`.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -251,6 +251,17 @@ class PreparedDataset:
                 # Not a dictionary: splits.
                 if isinstance(content, dict) and "configurations" in content:
                     yield path.stem
+
+    @contextmanager
+    def preparing(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Holds the dataset for planning and preprocessing it, for whatever plans: they share its fingerprint.
+
+        Args:
+            on_wait: Called before this waits for another process that holds it.
+        """
+        self.own.mkdir(parents=True, exist_ok=True)
+        with making(self.own, on_wait):
+            yield
 
     @contextmanager
     def making(self, plans: str, configuration: str) -> Iterator[None]:

@@ -1,6 +1,8 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
 import pytest
 
@@ -39,8 +41,7 @@ def run(
     configurations=("3d_fullres",),
     trainers=(),
     environment=os.environ,
-    *,
-    verify_integrity=True,
+    **options,
 ):
     return prepare(
         records[0],
@@ -49,7 +50,7 @@ def run(
         configurations=configurations,
         trainers=trainers,
         environment=dict(environment),
-        verify_integrity=verify_integrity,
+        **options,
     )
 
 
@@ -112,6 +113,21 @@ def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn
     path = prepared.plans_file("nnUNetPlans")
     path.unlink() if left is None else path.write_text(left)
     assert request_of(records, without_nnunet)["replan"]
+
+
+def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(records, without_nnunet):
+    prepared, said = records[1], Queue()
+    prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)  # the other one plans
+    with ThreadPoolExecutor(1) as pool:
+        with prepared.preparing(on_wait=pytest.fail):
+            waiting = pool.submit(run, records, environment=without_nnunet, say=said.put)
+            assert said.get(timeout=10) == (
+                f"{DATASET} is being planned or preprocessed by another process; waiting for it."
+            )
+            stamp_as_planned(prepared)
+        assert waiting.result().made == ()
+    assert said.empty()
+    assert not (prepared.own / "prepare_nnUNetPlans").exists()
 
 
 @pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
