@@ -107,11 +107,12 @@ def _jobs(
             "Materialize raw_dataset again.",
         )
     description = json.loads((prepared.folder / "dataset.json").read_bytes())
-    wanted = prepared.ingredients(plans, configuration)
+    wanted, looked_at = prepared.ingredients(plans, configuration), prepared.read_raw().case_hashes
     return [
         CaseJob(
             case=case,
             raw=wanted.raw[case],
+            looked_at=looked_at.get(case),
             images=tuple(files[case]["images"]),
             label=files[case]["label"],
             plans_file=prepared.plans_file(plans),

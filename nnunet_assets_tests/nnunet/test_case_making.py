@@ -5,15 +5,18 @@ import os
 import pickle
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet import case_making
-from nnunet_assets.nnunet.case_making import CaseJob, make_cases_by_nnunet
+from nnunet_assets.nnunet.case_check import case_sha256
+from nnunet_assets.nnunet.case_making import CaseJob, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
@@ -178,9 +181,14 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     wanted = Ingredients({}, {"a": "raw a", "a_1": "raw a_1"})
     own = CaseSet(tmp_path / "sets" / wanted.digest)
     own.begin(wanted, "a test wants it")
+    label = tmp_path / "label.nii.gz"
+    label.touch()
 
     def jobs(*cases):
-        return [CaseJob(case, f"raw {case}", (), "", tmp_path / "MyPlans.json", "2d", {}, own.folder) for case in cases]
+        return [
+            CaseJob(case, f"raw {case}", None, (), str(label), tmp_path / "MyPlans.json", "2d", {}, own.folder)
+            for case in cases
+        ]
 
     make_cases_by_nnunet(jobs("a", "a_1"), 3)
     own.finish()
@@ -189,6 +197,44 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     assert sorted(own.records()["a_1"].files) == ["a_1.npz", "a_1.pkl", "a_1_extra.txt"]
     with pytest.raises(ChildFailure, match="The preprocessor left no file of the case b in "):
         make_cases_by_nnunet(jobs("b"), 3)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_path, monkeypatch, is_read):
+    """Neither where they were changed before they are read, nor while."""
+    image, label = tmp_path / "a_0000.nii.gz", tmp_path / "a.nii.gz"
+    image.write_text("image")
+    label.write_text("label")
+    looked_at = case_sha256([file_sha256(image)], file_sha256(label))
+    wanted = Ingredients({}, {"a": looked_at, "b": "raw b"})
+    own = CaseSet(tmp_path / "sets" / wanted.digest)
+    own.begin(wanted, "a test wants it")
+
+    class Reads:
+        def get_configuration(self, _):
+            return None
+
+        def run_case_save(self, output, *_):
+            Path(f"{output}.pkl").write_text("a case")
+            if is_read:
+                label.write_text("other")
+
+    monkeypatch.setattr(case_making, "_plans_manager", lambda _: Reads())
+    monkeypatch.setattr(case_making, "_preprocessor", lambda *_: Reads())
+    job = CaseJob("a", looked_at, looked_at, (str(image),), str(label), tmp_path / "P.json", "2d", {}, own.folder)
+    if not is_read:
+        image.write_text("other")
+
+    with pytest.raises(ChildFailure, match=r"a: its files .* were changed after the raw data was looked at") as failed:
+        make_cases([job], 1)
+
+    assert failed.value.code == ExitCode.CHANGED_INPUT
+    assert own.records() == {}
+    # Raised in a worker, it reaches the process that makes the cases.
+    assert (pickle.loads(pickle.dumps(failed.value)).code, str(pickle.loads(pickle.dumps(failed.value)))) == (
+        failed.value.code,
+        str(failed.value),
+    )
 
 
 def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_agree_with(project):
