@@ -19,7 +19,7 @@ from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_check import case_sha256
-from nnunet_assets.nnunet.case_sets import CaseSet
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord
 from nnunet_assets.nnunet.child import ChildFailure, die_with_parent
 from nnunet_assets.nnunet.failures import explain
 
@@ -49,6 +49,34 @@ class CaseJob:
     configuration: str
     description: Mapping[str, Any]
     set_folder: Path
+
+    @property
+    def reference(self) -> str:
+        """What nnU-Net calls the label image among the references."""
+        return self.case + str(self.description["file_ending"])
+
+    def label_as_looked_at(self) -> FileRecord:
+        """Returns what the label image is now; to be asked before and after the raw files are read.
+
+        Raises:
+            ChildFailure: The raw files are not those that were looked at.
+        """
+        try:
+            label = FileRecord.of(Path(self.label))
+            found = case_sha256([file_sha256(Path(image)) for image in self.images], label.sha256)
+        except FileNotFoundError as error:
+            raise self.changed() from error
+        if self.looked_at not in {None, found}:
+            raise self.changed()
+        return label
+
+    def changed(self) -> ChildFailure:
+        """Returns the error of raw files that are not those that were looked at."""
+        return ChildFailure(
+            ExitCode.CHANGED_INPUT,
+            f"{self.case}: its files ({self.label} and its images) were changed after the raw data was looked at. Look "
+            "again when nothing writes there: materialize raw_dataset, or run `nnunet-assets check`.",
+        )
 
 
 def make_cases(jobs: Sequence[CaseJob], n_processes: int) -> None:
@@ -81,7 +109,7 @@ def make_cases_by_nnunet(jobs: Sequence[CaseJob], n_processes: int) -> None:
         ChildFailure: The loop left no file of a case.
     """
     for job in jobs:
-        _refuse_changed(job)
+        job.label_as_looked_at()
     job = jobs[0]
     plans, configuration = _plans_manager(job.plans_file), job.configuration
     shown = job.plans_file.parent / plans.get_configuration(configuration).data_identifier
@@ -97,8 +125,7 @@ def make_cases_by_nnunet(jobs: Sequence[CaseJob], n_processes: int) -> None:
                 path.replace(work / path.name)
         if not any(work.iterdir()):
             raise ChildFailure(ExitCode.BUG, f"The preprocessor left no file of the case {job.case} in {shown}.")
-        _refuse_changed(job)
-        case_set.take(job.case, job.raw, work)
+        case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
 
 
 def has_own_loop(plans_file: Path, configuration: str) -> bool:
@@ -124,7 +151,7 @@ def _make_case(job: CaseJob) -> None:
     case_set = CaseSet(job.set_folder)
     work = case_set.work_folder(job.case)
     plans = _plans_manager(job.plans_file)
-    _refuse_changed(job)
+    job.label_as_looked_at()
     _preprocessor(job.plans_file, job.configuration).run_case_save(
         str(work / job.case),
         list(job.images),
@@ -133,22 +160,7 @@ def _make_case(job: CaseJob) -> None:
         plans.get_configuration(job.configuration),
         job.description,
     )
-    _refuse_changed(job)
-    case_set.take(job.case, job.raw, work)
-
-
-def _refuse_changed(job: CaseJob) -> None:
-    """Passes where the raw files are those that were looked at; asked before and after they are read."""
-    try:
-        found = case_sha256([file_sha256(Path(image)) for image in job.images], file_sha256(Path(job.label)))
-    except FileNotFoundError:
-        found = "gone"
-    if job.looked_at not in {None, found}:
-        raise ChildFailure(
-            ExitCode.CHANGED_INPUT,
-            f"{job.case}: its files ({job.label} and its images) were changed after the raw data was looked at. Look "
-            "again when nothing writes there: materialize raw_dataset, or run `nnunet-assets check`.",
-        )
+    case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
 
 
 @cache

@@ -169,7 +169,7 @@ def _run(
 
 def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
     case_set = prepared.case_set(plans, configuration)
-    return case_set.is_whole and not case_set.damaged()
+    return case_set.is_whole and not (case_set.changed_references(prepared.references) or case_set.damaged())
 
 
 def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:

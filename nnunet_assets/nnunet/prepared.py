@@ -38,6 +38,9 @@ WITHOUT_INTENSITIES = {"ZScoreNormalization", "NoNormalization", "RescaleTo01Nor
 DATASET_FIELDS = ("labels", "regions_class_order")
 """What nnU-Net's preprocessor reads of dataset.json."""
 
+REFERENCES = "gt_segmentations"
+"""nnU-Net's folder of the label images that every validation is scored against."""
+
 DEFAULT_PREPROCESSOR = "DefaultPreprocessor"
 
 VERIFIED_FILE = "nnunet_integrity.json"
@@ -75,6 +78,7 @@ class PreparedDataset:
         self.dataset = dataset
         self.folder = roots.preprocessed / dataset
         self.own = self.folder / OWN_FOLDER
+        self.references = self.folder / REFERENCES
         self.intake_folder = self.own / "intake"
         self.fact_cache = self.intake_folder / "case_facts.json"
         self._roots = roots

@@ -23,6 +23,7 @@ from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, preprocessed_content, roots_in
 
 CONFIGURATION = "3d_fullres"
+NIFTI = {"file_ending": ".nii.gz"}
 ENVIRONMENT = {**os.environ, "nnUNet_def_n_proc": "1"}
 
 
@@ -111,6 +112,10 @@ def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocesso
 
 def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     before, first = digests(case_set(project).cases), case_set(project)
+    manifest = json.loads((first.folder / "manifest.json").read_text())
+    for record in manifest["cases"].values():
+        del record["references"]  # as an older version of this package wrote it
+    (first.folder / "manifest.json").write_text(json.dumps(manifest))
     copy_case(project, "phantom_003", "phantom_005")
     with first.reading():
         made = project.prepare()
@@ -121,7 +126,8 @@ def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     after = digests(case_set(project).cases)
     assert {name: digest for name, digest in after.items() if "phantom_005" not in name} == before
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == after
-    assert (project.prepared.folder / "gt_segmentations" / "phantom_005.nii.gz").is_file()
+    assert (project.prepared.references / "phantom_005.nii.gz").is_file()
+    assert case_set(project).changed_references(project.prepared.references) == []
 
 
 def test_a_damaged_case_is_made_again_alone(project):
@@ -130,6 +136,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     content = bytearray((case_set(project).cases / "phantom_004.b2nd").read_bytes())
     content[-9] ^= 4
     (case_set(project).cases / "phantom_004.b2nd").write_bytes(content)
+    (project.prepared.references / "phantom_001.nii.gz").write_text("edited")
     stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
     stamp.write_text("{}")  # of an older version of this package
     said = []
@@ -142,6 +149,8 @@ def test_a_damaged_case_is_made_again_alone(project):
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == bytes_now
     assert {name[:11] for name in bytes_now if bytes_now[name] != bytes_before[name]} <= {"phantom_002", "phantom_004"}
     assert not stamp.exists()
+    label = raw_files(project.roots, "phantom_001")[1]
+    assert (project.prepared.references / label.name).read_bytes() == label.read_bytes()
 
 
 def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
@@ -186,7 +195,7 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
 
     def jobs(*cases):
         return [
-            CaseJob(case, f"raw {case}", None, (), str(label), tmp_path / "MyPlans.json", "2d", {}, own.folder)
+            CaseJob(case, f"raw {case}", None, (), str(label), tmp_path / "MyPlans.json", "2d", NIFTI, own.folder)
             for case in cases
         ]
 
@@ -221,7 +230,7 @@ def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_p
 
     monkeypatch.setattr(case_making, "_plans_manager", lambda _: Reads())
     monkeypatch.setattr(case_making, "_preprocessor", lambda *_: Reads())
-    job = CaseJob("a", looked_at, looked_at, (str(image),), str(label), tmp_path / "P.json", "2d", {}, own.folder)
+    job = CaseJob("a", looked_at, looked_at, (str(image),), str(label), tmp_path / "P.json", "2d", NIFTI, own.folder)
     if not is_read:
         image.write_text("other")
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,16 @@ import pytest
 
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet import case_sets
-from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, is_shown, making, remove_unwanted, sets_in, show
+from nnunet_assets.nnunet.case_sets import (
+    CaseSet,
+    FileRecord,
+    Ingredients,
+    is_shown,
+    making,
+    remove_unwanted,
+    sets_in,
+    show,
+)
 from nnunet_assets_tests.prepared_builders import write_case
 
 HOLD = """
@@ -134,6 +144,35 @@ def test_a_set_that_was_copied_to_another_disk_is_whole_there(tmp_path):
     case_set = whole_set(tmp_path / "here")
     shutil.copytree(case_set.folder, tmp_path / "there", copy_function=shutil.copyfile)
     assert CaseSet(tmp_path / "there").damaged() == []
+
+
+def test_a_reference_is_checked_as_the_cases_are(tmp_path):
+    label = tmp_path / "label"
+    label.write_bytes(b"label of a")
+    case_set = CaseSet(tmp_path / "set")
+    case_set.begin(wanted(a="raw a"), "a test wants it")
+    write_case(case_set, "a", "raw a", {"a.nii.gz": FileRecord.of(label)})
+    case_set.finish()
+    references = tmp_path / "references"
+    assert case_set.changed_references(references) == ["a"]
+    references.mkdir()
+    shutil.copyfile(label, references / "a.nii.gz")
+    assert case_set.changed_references(references) == []
+    os.utime(references / "a.nii.gz", ns=(0, label.stat().st_mtime_ns))
+    spoil(references / "a.nii.gz", "flipped by the disk")
+    assert case_set.changed_references(references) == []
+    os.utime(case_set.folder / "checked", (0, 0))
+    assert case_set.changed_references(references) == ["a"]
+
+
+def test_of_a_case_that_an_older_version_made_no_reference_is_known(tmp_path):
+    case_set = whole_set(tmp_path)
+    manifest = json.loads((case_set.folder / "manifest.json").read_text())
+    for record in manifest["cases"].values():
+        del record["references"]
+    (case_set.folder / "manifest.json").write_text(json.dumps(manifest))
+    assert case_set.damaged() == []
+    assert case_set.changed_references(tmp_path) == ["a", "b"]
 
 
 def test_a_damaged_case_is_repaired_in_its_place(tmp_path):

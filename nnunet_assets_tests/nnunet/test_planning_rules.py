@@ -143,6 +143,12 @@ def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are
     assert not request["replan"]
 
 
+def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records, without_nnunet):
+    stamp_as_planned(records[1])
+    (records[1].references / "c.nii.gz").write_text("edited")
+    assert not request_of(records, without_nnunet)["replan"]
+
+
 class TestNnunetsOwnIntegrityCheck:
     @pytest.fixture(autouse=True)
     def _stale(self, records):
