@@ -167,6 +167,15 @@ def _run(
         )
 
 
+def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+    """Says whether a fold could be trained on a configuration's cases as they are; not while they are being planned."""
+    try:
+        needed = prepared.needed_configurations(plans, [configuration])
+        return bool(needed) and all(_is_up_to_date(prepared, plans, name) for name in needed)
+    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+        return False
+
+
 def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
     case_set = prepared.case_set(plans, configuration)
     return case_set.is_whole and not (case_set.changed_references(prepared.references) or case_set.damaged())
