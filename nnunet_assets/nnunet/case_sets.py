@@ -94,14 +94,17 @@ class FileRecord:
         return cls(file_sha256(path), status.st_size, status.st_mtime_ns)
 
     def is_of(self, path: Path, *, every_byte: bool) -> bool:
-        """Says whether the file is still what it was; bytes are read only where asked to, or its time is another."""
+        """Says whether the file is still what it was; bytes are read only where asked to, or its time is another.
+
+        One that cannot be read is not.
+        """
         try:
             status = path.stat()
-        except FileNotFoundError:
+            if status.st_size != self.n_bytes:
+                return False
+            return (not every_byte and status.st_mtime_ns == self.mtime_ns) or file_sha256(path) == self.sha256
+        except OSError:
             return False
-        if status.st_size != self.n_bytes:
-            return False
-        return (not every_byte and status.st_mtime_ns == self.mtime_ns) or file_sha256(path) == self.sha256
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,16 @@ def test_a_damaged_case_is_found_at_once(tmp_path, name, how):
     assert case_set.damaged() == []
     spoil(case_set.cases / name, how)
     assert case_set.damaged() == ["a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="only Linux has a file that gives EIO to every user")
+def test_a_file_that_the_disk_gives_no_more_is_damaged(tmp_path):
+    for path in (Path("/proc/self/mem"), tmp_path / "loop"):
+        (tmp_path / "loop").unlink(missing_ok=True)
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(OSError, match=r"Errno (5|40)"):
+            path.read_bytes()
+        assert not FileRecord("the digest", 0, 0).is_of(path, every_byte=True)
 
 
 def test_what_a_failing_disk_changes_behind_everybodys_back_is_found_within_a_day(tmp_path):
