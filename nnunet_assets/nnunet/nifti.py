@@ -8,7 +8,6 @@ fill the memory, or never end, is refused before it does.
 import gzip
 import hashlib
 import math
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.preprocessing_memory import memory_bytes
 
 ENDINGS = (".nii.gz", ".nii")
+READ_AT_ONCE = 4
+"""So many files share the memory while a dataset is read (`case_reading`)."""
 _BLOCK = 1 << 20
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -194,8 +196,9 @@ def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes, by
     if n_bytes > (most := _most_voxel_bytes()):
         raise VolumeError(
             "D050",
-            f"{name} unpacks to {n_bytes / 1e9:.1f} GB of voxels, more than half of this machine's memory "
-            f"({most / 5e8:.1f} GB). Look whether its header is right; crop or resample the image, or take it away.",
+            f"{name} unpacks to {n_bytes / 1e9:.1f} GB of voxels, more than this machine's or container's memory has "
+            f"room for ({most / 1e9:.1f} GB: {READ_AT_ONCE} files are read at once, and nnU-Net holds an image twice). "
+            "Look whether its header is right; crop or resample the image, or take it away.",
         )
     extensions = bytearray(start[int(header["sizeof_hdr"]) : offset])
     skipped = offset - len(start)
@@ -227,8 +230,8 @@ def _read_to_end(name: str, stream: Any) -> None:
 
 
 def _most_voxel_bytes() -> int:
-    """Returns half of the machine's memory: nnU-Net holds an image twice while it reads it."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Returns a file's share of half of the memory: nnU-Net holds an image twice while it reads it."""
+    return memory_bytes() // 2 // READ_AT_ONCE
 
 
 def _header(name: str, start: bytes) -> tuple[Any, int]:

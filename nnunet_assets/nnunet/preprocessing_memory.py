@@ -1,11 +1,14 @@
-"""How many cases fit into the machine's free memory when they are preprocessed at once."""
+"""The machine's memory, and how many cases fit into it when they are preprocessed at once."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
 
 PROCESS_BYTES = 800 * 1024**2
 """A process that has loaded torch and nnU-Net; measured."""
@@ -42,22 +45,28 @@ def largest_case_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any],
     return round(n_voxels * (VOXEL_BYTES + CHANNEL_BYTES * n_channels))
 
 
-def free_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def free_memory_bytes(cgroup: Path = CGROUP) -> int:
     """Returns what may be taken of the machine's memory, or of this container's limit where that is less.
 
     Args:
         cgroup: Where the kernel shows the limit of this control group, in version 2's files or version 1's.
     """
-    free = psutil.virtual_memory().available
+    return max(0, min([psutil.virtual_memory().available, *(limit - used for limit, used in _limits(cgroup))]))
+
+
+def memory_bytes(cgroup: Path = CGROUP) -> int:
+    """Returns the machine's memory, or this container's limit where that is less; `cgroup` as above."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _limits(cgroup))])
+
+
+def _limits(cgroup: Path) -> Iterator[tuple[int, int]]:
+    """Yields the limit of a control group, and what is used of it; nothing where it has none."""
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        try:
-            free = min(free, int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
-        except (OSError, ValueError):  # not there, or without a limit: "max"
-            continue
-    return max(0, free)
+        with suppress(OSError, ValueError):  # not there, or without a limit: "max"
+            yield int((cgroup / limit).read_text()), int((cgroup / used).read_text())
 
 
 def _growth(spacing: Sequence[float], target: Iterable[float]) -> float:

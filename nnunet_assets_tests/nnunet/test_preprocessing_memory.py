@@ -6,6 +6,7 @@ from nnunet_assets.nnunet.preprocessing_memory import (
     fitting_processes,
     free_memory_bytes,
     largest_case_bytes,
+    memory_bytes,
 )
 
 GIB = 1024**3
@@ -67,3 +68,4 @@ def test_a_containers_limit_is_the_machines(tmp_path, files, free):
         assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)
     else:
         assert found == free
+        assert memory_bytes(tmp_path) == 1000
