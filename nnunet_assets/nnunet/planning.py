@@ -13,7 +13,7 @@ from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.plan_card import PLANNERS, why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
-from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.nnunet.workers import positive_number, worker_variables
 
 _logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ def prepare(
     Raises:
         PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
             project did not make.
+        ConfigError: nnUNet_def_n_proc is not a positive number.
     """
     prepared = PreparedDataset(roots, dataset)
     waits = f"{dataset} is being planned or preprocessed by another process; waiting for it."
@@ -141,9 +142,10 @@ def _run(
 ) -> None:
     """Runs the planning process to its end, after a lack of memory again with half the workers."""
     folder = prepared.own / f"prepare_{request['plans']}"
+    n_asked = positive_number(environment, "nnUNet_def_n_proc")
     n_processes = {
-        "n_processes": int(worker_variables(environment)["nnUNet_def_n_proc"]),
-        "n_processes_is_set": bool(environment.get("nnUNet_def_n_proc")),
+        "n_processes": n_asked or int(worker_variables(environment)["nnUNet_def_n_proc"]),
+        "n_processes_is_set": n_asked is not None,
     }
 
     def start(n_halvings: int) -> ChildResult:

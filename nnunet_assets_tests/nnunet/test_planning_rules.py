@@ -6,7 +6,7 @@ from queue import Queue
 
 import pytest
 
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.plan_card import PLANNERS
 from nnunet_assets.nnunet.planning import PreparedCases, prepare
 from nnunet_assets.nnunet.prepared import RawRecord
@@ -179,6 +179,13 @@ def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
         run(records, trainers=["nnUNetTrainer", UNKNOWN])
+
+
+@pytest.mark.parametrize("value", ["0", "many"])
+def test_a_number_of_processes_that_is_none_is_an_error(records, without_nnunet, value):
+    records[1].stamp_plans("nnUNetPlans", {}, plans_hash=None)
+    with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', which is not a whole number above 0"):
+        run(records, environment={**without_nnunet, "nnUNet_def_n_proc": value})
 
 
 def test_raw_data_that_nobody_looked_at_is_an_error(records):
