@@ -215,10 +215,10 @@ class CaseSet:
         """Writes the manifest: from here on the set is whole."""
         ingredients = self.ingredients()
         records = self.records()
-        if ingredients is None or (missing := [case for case in ingredients.raw if case not in records]):
-            raise PlanningError(
-                f"{self.folder} cannot be finished: it was not begun, or lacks {first_offenders(missing)}."
-            )
+        if ingredients is None:
+            raise PlanningError(f"{self.folder} cannot be finished: it was not begun.")
+        if missing := [case for case in ingredients.raw if case not in records]:
+            raise PlanningError(f"{self.folder} cannot be finished: it lacks {first_offenders(missing)}.")
         cases = {case: asdict(records[case]) for case in ingredients.raw}
         write_json_atomically(self._manifest, {"cases": cases})
         shutil.rmtree(self.parts)
