@@ -160,9 +160,13 @@ class PreparedDataset:
         return None if content is None else json_sha256(content)
 
     def configurations(self, plans: str) -> dict[str, dict[str, Any]]:
-        """Returns the plan of each configuration that the plans have, with what it inherits from another one."""
+        """Returns the plan of each configuration that the plans have, with what it inherits from another one.
+
+        Raises:
+            PlanningError: The plans are damaged, or configurations inherit from each other in a circle.
+        """
         planned = (read_json(self.plans_file(plans)) or {}).get("configurations", {})
-        return {configuration: _with_inherited(planned, configuration) for configuration in planned}
+        return {name: _with_inherited(planned, name, self.plans_file(plans)) for name in planned}
 
     def needed_configurations(self, plans: str, wanted: Sequence[str]) -> list[str]:
         """Returns the wanted configurations that the plans have, and those whose cases their validation reads.
@@ -291,7 +295,15 @@ def _read_of_dataset(
     }
 
 
-def _with_inherited(planned: Mapping[str, Mapping[str, Any]], configuration: str) -> dict[str, Any]:
+def _with_inherited(
+    planned: Mapping[str, Mapping[str, Any]], configuration: str, plans_file: Path, heirs: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    line = (*heirs, configuration)
+    if configuration in heirs:
+        raise PlanningError(
+            f"In {plans_file} configurations inherit from each other in a circle: {' from '.join(line)}. Correct their "
+            "`inherits_from`."
+        )
     own = dict(planned[configuration])
     parent = str(own.get("inherits_from"))
-    return _with_inherited(planned, parent) | own if parent in planned else own
+    return _with_inherited(planned, parent, plans_file, line) | own if parent in planned else own
