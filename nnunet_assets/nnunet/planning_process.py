@@ -20,8 +20,14 @@ from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, is_shown, remove_unwanted, sets_in, show
 from nnunet_assets.nnunet.child import ChildFailure, child_main
+from nnunet_assets.nnunet.disk_space import lacking_room
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.preprocessing_memory import fitting_processes, free_memory_bytes, largest_case_bytes
+from nnunet_assets.nnunet.preprocessing_memory import (
+    fitting_processes,
+    free_memory_bytes,
+    largest_case_bytes,
+    least_saved_bytes,
+)
 from nnunet_assets.nnunet.trainer import unknown_trainer
 
 
@@ -65,7 +71,9 @@ def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mappi
         there = case_set.records()
         jobs = _jobs(case_set, prepared, plans, configuration, wanted)
         if missing := [job for job in jobs if job.case not in there or job.case in damaged]:
-            n_processes = _n_processes(prepared, configuration, request)
+            sizes = _sizes(prepared, plans, configuration)
+            _refuse_too_little_room(prepared.folder, configuration, least_saved_bytes(*sizes), len(missing) / len(jobs))
+            n_processes = _n_processes(request, largest_case_bytes(*sizes))
             print(f"{configuration}: {len(missing)} of {len(wanted.raw)} cases, {n_processes} at once.", flush=True)
             make = make_cases_by_nnunet if has_own_loop(prepared.plans_file(plans), configuration) else make_cases
             make(missing, n_processes)
@@ -129,14 +137,31 @@ def _jobs(
     ]
 
 
-def _n_processes(prepared: PreparedDataset, configuration: str, request: Mapping[str, Any]) -> int:
+def _sizes(prepared: PreparedDataset, plans: str, configuration: str) -> tuple[dict[str, Any], ...]:
+    """Returns the fingerprint, the plans and the configuration's plan, which say how large the cases are."""
+    fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
+    content = json.loads(prepared.plans_file(plans).read_bytes())
+    return fingerprint, content, prepared.configurations(plans)[configuration]
+
+
+def _refuse_too_little_room(folder: Path, configuration: str, saved_bytes: int, part: float) -> None:
+    """Refuses to begin with cases that certainly do not fit on the disk.
+
+    Args:
+        folder: Where they go.
+        configuration: For the message.
+        saved_bytes: What all cases take at the least.
+        part: Of all cases, what is to be made.
+    """
+    if lack := lacking_room(folder, round(saved_bytes * part), f"Preprocessing for {configuration} needs"):
+        raise ChildFailure(ExitCode.NO_SPACE, f"{lack} Make room, or set nnUNet_preprocessed to another disk.")
+
+
+def _n_processes(request: Mapping[str, Any], largest_bytes: int) -> int:
     """Returns how many cases are preprocessed at once: the user's number, or as many as memory and processors allow."""
     n: int = request["n_processes"]
     if not request["n_processes_is_set"]:
-        fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
-        plans = json.loads(prepared.plans_file(request["plans"]).read_bytes())
-        plan = prepared.configurations(request["plans"])[configuration]
-        n = min(n, fitting_processes(free_memory_bytes(), largest_case_bytes(fingerprint, plans, plan)))
+        n = min(n, fitting_processes(free_memory_bytes(), largest_bytes))
     return max(1, n >> request["n_halvings"])
 
 

@@ -6,6 +6,7 @@ from nnunet_assets.nnunet.preprocessing_memory import (
     fitting_processes,
     free_memory_bytes,
     largest_case_bytes,
+    least_saved_bytes,
     memory_bytes,
 )
 
@@ -40,6 +41,11 @@ def test_channels_and_what_is_cropped_count():
     plan = {"spacing": [4.0, 1.0, 1.0]}
     assert largest_case_bytes(fingerprint(n_channels=4), PLANS, plan) == 100_000 * (50 + 4 * 8)
     assert largest_case_bytes(fingerprint(kept=0.5), PLANS, plan) == 200_000 * 58
+
+
+def test_what_is_saved_counts_every_voxel_that_is_made_and_every_channel():
+    assert least_saved_bytes(fingerprint(), PLANS, {"spacing": [4.0, 1.0, 1.0]}) == (100_000 + 15_000) // 4
+    assert least_saved_bytes(fingerprint(n_channels=2), PLANS, {"spacing": [4.0, 1.0, 2.0]}) == (50_000 + 7_500) // 2
 
 
 def test_as_many_processes_as_fit_and_never_none():
