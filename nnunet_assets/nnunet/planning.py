@@ -122,6 +122,9 @@ def prepare(
         for configuration in prepared.needed_configurations(plans, configurations):
             _show(prepared, plans, configuration)
         cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
+        for configuration, found in cases.items():
+            if found.n_made:  # between two looks perhaps
+                watch.explain(configuration, found.why)
         return PreparedPlans(
             plans_hash=str(prepared.plans_hash(plans)),
             configurations=tuple(available),
@@ -227,10 +230,14 @@ class _Watch:
         """Reports each configuration whose cases are being made."""
         for configuration, case_set in self._needed():
             if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
-                if configuration not in self._explained:
-                    self._explained.add(configuration)
-                    self.say(f"Preprocessing for {configuration}: {case_set.why}.")
+                self.explain(configuration, case_set.why)
                 self._on_progress(configuration, n_done, len(ingredients.raw))
+
+    def explain(self, configuration: str, why: str) -> None:
+        """Says once why a configuration's cases are made."""
+        if configuration not in self._explained:
+            self._explained.add(configuration)
+            self.say(f"Preprocessing for {configuration}: {why}.")
 
     def n_done(self) -> int:
         """Returns how many cases are there, of all configurations; it grows with the work that is saved."""
