@@ -4,7 +4,11 @@ A message is a full sentence: what is wrong, the value, where it came from, what
 `reports` raise; only `assets` turns an error into a `dagster.Failure`, and only `cli` into an exit code.
 """
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class NnunetAssetsError(Exception):
@@ -45,6 +49,39 @@ class LockingError(NnunetAssetsError):
 
 class DeviceError(NnunetAssetsError):
     """The device asked for is not there."""
+
+
+class StorageError(NnunetAssetsError):
+    """A disk or its file system refuses what has to be read or written."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Make room there; inodes may have run out too (`df -i`).",
+    errno.EDQUOT: "The quota there is used up: make room, or have it raised.",
+    errno.EROFS: "Have it mounted for writing, or use a folder elsewhere.",
+    errno.EACCES: "Give this user the right to it, or use a folder elsewhere.",
+    errno.EPERM: "Give this user the right to it, or use a folder elsewhere.",
+    errno.EIO: "The disk or its network fails: look at the kernel's log (`dmesg`).",
+}
+
+
+@contextmanager
+def storage_errors_in_words() -> Iterator[None]:
+    """Turns an error of the file system that names its path into a `StorageError`; for the outermost borders alone.
+
+    One without a path is of something else (a connection, a process) or a defect, and stays as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or not isinstance(error.filename, str | os.PathLike):
+            raise
+        path = Path(error.filename).absolute()
+        mount = next(folder for folder in (path, *path.parents) if folder.is_mount())
+        remedy = _REMEDIES.get(error.errno, "")
+        raise StorageError(
+            f"{path} cannot be read or written: {error.strerror} (file system of {mount}). {remedy}".rstrip()
+        ) from error
 
 
 def first_offenders(offenders: Sequence[object], shown: int = 5) -> str:

@@ -1,11 +1,12 @@
 """A prepared dataset as its records on disk show it, without a voxel; each test then spoils what it is about."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.nnunet.case_sets import CaseSet, show
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, show
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 
@@ -56,19 +57,25 @@ def write_prepared(folder: Path) -> tuple[Roots, PreparedDataset]:
 def write_cases(
     prepared: PreparedDataset, plans: str = "nnUNetPlans", configuration: str = "3d_fullres", *, n_bytes: int = 9
 ) -> CaseSet:
-    """Writes a whole set of preprocessed cases without a voxel in them, and shows it."""
+    """Writes a whole set of preprocessed cases without a voxel in them, with references, and shows it."""
     case_set, wanted = prepared.case_set(plans, configuration), prepared.ingredients(plans, configuration)
     case_set.begin(wanted, "a test wants it")
+    prepared.references.mkdir(exist_ok=True)
     for case, raw in wanted.raw.items():
-        write_case(case_set, case, raw, n_bytes=n_bytes)
+        reference = prepared.references / f"{case}.nii.gz"
+        if not reference.exists():
+            reference.write_text(f"reference of {case}")
+        write_case(case_set, case, raw, {reference.name: FileRecord.of(reference)}, n_bytes=n_bytes)
     case_set.finish()
     show(case_set, prepared.cases_folder(plans, configuration))
     return case_set
 
 
-def write_case(case_set: CaseSet, case: str, raw: str, *, n_bytes: int = 9) -> None:
+def write_case(
+    case_set: CaseSet, case: str, raw: str, references: Mapping[str, FileRecord] | None = None, *, n_bytes: int = 9
+) -> None:
     """Writes one case with nnU-Net's three files."""
     work = case_set.work_folder(case)
     for suffix in (".b2nd", "_seg.b2nd", ".pkl"):
         (work / f"{case}{suffix}").write_bytes(f"{case}{suffix}".ljust(n_bytes).encode())
-    case_set.take(case, raw, work)
+    case_set.take(case, raw, work, references or {})

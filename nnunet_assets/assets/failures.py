@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.errors import NnunetAssetsError, StorageError, storage_errors_in_words
 from nnunet_assets.nnunet.fold import FoldFailed
 
 
@@ -17,7 +17,8 @@ def shown_as_failure() -> Iterator[None]:
     fail again, or was tried again by the fold's own supervisor.
     """
     try:
-        yield
+        with storage_errors_in_words():
+            yield
     except FoldFailed as error:
         metadata = {
             # Dagster cannot write an event that holds an enumeration's member, and the run would end with that instead.
@@ -27,4 +28,5 @@ def shown_as_failure() -> Iterator[None]:
         }
         raise dg.Failure(str(error), metadata=metadata, allow_retries=not error.is_permanent) from error
     except NnunetAssetsError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        # A disk may have room again, or a network drive be back.
+        raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from error

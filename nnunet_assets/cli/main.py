@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from nnunet_assets import __version__
-from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 
 # Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
 COMMANDS = {
@@ -69,7 +69,8 @@ class LazyGroup(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs a command and ends the process with its exit code; an error is one sentence on standard error."""
         try:
-            result = super().main(*args, **{**extra, "standalone_mode": False})
+            with storage_errors_in_words():
+                result = super().main(*args, **{**extra, "standalone_mode": False})
         except NnunetAssetsError as error:
             click.echo(str(error), err=True)
             sys.exit(1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.planning import prepare
+from nnunet_assets.nnunet.planning import is_prepared, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, ensure_splits
 from nnunet_assets.project import Project
@@ -33,7 +33,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
     if not (prepared.folder / SPLITS_FILE).exists():
         say(f"Splitting {config.dataset} into {dataset.folds} folds.")
         ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
-    if not prepared.case_set(config.plans, config.configuration).is_whole:
+    if not is_prepared(prepared, config.plans, config.configuration):
         say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         prepare(
             settings.roots,

@@ -15,7 +15,7 @@ import click
 
 from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.core.layout import CONFIGURATIONS, DEFAULT_PLANS, DEFAULT_TRAINER
-from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def train(**given: Any) -> int:
     say: Say = partial(click.echo, err=flags.as_json)
     result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
     try:
-        with _terminated_as_by_ctrl_c():
+        with _terminated_as_by_ctrl_c(), storage_errors_in_words():
             result |= _train(flags, say, result)
     except KeyboardInterrupt:
         again = "The same command without --retrain" if flags.retrain else "The same command"

@@ -21,10 +21,8 @@ from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.case_sets import CaseSet, link_or_copy
-from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.prepared import REFERENCES, PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE
-
-REFERENCES = "gt_segmentations"
 
 JUST_MADE_SECONDS = 60
 """A younger folder may be another fold's that has not got its lock yet."""
@@ -36,7 +34,7 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
 
     Raises:
         PlanningError: The cases are not preprocessed, or not any more.
-        FoldError: Files of preprocessed cases are damaged.
+        FoldError: Files of preprocessed cases are damaged, or references are not the labels that they were made with.
     """
     prepared = PreparedDataset(roots, experiment.dataset)
     place = prepared.own / "bound" / uuid.uuid4().hex
@@ -45,7 +43,7 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
         for configuration in prepared.needed_configurations(experiment.plans, [experiment.configuration]):
             case_set = prepared.case_set(experiment.plans, configuration)
             stack.enter_context(case_set.reading())
-            _refuse_damaged(case_set, experiment, configuration)
+            _refuse_damaged(case_set, prepared.references, experiment, configuration)
             sets[prepared.cases_folder(experiment.plans, configuration).name] = case_set
         _remove_left(place.parent)
         # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
@@ -65,7 +63,7 @@ def _bind_rest(prepared: PreparedDataset, folder: Path, plans: str) -> None:
             shutil.copyfile(prepared.folder / name, folder / name)
     (folder / REFERENCES).mkdir()
     # A reference that is corrected takes another file's place and leaves this one as it was.
-    for path in (prepared.folder / REFERENCES).glob("[!.]*"):
+    for path in prepared.references.glob("[!.]*"):
         link_or_copy(path, folder / REFERENCES / path.name)
 
 
@@ -91,7 +89,13 @@ def _remove_left(folder: Path) -> None:
             shutil.rmtree(left.parent, ignore_errors=True)
 
 
-def _refuse_damaged(case_set: CaseSet, experiment: Experiment, configuration: str) -> None:
+def _refuse_damaged(case_set: CaseSet, references: Path, experiment: Experiment, configuration: str) -> None:
+    if changed := case_set.changed_references(references):
+        raise FoldError(
+            f"{experiment.title}: the references of {len(changed)} cases are not, or not known to be, the labels that "
+            f"the cases were preprocessed with ({first_offenders(changed)}; in {references}). Materialize "
+            "preprocessed_plans again: they are copied anew."
+        )
     if damaged := case_set.damaged():
         raise FoldError(
             f"{experiment.title}: the preprocessed files of {len(damaged)} cases for {configuration} were damaged or "

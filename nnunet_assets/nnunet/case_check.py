@@ -4,7 +4,7 @@ Knows nothing of the other cases: what is found here depends on the case's own f
 on this code, so that it may be kept as long as they are the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.intake import Intensities
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_files import CaseFiles, voxels_are_checked
 from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of, misplaced
@@ -72,6 +72,11 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription) 
         voxels_by_value=label.voxels_by_value if label else None,
         findings=tuple(check.findings),
     )
+
+
+def case_sha256(image_sha256: Sequence[str | None], label_sha256: str | None) -> str:
+    """Returns the digest of a case, from those of its images by channel and of its label."""
+    return json_sha256({"images": list(image_sha256), "label": label_sha256})
 
 
 @dataclass(frozen=True)

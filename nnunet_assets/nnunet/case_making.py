@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.nnunet.case_sets import CaseSet
+from nnunet_assets.nnunet.case_check import case_sha256
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord
 from nnunet_assets.nnunet.child import ChildFailure, die_with_parent
 from nnunet_assets.nnunet.failures import explain
 
@@ -29,6 +31,7 @@ class CaseJob:
     Attributes:
         case: Its id.
         raw: Digest of its raw files, by which the result is kept.
+        looked_at: Digest of its raw files as they were looked at; None: the record, an older version's, does not say.
         images: Files by channel.
         label: The label image's file.
         plans_file: nnU-Net's plans.
@@ -39,12 +42,41 @@ class CaseJob:
 
     case: str
     raw: str
+    looked_at: str | None
     images: tuple[str, ...]
     label: str
     plans_file: Path
     configuration: str
     description: Mapping[str, Any]
     set_folder: Path
+
+    @property
+    def reference(self) -> str:
+        """What nnU-Net calls the label image among the references."""
+        return self.case + str(self.description["file_ending"])
+
+    def label_as_looked_at(self) -> FileRecord:
+        """Returns what the label image is now; to be asked before and after the raw files are read.
+
+        Raises:
+            ChildFailure: The raw files are not those that were looked at.
+        """
+        try:
+            label = FileRecord.of(Path(self.label))
+            found = case_sha256([file_sha256(Path(image)) for image in self.images], label.sha256)
+        except FileNotFoundError as error:
+            raise self.changed() from error
+        if self.looked_at not in {None, found}:
+            raise self.changed()
+        return label
+
+    def changed(self) -> ChildFailure:
+        """Returns the error of raw files that are not those that were looked at."""
+        return ChildFailure(
+            ExitCode.CHANGED_INPUT,
+            f"{self.case}: its files ({self.label} and its images) were changed after the raw data was looked at. Look "
+            "again when nothing writes there: materialize raw_dataset, or run `nnunet-assets check`.",
+        )
 
 
 def make_cases(jobs: Sequence[CaseJob], n_processes: int) -> None:
@@ -76,6 +108,8 @@ def make_cases_by_nnunet(jobs: Sequence[CaseJob], n_processes: int) -> None:
     Raises:
         ChildFailure: The loop left no file of a case.
     """
+    for job in jobs:
+        job.label_as_looked_at()
     job = jobs[0]
     plans, configuration = _plans_manager(job.plans_file), job.configuration
     shown = job.plans_file.parent / plans.get_configuration(configuration).data_identifier
@@ -91,7 +125,7 @@ def make_cases_by_nnunet(jobs: Sequence[CaseJob], n_processes: int) -> None:
                 path.replace(work / path.name)
         if not any(work.iterdir()):
             raise ChildFailure(ExitCode.BUG, f"The preprocessor left no file of the case {job.case} in {shown}.")
-        case_set.take(job.case, job.raw, work)
+        case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
 
 
 def has_own_loop(plans_file: Path, configuration: str) -> bool:
@@ -117,6 +151,7 @@ def _make_case(job: CaseJob) -> None:
     case_set = CaseSet(job.set_folder)
     work = case_set.work_folder(job.case)
     plans = _plans_manager(job.plans_file)
+    job.label_as_looked_at()
     _preprocessor(job.plans_file, job.configuration).run_case_save(
         str(work / job.case),
         list(job.images),
@@ -125,7 +160,7 @@ def _make_case(job: CaseJob) -> None:
         plans.get_configuration(job.configuration),
         job.description,
     )
-    case_set.take(job.case, job.raw, work)
+    case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
 
 
 @cache
@@ -140,10 +175,17 @@ def _preprocessor(plans_file: Path, configuration: str) -> Any:
 
 
 def _refuse(failures: Mapping[str, BaseException]) -> None:
-    said = {case: explain(error, "") for case, error in failures.items()}
-    codes = [code for code, _ in said.values()]
-    code = next((code for code in (ExitCode.OUT_OF_MEMORY, ExitCode.NO_SPACE) if code in codes), codes[0])
-    sentences = [f"{case}: {type(failures[case]).__name__}: {failures[case]}" for case in sorted(said)]
+    codes = [_code_of(error) for error in failures.values()]
+    first = (ExitCode.OUT_OF_MEMORY, ExitCode.NO_SPACE, ExitCode.CHANGED_INPUT)
+    code = next((code for code in first if code in codes), codes[0])
+    sentences = [
+        str(error) if isinstance(error, ChildFailure) else f"{case}: {type(error).__name__}: {error}"
+        for case, error in sorted(failures.items())
+    ]
     raise ChildFailure(
         code, f"{len(failures)} cases could not be preprocessed; the others were. {first_offenders(sentences)}"
     )
+
+
+def _code_of(error: BaseException) -> ExitCode:
+    return error.code if isinstance(error, ChildFailure) else explain(error, "")[0]

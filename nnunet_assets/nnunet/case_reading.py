@@ -11,8 +11,9 @@ from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.nnunet.case_check import CaseFacts, check_case
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.fact_cache import FactCache, Stats, look_at
+from nnunet_assets.nnunet.nifti import READ_AT_ONCE
 
-WORKERS = 4
+WORKERS = READ_AT_ONCE
 """Cases read at a time, and so images in memory at a time; unpacking and hashing run in parallel, Python does not."""
 
 OnProgress = Callable[[int, int], None]

@@ -7,7 +7,7 @@ preprocessed cases:
     DIGEST/made_from.json    what the set is made from, and why
     DIGEST/cases/            the files, as nnU-Net writes them
     DIGEST/parts/CASE.json   a case that is whole, while others are missing
-    DIGEST/manifest.json     every case, with the SHA-256 of its files; written last
+    DIGEST/manifest.json     every case, with the SHA-256 of its files and of its reference; written last
     DIGEST/checked           its time is that of the last look at every byte
     DIGEST/readers.lock      held by the folds that read the set
 
@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -95,27 +95,40 @@ class FileRecord:
         return cls(file_sha256(path), status.st_size, status.st_mtime_ns)
 
     def is_of(self, path: Path, *, every_byte: bool) -> bool:
-        """Says whether the file is still what it was; bytes are read only where asked to, or its time is another."""
+        """Says whether the file is still what it was; bytes are read only where asked to, or its time is another.
+
+        One that cannot be read is not.
+        """
         try:
             status = path.stat()
-        except FileNotFoundError:
+            if status.st_size != self.n_bytes:
+                return False
+            return (not every_byte and status.st_mtime_ns == self.mtime_ns) or file_sha256(path) == self.sha256
+        except OSError:
             return False
-        if status.st_size != self.n_bytes:
-            return False
-        return (not every_byte and status.st_mtime_ns == self.mtime_ns) or file_sha256(path) == self.sha256
 
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """A preprocessed case: the digest of its raw files, and its files by name."""
+    """A preprocessed case.
+
+    Attributes:
+        raw: The digest of its raw files.
+        files: By name.
+        references: Its label image, by the name that it has as a reference; empty: an older version made the case.
+    """
 
     raw: str
     files: Mapping[str, FileRecord]
+    references: Mapping[str, FileRecord]
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "CaseRecord":
         """Returns what `asdict` was made from."""
-        return cls(content["raw"], {name: FileRecord(**file) for name, file in content["files"].items()})
+        files, references = (
+            {name: FileRecord(**file) for name, file in content.get(key, {}).items()} for key in ("files", "references")
+        )
+        return cls(content["raw"], files, references)
 
 
 class CaseSet:
@@ -172,7 +185,7 @@ class CaseSet:
         folder.mkdir(parents=True)
         return folder
 
-    def take(self, case: str, raw: str, work_folder: Path) -> None:
+    def take(self, case: str, raw: str, work_folder: Path, references: Mapping[str, FileRecord]) -> None:
         """Takes a case that was made in a work folder; killed meanwhile, the case is not whole and is made again."""
         files = {}
         for path in sorted(work_folder.iterdir()):
@@ -181,7 +194,7 @@ class CaseSet:
             files[path.name] = FileRecord.of(path)
             path.replace(self.cases / path.name)
         fsync_folder(self.cases)
-        self._note(case, CaseRecord(raw, files))
+        self.note(case, CaseRecord(raw, files, references))
         work_folder.rmdir()
 
     def reuse(self, case: str, record: CaseRecord, other: "CaseSet") -> bool:
@@ -192,17 +205,21 @@ class CaseSet:
             (self.cases / name).unlink(missing_ok=True)
             link_or_copy(other.cases / name, self.cases / name)
         fsync_folder(self.cases)
-        self._note(case, record)
+        self.note(case, record)
         return True
+
+    def note(self, case: str, record: CaseRecord) -> None:
+        """Records a case as whole."""
+        write_json_atomically(self.parts / f"{case}.json", asdict(record))
 
     def finish(self) -> None:
         """Writes the manifest: from here on the set is whole."""
         ingredients = self.ingredients()
         records = self.records()
-        if ingredients is None or (missing := [case for case in ingredients.raw if case not in records]):
-            raise PlanningError(
-                f"{self.folder} cannot be finished: it was not begun, or lacks {first_offenders(missing)}."
-            )
+        if ingredients is None:
+            raise PlanningError(f"{self.folder} cannot be finished: it was not begun.")
+        if missing := [case for case in ingredients.raw if case not in records]:
+            raise PlanningError(f"{self.folder} cannot be finished: it lacks {first_offenders(missing)}.")
         cases = {case: asdict(records[case]) for case in ingredients.raw}
         write_json_atomically(self._manifest, {"cases": cases})
         shutil.rmtree(self.parts)
@@ -210,20 +227,20 @@ class CaseSet:
 
     def damaged(self) -> list[str]:
         """Returns the cases with a file that is not any more what was made; every byte is read once a day."""
-        every_byte = not _is_younger(self._checked, CHECKED_FOR_SECONDS)
-        records = self.records()
-
-        def is_damaged(case: str) -> bool:
-            files = records[case].files.items()
-            return not all(file.is_of(self.cases / name, every_byte=every_byte) for name, file in files)
-
-        with ThreadPoolExecutor(CHECKING_THREADS, thread_name_prefix="check_preprocessed") as pool:
-            found = [case for case, is_bad in zip(records, pool.map(is_damaged, records), strict=True) if is_bad]
+        every_byte = self._is_every_byte_due
+        found = self._differing(self.cases, lambda record: record.files, every_byte=every_byte)
         if found:
             self._checked.unlink(missing_ok=True)
         elif every_byte and self.is_whole:
             self._checked.touch()
         return found
+
+    def changed_references(self, folder: Path) -> list[str]:
+        """Returns the cases whose reference in a folder is not the label that they were made with, or not known to be.
+
+        To be asked before `damaged`, which notes that every byte was read.
+        """
+        return self._differing(folder, lambda record: record.references, every_byte=self._is_every_byte_due)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -249,8 +266,24 @@ class CaseSet:
                 self.folder.rename(removed)
                 shutil.rmtree(removed)
 
-    def _note(self, case: str, record: CaseRecord) -> None:
-        write_json_atomically(self.parts / f"{case}.json", asdict(record))
+    @property
+    def _is_every_byte_due(self) -> bool:
+        return not _is_younger(self._checked, CHECKED_FOR_SECONDS)
+
+    def _differing(
+        self, folder: Path, files_of: Callable[[CaseRecord], Mapping[str, FileRecord]], *, every_byte: bool
+    ) -> list[str]:
+        """Returns the cases of which a folder lacks a file as it was, or of which no file is recorded."""
+        records = self.records()
+
+        def differs(case: str) -> bool:
+            files = files_of(records[case])
+            return not files or not all(
+                file.is_of(folder / name, every_byte=every_byte) for name, file in files.items()
+            )
+
+        with ThreadPoolExecutor(CHECKING_THREADS, thread_name_prefix="check_preprocessed") as pool:
+            return [case for case, is_other in zip(records, pool.map(differs, records), strict=True) if is_other]
 
 
 def sets_in(folder: Path) -> list[CaseSet]:
@@ -269,9 +302,15 @@ def remove_unwanted(folder: Path, wanted: Collection[str]) -> None:
 
 
 @contextmanager
-def making(folder: Path) -> Iterator[None]:
-    """Holds a folder of sets for making one; waits for another process that does."""
-    with _locked(folder / "making.lock", fcntl.LOCK_EX):
+def making(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds a folder for making what lies in it; waits for another process that does, and calls `on_wait` before."""
+    lock = folder / "making.lock"
+    with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_free:
+        if is_free:
+            yield
+            return
+    on_wait()
+    with _locked(lock, fcntl.LOCK_EX):
         yield
 
 

@@ -153,6 +153,10 @@ class ChildFailure(NnunetAssetsError):  # noqa: N818 - reads as what happened
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[type["ChildFailure"], tuple[ExitCode, str]]:
+        """Lets a worker of a process pool raise it: an exception is built anew from what is in `args`."""
+        return ChildFailure, (self.code, str(self))
+
 
 def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
     """Does what the parent asked for and ends the process; every way to fail has an exit code and a sentence.

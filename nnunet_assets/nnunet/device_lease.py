@@ -19,8 +19,8 @@ from pathlib import Path
 from filelock import Timeout
 
 from nnunet_assets.core.kernel_lock import kernel_lock
-from nnunet_assets.errors import ConfigError, DeviceError
-from nnunet_assets.nnunet.workers import usable_cpus
+from nnunet_assets.errors import DeviceError
+from nnunet_assets.nnunet.workers import positive_number, usable_cpus
 
 FOLDS_PER_GPU_VARIABLE = "NNUNET_ASSETS_FOLDS_PER_GPU"
 FOLDS_AT_ONCE_VARIABLE = "NNUNET_ASSETS_FOLDS_AT_ONCE"
@@ -91,8 +91,8 @@ def device_lease(
         ConfigError: A variable is not a positive number.
         DeviceError: The fold wants more GPUs than there are, or the folder of the locks belongs to somebody else.
     """
-    per_gpu = _positive(environment, FOLDS_PER_GPU_VARIABLE) or 1
-    at_once = _positive(environment, FOLDS_AT_ONCE_VARIABLE)
+    per_gpu = positive_number(environment, FOLDS_PER_GPU_VARIABLE) or 1
+    at_once = positive_number(environment, FOLDS_AT_ONCE_VARIABLE)
     folder = _lock_folder()
     gpus = usable_gpus(environment) if device in {"auto", "cuda"} else []
     if gpus and n_gpus > len(gpus):
@@ -259,12 +259,3 @@ def _is_held(path: Path) -> bool:
             return False
     except Timeout:
         return True
-
-
-def _positive(environment: Mapping[str, str], variable: str) -> int | None:
-    text = environment.get(variable)
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{variable} is {text!r}, which is not a whole number above 0. Correct or unset it.")
-    return int(text)

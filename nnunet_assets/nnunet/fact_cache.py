@@ -30,8 +30,9 @@ from nnunet_assets.nnunet.file_stats import FileStat, now_ns, stat_of
 FLUSH_SECONDS = 5.0
 
 _CODE = (case_check, case_geometry, intake, nifti, personal_data, voxel_statistics)
-_PASSING = frozenset({"D051", "D053"})
-"""Findings that may be gone the next time although no file changed: it was being written, or could not be read."""
+_PASSING = frozenset({"D050", "D051", "D053"})
+"""Findings that may be gone the next time although no file changed: there was less memory, or it was being written, or
+could not be read."""
 
 Stats = list[tuple[str, FileStat]]
 """Path and stat of each file of a case."""

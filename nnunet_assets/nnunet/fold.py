@@ -38,6 +38,7 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.nnunet.failures import explain
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_lock import PROBE_SECONDS, acquire
@@ -192,6 +193,7 @@ def run_fold(
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
+            _check_room(fold_folder, request)
             before = _commit(fold_folder)
             result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
@@ -361,6 +363,16 @@ def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
             ExitCode.CHANGED_INPUT,
             "",
         )
+
+
+def _check_room(fold_folder: Path, request: FoldRequest) -> None:
+    """Refuses a training whose checkpoints certainly do not fit on the disk, as other folds show."""
+    if request.options.disable_checkpointing or request.options.validation_only:
+        return
+    what = f"{request.experiment.title}, {request.fold}: its checkpoints need"
+    if lack := lacking_room(fold_folder.parent, needed_checkpoint_bytes(fold_folder), what):
+        remedy = failure_class(ExitCode.NO_SPACE).remedy
+        raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")
 
 
 def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:

@@ -4,7 +4,6 @@ Only NIfTI. The header of the case's first image counts; every voxel and every o
 """
 
 import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.case_geometry import SAME_PLACE_MM, Geometry
-from nnunet_assets.nnunet.nifti import VolumeError, read_header
+from nnunet_assets.nnunet.nifti import VolumeError, read_header, read_unpacked
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _PLACE_FIELDS = (
@@ -48,17 +47,17 @@ class HeaderRepair:
     def repaired(self) -> bytes:
         """Returns the content of the copy, compressed where the original is.
 
-        A damaged original is returned as it is, for the check of the case to name.
+        An original that is damaged or unpacks without end is returned as it is, for the check of the case to name.
         """
         content = self.file.read_bytes()
-        is_gzip = content.startswith(_GZIP_MAGIC)
         try:
-            unpacked = gzip.decompress(content) if is_gzip else content
-        except (EOFError, gzip.BadGzipFile, zlib.error):
+            unpacked = read_unpacked(self.file)
+        except VolumeError:
             return content
         header = self._header()
         # Everything behind the header, extensions and voxels, byte for byte.
         copy = header.binaryblock + unpacked[header.sizeof_hdr :]
+        is_gzip = content.startswith(_GZIP_MAGIC)
         return gzip.compress(copy, compresslevel=6, mtime=0) if is_gzip else copy
 
     def _header(self) -> Any:

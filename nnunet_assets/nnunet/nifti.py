@@ -8,7 +8,6 @@ fill the memory, or never end, is refused before it does.
 import gzip
 import hashlib
 import math
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,11 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.preprocessing_memory import memory_bytes
 
 ENDINGS = (".nii.gz", ".nii")
+READ_AT_ONCE = 4
+"""So many files share the memory while a dataset is read (`case_reading`)."""
 _BLOCK = 1 << 20
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -109,9 +111,23 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     name = name or str(path)
     with _opened(path, name) as (source, stream):
         is_gzip = stream is not source
-        most_bytes = path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
-        header, extensions, content = _read_image(name, stream, most_bytes)
+        header, extensions, content = _read_image(name, stream, _most_bytes(path, is_gzip=is_gzip))
         return _volume(header, extensions, content, source.sha256.hexdigest(), is_gzip)
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Returns all bytes of a file, uncompressed, where they are no more than its header promises and a little.
+
+    Raises:
+        VolumeError: As `read_volume`.
+    """
+    name = str(path)
+    with _opened(path, name) as (source, stream):
+        start, _, offset, n_bytes = _read_start(name, stream, _most_bytes(path, is_gzip=stream is not source))
+        rest: bytes = stream.read(offset + n_bytes + _MOST_TRAILING_BYTES + 1 - len(start))
+        if len(start) + len(rest) > offset + n_bytes + _MOST_TRAILING_BYTES:
+            raise _endless(name)
+        return start + rest
 
 
 def read_shape(path: Path) -> tuple[int, ...]:
@@ -181,22 +197,33 @@ def _refuse_impostor(name: str, start: bytes, size: int) -> None:
         raise VolumeError("D049", f"{name} is compressed although its name ends in .nii; name it .nii.gz.")
 
 
-def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes, bytearray]:
-    """Returns header, extensions and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum.
+def _read_start(name: str, stream: Any, most_bytes: int) -> tuple[bytes, Any, int, int]:
+    """Returns the first bytes, the header, and where its voxels begin and how many bytes they take, where that can be.
 
-    The voxels are read into their place: `stream.read` of them all would hold them twice.
+    Args:
+        most_bytes: No more can be unpacked from the file.
     """
     start = stream.read(_HEADER_BYTES)
     header, n_bytes = _header(name, start)
     offset = max(int(header.get_data_offset()), int(header["sizeof_hdr"]))
     if offset + n_bytes > most_bytes:
         raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
-    if n_bytes > (most := _most_voxel_bytes()):
+    if offset + n_bytes > (most := _most_voxel_bytes()):
         raise VolumeError(
             "D050",
-            f"{name} unpacks to {n_bytes / 1e9:.1f} GB of voxels, more than half of this machine's memory "
-            f"({most / 5e8:.1f} GB). Look whether its header is right; crop or resample the image, or take it away.",
+            f"{name} unpacks to {(offset + n_bytes) / 1e9:.1f} GB, more than this machine's or container's memory has "
+            f"room for ({most / 1e9:.1f} GB: {READ_AT_ONCE} files are read at once, and nnU-Net holds an image twice). "
+            "Look whether its header is right; crop or resample the image, or take it away.",
         )
+    return start, header, offset, n_bytes
+
+
+def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes, bytearray]:
+    """Returns header, extensions and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum.
+
+    The voxels are read into their place: `stream.read` of them all would hold them twice.
+    """
+    start, header, offset, n_bytes = _read_start(name, stream, most_bytes)
     extensions = bytearray(start[int(header["sizeof_hdr"]) : offset])
     skipped = offset - len(start)
     while skipped > 0 and (block := stream.read(min(skipped, _BLOCK))):
@@ -219,16 +246,24 @@ def _read_to_end(name: str, stream: Any) -> None:
     while block := stream.read(_BLOCK):
         n_trailing += len(block)
         if n_trailing > _MOST_TRAILING_BYTES:
-            raise VolumeError(
-                "D050",
-                f"{name} goes on for more than {_MOST_TRAILING_BYTES >> 20} MiB after its last voxel. It is damaged, "
-                "or made to keep its reader busy; export it again, or take it away.",
-            )
+            raise _endless(name)
+
+
+def _endless(name: str) -> VolumeError:
+    return VolumeError(
+        "D050",
+        f"{name} goes on for more than {_MOST_TRAILING_BYTES >> 20} MiB after its last voxel. It is damaged, or made "
+        "to keep its reader busy; export it again, or take it away.",
+    )
+
+
+def _most_bytes(path: Path, *, is_gzip: bool) -> int:
+    return path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
 
 
 def _most_voxel_bytes() -> int:
-    """Returns half of the machine's memory: nnU-Net holds an image twice while it reads it."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Returns a file's share of half of the memory: nnU-Net holds an image twice while it reads it."""
+    return memory_bytes() // 2 // READ_AT_ONCE
 
 
 def _header(name: str, start: bytes) -> tuple[Any, int]:

@@ -14,7 +14,7 @@ from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.plan_card import PLANNERS, why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
-from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.nnunet.workers import positive_number, worker_variables
 
 _logger = logging.getLogger(__name__)
 
@@ -76,6 +76,8 @@ def prepare(
 ) -> PreparedPlans:
     """Plans and preprocesses a dataset for the wanted configurations; does nothing where all is up to date.
 
+    One process at a time does it for a dataset: what another one made while this one waited is found here.
+
     Args:
         roots: nnU-Net's folders.
         dataset: `DatasetXXX_Name`, looked at before (`raw.json`).
@@ -86,48 +88,54 @@ def prepare(
         verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
             not agreed with yet. Where the voxels were not looked at, it runs all the same.
         on_progress: Called with the configuration, the cases that are there so far, and all cases.
-        say: Takes sentences about what happens meanwhile: why cases are made, a restart.
+        say: Takes sentences about what happens meanwhile: a wait for another process, why cases are made, a restart.
 
     Raises:
         PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
             project did not make.
+        ConfigError: nnUNet_def_n_proc is not a positive number.
     """
     prepared = PreparedDataset(roots, dataset)
-    raw = prepared.read_raw()
-    verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
-    made_from = {**verified, "planner": PLANNERS.get(plans)}
-    replan = _must_plan(prepared, plans, made_from)
-    before = prepared.known_files()
-    watch = _Watch(prepared, plans, configurations, on_progress, say)
-    if replan or not all(
-        _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
-    ):
-        request = {
-            "dataset": dataset,
-            "plans": plans,
-            "made_from": made_from,
-            "replan": replan,
-            "configurations": list(configurations),
-            "trainers": sorted(set(trainers)),
-            "verified": verified,
-            "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
-        }
-        _run(prepared, request, environment, watch)
-    planned = prepared.configurations(plans)
-    available = [configuration for configuration in configurations if configuration in planned]
-    for configuration in prepared.needed_configurations(plans, configurations):
-        _show(prepared, plans, configuration)
-    cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
-    return PreparedPlans(
-        plans_hash=str(prepared.plans_hash(plans)),
-        configurations=tuple(available),
-        dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
-        planned={c: planned[c] for c in available},
-        cases=cases,
-        made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
-        gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
-        is_verified=prepared.is_verified(verified),
-    )
+    waits = f"{dataset} is being planned or preprocessed by another process; waiting for it."
+    with prepared.preparing(on_wait=lambda: say(waits)):
+        raw = prepared.read_raw()
+        verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
+        made_from = {**verified, "planner": PLANNERS.get(plans)}
+        replan = _must_plan(prepared, plans, made_from)
+        before = prepared.known_files()
+        watch = _Watch(prepared, plans, configurations, on_progress, say)
+        if replan or not all(
+            _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
+        ):
+            request = {
+                "dataset": dataset,
+                "plans": plans,
+                "made_from": made_from,
+                "replan": replan,
+                "configurations": list(configurations),
+                "trainers": sorted(set(trainers)),
+                "verified": verified,
+                "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
+            }
+            _run(prepared, request, environment, watch)
+        planned = prepared.configurations(plans)
+        available = [configuration for configuration in configurations if configuration in planned]
+        for configuration in prepared.needed_configurations(plans, configurations):
+            _show(prepared, plans, configuration)
+        cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
+        for configuration, found in cases.items():
+            if found.n_made:  # between two looks perhaps
+                watch.explain(configuration, found.why)
+        return PreparedPlans(
+            plans_hash=str(prepared.plans_hash(plans)),
+            configurations=tuple(available),
+            dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
+            planned={c: planned[c] for c in available},
+            cases=cases,
+            made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
+            gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
+            is_verified=prepared.is_verified(verified),
+        )
 
 
 def _run(
@@ -143,9 +151,10 @@ def _run(
             "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
         )
     folder = prepared.own / f"prepare_{request['plans']}"
+    n_asked = positive_number(environment, "nnUNet_def_n_proc")
     n_processes = {
-        "n_processes": int(worker_variables(environment)["nnUNet_def_n_proc"]),
-        "n_processes_is_set": bool(environment.get("nnUNet_def_n_proc")),
+        "n_processes": n_asked or int(worker_variables(environment)["nnUNet_def_n_proc"]),
+        "n_processes_is_set": n_asked is not None,
     }
 
     def start(n_halvings: int) -> ChildResult:
@@ -169,9 +178,18 @@ def _run(
         )
 
 
+def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+    """Says whether a fold could be trained on a configuration's cases as they are; not while they are being planned."""
+    try:
+        needed = prepared.needed_configurations(plans, [configuration])
+        return bool(needed) and all(_is_up_to_date(prepared, plans, name) for name in needed)
+    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+        return False
+
+
 def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
     case_set = prepared.case_set(plans, configuration)
-    return case_set.is_whole and not case_set.damaged()
+    return case_set.is_whole and not (case_set.changed_references(prepared.references) or case_set.damaged())
 
 
 def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:
@@ -218,10 +236,14 @@ class _Watch:
         """Reports each configuration whose cases are being made."""
         for configuration, case_set in self._needed():
             if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
-                if configuration not in self._explained:
-                    self._explained.add(configuration)
-                    self.say(f"Preprocessing for {configuration}: {case_set.why}.")
+                self.explain(configuration, case_set.why)
                 self._on_progress(configuration, n_done, len(ingredients.raw))
+
+    def explain(self, configuration: str, why: str) -> None:
+        """Says once why a configuration's cases are made."""
+        if configuration not in self._explained:
+            self._explained.add(configuration)
+            self.say(f"Preprocessing for {configuration}: {why}.")
 
     def n_done(self) -> int:
         """Returns how many cases are there, of all configurations; it grows with the work that is saved."""

@@ -1,11 +1,12 @@
 """The process that plans and preprocesses: `python -m nnunet_assets.nnunet.planning_process FOLDER PARENT_PID`."""
 
-import filecmp
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -14,13 +15,19 @@ from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.provenance import fsync_folder, write_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
-from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, is_shown, remove_unwanted, sets_in, show
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, is_shown, remove_unwanted, sets_in, show
 from nnunet_assets.nnunet.child import ChildFailure, child_main
+from nnunet_assets.nnunet.disk_space import lacking_room
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.preprocessing_memory import fitting_processes, free_memory_bytes, largest_case_bytes
+from nnunet_assets.nnunet.preprocessing_memory import (
+    fitting_processes,
+    free_memory_bytes,
+    largest_case_bytes,
+    least_saved_bytes,
+)
 from nnunet_assets.nnunet.trainer import unknown_trainer
 
 
@@ -55,19 +62,23 @@ def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mappi
     """
     plans = request["plans"]
     case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    changed = case_set.changed_references(prepared.references) if case_set.is_whole else []
     damaged = case_set.damaged() if case_set.is_whole else []
-    if not case_set.is_whole or damaged:
+    if not case_set.is_whole or changed or damaged:
         wanted = prepared.ingredients(plans, configuration)
-        case_set.begin(wanted, _why(prepared.earlier_ingredients(plans, configuration), wanted, damaged))
+        case_set.begin(wanted, _why(prepared.earlier_ingredients(plans, configuration), wanted, damaged, changed))
         _reuse_cases(case_set, wanted)
         there = case_set.records()
-        if missing := [case for case in wanted.raw if case not in there or case in damaged]:
-            n_processes = _n_processes(prepared, configuration, request)
+        jobs = _jobs(case_set, prepared, plans, configuration, wanted)
+        if missing := [job for job in jobs if job.case not in there or job.case in damaged]:
+            sizes = _sizes(prepared, plans, configuration)
+            _refuse_too_little_room(prepared.folder, configuration, least_saved_bytes(*sizes), len(missing) / len(jobs))
+            n_processes = _n_processes(request, largest_case_bytes(*sizes))
             print(f"{configuration}: {len(missing)} of {len(wanted.raw)} cases, {n_processes} at once.", flush=True)
             make = make_cases_by_nnunet if has_own_loop(prepared.plans_file(plans), configuration) else make_cases
-            make(_jobs(case_set, prepared, plans, configuration, missing), n_processes)
+            make(missing, n_processes)
         # First, so that whole cases vouch for the references too.
-        _refresh_references(prepared)
+        _refresh_references(prepared.references, case_set, jobs)
         case_set.finish()
     if not is_shown(case_set, shown):
         show(case_set, shown)
@@ -77,9 +88,11 @@ def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mappi
         case_set.folder.parent.with_name(shown.name + suffix).unlink(missing_ok=True)
 
 
-def _why(earlier: Ingredients | None, now: Ingredients, damaged: Sequence[str]) -> str:
+def _why(earlier: Ingredients | None, now: Ingredients, damaged: Sequence[str], changed: Sequence[str]) -> str:
     if damaged:
         return f"the files of {len(damaged)} cases were damaged ({first_offenders(damaged)})"
+    if changed:
+        return f"the references of {len(changed)} cases are not their labels ({first_offenders(changed)})"
     return "; ".join(earlier.differences(now)) if earlier else "none was preprocessed before"
 
 
@@ -97,21 +110,22 @@ def _reuse_cases(case_set: CaseSet, wanted: Ingredients) -> None:
 
 
 def _jobs(
-    case_set: CaseSet, prepared: PreparedDataset, plans: str, configuration: str, cases: Sequence[str]
+    case_set: CaseSet, prepared: PreparedDataset, plans: str, configuration: str, wanted: Ingredients
 ) -> list[CaseJob]:
     files = _raw_files(prepared)
-    if unknown := [case for case in cases if case not in files]:
+    if unknown := [case for case in wanted.raw if case not in files]:
         raise ChildFailure(
             ExitCode.BAD_INPUT,
             f"{prepared.raw_folder} lacks cases that it had when it was last looked at: {first_offenders(unknown)}. "
             "Materialize raw_dataset again.",
         )
     description = json.loads((prepared.folder / "dataset.json").read_bytes())
-    wanted = prepared.ingredients(plans, configuration)
+    looked_at_by_case = prepared.read_raw().case_hashes
     return [
         CaseJob(
             case=case,
-            raw=wanted.raw[case],
+            raw=raw,
+            looked_at=raw if case in looked_at_by_case else None,
             images=tuple(files[case]["images"]),
             label=files[case]["label"],
             plans_file=prepared.plans_file(plans),
@@ -119,18 +133,35 @@ def _jobs(
             description=description,
             set_folder=case_set.folder,
         )
-        for case in cases
+        for case, raw in wanted.raw.items()
     ]
 
 
-def _n_processes(prepared: PreparedDataset, configuration: str, request: Mapping[str, Any]) -> int:
+def _sizes(prepared: PreparedDataset, plans: str, configuration: str) -> tuple[dict[str, Any], ...]:
+    """Returns the fingerprint, the plans and the configuration's plan, which say how large the cases are."""
+    fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
+    content = json.loads(prepared.plans_file(plans).read_bytes())
+    return fingerprint, content, prepared.configurations(plans)[configuration]
+
+
+def _refuse_too_little_room(folder: Path, configuration: str, saved_bytes: int, part: float) -> None:
+    """Refuses to begin with cases that certainly do not fit on the disk.
+
+    Args:
+        folder: Where they go.
+        configuration: For the message.
+        saved_bytes: What all cases take at the least.
+        part: Of all cases, what is to be made.
+    """
+    if lack := lacking_room(folder, round(saved_bytes * part), f"Preprocessing for {configuration} needs"):
+        raise ChildFailure(ExitCode.NO_SPACE, f"{lack} Make room, or set nnUNet_preprocessed to another disk.")
+
+
+def _n_processes(request: Mapping[str, Any], largest_bytes: int) -> int:
     """Returns how many cases are preprocessed at once: the user's number, or as many as memory and processors allow."""
     n: int = request["n_processes"]
     if not request["n_processes_is_set"]:
-        fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
-        plans = json.loads(prepared.plans_file(request["plans"]).read_bytes())
-        plan = prepared.configurations(request["plans"])[configuration]
-        n = min(n, fitting_processes(free_memory_bytes(), largest_case_bytes(fingerprint, plans, plan)))
+        n = min(n, fitting_processes(free_memory_bytes(), largest_bytes))
     return max(1, n >> request["n_halvings"])
 
 
@@ -248,22 +279,35 @@ def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
         _extract_fingerprint(dataset_id)
 
 
-def _refresh_references(prepared: PreparedDataset) -> None:
-    """Makes `gt_segmentations`, the references of every validation, equal to the raw labels.
+def _refresh_references(folder: Path, case_set: CaseSet, jobs: Sequence[CaseJob]) -> None:
+    """Makes `gt_segmentations`, the references of every validation, equal to the labels the cases were made with.
 
     nnU-Net's own copies only labels with a newer time: a corrected label with an old one would never be used.
     """
-    file_ending = json.loads((prepared.raw_folder / "dataset.json").read_bytes())["file_ending"]
-    folder = prepared.folder / "gt_segmentations"
     folder.mkdir(exist_ok=True)
-    wanted = {case + file_ending: Path(files["label"]) for case, files in _raw_files(prepared).items()}
-    for name, label in wanted.items():
-        copy = folder / name
-        if not copy.exists() or not filecmp.cmp(label, copy, shallow=False):
-            shutil.copyfile(label, copy.with_name(f".{name}"))
-            copy.with_name(f".{name}").replace(copy)
-    for stray in {path.name for path in folder.iterdir()} - set(wanted):
+    records = case_set.records()
+    for job in jobs:
+        record = records[job.case]
+        if job.reference not in record.references:  # an older version made the case
+            record = replace(record, references={job.reference: job.label_as_looked_at()})
+            case_set.note(job.case, record)
+        if not record.references[job.reference].is_of(folder / job.reference, every_byte=True):
+            _copy_label(job, record.references[job.reference], folder / job.reference)
+    for stray in {path.name for path in folder.iterdir()} - {job.reference for job in jobs}:
         (folder / stray).unlink()
+    fsync_folder(folder)
+
+
+def _copy_label(job: CaseJob, label: FileRecord, place: Path) -> None:
+    copy = place.with_name(f".{place.name}")
+    shutil.copyfile(job.label, copy)
+    if not label.is_of(copy, every_byte=True):
+        raise job.changed()
+    # By its time it is known without being read.
+    os.utime(copy, ns=(label.mtime_ns, label.mtime_ns))
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+    copy.replace(place)
 
 
 if __name__ == "__main__":

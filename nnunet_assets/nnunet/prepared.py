@@ -7,7 +7,7 @@ nnU-Net's ResEnc plans take the cases of `nnUNetPlans`.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -37,6 +37,9 @@ WITHOUT_INTENSITIES = {"ZScoreNormalization", "NoNormalization", "RescaleTo01Nor
 
 DATASET_FIELDS = ("labels", "regions_class_order")
 """What nnU-Net's preprocessor reads of dataset.json."""
+
+REFERENCES = "gt_segmentations"
+"""nnU-Net's folder of the label images that every validation is scored against."""
 
 DEFAULT_PREPROCESSOR = "DefaultPreprocessor"
 
@@ -78,6 +81,7 @@ class PreparedDataset:
         self.dataset = dataset
         self.folder = roots.preprocessed / dataset
         self.own = self.folder / OWN_FOLDER
+        self.references = self.folder / REFERENCES
         self.intake_folder = self.own / "intake"
         self.fact_cache = self.intake_folder / "case_facts.json"
         self._roots = roots
@@ -176,9 +180,13 @@ class PreparedDataset:
         return None if content is None else json_sha256(content)
 
     def configurations(self, plans: str) -> dict[str, dict[str, Any]]:
-        """Returns the plan of each configuration that the plans have, with what it inherits from another one."""
+        """Returns the plan of each configuration that the plans have, with what it inherits from another one.
+
+        Raises:
+            PlanningError: The plans are damaged, or configurations inherit from each other in a circle.
+        """
         planned = (read_json(self.plans_file(plans)) or {}).get("configurations", {})
-        return {configuration: _with_inherited(planned, configuration) for configuration in planned}
+        return {name: _with_inherited(planned, name, self.plans_file(plans)) for name in planned}
 
     def needed_configurations(self, plans: str, wanted: Sequence[str]) -> list[str]:
         """Returns the wanted configurations that the plans have, and those whose cases their validation reads.
@@ -273,6 +281,17 @@ class PreparedDataset:
                     yield path.stem
 
     @contextmanager
+    def preparing(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Holds the dataset for planning and preprocessing it, for whatever plans: they share its fingerprint.
+
+        Args:
+            on_wait: Called before this waits for another process that holds it.
+        """
+        self.own.mkdir(parents=True, exist_ok=True)
+        with making(self.own, on_wait):
+            yield
+
+    @contextmanager
     def making(self, plans: str, configuration: str) -> Iterator[None]:
         """Holds the preprocessed cases for making them, or showing them to nnU-Net; waits for who does it already."""
         folder = self.sets_folder(plans, configuration)
@@ -296,7 +315,15 @@ def _read_of_dataset(
     }
 
 
-def _with_inherited(planned: Mapping[str, Mapping[str, Any]], configuration: str) -> dict[str, Any]:
+def _with_inherited(
+    planned: Mapping[str, Mapping[str, Any]], configuration: str, plans_file: Path, heirs: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    line = (*heirs, configuration)
+    if configuration in heirs:
+        raise PlanningError(
+            f"In {plans_file} configurations inherit from each other in a circle: {' from '.join(line)}. Correct their "
+            "`inherits_from`."
+        )
     own = dict(planned[configuration])
     parent = str(own.get("inherits_from"))
-    return _with_inherited(planned, parent) | own if parent in planned else own
+    return _with_inherited(planned, parent, plans_file, line) | own if parent in planned else own

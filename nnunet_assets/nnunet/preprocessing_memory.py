@@ -1,11 +1,14 @@
-"""How many cases fit into the machine's free memory when they are preprocessed at once."""
+"""The machine's memory, and how many cases fit into it when they are preprocessed at once."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
 
 PROCESS_BYTES = 800 * 1024**2
 """A process that has loaded torch and nnU-Net; measured."""
@@ -16,6 +19,11 @@ VOXEL_BYTES, CHANNEL_BYTES = 50, 8
 Measured on 1 and 3 channels, resampled to 0.34, 1 and 2.7 times the voxels, half of them foreground: 45 to 54 bytes per
 voxel of the larger of the two images with one channel, 64 and 65 with three. Most of it are float64 copies of one
 channel, and the places of the foreground voxels."""
+
+SAVED_BYTES = 0.25
+"""Bytes on the disk per voxel and channel that a preprocessed case has at the very least; it is compressed float32.
+
+Measured, images alone: 2.0 to 3.5; 2.0 are the hippocampi of the Medical Segmentation Decathlon."""
 
 
 def fitting_processes(free_bytes: int, largest_case_bytes: int) -> int:
@@ -31,33 +39,52 @@ def largest_case_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any],
         plans: The whole plans.
         plan: The configuration's; its spacing is in the transposed order, and has two axes in 2D.
     """
-    n_channels = len(fingerprint["foreground_intensity_properties_per_channel"])
     # Read whole, then cropped; the fingerprint has the shapes after that.
     kept = max(fingerprint["median_relative_size_after_cropping"], 0.01)
-    n_voxels = 0.0
-    for shape, spacing in zip(fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True):
-        transposed = [spacing[axis] for axis in plans["transpose_forward"]]
-        n_read, n_resampled = math.prod(shape) / kept, math.prod(shape) * _growth(transposed, plan["spacing"])
-        n_voxels = max(n_voxels, n_read, n_resampled)
-    return round(n_voxels * (VOXEL_BYTES + CHANNEL_BYTES * n_channels))
+    n_read = max((math.prod(shape) for shape in fingerprint["shapes_after_crop"]), default=0) / kept
+    n_voxels = max([n_read, *_voxels_made(fingerprint, plans, plan)])
+    return round(n_voxels * (VOXEL_BYTES + CHANNEL_BYTES * _n_channels(fingerprint)))
 
 
-def free_memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def least_saved_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
+    """Returns what all preprocessed cases certainly take on the disk; as a rule they take several times as much."""
+    return round(sum(_voxels_made(fingerprint, plans, plan)) * _n_channels(fingerprint) * SAVED_BYTES)
+
+
+def free_memory_bytes(cgroup: Path = CGROUP) -> int:
     """Returns what may be taken of the machine's memory, or of this container's limit where that is less.
 
     Args:
         cgroup: Where the kernel shows the limit of this control group, in version 2's files or version 1's.
     """
-    free = psutil.virtual_memory().available
+    return max(0, min([psutil.virtual_memory().available, *(limit - used for limit, used in _limits(cgroup))]))
+
+
+def memory_bytes(cgroup: Path = CGROUP) -> int:
+    """Returns the machine's memory, or this container's limit where that is less; `cgroup` as above."""
+    return min([psutil.virtual_memory().total, *(limit for limit, _ in _limits(cgroup))])
+
+
+def _limits(cgroup: Path) -> Iterator[tuple[int, int]]:
+    """Yields the limit of a control group, and what is used of it; nothing where it has none."""
     for limit, used in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
-        try:
-            free = min(free, int((cgroup / limit).read_text()) - int((cgroup / used).read_text()))
-        except (OSError, ValueError):  # not there, or without a limit: "max"
-            continue
-    return max(0, free)
+        with suppress(OSError, ValueError):  # not there, or without a limit: "max"
+            yield int((cgroup / limit).read_text()), int((cgroup / used).read_text())
+
+
+def _n_channels(fingerprint: Mapping[str, Any]) -> int:
+    return len(fingerprint["foreground_intensity_properties_per_channel"])
+
+
+def _voxels_made(fingerprint: Mapping[str, Any], plans: Mapping[str, Any], plan: Mapping[str, Any]) -> list[float]:
+    """Returns how many voxels each case has after it was cropped and resampled."""
+    return [
+        math.prod(shape) * _growth([spacing[axis] for axis in plans["transpose_forward"]], plan["spacing"])
+        for shape, spacing in zip(fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True)
+    ]
 
 
 def _growth(spacing: Sequence[float], target: Iterable[float]) -> float:

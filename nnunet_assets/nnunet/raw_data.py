@@ -16,7 +16,7 @@ from nnunet_assets.core.findings import Finding, findings_text, refuse_errors
 from nnunet_assets.core.intake import CaseRow, IntakeReport
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.case_check import CaseFacts
+from nnunet_assets.nnunet.case_check import CaseFacts, case_sha256
 from nnunet_assets.nnunet.case_files import find_cases, voxels_are_checked
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
 from nnunet_assets.nnunet.cohort_check import (
@@ -200,7 +200,7 @@ def inspect_raw_dataset(
         spacing_mm=_by_axis([fact.geometry.spacing_mm for fact in facts if fact.geometry]),
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
         labels=labels,
-        case_hashes={fact.case: json_sha256(_content(fact)) for fact in facts},
+        case_hashes={fact.case: case_sha256(fact.image_sha256, fact.label_sha256) for fact in facts},
         image_hashes={fact.case: json_sha256(list(digests)) for fact in facts if any(digests := image_digests(fact))},
         label_volumes_ml=volumes,
         findings=tuple(findings),

@@ -7,6 +7,8 @@ imports torch anew. What the user set stays as it is.
 import os
 from collections.abc import Mapping
 
+from nnunet_assets.errors import ConfigError
+
 MAX_EXPORT_PROCESSES = 8
 MAX_AUGMENTATION_PROCESSES = 12
 
@@ -31,6 +33,20 @@ def worker_variables(
     for _ in range(n_halvings):
         variables = {name: _half(value) for name, value in variables.items()}
     return variables
+
+
+def positive_number(environment: Mapping[str, str], variable: str) -> int | None:
+    """Returns a variable's whole number; None where it is not set.
+
+    Raises:
+        ConfigError: It is none above 0.
+    """
+    text = environment.get(variable)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"{variable} is {text!r}, which is not a whole number above 0. Correct or unset it.")
+    return int(text)
 
 
 def _half(number: str) -> str:

@@ -1,5 +1,7 @@
 """What Dagster shows of an error of this package."""
 
+import errno
+
 import dagster as dg
 import pytest
 
@@ -36,3 +38,12 @@ def test_dagster_does_not_retry_what_must_fail_again_or_was_tried_again(code: in
 
 def test_what_is_wrong_with_the_data_is_not_retried() -> None:
     assert not shown(DatasetError("case_1 is torn.")).allow_retries
+
+
+def test_a_full_disk_is_a_sentence_and_may_be_tried_again() -> None:
+    failure = shown(OSError(errno.ENOSPC, "No space left on device", "/raw.json"))
+    assert failure.description == (
+        "/raw.json cannot be read or written: No space left on device (file system of /). Make room there; inodes may "
+        "have run out too (`df -i`)."
+    )
+    assert failure.allow_retries

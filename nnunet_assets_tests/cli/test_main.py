@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -68,6 +69,24 @@ class TestHowACommandEnds:
         result = run(fails)
 
         assert (result.exit_code, result.stderr, result.stdout) == (1, "There is no such dataset.\n", "")
+
+    def test_a_disk_that_refuses_is_a_sentence_with_path_file_system_and_remedy(self, run: "_Run") -> None:
+        def fails() -> None:
+            raise OSError(errno.EROFS, "Read-only file system", "/proc/raw.json")
+
+        result = run(fails)
+
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "/proc/raw.json cannot be read or written: Read-only file system (file system of /proc). Have it mounted "
+            "for writing, or use a folder elsewhere.\n",
+        )
+
+    def test_an_error_of_the_system_that_is_of_no_file_keeps_its_traceback(self, run: "_Run") -> None:
+        def fails() -> None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+        assert isinstance(run(fails).exception, ConnectionRefusedError)
 
     def test_a_defect_keeps_its_traceback(self, run: "_Run") -> None:
         def fails() -> None:

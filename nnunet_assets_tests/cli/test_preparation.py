@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.cli import preparation
 from nnunet_assets.cli.preparation import ensure_prepared
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
 from nnunet_assets.core.layout import Roots
@@ -56,6 +57,24 @@ def test_what_the_declaration_lacks_is_said_before_anything_is_made(
     with pytest.raises(ConfigError, match=r"There is no file .*patients\.csv"):
         ensure(tmp_path, prepared[0])
     assert not (prepared[1].folder / "splits_final.json").exists()
+
+
+@pytest.mark.parametrize("what", ["a case", "a reference", "plans"])
+def test_what_a_fold_would_refuse_is_prepared_again(
+    tmp_path: Path, prepared: tuple[Roots, PreparedDataset], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(preparation, "prepare", lambda _roots, _dataset, plans, **_: asked.append(plans))
+    (prepared[1].folder / "splits_final.json").write_text("mine")
+    assert (ensure(tmp_path, prepared[0]), asked) == ([], [])
+    cases = prepared[1].case_set("nnUNetPlans", "3d_fullres").cases
+    {"a case": cases / "b.pkl", "a reference": prepared[1].references / "b.nii.gz"}.get(
+        what, prepared[1].plans_file("nnUNetPlans")
+    ).write_text("{")  # as nnU-Net leaves plans that it is writing
+
+    assert ensure(tmp_path, prepared[0]) == [f"Planning and preprocessing {DATASET} for nnUNetPlans, 3d_fullres."]
+
+    assert asked == ["nnUNetPlans"]
 
 
 def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_written(

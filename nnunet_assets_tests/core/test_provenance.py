@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import math
 import os
@@ -48,6 +49,16 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         write_atomically(path, "not bytes")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_is_named_with_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "a.json", b"new")
+    assert caught.value.filename == str(tmp_path / "a.json")
 
 
 def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path):

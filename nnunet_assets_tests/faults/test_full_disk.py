@@ -8,7 +8,7 @@ import pytest
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets_tests.faults.conftest import Prepared
-from nnunet_assets_tests.faults.trials import FOLD_OF_TRIALS, Trial, check_finished
+from nnunet_assets_tests.faults.trials import FOLD_OF_TRIALS, SIBLING, Trial, check_finished
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
@@ -18,8 +18,11 @@ SCRIPT = """
 set -u
 mount -t tmpfs -o size="$SMALL" tmpfs "$RESULTS"
 cp -a "$RESULTS.before/." "$RESULTS"
+# Without it nobody knows how large a checkpoint is, and the fold begins.
+mv "$SIBLING" "$RESULTS/aside"
 "$@"; echo "first $?"
 ls "$FOLDER"; echo "that was left"
+mv "$RESULTS/aside" "$SIBLING"
 mount -o remount,size=500m "$RESULTS"
 "$@"; echo "second $?"
 cp -a "$RESULTS" "$RESULTS.after"
@@ -45,7 +48,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_fold_goes_on_when_there_
     room = used + int(n_checkpoints * (prepared.sibling / "checkpoint_final.pth").stat().st_size) + 2_000_000
     results.rename(f"{results}.before")
     results.mkdir()
-    variables = {"SMALL": str(room), "RESULTS": str(results), "FOLDER": str(fold)}
+    variables = {
+        "SMALL": str(room),
+        "RESULTS": str(results),
+        "FOLDER": str(fold),
+        "SIBLING": str(trial.fold_folder(SIBLING)),
+    }
     child = [sys.executable, "-m", "nnunet_assets_tests.faults.one_fold", FOLD_OF_TRIALS, trial.trainer]
     seen = subprocess.run(
         ["unshare", "-rm", "bash", "-c", SCRIPT, "bash", *child],

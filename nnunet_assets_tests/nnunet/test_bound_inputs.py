@@ -45,10 +45,6 @@ with bound_roots(Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocess
 @pytest.fixture
 def records(tmp_path):
     roots, prepared = write_prepared(tmp_path)
-    references = prepared.folder / "gt_segmentations"
-    references.mkdir()
-    for case in CASES:
-        (references / f"{case}.nii.gz").write_text(f"reference of {case}")
     (prepared.folder / "dataset.json").write_text("{}")
     return roots, prepared
 
@@ -154,6 +150,17 @@ def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(LockingError, match=r"readers\.lock cannot lock files"), bound_roots(records[0], EXPERIMENT):
+        pass
+
+
+@pytest.mark.parametrize("how", ["edited", "deleted"])
+def test_a_fold_does_not_start_on_references_that_are_not_the_labels_of_its_cases(records, how):
+    reference = records[1].references / "c.nii.gz"
+    reference.write_text("reference of d") if how == "edited" else reference.unlink()
+    with (
+        pytest.raises(FoldError, match=r"references of 1 cases are not, .* \(c; in .*gt_segmentations.*copied anew"),
+        bound_roots(records[0], EXPERIMENT),
+    ):
         pass
 
 

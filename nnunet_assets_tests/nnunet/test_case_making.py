@@ -5,21 +5,25 @@ import os
 import pickle
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet import case_making
-from nnunet_assets.nnunet.case_making import CaseJob, make_cases_by_nnunet
+from nnunet_assets.nnunet.case_check import case_sha256
+from nnunet_assets.nnunet.case_making import CaseJob, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, preprocessed_content, roots_in
 
 CONFIGURATION = "3d_fullres"
+NIFTI = {"file_ending": ".nii.gz"}
 ENVIRONMENT = {**os.environ, "nnUNet_def_n_proc": "1"}
 
 
@@ -108,6 +112,10 @@ def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocesso
 
 def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     before, first = digests(case_set(project).cases), case_set(project)
+    manifest = json.loads((first.folder / "manifest.json").read_text())
+    for record in manifest["cases"].values():
+        del record["references"]  # as an older version of this package wrote it
+    (first.folder / "manifest.json").write_text(json.dumps(manifest))
     copy_case(project, "phantom_003", "phantom_005")
     with first.reading():
         made = project.prepare()
@@ -118,7 +126,8 @@ def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     after = digests(case_set(project).cases)
     assert {name: digest for name, digest in after.items() if "phantom_005" not in name} == before
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == after
-    assert (project.prepared.folder / "gt_segmentations" / "phantom_005.nii.gz").is_file()
+    assert (project.prepared.references / "phantom_005.nii.gz").is_file()
+    assert case_set(project).changed_references(project.prepared.references) == []
 
 
 def test_a_damaged_case_is_made_again_alone(project):
@@ -127,6 +136,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     content = bytearray((case_set(project).cases / "phantom_004.b2nd").read_bytes())
     content[-9] ^= 4
     (case_set(project).cases / "phantom_004.b2nd").write_bytes(content)
+    (project.prepared.references / "phantom_001.nii.gz").write_text("edited")
     stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
     stamp.write_text("{}")  # of an older version of this package
     said = []
@@ -140,6 +150,8 @@ def test_a_damaged_case_is_made_again_alone(project):
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == bytes_now
     assert {name[:11] for name in bytes_now if bytes_now[name] != bytes_before[name]} <= {"phantom_002", "phantom_004"}
     assert not stamp.exists()
+    label = raw_files(project.roots, "phantom_001")[1]
+    assert (project.prepared.references / label.name).read_bytes() == label.read_bytes()
 
 
 def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
@@ -179,9 +191,14 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     wanted = Ingredients({}, {"a": "raw a", "a_1": "raw a_1"})
     own = CaseSet(tmp_path / "sets" / wanted.digest)
     own.begin(wanted, "a test wants it")
+    label = tmp_path / "label.nii.gz"
+    label.touch()
 
     def jobs(*cases):
-        return [CaseJob(case, f"raw {case}", (), "", tmp_path / "MyPlans.json", "2d", {}, own.folder) for case in cases]
+        return [
+            CaseJob(case, f"raw {case}", None, (), str(label), tmp_path / "MyPlans.json", "2d", NIFTI, own.folder)
+            for case in cases
+        ]
 
     make_cases_by_nnunet(jobs("a", "a_1"), 3)
     own.finish()
@@ -190,6 +207,44 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     assert sorted(own.records()["a_1"].files) == ["a_1.npz", "a_1.pkl", "a_1_extra.txt"]
     with pytest.raises(ChildFailure, match="The preprocessor left no file of the case b in "):
         make_cases_by_nnunet(jobs("b"), 3)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_path, monkeypatch, is_read):
+    """Neither where they were changed before they are read, nor while."""
+    image, label = tmp_path / "a_0000.nii.gz", tmp_path / "a.nii.gz"
+    image.write_text("image")
+    label.write_text("label")
+    looked_at = case_sha256([file_sha256(image)], file_sha256(label))
+    wanted = Ingredients({}, {"a": looked_at, "b": "raw b"})
+    own = CaseSet(tmp_path / "sets" / wanted.digest)
+    own.begin(wanted, "a test wants it")
+
+    class Reads:
+        def get_configuration(self, _):
+            return None
+
+        def run_case_save(self, output, *_):
+            Path(f"{output}.pkl").write_text("a case")
+            if is_read:
+                label.write_text("other")
+
+    monkeypatch.setattr(case_making, "_plans_manager", lambda _: Reads())
+    monkeypatch.setattr(case_making, "_preprocessor", lambda *_: Reads())
+    job = CaseJob("a", looked_at, looked_at, (str(image),), str(label), tmp_path / "P.json", "2d", NIFTI, own.folder)
+    if not is_read:
+        image.write_text("other")
+
+    with pytest.raises(ChildFailure, match=r"a: its files .* were changed after the raw data was looked at") as failed:
+        make_cases([job], 1)
+
+    assert failed.value.code == ExitCode.CHANGED_INPUT
+    assert own.records() == {}
+    # Raised in a worker, it reaches the process that makes the cases.
+    assert (pickle.loads(pickle.dumps(failed.value)).code, str(pickle.loads(pickle.dumps(failed.value)))) == (
+        failed.value.code,
+        str(failed.value),
+    )
 
 
 def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_agree_with(project):

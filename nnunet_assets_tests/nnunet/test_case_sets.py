@@ -1,15 +1,26 @@
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet import case_sets
-from nnunet_assets.nnunet.case_sets import CaseSet, Ingredients, is_shown, making, remove_unwanted, sets_in, show
+from nnunet_assets.nnunet.case_sets import (
+    CaseSet,
+    FileRecord,
+    Ingredients,
+    is_shown,
+    making,
+    remove_unwanted,
+    sets_in,
+    show,
+)
 from nnunet_assets_tests.prepared_builders import write_case
 
 HOLD = """
@@ -58,9 +69,11 @@ def names(folder):
 def test_a_set_is_whole_when_every_case_is(tmp_path):
     case_set = CaseSet(tmp_path / wanted().digest)
     assert not case_set.is_whole
+    with pytest.raises(PlanningError, match="cannot be finished: it was not begun"):
+        case_set.finish()
     case_set.begin(wanted(), "a test wants it")
     write_case(case_set, "a", "raw a")
-    with pytest.raises(PlanningError, match="cannot be finished: it was not begun, or lacks b"):
+    with pytest.raises(PlanningError, match="cannot be finished: it lacks b"):
         case_set.finish()
     assert not case_set.is_whole
     assert (case_set.n_parts, list(case_set.records())) == (1, ["a"])
@@ -112,6 +125,16 @@ def test_a_damaged_case_is_found_at_once(tmp_path, name, how):
     assert case_set.damaged() == ["a"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="only Linux has a file that gives EIO to every user")
+def test_a_file_that_the_disk_gives_no_more_is_damaged(tmp_path):
+    for path in (Path("/proc/self/mem"), tmp_path / "loop"):
+        (tmp_path / "loop").unlink(missing_ok=True)
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(OSError, match=r"Errno (5|40)"):
+            path.read_bytes()
+        assert not FileRecord("the digest", 0, 0).is_of(path, every_byte=True)
+
+
 def test_what_a_failing_disk_changes_behind_everybodys_back_is_found_within_a_day(tmp_path):
     case_set = whole_set(tmp_path)
     spoil(case_set.cases / "b.pkl", "flipped by the disk")
@@ -134,6 +157,35 @@ def test_a_set_that_was_copied_to_another_disk_is_whole_there(tmp_path):
     case_set = whole_set(tmp_path / "here")
     shutil.copytree(case_set.folder, tmp_path / "there", copy_function=shutil.copyfile)
     assert CaseSet(tmp_path / "there").damaged() == []
+
+
+def test_a_reference_is_checked_as_the_cases_are(tmp_path):
+    label = tmp_path / "label"
+    label.write_bytes(b"label of a")
+    case_set = CaseSet(tmp_path / "set")
+    case_set.begin(wanted(a="raw a"), "a test wants it")
+    write_case(case_set, "a", "raw a", {"a.nii.gz": FileRecord.of(label)})
+    case_set.finish()
+    references = tmp_path / "references"
+    assert case_set.changed_references(references) == ["a"]
+    references.mkdir()
+    shutil.copyfile(label, references / "a.nii.gz")
+    assert case_set.changed_references(references) == []
+    os.utime(references / "a.nii.gz", ns=(0, label.stat().st_mtime_ns))
+    spoil(references / "a.nii.gz", "flipped by the disk")
+    assert case_set.changed_references(references) == []
+    os.utime(case_set.folder / "checked", (0, 0))
+    assert case_set.changed_references(references) == ["a"]
+
+
+def test_of_a_case_that_an_older_version_made_no_reference_is_known(tmp_path):
+    case_set = whole_set(tmp_path)
+    manifest = json.loads((case_set.folder / "manifest.json").read_text())
+    for record in manifest["cases"].values():
+        del record["references"]
+    (case_set.folder / "manifest.json").write_text(json.dumps(manifest))
+    assert case_set.damaged() == []
+    assert case_set.changed_references(tmp_path) == ["a", "b"]
 
 
 def test_a_damaged_case_is_repaired_in_its_place(tmp_path):

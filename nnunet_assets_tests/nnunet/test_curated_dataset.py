@@ -18,6 +18,7 @@ from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import DatasetError, PlanningError
+from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.curated_dataset import CuratedDataset, curate, look_at_raw_data
 from nnunet_assets.nnunet.curation_file import write_curation
 from nnunet_assets.nnunet.prepared import PreparedDataset
@@ -245,6 +246,16 @@ class TestHeaderRepair:
         label.write_bytes(label.read_bytes()[:-10])
         found, _ = look(roots, REPAIR)
         assert [(finding.code, finding.case) for finding in found.errors] == [("D047", "case_3")]
+
+    def test_a_file_that_unpacks_without_end_is_named_and_not_unpacked(
+        self, roots: Roots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nifti, "_MOST_TRAILING_BYTES", 1 << 20)
+        label = shift_label(roots, "case_3", 0.05)
+        label.write_bytes(gzip.compress(gzip.decompress(label.read_bytes()) + bytes(2 << 20)))
+        found, curated = look(roots, REPAIR)
+        assert [(finding.code, finding.case) for finding in found.errors] == [("D050", "case_3")]
+        assert (curated.raw_root / DATASET / "labelsTr/case_3.nii.gz").read_bytes() == label.read_bytes()
 
     def test_extensions_scale_and_uncompressed_files_stay_as_they_are(self, tmp_path: Path) -> None:
         roots = roots_in(tmp_path)

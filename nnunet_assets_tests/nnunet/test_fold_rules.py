@@ -410,6 +410,16 @@ def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
 # --- how it ended -------------------------------------------------------------------------------------------------
 
 
+def test_a_fold_whose_checkpoints_cannot_fit_does_not_begin(records):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_1")
+    folder.mkdir(parents=True)
+    with (folder / "checkpoint_best.pth").open("wb") as checkpoint:
+        checkpoint.truncate(1 << 42)  # takes no space
+    with pytest.raises(FoldFailed, match=r"fold_0: its checkpoints need at least 13194\.14 GB .* Make room") as failed:
+        run_fold(request_for(records), records[0], environment={})
+    assert failed.value.code == ExitCode.NO_SPACE
+
+
 def test_a_gpu_that_is_too_small_is_named_with_what_the_plans_ask_for(records, tmp_path):
     environment = environment_with_torch(tmp_path / "torch", "raise RuntimeError('CUDA out of memory. Tried 2 GiB')")
     with pytest.raises(FoldFailed) as caught:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import nnunet_assets
 from nnunet_assets.core.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet import case_reading, nifti
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.nifti import write_nifti
 from nnunet_assets.nnunet.raw_data import RawDataset, inspect_raw_dataset
@@ -252,14 +252,20 @@ def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
         assert sentence in [finding.message for finding in inspect(folder).findings]
 
 
-def test_an_image_larger_than_half_the_memory_is_refused_before_it_is_unpacked(
+def test_an_image_larger_than_its_share_of_the_memory_is_refused_before_it_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nifti, "_most_voxel_bytes", lambda: 479)  # an image of these has 480
     folder = write_tiny_dataset(tmp_path, n_cases=10)
     errors = inspect(folder).errors
     assert {error.code for error in errors} == {"D050"}
-    assert "more than half of this machine's memory" in errors[0].message
+    assert "more than this machine's or container's memory has room for" in errors[0].message
+
+
+def test_files_that_are_read_at_once_share_the_memory_that_the_container_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti, "memory_bytes", lambda: 8000)
+    assert nifti._most_voxel_bytes() == 1000
+    assert case_reading.WORKERS == 4
 
 
 def test_two_channels_of_one_case_that_are_the_same_are_named(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 
 import pytest
 
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.plan_card import PLANNERS
 from nnunet_assets.nnunet.planning import PreparedCases, prepare
 from nnunet_assets.nnunet.prepared import RawRecord
@@ -40,8 +42,7 @@ def run(
     configurations=("3d_fullres",),
     trainers=(),
     environment=os.environ,
-    *,
-    verify_integrity=True,
+    **options,
 ):
     return prepare(
         records[0],
@@ -50,7 +51,7 @@ def run(
         configurations=configurations,
         trainers=trainers,
         environment=dict(environment),
-        verify_integrity=verify_integrity,
+        **options,
     )
 
 
@@ -132,6 +133,21 @@ def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn
     assert request_of(records, without_nnunet)["replan"]
 
 
+def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(records, without_nnunet):
+    prepared, said = records[1], Queue()
+    prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)  # the other one plans
+    with ThreadPoolExecutor(1) as pool:
+        with prepared.preparing(on_wait=pytest.fail):
+            waiting = pool.submit(run, records, environment=without_nnunet, say=said.put)
+            assert said.get(timeout=10) == (
+                f"{DATASET} is being planned or preprocessed by another process; waiting for it."
+            )
+            stamp_as_planned(prepared)
+        assert waiting.result().made == ()
+    assert said.empty()
+    assert not (prepared.own / "prepare_nnUNetPlans").exists()
+
+
 @pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
 def test_plans_made_from_other_input_are_made_again(records, without_nnunet, changes):
     stamp_as_planned(records[1], **changes)
@@ -143,6 +159,12 @@ def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are
     records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=False))
     request = request_of(records, without_nnunet, "MyPlans")
     assert not request["replan"]
+
+
+def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records, without_nnunet):
+    stamp_as_planned(records[1])
+    (records[1].references / "c.nii.gz").write_text("edited")
+    assert not request_of(records, without_nnunet)["replan"]
 
 
 class TestNnunetsOwnIntegrityCheck:
@@ -175,6 +197,13 @@ def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
         run(records, trainers=["nnUNetTrainer", UNKNOWN])
+
+
+@pytest.mark.parametrize("value", ["0", "many"])
+def test_a_number_of_processes_that_is_none_is_an_error(records, without_nnunet, value):
+    records[1].stamp_plans("nnUNetPlans", {}, plans_hash=None)
+    with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', which is not a whole number above 0"):
+        run(records, environment={**without_nnunet, "nnUNet_def_n_proc": value})
 
 
 def test_raw_data_that_nobody_looked_at_is_an_error(records):

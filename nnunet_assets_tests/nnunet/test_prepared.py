@@ -57,6 +57,14 @@ def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
     assert prepared.plans_hash("MyPlans") is None
 
 
+def test_configurations_that_inherit_from_each_other_are_named(prepared):
+    content = write_plans(prepared, inherits_from="2d")
+    content["configurations"]["2d"]["inherits_from"] = "3d_fullres"
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    with pytest.raises(PlanningError, match=r"nnUNetPlans\.json .* in a circle: 2d from 3d_fullres from 2d\. Corr"):
+        prepared.configurations("nnUNetPlans")
+
+
 def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
     write_plans(prepared, "nnUNetResEncUNetMPlans", batch_size=9, patch_size=[16, 16, 16])
     shared = ("nnUNetResEncUNetMPlans", "3d_fullres")

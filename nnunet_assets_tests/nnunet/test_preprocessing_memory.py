@@ -6,6 +6,8 @@ from nnunet_assets.nnunet.preprocessing_memory import (
     fitting_processes,
     free_memory_bytes,
     largest_case_bytes,
+    least_saved_bytes,
+    memory_bytes,
 )
 
 GIB = 1024**3
@@ -41,6 +43,11 @@ def test_channels_and_what_is_cropped_count():
     assert largest_case_bytes(fingerprint(kept=0.5), PLANS, plan) == 200_000 * 58
 
 
+def test_what_is_saved_counts_every_voxel_that_is_made_and_every_channel():
+    assert least_saved_bytes(fingerprint(), PLANS, {"spacing": [4.0, 1.0, 1.0]}) == (100_000 + 15_000) // 4
+    assert least_saved_bytes(fingerprint(n_channels=2), PLANS, {"spacing": [4.0, 1.0, 2.0]}) == (50_000 + 7_500) // 2
+
+
 def test_as_many_processes_as_fit_and_never_none():
     assert fitting_processes(10 * GIB, GIB - PROCESS_BYTES) == 10
     assert fitting_processes(10 * GIB - 1, GIB - PROCESS_BYTES) == 9
@@ -67,3 +74,4 @@ def test_a_containers_limit_is_the_machines(tmp_path, files, free):
         assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)
     else:
         assert found == free
+        assert memory_bytes(tmp_path) == 1000
