@@ -5,7 +5,7 @@ has seen these cases. What was read of them is kept beside what is known of the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ def read_held_out(
     refuse_errors(subject, findings)
     cache = FactCache(PreparedDataset(roots, dataset).intake_folder / "test_case_facts.json")
     facts, _ = read_cases(found, folder, description, on_progress, cache)
-    findings += [finding for fact in facts for finding in fact.findings]
+    findings += [_as_of_a_test_case(finding) for fact in facts for finding in fact.findings]
     findings += [finding for files, fact in zip(found, facts, strict=True) for finding in _far_apart(files, fact)]
     refuse_errors(subject, findings)
     return HeldOutCases(folder, tuple(_held_out_cases(found, facts)), tuple(findings))
@@ -103,11 +103,13 @@ def _held_out_cases(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> I
         yield HeldOutCase(files.case, files.images, json_sha256(list(fact.image_sha256)), files.label)
 
 
-def _far_apart(files: CaseFiles, facts: CaseFacts) -> Iterator[Finding]:
-    """Yields a reference that lies too far from its image for the evaluation, which a prediction would only show later.
+def _as_of_a_test_case(finding: Finding) -> Finding:
+    """Returns a finding with the weight that it has here: nothing is learnt from files that lie a little apart."""
+    return replace(finding, severity="warning") if finding.code == "D043" else finding
 
-    nnU-Net trains on such a case all the same, so for training cases the check only warns (D043).
-    """
+
+def _far_apart(files: CaseFiles, facts: CaseFacts) -> Iterator[Finding]:
+    """Yields a reference too far from its image for the evaluation, which a prediction would only show later."""
     if files.label is None or not any(finding.code == "D043" for finding in facts.findings):
         return
     image, reference = (_geometry(path) for path in (files.images[0], files.label))
