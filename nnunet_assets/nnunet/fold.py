@@ -11,7 +11,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -252,8 +252,7 @@ def _train(
                 say=say,
                 on_poll=on_poll,
             ) as lease,
-            # Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
-            TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True) as meeting_folder,
+            _meeting_folder(request.options.num_gpus) as meeting_folder,
         ):
             # nnU-Net starts as many workers for each of the processes that train one fold.
             n_sharing = lease.n_sharing * request.options.num_gpus
@@ -283,6 +282,16 @@ def _train(
         progress=lambda: n_saved_epochs(fold_folder) or 0,
         say=say,
     )
+
+
+def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
+    """Returns where the processes that train a fold together find each other; None: there is one alone.
+
+    Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
+    """
+    if num_gpus == 1:
+        return nullcontext()
+    return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
 
 
 def _refuse_validation_of_adopted(fold_folder: Path, options: TrainingOptions) -> None:
