@@ -88,6 +88,12 @@ def test_learning_curves_name_their_folds_and_say_that_pseudo_dice_is_no_result(
     assert texts(draw_learning_curves({"fold_0": []})) == ["No epoch has ended yet."]
 
 
+def test_of_an_epoch_that_is_there_twice_the_later_record_counts():
+    twice = [epoch(0, train_loss=1.0), epoch(0, train_loss=0.5)]
+    drawn = draw_learning_curves({"fold_0": twice})
+    assert list(drawn.axes[0].lines[0].get_ydata()) == [0.5]
+
+
 def test_agreement_is_the_mean_difference_and_its_limits():
     # Differences 1, 2 and 3: mean 2, SD 1.
     found = agreement([10, 20, 30], [11, 22, 33])
