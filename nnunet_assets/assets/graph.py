@@ -65,14 +65,15 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
     """Returns the assets of a cross-validation experiment."""
     folds = project.folds_of(config)
     group = group_name(*config.identity.key_prefix)
+    dataset = project.dataset(config.dataset)
     return dg.Definitions(
         assets=[
             build_fold_model(config=config, folds=folds, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
-            build_cv_figures(config=config, group=group),
-            build_cv_report(config=config, group=group),
-            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
+            build_cv_figures(config=config, dataset=dataset, group=group),
+            build_cv_report(config=config, dataset=dataset, group=group),
+            build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
         ]
     )

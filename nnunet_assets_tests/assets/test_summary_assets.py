@@ -15,6 +15,7 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.baseline import Baseline, baseline_path
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
+from nnunet_assets.core.evaluation_files import EVALUATION_FILE, evaluation_folder
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.summary_files import read_summary
@@ -364,6 +365,24 @@ class TestRefusals:
         reason = failure(summarize(project, instance, "cv_tables"))
 
         assert reason.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+
+    @pytest.mark.parametrize("name", ["cv_figures", "cv_report"])
+    def test_figures_and_report_without_the_declared_evaluation_say_what_to_do(
+        self, project: Path, instance: dg.DagsterInstance, name: str
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+
+        def reason(*assets: str) -> str:
+            return failure(summarize(project, instance, *assets))
+
+        assert reason(name).endswith("evaluation.json is missing. Materialize cv_evaluation first.")
+        tolerant = DatasetConfig(dataset=DATASET, folds=3, nsd_tolerance_mm={"organ": 9.0})
+        materialized(graph(declared([tolerant], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
+        assert "was measured by other rules than are declared" in reason(name)
+        model = EXPERIMENT.model_folder(Settings.from_environment(project).roots)
+        (evaluation_folder(model) / EVALUATION_FILE).write_text('{"schema": 1,')
+        assert "is not valid JSON" in reason(name)
 
     def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
         folder = two_folds(project)[0].parent / "nnunet_assets"

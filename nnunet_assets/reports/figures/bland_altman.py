@@ -48,13 +48,19 @@ def agreement(reference_ml: Sequence[float], predicted_ml: Sequence[float]) -> A
 
 
 @in_style
-def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]]) -> "Figure":
+def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]] | None) -> "Figure":
     """Returns a panel a label: predicted minus reference over their mean, with bias and limits of agreement.
 
     Args:
         volumes_ml: By label name, pairs of reference and predicted volume of each case, in ml. A pair of two empty
-            masks says nothing about agreement and is left out; a label without any other pair has no panel.
+            masks says nothing about agreement and is left out; a label without any other pair has no panel. None: the
+            cases must not be taken together, and the figure says so.
     """
+    if volumes_ml is None:
+        return say_instead(
+            new_figure(PAGE_INCHES, 1.2),
+            "The folds must not be taken together; evaluation.json and the report say why.",
+        )
     pairs = {name: [pair for pair in found if any(pair)] for name, found in volumes_ml.items()}
     pairs = {name: found for name, found in pairs.items() if found}
     if not pairs:
