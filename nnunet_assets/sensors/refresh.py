@@ -5,7 +5,7 @@ not made again: a thousand summaries would make them a thousand times.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -50,11 +50,11 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         cursor: dict[str, int] = json.loads(context.cursor or "{}")
         newest = _newest_fold_events(context.instance, by_fold_key)
         due = {key: event for key, event in newest.items() if event > cursor.get(key.to_user_string(), 0)}
-        seen = _events_seen_by_summaries(context.instance, [by_fold_key[key] for key in due])
+        made = _latest(context.instance, {made for key in due for made in targets[by_fold_key[key]]})
         requests, held_back = [], []
         for key, event in due.items():
             experiment = by_fold_key[key]
-            if seen.get(experiment, 0) < event:
+            if not _is_refreshed(made, targets[experiment], event):
                 if _is_under_way(context.instance, experiment):
                     held_back.append(experiment.title)  # the cursor stays: the next tick looks again
                     continue
@@ -82,25 +82,24 @@ def _refresh(experiment: Experiment, keys: Sequence[dg.AssetKey], run_key: str) 
 def _newest_fold_events(
     instance: dg.DagsterInstance, by_fold_key: Mapping[dg.AssetKey, Experiment]
 ) -> dict[dg.AssetKey, int]:
-    entries = [record.asset_entry for record in instance.get_asset_records(list(by_fold_key))]
-    return {
-        entry.asset_key: entry.last_materialization_storage_id
-        for entry in entries
-        if entry.last_materialization_storage_id is not None
-    }
+    return {key: event.storage_id for key, event in _latest(instance, by_fold_key).items()}
 
 
-def _events_seen_by_summaries(instance: dg.DagsterInstance, experiments: Sequence[Experiment]) -> dict[Experiment, int]:
-    """Returns the newest fold event that each latest summary has seen: a summary made by hand needs no refresh."""
-    by_key = {summary_keys(experiment)[0]: experiment for experiment in experiments}
-    seen = {}
-    for record in instance.get_asset_records(list(by_key)) if by_key else []:
-        entry = record.asset_entry
-        event = entry.last_materialization.asset_materialization if entry.last_materialization else None
-        value = event.metadata.get(SEEN_METADATA) if event else None
-        if isinstance(value, dg.IntMetadataValue) and value.value is not None:
-            seen[by_key[entry.asset_key]] = value.value
-    return seen
+def _latest(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> dict[dg.AssetKey, dg.EventLogRecord]:
+    """Returns the latest materialization of each asset that has one."""
+    entries = [record.asset_entry for record in instance.get_asset_records(list(keys))] if keys else []
+    return {entry.asset_key: found for entry in entries if (found := entry.last_materialization_record) is not None}
+
+
+def _is_refreshed(made: Mapping[dg.AssetKey, dg.EventLogRecord], keys: Sequence[dg.AssetKey], event: int) -> bool:
+    """Says whether all that is to be refreshed was made since, by hand: a summary that saw the fold, then the rest."""
+    if any(key not in made for key in keys):
+        return False
+    summary, *others = (made[key] for key in keys)
+    materialized = summary.asset_materialization
+    seen = materialized.metadata.get(SEEN_METADATA) if materialized else None
+    has_seen = isinstance(seen, dg.IntMetadataValue) and seen.value is not None and seen.value >= event
+    return has_seen and all(other.storage_id > summary.storage_id for other in others)
 
 
 def _is_under_way(instance: dg.DagsterInstance, experiment: Experiment) -> bool:
