@@ -13,7 +13,7 @@ from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
+from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.evaluation_files import evaluation_folder
 from nnunet_assets.core.layout import Roots, fold_key
 from nnunet_assets.core.metric_policy import metric_policy
@@ -188,8 +188,9 @@ def _of_folds(
         model, validated_with, folds, subject, other_references=other, of_plain_nnunet=of_plain_nnunet
     )
     others = [fold for fold in found.folds if is_foreign(model / fold)] + ([str(other.resolve())] if other else [])
-    measured = (dataset.nsd_tolerance_mm, dataset.lesion_labels) if dataset else ({}, ())
-    return _Wanted(found, evaluation_folder(model), *measured, others)
+    if dataset is None:
+        return _Wanted(found, evaluation_folder(model), others=others)
+    return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels, others)
 
 
 def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) -> _Wanted:
@@ -244,8 +245,9 @@ def _show(evaluation: Evaluation, folder: Path) -> None:
     if evaluation.missing_folds:
         terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
     if evaluation.labels is not None:
-        table = Table("Label", *SHOWN_METRICS.values(), "Cases")
-        for record in evaluation.short_records():
+        records = evaluation.short_records()
+        table = Table(*(name[0].upper() + name[1:] for name in records[0]))
+        for record in records:
             table.add_row(*record.values())
         terminal.print(table)
     if evaluation.problems:

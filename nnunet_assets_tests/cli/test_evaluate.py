@@ -78,6 +78,8 @@ def test_json_has_all_that_the_file_has(roots: Roots) -> None:
     assert shown["policy"]["labels"]["organ"]["nsd_tolerance_mm"] == 5.0
     assert shown["policy"]["labels"]["lesion"] == {"values": [2], "nsd_tolerance_mm": 1.5, "counts_lesions": True}
     assert shown["labels"]["lesion"]["metrics"]["lesions_found"]["mean"] == 1.0
+    assert shown["labels"]["lesion"]["lesions"]["f1"] == 1.0
+    assert "3 of 3 (1.000)" in run(NAME, "--lesions", "lesion").stdout
 
 
 def test_a_models_folder_is_enough_and_what_is_wrong_gives_2(roots: Roots) -> None:

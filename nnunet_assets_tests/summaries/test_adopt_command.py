@@ -117,9 +117,11 @@ def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign
 def test_a_fold_whose_folder_cannot_be_written_is_refused_in_a_sentence(foreign: Settings) -> None:
     fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
     (fold / ".nnunet_assets").write_text("no folder")
-    result = run(foreign, "adopt", foreign.roots.results, "--tracker-disable")
+    result = run(foreign, "adopt", foreign.roots.results, "--tracker-disable", "--json")
     assert result.exit_code == 2
-    assert f"{fold} cannot be adopted: {fold / '.nnunet_assets'}: File exists." in " ".join(result.stdout.split("\n"))
+    (reason,) = json.loads(result.stdout)["refused"].values()
+    assert reason.startswith(f"{fold} cannot be adopted: {fold / '.nnunet_assets'}")
+    assert ": Not a directory. Its files must be readable" in reason
 
 
 def test_without_an_instance_of_dagster_it_says_how_to_have_the_folds_recorded(foreign: Settings) -> None:
