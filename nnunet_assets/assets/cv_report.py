@@ -31,7 +31,7 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
     )
     def cv_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         roots = project.settings.roots
