@@ -42,7 +42,9 @@ def main() -> int:
     options.add_argument("--size", type=int, default=48, help="voxels along each axis")
     options.add_argument("--workers", type=int, default=None)
     options.add_argument("--folder", type=Path, default=None, help="kept; default: a temporary one")
-    options.add_argument("--memory", type=float, default=2000, help="MB that the process may take at most")
+    options.add_argument(
+        "--memory", type=float, default=1000, help="MB that the process may take at most; 10,000 cases took 504"
+    )
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
