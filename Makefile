@@ -8,8 +8,9 @@ RUN    := $(VENV)/bin/
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
 
+# A file's tests share what they prepare, so that a file runs in one process.
 test: $(VENV)/.installed-test lint
-	$(RUN)pytest
+	$(RUN)pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Half an hour: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test

@@ -182,7 +182,7 @@ class DatasetConfig(Declaration):
     """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
     quarantine: dict[str, Annotated[str, Field(min_length=1)]] = {}
     """Cases to leave out, each with the reason in a sentence. The files stay where and as they are."""
-    repair_headers_mm: Annotated[float, Field(gt=0, le=5)] | None = None
+    repair_headers_mm: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Give files that lie at most so many mm apart the header of their case's first image, in a copy. Absent: none."""
     verify_integrity: bool = True
     """Run nnU-Net's own integrity check too, before planning. It always runs for formats other than NIfTI."""
@@ -295,6 +295,8 @@ class ExperimentConfig(Declaration):
     """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""
     full_model: bool = False
     """Also a model trained on every case (nnU-Net's fold `all`), which has no validation."""
+    test_set: bool = False
+    """Also predict imagesTs with all folds together, and evaluate that where labelsTs has references."""
     variant: VariantConfig | None = None
     """Named overrides of hyperparameters. Absent: the trainer's own."""
     device: Device = "auto"
@@ -320,6 +322,8 @@ class ExperimentConfig(Declaration):
     def _does_not_contradict_itself(self) -> "ExperimentConfig":
         for sentence in contradictions(self.options(Path()), device=self.device):
             raise ValueError(sentence.removesuffix("."))
+        if self.test_set and self.disable_checkpointing:
+            raise ValueError("`test_set` predicts with the folds' checkpoints, and `disable_checkpointing` writes none")
         return self
 
     @property

@@ -16,6 +16,9 @@ from nnunet_assets.resources import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
 
+# Dagster says it of its own code when it loads checks, in every log: users can do nothing about it.
+warnings.filterwarnings("ignore", "Parameter `execution_type` of function `AssetsDefinition", dg.BetaWarning)
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -41,11 +44,16 @@ def load_definitions(root: Path) -> dg.Definitions:
         # Dagster fails on a folder that declares nothing.
         declared = dg.load_from_defs_folder(path_within_project=root) if project.has_definitions else dg.Definitions()
     experiments = [config.identity for config in project.experiments]
+    test_sets = {config.identity: project.folds_of(config) for config in project.experiments if config.test_set}
     automation = dg.Definitions(
         jobs=build_jobs(project),
         sensors=[
             close_dead_runs,
-            *([build_refresh_sensor(experiments), build_adoption_sensor(experiments)] if experiments else []),
+            *(
+                [build_refresh_sensor(experiments, test_sets), build_adoption_sensor(experiments)]
+                if experiments
+                else []
+            ),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
         resources={"project": ProjectResource(folder=str(root)), "mlflow": mlflow_tracking},

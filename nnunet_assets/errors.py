@@ -39,6 +39,10 @@ class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 
 
+class LockingError(NnunetAssetsError):
+    """A file system cannot lock files."""
+
+
 class DeviceError(NnunetAssetsError):
     """The device asked for is not there."""
 

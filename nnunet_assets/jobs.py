@@ -32,6 +32,11 @@ def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
 
 
+def predictions_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of the predictions of the test set; an experiment that declares no test set has none."""
+    return dg.AssetKey([*experiment.key_prefix, "test_predictions"])
+
+
 def comparison_keys(dataset: str) -> list[dg.AssetKey]:
     """Returns what is made of all experiments of a dataset together; a dataset with one experiment has none of it."""
     return [dg.AssetKey(dataset_key(dataset, name)) for name in ("comparison", "dataset_report")]
@@ -57,11 +62,12 @@ def build_jobs(project: Project) -> "list[AssetJob]":
             )
         )
     for config in project.experiments:
-        jobs += _experiment_jobs(config.identity)
+        jobs += _experiment_jobs(config.identity, has_test_set=config.test_set)
     return jobs
 
 
-def _experiment_jobs(experiment: Experiment) -> "list[AssetJob]":
+def _experiment_jobs(experiment: Experiment, *, has_test_set: bool) -> "list[AssetJob]":
+    predicted = [predictions_key(experiment)] if has_test_set else []
     return [
         dg.define_asset_job(
             job_name("train", *experiment.key_prefix),
@@ -70,7 +76,8 @@ def _experiment_jobs(experiment: Experiment) -> "list[AssetJob]":
         ),
         dg.define_asset_job(
             job_name("summarize", *experiment.key_prefix),
-            summary_keys(experiment),
-            description=f"Summarize the finished folds of {experiment.title}, write its tables and evaluate its cases.",
+            [*summary_keys(experiment), *predicted],
+            description=f"Summarize the finished folds of {experiment.title}, write its tables and evaluate its cases"
+            + (", and predict the test set." if predicted else "."),
         ),
     ]

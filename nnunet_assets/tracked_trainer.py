@@ -128,7 +128,7 @@ class _Tracking:
         journal = journal_path(self._folder)
         truncate_after_epoch(journal, trainer.current_epoch)
         start = next(read_records(journal), None)
-        if start is None or trainer.current_epoch == 0:
+        if start is None or start.kind != "start" or trainer.current_epoch == 0:
             journal.unlink(missing_ok=True)  # nnU-Net begins anew, over what lies there
             options = asdict(TrainingOptions())
             request = {"experiment": asdict(self._experiment), "fold": self._folder.name, "overrides": {}}

@@ -30,6 +30,11 @@ def test_what_is_declared_becomes_options() -> None:
     assert declared.options(PROJECT) == TrainingOptions(seed=0, patience=50, disable_checkpointing=True, **fields)
 
 
+def test_a_test_set_is_not_predicted_without_checkpoints() -> None:
+    with pytest.raises(ValueError, match="`disable_checkpointing` writes none"):
+        experiment(test_set=True, disable_checkpointing=True)
+
+
 @pytest.mark.parametrize(
     ("declared", "path"), [("weights/a.pth", "/project/weights/a.pth"), ("/shared/a.pth", "/shared/a.pth")]
 )
@@ -83,6 +88,7 @@ def test_what_changes_the_result_changes_the_digest(change: dict[str, Any]) -> N
         {"checkpoint_minutes": 1.0},
         {"tensorboard": True},
         {"time_budget_minutes": 9.0},
+        {"test_set": True},
     ],
 )
 def test_what_does_not_change_the_result_leaves_the_digest(change: dict[str, Any]) -> None:

@@ -57,5 +57,13 @@ def test_preparation_folds_and_summary_are_jobs_of_their_own() -> None:
     }
 
 
+def test_a_test_set_is_predicted_by_the_job_that_summarizes() -> None:
+    config = ExperimentConfig(dataset=DATASET, configuration="2d", test_set=True)
+    project = declared([DatasetConfig(dataset=DATASET)], [config])
+    definitions = dg.Definitions.merge(graph(project), dg.Definitions(jobs=build_jobs(project)))
+    job = definitions.resolve_job_def("summarize__Dataset004_Hippo_2_0__nnUNetTrainer__nnUNetPlans__2d")
+    assert sorted(key.path[-1] for key in job.asset_layer.selected_asset_keys) == [*MADE_OF_FOLDS, "test_predictions"]
+
+
 def test_every_job_says_what_it_does() -> None:
     assert all(job.description for job in build_jobs(PROJECT))

@@ -161,8 +161,11 @@ def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_
             time.sleep(1)
     assert _epochs(folder) == list(range(N_EPOCHS))
     client = connect(settings.tracking_uri, settings.artifacts)
-    (run,) = _mlflow_runs(client, STOPPED, "fold_0")
-    assert run.info.status == "FINISHED"
+    deadline = time.monotonic() + 60  # the files go to MLflow after the COMMIT
+    while (run := _mlflow_runs(client, STOPPED, "fold_0")[0]).info.status != "FINISHED":
+        assert time.monotonic() < deadline, run.info.status
+        time.sleep(1)
+    assert len(_mlflow_runs(client, STOPPED, "fold_0")) == 1
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
     with dagster_dev(project) as dev:
         dev.wait_for("the end of its run", lambda: "STARTED" not in [run["status"] for run in dev.runs()], 90)

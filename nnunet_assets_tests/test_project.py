@@ -329,3 +329,12 @@ def test_a_cascade_needs_every_fold_of_the_stage_before_it(tmp_path: Path) -> No
     assert "of which experiments/defs.yaml:10 declares some folds only." in error
     every = LOWRES + "  folds: [4, 3, 2, 1, 0]\n"
     assert read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, every)})).experiments
+
+
+def test_a_cascade_that_predicts_a_test_set_needs_the_predictions_of_the_stage_before_it(tmp_path: Path) -> None:
+    test_set = "  test_set: true\n"
+    (error,) = errors_of(tmp_path, {"defs.yaml": documents(DATASET, CASCADE + test_set, LOWRES)})
+    assert error.startswith("defs.yaml:9: attributes.test_set: 3d_cascade_fullres starts from the predictions of ")
+    assert error.endswith("for the test set too; set `test_set: true` at experiments/defs.yaml:11 as well.")
+    both = {"defs.yaml": documents(DATASET, CASCADE + test_set, LOWRES + test_set)}
+    assert read_project(write_project(tmp_path, both)).experiments

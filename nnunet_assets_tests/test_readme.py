@@ -25,10 +25,12 @@ from nnunet_assets.config import (
     VariantConfig,
 )
 from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.gap import GAP_METRICS, find_gaps
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.project import Project, read_project
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, SHARE_FILES_VARIABLE, Settings
 from nnunet_assets.tracking import names
+from nnunet_assets.tracking.test_set_run import gap_metrics
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 from nnunet_assets_tests.project_builders import write_project
@@ -213,9 +215,14 @@ def test_the_metrics_and_tags_are_those_that_are_written() -> None:
     assert {code for code in CODE if re.fullmatch(r"nnunet_assets\.[a-z_]+", code)} == tags
     cases = {"a": {"LABEL": 1.0}, "b": {"LABEL": 0.5}}
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
+    scores = {"LABEL": {metric: [0.5] for metric in GAP_METRICS}}
+    made = {
+        "summary": set(summary_tracking.summary_metrics(summary)),
+        "test set": {series.removesuffix("/LABEL") for series in gap_metrics(find_gaps(scores, scores))},
+    }
     for cell, when, _ in table("MLflow"):
         for metric in code_in(cell):
-            known = set(summary_tracking.summary_metrics(summary)) if when == "summary" else constants
+            known = made.get(when, constants)
             assert metric.removesuffix("/LABEL") in known, metric
 
 

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from filelock import FileLock
 
 from nnunet_assets.assets.comparison_tracking import track_comparison
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.comparing import compare_declared
 from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, comparison_folder, dataset_key
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.project import Project
 from nnunet_assets.resources import ProjectResource
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
     from nnunet_assets.core.comparison import Comparison
 
 EVERY_EXPERIMENT_CHECK = "compares_every_experiment"
@@ -88,12 +90,12 @@ def build_comparison(
     return comparison
 
 
-def comparison_lock(folder: Path) -> FileLock:
+def comparison_lock(folder: Path) -> "BaseFileLock":
     """Returns the lock of a comparison's folder.
 
     Two experiments' refreshes may end together: who writes last must have read last.
     """
-    return FileLock(folder / ".comparison.lock")
+    return kernel_lock(folder / ".comparison.lock")
 
 
 def _write(folder: Path, comparison: "Comparison") -> str:

@@ -81,7 +81,7 @@ def build_cv_evaluation(
                 "file_csv": dg.MetadataValue.path(folder / CSV_FILE),
                 **({"problems": dg.MetadataValue.text(evaluation.problem_text())} if evaluation.problems else {}),
             },
-            check_results=[_every_case(evaluation)],
+            check_results=[every_case(evaluation)],
         )
 
     return cv_evaluation
@@ -100,28 +100,36 @@ def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetCo
     return read_evaluation(evaluation_folder(model), policy)
 
 
-def progress_log(say: Callable[[str], None], seconds: float = LOG_SECONDS) -> Callable[[int, int], None]:
+def progress_log(
+    say: Callable[[str], None], seconds: float = LOG_SECONDS, done: str = "evaluated"
+) -> Callable[[int, int], None]:
     """Returns what says, every so many seconds, how many cases are done and how long the rest will take.
+
+    The time counts from now, or from when it is told of 0 cases.
 
     Args:
         say: Takes a line of the log.
         seconds: Between two lines; what takes less is not talked about.
+        done: What is done to the cases.
     """
     start = last = time.monotonic()
 
     def report(n_done: int, n_cases: int) -> None:
-        nonlocal last
+        nonlocal start, last
         now = time.monotonic()
+        if not n_done:  # what came before, such as a wait for a GPU, says nothing about the rest
+            start = last = now
         if now - last < seconds:
             return
         last = now
         minutes = (now - start) / n_done * (n_cases - n_done) / 60
-        say(f"{n_done} of {n_cases} cases evaluated, about {max(1, round(minutes))} min left.")
+        say(f"{n_done} of {n_cases} cases {done}, about {max(1, round(minutes))} min left.")
 
     return report
 
 
-def _every_case(evaluation: Evaluation) -> dg.AssetCheckResult:
+def every_case(evaluation: Evaluation) -> dg.AssetCheckResult:
+    """Returns the check that says which folds are missing, which cases could not be evaluated, and why."""
     missing = f"Not finished: {', '.join(evaluation.missing_folds)}." if evaluation.missing_folds else ""
     return dg.AssetCheckResult(
         check_name=EVALUATED_CHECK,

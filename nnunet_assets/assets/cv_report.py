@@ -1,5 +1,10 @@
 """`cv_report`: everything about one cross-validation on one HTML page."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from nnunet_assets.assets.cv_evaluation import declared_evaluation
@@ -7,12 +12,15 @@ from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.summary_tracking import upload_to_summary
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import json_sha256, write_atomically
 from nnunet_assets.core.summary_files import read_summary
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.resources import ProjectResource
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.gap import Gap
 
 DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
 
@@ -32,6 +40,8 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         owners=config.owners,
         description=DESCRIPTION,
         code_version="2",
+        # In a run that predicts the test set too it comes after that, whatever becomes of it, and shows the gap.
+        op_tags={"dagster/priority": "-3"} if config.test_set else None,
     )
     def cv_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         roots = project.settings.roots
@@ -52,7 +62,8 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
                 if file.exists()
             ]
             evaluation = declared_evaluation(roots, experiment, dataset)
-            page = cv_page(summary, manifests, parameters, figures, evaluation)
+            commits = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
+            page = cv_page(summary, manifests, parameters, figures, evaluation, gaps=_gaps(folder, commits))
         write_atomically(folder / "cv_report.html", page.encode())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),
@@ -64,3 +75,12 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         )
 
     return cv_report
+
+
+def _gaps(folder: Path, commits: Mapping[str, str]) -> "list[Gap]":
+    """Returns the gaps to the test set; none where there is no test set, or other folds have predicted it."""
+    from nnunet_assets.assets.test_set_evaluation import GAP_FILE, TESTED_FOLDER
+    from nnunet_assets.core.gap import gaps_from_json
+
+    path = folder / TESTED_FOLDER / GAP_FILE
+    return (gaps_from_json(json.loads(path.read_text()), commits) or []) if path.exists() else []

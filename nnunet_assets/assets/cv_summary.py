@@ -1,18 +1,18 @@
 """`cv_summary`: what the finished folds say together, from the first one on."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import dagster as dg
-from filelock import FileLock
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.summary_checks import summary_check_specs, summary_checks
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary, summarize
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.provenance import json_sha256, remove_unfinished, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.escaping import escape_markdown
@@ -95,14 +95,9 @@ def _sole_summary(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / ".cv_summary.lock", fallback_to_soft=False)
-    with suppress(NotImplementedError):  # a file system without locks, where nothing keeps it waiting
-        lock.acquire()
-    try:
+    with kernel_lock(folder / ".cv_summary.lock"):
         remove_unfinished(folder)
         yield
-    finally:
-        lock.release()
 
 
 def _worst_cases(summary: CvSummary) -> str:

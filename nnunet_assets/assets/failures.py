@@ -20,8 +20,9 @@ def shown_as_failure() -> Iterator[None]:
         yield
     except FoldFailed as error:
         metadata = {
-            "failure": dg.MetadataValue.text(error.failure),
-            "exit_code": dg.MetadataValue.int(error.code),
+            # Dagster cannot write an event that holds an enumeration's member, and the run would end with that instead.
+            "failure": dg.MetadataValue.text(error.failure.value),
+            "exit_code": dg.MetadataValue.int(int(error.code)),
             "end_of_output": dg.MetadataValue.text(error.log_tail),
         }
         raise dg.Failure(str(error), metadata=metadata, allow_retries=not error.is_permanent) from error

@@ -17,6 +17,7 @@ from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_co
 from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_lease, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.redaction import without_secrets
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def train_fold(
     Args:
         settings: Where the project keeps its things.
         request: What to train, from `fold_request`.
-        environment: As for `run_fold`.
+        environment: As for `run_fold`; the child gets it without secrets.
         log: Takes a sentence where MLflow does not have everything.
         retrain: As for `run_fold`.
         is_tracked: Whether MLflow gets to know of it.
@@ -128,6 +129,11 @@ def train_fold(
         tracked_fold(settings, request, fold_folder, log) if is_tracked else nullcontext(TrackedFold()) as tracked,
     ):
         outcome = run_fold(
-            request, settings.roots, environment=environment, retrain=retrain, on_poll=on_poll, say=log.warning
+            request,
+            settings.roots,
+            environment=without_secrets(environment),
+            retrain=retrain,
+            on_poll=on_poll,
+            say=log.warning,
         )
     return outcome, tracked

@@ -17,6 +17,7 @@ from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
 from nnunet_assets.assets.raw_dataset import build_raw_dataset
 from nnunet_assets.assets.split_checks import build_split_checks
 from nnunet_assets.assets.splits import build_splits
+from nnunet_assets.assets.test_predictions import build_test_predictions
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.project import Project
 
@@ -63,9 +64,8 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
 
 def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Definitions:
     """Returns the assets of a cross-validation experiment."""
-    folds = project.folds_of(config)
+    folds, dataset = project.folds_of(config), project.dataset(config.dataset)
     group = group_name(*config.identity.key_prefix)
-    dataset = project.dataset(config.dataset)
     return dg.Definitions(
         assets=[
             build_fold_model(config=config, folds=folds, group=group),
@@ -75,6 +75,11 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_cv_report(config=config, dataset=dataset, group=group),
             build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
+            *(
+                [build_test_predictions(config=config, dataset=dataset, folds=folds, group=group)]
+                if config.test_set
+                else []
+            ),
         ]
     )
 

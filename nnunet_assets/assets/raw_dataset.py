@@ -39,8 +39,8 @@ are left out, and headers repaired in copies."""
 
 CASE_LIST_DESCRIPTION = """The names of the training cases, from which the splits follow.
 
-Made in one step with `raw_dataset`. Its data version changes when a case is added, removed or renamed, and not when an
-image or a label is edited."""
+Made in one step with `raw_dataset`. Its data version changes when a case is added, removed or renamed, or
+with a `splits_final.json` beside them in `nnUNet_raw`, and not when an image or a label is edited."""
 
 
 class IntakeRunConfig(dg.Config):
@@ -84,7 +84,7 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         found, curated, shown = _look(declared, project.settings, context, rehash=config.rehash)
         names: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=list_key,
-            data_version=dg.DataVersion(json_sha256(sorted(found.cases))),
+            data_version=dg.DataVersion(json_sha256([*sorted(found.cases), *filter(None, [curated.splits_sha256])])),
             metadata={"cases": dg.MetadataValue.int(found.n_cases)},
         )
         contents: dg.MaterializeResult[None] = dg.MaterializeResult(

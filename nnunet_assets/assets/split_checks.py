@@ -41,7 +41,7 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
             COPIES_CHECK,
             asset=key,
             blocking=True,
-            description="No fold trains on a copy, byte for byte, of a case that it validates.",
+            description="No fold trains on a copy, voxel for voxel, of an image that it validates.",
         ),
         dg.AssetCheckSpec(
             LABELS_CHECK, asset=key, description="Each fold validates at least one case with each label."
@@ -67,12 +67,12 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
             unfit = ""
         yield _result(ONCE_CHECK, [unfit] if unfit else [], f"{len(raw.cases)} cases, each in one validation fold.")
         unknown = ["The file is no cross-validation of the cases."] if unfit else []
-        copies = duplicates_across_sides(splits, raw.case_hashes)
+        copies = duplicates_across_sides(splits, raw.image_hashes)
         remedy = "Take one of each pair out of the dataset, or keep them together with `splits.groups`."
         yield _result(
             COPIES_CHECK, unknown or [*copies, *([remedy] if copies else [])], "No case has a copy on the other side."
         )
-        yield _labels(splits, raw, unknown)
+        yield labels_result(splits, raw, unknown)
         if settings.groups:
             both = groups_on_both_sides(splits, groups)
             yield _result(GROUPS_CHECK, unknown or both, f"{len(set(groups.values()))} groups, each on one side.")
@@ -89,9 +89,22 @@ def _result(name: str, problems: Sequence[str], fine: str) -> dg.AssetCheckResul
     )
 
 
-def _labels(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> dg.AssetCheckResult:
+def labels_result(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> dg.AssetCheckResult:
+    """Returns whether each fold validates each label; an error only where one validates none.
+
+    Args:
+        splits: The folds.
+        raw: Whose label volumes count.
+        unknown: Why nothing can be said; empty: it can.
+    """
     missing = labels_not_validated(splits, raw.label_volumes_ml)
+    labels = next(iter(raw.label_volumes_ml.values()), {})
+    without_any = (
+        sorted(set.intersection(*map(set, missing.values()))) if labels and set(missing) == set(labels) else []
+    )
     sentences = [f"{label!r} is in no validation case of {', '.join(folds)}." for label, folds in missing.items()]
+    if without_any:
+        sentences.append(f"No validation case of {', '.join(without_any)} has any label at all.")
     if sentences:
         sentences.append(
             "Its dice is undefined there. `splits: {stratify: true}` spreads labels where there are enough."
@@ -100,7 +113,8 @@ def _labels(splits: Sequence[Split], raw: RawRecord, unknown: Sequence[str]) -> 
     return dg.AssetCheckResult(
         check_name=LABELS_CHECK,
         passed=not sentences and not unknown,
-        severity=dg.AssetCheckSeverity.WARN,
+        # A fold that measures nothing at all, in place of one that lacks a number.
+        severity=dg.AssetCheckSeverity.ERROR if without_any else dg.AssetCheckSeverity.WARN,
         description="\n".join([*unknown, *sentences]) or fine,
         metadata={"labels": dg.MetadataValue.json(missing)},
     )

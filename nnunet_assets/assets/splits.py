@@ -79,7 +79,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
             metadata={
                 "folds": dg.MetadataValue.table(_rows(made, raw, groups)),
                 "made": dg.MetadataValue.text(made.what),
-                "how": dg.MetadataValue.text(_how(made, settings)),
+                "how": dg.MetadataValue.text(_how(made)),
                 "file": dg.MetadataValue.path(prepared.folder / SPLITS_FILE),
                 **_history(made),
             },
@@ -104,7 +104,8 @@ def _rows(made: Splits, raw: RawRecord, groups: Mapping[str, str]) -> list[dg.Ta
     return [dg.TableRecord(row) for row in rows]
 
 
-def _how(made: Splits, settings: SplitSettings) -> str:
+def _how(made: Splits) -> str:
+    settings = made.settings
     if not made.record.generations:
         return "the user's own file, which this project did not make or which was edited since; checked, not changed"
     if settings.file:

@@ -84,7 +84,8 @@ def _result(
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> dg.MetadataValue:
-    return dg.MetadataValue.md(markdown_table(header, ([escape_markdown(str(cell)) for cell in row] for row in rows)))
+    header, *cells = ([escape_markdown(str(cell)) for cell in row] for row in (header, *rows))
+    return dg.MetadataValue.md(markdown_table(header, cells))
 
 
 def _complete(summary: CvSummary) -> dg.AssetCheckResult:

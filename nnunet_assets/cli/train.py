@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -152,7 +152,7 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
         log=log,
         retrain=flags.retrain,
         is_tracked=not flags.tracker_disable,
-        on_poll=_EpochLines(fold_folder, say).show_new,
+        on_poll=EpochLines(fold_folder, say).show_new,
     )
     status = "validated" if flags.validation_only else "trained"
     result = _result(settings, request, status if outcome.is_new else "up to date")
@@ -220,7 +220,7 @@ def _inputs_of(fold_folder: Path) -> Any:
     return FoldInputs(**json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())["inputs"])
 
 
-class _EpochLines:
+class EpochLines:
     """Follows the journal of a fold that trains and prints a line an epoch."""
 
     def __init__(self, fold_folder: Path, say: Say) -> None:
@@ -230,31 +230,28 @@ class _EpochLines:
         self._n_bytes = -1
 
     def show_new(self) -> None:
+        """Prints what is new; a disk that does not answer now is read again later."""
+        with suppress(OSError):
+            self._show_new()
+
+    def _show_new(self) -> None:
         from nnunet_assets.core.journal import journal_path, read_records
+        from nnunet_assets.nnunet.reporter import epoch_line
 
         journal = journal_path(self._folder)
         # Asked twice a second, while the journal grows once an epoch.
         n_bytes = journal.stat().st_size if journal.exists() else 0
         if n_bytes == self._n_bytes:
             return
-        self._n_bytes = n_bytes
         for record in read_records(journal):
-            if record.kind == "start":
-                self._n_epochs = record.values["params"]["trainer"]["num_epochs"]
+            if record.kind == "start":  # a group that could not be read has nothing but the reason
+                self._n_epochs = record.values.get("params", {}).get("trainer", {}).get("num_epochs")
             if record.time_ms > self._shown_until and record.epoch is not None:
                 self._shown_until = record.time_ms
-                self._say(_epoch_line(record.epoch + 1, self._n_epochs or 0, record.values))
+                self._say(epoch_line(record.epoch + 1, self._n_epochs, record.values))
                 if record.epoch + 1 == self._n_epochs:
                     self._say("Predicting and scoring the validation cases.")
-
-
-def _epoch_line(epoch: int, n_epochs: int, values: Any) -> str:
-    from nnunet_assets.nnunet.fold_process import duration
-
-    named = {"train loss": "train_loss", "val loss": "val_loss", "pseudo Dice": "pseudo_dice_mean"}
-    shown = [f"{name} {values[key]:.4f}" for name, key in named.items() if values.get(key) is not None]
-    left = duration(values["epoch_seconds"] * (n_epochs - epoch))
-    return f"Epoch {epoch} of {n_epochs}: {', '.join(shown)}, {values['epoch_seconds']:.1f} s, about {left} left"
+        self._n_bytes = n_bytes
 
 
 def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:

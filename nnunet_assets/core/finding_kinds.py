@@ -59,7 +59,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D040": FindingKind("labels between whole numbers", "Resample label images with nearest neighbour."),
     "D041": FindingKind("shapes differ within a case", "Resample or export the file again."),
     "D042": FindingKind("spacings differ within a case", "Correct the header that is wrong."),
-    "D043": FindingKind("files of a case lie apart", "Look at both in a viewer; correct origin or direction."),
+    "D043": FindingKind("files of a case lie apart", "Look at both in a viewer; repair_headers_mm, or another export."),
     "D046": FindingKind("not three axes, or not one number a voxel", "Split channels or time points into files."),
     "D047": FindingKind("a file that is cut off", "Copy or download it again."),
     "D048": FindingKind("a damaged file", "Copy or download it again."),
@@ -76,4 +76,5 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D070": FindingKind("very many labels", "Declare only what is to be segmented."),
     "D072": FindingKind("stands out from the cohort", "Look at the image; export it like the others."),
     "D073": FindingKind("possibly personal data", "Empty the header's fields, rename the cases."),
+    "D074": FindingKind("a split beside the raw data", "Keep it, or move it away and declare `splits`."),
 }

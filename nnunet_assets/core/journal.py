@@ -54,7 +54,7 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Writes a whole journal, in place of what is there: of a training that is over."""
+    """Writes a whole journal, in place of what is there."""
     write_atomically(path, b"".join(map(_line, records)))
 
 
@@ -94,15 +94,29 @@ def settled_records(fold_folder: Path) -> list[Record]:
     return [record for record in records if record.epoch is None or n_saved is None or record.epoch < n_saved]
 
 
-def truncate_after_epoch(path: Path, n_epochs: int) -> None:
-    """Drops `epoch` records of epoch >= `n_epochs` and what follows: a resumed fold journals each epoch once."""
-    kept = []
-    for record in read_records(path):
+def readable_until_epoch(path: Path, n_epochs: int) -> tuple[list[Record], int]:
+    """Returns the records before that of epoch `n_epochs` and the end, damaged lines left out.
+
+    Returns:
+        The records, and how many of the epochs the damaged lines have cost.
+    """
+    kept: list[Record] = []
+    n_damaged = 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        record = _parse(line)
+        if record is None:
+            n_damaged += 1
+            continue
         if record.kind == "end" or (record.epoch is not None and record.epoch >= n_epochs):
             break
         kept.append(record)
-    whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    write_atomically(path, b"".join(whole[: len(kept)]))
+    missing = set(range(n_epochs)) - {record.epoch for record in kept}
+    return kept, min(len(missing), n_damaged)
+
+
+def truncate_after_epoch(path: Path, n_epochs: int) -> None:
+    """Drops `epoch` records of epoch >= `n_epochs` and what follows: a resumed fold journals each epoch once."""
+    write_records(path, readable_until_epoch(path, n_epochs)[0])
 
 
 def _line(record: Record) -> bytes:

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,9 @@ def remove_unfinished(folder: Path, older_than_seconds: float = 5) -> None:
     """
     for path in folder.glob(".*"):
         is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
-        if is_temporary and time.time() - path.stat().st_mtime > older_than_seconds:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process may just give it its name
+            if is_temporary and time.time() - path.stat().st_mtime > older_than_seconds:
+                path.unlink()
 
 
 def write_json_atomically(path: Path, value: Mapping[str, Any] | list[Any]) -> None:

@@ -61,7 +61,8 @@ class SplitSettings:
             "leave_one_group_out": self.leave_one_group_out,
             "file": self.file.name if self.file else None,
         }
-        return {name: value for name, value in settings.items() if value}
+        # Not by truth: 0 is a seed.
+        return {name: value for name, value in settings.items() if value is not None and value is not False}
 
     @property
     def version(self) -> str:
@@ -179,18 +180,18 @@ def groups_on_both_sides(splits: Sequence[Split], groups: Mapping[str, str]) -> 
     return sentences
 
 
-def duplicates_across_sides(splits: Sequence[Split], case_hashes: Mapping[str, str]) -> list[str]:
-    """Returns a sentence for each fold that trains on a copy of what it validates: the same files, byte for byte.
+def duplicates_across_sides(splits: Sequence[Split], image_hashes: Mapping[str, str]) -> list[str]:
+    """Returns a sentence for each fold that trains on a copy of what it validates: the same images, whatever the label.
 
     Args:
         splits: The folds.
-        case_hashes: Digest of each case's images and label; cases without one are not compared.
+        image_hashes: Digest of each case's images; cases without one are not compared.
     """
     sentences = []
     for index, split in enumerate(splits):
-        trained = {case_hashes[case]: case for case in split["train"] if case in case_hashes}
+        trained = {image_hashes[case]: case for case in split["train"] if case in image_hashes}
         pairs = [
-            f"{case} and {trained[case_hashes[case]]}" for case in split["val"] if case_hashes.get(case) in trained
+            f"{case} and {trained[image_hashes[case]]}" for case in split["val"] if image_hashes.get(case) in trained
         ]
         if pairs:
             sentences.append(

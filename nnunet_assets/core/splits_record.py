@@ -5,7 +5,7 @@ the splits file that it describes, so the file of a write that was cut short is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nnunet_assets.core.layout import fold_index, fold_key
@@ -42,15 +42,21 @@ class Generation:
 
 @dataclass(frozen=True)
 class SplitsRecord:
-    """All generations, oldest first; none where this project did not make the split."""
+    """All generations, and what a split must keep together, whoever made it.
+
+    Attributes:
+        generations: Oldest first; none where this project did not make the split.
+        groups: Group by case, as declared when the split was last materialized; empty: none were.
+    """
 
     generations: tuple[Generation, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def until(self, splits: Sequence[Split]) -> "SplitsRecord":
         """Returns the record up to the generation that these splits are of; without any where they are of none."""
         digest = json_sha256(list(splits))
         last = max((i for i, made in enumerate(self.generations) if made.splits_sha256 == digest), default=-1)
-        return SplitsRecord(self.generations[: last + 1])
+        return SplitsRecord(self.generations[: last + 1], self.groups)
 
     def validation(self) -> dict[str, int]:
         """Returns the fold that validates each case, in the last generation."""
@@ -94,15 +100,17 @@ class SplitsRecord:
             removed=sorted(set(before) - cases),
             groups=dict(groups),
         )
-        return SplitsRecord((*self.generations, generation))
+        return SplitsRecord((*self.generations, generation), generation.groups)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the content of the file."""
-        return {"schema": SCHEMA, "generations": [asdict(generation) for generation in self.generations]}
+        return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "SplitsRecord":
         """Returns what `to_json` made; nothing of another schema, whose split then counts as the user's own."""
         if content.get("schema") != SCHEMA:
             return cls()
-        return cls(tuple(Generation(**generation) for generation in content["generations"]))
+        generations = tuple(Generation(**generation) for generation in content["generations"])
+        # Older versions kept them with the generations alone.
+        return cls(generations, content.get("groups", generations[-1].groups if generations else {}))

@@ -20,8 +20,8 @@ class TrainingOptions:
             for ensembles.
         disable_checkpointing: Write no checkpoint at all; such a fold cannot be resumed, nor used to predict.
         checkpoint_minutes: At most so many minutes of training can be lost, or one epoch where that is longer.
-        time_budget_minutes: Stop after the last epoch that leaves time to validate within so many minutes from the
-            start of the process; None: no limit.
+        time_budget_minutes: Stop after the last epoch that leaves time to validate within so many minutes from
+            when the fold is asked for, a wait for a GPU included; None: no limit.
         tensorboard: Write the curves for TensorBoard too.
         validation_only: Predict and score the validation cases of a trained fold again, train nothing.
         val_best: Validate `checkpoint_best.pth` in place of the final one.

@@ -115,6 +115,9 @@ def _stages_missing(
         if previous is None:
             sentence = f"{wanted}, which is not declared. Declare it with the same trainer, plans and variant name."
             yield declared.problem(location, sentence)
+        elif declared.config.test_set and not previous.config.test_set:
+            sentence = f"{wanted}, for the test set too; set `test_set: true` at {previous.place} as well."
+            yield declared.problem(("attributes", "test_set"), sentence)
         elif previous.config.folds and len(previous.config.folds) < n_folds.get(stage.dataset, 0):
             sentence = (
                 f"{wanted}, of which {previous.place} declares some folds only. Each fold predicts its own validation "

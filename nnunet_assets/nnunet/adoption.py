@@ -214,7 +214,7 @@ def _checkpoint(file: Path) -> dict[str, Any]:
             f"{file} holds more than a checkpoint of nnU-Net, and loading it could run code that it carries. It is not "
             f"adopted. ({str(error).splitlines()[0]})"
         ) from error
-    except (RuntimeError, EOFError, OSError, TypeError, AttributeError) as error:
+    except (RuntimeError, OSError, TypeError, AttributeError) as error:
         raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
     if missing:
         raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")
@@ -288,7 +288,7 @@ def _manifest(fold_folder: Path, found: _Found) -> Manifest:
         ),
         versions={"torch": found.debug["torch_version"]} if "torch_version" in found.debug else {},
         device=device,
-        seconds={"training": round(sum(values["epoch_seconds"] for _, values in epochs), 3)} if epochs else {},
+        seconds={"training": round(sum(values.get("epoch_seconds", 0.0) for _, values in epochs), 3)} if epochs else {},
         n_epochs=found.n_epochs,
         peak_memory_bytes={},
         files=files,

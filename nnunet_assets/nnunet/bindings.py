@@ -41,11 +41,13 @@ def apply_overrides(trainer: Any, overrides: Mapping[str, Any]) -> None:
 
 
 def stop_when_diverged(trainer: Any) -> None:
-    """Ends the training when the loss is not a number for many iterations in a row.
+    """Ends the training when the loss is not a number for many iterations in a row, or weights are none.
 
-    nnU-Net would train on to the end and report a Dice of 0 with exit code 0.
+    nnU-Net would train on to the end and report a Dice of 0 with exit code 0. The weights are looked at before they
+    are saved, so that the last checkpoint stays good: a gradient that is no number spoils them before a loss shows it,
+    while a loss may be none and the weights good, where a gradient scaler skips the step.
     """
-    step = trainer.train_step
+    step, save = trainer.train_step, trainer.save_checkpoint
     diverged = 0
 
     def train_step(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,4 +64,21 @@ def stop_when_diverged(trainer: Any) -> None:
             )
         return output
 
-    trainer.train_step = train_step
+    def save_checkpoint(filename: str) -> None:
+        if not _has_finite_weights(trainer.network):
+            raise ChildFailure(
+                ExitCode.DIVERGED,
+                f"Weights of the network are not numbers any more after epoch {trainer.current_epoch}, and are not "
+                "saved. Lower initial_lr, or look for broken intensities in the training cases. The last checkpoint "
+                "stands.",
+            )
+        save(filename)
+
+    trainer.train_step, trainer.save_checkpoint = train_step, save_checkpoint
+
+
+def _has_finite_weights(network: Any) -> bool:
+    # A buffer may be a mask of infinities.
+    return all(weights.isfinite().all() for weights in network.parameters()) and not any(
+        buffer.isnan().any() for buffer in network.buffers()
+    )

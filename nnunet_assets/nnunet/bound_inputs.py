@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.case_sets import CaseSet, link_or_copy
@@ -47,10 +48,11 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
             _refuse_damaged(case_set, experiment, configuration)
             sets[prepared.cases_folder(experiment.plans, configuration).name] = case_set
         _remove_left(place.parent)
+        # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
         (place / experiment.dataset).mkdir(parents=True)
         owner = stack.enter_context((place / "owner.lock").open("w"))
-        fcntl.flock(owner, fcntl.LOCK_EX)
-        stack.callback(shutil.rmtree, place)  # before the lock is given back
+        flock(owner, fcntl.LOCK_EX)
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
         _bind_rest(prepared, place / experiment.dataset, experiment.plans)
@@ -83,7 +85,7 @@ def _remove_left(folder: Path) -> None:
             if time.time() - left.stat().st_mtime < JUST_MADE_SECONDS:
                 continue
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             shutil.rmtree(left.parent, ignore_errors=True)

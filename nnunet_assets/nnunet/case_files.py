@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ELOOP
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from nnunet_assets.nnunet import nifti
 
 IMAGES = "imagesTr"
 LABELS = "labelsTr"
+TEST_IMAGES = "imagesTs"
+TEST_LABELS = "labelsTs"
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one training case; only those that are there.
+    """The files of one case; only those that are there.
 
     Attributes:
         case: The case's name.
@@ -41,7 +43,24 @@ def find_cases(folder: Path, description: DatasetDescription) -> tuple[list[Case
     Raises:
         OSError: A folder cannot be listed.
     """
-    return _listed_cases(folder, description) if "dataset" in description.raw else _named_cases(folder, description)
+    if "dataset" in description.raw:
+        return _listed_cases(folder, description)
+    return _named_cases(folder, description, IMAGES, LABELS)
+
+
+def find_test_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Returns the test cases, sorted by name, and what is wrong with their file names.
+
+    References are there for all cases or for none: where `labelsTs` is empty or absent, no case is found wanting.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+    cases, findings = _named_cases(folder, description, TEST_IMAGES, TEST_LABELS)
+    if not any(not entry.name.startswith(".") for entry in _entries(folder / TEST_LABELS)):
+        return cases, [finding for finding in findings if finding.code != "D026"]
+    # A reference without an image is nothing to nnU-Net's training; here it is a case that nobody would predict.
+    return cases, [replace(one, severity="error") if one.code == "D027" else one for one in findings]
 
 
 def voxels_are_checked(description: DatasetDescription) -> bool:
@@ -70,11 +89,13 @@ def _listed_cases(folder: Path, description: DatasetDescription) -> tuple[list[C
     return cases, findings
 
 
-def _named_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+def _named_cases(
+    folder: Path, description: DatasetDescription, images_folder: str, labels_folder: str
+) -> tuple[list[CaseFiles], list[Finding]]:
     """Pairs `imagesTr/CASE_0000.ENDING`, `_0001` ... with `labelsTr/CASE.ENDING`."""
     ending = description.file_ending
-    images, findings = _files(folder, IMAGES, ending)
-    labels, label_findings = _files(folder, LABELS, ending)
+    images, findings = _files(folder, images_folder, ending)
+    labels, label_findings = _files(folder, labels_folder, ending)
     findings += label_findings
     channels: dict[str, dict[int, Path]] = {}
     for stem, file in images.items():
@@ -82,17 +103,17 @@ def _named_cases(folder: Path, description: DatasetDescription) -> tuple[list[Ca
             channels.setdefault(match[1], {})[int(match[2])] = file
         else:
             message = (
-                f"{IMAGES}/{file.name} has no channel number, by which nnU-Net finds it. "
+                f"{images_folder}/{file.name} has no channel number, by which nnU-Net finds it. "
                 f"Rename it to {stem}_0000{ending}."
             )
-            findings.append(Finding("D025", "error", message, stem, f"{IMAGES}/{file.name}"))
+            findings.append(Finding("D025", "error", message, stem, f"{images_folder}/{file.name}"))
     cases = [
         CaseFiles(case, tuple(files[index] for index in sorted(files)), labels.get(case))
         for case, files in sorted(channels.items())
     ]
     if not images:
-        findings += _no_images(folder, ending)
-    findings += _unpaired(cases, set(labels) - set(images), channels, description)
+        findings += _no_images(folder / images_folder, ending)
+    findings += _unpaired(cases, set(labels) - set(images), channels, description, (images_folder, labels_folder))
     return cases, findings
 
 
@@ -160,21 +181,25 @@ def _target(link: "os.DirEntry[str]") -> str:
 
 
 def _unpaired(
-    cases: list[CaseFiles], labels: set[str], channels: dict[str, dict[int, Path]], description: DatasetDescription
+    cases: list[CaseFiles],
+    labels: set[str],
+    channels: dict[str, dict[int, Path]],
+    description: DatasetDescription,
+    folders: tuple[str, str],
 ) -> Iterator[Finding]:
-    ending = description.file_ending
+    ending, (images_folder, labels_folder) = description.file_ending, folders
     for files in cases:
         case, found = files.case, sorted(channels[files.case])
         wanted = list(range(len(description.channel_names)))
         if found != wanted and not (found == [0] and _may_hold_all_channels(1, description)):
             yield _wrong_channels(case, [f"_{index:04d}" for index in found], description)
         if files.label is None:
-            name = f"{LABELS}/{case}{ending}"
+            name = f"{labels_folder}/{case}{ending}"
             message = f"Case {case!r} has images, but no label {name}. Add the label, or take the images away."
             yield Finding("D026", "error", message, case, name)
     for case in sorted(labels - set(channels)):
-        name = f"{LABELS}/{case}{ending}"
-        message = f"{name} has no image {IMAGES}/{case}_0000{ending}; nnU-Net leaves the label unused."
+        name = f"{labels_folder}/{case}{ending}"
+        message = f"{name} has no image {images_folder}/{case}_0000{ending}; nnU-Net leaves the label unused."
         yield Finding("D027", "warning", message, case, name)
 
 
@@ -194,17 +219,17 @@ def _wrong_channels(case: str, found: list[str], description: DatasetDescription
 
 
 def _no_images(folder: Path, ending: str) -> Iterator[Finding]:
-    if not (folder / IMAGES).is_dir():
-        yield Finding("D028", "error", f"There is no folder {IMAGES}; it must hold the training images.")
+    if not folder.is_dir():
+        yield Finding("D028", "error", f"There is no folder {folder.name}; it must hold the images.")
         return
-    names = [entry.name for entry in _entries(folder / IMAGES)]
+    names = [entry.name for entry in _entries(folder)]
     others = {other: sum(name.endswith(other) for name in names) for other in FILE_ENDINGS}
     counts = [f"{count} that end in {other}" for other, count in others.items() if count]
     if counts:
         message = (
-            f"file_ending is {ending!r}, but {IMAGES} has no such file; it has {first_offenders(counts)}. "
+            f"file_ending is {ending!r}, but {folder.name} has no such file; it has {first_offenders(counts)}. "
             "Correct file_ending, or convert the files."
         )
         yield Finding("D019", "error", message, file="dataset.json")
     else:
-        yield Finding("D028", "error", f"{IMAGES} holds no file that ends in {ending}; put the training images there.")
+        yield Finding("D028", "error", f"{folder.name} holds no file that ends in {ending}; put the images there.")

@@ -1,5 +1,6 @@
 """Where the voxels of a case's files lie, and by how much they lie apart."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -94,10 +95,12 @@ def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
         elif (distance := float(np.abs(other.corners_mm - first.corners_mm).max())) > SAME_PLACE_MM:
             message = (
                 f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers ({_apart(first, other)}; "
-                f"up to {SAME_PLACE_MM:g} mm is allowed). nnU-Net pairs them voxel by voxel all the same; look at both "
-                "in a viewer."
+                f"up to {SAME_PLACE_MM:g} mm is allowed). nnU-Net would pair them voxel by voxel all the same. Look at "
+                "both in a viewer: where that is right, set the dataset's `repair_headers_mm` to "
+                f"{math.ceil(100 * distance) / 100:g} or more, which gives it that header in a copy; else export it "
+                "again, or leave the case out by `quarantine`."
             )
-            yield Finding("D043", "warning", message, *where)
+            yield Finding("D043", "error", message, *where)
 
 
 def _apart(first: Geometry, other: Geometry) -> str:

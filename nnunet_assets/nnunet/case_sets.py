@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.provenance import (
     file_sha256,
     fsync_folder,
@@ -346,7 +347,7 @@ def _locked(path: Path, kind: int) -> Iterator[bool]:
         return
     with file:
         try:
-            fcntl.flock(file, kind)
+            flock(file, kind)
         except BlockingIOError:
             yield False
             return

@@ -96,8 +96,6 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
     """
     for torn in fold_folder.glob(_temporary(Path("*")).name):
         torn.unlink()
-    if not (fold_folder / RECORD).exists():  # nothing was saved yet, or by a version that kept no record
-        return max(filter(_is_whole, _present(fold_folder)), key=_age_of_unrecorded, default=None)
     if is_own_checkpoint(fold_folder, fold_folder / FINAL):
         return fold_folder / FINAL
     known = _known(fold_folder)
@@ -111,20 +109,27 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
             raise ChildFailure(
                 ExitCode.BAD_INPUT,
                 f"{checkpoint} was written by another program, such as nnUNetv2_train, after this project began to "
-                "train the fold. It is not overwritten: move it away to go on from this project's own checkpoint, or "
-                "train the fold with `retrain: true`, which keeps everything among the superseded folds.",
+                "train the fold. It is not overwritten: move it away to go on without it, or train the "
+                "fold with `retrain: true`, which keeps everything among the superseded folds.",
             )
         found.append((entry["epoch"], checkpoint))
     return max(found, key=lambda candidate: candidate[0])[1] if found else None
 
 
-def _age_of_unrecorded(checkpoint: Path) -> tuple[bool, int]:
-    return checkpoint.name == FINAL, checkpoint.stat().st_mtime_ns
-
-
 def is_own_checkpoint(fold_folder: Path, checkpoint: Path) -> bool:
     """Says whether a checkpoint is there as the fold process wrote it."""
     return checkpoint.is_file() and file_sha256(checkpoint) in _known(fold_folder)
+
+
+def set_odd_best_aside(fold_folder: Path, say: Callable[[str], None]) -> None:
+    """Renames a best checkpoint that is not as the fold process wrote it: nnU-Net's tools would take it as it is.
+
+    A fold's COMMIT says nothing of the best one, which users delete to save space.
+    """
+    best = fold_folder / BEST
+    if best.is_file() and not is_own_checkpoint(fold_folder, best):
+        best.replace(best.with_name(f"{BEST}.damaged"))
+        say(f"{BEST} is damaged, or was written by another program, and was renamed to {BEST}.damaged.")
 
 
 def random_state_of(fold_folder: Path, checkpoint: Path) -> Mapping[str, Any] | None:

@@ -76,8 +76,7 @@ def doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """Yields images that are the same under two names: one patient twice, in training and in validation."""
     owners: dict[str, list[str]] = {}
     for fact in facts:
-        # Of voxels where they were read: a copy may be compressed otherwise, or have another header.
-        for digest in fact.voxel_sha256 if any(fact.voxel_sha256) else _unread(fact):
+        for digest in image_digests(fact):
             if digest:
                 owners.setdefault(digest, []).append(fact.case)
     reported = set()
@@ -93,6 +92,16 @@ def doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
                 "and in validation it would be a leak. Keep one of them."
             )
         yield Finding("D054", "warning", message, cases[0])
+
+
+def image_digests(fact: CaseFacts) -> Sequence[str | None]:
+    """Returns what copies of a case's images have in common, by channel; None and nothing: no image to compare.
+
+    Of voxels where they were read: a copy may be compressed otherwise, or have another header.
+    """
+    if any(fact.voxel_sha256):
+        return fact.voxel_sha256
+    return [] if fact.geometry else fact.image_sha256
 
 
 def label_findings(n_cases_by_label: Mapping[str, int], n_folds: int, n_cases: int) -> Iterator[Finding]:
@@ -185,10 +194,6 @@ def _unit_hint(factor: float) -> str:
     if 500 <= factor <= 2000:
         return " That is the factor between mm and m, or mm and µm."
     return " That is the factor between mm and cm." if 9 <= factor <= 11 else ""
-
-
-def _unread(fact: CaseFacts) -> Sequence[str | None]:
-    return [] if fact.geometry else fact.image_sha256
 
 
 def _mm(values: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """A raw dataset without its quarantined cases and with headers put right: made beside, never in nnUNet_raw.
 
+A split that lies beside the raw data is left out, too: nnU-Net's planner would copy it to where `splits` writes.
+
 On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/raw/DIGEST/DATASET/`: `dataset.json`, complete, whose `dataset`
 entries name the original files or repaired copies; `repaired/`, these copies; `curation.json`, what was left out and
 why. `raw/DIGEST` serves nnU-Net as its `nnUNet_raw`. It is whole or absent and never changed; the record of the raw
@@ -18,7 +20,8 @@ from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.core.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
+from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_files import IMAGES, LABELS, CaseFiles, find_cases, voxels_are_checked
 from nnunet_assets.nnunet.curation_file import CURATION_FILE, UNDO, case_of, read_curation
@@ -26,7 +29,7 @@ from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset
+from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw_root import dataset_folder
 
 _OF_FILE_NAMES = ("D022", "D026")
@@ -39,13 +42,15 @@ class CuratedDataset:
 
     Attributes:
         raw_root: What nnU-Net gets as `nnUNet_raw`: the user's own, where nothing is left out or repaired.
+        splits_sha256: Of the split that lies beside the raw data; empty: there is none.
         digest: Name of the folder in `.nnunet_assets/raw`; empty: the user's own nnUNet_raw is used.
         quarantined: Case to the reason why it is left out.
         repairs: The files that are copies with another header.
-        findings: What is wrong with the names of the files of the cases that are left.
+        findings: What is wrong with names in nnUNet_raw, but for those of cases that are left out; a split beside them.
     """
 
     raw_root: Path
+    splits_sha256: str = ""
     digest: str = ""
     quarantined: Mapping[str, str] = field(default_factory=dict)
     repairs: tuple[HeaderRepair, ...] = ()
@@ -91,7 +96,7 @@ def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
     """Makes the raw root in which quarantined cases are left out and headers put right; reads headers only.
 
     Returns:
-        The user's own nnUNet_raw where there is nothing to leave out and nothing to repair.
+        The user's own nnUNet_raw where there is nothing to leave out, no split either, and nothing to repair.
 
     Raises:
         DatasetError: There is no such dataset, its dataset.json is wrong, a quarantined case does not exist, no case is
@@ -109,18 +114,29 @@ def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
     if cases and not left:
         raise DatasetError(f"All {len(cases)} cases of {dataset} are in quarantine, so none is left. {_TAKE_OUT}")
     repairs = _repairs(left, description, curation)
-    if not curation.quarantine and not repairs:
+    split = folder / SPLITS_FILE
+    if not curation.quarantine and not repairs and not split.exists():
         return CuratedDataset(roots.raw)
+    findings = [f for f in findings if case_of(f, description.file_ending) not in curation.quarantine]
     names = _names_of_copies(left, description, repairs)
     content = _description(folder, description, left, len(curation.quarantine), names)
     root = _write(PreparedDataset(roots, dataset), content, curation, {names[r.file]: r for r in repairs})
     return CuratedDataset(
         raw_root=root,
+        splits_sha256=file_sha256(split) if split.exists() else "",
         digest=root.name,
         quarantined=dict(curation.quarantine),
         repairs=repairs,
-        findings=tuple(f for f in findings if case_of(f, description.file_ending) not in curation.quarantine),
+        findings=(*shared_id(roots.raw, dataset), *findings, *([_split_found(split)] if split.exists() else [])),
     )
+
+
+def _split_found(split: Path) -> Finding:
+    message = (
+        f"{split} is a split of your own, which `splits` takes where nothing else is declared. nnU-Net's planner does "
+        "not see it. To have the split made, move the file away."
+    )
+    return Finding("D074", "warning", message, file=split.name)
 
 
 _TAKE_OUT = f"Take it out of `quarantine` in the YAML, or {UNDO} where that put it there."
@@ -219,7 +235,7 @@ def _entry(file: Path, copies: Mapping[Path, str]) -> str:
     if re.search(r"\$(\w+|\{)", path):
         raise DatasetError(
             f"{path} holds a $, which nnU-Net takes for a variable in the entries of dataset.json. Rename the folder "
-            "or file, or take quarantine and repair_headers_mm away."
+            "or file, or do without quarantine, repair_headers_mm and a splits_final.json beside the data."
         )
     return path
 

@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.errors import ConfigError, DeviceError
 from nnunet_assets.nnunet.workers import usable_cpus
 
@@ -100,7 +101,7 @@ def device_lease(
         chosen: list[Gpu] = []
         waits = False
         while gpus and not chosen:
-            with FileLock(folder / "choice.lock"):
+            with kernel_lock(folder / "choice.lock"):
                 chosen = _take(held, folder, gpus, n_gpus=n_gpus, per_gpu=per_gpu, needed_bytes=needed_bytes)
             if not chosen:
                 if not waits:
@@ -110,7 +111,7 @@ def device_lease(
                 time.sleep(POLL_SECONDS)
                 # Their free memory changes; one that fell off the bus is gone.
                 gpus = usable_gpus(environment) or gpus
-        with FileLock(folder / "choice.lock"):
+        with kernel_lock(folder / "choice.lock"):
             n_running = _count_folds(held, folder)
         n_sharing = at_once or max(n_running, len(gpus) * per_gpu // n_gpus)
         yield DeviceLease(chosen, n_sharing, _variables(chosen, environment, n_sharing))
@@ -204,7 +205,7 @@ def _take(
     # By folds first: one that has just begun has not taken its memory yet.
     fitting.sort(key=lambda place: (place[2], -(place[0].free_bytes or 0)))
     for _, free, _ in fitting[:n_gpus]:
-        held.enter_context(FileLock(free, timeout=0))
+        held.enter_context(kernel_lock(free, timeout=0))
     return [gpu for gpu, _, _ in fitting[:n_gpus]]
 
 
@@ -246,7 +247,7 @@ def _count_folds(held: ExitStack, folder: Path) -> int:
     locks = [folder / f"fold-{place}.lock" for place in range(MAX_FOLDS)]
     free = [lock for lock in locks if not _is_held(lock)]
     if free:
-        held.enter_context(FileLock(free[0], timeout=0))
+        held.enter_context(kernel_lock(free[0], timeout=0))
     return len(locks) - len(free) + 1
 
 
@@ -254,7 +255,7 @@ def _is_held(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with FileLock(path, timeout=0):
+        with kernel_lock(path, timeout=0):
             return False
     except Timeout:
         return True

@@ -23,12 +23,18 @@ START, END = "epoch_start_timestamps", "epoch_end_timestamps"
 class EpochLogger(ABC):
     """Collects what nnU-Net logs in an epoch; what becomes of it when the epoch ends is for a subclass to say.
 
+    A trainer of the user's own may log anything, and trains all the same.
+
     Args:
         label_names: Names of nnU-Net's evaluated labels or regions, in nnU-Net's order.
+
+    Attributes:
+        n_refused: How many values were no numbers.
     """
 
     def __init__(self, label_names: Sequence[str]) -> None:
         self._label_names = label_names
+        self.n_refused = 0
         self._values: dict[str, float] = {}
 
     @abstractmethod
@@ -51,7 +57,10 @@ class EpochLogger(ABC):
             value: A number.
             step: The zero-based epoch.
         """
-        self._values[self._series(key)] = float(value)
+        try:
+            self._values[self._series(key)] = float(value)
+        except (TypeError, ValueError, ArithmeticError, RuntimeError):  # the last is torch's, of more than one number
+            self.n_refused += 1
         if key == END:
             self._finish_epoch(step)
 
@@ -60,12 +69,16 @@ class EpochLogger(ABC):
 
     def _series(self, key: str) -> str:
         if key.startswith(CLASS_PREFIX):
-            return f"pseudo_dice/{self._label_names[int(key.removeprefix(CLASS_PREFIX)) - 1]}"
+            number = int(key.removeprefix(CLASS_PREFIX))
+            is_known = 1 <= number <= len(self._label_names)
+            return f"pseudo_dice/{self._label_names[number - 1] if is_known else f'class_{number}'}"
         return SERIES.get(key, key)
 
     def _finish_epoch(self, epoch: int) -> None:
         values, self._values = self._values, {}
-        values["epoch_seconds"] = values.pop(END) - values.pop(START)
+        start, end = values.pop(START, None), values.pop(END, None)
+        if start is not None and end is not None:
+            values["epoch_seconds"] = end - start
         if "val_loss" in values and "train_loss" in values:
             values["generalization_gap"] = values["val_loss"] - values["train_loss"]
         self.take_epoch(epoch, values)

@@ -30,6 +30,7 @@ from nnunet_assets.core.evaluation import (
     table_row,
 )
 from nnunet_assets.core.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
@@ -110,7 +111,7 @@ def _sole_evaluation(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EvaluationError(
                 f"Another process evaluates into {folder} at the moment. Wait for it, or end it."

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.core.commit import (
     COMMIT_FILE,
@@ -28,7 +29,8 @@ from nnunet_assets.core.commit import (
     read_committed,
 )
 from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
-from nnunet_assets.core.journal import journal_path, n_saved_epochs
+from nnunet_assets.core.journal import journal_path, n_saved_epochs, settled_records
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -36,7 +38,9 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
+from nnunet_assets.nnunet.failures import explain
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_lock import PROBE_SECONDS, acquire
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import CURES, run_with_restarts
@@ -160,16 +164,17 @@ def run_fold(
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
             asker began already is gone on with.
         on_poll: Called about twice a second while the child runs.
-        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence.
+        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence, an interrupted
+            training that other inputs put aside.
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
-        FoldFailed: The fold's process ended without a result.
+        FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
     """
     experiment = request.experiment
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
-    with fold_lease(roots, experiment, request.fold):
+    with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
         _check_batch(request, prepared)
         retrain = retrain and not _is_begun(fold_folder, request)
@@ -183,7 +188,7 @@ def run_fold(
             request = replace(request, options=replace(request.options, validation_only=True))
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            _room_for_attempt(fold_folder, request, retrain=retrain) as attempt,
+            _room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
@@ -191,7 +196,8 @@ def run_fold(
             result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
-            remove_unfinished(fold_folder / OWN_FOLDER)
+            for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
+                remove_unfinished(folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
@@ -199,6 +205,19 @@ def run_fold(
                 f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
             )
         return FoldOutcome(finished, is_new=True)
+
+
+@contextmanager
+def _full_disk_told(request: FoldRequest) -> Iterator[None]:
+    """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
+    try:
+        yield
+    except OSError as error:
+        code, problem = explain(error, "")
+        if code != ExitCode.NO_SPACE:
+            raise
+        remedy = failure_class(code).remedy
+        raise FoldFailed(f"{request.experiment.title}, {request.fold}: {problem} {remedy}", code, "") from error
 
 
 def _train(
@@ -222,19 +241,29 @@ def _train(
             heartbeat.look()
             on_poll()
 
-        with device_lease(
-            request.device,
-            environment,
-            n_gpus=request.options.num_gpus,
-            needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
-            say=say,
-            on_poll=on_poll,
-        ) as lease:
+        with (
+            device_lease(
+                request.device,
+                environment,
+                n_gpus=request.options.num_gpus,
+                needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
+                say=say,
+                on_poll=on_poll,
+            ) as lease,
+            # Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
+            TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True) as meeting_folder,
+        ):
             # nnU-Net starts as many workers for each of the processes that train one fold.
             n_sharing = lease.n_sharing * request.options.num_gpus
             return run_child(
                 "nnunet_assets.nnunet.fold_process",
-                {**asdict(request), "fold_folder": str(fold_folder), "attempt": attempt, "asked_at": asked_at},
+                {
+                    **asdict(request),
+                    "fold_folder": str(fold_folder),
+                    "attempt": attempt,
+                    "asked_at": asked_at,
+                    "meeting_folder": meeting_folder,
+                },
                 folder=own_folder,
                 environment={
                     **environment,
@@ -349,7 +378,9 @@ def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
 
 
 @contextmanager
-def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool) -> Iterator[str]:
+def _room_for_attempt(
+    fold_folder: Path, request: FoldRequest, say: Callable[[str], None], *, retrain: bool
+) -> Iterator[str]:
     """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
 
     What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
@@ -373,6 +404,13 @@ def _room_for_attempt(fold_folder: Path, request: FoldRequest, *, retrain: bool)
                 "for. Restore them, or train the fold again."
             )
     superseded = None if state == "absent" else _supersede(fold_folder)
+    n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
+    if n_epochs and state == "interrupted" and not retrain:
+        changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
+        say(
+            f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
+            f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
+        )
     try:
         yield uuid.uuid4().hex
     finally:
@@ -404,13 +442,14 @@ def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None
 
     Raises:
         FoldFailed: Another living process holds it; the message names it.
+        FoldError: Its file is another user's.
     """
     folder = experiment.summary_folder(roots)
     folder.mkdir(parents=True, exist_ok=True)
     owner_file = folder / f"{fold}.owner.json"
-    lock = FileLock(folder / f"{fold}.lock", timeout=0, is_singleton=True)
+    lock = kernel_lock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
     try:
-        lock.acquire()
+        acquire(lock)
     except Timeout as error:
         owner = json.loads(owner_file.read_text()) if owner_file.exists() else {}
         raise FoldFailed(

@@ -1,25 +1,26 @@
 """What a fold would be trained on now, by digests, and whether that is complete and up to date."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.errors import FoldError
+from nnunet_assets.core.splits import duplicates_across_sides, groups_on_both_sides
+from nnunet_assets.errors import DatasetError, FoldError
 from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits
+from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits, read_record
 
 
 def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
     """Returns the digests of what a fold would be trained on now.
 
     Raises:
-        PlanningError: Nothing is known about the raw data, or a record cannot be read.
+        PlanningError: Nothing is known about the raw data, a record cannot be read, or the plans are another dataset's.
         FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
             were made from other data than is there now.
-        DatasetError: The splits do not fit the cases.
+        DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
     """
     prepared = PreparedDataset(roots, experiment.dataset)
     raw = prepared.read_raw()
@@ -30,6 +31,8 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
             f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
             "nnU-Net would silently train on a random split."
         )
+    # The checks of `splits` stop what follows in their own run only.
+    _refuse_leaks(prepared, list(splits.values()), raw.image_hashes)
     _check_cases(prepared, experiment)
     return FoldInputs(
         raw_hash=raw.content_hash,
@@ -68,8 +71,22 @@ def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, S
     return {fold_key(index): split for index, split in enumerate(check_splits(content, cases, n_folds, path))}
 
 
+def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hashes: Mapping[str, str]) -> None:
+    """Passes where no fold trains on a group or a copy of what it validates; groups are those of the last `splits`."""
+    leaks = groups_on_both_sides(splits, read_record(prepared).groups)
+    leaks += duplicates_across_sides(splits, image_hashes)
+    if leaks:
+        raise DatasetError(
+            f"By {prepared.folder / SPLITS_FILE} folds train on what they validate, and their dice would be too high:\n"
+            + "\n".join(leaks)
+            + "\nCorrect the file, or delete it to have it made as declared, and materialize splits again. Copies are "
+            "kept together by `splits.groups`; or leave one of each out by `quarantine`."
+        )
+
+
 def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
     plans, configuration = experiment.plans, experiment.configuration
+    prepared.refuse_foreign_plans(plans)
     known = prepared.configurations(plans)
     if known and configuration not in known:
         reason = why_dropped(plans, configuration, known)

@@ -6,6 +6,7 @@ Dagster should say, it says through Pipes where it was started through Pipes. A 
 process for each below this one (see `ranks`), which then only waits for them.
 """
 
+import json
 import platform
 import resource
 import shutil
@@ -20,9 +21,16 @@ from typing import Any
 
 from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Manifest, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
+from nnunet_assets.core.journal import (
+    Record,
+    append_record,
+    journal_path,
+    read_records,
+    readable_until_epoch,
+    write_records,
+)
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
     BEST,
@@ -33,16 +41,19 @@ from nnunet_assets.nnunet.checkpoints import (
     note_saved_epochs,
     random_state_of,
     save_checkpoints_safely,
+    set_odd_best_aside,
 )
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.nnunet.model_files import write_model_files_whole
 from nnunet_assets.nnunet.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.ranks import Rank, run_ranks, settings_of_whole_batch
-from nnunet_assets.nnunet.stopping import earlier_end, stop_early, train
+from nnunet_assets.nnunet.reporter import epoch_line, reporter
+from nnunet_assets.nnunet.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
@@ -53,7 +64,7 @@ RANK_MODULE = "nnunet_assets.nnunet.rank_process"
 def train_fold(request: Mapping[str, Any]) -> None:
     """Trains, validates and commits the fold of a request (see `FoldRequest`), in as many processes as it says."""
     with ExitStack() as stack:
-        say = _reporter(stack)
+        say = reporter(stack)
         fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
         if options.tensorboard:
             require_tensorboard()
@@ -63,7 +74,8 @@ def train_fold(request: Mapping[str, Any]) -> None:
         if options.num_gpus == 1:
             train_as_rank(request, details, Rank(), say)
         else:
-            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say)
+            place = Path(request["meeting_folder"])
+            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say, meeting_folder=place)
         say(f"{request['fold']} is finished.")
 
 
@@ -79,7 +91,7 @@ def train_as_rank(
         say: Takes sentences for whoever follows the fold.
     """
     started = datetime.now(UTC)
-    # The supervisor's earlier starts count too: what limits the time is the run's end.
+    # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
     start = time.monotonic() - (time.time() - request["asked_at"])
     fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
     checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
@@ -90,6 +102,7 @@ def train_as_rank(
     if options.seed is not None:
         seed_training(options.seed + rank.number)
     export_in_threads()
+    write_model_files_whole()
     rank.join(request["experiment"]["trainer"], device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
     whole_batch = settings_of_whole_batch(trainer)
@@ -101,6 +114,8 @@ def train_as_rank(
     elif options.pretrained_weights:
         load_pretrained_weights(trainer, Path(options.pretrained_weights))
     is_trained = _is_final(checkpoint)
+    if not is_trained:
+        check_time_left(trainer, fold_folder, options, start)
     say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first else None
     stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)
@@ -109,6 +124,7 @@ def train_as_rank(
     if rank.is_first:
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
+        set_odd_best_aside(fold_folder, say)
         manifest = _manifest(trainer, request, device, started, seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
         commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
@@ -159,9 +175,11 @@ def _train(
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, say) if logger else lambda: None
-    stop_early(trainer, fold_folder, options, start, agree=rank.agree)
+    stop_early(trainer, fold_folder, options, start, say, agree=rank.agree)
     stopped = train(trainer, say)
     close()
+    if rank.is_first:  # another process may do the rest
+        write_json_atomically(_peak_file(fold_folder), peak_memory(fold_folder, trainer.device))
     return stopped
 
 
@@ -180,6 +198,8 @@ def _keep_records(
         n_lost = logger.close()
         if n_lost:
             say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+        if logger.n_refused:
+            say(f"{logger.n_refused} values that the trainer logged are no numbers, and are not in the curves.")
         if board and (n_lost := board.close()):
             say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
 
@@ -197,15 +217,23 @@ def _open_journal(
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
-    truncate_after_epoch(journal, trainer.current_epoch)
-    if next(read_records(journal), None) is None:
+    records, n_lost = readable_until_epoch(journal, trainer.current_epoch)
+    if n_lost:
+        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
+    if not records or records[0].kind != "start":
         if not trainer.was_initialized:
             trainer.initialize()  # whose network, loss and optimizer are what there is to know
         params = training_parameters(trainer, request)
         for group, values in whole_batch.items():
             params[group] = {**params[group], **values}
-        append_record(journal, "start", {"attempt": request["attempt"], "params": params})
-    logger = JournalLogger(journal, label_names(trainer), _progress(trainer, say))
+        start = Record("start", time.time_ns() // 1_000_000, None, {"attempt": request["attempt"], "params": params})
+        records = [start, *records]
+    write_records(journal, records)
+
+    def report(epoch: int, values: Mapping[str, float]) -> None:
+        say(epoch_line(epoch + 1, trainer.num_epochs, values))
+
+    logger = JournalLogger(journal, label_names(trainer), report)
     trainer.logger.loggers.append(logger)
     return logger
 
@@ -250,38 +278,7 @@ def _make_room_for_validation(fold_folder: Path, options: TrainingOptions) -> No
 def _training_seconds(fold_folder: Path) -> float:
     """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
     records = read_records(journal_path(fold_folder))
-    return round(sum(record.values["epoch_seconds"] for record in records if record.kind == "epoch"), 3)
-
-
-def _progress(trainer: Any, say: Callable[[str], None]) -> Callable[[int, Mapping[str, float]], None]:
-    def report(epoch: int, values: Mapping[str, float]) -> None:
-        left = values["epoch_seconds"] * (trainer.num_epochs - epoch - 1)
-        say(
-            f"Epoch {epoch + 1} of {trainer.num_epochs}: train loss {values['train_loss']:.4f}, val loss "
-            f"{values['val_loss']:.4f}, pseudo Dice {values['pseudo_dice_mean']:.4f}, "
-            f"{values['epoch_seconds']:.1f} s, about {duration(left)} left"
-        )
-
-    return report
-
-
-def duration(seconds: float) -> str:
-    """Returns hours, minutes and seconds: `13:05:09`, or `5:09` below an hour."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _reporter(stack: ExitStack) -> Callable[[str], None]:
-    """Returns what tells the run a sentence: Dagster's log where Pipes started this process, else the output."""
-    from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
-
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        return lambda sentence: print(sentence, flush=True)
-    pipes = open_dagster_pipes()
-    # Open where it fails: the supervisor may start this process again in the same session.
-    stack.push(lambda kind, *_: pipes.close() if kind is None else None)
-    return pipes.log.info
+    return round(sum(record.values.get("epoch_seconds") or 0.0 for record in records if record.kind == "epoch"), 3)
 
 
 def _manifest(
@@ -299,7 +296,7 @@ def _manifest(
         device=device_name(device),
         seconds=seconds,
         n_epochs=trainer.current_epoch,
-        peak_memory_bytes=_peak_memory(device),
+        peak_memory_bytes=peak_memory(fold_folder, device),
         # Without checkpointing there is no final one.
         files={name: file_sha256(fold_folder / name) for name in RESULT_FILES if (fold_folder / name).is_file()},
         details={
@@ -317,7 +314,8 @@ def _manifest(
     )
 
 
-def _peak_memory(device: Any) -> dict[str, int]:
+def peak_memory(fold_folder: Path, device: Any) -> dict[str, int]:
+    """Returns the most that this process took or, where that was more, the one that ended the training."""
     # Linux counts kibibytes, macOS bytes. Children: the largest one of the waited-for workers.
     unit = 1 if platform.system() == "Darwin" else 1024
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -327,7 +325,13 @@ def _peak_memory(device: Any) -> dict[str, int]:
         import torch
 
         peak["gpu"] = torch.cuda.max_memory_allocated(device)
-    return peak
+    file = _peak_file(fold_folder)
+    of_training = json.loads(file.read_text()) if file.exists() else {}
+    return {kind: max(peak.get(kind, 0), of_training.get(kind, 0)) for kind in {**peak, **of_training}}
+
+
+def _peak_file(fold_folder: Path) -> Path:
+    return fold_folder / OWN_FOLDER / "peak_memory.json"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ It only warns: an epoch of a large model may take hours, and nobody but the user
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from nnunet_assets.core.journal import journal_path, read_records
@@ -41,10 +42,14 @@ class Heartbeat:
         self._told_of: float | None = None
 
     def look(self) -> None:
-        """Looks, unless it did so a moment ago."""
+        """Looks, unless it did so a moment ago; a disk that does not answer now is looked at again later."""
         if time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + self._look_seconds
+        with suppress(OSError):
+            self._look()
+
+    def _look(self) -> None:
         last = max([self._started, *_signs(self._folder)])
         if last == self._told_of or time.time() - last < self._silent_seconds:
             return

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.provenance import fsync_folder
 
 _PARTIAL = re.compile(r"\..+\.partial-[0-9a-f]{8}")
@@ -72,7 +73,7 @@ def remove_abandoned(parent: Path) -> list[str]:
 def _owned(partial: Path) -> Iterator[None]:
     lock = _lock_of(partial)
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -86,7 +87,7 @@ def _lock_of(partial: Path) -> Path:
 def _is_free(lock: Path) -> bool:
     try:
         with lock.open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:  # its owner is done
         return False
     except BlockingIOError:

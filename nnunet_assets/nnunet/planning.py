@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
@@ -136,6 +137,11 @@ def _run(
     watch: "_Watch",
 ) -> None:
     """Runs the planning process to its end, after a lack of memory again with half the workers."""
+    if (split := prepared.raw_folder / SPLITS_FILE).exists():
+        raise PlanningError(
+            f"{split} was put there after the raw data was last looked at, and nnU-Net's planner would copy it over "
+            "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
+        )
     folder = prepared.own / f"prepare_{request['plans']}"
     n_processes = {
         "n_processes": int(worker_variables(environment)["nnUNet_def_n_proc"]),
@@ -241,6 +247,7 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
                 f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put "
                 f"your plans file there, or use one of {', '.join(PLANNERS)}."
             )
+        prepared.refuse_foreign_plans(plans)
         return False
     if now is None:
         return True

@@ -55,6 +55,8 @@ class RawRecord:
             must run before planning, whatever is declared.
         errors: What stops planning and training, a line a finding; empty: nothing.
         case_hashes: By case, the digest of its images and label; empty in records of older versions.
+        image_hashes: By case, a digest of its images' voxels, however they are stored; of their files where the voxels
+            were not read. A case whose images are all of one value has none.
         label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
         curation: The folder in `.nnunet_assets/raw` that was looked at; empty: nnUNet_raw itself.
     """
@@ -64,6 +66,7 @@ class RawRecord:
     voxels_checked: bool
     errors: str = ""
     case_hashes: Mapping[str, str] = field(default_factory=dict)
+    image_hashes: Mapping[str, str] = field(default_factory=dict)
     label_volumes_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     curation: str = ""
 
@@ -91,8 +94,8 @@ class PreparedDataset:
         raw = self.curated_root(self.curation)
         if not raw.is_dir():
             raise PlanningError(
-                f"{self.dataset} has cases in quarantine or repaired headers, but {raw}, which was made without them, "
-                "is gone. Materialize raw_dataset again."
+                f"{self.dataset} has cases in quarantine, repaired headers or a split beside it, but {raw}, which was "
+                "made without them, is gone. Materialize raw_dataset again."
             )
         return replace(self._roots, raw=raw)
 
@@ -130,7 +133,9 @@ class PreparedDataset:
                 f"Nothing is known about the raw data of {self.dataset}: {self.own / 'raw.json'} is missing. "
                 "Materialize raw_dataset first."
             )
-        record = RawRecord(**{**content, "cases": tuple(content["cases"])})
+        # Older versions compared cases by the bytes of all their files.
+        copies = {"image_hashes": content.get("case_hashes", {})}
+        record = RawRecord(**{**copies, **content, "cases": tuple(content["cases"])})
         if record.errors:
             raise PlanningError(
                 f"The raw data of {self.dataset} is not fit to be trained on. Put it right and materialize raw_dataset "
@@ -149,6 +154,21 @@ class PreparedDataset:
     def plans_file(self, plans: str) -> Path:
         """Returns where nnU-Net keeps the plans."""
         return self.folder / f"{plans}.json"
+
+    def refuse_foreign_plans(self, plans: str) -> None:
+        """Passes where a plans file is of this dataset and has its own name in it, or there is none.
+
+        Raises:
+            PlanningError: It names another dataset or other plans, whose folders nnU-Net would read and write.
+        """
+        content = read_json(self.plans_file(plans)) or {}
+        wanted = {"dataset_name": self.dataset, "plans_name": plans}
+        if foreign := [name for name in wanted if content.get(name, wanted[name]) != wanted[name]]:
+            found = ", ".join(f"{name} {content[name]!r} in place of {wanted[name]!r}" for name in foreign)
+            raise PlanningError(
+                f"{self.plans_file(plans)} has {found}, so that nnU-Net would read and write other folders. Correct "
+                "it; or bring plans of another dataset here with nnUNetv2_move_plans_between_datasets."
+            )
 
     def plans_hash(self, plans: str) -> str | None:
         """Returns the digest of the plans as they are now; None where there are none."""

@@ -54,13 +54,13 @@ def read_weights(file: Path) -> Mapping[str, Any]:
             "torch.save({'network_weights': c['network_weights']}, 'weights.pth')\"."
             f" ({str(error).splitlines()[0]})"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         raise _refused(f"The pretrained weights {file} are damaged, or no checkpoint: {error}.") from error
     weights = checkpoint.get("network_weights") if isinstance(checkpoint, dict) else None
-    if not isinstance(weights, dict):
+    if not isinstance(weights, dict) or not all(map(_is_tensor, weights.values())):
         raise _refused(
-            f"{file} is no checkpoint of nnU-Net: it has no 'network_weights'. Name a checkpoint_final.pth or "
-            "checkpoint_best.pth."
+            f"{file} is no checkpoint of nnU-Net: it has no tensors as 'network_weights'. Name a "
+            "checkpoint_final.pth or checkpoint_best.pth."
         )
     return weights
 
@@ -70,8 +70,9 @@ def load_without_code(file: Path) -> Any:
 
     Raises:
         pickle.UnpicklingError: The file holds what could run code.
-        RuntimeError, EOFError, OSError: It is damaged, no checkpoint, or not there.
+        RuntimeError, OSError: It is damaged, no checkpoint, or not there.
     """
+    _refuse_other_files(file)
     import numpy as np
     import torch
 
@@ -79,8 +80,31 @@ def load_without_code(file: Path) -> Any:
     scalar = np.float64(0).__reduce__()[0]
     numbers = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")]
     old_name = "numpy.core.multiarray.scalar"
-    with torch.serialization.safe_globals([scalar, (scalar, old_name), np.dtype, *numbers]):
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+    try:
+        with torch.serialization.safe_globals([scalar, (scalar, old_name), np.dtype, *numbers]):
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=_is_zip(file))
+    except pickle.UnpicklingError as error:
+        if _is_zip(file) or "GLOBAL" in str(error):
+            raise
+        raise RuntimeError("it does not hold what torch writes") from error
+    except OSError:
+        raise
+    except Exception as error:
+        # Bytes that only look like a pickle make it raise nearly anything.
+        raise RuntimeError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+
+
+def _refuse_other_files(file: Path) -> None:
+    """Says what a file is by its first bytes, where that is neither of the forms that torch writes."""
+    with file.open("rb") as opened:
+        start = opened.read(100)
+    if start.startswith((b"PK\x03\x04", b"\x80")):
+        return
+    if start.startswith(b"version https://git-lfs"):
+        raise RuntimeError("it is a Git LFS pointer, not the file itself; run `git lfs pull`")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise RuntimeError("it is a web page, most often the error of a download; download it again")
+    raise RuntimeError(f"it begins with {start[:8]!r}" if start else "it is empty")
 
 
 def _is_zip(file: Path) -> bool:
@@ -88,6 +112,12 @@ def _is_zip(file: Path) -> bool:
     import zipfile
 
     return zipfile.is_zipfile(file)
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
 
 
 def _check_fit(wanted: Mapping[str, Any], weights: Mapping[str, Any], file: Path) -> None:

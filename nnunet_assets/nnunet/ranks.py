@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -152,7 +151,15 @@ def _check_device(trainer: str, device: Any, n_ranks: int, n_gpus: int) -> None:
 # --- in the fold's process ----------------------------------------------------------------------------------------
 
 
-def run_ranks(module: str, n_ranks: int, folder: Path, details: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def run_ranks(
+    module: str,
+    n_ranks: int,
+    folder: Path,
+    details: Mapping[str, Any],
+    say: Callable[[str], None],
+    *,
+    meeting_folder: Path,
+) -> None:
     """Runs a module in so many processes to their end; each calls `rank_main`.
 
     Args:
@@ -161,17 +168,17 @@ def run_ranks(module: str, n_ranks: int, folder: Path, details: Mapping[str, Any
         folder: Holds the request and the output of this process, which are theirs too.
         details: What else each of them is told, as JSON.
         say: Takes what the first of them says.
+        meeting_folder: An empty folder on a disk of this machine; whoever made it removes it.
 
     Raises:
         ChildFailure: One of them failed. (Where a signal ended it, this process is ended by the same one: who started
             it knows what each means for a fold.)
     """
-    with tempfile.TemporaryDirectory(prefix="nnunet_assets-ranks-") as place:
-        started = []
-        for number in range(n_ranks):
-            rank = Rank(number, n_ranks, f"{place}/meeting")
-            started.append(_start(module, folder, {"rank": asdict(rank), "details": details}))
-        _follow(started, say)
+    started = []
+    for number in range(n_ranks):
+        rank = Rank(number, n_ranks, str(meeting_folder / "meeting"))
+        started.append(_start(module, folder, {"rank": asdict(rank), "details": details}))
+    _follow(started, say)
 
 
 def _start(module: str, folder: Path, told: Mapping[str, Any]) -> "tuple[subprocess.Popen[bytes], Connection]":

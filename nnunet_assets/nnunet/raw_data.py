@@ -19,7 +19,14 @@ from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts
 from nnunet_assets.nnunet.case_files import find_cases, voxels_are_checked
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
-from nnunet_assets.nnunet.cohort_check import count_findings, doubles, label_findings, name_findings, outliers
+from nnunet_assets.nnunet.cohort_check import (
+    count_findings,
+    doubles,
+    image_digests,
+    label_findings,
+    name_findings,
+    outliers,
+)
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
@@ -68,6 +75,7 @@ class RawDataset:
         shape: Number of voxels by axis, likewise.
         labels: By foreground label name.
         case_hashes: By case, the digest of its images and label.
+        image_hashes: By case, the digest of its images' voxels, as in `RawRecord`.
         label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
         rows: The cases, as a table has them.
@@ -84,6 +92,7 @@ class RawDataset:
     shape: tuple[Spread, ...] | None
     labels: Mapping[str, LabelStatistics]
     case_hashes: Mapping[str, str]
+    image_hashes: Mapping[str, str]
     label_volumes_ml: Mapping[str, Mapping[str, float]]
     findings: tuple[Finding, ...]
     rows: tuple[CaseRow, ...]
@@ -112,6 +121,7 @@ class RawDataset:
             voxels_checked=self.voxels_checked,
             errors=findings_text(self.errors),
             case_hashes=self.case_hashes,
+            image_hashes=self.image_hashes,
             label_volumes_ml=self.label_volumes_ml,
         )
 
@@ -174,8 +184,12 @@ def inspect_raw_dataset(
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
     findings += outliers(facts, description.channel_names)
-    shared_id = _shared_id(raw_root, dataset)
-    findings = [*description.warnings, *shared_id, *findings, *(f for fact in facts for f in fact.findings)]
+    findings = [
+        *description.warnings,
+        *shared_id(raw_root, dataset),
+        *findings,
+        *(f for fact in facts for f in fact.findings),
+    ]
     return RawDataset(
         name=dataset,
         folder=folder,
@@ -187,6 +201,7 @@ def inspect_raw_dataset(
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
         labels=labels,
         case_hashes={fact.case: json_sha256(_content(fact)) for fact in facts},
+        image_hashes={fact.case: json_sha256(list(digests)) for fact in facts if any(digests := image_digests(fact))},
         label_volumes_ml=volumes,
         findings=tuple(findings),
         rows=tuple(_rows(facts, description, volumes, findings)),
@@ -259,7 +274,8 @@ def _rows(
         )
 
 
-def _shared_id(raw_root: Path, dataset: str) -> Iterator[Finding]:
+def shared_id(raw_root: Path, dataset: str) -> Iterator[Finding]:
+    """Yields that another dataset has the same id, where one has."""
     if others := datasets_of_same_id(raw_root, dataset):
         message = (
             f"{first_offenders(others)} in {raw_root} has the id of {dataset}. nnU-Net finds datasets by their id and "

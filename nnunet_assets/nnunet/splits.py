@@ -2,13 +2,14 @@
 
 On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, nnU-Net's own file, and `.nnunet_assets/splits.json` beside
 it, how it was made. It is written before any fold starts, since nnU-Net lets whichever fold starts first write it. A
-file that this project did not make, or that somebody edited, is checked, kept, and never written over.
+file that this project did not make, or that somebody edited, is checked, kept, and never written over. One that lies in
+`nnUNet_raw/DATASET` counts as declared by `splits.file`.
 """
 
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -38,12 +39,14 @@ class Splits:
         folds: nnU-Net's form.
         what: What was done about it.
         record: How it was made; without generations where it is the user's own.
+        settings: As declared, with the file in nnUNet_raw where that counts.
         superseded: The trained folds that belonged to the one before.
     """
 
     folds: Sequence[Split]
     what: What
     record: SplitsRecord
+    settings: SplitSettings
     superseded: Sequence[TrainedFold] = ()
 
 
@@ -69,20 +72,24 @@ def ensure_splits(
     Raises:
         PlanningError: The raw data was never looked at, or contradicts itself.
         ConfigError: A file that the settings name is missing or wrong.
-        DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; or trained
-            folds belong to a split that would change.
+        DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; another
+            split lies in nnUNet_raw; or trained folds belong to a split that would change.
     """
     prepared = PreparedDataset(roots, dataset)
     raw = prepared.read_raw()
+    settings = _with_file_of_raw_data(roots.raw / dataset / SPLITS_FILE, settings)
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
     if found is not None and not record.generations:
-        return _users_own(path, found, settings, raw)
+        own = _users_own(path, found, settings, raw)
+        _note_groups(prepared, groups_of(settings, raw))
+        return own
     change = _change(record, settings, raw)
     if found is not None and change is None:
+        _note_groups(prepared, groups_of(settings, raw))
         if not path.exists():
             write_splits(prepared.folder, found)
-        return Splits(found, "kept", record)
+        return Splits(found, "kept", record, settings)
     cases_only = change is not None and not change.settings
     origin: Origin = "made"
     if found and cases_only and on_new_cases == "extend" and not settings.file:
@@ -103,10 +110,10 @@ def ensure_splits(
     )
     write_json_atomically(_record_path(prepared), record.to_json())
     if wanted == found and path.exists():
-        return Splits(wanted, "kept", record)
+        return Splits(wanted, "kept", record, settings)
     write_splits(prepared.folder, wanted)
     what: What = "made" if found is None else "extended" if origin == "extended" else "made anew"
-    return Splits(wanted, what, record, superseded)
+    return Splits(wanted, what, record, settings, superseded)
 
 
 def read_splits(preprocessed_dataset: Path) -> Any:
@@ -122,6 +129,21 @@ def read_splits(preprocessed_dataset: Path) -> Any:
         return None
     except ValueError as error:
         raise DatasetError(f"{path} is not valid JSON ({error}). {_REMEDY}") from None
+
+
+def read_record(prepared: PreparedDataset) -> SplitsRecord:
+    """Returns how the split came to be; an empty record where there is none.
+
+    Raises:
+        DatasetError: It is no JSON.
+    """
+    path = _record_path(prepared)
+    try:
+        return SplitsRecord.from_json(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return SplitsRecord()
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
 
 
 def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
@@ -150,6 +172,19 @@ class _Change:
     settings: str
 
 
+def _with_file_of_raw_data(path: Path, settings: SplitSettings) -> SplitSettings:
+    """Returns the settings with the split that lies beside the raw data, where there is one and no file is declared."""
+    if settings.file or not path.exists():
+        return settings
+    if declared := {name: value for name, value in settings.record.items() if name != "folds"}:
+        raise DatasetError(
+            f"{path} is a split of the dataset, but `splits` declares another one: {_shown(declared)}. Move that file "
+            "away to have the split made as declared; or take the declaration away to use the file; or name the one "
+            "that counts as `splits.file`."
+        )
+    return replace(settings, file=path)
+
+
 def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) -> tuple[Any, SplitsRecord]:
     """Returns the split that is there and its record; None: there is none, no generations: it is the user's own.
 
@@ -157,7 +192,7 @@ def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) ->
     would have written for its own cases, it counts as made with nnU-Net's settings.
     """
     found = read_splits(prepared.folder)
-    record = _read_record(prepared)
+    record = read_record(prepared)
     if found is None:
         return record.splits(), record
     known = record.until(found)
@@ -181,12 +216,13 @@ def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) 
     if settings.file:
         raise DatasetError(
             f"{path} is neither what {settings.file} holds, nor was it made by this project. Delete it to have "
-            f"{settings.file.name} in its place, or remove `splits.file` to keep it."
+            "that in its place; to keep it, remove `splits.file`, or the file in nnUNet_raw."
         )
     try:
-        return Splits(check_splits(found, raw.cases, settings.n_folds, path), "the user's own", SplitsRecord())
+        folds = check_splits(found, raw.cases, settings.n_folds, path)
     except DatasetError as error:
         raise DatasetError(f"{error}\n{_REMEDY}") from None
+    return Splits(folds, "the user's own", SplitsRecord(), settings)
 
 
 def _change(record: SplitsRecord, settings: SplitSettings, raw: RawRecord) -> _Change | None:
@@ -267,11 +303,8 @@ def _record_path(prepared: PreparedDataset) -> Path:
     return prepared.own / RECORD_FILE
 
 
-def _read_record(prepared: PreparedDataset) -> SplitsRecord:
-    path = _record_path(prepared)
-    try:
-        return SplitsRecord.from_json(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return SplitsRecord()
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
+def _note_groups(prepared: PreparedDataset, groups: Mapping[str, str]) -> None:
+    """Keeps the groups for the start of folds, also beside a split that was not made by them."""
+    record = read_record(prepared)
+    if record.groups != groups:
+        write_json_atomically(_record_path(prepared), replace(record, groups=groups).to_json())

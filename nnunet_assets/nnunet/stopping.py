@@ -8,13 +8,15 @@ a process that is killed while it validates leaves it to the next one.
 """
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import Manifest, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
@@ -32,11 +34,47 @@ class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
 
 
+def check_time_left(trainer: Any, fold_folder: Path, options: TrainingOptions, started: float) -> None:
+    """Passes where the time budget still has room for an epoch and the validation, as far as their times are known.
+
+    A wait for a GPU counts, since what limits the time does not wait. A fold that only just began when its time is over
+    would be finished after one epoch.
+
+    Args:
+        trainer: The trainer, initialized or not.
+        fold_folder: nnU-Net's `fold_k`.
+        options: The time budget.
+        started: When the fold was asked for, on `time.monotonic`'s clock.
+
+    Raises:
+        ChildFailure: It has not. Trying again changes nothing where the whole budget would be too little.
+    """
+    if options.time_budget_minutes is None:
+        return
+    minutes, used = options.time_budget_minutes, time.monotonic() - started
+    needed = _epoch_seconds(fold_folder) + _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
+    may_take = (
+        f"an epoch and the validation may take {needed / 60:.1f} minutes, by what is known of this dataset's folds"
+    )
+    if needed >= 60 * minutes:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"The time budget of {minutes:g} minutes is too little: {may_take}. Ask for more.",
+        )
+    if needed >= 60 * minutes - used:
+        raise ChildFailure(
+            ExitCode.STOPPED,
+            f"Of the time budget of {minutes:g} minutes, {used / 60:.1f} were over before this start, in a wait for a "
+            f"GPU or in an earlier one, and {may_take}: it does not begin.",
+        )
+
+
 def stop_early(
     trainer: Any,
     fold_folder: Path,
     options: TrainingOptions,
     started: float,
+    say: Callable[[str], None],
     *,
     agree: Callable[[str | None], str | None] = lambda reason: reason,
 ) -> None:
@@ -46,31 +84,33 @@ def stop_early(
         trainer: The trainer.
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
-        started: When the process started, on `time.monotonic`'s clock.
+        started: When the fold was asked for, on `time.monotonic`'s clock.
+        say: Takes a sentence where patience cannot decide any more.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
     """
-    end_epoch = trainer.on_epoch_end
-    reserved = _seconds_to_validate(fold_folder, options, len(validation_cases(trainer)))
-    if options.time_budget_minutes is not None and reserved >= 60 * options.time_budget_minutes:
-        raise ChildFailure(
-            ExitCode.BAD_INPUT,
-            f"The time budget of {options.time_budget_minutes:g} minutes is too little: the validation alone may take "
-            f"{reserved / 60:.0f} minutes, by what other folds took. Ask for more.",
-        )
+    end_epoch, patience = trainer.on_epoch_end, options.patience
+    minutes = options.time_budget_minutes
+    reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
-        nonlocal ended_at
+        nonlocal ended_at, patience
         end_epoch()
         now = time.monotonic()
         epoch_seconds, ended_at = now - ended_at, now
         if trainer.current_epoch >= trainer.num_epochs:
             return
-        left = None if options.time_budget_minutes is None else 60 * options.time_budget_minutes - (now - started)
+        if patience is not None and math.isnan(trainer.logger.get_value("ema_fg_dice", step=None)[-1]):
+            patience = None
+            say(
+                "The moving average of the pseudo Dice is undefined for good: no label was in the patches of an "
+                "epoch, and nnU-Net carries that on. Patience ends this training no more."
+            )
+        left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
             _asked(fold_folder)
-            or _no_progress(trainer, options.patience)
+            or _no_progress(trainer, patience)
             or (_no_time(left, epoch_seconds, reserved) if left is not None else None)
         )
         if reason:
@@ -136,8 +176,23 @@ def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float)
     return f"the time budget leaves {max(0, left_seconds):.0f} s, which the validation may need"
 
 
-def _seconds_to_validate(fold_folder: Path, options: TrainingOptions, n_cases: int) -> float:
+def _seconds_to_validate(fold_folder: Path, budget_minutes: float, n_cases: int) -> float:
     """Returns half as much again as the slowest other fold took for as many cases."""
-    siblings = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
-    a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings if fold]
-    return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * (options.time_budget_minutes or 0)
+    siblings = [fold for fold in _siblings(fold_folder) if fold.details.get("validation_cases")]
+    a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings]
+    return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * budget_minutes
+
+
+def _epoch_seconds(fold_folder: Path) -> float:
+    """Returns how long the fold's last epoch took, or else one of the slowest other fold; 0: not known."""
+    records = read_records(journal_path(fold_folder))
+    own = [seconds for record in records if (seconds := record.values.get("epoch_seconds")) is not None]
+    others = [fold.seconds["training"] / fold.n_epochs for fold in _siblings(fold_folder) if fold.n_epochs]
+    return float(own[-1] if own else max(others, default=0.0))
+
+
+def _siblings(fold_folder: Path) -> Iterator[Manifest]:
+    """Yields the other finished folds of the model; of adopted ones nobody knows what machine took how long."""
+    for folder in fold_folder.parent.glob("fold_*"):
+        if folder != fold_folder and (fold := read_committed(folder)) and not fold.is_adopted:
+            yield fold

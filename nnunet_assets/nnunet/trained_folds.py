@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
 from nnunet_assets.nnunet.child import REQUEST_FILE
+from nnunet_assets.nnunet.fold_lock import acquire
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,11 @@ def trained_folds(roots: Roots, dataset: str) -> list[TrainedFold]:
 
 
 def running_folds(roots: Roots, dataset: str) -> list[str]:
-    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`."""
+    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`.
+
+    Raises:
+        FoldError: A lock is another user's.
+    """
     return [
         f"{title}, {lock.stem}"
         for title, model in _models(roots, dataset)
@@ -56,9 +62,9 @@ def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_held(path: Path) -> bool:
-    lock = FileLock(path, timeout=0)
+    lock = kernel_lock(path, timeout=0)
     try:
-        lock.acquire()
+        acquire(lock)
     except Timeout:
         return True
     lock.release()

@@ -1,7 +1,7 @@
 """The table of an evaluation's cases as Parquet and CSV, written a part at a time: only that part is in memory."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,18 @@ def read_volumes(parquet: Path) -> dict[str, list[tuple[float, float]]]:
         if row["reference_ml"] is not None:
             volumes.setdefault(row["label"], []).append((row["reference_ml"], row["prediction_ml"]))
     return volumes
+
+
+def read_metrics(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, list[float | None]]]:
+    """Returns by label and metric the value of each case, None where it is undefined, in the order of the cases."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for row in pq.read_table(parquet, columns=["label", *metrics]).to_pylist():
+        by_metric = found.setdefault(row["label"], {metric: [] for metric in metrics})
+        for metric in metrics:
+            by_metric[metric].append(row[metric])
+    return found
 
 
 def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.evaluation import short_records
+from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
 from nnunet_assets.reports.tables import notes, to_short_records, to_spread_records
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.gap import Gap
 
 SHOWN_CASES = 50
 """A page of 10,000 rows helps nobody; the worst are what a reader looks for."""
@@ -36,6 +40,8 @@ def cv_page(
     parameters: Mapping[str, Mapping[str, Any]],
     figures: Sequence[PageFigure],
     evaluation: Mapping[str, Any],
+    *,
+    gaps: "Sequence[Gap]" = (),
 ) -> str:
     """Returns the page.
 
@@ -45,6 +51,7 @@ def cv_page(
         parameters: As for `methods_paragraph`.
         figures: In the order of the page.
         evaluation: What `evaluation.json` holds.
+        gaps: To the test set; empty: these folds have predicted none.
     """
     cases = list(_cases(summary))
     report = {
@@ -58,6 +65,7 @@ def cv_page(
         "evaluated": _evaluated(evaluation),
         "surfaces": list(_surfaces(evaluation)),
         "problems": [problem["message"] for problem in evaluation["problems"]],
+        "test_set": {"headline": gap_headline(gaps), "rows": gap_records(gaps)} if gaps else None,
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "folds": list(_folds(summary, manifests)),
         "case_columns": ["case", "fold", "mean over labels", *summary.labels],

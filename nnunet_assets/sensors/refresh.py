@@ -13,7 +13,7 @@ from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.resources import REFRESH_TAG
 
 ACTIVE = [
@@ -29,19 +29,34 @@ def refresh_name(experiment: Experiment) -> str:
     return f"{experiment.configuration}-{json_sha256(list(experiment.key_prefix))[:16]}"
 
 
-def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinition:
+def build_refresh_sensor(
+    experiments: Sequence[Experiment], test_sets: Mapping[Experiment, Sequence[str]] | None = None
+) -> dg.SensorDefinition:
     """Returns the sensor that makes a summary again, with its tables, when folds of its experiment materialized.
 
     One sensor for all experiments, so that a tick without news costs one query, whatever their number and history. The
     cursor holds the newest fold event that each experiment was refreshed for; folds that land together give one run,
     which sees them all. While a refresh of an experiment is under way its next one waits, and none is lost.
+
+    Args:
+        experiments: All that are declared.
+        test_sets: The experiments that predict a test set, with their folds: the refresh that finds all of them
+            predicts. None: there are none.
     """
+    predicting = test_sets or {}
     by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
     targets = {experiment: _refreshed_keys(experiment, experiments) for experiment in experiments}
 
+    def wanted_keys(instance: dg.DagsterInstance, fold_key: dg.AssetKey) -> list[dg.AssetKey]:
+        experiment = by_fold_key[fold_key]
+        predicts = experiment in predicting and _has_every_fold(instance, fold_key, predicting[experiment])
+        return [*targets[experiment], *([predictions_key(experiment)] if predicts else [])]
+
     @dg.sensor(
         name="refresh_cv_summaries",
-        asset_selection=sorted({key for keys in targets.values() for key in keys}),
+        asset_selection=sorted(
+            {key for keys in targets.values() for key in keys} | set(map(predictions_key, predicting))
+        ),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Makes all that is made of an experiment's folds again when one of them materializes.",
@@ -50,16 +65,17 @@ def build_refresh_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefiniti
         cursor: dict[str, int] = json.loads(context.cursor or "{}")
         newest = _newest_fold_events(context.instance, by_fold_key)
         due = {key: event for key, event in newest.items() if event > cursor.get(key.to_user_string(), 0)}
-        made = _latest(context.instance, {made for key in due for made in targets[by_fold_key[key]]})
+        wanted = {key: wanted_keys(context.instance, key) for key in due}
+        made = _latest(context.instance, {made for keys in wanted.values() for made in keys})
         requests, held_back = [], []
         for key, event in due.items():
             experiment = by_fold_key[key]
-            if not _is_refreshed(made, targets[experiment], event):
+            if not _is_refreshed(made, wanted[key], event):
                 if _is_under_way(context.instance, experiment):
                     held_back.append(experiment.title)  # the cursor stays: the next tick looks again
                     continue
                 run_key = f"{key.to_user_string()}@{event}"
-                requests.append(_refresh(experiment, targets[experiment], run_key=run_key))
+                requests.append(_refresh(experiment, wanted[key], run_key=run_key))
             cursor[key.to_user_string()] = event
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
@@ -83,6 +99,11 @@ def _newest_fold_events(
     instance: dg.DagsterInstance, by_fold_key: Mapping[dg.AssetKey, Experiment]
 ) -> dict[dg.AssetKey, int]:
     return {key: event.storage_id for key, event in _latest(instance, by_fold_key).items()}
+
+
+def _has_every_fold(instance: dg.DagsterInstance, fold_key: dg.AssetKey, folds: Sequence[str]) -> bool:
+    materialized = instance.get_latest_storage_id_by_partition(fold_key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    return set(folds) <= set(materialized)
 
 
 def _latest(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> dict[dg.AssetKey, dg.EventLogRecord]:

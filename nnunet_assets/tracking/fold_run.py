@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_assets.core.journal import Record
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.errors import LockingError
 from nnunet_assets.tracking.redaction import redacted
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -146,14 +148,14 @@ def alone(fold_folder: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: Another process is sending.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(fold_folder / OWN_FOLDER / "mlflow_run.lock", timeout=0, fallback_to_soft=False)
+    lock = kernel_lock(fold_folder / OWN_FOLDER / "mlflow_run.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise BlockingIOError(EAGAIN, "another process is sending this fold's records", lock.lock_file) from None
-    except NotImplementedError:
+    except LockingError:
         yield
         return
     try:

@@ -15,7 +15,7 @@ from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import TrackingError, first_offenders
 
-RunType = Literal["raw_dataset", "fold", "final", "cv_summary", "comparison", "tuning"]
+RunType = Literal["raw_dataset", "fold", "final", "cv_summary", "test_set", "comparison", "tuning"]
 
 # Tags.
 RUN_TYPE = "nnunet_assets.run_type"
@@ -117,6 +117,10 @@ SummaryStatistic = Literal[
     "sd_over_folds",
 ]
 
+# Metrics of a test set; the others are made by `gap_series`.
+TEST_CASES = "test_cases"
+TestSetStatistic = Literal["mean", "ci95_low", "ci95_high", "gap"]
+
 PARAMS_FILE = "params.json"
 """Artifact with the whole parameters, nested and uncut."""
 
@@ -206,6 +210,12 @@ def cut(text: str, limit: int, rest: str = "") -> str:
 def summary_series(score: str, statistic: SummaryStatistic, label_name: str | None = None) -> str:
     """Returns the series of a summary's number, such as `dice_mean_pooled/tumor`; no label: the foreground."""
     series = f"{score}_{statistic}"
+    return series if label_name is None else f"{series}/{label_name}"
+
+
+def gap_series(score: str, statistic: TestSetStatistic, label_name: str | None = None) -> str:
+    """Returns the series of a test set's number, such as `test_dice_gap/tumor`; no label: the foreground."""
+    series = f"test_{score}_{statistic}"
     return series if label_name is None else f"{series}/{label_name}"
 
 

@@ -1,4 +1,4 @@
-"""What must not reach MLflow, a log or a screen: passwords in URLs, and the values of password-like keys."""
+"""What must not reach MLflow, a log, a screen or a child: passwords in URLs, and the values of password-like keys."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,10 @@ _USER_PART = re.compile(r"(?<=://)[^/\s]*@")
 _SECRET_WORD = r"pass(?:word|wd|phrase)?|secret|token|api_?key|access_?key|credentials?"  # noqa: S105 (names, no secret)
 _SECRET_ARGUMENT = re.compile(rf"(?i)([?&;]\w*(?:{_SECRET_WORD})=)[^&\s]+")
 _SECRET_NAME = re.compile(rf"(?i)(?:^|[_\-./ ])(?:{_SECRET_WORD})$")
+_SECRET_VARIABLE = re.compile(rf"(?i)(?:{_SECRET_WORD}|key|connection_string)$")
+
+NEEDED = "WANDB_API_KEY"
+"""Read by nnU-Net's own optional logger."""
 
 
 def redacted(text: str) -> str:
@@ -24,6 +28,19 @@ def redacted(text: str) -> str:
 def is_secret_name(name: str) -> bool:
     """Tells whether a key's last word says that its value is secret: `db_password`, not `num_tokens`."""
     return _SECRET_NAME.search(name) is not None
+
+
+def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment for a process that runs nnU-Net, and with it trainers of anybody's making.
+
+    It needs none of the credentials for tracking, databases and clouds that its parent may have. Left out is what a
+    variable's last word calls secret, and every URL with a user's part.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if name == NEEDED or not (_SECRET_VARIABLE.search(name) or _USER_PART.search(value))
+    }
 
 
 def masked(value: Any) -> Any:

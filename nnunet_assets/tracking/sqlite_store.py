@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nnunet_assets.errors import TrackingError, first_offenders
+from nnunet_assets.core.kernel_lock import kernel_lock
+from nnunet_assets.errors import LockingError, TrackingError, first_offenders
 from nnunet_assets.tracking.failures import explain, one_line
 
 if TYPE_CHECKING:
@@ -53,21 +54,20 @@ def open_sqlite_store(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     Raises:
         TrackingError: The place cannot be written, or the file is not a whole MLflow store of this version.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     database = database_path(tracking_uri)
     try:
         for folder in (database.parent, artifacts):
             folder.mkdir(parents=True, exist_ok=True)
-        # The soft fallback would leave a lock behind when its owner is killed.
-        with FileLock(f"{database}.lock", timeout=LOCK_SECONDS, fallback_to_soft=False):
+        with kernel_lock(f"{database}.lock", timeout=LOCK_SECONDS):
             return _open(database, tracking_uri)
     except Timeout as error:
         raise TrackingError(
             f"Another process has been opening the tracking store {database} for {LOCK_SECONDS:g} s; it holds "
             f"{database}.lock. End it, and try again."
         ) from error
-    except NotImplementedError as error:
+    except LockingError as error:
         raise TrackingError(
             f"The file system of {database} has no locks, without which SQLite loses data. Put the store on a local "
             f"disk, or set MLFLOW_TRACKING_URI to an MLflow server."

@@ -107,3 +107,13 @@ def test_the_log_says_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> 
     for n_done in (1, 100, 110):
         report(n_done, 1100)
     assert lines == ["100 of 1100 cases evaluated, about 10 min left."]
+
+
+def test_the_time_before_the_work_begins_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 3600.0, 3660.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    lines: list[str] = []
+    report = progress_log(lines.append, done="predicted")
+    report(0, 3)
+    report(1, 3)
+    assert lines == ["1 of 3 cases predicted, about 2 min left."]

@@ -235,9 +235,10 @@ class TestStaleness:
         pretend(instance, "preprocessed_plans", "first")
         pretend(instance, "fold_model", "first", partition="fold_0")
 
-    def test_an_edited_label_leaves_the_splits_fresh_and_reaches_the_folds_through_the_plans(
+    def test_an_edited_label_leaves_the_splits_fresh_and_goes_down_the_line_one_by_one(
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
     ) -> None:
+        pretend(instance, "cv_summary", "first")
         assert stale(instance) == set()
         write_volume(raw / DATASET / "labelsTr" / "case_1.nii.gz", tiny_label() // 2)
         run(tmp_path, instance, "raw_dataset")
@@ -245,6 +246,18 @@ class TestStaleness:
 
         pretend(instance, "preprocessed_plans", "second")
         assert stale(instance) == {"fold_model"}
+        pretend(instance, "fold_model", "second", partition="fold_0")
+        assert stale(instance) == {"cv_summary"}
+
+    def test_a_split_beside_the_raw_data_makes_the_splits_stale_alone_and_becomes_them(
+        self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
+    ) -> None:
+        cases = [f"case_{index}" for index in range(6)]
+        mine = [{"train": [c for c in cases if c not in cases[n::3]], "val": cases[n::3]} for n in range(3)]
+        file = write_json(raw / DATASET / "splits_final.json", mine)
+        run(tmp_path, instance, "raw_dataset")
+        assert stale(instance) == {"splits"}
+        assert metadata(run(tmp_path, instance, "splits"), "splits")["how"] == f"read from {file}"
 
     def test_a_new_case_makes_the_splits_stale_too(
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance
@@ -289,7 +302,7 @@ def stale(instance: dg.DagsterInstance) -> set[str]:
     """Returns the last part of the keys that the web UI would call stale; of folds, the first counts."""
     assets = GRAPH.resolve_asset_graph()
     resolver = CachingStaleStatusResolver(instance=instance, asset_graph=assets, loading_context=_Loading(instance))
-    names = ("raw_dataset", "case_list", "splits", "preprocessed_plans", "fold_model")
+    names = ("raw_dataset", "case_list", "splits", "preprocessed_plans", "fold_model", "cv_summary")
     keys = [key for key in assets.materializable_asset_keys if key.path[-1] in names]
     partitions = {key: "fold_0" if key.path[-1] == "fold_model" else None for key in keys}
     return {key.path[-1] for key in keys if resolver.get_status(key, partitions[key]) is StaleStatus.STALE}

@@ -23,6 +23,7 @@ def test_a_fold_that_failed_shows_its_class_its_code_and_the_end_of_its_output()
         "exit_code": 73,
         "end_of_output": "OSError: [Errno 28]",
     }
+    assert {type(value.value) for value in failure.metadata.values()} == {str, int}  # what an event can hold
     assert failure.allow_retries
 
 

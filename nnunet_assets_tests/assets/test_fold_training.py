@@ -1,13 +1,15 @@
 """What is asked of a fold's process, before anything starts."""
 
 import json
+import logging
+import os
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from nnunet_assets.assets.fold_model import FoldRunConfig, RunDevice, first_try
-from nnunet_assets.assets.fold_training import AskedNow, fold_request
+from nnunet_assets.assets.fold_training import AskedNow, fold_request, train_fold
 from nnunet_assets.config import ExperimentConfig, VariantConfig
 from nnunet_assets.core.commit import commit_fold
 from nnunet_assets.core.layout import Experiment
@@ -15,6 +17,7 @@ from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_commits
+from nnunet_assets.nnunet.fold import FoldFailed
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import write_splits
@@ -75,6 +78,18 @@ def test_a_contradiction_is_refused_before_anything_starts(settings: Settings) -
         fold_request(settings, experiment(), "fold_0", AskedNow(retrain=True, validation_only=True))
     with pytest.raises(ConfigError, match="num_gpus is 2, and the device is 'mps'"):
         fold_request(settings, experiment(num_gpus=2), "fold_0", AskedNow(device="mps"))
+
+
+def test_the_folds_process_gets_no_secret_of_the_environment(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import os; raise ImportError(' '.join(os.environ))")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "MLFLOW_TRACKING_TOKEN": "hunter2", "SITE": "here"}
+    request = fold_request(settings, experiment(device="cpu"), "fold_0", AskedNow())
+    with pytest.raises(FoldFailed, match=r"ImportError: .*SITE") as caught:
+        train_fold(
+            settings, request, environment=environment, log=logging.getLogger("nnunet_assets.test"), is_tracked=False
+        )
+    assert "MLFLOW_TRACKING_TOKEN" not in str(caught.value)
 
 
 def test_weights_are_known_by_their_content(settings: Settings) -> None:

@@ -170,6 +170,26 @@ def test_a_full_model_is_no_part_of_the_summary() -> None:
     assert [dep.asset_key.path[-1] for dep in summary.deps] == ["fold_model"]
 
 
+def test_a_test_set_is_predicted_where_it_is_declared_and_on_the_device_of_a_fold() -> None:
+    definitions = graph(declared([DatasetConfig(dataset=HIPPOCAMPUS)], [SHORT.model_copy(update={"test_set": True})]))
+    predictions = definitions.resolve_assets_def(key_of(SHORT, "test_predictions"))
+
+    deps = [dep.asset_key.path[-1] for dep in predictions.get_asset_spec().deps]
+    assert sorted(deps) == ["cv_evaluation", "fold_model"]
+    assert predictions.op.pool == "nnunet_training"
+    assert predictions.get_asset_spec().partitions_def is None
+    with pytest.raises(Exception, match="test_predictions"):
+        spec_of(SHORT, "test_predictions")
+
+
+def test_a_cascade_predicts_the_test_set_after_the_stage_before_it() -> None:
+    lowres = ExperimentConfig(dataset=HIPPOCAMPUS, configuration="3d_lowres", test_set=True)
+    cascade = lowres.model_copy(update={"configuration": "3d_cascade_fullres"})
+    assets = graph(declared([DatasetConfig(dataset=HIPPOCAMPUS)], [lowres, cascade]))
+    deps = assets.resolve_assets_def(key_of(cascade, "test_predictions")).get_asset_spec().deps
+    assert key_of(lowres, "test_predictions") in [dep.asset_key for dep in deps]
+
+
 def test_each_fold_of_a_cascade_needs_every_fold_of_the_stage_before_it() -> None:
     lowres = ExperimentConfig(dataset=HIPPOCAMPUS, configuration="3d_lowres")
     cascade = lowres.model_copy(update={"configuration": "3d_cascade_fullres"})

@@ -10,7 +10,7 @@ import pytest
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
+from nnunet_assets.jobs import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.resources import REFRESH_TAG
 from nnunet_assets.sensors import build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph
@@ -225,6 +225,22 @@ def test_a_dataset_with_one_experiment_has_no_comparison_to_refresh(history: His
     sensor = build_refresh_sensor([FLAT])
     (request,) = sensor.evaluate_tick(context).run_requests or []
     assert request.asset_selection == summary_keys(FLAT)
+
+
+def test_the_refresh_that_finds_every_fold_predicts_the_test_set(history: History) -> None:
+    config = ExperimentConfig(dataset=DATASET, configuration="2d", test_set=True)
+    definitions = graph(declared([DatasetConfig(dataset=DATASET)], [config]))
+    sensor = build_refresh_sensor([FLAT], {FLAT: FIVE})
+
+    def asked_for() -> list[dg.AssetKey]:
+        context = dg.build_sensor_context(history.instance, definitions=definitions)
+        (request,) = sensor.evaluate_tick(context).run_requests or []
+        return list(request.asset_selection or ())
+
+    history.trained(FLAT, *FIVE[:4])
+    assert asked_for() == summary_keys(FLAT)
+    history.trained(FLAT, FIVE[4])
+    assert asked_for() == [*summary_keys(FLAT), predictions_key(FLAT)]
 
 
 def test_an_experiment_that_is_not_declared_any_more_is_left_alone(history: History) -> None:

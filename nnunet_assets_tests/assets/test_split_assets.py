@@ -9,9 +9,12 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from nnunet_assets.assets.split_checks import labels_result
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, GroupsConfig, PhantomConfig, SplitsConfig
+from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.project import Project
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.intake_defects import voxels_of
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -68,6 +71,21 @@ def test_nnunets_own_split_warns_of_folds_without_a_label(
     for name in ("each_case_is_validated_once", "no_copy_on_both_sides"):
         assert check(result, name).passed
         assert check(result, name).blocking
+
+
+@pytest.mark.parametrize(
+    ("organ_ml", "severity"), [(0.0, dg.AssetCheckSeverity.ERROR), (1.0, dg.AssetCheckSeverity.WARN)]
+)
+def test_a_fold_without_any_label_is_an_error_and_one_without_some_a_warning(
+    organ_ml: float, severity: dg.AssetCheckSeverity
+) -> None:
+    volumes = {"a": {"organ": 1.0, "lesion": 1.0}, "b": {"organ": organ_ml, "lesion": 0.0}}
+    raw = RawRecord("raw", ("a", "b"), voxels_checked=True, label_volumes_ml=volumes)
+
+    found = labels_result([{"train": ["b"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}], raw, [])
+
+    assert (found.passed, found.severity) == (False, severity)
+    assert ("No validation case of fold_1 has any label at all." in str(found.description)) is (organ_ml == 0)
 
 
 def test_a_stratified_split_has_each_label_in_each_fold(
@@ -140,8 +158,9 @@ def test_an_edited_file_that_leaks_a_patient_stops_the_folds(
 
 
 def test_a_copy_on_both_sides_stops_the_folds(tmp_path: Path, raw: Path, instance: dg.DagsterInstance) -> None:
-    for name in ("imagesTr/case_7_0000.nii.gz", "labelsTr/case_7.nii.gz"):
-        (raw / name).write_bytes((raw / name.replace("case_7", "case_8")).read_bytes())
+    # Of other bytes, and with a label of its own.
+    write_volume(raw / "imagesTr/case_7_0000.nii.gz", voxels_of(raw / "imagesTr/case_8_0000.nii.gz").astype(np.float64))
+    write_volume(raw / "labelsTr/case_7.nii.gz", tiny_label())
     run(tmp_path, instance, "raw_dataset")
     cases = [f"case_{index}" for index in range(12)]
     mine = [{"train": [c for c in cases if c not in cases[n::3]], "val": cases[n::3]} for n in range(3)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nnunet_assets.assets import cv_summary, run_tracking
 from nnunet_assets.assets.cv_figures import FIGURES
@@ -18,6 +18,7 @@ from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.baseline import Baseline, baseline_path
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
 from nnunet_assets.core.evaluation_files import EVALUATION_FILE, evaluation_folder
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.summary_files import read_summary
@@ -217,7 +218,7 @@ def test_a_summary_is_made_alone_and_written_after_its_cases(
 
     def full_disk(_summary: object) -> bytes:
         with pytest.raises(Timeout):
-            FileLock(folder / ".cv_summary.lock", timeout=0).acquire()
+            kernel_lock(folder / ".cv_summary.lock", timeout=0).acquire()
         raise OSError("No space left on device")
 
     monkeypatch.setattr(cv_summary, "cases_to_parquet", full_disk)

@@ -1,6 +1,7 @@
 """One fold from the command line: what nnU-Net's users type, what it means, and one training for real."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
-from nnunet_assets.cli.train import train
+from nnunet_assets.cli.train import EpochLines, train
 from nnunet_assets.cli.train_flags import Flags, chosen_experiment, dataset_named, fold_named
 from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import ConfigError
@@ -240,6 +241,28 @@ def test_a_failure_is_json_too_where_json_is_asked_for(prepared: Roots, tmp_path
 def test_a_folder_that_is_no_project_is_one_only_with_nnunets_variables(tmp_path: Path) -> None:
     result = run("4", "2d", "0", "--project", tmp_path)
     assert (result.exit_code, "is not a project" in result.stderr) == (1, True)
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------------
+
+
+def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_answers(tmp_path: Path) -> None:
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    journal = journal_path(tmp_path)
+    journal.mkdir(parents=True)
+    lines.show_new()  # which cannot be read
+    journal.rmdir()
+    write_records(
+        journal,
+        [
+            Record("start", 0, None, {"params": {"trainer": {"unknown": "AttributeError: it hides"}}}),
+            Record("epoch", time.time_ns(), 0, {"train_loss": 0.5}),
+        ],
+    )
+    lines.show_new()
+    lines.show_new()
+    assert shown == ["Epoch 1: train loss 0.5000"]
 
 
 # --- for real -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,13 @@ import sys
 
 import pytest
 
-from nnunet_assets.core.journal import append_record, journal_path, read_records, truncate_after_epoch
+from nnunet_assets.core.journal import (
+    append_record,
+    journal_path,
+    read_records,
+    readable_until_epoch,
+    truncate_after_epoch,
+)
 
 
 def write_journal(path, n_epochs=3, *, with_end=False):
@@ -96,6 +102,27 @@ def test_a_cut_line_is_cut_off_before_records_are_appended(path):
     truncate_after_epoch(path, 1)
     append_record(path, "epoch", {}, 1)
     assert kinds(path) == [("start", None), ("epoch", 0), ("epoch", 1)]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "n_epochs", "kept", "n_lost"),
+    [
+        ([3], 6, [0, 1, 3, 4, 5], 1),
+        ([1, 7], 6, [1, 2, 3, 4, 5], 1),  # the last line is of an epoch that is trained again
+        ([0], 6, [0, 1, 2, 3, 4, 5], 0),  # the start, whose values the fold's process knows
+        ([5, 6], 9, [0, 1, 2, 3, 6], 2),
+    ],
+)
+def test_damaged_lines_cost_a_resumed_fold_their_own_epochs_only_and_are_counted(path, damaged, n_epochs, kept, n_lost):
+    lines = write_journal(path, 7).read_bytes().splitlines(keepends=True)
+    for number in damaged:
+        lines[number] = lines[number][:30] + b"\x00" + lines[number][31:]
+    path.write_bytes(b"".join(lines))
+    records, n_found_lost = readable_until_epoch(path, n_epochs)
+    assert [record.epoch for record in records if record.kind == "epoch"] == kept
+    assert n_found_lost == n_lost
+    truncate_after_epoch(path, n_epochs)
+    assert list(read_records(path)) == records  # nothing is left that hides what follows
 
 
 def test_no_journal_is_cut_back_to_an_empty_one(path):

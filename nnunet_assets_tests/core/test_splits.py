@@ -91,6 +91,12 @@ def test_each_case_trains_wherever_it_is_not_validated(validation):
     assert Counter(case for split in splits for case in split["train"]) == Counter(dict.fromkeys(validation, 3))
 
 
+def test_a_seed_of_zero_is_not_nnunets_seed():
+    assert SplitSettings(3).record == {"folds": 3}
+    assert SplitSettings(3, seed=0).record == {"folds": 3, "seed": 0}
+    assert SplitSettings(3, seed=0).version == "folds=3, seed=0"
+
+
 # --- what a split guarantees --------------------------------------------------------------------------------------
 
 
@@ -110,7 +116,7 @@ def test_copies_on_both_sides_are_named_with_their_twins():
         "fold_0 validates copies of cases that it trains on: a and f.",
         "fold_2 validates copies of cases that it trains on: f and a.",
     ]
-    assert duplicates_across_sides(GOOD, {}) == []  # a record of an older version
+    assert duplicates_across_sides(GOOD, {}) == []  # nothing is known
 
 
 def test_labels_that_a_fold_does_not_validate_are_named():

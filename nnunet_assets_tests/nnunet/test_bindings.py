@@ -22,6 +22,9 @@ class Trainer:
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=self.initial_lr)
         self.losses = []
 
+    def save_checkpoint(self, filename):
+        torch.save({}, filename)
+
     def train_step(self, batch):
         return {"loss": torch.tensor(self.losses.pop(0)).numpy()}
 
@@ -80,6 +83,22 @@ def test_a_loss_that_stays_no_number_ends_the_training_with_what_to_do(loss):
 def test_a_few_overflowing_steps_are_no_divergence():
     once = [math.nan] * (MAX_DIVERGED_ITERATIONS - 1)
     assert len(steps(Trainer(), [*once, 0.5, *once])) == 2 * MAX_DIVERGED_ITERATIONS - 1
+
+
+@pytest.mark.parametrize(("what", "value"), [("weight", math.nan), ("weight", math.inf), ("buffer", math.nan)])
+def test_weights_that_are_no_numbers_are_never_saved_though_the_loss_was_one(tmp_path, what, value):
+    trainer = Trainer()
+    trainer.network = torch.nn.BatchNorm1d(2)
+    trainer.network.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    stop_when_diverged(trainer)
+    trainer.save_checkpoint(str(tmp_path / "good.pth"))
+    assert (tmp_path / "good.pth").exists()
+    with torch.no_grad():
+        (trainer.network.weight if what == "weight" else trainer.network.running_mean)[1] = value
+    with pytest.raises(ChildFailure, match=r"not numbers any more after epoch 7.*last checkpoint stands") as caught:
+        trainer.save_checkpoint(str(tmp_path / "bad.pth"))
+    assert caught.value.code == ExitCode.DIVERGED
+    assert not (tmp_path / "bad.pth").exists()
 
 
 # --- on nnU-Net's own trainer -------------------------------------------------------------------------------------

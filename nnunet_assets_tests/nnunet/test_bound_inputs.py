@@ -1,5 +1,8 @@
+import errno
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -7,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.errors import FoldError, PlanningError
+from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.case_sets import remove_unwanted
 from nnunet_assets.nnunet.prepared import RawRecord
@@ -89,6 +93,26 @@ def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_ther
     }
 
 
+def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(records, monkeypatch):
+    roots, prepared = records
+    remove = shutil.rmtree
+
+    def keep(*_, **__):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    def rmtree(folder, **options):
+        with (folder / "owner.lock").open() as file:
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an open file would be kept under another name
+        monkeypatch.setattr(os, "rmdir", keep)
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with bound_roots(roots, EXPERIMENT):
+        pass
+    assert os.rmdir is keep
+    assert len(list((prepared.own / "bound").iterdir())) == 1
+
+
 def test_the_cases_of_the_next_stage_are_bound_too(records):
     roots, prepared = records
     plans = plans_content()
@@ -121,6 +145,15 @@ def test_a_fold_does_not_start_on_damaged_cases(records):
         pytest.raises(FoldError, match=r"files of 1 cases for 3d_fullres were damaged or deleted \(b; in .*only these"),
         bound_roots(roots, EXPERIMENT),
     ):
+        pass
+
+
+def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(LockingError, match=r"readers\.lock cannot lock files"), bound_roots(records[0], EXPERIMENT):
         pass
 
 

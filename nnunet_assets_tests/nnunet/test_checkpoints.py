@@ -19,6 +19,7 @@ from nnunet_assets.nnunet.checkpoints import (
     newest_checkpoint,
     random_state_of,
     save_checkpoints_safely,
+    set_odd_best_aside,
 )
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.random_state import restore_random_state
@@ -265,13 +266,26 @@ def test_a_kill_between_the_record_and_the_rename_leaves_every_checkpoint_known(
     assert epoch_in(tmp_path / BEST) == 2
 
 
-def test_folds_of_a_version_that_kept_no_record_go_on(tmp_path):
-    for epoch, name in enumerate((LATEST, BEST)):
-        Trainer(epoch).save_checkpoint(str(tmp_path / name))
-        os.utime(tmp_path / name, (epoch, epoch))
-    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / BEST
-    spoil(tmp_path / BEST, "torn")
-    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / LATEST
+@pytest.mark.parametrize("name", [LATEST, FINAL])
+def test_what_another_program_trained_in_a_fold_that_had_saved_nothing_is_not_taken_for_its_own(tmp_path, name):
+    safely(Trainer(epoch=0), tmp_path)  # killed before its first checkpoint
+    Trainer(epoch=80).save_checkpoint(str(tmp_path / name))
+    with pytest.raises(ChildFailure, match=rf"{name} was written by another program"):
+        newest_checkpoint(tmp_path, pytest.fail)
+
+
+@pytest.mark.parametrize("how", ["torn", "a flipped bit"])
+def test_a_best_checkpoint_that_is_damaged_keeps_its_name_in_no_finished_fold(tmp_path, how):
+    save(tmp_path, BEST, 3)
+    save(tmp_path, FINAL, 9)
+    said = []
+    set_odd_best_aside(tmp_path, said.append)
+    assert (seen(tmp_path), said) == ([BEST, FINAL], [])
+    spoil(tmp_path / BEST, how)
+    set_odd_best_aside(tmp_path, said.append)
+    assert seen(tmp_path) == [f"{BEST}.damaged", FINAL]
+    assert said == [f"{BEST} is damaged, or was written by another program, and was renamed to {BEST}.damaged."]
+    set_odd_best_aside(tmp_path, pytest.fail)  # there is none
 
 
 def test_a_checkpoint_that_another_program_wrote_is_neither_used_nor_overwritten(tmp_path):

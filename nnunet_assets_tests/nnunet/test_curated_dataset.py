@@ -138,6 +138,12 @@ class TestQuarantine:
             look(roots, Curation({"case_22": "bad"}))
         assert not (roots.preprocessed / DATASET).exists()
 
+    def test_two_datasets_of_one_id_are_named_all_the_same(self, roots: Roots) -> None:
+        (roots.raw / "Dataset001_Other").mkdir()
+        for curation in (NONE, Curation({"case_2": "bad"})):
+            (finding,) = look(roots, curation)[0].errors
+            assert finding.message.startswith(f"Dataset001_Other in {roots.raw} has the id of {DATASET}. nnU-Net finds")
+
     def test_all_cases_cannot_be_left_out(self, roots: Roots) -> None:
         with pytest.raises(DatasetError, match=r"All 6 cases of Dataset001_Tiny are in quarantine, so none is left\."):
             curate(roots, DATASET, Curation({f"case_{n}": "bad" for n in range(6)}))
@@ -176,6 +182,18 @@ class TestQuarantine:
     def test_the_root_before_stays_for_a_planning_that_runs_and_older_ones_go(self, roots: Roots) -> None:
         made = [look(roots, Curation({f"case_{n}": "bad"}))[1].raw_root for n in range(3)]
         assert [root.exists() for root in made] == [False, True, True]
+
+
+def test_a_split_beside_the_raw_data_is_not_seen_by_nnunet_and_changes_nothing_else(roots: Roots) -> None:
+    before, _ = look(roots, NONE)
+    split = write_json(roots.raw / DATASET / "splits_final.json", [])
+    found, curated = look(roots, NONE)
+    assert (found.content_hash, found.cases) == (before.content_hash, before.cases)
+    assert [(finding.code, finding.file) for finding in found.findings] == [("D074", split.name)]
+    assert found.findings[0].message.startswith(f"{split} is a split of your own, which `splits` takes where nothing")
+    assert curated.splits_sha256 == file_sha256(split)
+    assert PreparedDataset(roots, DATASET).raw_folder == curated.raw_root / DATASET
+    assert sorted(path.name for path in (curated.raw_root / DATASET).iterdir()) == ["curation.json", "dataset.json"]
 
 
 class TestHeaderRepair:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +10,22 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.dataset_json import parse_dataset_json
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, write_json_atomically
+from nnunet_assets.nnunet.ensemble import finished_ensemble
 from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.held_out import read_held_out
+from nnunet_assets.nnunet.nifti import read_volume
+from nnunet_assets.nnunet.prediction import predict_held_out
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets_tests.processes import living
 from nnunet_assets_tests.training_builders import (
@@ -30,6 +38,7 @@ from nnunet_assets_tests.training_builders import (
 )
 
 FOLDS = ["fold_0", "fold_1"]
+PREDICTION = "nnunet_assets.nnunet.prediction_process"
 SERIES = {
     "train_loss",
     "val_loss",
@@ -128,6 +137,7 @@ def test_the_fold_is_nnunets_own_with_one_hidden_folder_more(project):
         "journal.jsonl",
         "manifest.json",
         "output.log",
+        "peak_memory.json",
         "request.json",
         "saved_epochs",
     }
@@ -209,6 +219,8 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
     summary = json.loads((folder / "validation" / "summary.json").read_text())
     (folder / ".nnunet_assets" / "COMMIT").unlink()
     (folder / "validation" / "summary.json").unlink()
+    of_training = json.loads((folder / ".nnunet_assets" / "peak_memory.json").read_text())
+    write_json_atomically(folder / ".nnunet_assets" / "peak_memory.json", {**of_training, "host": 10**15, "gpu": 7})
     # nnU-Net scores whatever lies in the folder.
     (old,) = cases_of(project, "fold_1")[:1]
     (folder / "validation" / f"{old}.nii.gz").write_bytes(
@@ -234,35 +246,83 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
     assert file_sha256(folder / "checkpoint_final.pth") == final
     assert [record for record in journal_of(project, "fold_0") if record.kind == "epoch"] == epochs
     assert manifest.seconds["training"] == seconds
+    assert (manifest.peak_memory_bytes["host"], manifest.peak_memory_bytes["gpu"]) == (10**15, 7)
     scored = json.loads((folder / "validation" / "summary.json").read_text())
     assert scored["mean"] == summary["mean"]
     assert len(scored["metric_per_case"]) == len(cases_of(project, "fold_0"))
+
+
+def run_nnunet(project, folder, commands):
+    """Runs nnU-Net's own commands side by side, each with its arguments."""
+    variables = project.roots.for_variant(EXPERIMENT.variant).environment()
+    environment = {**os.environ, **variables, "nnUNet_def_n_proc": "1"}
+    running = {}
+    for command, arguments in commands.items():
+        with (folder / f"{command}.log").open("wb") as log:
+            program = Path(sys.executable).with_name(command)
+            running[command] = subprocess.Popen([program, *arguments], env=environment, stdout=log, stderr=log)
+    for command, process in running.items():
+        assert process.wait(timeout=300) == 0, (folder / f"{command}.log").read_text()[-2000:]
+
+
+def predict_arguments(project, case):
+    """Returns the arguments that predict the first case into `case/out`, but for the folds."""
+    image = "phantom_000_0000.nii.gz"
+    (case / image).symlink_to(project.roots.raw / DATASET / "imagesTr" / image)
+    model = ["-d", DATASET, "-c", "3d_fullres", "-chk", "checkpoint_final.pth"]
+    return ["-i", case, "-o", case / "out", *model, "-device", "cpu", "-npp", "1", "-nps", "1"]
 
 
 @pytest.fixture(scope="module")
 def commands(project, tmp_path_factory):
     """The output folder of nnU-Net's own predict and find_best_configuration, run on the folds as they are."""
     case = tmp_path_factory.mktemp("case")
-    image = "phantom_000_0000.nii.gz"
-    (case / image).symlink_to(project.roots.raw / DATASET / "imagesTr" / image)
-    variables = project.roots.for_variant(EXPERIMENT.variant).environment()
-    environment = {**os.environ, **variables, "nnUNet_def_n_proc": "1"}
-    model = ["-d", DATASET, "-c", "3d_fullres"]
-    predict = ["-i", case, "-o", case / "out", *model, "-f", "0", "-device", "cpu", "--disable_tta"]
-    predict += ["-chk", "checkpoint_final.pth", "-npp", "1", "-nps", "1"]
+    predict = [*predict_arguments(project, case), "-f", "0", "--disable_tta"]
     find = [DATASET, "-c", "3d_fullres", "-f", "0", "1", "--disable_ensembling", "-np", "1"]
-    running = {}
-    for command, arguments in {"nnUNetv2_predict": predict, "nnUNetv2_find_best_configuration": find}.items():
-        with (case / f"{command}.log").open("wb") as log:
-            program = Path(sys.executable).with_name(command)
-            running[command] = subprocess.Popen([program, *arguments], env=environment, stdout=log, stderr=log)
-    for command, process in running.items():
-        assert process.wait(timeout=300) == 0, (case / f"{command}.log").read_text()[-2000:]
+    run_nnunet(project, case, {"nnUNetv2_predict": predict, "nnUNetv2_find_best_configuration": find})
     return case / "out"
 
 
 def test_nnunet_predicts_with_the_fold_as_it_is(commands):
     assert (commands / "phantom_000.nii.gz").stat().st_size > 0
+
+
+@pytest.mark.faults
+def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(project, tmp_path):
+    raw = project.roots.raw / DATASET
+    (raw / "imagesTs").mkdir()
+    for number in range(3):
+        shutil.copyfile(raw / "imagesTr" / "phantom_000_0000.nii.gz", raw / "imagesTs" / f"new_{number}_0000.nii.gz")
+    ensemble = finished_ensemble(project.roots, EXPERIMENT, FOLDS)
+    held_out = read_held_out(project.roots, DATASET, parse_dataset_json(ensemble.folder / "dataset.json"))
+    group: list[int] = []
+
+    def stop_after_the_first_case(n_done, n_cases):
+        assert n_cases == 3
+        if n_done and not group:
+            (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]
+            group.extend(pids_of(child))
+            os.killpg(child.pid, signal.SIGINT)
+
+    def predict(on_progress=lambda *_: None):
+        wanted = {"device": "cpu", "environment": project.environment, "on_progress": on_progress}
+        return predict_held_out(ensemble, held_out, ".nii.gz", project.roots, **wanted)
+
+    with pytest.raises(FoldFailed, match="was stopped on request") as caught:
+        predict(stop_after_the_first_case)
+    assert caught.value.code == ExitCode.STOPPED
+    assert living(group) == []
+
+    predicted = predict()
+    assert predicted.n_predicted == 2
+    assert predicted.device == "cpu"
+    assert predict().n_predicted == 0
+    run_nnunet(project, tmp_path, {"nnUNetv2_predict": [*predict_arguments(project, tmp_path), "-f", "0", "1"]})
+    theirs = read_volume(tmp_path / "out" / "phantom_000.nii.gz")
+    for number in range(3):
+        ours = read_volume(predicted.folder / f"new_{number}.nii.gz")
+        assert np.array_equal(ours.stored, theirs.stored)
+        assert np.allclose(ours.affine, theirs.affine)
 
 
 def test_the_pooled_means_are_those_that_nnunet_accumulates(project, commands):

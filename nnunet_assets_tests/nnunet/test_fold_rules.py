@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,18 +16,27 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import DatasetError, FoldError
+from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet import workers
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_state, needed_gpu_bytes, run_fold
+from nnunet_assets.nnunet.fold import (
+    FoldFailed,
+    FoldRequest,
+    fold_lease,
+    fold_state,
+    needed_gpu_bytes,
+    run_fold,
+)
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets.nnunet.trained_folds import running_folds
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, EXPERIMENT, SPLITS, write_plans, write_prepared
 from nnunet_assets_tests.processes import living
@@ -110,6 +121,14 @@ def test_splits_of_other_cases_are_an_error(records):
         inputs_of(records)
 
 
+def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case(records):
+    hashes = {"a": "image", "b": "another", "c": "image"}
+    records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
+    with pytest.raises(DatasetError, match=r"fold_0 validates copies of cases that it trains on: a and c\.\nfold_1 "):
+        inputs_of(records, "fold_1")
+    inputs_of(records, "fold_all")
+
+
 def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
     roots, prepared = records
     before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
@@ -151,6 +170,16 @@ def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
     with pytest.raises(
         FoldError, match=r"made from other input .*: spacing was \[3.0, 1.0, 1.0\], is \[1.0, 1.0, 1.0\]\. Mat"
     ):
+        inputs_of(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataset_name", "Dataset004_Hippocampus"), ("plans_name", "x/../../../../escaped")]
+)
+def test_plans_that_lead_to_other_folders_are_an_error(records, name, value):
+    plans = records[1].plans_file("nnUNetPlans")
+    plans.write_text(json.dumps({**json.loads(plans.read_text()), name: value}))
+    with pytest.raises(PlanningError, match=rf"nnUNetPlans\.json has {name} '{value}' in place of '.*', so that nnU"):
         inputs_of(records)
 
 
@@ -262,6 +291,35 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
 
 
+def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_has(records, tmp_path):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    older = vars(replace(inputs_of(records), splits_hash="an older split"))
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": older, "attempt": "first"})
+    for epoch in range(3):
+        append_record(journal_path(folder), "epoch", {}, epoch)
+    (folder / ".nnunet_assets" / "saved_epochs").write_text("2")
+    environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
+    said = []
+    with pytest.raises(FoldFailed):
+        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+    (sentence,) = said
+    superseded = EXPERIMENT.summary_folder(records[0]) / "superseded"
+    assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
+
+
+def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_it(records, monkeypatch):
+    def refuse(_source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    message = r"fold_0: No space is left on the disk for .*nnUNetPlans\.json\. Make room"
+    with pytest.raises(FoldFailed, match=message) as caught:
+        run_fold(request_for(records), records[0], environment={})
+    assert caught.value.code == ExitCode.NO_SPACE
+    assert not caught.value.is_permanent
+    assert list((records[1].own / "bound").iterdir()) == []
+
+
 # --- the lease ----------------------------------------------------------------------------------------------------
 
 OWNER = """
@@ -321,6 +379,32 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
         assert living([child.pid]) == []
         with pytest.raises(FoldFailed, match="it got as far as torch"):
             run_fold(request_for(records), records[0], environment=broken)
+
+
+def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records):
+    roots, folder = records[0], EXPERIMENT.summary_folder(records[0])
+    folder.mkdir(parents=True)
+    with FileLock(folder / "fold_0.lock", thread_local=False, fallback_to_soft=False) as looked_at:
+        threading.Timer(0.2, looked_at.release).start()
+        with fold_lease(roots, EXPERIMENT, "fold_0"):
+            assert running_folds(roots, EXPERIMENT.dataset) == [f"{EXPERIMENT.name}, fold_0"]
+    assert running_folds(roots, EXPERIMENT.dataset) == []
+
+
+def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
+    roots = records[0]
+    with fold_lease(roots, EXPERIMENT, "fold_0"):
+        pass
+
+    def denied(lock):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
+
+    monkeypatch.setattr(FileLock, "acquire", denied)
+    for look in (lambda: running_folds(roots, EXPERIMENT.dataset), fold_lease(roots, EXPERIMENT, "fold_0").__enter__):
+        with pytest.raises(
+            FoldError, match=r"fold_0\.lock cannot be written: it or its folder belongs to another user"
+        ):
+            look()
 
 
 # --- how it ended -------------------------------------------------------------------------------------------------
@@ -421,6 +505,17 @@ def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processo
                 request_for(records, options=TrainingOptions(num_gpus=num_gpus)), records[0], environment=environment
             )
         assert caught.value.log_tail.split("\n")[: len(said)] == said
+
+
+def test_where_the_processes_of_a_fold_meet_nothing_is_left_however_they_end(records, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    code = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(60)"
+    environment = {**environment_with_torch(tmp_path / "torch", code), "TMPDIR": str(temporary)}
+    with pytest.raises(FoldFailed, match="stopped on request"):
+        run_fold(request_for(records, options=TrainingOptions(num_gpus=2)), records[0], environment=environment)
+    assert [path.name for path in temporary.iterdir()] == [f"nnunet_assets-{os.getuid()}"]  # the locks of the GPUs
 
 
 def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import os
 import time
 
@@ -66,3 +67,19 @@ def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
     later(HOUR)
     watch.look()
     assert said == []
+
+
+def test_a_disk_that_does_not_answer_is_looked_at_again_later(fold, later, monkeypatch):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    later(HOUR)
+    with monkeypatch.context() as broken:
+        broken.setattr(heartbeat, "_signs", unanswered)
+        watch.look()
+    assert said == []
+    watch.look()
+    assert len(said) == 1
+
+
+def unanswered(*_):
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))

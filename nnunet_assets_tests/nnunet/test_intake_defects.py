@@ -238,8 +238,9 @@ def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
         "a link to itself": "labelsTr/loop case_1.nii.gz is a link to loop case_1.nii.gz, which leads back to itself. "
         "Restore that file or delete the link.",
         "a direction": "labelsTr/case_1.nii.gz lies 7 mm away from imagesTr/case_1_0000.nii.gz by their headers "
-        "(origin by 0 mm, direction by 90°; up to 0.001 mm is allowed). nnU-Net pairs them voxel by voxel all the "
-        "same; look at both in a viewer.",
+        "(origin by 0 mm, direction by 90°; up to 0.001 mm is allowed). nnU-Net would pair them voxel by voxel all the "
+        "same. Look at both in a viewer: where that is right, set the dataset's `repair_headers_mm` to 7 or more, "
+        "which gives it that header in a copy; else export it again, or leave the case out by `quarantine`.",
         "no end": "imagesTr/case_1_0000.nii.gz goes on for more than 64 MiB after its last voxel. It is damaged, or "
         "made to keep its reader busy; export it again, or take it away.",
         "another ending": "file_ending is '.nii.gz', but imagesTr also holds case_1_0000.NII.GZ, which nnU-Net passes "

@@ -60,6 +60,18 @@ def test_a_series_of_the_users_trainer_keeps_its_name_and_none_is_required(tmp_p
     assert record.values == {"my_series": 3.0, "epoch_seconds": 1.0}
 
 
+def test_what_a_trainer_logs_amiss_breaks_no_training_and_is_counted(tmp_path):
+    logger = JournalLogger(tmp_path / "journal", ["organ"], lambda *_: None)
+    logger.log("dice_per_class_or_region/class_1", 0.5, 0)
+    logger.log("dice_per_class_or_region/class_2", 0.25, 0)  # of one label
+    for value in ("a text", None, [1.0, 2.0], 10**400):
+        logger.log("my_series", value, 0)
+    logger.log("epoch_end_timestamps", 2.0, 0)  # and no start
+    assert (logger.close(), logger.n_refused) == (0, 4)
+    (record,) = read_records(tmp_path / "journal")
+    assert record.values == {"pseudo_dice/organ": 0.5, "pseudo_dice/class_2": 0.25}
+
+
 def test_a_record_is_on_the_disk_after_waiting_for_it(tmp_path):
     logger = JournalLogger(tmp_path / "journal", ["organ", "lesion"], lambda *_: None)
     logger.wait()

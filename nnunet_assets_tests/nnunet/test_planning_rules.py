@@ -8,6 +8,7 @@ from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.plan_card import PLANNERS
 from nnunet_assets.nnunet.planning import PreparedCases, prepare
 from nnunet_assets.nnunet.prepared import RawRecord
+from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
 
 UNKNOWN = "nnUNetTrainerTypo"
@@ -70,6 +71,15 @@ def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
     assert not (records[1].own / "prepare_nnUNetPlans").exists()
 
 
+def test_a_split_that_came_beside_the_raw_data_since_it_was_looked_at_is_not_copied_by_the_planner(records):
+    write_splits(records[0].raw / DATASET, [])
+    stamp_as_planned(records[1], raw_hash="older data")
+    with pytest.raises(
+        PlanningError, match=r"raw/.*splits_final\.json was put there after .*Materialize raw_dataset and"
+    ):
+        run(records)
+
+
 def test_a_wanted_configuration_that_the_plans_lack_is_reported(records):
     stamp_as_planned(records[1])
     made = run(records, configurations=("3d_fullres", "3d_lowres"))
@@ -82,6 +92,14 @@ def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(rec
     with pytest.raises(PlanningError, match=r"nnUNetPlans\.json was made or edited outside this project\. To use it"):
         run(records)
     assert records[1].plans_file("nnUNetPlans").read_bytes() == before
+
+
+def test_plans_of_ones_own_that_are_of_another_dataset_are_refused_before_a_child_starts(records):
+    write_plans(records[1], "myPlans")
+    plans = records[1].plans_file("myPlans")
+    plans.write_text(json.dumps({**json.loads(plans.read_text()), "dataset_name": "Dataset004_Hippocampus"}))
+    with pytest.raises(PlanningError, match=f"has dataset_name 'Dataset004_Hippocampus' in place of '{DATASET}', so"):
+        run(records, "myPlans")
 
 
 def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(records):

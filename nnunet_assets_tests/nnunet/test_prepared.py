@@ -19,6 +19,15 @@ def test_what_is_known_of_the_raw_data_comes_back(prepared):
     assert prepared.read_raw() == RawRecord("the raw data", CASES, voxels_checked=True)
 
 
+def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data(prepared):
+    hashes = dict.fromkeys(CASES, "files")
+    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes))
+    record = json.loads((prepared.own / "raw.json").read_text())
+    del record["image_hashes"]
+    (prepared.own / "raw.json").write_text(json.dumps(record))
+    assert prepared.read_raw().image_hashes == hashes
+
+
 def test_raw_data_that_nobody_looked_at_is_an_error(prepared):
     (prepared.own / "raw.json").unlink()
     with pytest.raises(PlanningError, match=r"Nothing is known .* Materialize raw_dataset first"):

@@ -22,7 +22,9 @@ from nnunet_assets.nnunet.child import child_main
 from nnunet_assets.nnunet.ranks import run_ranks
 
 def work(request):
-    run_ranks("tiny_rank", 3, Path(sys.argv[1]), {"wanted": "this"}, lambda sentence: print("heard:", sentence))
+    folder = Path(sys.argv[1])
+    say = lambda sentence: print("heard:", sentence)
+    run_ranks("tiny_rank", 3, folder, {"wanted": "this"}, say, meeting_folder=folder)
 
 if __name__ == "__main__":
     child_main(work)

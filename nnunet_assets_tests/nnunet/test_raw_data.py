@@ -11,9 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.import_dataset import import_dataset
 from nnunet_assets.nnunet.raw_data import RawDataset, Spread, inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import (
@@ -274,6 +276,17 @@ class TestCounts:
             "The cases case_1, case_4 have the same image, voxel for voxel: in training"
         )
 
+    def test_images_of_one_value_are_no_copies_of_each_other(self, folder):
+        for case in (1, 4):
+            write_volume(image_of(folder, case), np.full(SHAPE, 7, np.int16))
+        assert sorted(inspect(folder).record.image_hashes) == ["case_0", "case_2", "case_3", "case_5"]
+
+    def test_an_image_shared_in_one_channel_only_makes_no_copy_of_the_case(self, tmp_path):
+        folder = write_tiny_dataset(tmp_path, n_channels=2)
+        for case in range(1, 6):  # an atlas, say
+            shutil.copyfile(folder / "imagesTr/case_0_0001.nii.gz", folder / f"imagesTr/case_{case}_0001.nii.gz")
+        assert len(set(inspect(folder).record.image_hashes.values())) == 6
+
 
 class TestVoxels:
     def test_nan_and_infinity_are_found_where_nnunet_reads_zero(self, folder):
@@ -362,10 +375,15 @@ class TestGeometry:
             "labelsTr/case_1.nii.gz has the spacing 1 × 1 × 2.5 mm, but imagesTr/case_1_0000.nii.gz has 1 × 1 × 2 mm."
         )
 
-    def test_another_origin_is_a_warning_as_in_nnunet(self, folder):
-        write_volume(label_of(folder), tiny_label(), origin_mm=(0, 3, 0))
-        assert the_finding(folder, "D043").startswith("labelsTr/case_1.nii.gz lies 3 mm away from imagesTr/case_1_0000")
-        assert inspect(folder).errors == ()
+    @pytest.mark.parametrize(("mm", "allowance"), [(3, "3"), (0.0123, "0.02")])
+    def test_another_origin_is_an_error_that_tells_how_to_allow_it(self, folder, mm, allowance):
+        write_volume(label_of(folder), tiny_label(), origin_mm=(0, mm, 0))
+        message = the_finding(folder, "D043")
+        assert message.startswith(f"labelsTr/case_1.nii.gz lies {mm} mm away from imagesTr/case_1_0000")
+        assert f"set the dataset's `repair_headers_mm` to {allowance} or more, which gives it that header" in message
+        assert [finding.code for finding in inspect(folder).errors] == ["D043"]
+        roots = Roots(folder.parent, folder.parent / "preprocessed", folder.parent / "results")
+        assert look_at_raw_data(roots, DATASET, 3, Curation({}, float(allowance)))[0].findings == ()
 
     def test_a_flipped_axis_is_seen_too(self, folder):
         flipped = np.diag([-1.0, 1, 2, 1])

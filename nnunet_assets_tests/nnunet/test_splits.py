@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.case_groups import GroupPattern, GroupTable
 from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.splits import SplitSettings, check_splits
-from nnunet_assets.errors import ConfigError, DatasetError
+from nnunet_assets.errors import ConfigError, DatasetError, FoldError
 from nnunet_assets.nnunet import splits as splits_module
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.splits import ensure_splits, write_splits
 from nnunet_assets.nnunet.splitting import default_splits, make_splits
@@ -337,6 +338,65 @@ def test_a_file_that_was_deleted_comes_back_as_it_was_though_it_was_extended(tra
     assert trained.file.read_bytes() == before
 
 
+def test_a_file_beside_the_raw_data_is_the_split_where_nothing_else_is_declared(cohort, tmp_path):
+    beside = write_splits(cohort.roots.raw / DATASET, GOOD)
+    made = cohort.split()
+    assert (made.what, made.folds, made.settings.file) == ("made", GOOD, beside)
+    assert cohort.generations()[-1]["settings"] == {"folds": 3, "file": "splits_final.json"}
+    # As nnU-Net's planner left it for others: a copy, of which nobody noted where it is from.
+    (cohort.prepared.own / "splits.json").unlink()
+    assert cohort.split().what == "kept"
+    write_splits(cohort.roots.raw / DATASET, list(reversed(GOOD)))
+    with pytest.raises(DatasetError, match=r"is neither what .*raw.*splits_final\.json holds, nor was it made by this"):
+        cohort.split()
+
+
+@pytest.mark.parametrize("settings", [SplitSettings(3, seed=0), SplitSettings(3, stratify=True)])
+def test_a_file_beside_the_raw_data_and_another_declaration_are_refused_together(cohort, settings):
+    beside = write_splits(cohort.roots.raw / DATASET, GOOD)
+    (name,) = settings.record.keys() - {"folds"}
+    with pytest.raises(DatasetError) as caught:
+        cohort.split(settings)
+    assert str(caught.value).startswith(
+        f"{beside} is a split of the dataset, but `splits` declares another one: {name}={settings.record[name]}. Move"
+    )
+    assert not cohort.file.exists()
+
+
+def test_a_declared_file_counts_more_than_the_one_beside_the_raw_data(cohort, tmp_path):
+    write_splits(cohort.roots.raw / DATASET, GOOD)
+    mine = write_splits(tmp_path / "mine", list(reversed(GOOD)))
+    assert cohort.split(SplitSettings(3, file=mine)).folds == list(reversed(GOOD))
+
+
+def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path):
+    cohort = Cohort(tmp_path, ["p1_scan1", "p1_scan2", "p2_scan1", "p2_scan2"])
+    settings = SplitSettings(2, groups=BY_PATIENT)
+    leaking = [
+        {"train": ["p1_scan2", "p2_scan2"], "val": ["p1_scan1", "p2_scan1"]},
+        {"train": ["p1_scan1", "p2_scan1"], "val": ["p1_scan2", "p2_scan2"]},
+    ]
+
+    def start():
+        fold_inputs(cohort.roots, LONG, "fold_0", "settings")
+
+    cohort.split(settings)
+    write_splits(cohort.prepared.folder, leaking)
+    leak = (
+        r"splits_final\.json folds train on what they .*\nfold_0 trains on groups that it validates: p1, p2\.\nfold_1"
+    )
+    with pytest.raises(DatasetError, match=leak):
+        start()
+    # One that was theirs from the beginning is held to what is declared, too, and to nothing that is not.
+    (cohort.prepared.own / "splits.json").unlink()
+    assert cohort.split(settings).folds == leaking
+    with pytest.raises(DatasetError, match=leak):
+        start()
+    cohort.split(SplitSettings(2))
+    with pytest.raises(FoldError, match="is not preprocessed"):
+        start()
+
+
 # --- a change of the split ----------------------------------------------------------------------------------------
 
 
@@ -509,7 +569,7 @@ def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained):
     trained.has([*CASES, "g"])
     before = trained.file.read_bytes()
     with (
-        FileLock(folder / "fold_1.lock"),
+        kernel_lock(folder / "fold_1.lock"),
         pytest.raises(DatasetError, match=r"while folds train on it: nnUNetTrainer__nnUNetPlans__3d_fullres, fold_1\."),
     ):
         trained.split(on_new_cases="extend")

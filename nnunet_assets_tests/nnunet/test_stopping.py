@@ -1,15 +1,18 @@
 """A training that ends before its last epoch: when, why, and what it leaves."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet import stopping
 from nnunet_assets.nnunet.child import ChildFailure
-from nnunet_assets.nnunet.stopping import earlier_end, stop_early, train
+from nnunet_assets.nnunet.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets_tests.builders import build_manifest
 
 
@@ -59,7 +62,7 @@ def fold_folder(tmp_path):
 
 def trained(trainer, fold_folder, **options):
     trainer.output_folder = str(fold_folder)
-    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
+    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0, say=print)
     said = []
     reason = train(trainer, said.append)
     assert trainer.is_ended
@@ -84,6 +87,12 @@ def test_progress_starts_the_patience_anew(clock, fold_folder):
     assert trained(Trainer(clock, [0.1, 0.05, 0.2, 0.1, 0.3, 0.2]), fold_folder, patience=2) == (6, None)
 
 
+@pytest.mark.parametrize("ema", [[math.nan] * 6, [0.5, 0.1, math.nan, math.nan, math.nan, math.nan]])
+def test_an_undefined_moving_average_is_no_lack_of_progress_and_is_said_once(clock, fold_folder, capsys, ema):
+    assert trained(Trainer(clock, ema), fold_folder, patience=2) == (6, None)
+    assert capsys.readouterr().out.count("moving average of the pseudo Dice is undefined for good") == 1
+
+
 def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):
     # 5 minutes: 0.5 are kept, and after the fourth epoch no further one fits.
     epochs, reason = trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)
@@ -97,8 +106,41 @@ def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_fold
     commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
     # 40 s a case, two cases, and half as much again.
     assert trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)[0] == 3
-    with pytest.raises(ChildFailure, match=r"time budget of 1\.5 minutes is too little: the validation .* 2 minutes"):
-        trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=1.5)
+
+
+def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock, fold_folder):
+    budget, trainer = TrainingOptions(time_budget_minutes=10), Trainer(clock, RISING)
+    clock[0] = 8 * 60
+    check_time_left(trainer, fold_folder, budget, 0.0)  # nothing is known but the minute that is kept
+    sibling = fold_folder.with_name("fold_1")
+    # 2 minutes for the validation of two cases, and 1 for an epoch.
+    seconds, details = {"training": 120.0, "validation": 160.0}, {"validation_cases": ["a", "b", "c", "d"]}
+    commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, n_epochs=2, details=details))
+    with pytest.raises(ChildFailure, match=r"minutes, 8\.0 were over before .* may take 3\.0 minutes") as caught:
+        check_time_left(trainer, fold_folder, budget, 0.0)
+    assert caught.value.code == ExitCode.STOPPED
+    check_time_left(trainer, fold_folder, TrainingOptions(), 0.0)
+    clock[0] = 6 * 60
+    check_time_left(trainer, fold_folder, budget, 0.0)
+    append_record(journal_path(fold_folder), "epoch", {"epoch_seconds": 180.0}, 0)
+    with pytest.raises(ChildFailure, match=r"may take 5\.0 minutes"):
+        check_time_left(trainer, fold_folder, budget, 0.0)
+    with pytest.raises(ChildFailure, match=r"budget of 4 minutes is too little: .* may take 5\.0 minutes") as caught:
+        check_time_left(trainer, fold_folder, TrainingOptions(time_budget_minutes=4), 0.0)
+    assert caught.value.code == ExitCode.BAD_INPUT
+
+
+@pytest.mark.parametrize("options", [{}, {"time_budget_minutes": 5}])
+@pytest.mark.parametrize(
+    ("seconds", "cases"), [({"training": 300.0}, ["a"]), ({"training": 300.0, "validation": 160.0}, [])]
+)
+def test_a_fold_that_does_not_say_how_long_a_case_took_is_as_if_it_were_not_there(
+    clock, fold_folder, options, seconds, cases
+):
+    sibling = fold_folder.with_name("fold_1")
+    details = {"adopted": "2026-11-20T00:00:00+00:00", "validation_cases": cases}
+    commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
+    assert trained(Trainer(clock, RISING), fold_folder, **options)[0] == (4 if options else 6)
 
 
 def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, fold_folder):

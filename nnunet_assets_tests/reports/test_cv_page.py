@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.gap import GAP_METRICS, find_gaps
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result, build_manifest
@@ -122,6 +123,15 @@ def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
     assert len(NASTY_NAMES) * 2 <= page.count("<tr>")
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "default-src 'none'" in page
+
+
+def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
+    dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
+    page = cv_page(summary(), {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice))
+    assert "<h2>Test set</h2>" in page
+    assert "Dice 0.600 on the test set, 0.600 in the cross-validation (+0.000)" in page
+    assert "<td>2 of 2</td><td>2 of 2</td>" in page
+    assert "<h2>Test set</h2>" not in cv_page(summary(), {}, {}, [], EVALUATION)
 
 
 def test_the_methods_say_what_the_folds_were_trained_with():

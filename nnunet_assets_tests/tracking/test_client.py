@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import sqlite3
@@ -9,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, probe, run_url
+from nnunet_assets.tracking.fold_run import alone
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
 
 pytestmark = MLFLOW_WARNINGS
@@ -95,6 +99,20 @@ def test_a_relative_store_is_refused_with_the_absolute_uri(tmp_path: Path, monke
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="database in memory, which ends with the process"):
         connect("sqlite:///:memory:", tmp_path)
+
+
+def test_a_store_on_a_disk_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(
+        TrackingError, match=r"has no locks, without which SQLite loses data\. Put the store on a local"
+    ):
+        connect(store(tmp_path), tmp_path)
+    (tmp_path / OWN_FOLDER).mkdir()
+    with alone(tmp_path):  # a fold's records are sent all the same
+        pass
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_assets.tracking.redaction import is_secret_name, masked, redacted
+from nnunet_assets.tracking.redaction import is_secret_name, masked, redacted, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,24 @@ def test_other_names_are_not(name: str) -> None:
 def test_secrets_are_masked_at_any_depth_and_numbers_stay() -> None:
     nested = {"a": [{"token": "abc", "n": 3}], "uri": "http://me:pw@host", "lr": 0.01, "token": 7}
     assert masked(nested) == {"a": [{"token": "***", "n": 3}], "uri": "http://***@host", "lr": 0.01, "token": 7}
+
+
+def test_a_child_gets_the_environment_without_its_secrets() -> None:
+    needed = {
+        "PATH": "/bin",
+        "nnUNet_raw": "/data@site/raw",
+        "MLFLOW_TRACKING_USERNAME": "me",
+        "TOKENIZERS_PARALLELISM": "false",
+        "DAGSTER_PIPES_CONTEXT": "eJyrVkrKz1eyUlBKSixSqgUAKLgFPg==",
+        "WANDB_API_KEY": "abc",
+    }
+    secret = {
+        "MLFLOW_TRACKING_URI": "https://me:hunter2@host",
+        "MLFLOW_TRACKING_PASSWORD": "hunter2",
+        "PGPASSWORD": "hunter2",
+        "AWS_SECRET_ACCESS_KEY": "hunter2",
+        "AZURE_STORAGE_CONNECTION_STRING": "AccountKey=hunter2",
+        "HF_TOKEN": "hunter2",
+        "storage_key": "hunter2",
+    }
+    assert without_secrets({**needed, **secret}) == needed

@@ -1,0 +1,106 @@
+"""How the predictions of a test set are evaluated: as the validation cases are, and against them. Knows no Dagster.
+
+Imported where it is needed: numpy comes with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_assets.assets.cv_evaluation import progress_log
+from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.commit import commit_sha256
+from nnunet_assets.core.dataset_json import DATASET_JSON
+from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.gap import GAP_METRICS, Gap, find_gaps, gaps_to_json
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.provenance import write_atomically, write_json_atomically
+from nnunet_assets.nnunet.ensemble import Ensemble
+from nnunet_assets.nnunet.evaluation import evaluate_cases
+from nnunet_assets.nnunet.predicted_cases import (
+    PredictedCases,
+    cases_of_folders,
+    cases_of_folds,
+    references_folder,
+)
+from nnunet_assets.nnunet.prediction import Predicted
+from nnunet_assets.reports.case_table import read_metrics, write_case_table
+from nnunet_assets.reports.gap import gaps_to_csv
+
+TESTED_FOLDER = "test_evaluation"
+"""In the model's `nnunet_assets/`."""
+
+GAP_FILE, GAP_TABLE = "gap.json", "gap.csv"
+
+
+@dataclass(frozen=True)
+class EvaluatedEnsemble:
+    """What an ensemble scores on the test set.
+
+    Attributes:
+        folder: Where the files are: those of an evaluation, `gap.json` and `gap.csv`.
+        evaluation: Of the test cases, at least one.
+        gaps: To the cross-validation.
+    """
+
+    folder: Path
+    evaluation: Evaluation
+    gaps: list[Gap]
+
+    @property
+    def gap_files(self) -> list[Path]:
+        """The gaps as JSON and as CSV."""
+        return [self.folder / GAP_FILE, self.folder / GAP_TABLE]
+
+
+def evaluate_validation(roots: Roots, ensemble: Ensemble, dataset: DatasetConfig, say: Callable[[str], None]) -> Path:
+    """Brings the evaluation of the folds' validation cases up to date and returns the table of its cases.
+
+    `cv_evaluation` made it, as a rule; then nothing is computed.
+
+    Raises:
+        EvaluationError: Another process evaluates them.
+    """
+    references = references_folder(roots, ensemble.experiment.dataset)
+    found = cases_of_folds(ensemble.folder, references, ensemble.folds, ensemble.experiment.title)
+    folder = evaluation_folder(ensemble.folder)
+    _evaluate(found, dataset, folder, say).refuse_empty()
+    return folder / PARQUET_FILE
+
+
+def evaluate_predictions(
+    ensemble: Ensemble,
+    predicted: Predicted,
+    references: Path,
+    validation: Path,
+    *,
+    roots: Roots,
+    dataset: DatasetConfig,
+    say: Callable[[str], None],
+) -> EvaluatedEnsemble:
+    """Evaluates the predictions of a test set, writes the gap to the cross-validation, and returns both.
+
+    Args:
+        references: Folder of the references.
+        validation: What `evaluate_validation` returned.
+
+    Raises:
+        EvaluationError: No case could be evaluated, or another process evaluates them.
+    """
+    found = cases_of_folders(predicted.folder, references, predicted.folder / DATASET_JSON)
+    found.subject = f"{ensemble.experiment.title}, test set"
+    folder = ensemble.experiment.summary_folder(roots) / TESTED_FOLDER
+    evaluation = _evaluate(found, dataset, folder, say)
+    evaluation.refuse_empty()
+    gaps = find_gaps(read_metrics(folder / PARQUET_FILE, GAP_METRICS), read_metrics(validation, GAP_METRICS))
+    commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
+    write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest, commits))
+    write_atomically(folder / GAP_TABLE, gaps_to_csv(gaps).encode())
+    return EvaluatedEnsemble(folder, evaluation, gaps)
+
+
+def _evaluate(found: PredictedCases, dataset: DatasetConfig, folder: Path, say: Callable[[str], None]) -> Evaluation:
+    policy = metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels)
+    return evaluate_cases(found, policy, folder, write_table=write_case_table, on_progress=progress_log(say))

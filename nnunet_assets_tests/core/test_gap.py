@@ -1,0 +1,135 @@
+"""The gap between a cross-validation and a test set, worked by hand: two labels, one absent in some cases."""
+
+import json
+
+import pytest
+
+from nnunet_assets.core.evaluation import METRIC_COLUMNS, SHOWN_METRICS
+from nnunet_assets.core.gap import (
+    FOREGROUND_METRICS,
+    GAP_METRICS,
+    CaseValues,
+    Gap,
+    Values,
+    find_gaps,
+    gaps_from_json,
+    gaps_to_json,
+)
+from nnunet_assets.reports.gap import gap_headline, gap_records, gaps_to_csv
+
+
+def values_of(**dice: Values) -> CaseValues:
+    """Returns cases with this Dice by label; every other metric is undefined, as where nobody measured it."""
+    return {
+        name: {metric: values if metric == "dice" else [None] * len(values) for metric in GAP_METRICS}
+        for name, values in dice.items()
+    }
+
+
+VALIDATION = values_of(organ=[0.9, 0.8, 0.7], lesion=[0.5, None, 0.7])
+"""Pooled: organ 0.8 of 3 cases, lesion 0.6 of 2, foreground 0.7."""
+TEST = values_of(organ=[0.6, 0.8], lesion=[None, 0.2])
+"""Organ 0.7 of 2 cases, lesion 0.2 of 1, foreground 0.45; the cases' own means are 0.6 and 0.5."""
+
+
+FOLDS = {"fold_0": "its commit", "fold_1": "another"}
+
+
+def gap_of(gaps: list[Gap], label: str | None, metric: str = "dice") -> Gap:
+    (found,) = [gap for gap in gaps if (gap.label, gap.metric) == (label, metric)]
+    return found
+
+
+def test_a_gap_is_the_test_mean_minus_the_pooled_mean_with_both_counts() -> None:
+    gaps = find_gaps(TEST, VALIDATION)
+
+    organ, lesion = gap_of(gaps, "organ"), gap_of(gaps, "lesion")
+    assert organ.difference == pytest.approx(0.7 - 0.8, abs=1e-12)
+    assert (organ.test.n, organ.cross_validation.n) == (2, 3)
+    assert lesion.difference == pytest.approx(0.2 - 0.6, abs=1e-12)
+    assert (lesion.test.n_defined, lesion.test.n) == (1, 2)
+    assert (lesion.cross_validation.n_defined, lesion.cross_validation.n) == (2, 3)
+
+
+def test_the_foreground_is_the_mean_of_the_label_means_as_in_the_summary() -> None:
+    foreground = gap_of(find_gaps(TEST, VALIDATION), None)
+
+    assert foreground.test.mean == pytest.approx(0.45, abs=1e-12)
+    assert foreground.cross_validation.mean == pytest.approx(0.7, abs=1e-12)
+    assert foreground.difference == pytest.approx(-0.25, abs=1e-12)
+    assert (foreground.test.n, foreground.test.n_defined) == (2, 2)
+
+
+def test_only_scores_that_have_a_foreground_mean_get_one() -> None:
+    gaps = find_gaps(TEST, VALIDATION)
+    assert [gap.metric for gap in gaps if gap.label is None] == list(FOREGROUND_METRICS)
+    assert set(FOREGROUND_METRICS) < set(GAP_METRICS) < set(METRIC_COLUMNS)
+    assert set(SHOWN_METRICS) <= set(GAP_METRICS)
+
+
+def test_what_is_undefined_on_one_side_has_no_gap_and_is_not_zero() -> None:
+    gaps = find_gaps(values_of(organ=[None, None]), values_of(organ=[0.9]))
+
+    assert gap_of(gaps, "organ").difference is None
+    (row, foreground) = gap_records(gaps)
+    assert (row["test"], row["cross-validation"]) == ("undefined", "0.900")
+    assert row["test − cross-validation"] == foreground["test − cross-validation"] == "undefined"
+    assert gap_headline(gaps) == "Dice undefined on the test set, 0.900 in the cross-validation"
+
+
+def test_the_interval_is_that_of_the_test_mean_and_fewer_than_six_cases_have_none() -> None:
+    six = [0.5, 0.9, 0.8, 0.7, 0.6, 0.95]
+    found = find_gaps(values_of(organ=six), values_of(organ=[0.9] * 20))
+    interval = gap_of(found, "organ").test.interval
+    assert interval is not None
+    assert interval.low < gap_of(found, "organ").test.mean < interval.high  # type: ignore[operator]
+    assert interval.high < 0.97
+    # One label: the foreground is that label.
+    assert gap_of(found, None).test.interval == interval
+    assert gap_of(find_gaps(values_of(organ=six[:5]), VALIDATION), "organ").test.interval is None
+
+
+def test_the_short_table_has_the_metrics_that_were_measured() -> None:
+    assert gap_records(find_gaps(TEST, VALIDATION)) == [
+        {
+            "label": label,
+            "metric": "Dice",
+            "test": test,
+            "95 % interval": "none",
+            "cross-validation": validation,
+            "test − cross-validation": gap,
+            "test cases": n_test,
+            "validation cases": n_validation,
+        }
+        for label, test, validation, gap, n_test, n_validation in [
+            ("organ", "0.700", "0.800", "−0.100", "2 of 2", "3 of 3"),
+            ("lesion", "0.200", "0.600", "−0.400", "1 of 2", "2 of 3"),
+            ("foreground mean", "0.450", "0.700", "−0.250", "2 of 2", "3 of 3"),
+        ]
+    ]
+    headline = gap_headline(find_gaps(TEST, VALIDATION))
+    assert headline == "Dice 0.450 on the test set, 0.700 in the cross-validation (−0.250)"
+
+
+def test_csv_and_json_have_every_metric_and_leave_the_undefined_empty() -> None:
+    gaps = find_gaps(TEST, VALIDATION)
+
+    lines = gaps_to_csv(gaps).splitlines()
+    assert len(lines) == 1 + 2 * len(GAP_METRICS) + len(FOREGROUND_METRICS)
+    assert lines[0].startswith("level,label,metric,difference,test_mean,test_ci95_low")
+    (hd95,) = [line for line in lines if line.startswith("label,organ,hd95_mm,")]
+    assert hd95 == "label,organ,hd95_mm,,,,,,2,0,,,3,0"
+    content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS), allow_nan=False))
+    assert content["predictions"] == "digest"
+    assert content["bootstrap_of_test_means"]["n_clusters"] == 2
+    assert content["gaps"][0]["difference"] == pytest.approx(-0.1)
+    assert content["gaps"][4]["difference"] is None
+
+
+def test_what_was_written_is_read_as_it_was_unless_the_folds_are_others_now() -> None:
+    six = [0.5, 0.9, 0.8, 0.7, 0.6, None, 0.95]
+    gaps = find_gaps(values_of(organ=six), values_of(organ=[0.9]))
+    content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS)))
+    assert gaps_from_json(content, FOLDS) == gaps
+    assert gaps_from_json(content, {**FOLDS, "fold_1": "trained again"}) is None
+    assert gaps_from_json({**content, "schema": 0}, FOLDS) is None
