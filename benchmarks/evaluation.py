@@ -1,21 +1,30 @@
-"""How long an evaluation takes and how much memory: a cohort of generated cases with 5 labels, then the same again.
+"""How long an evaluation and a summary take and how much memory: a cohort of generated cases with 5 labels, twice.
 
     python benchmarks/evaluation.py [--cases 10000] [--size 48] [--workers N] [--folder DIR]
 
 Prints seconds a case, the peak memory of the process beside what it had before, and what a second run costs, which
-reads no voxel. A few different images stand in for all: each case has a place of its own in its header, so that no
-two have the same content.
+reads no voxel; then the same of a summary of the cases in five folds, with its confidence intervals. Ends with 1 where
+the process took more memory than `--memory`. A few different images stand in for all: each case has a place of its own
+in its header, so that no two have the same content.
 """
 
 import argparse
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import nibabel
 import numpy as np
+import pyarrow.parquet as pq
 
+from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.evaluation_files import PARQUET_FILE
+from nnunet_assets.core.fold_result import CaseResult, FoldResult, LabelScore
+from nnunet_assets.core.intervals import with_intervals
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.nnunet.evaluation import evaluate_cases
 from nnunet_assets.nnunet.nifti import write_nifti
@@ -24,14 +33,18 @@ from nnunet_assets.reports.case_table import write_case_table
 
 N_LABELS = 5
 N_PATTERNS = 8
+N_FOLDS = 5
 
 
-def main() -> None:
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--cases", type=int, default=10_000)
     options.add_argument("--size", type=int, default=48, help="voxels along each axis")
     options.add_argument("--workers", type=int, default=None)
     options.add_argument("--folder", type=Path, default=None, help="kept; default: a temporary one")
+    options.add_argument(
+        "--memory", type=float, default=1000, help="MB that the process may take at most; 10,000 cases took 504"
+    )
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
@@ -39,6 +52,10 @@ def main() -> None:
             write_cohort(folder, given.cases, given.size)
         for name in ("first run", "second run"):
             measure(name, folder, given.workers)
+        measure_summary(folder)
+    is_within = peak_bytes() <= given.memory * 1e6
+    print(f"peak memory {peak_bytes() / 1e6:.0f} MB, {'within' if is_within else 'MORE THAN'} {given.memory:.0f} MB")
+    return 0 if is_within else 1
 
 
 def write_cohort(folder: Path, n_cases: int, size: int) -> None:
@@ -86,9 +103,29 @@ def measure(name: str, folder: Path, n_workers: int | None) -> None:
     )
 
 
+def measure_summary(folder: Path) -> None:
+    """Summarizes the scores that were evaluated, as five folds."""
+    before = peak_bytes()
+    cases: dict[str, dict[str, LabelScore]] = {}
+    for row in pq.read_table(folder / "out" / PARQUET_FILE, columns=["case", "label", "dice", "iou"]).to_pylist():
+        cases.setdefault(row["case"], {})[row["label"]] = LabelScore(row["dice"], row["iou"])
+    results = [CaseResult(case, scores) for case, scores in cases.items()]
+    inputs = FoldInputs("raw", "plans", "splits", "training")
+    keys = [f"fold_{index}" for index in range(N_FOLDS)]
+    folds = [FoldResult(key, inputs, tuple(results[n::N_FOLDS]), 1, {}) for n, key in enumerate(keys)]
+    start = time.perf_counter()
+    summary = with_intervals(summarize(Experiment("Dataset001_Many", "3d_fullres"), keys, folds), None)
+    seconds = time.perf_counter() - start
+    assert summary.foreground.dice.pooled.interval
+    print(
+        f"summary: {summary.n_cases} cases x {N_LABELS} labels in {seconds:.1f} s, with intervals; "
+        f"peak memory {peak_bytes() / 1e6:.0f} MB, {before / 1e6:.0f} MB before"
+    )
+
+
 def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder, read_evaluation
+from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.reports.case_table import write_case_table
@@ -39,16 +43,18 @@ def build_cv_evaluation(
         kinds={"parquet", "csv"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version=f"1-{json_sha256(measured)[:16]}",
+        code_version=f"2-{json_sha256(measured)[:16]}",
         # In a run with the summary and its tables it comes after them: they take a second, this may take an hour.
         op_tags={"dagster/priority": "-1"},
         check_specs=[
-            dg.AssetCheckSpec(EVALUATED_CHECK, asset=key, description="Every validation case could be evaluated.")
+            dg.AssetCheckSpec(
+                EVALUATED_CHECK, asset=key, description="Every validation case of every fold is evaluated."
+            )
         ],
     )
     def cv_evaluation(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         # numpy, which whoever loads the definitions has no use for.
-        from nnunet_assets.nnunet.evaluation import CSV_FILE, PARQUET_FILE, evaluate_cases, evaluation_folder
+        from nnunet_assets.nnunet.evaluation import evaluate_cases
         from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
 
         roots = project.settings.roots
@@ -81,6 +87,19 @@ def build_cv_evaluation(
     return cv_evaluation
 
 
+def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetConfig) -> dict[str, Any]:
+    """Returns what `cv_evaluation` wrote, where it measured what is declared now.
+
+    Raises:
+        DatasetError: The model's dataset.json cannot be used.
+        EvaluationError: It is missing, damaged, or measured otherwise.
+    """
+    model = experiment.model_folder(roots)
+    description = parse_dataset_json(model / DATASET_JSON)
+    policy = metric_policy(description, dataset.nsd_tolerance_mm, dataset.lesion_labels)
+    return read_evaluation(evaluation_folder(model), policy)
+
+
 def progress_log(
     say: Callable[[str], None], seconds: float = LOG_SECONDS, done: str = "evaluated"
 ) -> Callable[[int, int], None]:
@@ -110,10 +129,11 @@ def progress_log(
 
 
 def every_case(evaluation: Evaluation) -> dg.AssetCheckResult:
-    """Returns the check that says which cases could not be evaluated, and why."""
+    """Returns the check that says which folds are missing, which cases could not be evaluated, and why."""
+    missing = f"Not finished: {', '.join(evaluation.missing_folds)}." if evaluation.missing_folds else ""
     return dg.AssetCheckResult(
         check_name=EVALUATED_CHECK,
-        passed=not evaluation.problems,
+        passed=not evaluation.problems and not missing,
         severity=dg.AssetCheckSeverity.WARN if evaluation.n_evaluated else dg.AssetCheckSeverity.ERROR,
-        description=evaluation.problem_text() or f"{evaluation.n_evaluated} cases.",
+        description="\n".join(filter(None, [missing, evaluation.problem_text()])) or f"{evaluation.n_evaluated} cases.",
     )

@@ -1,15 +1,17 @@
 """`cv_figures`: the summary as figures for a paper."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from nnunet_assets.assets.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.summary_tracking import upload_to_summary
-from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically
@@ -39,8 +41,8 @@ Learning curves of all folds, Dice by label and by fold, agreement of volumes, a
 reference and prediction. The pseudo Dice of the curves is nnU-Net's estimate on random patches, not a result."""
 
 
-def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment."""
+def build_cv_figures(*, config: ExperimentConfig, dataset: DatasetConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment on a dataset."""
     experiment = config.identity
 
     @dg.asset(
@@ -63,7 +65,8 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
         digests = {}
         with shown_as_failure():
             summary = read_summary(folder / "cv_summary.json")
-            for name, figure in _drawn(roots, experiment, summary):
+            evaluation = declared_evaluation(roots, experiment, dataset)
+            for name, figure in _drawn(roots, experiment, summary, evaluation):
                 vector = style.svg(figure)
                 write_atomically(folder / "figures" / f"{name}.svg", vector)
                 write_atomically(folder / "figures" / f"{name}.png", style.png(figure))
@@ -78,8 +81,9 @@ def build_cv_figures(*, config: ExperimentConfig, group: str) -> dg.AssetsDefini
     return cv_figures
 
 
-def _drawn(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[tuple[str, Figure]]":
-    from nnunet_assets.nnunet.evaluation import PARQUET_FILE, evaluation_folder
+def _drawn(
+    roots: Roots, experiment: Experiment, summary: CvSummary, evaluation: Mapping[str, Any]
+) -> "Iterator[tuple[str, Figure]]":
     from nnunet_assets.reports.case_table import read_volumes
     from nnunet_assets.reports.figures.bland_altman import draw_bland_altman
     from nnunet_assets.reports.figures.case_slices import draw_cases
@@ -91,7 +95,8 @@ def _drawn(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterato
     yield "dice_by_label", draw_boxes(summary)
     yield "mean_dice", draw_bars(summary)
     yield "dice_by_fold", draw_fold_map(summary)
-    yield "volumes", draw_bland_altman(read_volumes(evaluation_folder(experiment.model_folder(roots)) / PARQUET_FILE))
+    table = evaluation_folder(experiment.model_folder(roots)) / PARQUET_FILE
+    yield "volumes", draw_bland_altman(None if evaluation["labels"] is None else read_volumes(table))
     yield "cases", draw_cases(list(_slices(roots, experiment, summary)))
 
 

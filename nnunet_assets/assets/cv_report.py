@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nnunet_assets.assets.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.summary_tracking import upload_to_summary
-from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import json_sha256, write_atomically
@@ -27,8 +28,8 @@ One file that needs nothing beside it and no network, light and dark, fit to pri
 may see them."""
 
 
-def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment."""
+def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment on a dataset."""
     experiment = config.identity
 
     @dg.asset(
@@ -38,14 +39,11 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
         # In a run that predicts the test set too it comes after that, whatever becomes of it, and shows the gap.
         op_tags={"dagster/priority": "-3"} if config.test_set else None,
     )
     def cv_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
-        # numpy, which whoever loads the definitions has no use for.
-        from nnunet_assets.nnunet.evaluation import EVALUATION_FILE, evaluation_folder
-
         roots = project.settings.roots
         folder = experiment.summary_folder(roots)
         with shown_as_failure():
@@ -63,7 +61,7 @@ def build_cv_report(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
                 for name, file in files.items()
                 if file.exists()
             ]
-            evaluation = json.loads((evaluation_folder(experiment.model_folder(roots)) / EVALUATION_FILE).read_text())
+            evaluation = declared_evaluation(roots, experiment, dataset)
             commits = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
             page = cv_page(summary, manifests, parameters, figures, evaluation, gaps=_gaps(folder, commits))
         write_atomically(folder / "cv_report.html", page.encode())

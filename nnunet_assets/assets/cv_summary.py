@@ -1,7 +1,9 @@
 """`cv_summary`: what the finished folds say together, from the first one on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,7 +12,8 @@ from nnunet_assets.assets.summary_checks import summary_check_specs, summary_che
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.core.kernel_lock import kernel_lock
+from nnunet_assets.core.provenance import json_sha256, remove_unfinished, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.tables import cases_to_csv, cases_to_parquet, to_short_records, to_spread_records
@@ -49,15 +52,16 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         # numpy takes a tenth of a second in every process that loads the definitions.
         from nnunet_assets.core.intervals import with_recorded_patients
 
-        seen = _newest_event(context.instance, fold_model)
-        with shown_as_failure():
-            finished = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
-        summary = with_recorded_patients(settings.roots, finished)
         folder = experiment.summary_folder(settings.roots)
-        content = summary.to_json()
-        write_json_atomically(folder / "cv_summary.json", content)
-        write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
-        write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
+        with shown_as_failure(), _sole_summary(folder):
+            seen = _newest_event(context.instance, fold_model)
+            finished = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
+            summary = with_recorded_patients(settings.roots, finished)
+            content = summary.to_json()
+            write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
+            write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
+            # Last: a summary whose cases are those of an earlier one would be taken for whole.
+            write_json_atomically(folder / "cv_summary.json", content)
         context.log.info(summary.headline())
         stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
         if stopped:
@@ -82,6 +86,18 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         )
 
     return cv_summary
+
+
+@contextmanager
+def _sole_summary(folder: Path) -> Iterator[None]:
+    """Keeps a second summary of the experiment waiting: who writes last must have read last."""
+    if not folder.parent.is_dir():  # no fold was ever trained, which the summary says
+        yield
+        return
+    folder.mkdir(exist_ok=True)
+    with kernel_lock(folder / ".cv_summary.lock"):
+        remove_unfinished(folder)
+        yield
 
 
 def _worst_cases(summary: CvSummary) -> str:

@@ -71,8 +71,8 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
             build_fold_model(config=config, folds=folds, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
-            build_cv_figures(config=config, group=group),
-            build_cv_report(config=config, group=group),
+            build_cv_figures(config=config, dataset=dataset, group=group),
+            build_cv_report(config=config, dataset=dataset, group=group),
             build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_full_model(config=config, group=group)] if config.full_model else []),
             *(

@@ -12,12 +12,13 @@ from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.gap import GAP_METRICS, Gap, find_gaps, gaps_to_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.provenance import write_atomically, write_json_atomically
 from nnunet_assets.nnunet.ensemble import Ensemble
-from nnunet_assets.nnunet.evaluation import PARQUET_FILE, evaluate_cases, evaluation_folder
+from nnunet_assets.nnunet.evaluation import evaluate_cases
 from nnunet_assets.nnunet.predicted_cases import (
     PredictedCases,
     cases_of_folders,

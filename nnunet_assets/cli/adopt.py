@@ -140,6 +140,11 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
                 if known.get(found.folder) != commit_sha256(found.folder):
                     instance.report_runless_asset_event(materialization(found))
         return {found.folder for found in wanted}, list(dict.fromkeys(remarks))
+    if wanted:
+        remarks.append(
+            f"Dagster has no instance in {settings.dagster_home} yet, so it has recorded no fold. Start it with "
+            "`nnunet-assets dev` or `up`, then adopt again."
+        )
     return set(), list(dict.fromkeys(remarks))
 
 

@@ -11,12 +11,15 @@ import click
 
 from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
+from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
-from nnunet_assets.core.layout import fold_key
+from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation_files import evaluation_folder
+from nnunet_assets.core.layout import Roots, fold_key
 from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
-from nnunet_assets.project import read_project
+from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
 from nnunet_assets.settings import PROJECT_VARIABLE
 
@@ -28,12 +31,21 @@ DONE, INCOMPLETE = 0, 2
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What to evaluate, where its files go, and what the project declares for it."""
+    """What to evaluate, where its files go, and what the project declares for it.
+
+    Attributes:
+        found: The cases.
+        folder: Of the declared evaluation.
+        tolerances_mm: Declared; empty where nothing is.
+        lesion_labels: Likewise.
+        others: What the declared evaluation does not have: other references, folds that are not adopted.
+    """
 
     found: "PredictedCases"
     folder: Path
     tolerances_mm: Mapping[str, float] = field(default_factory=dict)
     lesion_labels: Sequence[str] = ()
+    others: Sequence[str] = ()
 
 
 @click.command()
@@ -85,8 +97,9 @@ def evaluate(
     """Evaluate saved predictions: overlap, surface distances and volumes by case and label.
 
     TARGET is a declared experiment (DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset), the folder of
-    a trained model, or a folder of predictions, which needs --references. Ends with 0 where every case is evaluated,
-    and with 2 where something is wrong with some of them.
+    a trained model, or a folder of predictions, which needs --references. What is measured otherwise than declared, or
+    against other references, is written beside the declared evaluation, into a folder of its own. Ends with 0 where
+    every case is evaluated, and with 2 where something is wrong with some of them or a fold is missing.
     """
     given_mm = dict(_tolerance(text) for text in tolerances)
     if (predictions is None) == (target is None):
@@ -108,7 +121,7 @@ def evaluate(
         click.echo(json.dumps({**evaluation.to_json(), "files": str(folder)}, indent=2))
     else:
         _show(evaluation, folder)
-    return INCOMPLETE if evaluation.problems else DONE
+    return INCOMPLETE if evaluation.problems or evaluation.missing_folds else DONE
 
 
 def _tolerance(text: str) -> tuple[str, float]:
@@ -126,39 +139,61 @@ def _is_model(folder: Path) -> bool:
 
 
 def _of_model(folder: Path, references: Path | None, project: Path) -> _Wanted:
-    """Takes the finished folds in a model's folder, those of plain nnU-Net too."""
-    # numpy, which the other commands and wrong usage need not wait for.
-    from nnunet_assets.nnunet.evaluation import evaluation_folder
-    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
-
-    model = folder.resolve()
+    """Takes the finished folds in a model's folder, those of plain nnU-Net too; as declared, where it is."""
+    model, roots = folder.resolve(), project_settings(project).roots
+    if (project / EXPERIMENTS_FOLDER).is_dir():
+        declared = read_project(project)
+        for config in declared.experiments:
+            if config.identity.model_folder(roots).resolve() == model:
+                dataset, folds = declared.dataset(config.dataset), declared.folds_of(config)
+                return _of_folds(
+                    roots, model, folds, str(folder), references=references, dataset=dataset, of_plain_nnunet=True
+                )
     # Not fold_all, which was validated on cases that it was trained on.
     numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
-    where = references or references_folder(project_settings(project).roots, model.parent.name)
-    found = cases_of_folds(model, where, list(map(fold_key, numbers)), str(folder), of_plain_nnunet=True)
-    return _Wanted(found, evaluation_folder(model))
+    folds = [fold_key(number) for number in numbers]
+    return _of_folds(roots, model, folds, str(folder), references=references, of_plain_nnunet=True)
 
 
 def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted:
     """Takes the finished folds of a declared experiment, measured as its dataset's declaration says."""
-    from nnunet_assets.nnunet.evaluation import evaluation_folder
-    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
-
     declared = read_project(project)
     try:
         config = declared.experiment(name.replace(" ", ""))
     except ConfigError as error:
         raise EvaluationError(f"{name!r} is neither a folder nor an experiment. {error}") from None
     roots = project_settings(project).roots
-    dataset, experiment = declared.dataset(config.dataset), config.identity
-    model = experiment.model_folder(roots)
-    where = references or references_folder(roots, experiment.dataset)
-    found = cases_of_folds(model, where, declared.folds_of(config), experiment.title)
-    return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels)
+    dataset, model = declared.dataset(config.dataset), config.identity.model_folder(roots)
+    folds, title = declared.folds_of(config), config.identity.title
+    return _of_folds(roots, model, folds, title, references=references, dataset=dataset)
+
+
+def _of_folds(
+    roots: Roots,
+    model: Path,
+    folds: Sequence[str],
+    subject: str,
+    *,
+    references: Path | None,
+    dataset: DatasetConfig | None = None,
+    of_plain_nnunet: bool = False,
+) -> _Wanted:
+    # numpy, which the other commands and wrong usage need not wait for.
+    from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
+    from nnunet_assets.nnunet.results_folder import is_foreign
+
+    validated_with = references_folder(roots, model.parent.name)
+    other = references if references and references.resolve() != validated_with.resolve() else None
+    found = cases_of_folds(
+        model, validated_with, folds, subject, other_references=other, of_plain_nnunet=of_plain_nnunet
+    )
+    others = [fold for fold in found.folds if is_foreign(model / fold)] + ([str(other.resolve())] if other else [])
+    if dataset is None:
+        return _Wanted(found, evaluation_folder(model), others=others)
+    return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels, others)
 
 
 def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) -> _Wanted:
-    from nnunet_assets.nnunet.evaluation import evaluation_folder
     from nnunet_assets.nnunet.predicted_cases import cases_of_folders
 
     places = [predictions / DATASET_JSON, references / DATASET_JSON, references.resolve().parent / DATASET_JSON]
@@ -176,10 +211,13 @@ def _evaluate(
 ) -> tuple[Evaluation, Path]:
     from nnunet_assets.nnunet.evaluation import evaluate_cases
 
+    description = wanted.found.description
+    declared = metric_policy(description, wanted.tolerances_mm, wanted.lesion_labels)
+    policy = metric_policy(description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions))
     folder = output or wanted.folder
-    policy = metric_policy(
-        wanted.found.description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions)
-    )
+    if not output and (policy != declared or wanted.others):
+        # Reports and figures show the declared evaluation, and would show this one in its place.
+        folder /= json_sha256([policy.digest, *wanted.others])[:16]
     with _progress() as on_progress:
         evaluation = evaluate_cases(wanted.found, policy, folder, write_table=write_case_table, on_progress=on_progress)
     evaluation.refuse_empty()
@@ -207,8 +245,9 @@ def _show(evaluation: Evaluation, folder: Path) -> None:
     if evaluation.missing_folds:
         terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
     if evaluation.labels is not None:
-        table = Table("Label", *SHOWN_METRICS.values(), "Cases")
-        for record in evaluation.short_records():
+        records = evaluation.short_records()
+        table = Table(*(name[0].upper() + name[1:] for name in records[0]))
+        for record in records:
             table.add_row(*record.values())
         terminal.print(table)
     if evaluation.problems:

@@ -24,11 +24,12 @@ SAME_SCORE = 1e-12
 Metrics = Mapping[str, float | int | None]
 """The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""
 
+LESION_COLUMNS = ("lesions_reference", "lesions_found", "lesions_prediction", "lesions_false")
 METRIC_COLUMNS: dict[str, type] = {
     **dict.fromkeys(("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd"), float),
     **dict.fromkeys(("reference_voxels", "prediction_voxels"), int),
     **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
-    **dict.fromkeys(("lesions_reference", "lesions_found", "lesions_prediction", "lesions_false"), int),
+    **dict.fromkeys(LESION_COLUMNS, int),
 }
 COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, "nsd_tolerance_mm": float}
 """The columns of the table of cases; `fold` is empty where predictions belong to none."""
@@ -120,15 +121,37 @@ class LabelTotals:
             n_defined=len(values),
         )
 
+    def lesions(self) -> dict[str, float | int | None] | None:
+        """Returns the lesions of all cases together, by `DEFINITIONS`; None where they are not counted.
+
+        Sensitivity is None without a lesion in any reference, F1 also without one in any prediction.
+        """
+        n_cases = len(self._values["lesions_reference"])
+        if not n_cases:
+            return None
+        reference, found, prediction, false = (int(sum(self._values[name])) for name in LESION_COLUMNS)
+        n_scored = found + false + reference  # 2 found + false + missed
+        return {
+            "n_reference": reference,
+            "n_found": found,
+            "n_prediction": prediction,
+            "n_false": false,
+            "sensitivity": found / reference if reference else None,
+            "false_per_case": false / n_cases,
+            "f1": 2 * found / n_scored if n_scored else None,
+        }
+
     def to_json(self) -> dict[str, Any]:
-        """Returns the counts of empty masks, and of each metric that is defined anywhere what it comes to."""
+        """Returns the counts of empty masks, what each metric that is defined anywhere comes to, and the lesions."""
         found = {name: self.estimate(name) for name in METRIC_COLUMNS}
+        lesions = self.lesions()
         return {
             "n_cases": self.n_cases,
             "n_both_empty": self.n_both_empty,
             "n_reference_empty": self.n_reference_empty,
             "n_prediction_empty": self.n_prediction_empty,
             "metrics": {name: asdict(estimate) for name, estimate in found.items() if estimate.n_defined},
+            **({} if lesions is None else {"lesions": lesions}),
         }
 
 
@@ -213,15 +236,30 @@ class Evaluation:
 
 def short_records(content: Mapping[str, Any]) -> list[dict[str, str]]:
     """Returns `Evaluation.short_records` of what `Evaluation.to_json` returned."""
+    labels = content["labels"] or {}
+    has_lesions = any("lesions" in totals for totals in labels.values())
     return [
         {
             "label": name,
             **{shown: _estimate(totals, metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
+            **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
             "cases": f"{n_dice} of {totals['n_cases']}",
         }
-        for name, totals in (content["labels"] or {}).items()
+        for name, totals in labels.items()
         for n_dice in [_estimate(totals, "dice").n_defined]
     ]
+
+
+def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:
+    """Returns the columns of lesions; empty cells for a label whose are not counted."""
+    if lesions is None:
+        return dict.fromkeys(("Lesions found", "False lesions a case", "Lesion F1"), "")
+    part = "" if lesions["sensitivity"] is None else f" ({lesions['sensitivity']:.3f})"
+    return {
+        "Lesions found": f"{lesions['n_found']} of {lesions['n_reference']}{part}",
+        "False lesions a case": f"{lesions['false_per_case']:.2f}",
+        "Lesion F1": "undefined" if lesions["f1"] is None else f"{lesions['f1']:.3f}",
+    }
 
 
 def _estimate(totals: Mapping[str, Any], metric: str) -> MetricEstimate:

@@ -5,10 +5,8 @@ reading: what a crash left half-written is never taken for a record. Kinds: `sta
 series), `end` (validation results). Missing values are `null`, since JSON has no NaN.
 """
 
-import errno
 import json
 import math
-import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +16,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.whole_file import append_whole
 
 Kind = Literal["start", "epoch", "end"]
 
@@ -51,20 +50,7 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
     Raises:
         OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
     """
-    line = _line(Record(kind, time.time_ns() // 1_000_000, epoch, values))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    size = os.fstat(handle).st_size
-    is_whole = False
-    try:
-        is_whole = os.write(handle, line) == len(line)
-        os.fsync(handle)
-    finally:
-        if not is_whole:
-            os.ftruncate(handle, size)
-        os.close(handle)
-    if not is_whole:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    append_whole(path, _line(Record(kind, time.time_ns() // 1_000_000, epoch, values)), flushes=True)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -34,6 +34,8 @@ DEFINITIONS = {
     "volume_error_ml": "Prediction minus reference; relative: divided by the reference, undefined where that is empty.",
     "lesions": "Components connected by faces, edges or corners; one is found where it shares a voxel with the other "
     "mask.",
+    "lesions_of_all_cases": "Counts summed over the cases. Sensitivity: found / reference. F1: "
+    "2 found / (2 found + false + missed).",
     "both_empty": "Every score is undefined; the volume error is 0.",
     "one_empty": "Dice, IoU and NSD are 0; HD95 and ASSD are undefined, never infinite.",
     "ignore": "Voxels that the reference marks as ignored are background in both masks.",

@@ -97,10 +97,20 @@ def adopt_fold(fold_folder: Path) -> Adopted:
 
     Raises:
         FoldError: The fold is not finished, this project is training it or has trained it, its files contradict each
-            other or belong elsewhere, or its checkpoint holds more than a checkpoint.
+            other or belong elsewhere, its checkpoint holds more than a checkpoint, or its folder cannot be written.
         SummaryError: Its scores are torn, or those of another dataset.
     """
     fold_folder = fold_folder.absolute()
+    try:
+        return _taken_in(fold_folder)
+    except OSError as error:
+        raise FoldError(
+            f"{fold_folder} cannot be adopted: {error.filename or fold_folder}: {error.strerror}. Its files must be "
+            f"readable, and the folder {OWN_FOLDER} in it writable: correct that, or copy the fold, and adopt again."
+        ) from error
+
+
+def _taken_in(fold_folder: Path) -> Adopted:
     experiment = _experiment(fold_folder)
     known = read_committed(fold_folder, check_files=True)
     if known and known.is_adopted:

@@ -6,6 +6,7 @@ from nnunet_assets.core.case_slice import CaseSlice, telling_slice
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.case_files import voxels_are_checked
+from nnunet_assets.nnunet.label_image import LabelImage, geometry_difference
 from nnunet_assets.nnunet.nifti import read_volume
 
 
@@ -13,6 +14,8 @@ def case_slice(
     image: Path, reference: Path, predicted: Path, description: DatasetDescription, title: str
 ) -> CaseSlice | None:
     """Returns the slice in which reference and prediction differ most, across the axis with the thickest voxels.
+
+    Ignored voxels are background in both, as where they are scored.
 
     Args:
         image: First channel.
@@ -33,8 +36,17 @@ def case_slice(
     except DatasetError:
         return None
     arrays = [np.squeeze(volume.values()) for volume in volumes]
-    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 3:
+    if any(array.ndim != 3 for array in arrays):
         return None
+    grids = [
+        LabelImage(array.T, volume.spacing_mm[2::-1], volume.affine)
+        for array, volume in zip(arrays, volumes, strict=True)
+    ]
+    if any(geometry_difference(grid, grids[0]) for grid in grids[1:]):
+        return None
+    if description.ignore_label is not None:
+        is_annotated = arrays[1] != description.ignore_label
+        arrays[1:] = [array * is_annotated for array in arrays[1:]]
     spacing = volumes[0].spacing_mm
     axis = int(np.argmax(spacing[:3]))
     # The last axis where several are equal: the slices that a scanner makes.

@@ -29,8 +29,8 @@ from nnunet_assets.core.evaluation import (
     score_difference,
     table_row,
 )
+from nnunet_assets.core.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE
 from nnunet_assets.core.kernel_lock import flock
-from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
@@ -39,8 +39,6 @@ from nnunet_assets.nnunet.evaluation_cache import FilePair, KeptCases, file_pair
 from nnunet_assets.nnunet.label_image import ReadLabel, geometry_difference, label_reader
 from nnunet_assets.nnunet.predicted_cases import PredictedCase, PredictedCases
 from nnunet_assets.nnunet.workers import usable_cpus
-
-EVALUATION_FILE, PARQUET_FILE, CSV_FILE = "evaluation.json", "cases.parquet", "cases.csv"
 
 BYTES_A_VOXEL = 24
 """What a case takes at most for each voxel of its image; measured, with labels that fill it."""
@@ -82,7 +80,7 @@ def evaluate_cases(
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
 
     Raises:
-        EvaluationError: Another process evaluates into the folder.
+        EvaluationError: Another process evaluates into the folder, or it cannot be written.
     """
     with _sole_evaluation(folder):
         remove_unfinished(folder)
@@ -105,11 +103,6 @@ def evaluate_cases(
         write_json_atomically(folder / EVALUATION_FILE, evaluation.to_json())
         kept.forget_others({files.key for files in found.cases})
     return evaluation
-
-
-def evaluation_folder(parent: Path) -> Path:
-    """Returns where the evaluation of a model's folder, or of a plain folder of predictions, is written."""
-    return parent / SUMMARY_FOLDER / "evaluation"
 
 
 @contextmanager
@@ -152,10 +145,11 @@ def _compute(
                     files = under_way.pop(future)
                     try:
                         computed = future.result()
-                        kept.add(files.key, computed.pair, computed.metrics)
-                        n_read += computed.has_read_voxels
                     except (EvaluationError, DatasetError, OSError, MemoryError) as error:
                         failures[files.key] = _failure(files, error)
+                    else:  # where this cannot be written, no case is to blame
+                        kept.add(files.key, computed.pair, computed.metrics)
+                        n_read += computed.has_read_voxels
                     n_done += 1
                     on_progress(n_done, len(unknown))
         except BaseException:
@@ -195,6 +189,11 @@ def _evaluate(files: PredictedCase, read: ReadLabel, policy: MetricPolicy, kept:
     if same is not None:
         return _Computed(pair, same, has_read_voxels=False)
     reference, prediction = read(files.reference), read(files.prediction)
+    if (file_stat(files.reference), file_stat(files.prediction)) != pair.stats:
+        raise EvaluationError(
+            f"{files.prediction} or {files.reference} was changed while it was read. Evaluate again when nothing "
+            "writes there any more."
+        )
     if difference := geometry_difference(prediction, reference):
         raise EvaluationError(
             f"{files.prediction} has {difference}. It was made for another image, or its header was changed; predict "
@@ -215,7 +214,7 @@ def _failure(files: PredictedCase, error: Exception) -> Problem:
     if isinstance(error, MemoryError):
         reason = "there is not enough memory for its images. Close other programs and evaluate again."
     elif isinstance(error, OSError):
-        reason = f"{error.filename} cannot be read: {error.strerror}."
+        reason = f"{error.filename or 'one of its files'} cannot be read: {error.strerror or error}."
     else:
         reason = str(error)
     return Problem(f"{_named(files)} was not evaluated: {reason}", files.fold, files.case)

@@ -14,7 +14,8 @@ from typing import Any
 
 from nnunet_assets.core.evaluation import Metrics
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.core.whole_file import written_whole
+from nnunet_assets.core.whole_file import append_whole, written_whole
+from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
 
@@ -71,7 +72,6 @@ class KeptCases:
         self._by_case: dict[CaseKey, tuple[FilePair, int]] = {}
         self._by_content: dict[tuple[str, str], int] = {}
         self._n_lines = 0
-        self._end = 0  # of the last whole line
         if self._file.is_file():
             self._read()
 
@@ -90,15 +90,22 @@ class KeptCases:
         return self._metrics_at(self._by_case[key][1])
 
     def add(self, key: CaseKey, pair: FilePair, metrics: Mapping[str, Metrics]) -> None:
-        """Keeps a case."""
+        """Keeps a case.
+
+        Raises:
+            EvaluationError: The disk is full, or the file may not be written. What was kept before stands.
+        """
         fold, case = key
         entry = {"policy": self._policy_digest, "fold": fold, "case": case, "stats": pair.stats, "sha256": pair.sha256}
         line = json.dumps({**entry, "labels": metrics}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("ab") as file:
-            file.write(line)
-        self._index(key, pair, self._end)
-        self._end += len(line)
+        try:
+            start = append_whole(self._file, line)
+        except OSError as error:
+            raise EvaluationError(
+                f"What is computed cannot be written to {self._file}: {error.strerror}. Make room, or let the folder "
+                "be written, and evaluate again; the cases before this one are not computed anew."
+            ) from error
+        self._index(key, pair, start)
 
     def forget_others(self, wanted: set[CaseKey]) -> None:
         """Drops what no wanted case needs, where that is more than half of the file; the last call on this object."""
@@ -112,21 +119,22 @@ class KeptCases:
 
     def _read(self) -> None:
         with self._file.open("rb+") as file:
+            start = 0
             for line in file:
                 if not line.endswith(b"\n"):  # torn: the next line must not continue it
-                    file.truncate(self._end)
+                    file.truncate(start)
                     break
-                self._read_line(line)
-                self._end += len(line)
+                self._read_line(line, start)
+                start += len(line)
 
-    def _read_line(self, line: bytes) -> None:
+    def _read_line(self, line: bytes, start: int) -> None:
         self._n_lines += 1
         try:
             entry: dict[str, Any] = json.loads(line)
             if entry["policy"] == self._policy_digest:
                 stats = tuple(map(tuple, entry["stats"]))
                 pair = FilePair((stats[0], stats[1]), (entry["sha256"][0], entry["sha256"][1]))
-                self._index((entry["fold"], entry["case"]), pair, self._end, is_new=False)
+                self._index((entry["fold"], entry["case"]), pair, start, is_new=False)
         except (ValueError, KeyError, TypeError, IndexError):
             return
 

@@ -13,6 +13,7 @@ from nnunet_assets.core.evaluation import Problem
 from nnunet_assets.core.fold_result import CaseResult, read_case_results
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
+from nnunet_assets.nnunet.results_folder import is_foreign
 
 VALIDATION = "validation"
 """nnU-Net's folder of a fold's predictions."""
@@ -66,15 +67,24 @@ def references_folder(roots: Roots, dataset: str) -> Path:
 
 
 def cases_of_folds(
-    model_folder: Path, references: Path, folds: Sequence[str], subject: str, *, of_plain_nnunet: bool = False
+    model_folder: Path,
+    references: Path,
+    folds: Sequence[str],
+    subject: str,
+    *,
+    other_references: Path | None = None,
+    of_plain_nnunet: bool = False,
 ) -> PredictedCases:
     """Returns the validation cases of the finished folds.
 
     Args:
         model_folder: nnU-Net's folder of the model, which holds `fold_0` ... and dataset.json.
-        references: Folder of the reference label images, `gt_segmentations` of the preprocessed dataset.
+        references: Folder of the label images that nnU-Net validated with, `gt_segmentations` of the preprocessed
+            dataset.
         folds: The folds to look at, in the order to show them.
         subject: What the model is called.
+        other_references: What to compare with in their place, such as a second reader's; nnU-Net's scores say nothing
+            about these.
         of_plain_nnunet: Also take the folds that nnU-Net trained without this package.
 
     Raises:
@@ -94,13 +104,16 @@ def cases_of_folds(
         elif (folder / OWN_FOLDER / COMMIT_FILE).is_file():
             found.problems.append(_changed(fold, folder))
             wanted = _cases_of_manifest(folder)
-        elif of_plain_nnunet and not (folder / OWN_FOLDER).exists() and (folder / VALIDATION).is_dir():
+        elif of_plain_nnunet and is_foreign(folder) and (folder / VALIDATION).is_dir():
             wanted = _cases_of_split(references.parent, fold)
         else:
             found.missing_folds.append(fold)
             continue
         found.folds.append(fold)
-        _add_fold(found, fold, folder, references, wanted)
+        wanted = _predicted_cases(found, fold, folder) if wanted is None else wanted
+        _pair(found, fold, folder / VALIDATION, other_references or references, wanted)
+        if other_references is None:
+            _add_recorded(found, fold, folder, wanted)
     if not found.folds:
         raise _nothing_finished(subject, folds)
     _refuse_mixture(found, makings)
@@ -162,20 +175,23 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _add_fold(found: PredictedCases, fold: str, folder: Path, references: Path, wanted: Sequence[str] | None) -> None:
-    ending = found.description.file_ending
-    if wanted is None:
-        wanted = sorted(_cases_in(folder / VALIDATION, ending))
-        found.problems.append(
-            Problem(
-                f"Which cases {fold} is validated on is not known: neither its manifest nor a splits_final.json says "
-                f"so. The {len(wanted)} predictions in {folder / VALIDATION} are taken for all.",
-                fold,
-            )
+def _predicted_cases(found: PredictedCases, fold: str, folder: Path) -> list[str]:
+    """Returns the cases that have a prediction, which stand for all where nobody says which there should be."""
+    wanted = sorted(_cases_in(folder / VALIDATION, found.description.file_ending))
+    found.problems.append(
+        Problem(
+            f"Which cases {fold} is validated on is not known: neither its manifest nor a splits_final.json says "
+            f"so. The {len(wanted)} predictions in {folder / VALIDATION} are taken for all.",
+            fold,
         )
-    _pair(found, fold, folder / VALIDATION, references, wanted)
+    )
+    return wanted
+
+
+def _add_recorded(found: PredictedCases, fold: str, folder: Path, wanted: Sequence[str]) -> None:
+    description = found.description
     try:
-        results = read_case_results(folder, found.description.raw["labels"], wanted, file_ending=ending)
+        results = read_case_results(folder, description.raw["labels"], wanted, file_ending=description.file_ending)
         found.recorded.update({(fold, result.case_id): result for result in results})
     except SummaryError as error:
         found.problems.append(Problem(str(error), fold))

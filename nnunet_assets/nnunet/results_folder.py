@@ -15,6 +15,7 @@ from nnunet_assets.core.cv_groups import CvGroup, chosen_group, fold_order, grou
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.layout import DATASET_PATTERN, OWN_FOLDER, Experiment
 from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.results import fold_results_in
 
 VARIANTS = "variants"
@@ -104,10 +105,18 @@ def experiment_of(model_folder: Path) -> Experiment | None:
     return replace(experiment, variant=root.name) if root.parent.name == VARIANTS else experiment
 
 
+def is_foreign(fold: Path) -> bool:
+    """Says whether what lies in a fold's folder is neither trained nor adopted by this project.
+
+    A tracked trainer's journal, or one of an adoption that was killed, makes it neither.
+    """
+    return not any((fold / OWN_FOLDER / name).exists() for name in (COMMIT_FILE, REQUEST_FILE))
+
+
 def unadopted_folds(model_folder: Path) -> list[Path]:
     """Returns the folds that something else than this project trained to their end, in order."""
     folds = (path.parent.parent for path in model_folder.glob("fold_*/validation/summary.json"))
-    return sorted((fold for fold in folds if not (fold / OWN_FOLDER).exists()), key=lambda fold: fold_order(fold.name))
+    return sorted((fold for fold in folds if is_foreign(fold)), key=lambda fold: fold_order(fold.name))
 
 
 def _group(model: Model) -> CvGroup:

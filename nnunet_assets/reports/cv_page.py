@@ -58,19 +58,21 @@ def cv_page(
         "title": summary.experiment.title,
         "headline": summary.headline(),
         "tiles": list(_tiles(summary)),
-        "warnings": list(_warnings(summary)),
+        "warnings": list(_warnings(summary, evaluation)),
         "scores": to_short_records(summary),
         "spread": to_spread_records(summary),
         "notes": notes(summary),
-        "surfaces": short_records(evaluation),
+        "evaluated": _evaluated(evaluation),
+        "surfaces": list(_surfaces(evaluation)),
         "problems": [problem["message"] for problem in evaluation["problems"]],
         "test_set": {"headline": gap_headline(gaps), "rows": gap_records(gaps)} if gaps else None,
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "folds": list(_folds(summary, manifests)),
+        "case_columns": ["case", "fold", "mean over labels", *summary.labels],
         "cases": cases[:SHOWN_CASES],
         "n_more_cases": max(0, len(cases) - SHOWN_CASES),
         "methods": methods_paragraph(summary, manifests, parameters),
-        "provenance": _provenance(summary, manifests),
+        "provenance": _provenance(summary, manifests, evaluation),
     }
     return render_page("cv_report.html.j2", report=report)
 
@@ -83,18 +85,40 @@ def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:
     yield {"number": _number(dice.over_folds), "meaning": "Dice, over folds"}
     hours = sum(sum(fold.seconds.values()) for fold in summary.folds) / 3600
     yield {"number": f"{hours:.1f} h", "meaning": "of training and validation"}
+    computing = summary.computing
+    if computing.gpu_hours is not None:
+        yield {"number": f"{computing.gpu_hours:.1f}", "meaning": "GPU hours"}
+    for kind, n_bytes in computing.peak_memory_bytes.items():
+        yield {"number": f"{n_bytes / 2**30:.1f} GiB", "meaning": f"peak memory ({kind})"}
 
 
 def _number(estimate: Estimate) -> str:
     return "undefined" if estimate.mean is None else f"{estimate.mean:.3f}"
 
 
-def _warnings(summary: CvSummary) -> Iterator[str]:
+def _warnings(summary: CvSummary, evaluation: Mapping[str, Any]) -> Iterator[str]:
     if summary.missing_folds:
         yield f"Not complete: {', '.join(summary.missing_folds)} missing."
+    if evaluation["folds"] != list(summary.completed_folds):
+        yield (
+            f"Surfaces and volumes are of {', '.join(evaluation['folds'])}, the scores of "
+            f"{', '.join(summary.completed_folds)}. Materialize cv_evaluation and cv_summary again."
+        )
     for fold in summary.folds:
         if fold.stopped_early:
             yield f"{fold.fold} was not trained to its last epoch: {fold.stopped_early}."
+
+
+def _evaluated(evaluation: Mapping[str, Any]) -> str:
+    shown = f"{evaluation['n_evaluated']} of {evaluation['n_expected']} cases of {', '.join(evaluation['folds'])}"
+    missing = f"; not finished: {', '.join(evaluation['missing_folds'])}" if evaluation["missing_folds"] else ""
+    return f"{shown}{missing}. Policy {evaluation['policy_digest'][:16]}."
+
+
+def _surfaces(evaluation: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    rules = evaluation["policy"]["labels"]
+    for row in short_records(evaluation):
+        yield {**row, "NSD tolerance [mm]": f"{rules[row['label']]['nsd_tolerance_mm']:g}"}
 
 
 def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, str]]:
@@ -106,30 +130,32 @@ def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[di
             "dice": _number(summary.foreground.dice.by_fold[fold.fold]),
             "epochs": str(fold.n_epochs),
             "hours": f"{sum(fold.seconds.values()) / 3600:.2f}",
+            "GPU hours": "" if fold.gpu_hours is None else f"{fold.gpu_hours:.2f}",
+            "peak memory": ", ".join(f"{n / 2**30:.1f} GiB ({kind})" for kind, n in fold.peak_memory_bytes.items()),
             "device": manifest.device if manifest else "",
             "checkpoint": fold.validated,
         }
 
 
-def _cases(summary: CvSummary) -> Iterator[dict[str, str]]:
+def _cases(summary: CvSummary) -> Iterator[list[str]]:
+    """Yields lists: a label may be called as another column is."""
     scores = {case.case_id: case.scores for fold in summary.folds for case in fold.cases}
     for case in summary.ranked_cases():
-        dices = {name: score.dice for name, score in scores[case.case_id].items()}
-        yield {
-            "case": case.case_id,
-            "fold": case.fold,
-            "mean over labels": f"{case.dice:.3f}",
-            **{name: "undefined" if dice is None else f"{dice:.3f}" for name, dice in dices.items()},
-        }
+        dices = [scores[case.case_id][name].dice for name in summary.labels]
+        texts = ["undefined" if dice is None else f"{dice:.3f}" for dice in dices]
+        yield [case.case_id, case.fold, f"{case.dice:.3f}", *texts]
 
 
-def _provenance(summary: CvSummary, manifests: Mapping[str, Manifest]) -> dict[str, str]:
+def _provenance(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> dict[str, str]:
     inputs = summary.inputs
-    versions = {name: version for manifest in manifests.values() for name, version in manifest.versions.items()}
+    names = dict.fromkeys(name for manifest in manifests.values() for name in manifest.versions)
+    by_name = {name: [m.versions[name] for m in manifests.values() if name in m.versions] for name in names}
+    versions = {name: " or ".join(dict.fromkeys(found)) for name, found in by_name.items()}
     return {
         "raw data": inputs.raw_hash,
         "plans": inputs.plans_hash,
         "splits": inputs.splits_hash,
         "training settings": inputs.training_hash,
+        "evaluation policy": evaluation["policy_digest"],
         **versions,
     }

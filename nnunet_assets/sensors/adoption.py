@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.resources import ProjectResource
 
 ADOPTING_SECONDS = 50
@@ -18,6 +19,7 @@ ADOPTING_SECONDS = 50
 def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinition:
     """Returns the sensor that adopts one fold a tick and has Dagster record it; off until switched on.
 
+    One that is adopted, but that Dagster has not recorded as it is now, is recorded: a tick may be killed in between.
     Its cursor holds the folds that could not be adopted, each with the time of its scores: they are tried again when
     these change, and hold up no other fold meanwhile.
     """
@@ -33,7 +35,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         from nnunet_assets.nnunet.adoption import adopt_fold
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
-        fold = _next(project, experiments, refused)
+        fold = _next(context.instance, project, experiments, refused)
         if fold is None:
             looked = f"No fold to adopt. Experiments looked at: {len(experiments)}; folds refused: {len(refused)}."
             return dg.SensorResult(skip_reason=looked, cursor=context.cursor)
@@ -43,20 +45,39 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
             return dg.SensorResult(skip_reason=problem, cursor=cursor)
         # Committed by now, so that this reads no checkpoint.
         adopted = adopt_fold(fold)
+        # First, since a server that hangs may cost the rest of the tick; what it did not get waits for `sync`.
+        context.instance.report_runless_asset_event(materialization(adopted))
         report = back_fill(project.settings, adopted)
         if report.problem:
             context.log.warning(report.problem)
-        return dg.SensorResult(asset_events=[materialization(adopted)], cursor=context.cursor)
+        return dg.SensorResult(skip_reason=f"{fold} is adopted and recorded.", cursor=context.cursor)
 
     return adopt_folds
 
 
-def _next(project: ProjectResource, experiments: Sequence[Experiment], refused: dict[str, int]) -> Path | None:
+def _next(
+    instance: dg.DagsterInstance, project: ProjectResource, experiments: Sequence[Experiment], refused: dict[str, int]
+) -> Path | None:
     from nnunet_assets.nnunet.results_folder import unadopted_folds
 
-    roots = project.settings.roots
-    folds = (fold for experiment in experiments for fold in unadopted_folds(experiment.model_folder(roots)))
-    return next((fold for fold in folds if refused.get(str(fold)) != _written_at(fold)), None)
+    for experiment in experiments:
+        model = experiment.model_folder(project.settings.roots)
+        for fold in (*unadopted_folds(model), *_unrecorded(instance, experiment, model)):
+            if refused.get(str(fold)) != _written_at(fold):
+                return fold
+    return None
+
+
+def _unrecorded(instance: dg.DagsterInstance, experiment: Experiment, model: Path) -> list[Path]:
+    """Returns the adopted folds that Dagster does not know, or knows as they were before."""
+    from nnunet_assets.assets.recorded_folds import recorded_folds
+    from nnunet_assets.core.commit import commit_sha256, read_committed
+
+    folds = [fold for fold in sorted(model.glob("fold_*")) if (known := read_committed(fold)) and known.is_adopted]
+    if not folds:
+        return []
+    recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(instance, fold_model_key(experiment))}
+    return [fold for fold in folds if recorded.get(fold.name) != commit_sha256(fold)]
 
 
 def _written_at(fold: Path) -> int:

@@ -5,7 +5,7 @@ not made again: a thousand summaries would make them a thousand times.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
@@ -47,6 +47,11 @@ def build_refresh_sensor(
     by_fold_key = {fold_model_key(experiment): experiment for experiment in experiments}
     targets = {experiment: _refreshed_keys(experiment, experiments) for experiment in experiments}
 
+    def wanted_keys(instance: dg.DagsterInstance, fold_key: dg.AssetKey) -> list[dg.AssetKey]:
+        experiment = by_fold_key[fold_key]
+        predicts = experiment in predicting and _has_every_fold(instance, fold_key, predicting[experiment])
+        return [*targets[experiment], *([predictions_key(experiment)] if predicts else [])]
+
     @dg.sensor(
         name="refresh_cv_summaries",
         asset_selection=sorted(
@@ -60,19 +65,17 @@ def build_refresh_sensor(
         cursor: dict[str, int] = json.loads(context.cursor or "{}")
         newest = _newest_fold_events(context.instance, by_fold_key)
         due = {key: event for key, event in newest.items() if event > cursor.get(key.to_user_string(), 0)}
-        seen = _events_seen_by_summaries(context.instance, [by_fold_key[key] for key in due])
+        wanted = {key: wanted_keys(context.instance, key) for key in due}
+        made = _latest(context.instance, {made for keys in wanted.values() for made in keys})
         requests, held_back = [], []
         for key, event in due.items():
             experiment = by_fold_key[key]
-            if seen.get(experiment, 0) < event:
+            if not _is_refreshed(made, wanted[key], event):
                 if _is_under_way(context.instance, experiment):
                     held_back.append(experiment.title)  # the cursor stays: the next tick looks again
                     continue
                 run_key = f"{key.to_user_string()}@{event}"
-                keys = list(targets[experiment])
-                if experiment in predicting and _has_every_fold(context.instance, key, predicting[experiment]):
-                    keys.append(predictions_key(experiment))
-                requests.append(_refresh(experiment, keys, run_key=run_key))
+                requests.append(_refresh(experiment, wanted[key], run_key=run_key))
             cursor[key.to_user_string()] = event
         if requests:
             return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
@@ -95,12 +98,7 @@ def _refresh(experiment: Experiment, keys: Sequence[dg.AssetKey], run_key: str) 
 def _newest_fold_events(
     instance: dg.DagsterInstance, by_fold_key: Mapping[dg.AssetKey, Experiment]
 ) -> dict[dg.AssetKey, int]:
-    entries = [record.asset_entry for record in instance.get_asset_records(list(by_fold_key))]
-    return {
-        entry.asset_key: entry.last_materialization_storage_id
-        for entry in entries
-        if entry.last_materialization_storage_id is not None
-    }
+    return {key: event.storage_id for key, event in _latest(instance, by_fold_key).items()}
 
 
 def _has_every_fold(instance: dg.DagsterInstance, fold_key: dg.AssetKey, folds: Sequence[str]) -> bool:
@@ -108,17 +106,21 @@ def _has_every_fold(instance: dg.DagsterInstance, fold_key: dg.AssetKey, folds: 
     return set(folds) <= set(materialized)
 
 
-def _events_seen_by_summaries(instance: dg.DagsterInstance, experiments: Sequence[Experiment]) -> dict[Experiment, int]:
-    """Returns the newest fold event that each latest summary has seen: a summary made by hand needs no refresh."""
-    by_key = {summary_keys(experiment)[0]: experiment for experiment in experiments}
-    seen = {}
-    for record in instance.get_asset_records(list(by_key)) if by_key else []:
-        entry = record.asset_entry
-        event = entry.last_materialization.asset_materialization if entry.last_materialization else None
-        value = event.metadata.get(SEEN_METADATA) if event else None
-        if isinstance(value, dg.IntMetadataValue) and value.value is not None:
-            seen[by_key[entry.asset_key]] = value.value
-    return seen
+def _latest(instance: dg.DagsterInstance, keys: Collection[dg.AssetKey]) -> dict[dg.AssetKey, dg.EventLogRecord]:
+    """Returns the latest materialization of each asset that has one."""
+    entries = [record.asset_entry for record in instance.get_asset_records(list(keys))] if keys else []
+    return {entry.asset_key: found for entry in entries if (found := entry.last_materialization_record) is not None}
+
+
+def _is_refreshed(made: Mapping[dg.AssetKey, dg.EventLogRecord], keys: Sequence[dg.AssetKey], event: int) -> bool:
+    """Says whether all that is to be refreshed was made since, by hand: a summary that saw the fold, then the rest."""
+    if any(key not in made for key in keys):
+        return False
+    summary, *others = (made[key] for key in keys)
+    materialized = summary.asset_materialization
+    seen = materialized.metadata.get(SEEN_METADATA) if materialized else None
+    has_seen = isinstance(seen, dg.IntMetadataValue) and seen.value is not None and seen.value >= event
+    return has_seen and all(other.storage_id > summary.storage_id for other in others)
 
 
 def _is_under_way(instance: dg.DagsterInstance, experiment: Experiment) -> bool:

@@ -45,7 +45,8 @@ def test_the_finished_folds_are_evaluated_and_shown(project: Path, instance: dg.
     shown = metadata(result, "cv_evaluation")
     assert shown["headline"] == "3 of 3 cases, organ Dice 0.500 and HD95 5.00 mm, lesion Dice 0.500 and HD95 5.00 mm"
     assert shown["cases_computed"] == 3
-    assert check(result, EVALUATED_CHECK).passed
+    found = check(result, EVALUATED_CHECK)
+    assert (found.passed, found.description) == (False, "Not finished: fold_1.")
     table = pq.read_table(EXPERIMENT.summary_folder(roots) / "evaluation" / "cases.parquet")
     assert table.num_rows == 6
 

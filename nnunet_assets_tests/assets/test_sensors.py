@@ -1,6 +1,6 @@
 """Summaries that follow their folds by themselves, on named histories of a real Dagster instance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,11 +78,16 @@ class History:
         return self.instance.add_run(run)
 
     def ended(self, run: dg.DagsterRun, *, seen: int | None = None) -> None:
-        """Ends a refresh; with what it saw where it made a summary."""
+        """Ends a refresh; where it made a summary, with what that saw, and all that comes after it."""
         self.instance.report_run_canceled(run)
         if seen is not None:
             (experiment,) = [one for one in EXPERIMENTS if summary_keys(one)[0] in (run.asset_selection or ())]
             self.summarized(experiment, seen)
+            self.made((run.asset_selection or set()) - {summary_keys(experiment)[0]})
+
+    def made(self, keys: Iterable[dg.AssetKey]) -> None:
+        for key in keys:
+            self.instance.report_runless_asset_event(dg.AssetMaterialization(key))
 
 
 @pytest.fixture
@@ -175,10 +180,23 @@ def test_a_refresh_that_failed_does_not_start_again_by_itself(history: History) 
     assert history.tick() == []
 
 
-def test_a_summary_made_by_hand_needs_no_refresh_even_where_the_cursor_is_lost(history: History) -> None:
+def test_what_was_all_made_by_hand_needs_no_refresh_even_where_the_cursor_is_lost(history: History) -> None:
     history.trained(FLAT, *FIVE)
     history.summarized(FLAT, seen=history.newest_fold(FLAT))
+    history.made([*summary_keys(FLAT)[1:], *comparison_keys(DATASET)])
     assert history.tick() == []
+
+
+@pytest.mark.parametrize("summary_comes_last", [True, False])
+def test_a_summary_made_by_hand_is_followed_by_what_is_made_of_it(history: History, summary_comes_last: bool) -> None:
+    history.trained(FLAT, "fold_0")
+    others = [*summary_keys(FLAT)[1:], *comparison_keys(DATASET)]
+    if summary_comes_last:
+        history.made(others)
+    history.summarized(FLAT, seen=history.newest_fold(FLAT))
+    if not summary_comes_last:
+        history.made(others[1:])
+    assert made_by(history.tick()) == [ALL_OF_FLAT]
 
 
 def test_a_summary_made_before_the_newest_fold_needs_one(history: History) -> None:

@@ -1,6 +1,7 @@
 """cv_summary and cv_tables on folds that were committed as the fold process commits them, but never trained."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from filelock import Timeout
 
-from nnunet_assets.assets import run_tracking
+from nnunet_assets.assets import cv_summary, run_tracking
 from nnunet_assets.assets.cv_figures import FIGURES
 from nnunet_assets.assets.cv_summary import SEEN_METADATA
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.baseline import Baseline, baseline_path
 from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256
+from nnunet_assets.core.evaluation_files import EVALUATION_FILE, evaluation_folder
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.summary_files import read_summary
@@ -197,9 +201,31 @@ def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.D
     result = summarize(project, instance)
 
     tables = {f"cv_table.{ending}" for ending in ("csv", "tex", "md", "parquet")}
-    assert {path.name for path in folder.iterdir()} == {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", *tables}
+    summary = {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", ".cv_summary.lock"}
+    assert {path.name for path in folder.iterdir()} == {*summary, *tables}
     assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
     assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
+
+
+def test_a_summary_is_made_alone_and_written_after_its_cases(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+    folder.mkdir()
+    killed = folder / f".cv_summary.json.{'0' * 32}"
+    killed.write_text("{")
+    os.utime(killed, (0, 0))
+
+    def full_disk(_summary: object) -> bytes:
+        with pytest.raises(Timeout):
+            kernel_lock(folder / ".cv_summary.lock", timeout=0).acquire()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cv_summary, "cases_to_parquet", full_disk)
+    result = summarize(project, instance, "cv_summary")
+
+    assert not result.success
+    assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
 
 
 def test_the_same_folds_give_the_same_version(project: Path, instance: dg.DagsterInstance) -> None:
@@ -364,6 +390,24 @@ class TestRefusals:
         reason = failure(summarize(project, instance, "cv_tables"))
 
         assert reason.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+
+    @pytest.mark.parametrize("name", ["cv_figures", "cv_report"])
+    def test_figures_and_report_without_the_declared_evaluation_say_what_to_do(
+        self, project: Path, instance: dg.DagsterInstance, name: str
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+
+        def reason(*assets: str) -> str:
+            return failure(summarize(project, instance, *assets))
+
+        assert reason(name).endswith("evaluation.json is missing. Materialize cv_evaluation first.")
+        tolerant = DatasetConfig(dataset=DATASET, folds=3, nsd_tolerance_mm={"organ": 9.0})
+        materialized(graph(declared([tolerant], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
+        assert "was measured by other rules than are declared" in reason(name)
+        model = EXPERIMENT.model_folder(Settings.from_environment(project).roots)
+        (evaluation_folder(model) / EVALUATION_FILE).write_text('{"schema": 1,')
+        assert "is not valid JSON" in reason(name)
 
     def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
         folder = two_folds(project)[0].parent / "nnunet_assets"

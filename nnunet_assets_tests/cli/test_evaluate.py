@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.evaluate import evaluate
+from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets_tests.builders import EXPERIMENT
@@ -26,13 +27,14 @@ type: nnunet_assets.components.CrossValidationExperiment
 attributes:
   dataset: Dataset004_Hippocampus
   configuration: 3d_fullres
+  folds: [0, 3]
 """
 NAME = "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres"
 
 
 @pytest.fixture
 def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
-    """A project with the experiment, two of whose folds are finished, in the current folder."""
+    """A project with the experiment, both of whose folds are finished, in the current folder."""
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     write_project(tmp_path, {"defs.yaml": DECLARED})
@@ -52,7 +54,6 @@ def test_a_declared_experiment_is_evaluated_as_declared_and_shown(roots: Roots) 
     result = run(NAME)
     assert (result.return_value, result.stderr) == (0, "")
     assert "3 of 3 cases" in result.stdout
-    assert "Folds that are not finished: fold_1, fold_2, fold_4" in result.stdout
     organ = next(line for line in result.stdout.splitlines() if "organ" in line)
     # HD95 and ASSD in mm, then NSD at the declared 5 mm; the lesion's is at 2 mm.
     assert [cell.strip() for cell in organ.strip("│").split("│")] == [
@@ -77,6 +78,8 @@ def test_json_has_all_that_the_file_has(roots: Roots) -> None:
     assert shown["policy"]["labels"]["organ"]["nsd_tolerance_mm"] == 5.0
     assert shown["policy"]["labels"]["lesion"] == {"values": [2], "nsd_tolerance_mm": 1.5, "counts_lesions": True}
     assert shown["labels"]["lesion"]["metrics"]["lesions_found"]["mean"] == 1.0
+    assert shown["labels"]["lesion"]["lesions"]["f1"] == 1.0
+    assert "3 of 3 (1.000)" in run(NAME, "--lesions", "lesion").stdout
 
 
 def test_a_models_folder_is_enough_and_what_is_wrong_gives_2(roots: Roots) -> None:
@@ -88,6 +91,33 @@ def test_a_models_folder_is_enough_and_what_is_wrong_gives_2(roots: Roots) -> No
     assert "Case 'a' has no prediction" in result.stdout
 
 
+def test_a_fold_that_is_missing_gives_2(roots: Roots) -> None:
+    (EXPERIMENT.fold_folder(roots, "fold_3") / ".nnunet_assets" / "COMMIT").unlink()
+    result = run(NAME)
+    assert result.return_value == 2
+    assert "Folds that are not finished: fold_3" in result.stdout
+
+
+def test_a_models_folder_is_measured_as_declared(roots: Roots) -> None:
+    by_folder, by_name = (json.loads(run(target, "--json").stdout) for target in (EXPERIMENT.model_folder(roots), NAME))
+    assert by_folder.pop("subject") != by_name.pop("subject")
+    assert by_folder == by_name
+    assert by_folder["policy"]["labels"]["organ"]["nsd_tolerance_mm"] == 5.0
+
+
+def test_what_is_not_as_declared_leaves_the_declared_evaluation_alone(roots: Roots, tmp_path: Path) -> None:
+    run(NAME)
+    declared = EXPERIMENT.summary_folder(roots) / "evaluation"
+    before = {name: (declared / name).read_bytes() for name in ("evaluation.json", "cases.csv", "kept_cases.jsonl")}
+    for case in "abc":
+        write_case(tmp_path / "second" / f"{case}.nii.gz", HIGHER)
+    others = (["--nsd-tolerance", "organ=1"], ["--lesions", "lesion"], ["--references", tmp_path / "second"])
+    folders = {Path(json.loads(run(NAME, *other, "--json").stdout)["files"]) for other in others}
+    assert len(folders) == 3
+    assert {folder.parent for folder in folders} == {declared}
+    assert {name: (declared / name).read_bytes() for name in before} == before
+
+
 def test_a_model_may_have_its_references_elsewhere(roots: Roots, tmp_path: Path) -> None:
     elsewhere = references_of(roots, EXPERIMENT).rename(tmp_path / "elsewhere")
     for target in (NAME, EXPERIMENT.model_folder(roots)):
@@ -95,16 +125,29 @@ def test_a_model_may_have_its_references_elsewhere(roots: Roots, tmp_path: Path)
         assert (result.return_value, json.loads(result.stdout)["folds"]) == (0, ["fold_0", "fold_3"])
 
 
+def test_a_second_readers_references_are_not_measured_by_the_scores_of_the_first(roots: Roots, tmp_path: Path) -> None:
+    second_reader = tmp_path / "second"
+    for case in "abc":
+        write_case(second_reader / f"{case}.nii.gz", HIGHER)
+    result = run(NAME, "--references", second_reader, "--json")
+    shown = json.loads(result.stdout)
+    assert (shown["n_evaluated"], shown["problems"]) == (3, [])
+    assert shown["labels"]["organ"]["metrics"]["dice"]["mean"] == 1.0
+
+
 def test_a_model_of_plain_nnunet_is_evaluated_with_the_split_that_it_trained_with(roots: Roots) -> None:
     model = EXPERIMENT.model_folder(roots)
     for fold in ("fold_0", "fold_3"):
         for path in (model / fold / ".nnunet_assets").iterdir():
             path.unlink()
-        (model / fold / ".nnunet_assets").rmdir()
+        append_record(journal_path(model / fold), "start", {})  # as a tracked trainer leaves one
     split = [{"train": [], "val": cases} for cases in (["a", "b"], [], [], ["c"])]
     write_json(references_of(roots, EXPERIMENT).parent / "splits_final.json", split)
     result = run(model, "--json")
-    assert (result.return_value, json.loads(result.stdout)["n_evaluated"]) == (0, 3)
+    shown = json.loads(result.stdout)
+    assert (result.return_value, shown["n_evaluated"]) == (0, 3)
+    # What `cv_evaluation` would not count is not in its folder.
+    assert Path(shown["files"]).parent == EXPERIMENT.summary_folder(roots) / "evaluation"
 
     (references_of(roots, EXPERIMENT).parent / "splits_final.json").unlink()
     result = run(model)

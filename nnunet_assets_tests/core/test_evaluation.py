@@ -41,6 +41,30 @@ def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_
     }
 
 
+def test_lesions_are_also_taken_over_all_cases() -> None:
+    def lesions(reference: int, found: int, prediction: int, false: int) -> dict[str, float | None]:
+        return metrics(
+            lesions_reference=reference, lesions_found=found, lesions_prediction=prediction, lesions_false=false
+        )
+
+    # 6 of 8 lesions found, 2 false in two cases: F1 = 12 / (12 + 2 + 2).
+    counted = evaluation(lesions(7, 6, 7, 1), lesions(1, 0, 1, 1))
+    assert counted.to_json()["labels"]["organ"]["lesions"] == {
+        "n_reference": 8,
+        "n_found": 6,
+        "n_prediction": 8,
+        "n_false": 2,
+        "sensitivity": 0.75,
+        "false_per_case": 1.0,
+        "f1": 0.75,
+    }
+    (row,) = counted.short_records()
+    assert list(row.values())[-4:] == ["6 of 8 (0.750)", "1.00", "0.750", "0 of 2"]
+    nothing = evaluation(lesions(0, 0, 0, 0)).to_json()["labels"]["organ"]["lesions"]
+    assert (nothing["sensitivity"], nothing["false_per_case"], nothing["f1"]) == (None, 0.0, None)
+    assert "Lesion F1" not in evaluation(metrics(dice=0.9)).short_records()[0]
+
+
 def test_one_case_has_no_sd() -> None:
     assert evaluation(metrics(dice=0.9)).short_records()[0]["Dice"] == "0.900"
 

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from nnunet_assets.core import whole_file
 from nnunet_assets.core.commit import commit_fold
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.layout import Roots
@@ -384,6 +385,37 @@ class TestWhatIsKept:
             )
         assert not (model.output / "evaluation.json").exists()
         assert model.evaluate().n_computed == 2
+
+    def test_a_disk_that_is_full_is_no_cases_fault_and_leaves_no_torn_line(
+        self, model: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write, n_written = os.write, 0
+
+        def half_of_the_third(handle: int, content: bytes) -> int:
+            nonlocal n_written
+            n_written += 1
+            return write(handle, content[: len(content) // 2] if n_written == 3 else content)
+
+        monkeypatch.setattr(whole_file.os, "write", half_of_the_third)
+        with pytest.raises(EvaluationError, match=f"written to .*{KEPT_FILE}: No space left on device. Make room"):
+            model.evaluate(n_workers=1)
+        lines = (model.output / KEPT_FILE).read_bytes().splitlines(keepends=True)
+        assert [line[-1:] for line in lines] == [b"\n", b"\n"]
+        assert model.evaluate().n_computed == 2
+
+    def test_a_file_that_is_changed_while_it_is_read_is_not_kept_for_another(
+        self, model: Model, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def changed_then_read(path: Path) -> Any:
+            if path == model.prediction("a"):
+                write_case(path, REFERENCE)
+            return read(path)
+
+        found = cases_of_folds(model.folder, references_of(model.roots, EXPERIMENT), FOLDS, "the model")
+        read = evaluation_module.label_reader(found.description, model.reference("a"))
+        monkeypatch.setattr(evaluation_module, "label_reader", lambda *_: changed_then_read)
+        assert "was changed while it was read" in the_problem(model.evaluate())
+        assert len((model.output / KEPT_FILE).read_bytes().splitlines()) == 3
 
     def test_lines_that_nobody_needs_any_more_go(self, model: Model) -> None:
         for tolerance_mm in (1.0, 2.0, 3.0):

@@ -1,13 +1,17 @@
 """The report of a cross-validation as a page: all numbers, every name as text, nothing from elsewhere."""
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.gap import GAP_METRICS, find_gaps
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.reports.methods import methods_paragraph
-from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
+from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result, build_manifest
 from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, summary_of_nasty_names
 
 CASES = {"good": {"A": 0.9, "B": 0.7}, "bad": {"A": 0.2, "B": None}, "empty": {"A": None, "B": None}}
@@ -20,9 +24,23 @@ PARAMETERS = {
     "loss": {"class": "DC_and_CE_loss"},
 }
 
+FIGURE = b'<svg xmlns="http://www.w3.org/2000/svg" width="20" height="10"/>'
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 HD95_MM = {"mean": 2.5, "sd": 0.5, "median": 2.4, "n": 3, "n_defined": 2}
 EVALUATION = {
-    "labels": {"A": {"n_cases": 3, "metrics": {"dice": {**HD95_MM, "mean": 0.55}, "hd95_mm": HD95_MM}}},
+    "folds": ["fold_0"],
+    "missing_folds": ["fold_1"],
+    "n_evaluated": 3,
+    "n_expected": 4,
+    "policy": {"labels": {"A": {"nsd_tolerance_mm": 1.5}}},
+    "policy_digest": "abcdef0123456789" * 4,
+    "labels": {
+        "A": {
+            "n_cases": 3,
+            "metrics": {"dice": {**HD95_MM, "mean": 0.55}, "hd95_mm": HD95_MM},
+            "lesions": {"n_reference": 8, "n_found": 6, "sensitivity": 0.75, "false_per_case": 1.0, "f1": None},
+        }
+    },
     "problems": [{"message": "Case 'gone' has no <prediction>."}],
 }
 
@@ -39,8 +57,63 @@ def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing()
     assert "<td>A</td><td>0.550</td><td>none</td><td>0.550 [0.375, 0.725]</td>" in page
     assert INPUTS.raw_hash in page
     assert "<td>2.500 ± 0.500</td><td>undefined</td>" in page  # HD95, ASSD
+    assert "3 of 4 cases of fold_0; not finished: fold_1. Policy abcdef0123456789." in page
+    assert "<td>6 of 8 (0.750)</td><td>1.00</td><td>undefined</td><td>2 of 3</td><td>1.5</td>" in page
+    assert "Materialize cv_evaluation and cv_summary again" not in page
     assert "has no &lt;prediction&gt;" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
+
+
+def test_a_label_may_be_called_as_another_column_is():
+    names = ("case", "fold", "mean over labels")
+    scores = {"bad": dict(zip(names, (0.1, 0.2, 0.3), strict=True))}
+    page = cv_page(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", scores)]), {}, {}, [], EVALUATION)
+    cells = ("bad", "fold_0", "0.200", "0.100", "0.200", "0.300")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in page
+
+
+def test_the_page_says_what_the_folds_took_and_in_which_versions_they_differ():
+    folds = [
+        replace(build_fold_result(fold, {fold: {"A": 0.5}}), gpu_hours=1.5, peak_memory_bytes={"gpu": 3 * 2**30})
+        for fold in ("fold_0", "fold_1")
+    ]
+    manifests = {
+        fold.fold: replace(build_manifest(Path(fold.fold)), versions={"torch": version, "nnunetv2": "2.8.1"})
+        for fold, version in zip(folds, ("2.14", "2.15"), strict=True)
+    }
+    page = cv_page(summarize(EXPERIMENT, ["fold_0", "fold_1"], folds), manifests, {}, [], EVALUATION)
+    assert "<b>3.0</b>GPU hours" in page
+    assert "<b>3.0 GiB</b>peak memory (gpu)" in page
+    assert "<td>1.50</td><td>3.0 GiB (gpu)</td>" in page
+    assert "<dt>torch</dt><dd><code>2.14 or 2.15</code></dd>" in page
+    assert "<dt>nnunetv2</dt><dd><code>2.8.1</code></dd>" in page
+    # The evaluation was made before the second fold.
+    assert "Surfaces and volumes are of fold_0, the scores of fold_0, fold_1. Materialize cv_evaluation" in page
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path):
+    from playwright.sync_api import sync_playwright
+
+    file = tmp_path / "cv_report.html"
+    file.write_text(cv_page(summary(), {}, {}, [PageFigure("A figure.", FIGURE, "image/svg+xml")], EVALUATION))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        page = browser.new_page()
+        asked, problems = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(file.as_uri())
+        cases = page.locator("table").last
+        assert cases.locator("tbody tr td:first-child").all_inner_texts() == ["bad", "good"]
+        for _ in range(2):
+            cases.locator("thead button").first.click()
+        assert cases.locator("tbody tr td:first-child").all_inner_texts() == ["good", "bad"]
+        assert page.evaluate("document.images[0].naturalWidth") == 20
+        assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+        assert problems == []
+        browser.close()
 
 
 def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():

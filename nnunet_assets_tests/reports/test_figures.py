@@ -88,6 +88,26 @@ def test_learning_curves_name_their_folds_and_say_that_pseudo_dice_is_no_result(
     assert texts(draw_learning_curves({"fold_0": []})) == ["No epoch has ended yet."]
 
 
+def test_of_an_epoch_that_is_there_twice_the_later_record_counts():
+    twice = [epoch(0, train_loss=1.0), epoch(0, train_loss=0.5)]
+    drawn = draw_learning_curves({"fold_0": twice})
+    assert list(drawn.axes[0].lines[0].get_ydata()) == [0.5]
+
+
+def test_thousands_of_points_are_a_picture_in_a_figure_that_stays_small():
+    n_cases = style.MANY_POINTS // 2 + 1  # of each of two folds
+    cases = {f"case {n}": {"A": n / n_cases} for n in range(n_cases)}
+    for figure in (draw_boxes(summary(cases)), draw_bland_altman({"A": [(n, 2 * n) for n in range(2 * n_cases)]})):
+        content = style.svg(figure)
+        assert b"<image" in content
+        assert len(content) < 200_000
+    assert b"<image" not in style.svg(draw_boxes(summary()))
+
+
+def test_volumes_of_folds_that_must_not_be_taken_together_are_not_drawn():
+    assert "must not be taken together" in " ".join(texts(draw_bland_altman(None)))
+
+
 def test_agreement_is_the_mean_difference_and_its_limits():
     # Differences 1, 2 and 3: mean 2, SD 1.
     found = agreement([10, 20, 30], [11, 22, 33])

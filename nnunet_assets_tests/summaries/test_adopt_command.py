@@ -1,6 +1,7 @@
 """`adopt` and its sensor: folds of plain nnU-Net in MLflow, in Dagster's record and in summaries."""
 
 import json
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.commit import commit_sha256
+from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.nnunet.adoption import adopt_fold
 from nnunet_assets.nnunet.fold import fold_state
+from nnunet_assets.nnunet.results_folder import unadopted_folds
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
+from nnunet_assets.tracking.fold_tracker import TrackingReport
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -109,6 +114,51 @@ def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign
     assert run(foreign, "adopt", fold, "--tracker-disable").exit_code == 1
 
 
+def test_a_fold_whose_folder_cannot_be_written_is_refused_in_a_sentence(foreign: Settings) -> None:
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    (fold / ".nnunet_assets").write_text("no folder")
+    result = run(foreign, "adopt", foreign.roots.results, "--tracker-disable", "--json")
+    assert result.exit_code == 2
+    (reason,) = json.loads(result.stdout)["refused"].values()
+    assert reason.startswith(f"{fold} cannot be adopted: {fold / '.nnunet_assets'}")
+    assert ": Not a directory. Its files must be readable" in reason
+
+
+def test_without_an_instance_of_dagster_it_says_how_to_have_the_folds_recorded(foreign: Settings) -> None:
+    foreign.dagster_home.rmdir()
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    (remark,) = json.loads(run(foreign, "adopt", fold, "--tracker-disable", "--json").stdout)["remarks"]
+    assert "Start it with `nnunet-assets dev` or `up`, then adopt again." in remark
+
+
+def test_the_sensor_records_a_fold_whose_adoption_was_killed_before(
+    foreign: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "nnunet_assets.assets.adopted_folds.back_fill",
+        lambda *_: TrackingReport(None, None, None, 0, 0, 0, None, is_done=True),
+    )
+    shutil.rmtree(EXPERIMENT.fold_folder(foreign.roots, "fold_1"))
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    adopt_fold(fold)
+    sensor, resources = build_adoption_sensor([EXPERIMENT]), {"project": ProjectResource(folder=str(foreign.project))}
+    messages = []
+    for _ in range(2):
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            messages.append(str(sensor.evaluate_tick(context).skip_message))
+    assert recorded(instance) == {"fold_0": commit_sha256(fold)}
+    assert messages == [
+        f"{fold} is adopted and recorded.",
+        "No fold to adopt. Experiments looked at: 1; folds refused: 0.",
+    ]
+
+
+def test_a_fold_that_a_tracked_trainer_made_is_one_to_adopt(foreign: Settings) -> None:
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    append_record(journal_path(fold), "start", {"attempt": "1", "params": {}})
+    assert fold in unadopted_folds(fold.parent)
+
+
 def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from nnunet_assets.assets import adopted_folds
 
@@ -168,9 +218,9 @@ def test_the_sensor_is_off_and_adopts_one_fold_a_tick_passing_over_what_cannot_b
         return data
 
     assert "is torn" in str(tick().skip_message)
-    (event,) = tick().asset_events
-    assert (event.asset_key, event.partition) == (KEY, "fold_1")
+    tick()
+    assert set(recorded(instance)) == {"fold_1"}
     assert "No fold to adopt" in str(tick().skip_message)
     broken.write_bytes(good)
-    (event,) = tick().asset_events
-    assert event.partition == "fold_0"
+    tick()
+    assert set(recorded(instance)) == {"fold_0", "fold_1"}

@@ -328,10 +328,10 @@ def test_a_thousand_waiting_epochs_go_in_few_batches(
 ) -> None:
     from mlflow import MlflowClient
 
-    from nnunet_assets.core import journal
+    from nnunet_assets.core import whole_file
     from nnunet_assets.core.journal import append_record
 
-    monkeypatch.setattr(journal.os, "fsync", lambda _handle: None)
+    monkeypatch.setattr(whole_file.os, "fsync", lambda _handle: None)
     start(fold)
     for epoch in range(1000):
         append_record(journal_path(fold), "epoch", {"train_loss": 1 / (epoch + 1), "val_loss": 1.0}, epoch=epoch)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.reports.figures.style import (
     COLOURS,
+    MANY_POINTS,
     PAGE_INCHES,
     add_axes,
     in_style,
@@ -48,13 +49,19 @@ def agreement(reference_ml: Sequence[float], predicted_ml: Sequence[float]) -> A
 
 
 @in_style
-def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]]) -> "Figure":
+def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]] | None) -> "Figure":
     """Returns a panel a label: predicted minus reference over their mean, with bias and limits of agreement.
 
     Args:
         volumes_ml: By label name, pairs of reference and predicted volume of each case, in ml. A pair of two empty
-            masks says nothing about agreement and is left out; a label without any other pair has no panel.
+            masks says nothing about agreement and is left out; a label without any other pair has no panel. None: the
+            cases must not be taken together, and the figure says so.
     """
+    if volumes_ml is None:
+        return say_instead(
+            new_figure(PAGE_INCHES, 1.2),
+            "The folds must not be taken together; evaluation.json and the report say why.",
+        )
     pairs = {name: [pair for pair in found if any(pair)] for name, found in volumes_ml.items()}
     pairs = {name: found for name, found in pairs.items() if found}
     if not pairs:
@@ -65,8 +72,9 @@ def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]]) -
     panels = add_axes(figure, n_rows, _COLUMNS)
     for panel in panels[len(shown) :]:
         panel.remove()
+    is_picture = sum(map(len, shown.values())) > MANY_POINTS
     for panel, title, found in zip(panels, shortened(list(shown)), shown.values(), strict=False):
-        _draw_panel(panel, title, found)
+        _draw_panel(panel, title, found, is_picture=is_picture)
     if len(shown) < len(pairs):
         figure.suptitle(f"The first {len(shown)} of {len(pairs)} labels.")
     figure.supxlabel("mean of reference and prediction (ml)", fontsize=8)
@@ -74,11 +82,17 @@ def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]]) -
     return figure
 
 
-def _draw_panel(axes: Any, title: str, pairs: Sequence[tuple[float, float]]) -> None:
+def _draw_panel(axes: Any, title: str, pairs: Sequence[tuple[float, float]], *, is_picture: bool) -> None:
     reference, predicted = zip(*pairs, strict=True)
     found = agreement(reference, predicted)
     axes.scatter(
-        [(r + p) / 2 for r, p in pairs], [p - r for r, p in pairs], s=8, color=COLOURS[0], alpha=0.7, linewidths=0
+        [(r + p) / 2 for r, p in pairs],
+        [p - r for r, p in pairs],
+        s=8,
+        color=COLOURS[0],
+        alpha=0.7,
+        linewidths=0,
+        rasterized=is_picture,
     )
     axes.axhline(found.bias_ml, color="black", linewidth=1)
     text = f"{title}: bias {found.bias_ml:.3g} ml"

@@ -25,7 +25,7 @@ def draw_learning_curves(folds: Mapping[str, Iterable[Record]]) -> "Figure":
         folds: By fold, its journal. A fold without an epoch has no curve; without any, the figure says so.
     """
     epochs = {
-        fold: dict(sorted((r.epoch, r.values) for r in records if r.kind == "epoch" and r.epoch is not None))
+        fold: dict(sorted({r.epoch: r.values for r in records if r.kind == "epoch" and r.epoch is not None}.items()))
         for fold, records in folds.items()
     }
     epochs = {fold: values for fold, values in epochs.items() if values}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.reports.figures.style import (
     COLOURS,
+    MANY_POINTS,
     MARKERS,
     PAGE_INCHES,
     add_axes,
@@ -36,6 +37,7 @@ def draw_boxes(summary: CvSummary) -> "Figure":
     (axes,) = add_axes(figure)
     values = [_dice_by_fold(summary, name) for name in names]
     pooled = [[dice for fold in folds.values() for dice in fold] for folds in values]
+    n_points = sum(map(len, pooled))
     rows = range(len(names))
     drawn = [(row, dice) for row, dice in zip(rows, pooled, strict=True) if dice]
     if not drawn:
@@ -58,6 +60,7 @@ def draw_boxes(summary: CvSummary) -> "Figure":
             color=COLOURS[index % len(COLOURS)],
             alpha=0.7,
             linewidths=0,
+            rasterized=n_points > MANY_POINTS,
             label=fold,
         )
     texts = shortened(names)

@@ -25,6 +25,9 @@ COLUMN_INCHES = 3.5
 PAGE_INCHES = 7.2
 """Width of a page of two columns."""
 
+MANY_POINTS = 5000
+"""Beyond so many the points of a figure are a picture in it: as vectors they take megabytes."""
+
 _PNG_DPI = 200
 PREVIEW_DPI = 90
 """Of what a web page shows in place of the file."""
@@ -85,6 +88,7 @@ def svg(figure: "Figure") -> bytes:
 
     with rc_context(_SETTINGS):
         content = io.BytesIO()
+        figure.set_dpi(_PNG_DPI)  # of the pictures in it
         FigureCanvasSVG(figure).print_svg(content, metadata={"Date": None, "Creator": None})
         return content.getvalue()
 
