@@ -1,9 +1,7 @@
 """What the fold process does before and beside a training, without one."""
 
-from contextlib import ExitStack
 from types import SimpleNamespace
 
-import dagster_pipes
 import pytest
 
 from nnunet_assets.core.journal import append_record, journal_path, read_records
@@ -43,40 +41,3 @@ def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(tmp_pat
     start, *epochs = read_records(path)
     assert (start.kind, start.values["attempt"]) == ("start", "a")
     assert len(epochs) == 6 - n_lost
-
-
-# --- Dagster's log ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("is_full", ["from the start", "meanwhile"])
-def test_a_full_disk_of_dagsters_messages_costs_a_fold_its_sentences_only(tmp_path, monkeypatch, capsys, is_full):
-    messages = tmp_path / "messages"
-    params = {"CONTEXT": {"data": CONTEXT}, "MESSAGES": {"path": str(messages)}}
-    for name, value in params.items():
-        monkeypatch.setenv(f"DAGSTER_PIPES_{name}", dagster_pipes.encode_param(value))
-    monkeypatch.setattr(dagster_pipes.PipesContext, "_instance", None)
-    if is_full == "from the start":
-        messages.symlink_to("/dev/full")
-    with ExitStack() as stack:
-        say = fold_process._reporter(stack)
-        if is_full == "meanwhile":
-            say("Epoch 1.")
-            assert "Epoch 1." in messages.read_text()
-            messages.unlink()
-            messages.symlink_to("/dev/full")
-        say("Epoch 2.")
-    assert "Epoch 2." in capsys.readouterr().out
-
-
-CONTEXT = {
-    "asset_keys": ["fold_model"],
-    "code_version_by_asset_key": None,
-    "provenance_by_asset_key": None,
-    "partition_key": None,
-    "partition_key_range": None,
-    "partition_time_window": None,
-    "run_id": "a",
-    "job_name": None,
-    "retry_number": 0,
-    "extras": {},
-}
