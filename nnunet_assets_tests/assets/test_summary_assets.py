@@ -243,7 +243,12 @@ class TestFoldsThatDagsterRecorded:
     def recorded(self, instance: dg.DagsterInstance, fold: str, version: str) -> None:
         tags = {"dagster/data_version": version}
         instance.report_runless_asset_event(
-            dg.AssetMaterialization(fold_model_key(EXPERIMENT), partition=fold, tags=tags)
+            dg.AssetMaterialization(
+                fold_model_key(EXPERIMENT),
+                partition=fold,
+                metadata={"folder": dg.MetadataValue.path(f"anywhere/{fold}")},
+                tags=tags,
+            )
         )
 
     def test_are_as_recorded(self, project: Path, instance: dg.DagsterInstance) -> None:
