@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import SHOWN_METRICS, Evaluation
@@ -18,7 +17,7 @@ from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import read_project
 from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predicted_cases import PredictedCases

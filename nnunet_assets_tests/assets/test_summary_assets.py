@@ -161,6 +161,7 @@ def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: 
     assert worst[-1] == "1. a (fold_0): 0.750"
     assert shown["computing"] == {
         "gpu_hours": None,
+        "gpu_hours_n_folds": 0,
         "epochs": 6,
         "seconds": {"training": 10.5, "validation": 4.5},
         "peak_memory_bytes": {},
@@ -369,6 +370,16 @@ class TestRefusals:
         reason = failure(summarize(project, instance, "cv_tables"))
 
         assert reason.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+
+    def test_tables_figures_and_report_of_a_fold_that_was_trained_again_are_refused(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+        commit(project, "fold_2", {"d": {ORGAN: 0.5, LESION: 0.3}})
+        for name in ("cv_tables", "cv_figures", "cv_report"):
+            reason = failure(summarize(project, instance, name))
+            assert "fold_2 was trained or validated again since. Materialize cv_summary first." in reason
 
     def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
         folder = two_folds(project)[0].parent / "nnunet_assets"
