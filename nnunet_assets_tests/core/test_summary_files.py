@@ -78,16 +78,16 @@ def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_di
         ("\xff", "not valid JSON"),
         ("[]", "not as this package"),
         ("folder", "cannot be read: Is a directory"),
-        ("other folds", "not as this package"),
+        ("a score of 400 digits", "not as this package"),
     ],
 )
 def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
     file = EXPERIMENT.summary_folder(roots) / "cv_summary.json"
     if text == "folder":
         file.mkdir(parents=True)
-    elif text == "other folds":
-        content = write(roots, "fold_0").to_json()
-        file.write_text(json.dumps({**content, "inputs": {**content["inputs"], "raw_hash": "r"}, "expected_folds": 5}))
+    elif text == "a score of 400 digits":
+        content = json.dumps(write(roots, "fold_0").to_json())
+        file.write_text(content.replace('"dice": 0.5', f'"dice": {10**400}'))
     elif text is not None:
         file.parent.mkdir(parents=True)
         file.write_bytes(text.encode("latin-1"))
