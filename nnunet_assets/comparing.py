@@ -18,7 +18,7 @@ def compare_declared(roots: Roots, project: Project, dataset: str) -> "Compariso
 
     Raises:
         ConfigError: The dataset is not declared.
-        SummaryError: Two experiments must not be compared.
+        SummaryError: There are summaries, and no two of them may be compared.
     """
     project.dataset(dataset)
     configs: Sequence[ExperimentConfig] = project.experiments_of(dataset)

@@ -1,4 +1,4 @@
-"""The environment, read once and in one place."""
+"""The environment, and over it the `.env` of a project, read once and in one place."""
 
 import math
 import os
@@ -74,6 +74,24 @@ class Settings:
     def dagster_home(self) -> Path:
         """Dagster's instance folder: inside the project, so that projects never share runs."""
         return self.project / ".dagster"
+
+
+def project_settings(project: Path | None = None) -> Settings:
+    """Returns the settings that Dagster's processes will have: the environment, and over it the project's `.env`.
+
+    Args:
+        project: As for `Settings.from_environment`.
+
+    Raises:
+        ConfigError: As `Settings.from_environment`.
+    """
+    # Comes with Dagster, which reads the file in the same way.
+    from dotenv import dotenv_values
+
+    settings = Settings.from_environment(project)
+    declared = dotenv_values(settings.project / ".env")
+    variables = {**settings.variables, **{name: value for name, value in declared.items() if value is not None}}
+    return Settings.from_environment(settings.project, variables)
 
 
 def _megabytes(name: str, variables: Mapping[str, str]) -> float:

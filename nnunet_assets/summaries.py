@@ -3,6 +3,7 @@
 The names that `nnunet_assets` exports. MLflow is imported when a summary is read from it or logged to it.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,16 +12,13 @@ from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.fold_means import FoldMeansSummary
 from nnunet_assets.core.layout import Experiment, fold_key
 from nnunet_assets.core.provenance import write_atomically
-from nnunet_assets.errors import ConfigError, SummaryError
+from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results_folder import FolderRecord
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports import fold_means_tables, tables
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import Settings, project_settings
 
 Summary = CvSummary | FoldMeansSummary
-
-DEFAULT_FOLDS = tuple(fold_key(index) for index in range(5))
-"""nnU-Net's five: what an experiment is expected to have that nobody declares."""
 
 
 def summarize_experiment(
@@ -40,17 +38,29 @@ def summarize_experiment(
         name: The MLflow experiment: the dataset's name, unless another was chosen.
         tracking_uri: Where MLflow's runs are; None: `MLFLOW_TRACKING_URI`, else the project's own store.
         cv_group: Which cross-validation, as `nnunet-assets list` names it; None: the newest with a finished fold.
-        folds: The folds of a complete one; None: as the project declares, else 0 to 4.
+        folds: The folds of a complete one; None: as the project declares, else 0 to 4 and those that are finished. A
+            warning names the finished ones that are left out.
         results: A results folder to read in place of MLflow.
 
     Raises:
         SummaryError: There is no such experiment, none of its folds is finished, or they must not be averaged.
         TrackingError: MLflow does not answer.
     """
-    settings = Settings.from_environment()
+    settings = project_settings()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
-    _, summary = record.summary(name, cv_group, expected_folds(settings, folds))
+    group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
+    if remark := left_out_remark(group, summary):
+        warnings.warn(remark, stacklevel=2)
     return with_intervals(settings, summary)
+
+
+def left_out_remark(group: CvGroup, summary: Summary) -> str:
+    """Returns a sentence that names the finished folds that a summary of the group leaves out; empty: none."""
+    others = group.left_out(summary.expected_folds)
+    if not others:
+        return ""
+    expected = first_offenders(summary.expected_folds, shown=len(summary.expected_folds))
+    return f"Left out: {first_offenders(others, shown=len(others))}, finished too, but not among the folds {expected}."
 
 
 def with_intervals(settings: Settings, summary: Summary) -> Summary:
@@ -106,7 +116,7 @@ def expected_folds(settings: Settings, folds: Sequence[int] | None) -> Callable[
     if (settings.project / EXPERIMENTS_FOLDER).is_dir():
         project = read_project(settings.project)
         declared = {config.identity: project.folds_of(config) for config in project.experiments}
-    return lambda group: declared.get(group.experiment, DEFAULT_FOLDS) if group.experiment else DEFAULT_FOLDS
+    return lambda group: (group.experiment and declared.get(group.experiment)) or group.default_folds
 
 
 def log_cv_summary(
@@ -122,7 +132,7 @@ def log_cv_summary(
         summary: What `summarize_experiment` returned. The metrics of a pseudo Dice are called so.
         tracking_uri: As for `summarize_experiment`.
         experiment_name: The MLflow experiment; None: the dataset's name, or `MLFLOW_EXPERIMENT_NAME`.
-        settings: Where the project keeps its things; None: as the environment says.
+        settings: Where the project keeps its things; None: as the environment and the project's `.env` say.
 
     Raises:
         SummaryError: The summary does not say which experiment it is of.
@@ -133,13 +143,19 @@ def log_cv_summary(
     from nnunet_assets.tracking.client import connect
     from nnunet_assets.tracking.summary_run import log_summary
 
-    settings = settings or Settings.from_environment()
+    settings = settings or project_settings()
     if summary.experiment is None:
         raise SummaryError(
             f"The summary of {summary.title!r} cannot be logged: its runs have no tag that says of which dataset, "
             "configuration and plans they are."
         )
-    metrics = summary_metrics(summary) if isinstance(summary, CvSummary) else _means_metrics(summary)
+    if isinstance(summary, CvSummary):
+        from nnunet_assets.core.intervals import with_recorded_patients
+
+        # Without intervals the run would lose those that it shows.
+        metrics = summary_metrics(summary if summary.bootstrap else with_recorded_patients(settings.roots, summary))
+    else:
+        metrics = _means_metrics(summary)
     return log_summary(
         connect(tracking_uri or settings.tracking_uri, settings.artifacts),
         summary.experiment,

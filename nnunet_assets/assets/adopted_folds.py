@@ -89,7 +89,7 @@ def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun
         settings.tracking_experiment(experiment.dataset),
         f"{run_title(experiment)} {folder.name}",
         {
-            **fold_tags(experiment, folder.name, manifest.inputs),
+            **fold_tags(experiment, folder.name, manifest.inputs, validated=manifest.validated),
             ADOPTED: "yes",
             **({HOST: host} if host != UNKNOWN else {}),
         },

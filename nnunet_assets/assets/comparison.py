@@ -38,7 +38,8 @@ DESCRIPTION = """The experiments of the dataset against each other, case by case
 
 For each pair the mean difference with its 95 % confidence interval, Wilcoxon's signed-rank test with Holm's correction,
 the effect size and, where variants differ in their seed alone, the noise between seeds; for each experiment its rank
-and how stable that is. Experiments without a complete summary are named and left out; different splits are refused."""
+and how stable that is. Experiments without a complete summary are named and left out,
+and so are those on other splits or raw data than most."""
 
 
 def build_comparison(

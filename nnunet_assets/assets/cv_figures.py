@@ -15,7 +15,7 @@ from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.core.summary_files import read_summary
+from nnunet_assets.core.summary_files import read_current_summary
 from nnunet_assets.resources import ProjectResource
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def build_cv_figures(*, config: ExperimentConfig, dataset: DatasetConfig, group:
         metadata: dict[str, dg.MetadataValue] = {}
         digests = {}
         with shown_as_failure():
-            summary = read_summary(folder / "cv_summary.json")
+            summary = read_current_summary(roots, experiment)
             evaluation = declared_evaluation(roots, experiment, dataset)
             for name, figure in _drawn(roots, experiment, summary, evaluation):
                 vector = style.svg(figure)

@@ -15,7 +15,7 @@ from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.core.summary_files import read_summary
+from nnunet_assets.core.summary_files import read_current_summary
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.resources import ProjectResource
 
@@ -47,7 +47,7 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         roots = project.settings.roots
         folder = experiment.summary_folder(roots)
         with shown_as_failure():
-            summary = read_summary(folder / "cv_summary.json")
+            summary = read_current_summary(roots, experiment)
             manifests, parameters = {}, {}
             for fold in summary.completed_folds:
                 fold_folder = experiment.fold_folder(roots, fold)

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
+from nnunet_assets.assets.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary_checks import summary_check_specs, summary_checks
 from nnunet_assets.assets.summary_tracking import track_summary
 from nnunet_assets.config import ExperimentConfig
@@ -67,7 +68,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         if stopped:
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
         tracked = track_summary(settings, summary, [folder / "cv_summary.json", folder / "cv_cases.csv"], context)
-        recorded = _recorded_versions(context.instance, fold_model)
+        recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(context.instance, fold_model)}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(content)),
             metadata={
@@ -118,17 +119,3 @@ def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:
 def _newest_event(instance: dg.DagsterInstance, fold_model: dg.AssetKey) -> int:
     records = instance.get_asset_records([fold_model])
     return (records[0].asset_entry.last_materialization_storage_id or 0) if records else 0
-
-
-def _recorded_versions(instance: dg.DagsterInstance, fold_model: dg.AssetKey) -> dict[str, str]:
-    """Returns fold to the data version that Dagster recorded at its latest materialization."""
-    newest = instance.get_latest_storage_id_by_partition(fold_model, dg.DagsterEventType.ASSET_MATERIALIZATION)
-    if not newest:
-        return {}
-    wanted = dg.AssetRecordsFilter(asset_key=fold_model, storage_ids=list(newest.values()))
-    events = instance.fetch_materializations(wanted, limit=len(newest)).records
-    return {
-        str(event.partition_key): (event.asset_materialization.tags or {}).get("dagster/data_version", "")
-        for event in events
-        if event.asset_materialization
-    }

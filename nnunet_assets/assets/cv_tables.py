@@ -6,7 +6,7 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.summary_tracking import upload_to_summary
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.core.summary_files import read_summary
+from nnunet_assets.core.summary_files import read_current_summary
 from nnunet_assets.reports.tables import to_csv, to_latex, to_markdown, to_parquet
 from nnunet_assets.resources import ProjectResource
 
@@ -31,7 +31,7 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
     def cv_tables(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         folder = experiment.summary_folder(project.settings.roots)
         with shown_as_failure():
-            summary = read_summary(folder / "cv_summary.json")
+            summary = read_current_summary(project.settings.roots, experiment)
             tables = {"csv": to_csv(summary), "tex": to_latex(summary), "md": to_markdown(summary)}
         contents = {**{ending: text.encode() for ending, text in tables.items()}, "parquet": to_parquet(summary)}
         files = {ending: folder / f"cv_table.{ending}" for ending in contents}

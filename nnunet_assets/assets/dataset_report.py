@@ -17,7 +17,7 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.layout import Experiment, Roots, comparison_folder, dataset_key
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
+from nnunet_assets.core.summary_files import read_current_summary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.resources import ProjectResource
 
@@ -78,7 +78,7 @@ def _entry(roots: Roots, folder: Path, experiment: Experiment) -> "Entry":
     page = experiment.summary_folder(roots) / "cv_report.html"
     link = quote(os.path.relpath(page, folder)) if page.is_file() else None
     try:
-        summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
+        summary = read_current_summary(roots, experiment)
     except SummaryError as error:
         return Entry(experiment.name_in_dataset, None, str(error), link)
     return Entry(experiment.name_in_dataset, summary, "", link)

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from nnunet_assets.assets.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import read_committed, validated_checkpoint
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest
 from nnunet_assets.settings import Settings
@@ -42,7 +42,13 @@ def tracked_fold(
         experiment_name=settings.tracking_experiment(request.experiment.dataset),
         fold_folder=fold_folder,
         tags={
-            **fold_tags(request.experiment, request.fold, request.inputs, dagster_run_id=request.dagster_run_id),
+            **fold_tags(
+                request.experiment,
+                request.fold,
+                request.inputs,
+                validated=validated_checkpoint(val_best=request.options.val_best),
+                dagster_run_id=request.dagster_run_id,
+            ),
             HOST: socket.gethostname(),
         },
         run_name=f"{run_title(request.experiment)} {request.fold}",

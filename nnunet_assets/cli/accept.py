@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.core.baseline import Baseline, Score
@@ -42,12 +41,12 @@ def accept(experiment: str, *, incomplete: bool, note: str, project: Path, as_js
     fold is missing and nothing was accepted, and with 1 on an error.
     """
     from nnunet_assets.core.baseline import Baseline, baseline_path
-    from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
+    from nnunet_assets.core.summary_files import read_current_summary
 
     settings = project_settings(project)
     declared = read_project(settings.project)
     config = declared.experiment(experiment)
-    summary = read_summary(config.identity.summary_folder(settings.roots) / SUMMARY_FILE)
+    summary = read_current_summary(settings.roots, config.identity)
     wanted = dict.fromkeys([*summary.expected_folds, *declared.folds_of(config)])
     missing = [fold for fold in wanted if fold not in summary.completed_folds]
     path = baseline_path(settings.roots, config.identity)

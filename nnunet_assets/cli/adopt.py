@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.errors import FoldError, NnunetAssetsError
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.adoption import Adopted

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.findings import findings_text
@@ -13,7 +12,7 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_root import dataset_folder
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.curated_dataset import CuratedDataset

@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.comparing import compare_declared
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 DONE, INCOMPLETE = 0, 2
 
@@ -31,8 +30,8 @@ DONE, INCOMPLETE = 0, 2
 def compare(dataset: str, project: Path, as_json: bool) -> int:
     """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.
 
-    Ends with 0, with 2 where an experiment has no complete summary and was left out, and with 1 where experiments must
-    not be compared.
+    Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there
+    or is of other splits or raw data, and with 1 where no two may be compared.
     """
     settings = project_settings(project)
     comparison = compare_declared(settings.roots, read_project(settings.project), dataset)
@@ -56,5 +55,5 @@ def compare(dataset: str, project: Path, as_json: bool) -> int:
 def _table(rows: Sequence[dict[str, str]]) -> Table:
     table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row.values()))
+        table.add_row(*row.values())
     return table

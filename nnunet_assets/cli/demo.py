@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.config import ExperimentConfig
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.cv_summary import CvSummary
@@ -27,7 +26,7 @@ from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import EXPERIMENTS_FOLDER, Project, read_project
 from nnunet_assets.reports.tables import to_short_records
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
@@ -21,7 +20,7 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predicted_cases import PredictedCases

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.record_options import found_summary, group_options
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import project_settings
 
 DONE, INCOMPLETE = 0, 2
 
@@ -27,12 +27,14 @@ def export(
 
     Ends as `summarize` does: with 2 where an expected fold is missing, which the table says.
     """
-    from nnunet_assets.summaries import export_csv, export_latex
+    from nnunet_assets.summaries import export_csv, export_latex, left_out_remark
 
     if file_format == "csv" and (caption is not None or label is not None):
         raise ConfigError("--caption and --label belong to --format latex. Leave them out.")
-    _, summary = found_summary(project_settings(project), **asked)
+    group, summary = found_summary(project_settings(project), **asked)
     text = export_csv(summary, output) if file_format == "csv" else export_latex(summary, output, caption, label)
+    if remark := left_out_remark(group, summary):
+        click.echo(remark, err=True)
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -7,14 +7,13 @@ from typing import Any, cast
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.import_dataset import ImportedDataset, OnProgress, dataset_name
 from nnunet_assets.nnunet.import_dataset import import_dataset as run_import
 from nnunet_assets.nnunet.import_files import import_files, labels_from_file
 from nnunet_assets.nnunet.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.transfer import Link
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
 
 _QUIET_SECONDS = 2.0
 """An import that is done by then shows no progress bar."""

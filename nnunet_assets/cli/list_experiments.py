@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.record_options import opened_record, record_options
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.core.cv_groups import CvGroup
@@ -35,6 +35,7 @@ def _print(experiments: Mapping[str, Sequence["CvGroup"]], place: str) -> None:
     from rich.table import Table
 
     from nnunet_assets.cli.terminal import console
+    from nnunet_assets.core.fold_means import MEASURE_NAMES
 
     if not experiments:
         console().print(f"{place} has no fold of any experiment.")
@@ -43,6 +44,9 @@ def _print(experiments: Mapping[str, Sequence["CvGroup"]], place: str) -> None:
     for name, groups in experiments.items():
         for group in groups:
             runs = ", ".join(f"{n} {status}" for status, n in group.n_runs.items())
-            score = "Dice" if group.is_native else "pseudo Dice (nnunet-tracker)"
+            score = MEASURE_NAMES[group.score] + ("" if group.is_native else " (nnunet-tracker)")
             table.add_row(name, group.name, ", ".join(group.finished_folds) or "none", score, runs)
-    console().print(table)
+    terminal = console()
+    terminal.print(table)
+    for remark in (group.remark for groups in experiments.values() for group in groups if group.remark):
+        terminal.print(remark, markup=False)

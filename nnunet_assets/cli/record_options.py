@@ -38,7 +38,11 @@ _RECORD_OPTIONS = (
 _GROUP_OPTIONS = (
     click.option("-e", "--experiment", "name", required=True, metavar="NAME", help="MLflow experiment, or dataset."),
     click.option("--cv-group", metavar="GROUP", help="As `list` names it.  [default: the newest with a finished fold]"),
-    click.option("--folds", metavar="0,1,2,3,4", help="The expected folds.  [default: as declared, else 0,1,2,3,4]"),
+    click.option(
+        "--folds",
+        metavar="0,1,2,3,4",
+        help="The expected folds.  [default: as declared, else 0,1,2,3,4 and more that are finished]",
+    ),
 )
 
 

@@ -22,11 +22,10 @@ from urllib.parse import urlsplit
 import click
 
 from nnunet_assets.cli import background
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE, Settings, project_settings
 
 HOST = "127.0.0.1"
 START_SECONDS = 90

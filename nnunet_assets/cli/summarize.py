@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.record_options import found_summary, group_options
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,9 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
     if log_to_mlflow:
         from nnunet_assets.summaries import log_cv_summary
 
-        to = {"tracking_uri": asked["tracking_uri"], "experiment_name": asked["name"]}
+        # A native one's run lies where its asset keeps it, wherever the folds were read.
+        name = None if group.is_native else asked["name"]
+        to = {"tracking_uri": asked["tracking_uri"], "experiment_name": name}
         run_id = log_cv_summary(summary, **to, settings=settings)
     if as_json:
         click.echo(json.dumps({**_json(group, summary), "mlflow_run": run_id}, indent=2, ensure_ascii=False))
@@ -54,6 +56,7 @@ def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
         "cv_group": group.name,
         "made_by": group.maker,
         "score": "pseudo_dice" if is_pseudo else "dice",
+        "left_out_folds": group.left_out(summary.expected_folds),
         "aggregate_metrics": summary.compute_aggregate_metrics(),
         **summary.to_json(),
     }
@@ -63,6 +66,7 @@ def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
     from nnunet_assets.cli.terminal import console
     from nnunet_assets.core.cv_summary import CvSummary
     from nnunet_assets.reports import fold_means_tables, tables
+    from nnunet_assets.summaries import left_out_remark
 
     if isinstance(summary, CvSummary):
         # Two tables: in one the columns would not fit into a terminal's 80.
@@ -70,6 +74,8 @@ def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
         remarks = [tables.interval_note(summary.bootstrap)] if summary.bootstrap else []
     else:
         shown, remarks = [fold_means_tables.to_short_records(summary)], [summary.reason]
+    if left_out := left_out_remark(group, summary):
+        remarks.append(left_out)
     if run_id:
         remarks.append(f"Logged to MLflow, run {run_id}.")
     terminal = console()

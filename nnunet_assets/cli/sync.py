@@ -8,12 +8,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.core.journal import journal_path
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import TrackingError
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 from nnunet_assets.tracking.client import probe
 from nnunet_assets.tracking.fold_run import FoldRun
 from nnunet_assets.tracking.fold_tracker import TrackingReport, known_report, send_waiting

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.core.layout import CONFIGURATIONS, DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags

@@ -90,7 +90,8 @@ class Manifest:
     @property
     def gpu_hours(self) -> float | None:
         """GPUs times hours of training and validation, while held; None: on another device, or not known."""
-        if self.device in ("cpu", "mps", UNKNOWN):
+        # Of an adopted fold nobody knows how many GPUs it had.
+        if self.is_adopted or self.device in ("cpu", "mps"):
             return None
         n_gpus = self.details.get("options", {}).get("num_gpus", 1)
         return float(n_gpus * sum(self.seconds.values()) / 3600)
@@ -105,7 +106,7 @@ class Manifest:
         """The checkpoint that predicted the validation cases; of an adopted fold nobody knows it."""
         if self.is_adopted:
             return UNKNOWN
-        return BEST_CHECKPOINT if self.details.get("options", {}).get("val_best") else FINAL_CHECKPOINT
+        return validated_checkpoint(val_best=bool(self.details.get("options", {}).get("val_best")))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
@@ -121,6 +122,11 @@ class Manifest:
             return cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a manifest: {error}") from error
+
+
+def validated_checkpoint(*, val_best: bool) -> str:
+    """Returns the checkpoint that predicts the validation cases of a fold that is trained here."""
+    return BEST_CHECKPOINT if val_best else FINAL_CHECKPOINT
 
 
 def commit_fold(fold_folder: Path, manifest: Manifest) -> None:

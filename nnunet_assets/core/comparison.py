@@ -10,8 +10,8 @@
 * Noise floor: what two trainings that differ in the seed alone may differ by, from the declared repeats; pooled over
   all sets of repeats on the dataset. Repeats of one another are not tested against each other.
 
-Up to 20 experiments are compared each with each, more of them each with the first: half a million pairs would drown
-every finding in Holm's correction, and every reader.
+Up to 20 experiments are compared each with each, more of them each with the first of them: half a million pairs
+would drown every finding in Holm's correction, and every reader.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_assets.core.contenders import Contender, Field, side_by_side
+from nnunet_assets.core.contenders import Contender, Field, compatible, side_by_side
 from nnunet_assets.core.estimate import Bootstrap, Interval
 from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Replicates, Resamples
 from nnunet_assets.core.statistics import MIN_DIFFERENCES, SeedNoise, holm, seed_noise, signed_rank_test
@@ -156,18 +156,19 @@ def compare(
     """Returns the comparison; of fewer than two contenders one that says so.
 
     Args:
-        contenders: In the order to show them; beyond 20 all are compared with the first.
+        contenders: In the order to show them; beyond 20 all are compared with the first that can be compared.
         left_out: Experiments that have no complete summary, with the reason.
         repeats: Experiments that differ in the seed alone; names that are not compared do not count.
         lower_is_better: Metrics whose best mean is the lowest.
 
     Raises:
-        SummaryError: As `contenders.side_by_side`.
+        SummaryError: As `contenders.compatible` and `contenders.side_by_side`.
     """
-    names = tuple(contender.name for contender in contenders)
+    chosen, odd = compatible(contenders)
+    names = tuple(contender.name for contender in chosen)
     if len(names) < 2:
         return Comparison(dataset, names, dict(left_out))
-    field = side_by_side(contenders)
+    field = side_by_side(chosen)
     sets = tuple(found for one in repeats if len(found := tuple(name for name in names if name in one)) > 1)
     resamples = Resamples(field.patients or field.cases)
     rank_resamples = Resamples(field.patients or field.cases, n_resamples=N_RANK_RESAMPLES)
@@ -183,7 +184,7 @@ def compare(
     return Comparison(
         dataset=dataset,
         experiments=names,
-        left_out=dict(left_out),
+        left_out={**left_out, **odd},
         repeats=sets,
         reference=names[0] if len(names) > MAX_EACH_WITH_EACH else None,
         n_cases=len(field.cases),

@@ -12,10 +12,13 @@ from typing import Any, Literal, Protocol
 
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.fold_means import FoldMeansSummary
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.layout import Experiment, fold_key
 from nnunet_assets.errors import SummaryError, first_offenders
 
 Kind = Literal["native", "nnunet_tracker"]
+
+DEFAULT_FOLDS = tuple(fold_key(index) for index in range(5))
+"""nnU-Net's five: what an experiment is expected to have at least that nobody declares."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class CvGroup:
         finished_folds: In the order of their numbers; what failed or still runs is not among them.
         newest_ms: When its newest run began or its newest fold was finished, in milliseconds since 1970-01-01 UTC.
         n_runs: Records by their status, such as `FINISHED` or `FAILED`; a folder knows finished and other folds.
-        experiment: What a native group is of; None: nnunet-tracker's do not say it whole.
+        experiment: What a native group is of; None: nnunet-tracker's do not say it whole, nor does a record with gaps.
+        score: What its finished folds hold: Dice of whole cases, or an estimate on random patches.
+        remark: What a person should know of the record, in full sentences; empty: nothing.
     """
 
     name: str
@@ -37,10 +42,25 @@ class CvGroup:
     newest_ms: int
     n_runs: Mapping[str, int] = field(default_factory=dict)
     experiment: Experiment | None = None
+    score: Literal["dice", "pseudo_dice"] = "dice"
+    remark: str = ""
+
+    @property
+    def default_folds(self) -> tuple[str, ...]:
+        """The folds of a complete one that nobody declares: `DEFAULT_FOLDS`, and every other one that is finished."""
+        return tuple(sorted({*DEFAULT_FOLDS, *self._numbered_folds}, key=fold_order))
+
+    def left_out(self, expected: Sequence[str]) -> list[str]:
+        """Returns the finished folds that are not expected; a model on every case is none of them."""
+        return [fold for fold in self._numbered_folds if fold not in expected]
+
+    @property
+    def _numbered_folds(self) -> list[str]:
+        return [fold for fold in self.finished_folds if fold.removeprefix("fold_").isdecimal()]
 
     @property
     def is_native(self) -> bool:
-        """Whether this package made it, so that its Dice is that of whole validation cases."""
+        """Whether this package made it."""
         return self.kind == "native"
 
     @property
@@ -53,10 +73,11 @@ class CvGroup:
         return {
             "cv_group": self.name,
             "made_by": self.maker,
-            "score": "dice" if self.is_native else "pseudo_dice",
+            "score": self.score,
             "finished_folds": list(self.finished_folds),
             "newest_ms": self.newest_ms,
             "n_runs": dict(self.n_runs),
+            "remark": self.remark,
         }
 
 

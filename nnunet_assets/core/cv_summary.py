@@ -76,13 +76,15 @@ class Computing:
     """What folds took.
 
     Attributes:
-        gpu_hours: GPUs times hours of training and validation; None: no fold had a GPU, or it is not known.
+        gpu_hours: GPUs times hours of training and validation of the folds that know theirs; None: none does.
+        gpu_hours_n_folds: How many these are; others had no GPU, or were trained elsewhere.
         epochs: Of all folds together.
         seconds: Wall time by section, of all folds together.
         peak_memory_bytes: By kind, of the fold that took most.
     """
 
     gpu_hours: float | None
+    gpu_hours_n_folds: int
     epochs: int
     seconds: Mapping[str, float]
     peak_memory_bytes: Mapping[str, int]
@@ -143,6 +145,7 @@ class CvSummary:
         sections = {section for fold in self.folds for section in fold.seconds}
         return Computing(
             gpu_hours=sum(gpu_hours) if gpu_hours else None,
+            gpu_hours_n_folds=len(gpu_hours),
             epochs=sum(fold.n_epochs for fold in self.folds),
             seconds={name: sum(fold.seconds.get(name, 0.0) for fold in self.folds) for name in sorted(sections)},
             peak_memory_bytes={
@@ -268,7 +271,7 @@ class CvSummary:
             folds = [FoldResult.from_json(fold, inputs) for fold in content["folds"]]
             summary = summarize(Experiment(**content["experiment"]), content["expected_folds"], folds)
             summary = _with_written_intervals(summary, content)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise SummaryError(f"The summary is not as this package writes it: {error!r}. {remedy}") from error
         numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}
         if not _follows(numbers, summary.to_json()):
@@ -289,7 +292,7 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
     """
     check_fold_names(experiment, expected_folds, [result.fold for result in results])
     folds = sorted(results, key=lambda result: expected_folds.index(result.fold))
-    check_inputs(experiment, folds)
+    check_inputs(experiment.title, {fold.fold: (fold.inputs, fold.validated) for fold in folds})
     check_cases(experiment, folds)
     label_names = folds[0].label_names
     return CvSummary(

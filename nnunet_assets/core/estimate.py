@@ -9,6 +9,10 @@ CONFIDENCE = 0.95
 """Of every confidence interval."""
 
 
+SAME_SCORE = 1e-12
+"""Two computations of one Dice from the same counts differ by no more."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A confidence interval, in the unit of what it is of; see `resampling`."""

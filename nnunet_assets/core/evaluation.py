@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean, median, stdev
 from typing import Any
 
+from nnunet_assets.core.estimate import SAME_SCORE
 from nnunet_assets.core.fold_result import LabelScore
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.errors import EvaluationError, first_offenders
@@ -17,9 +18,6 @@ from nnunet_assets.errors import EvaluationError, first_offenders
 SCHEMA = 1
 
 PROBLEMS_SHOWN = 10
-
-SAME_SCORE = 1e-12
-"""Two computations of one Dice from the same counts differ by no more."""
 
 Metrics = Mapping[str, float | int | None]
 """The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""

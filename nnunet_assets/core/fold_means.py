@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.cv_summary import Estimate
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.summary_rules import check_inputs
 from nnunet_assets.errors import SummaryError, first_offenders
 
 Measure = Literal["dice", "iou", "pseudo_dice"]
@@ -41,12 +42,14 @@ class FoldMeans:
         run_id: The MLflow run that says so.
         inputs: Digests of what the fold was made from; None: the run does not say.
         means: By measure; at least one.
+        validated: The checkpoint that predicted the cases.
     """
 
     fold: str
     run_id: str
     inputs: FoldInputs | None
     means: Mapping[Measure, Means]
+    validated: str = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def summarize_means(
     if not folds:
         raise SummaryError(f"No fold of {title} is finished, so there is nothing to summarize.")
     ordered = sorted(folds, key=lambda fold: expected_folds.index(fold.fold))
-    _check_inputs(title, ordered)
+    check_inputs(title, {fold.fold: (fold.inputs, fold.validated) for fold in ordered if fold.inputs is not None})
     summary = FoldMeansSummary(experiment, title, tuple(expected_folds), tuple(ordered), reason)
     if not summary.measures:
         measured = "; ".join(f"{fold.fold} has {first_offenders(list(fold.means))}" for fold in ordered)
@@ -187,22 +190,3 @@ def summarize_means(
             "summarize the folds apart, with --folds."
         )
     return summary
-
-
-def _check_inputs(title: str, folds: Sequence[FoldMeans]) -> None:
-    """Refuses folds of different making; those who share theirs with most other folds are taken for right."""
-    groups: dict[FoldInputs, list[str]] = {}
-    for fold in folds:
-        if fold.inputs is not None:
-            groups.setdefault(fold.inputs, []).append(fold.fold)
-    if len(groups) <= 1:
-        return
-    (usual, usual_folds), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
-    differences = "; ".join(
-        f"{first_offenders(names)} and {first_offenders(usual_folds)} differ in {', '.join(usual.differences(inputs))}"
-        for inputs, names in odd
-    )
-    raise SummaryError(
-        f"The folds of {title} must not be averaged: {differences}. Train them again on the same, or name those that "
-        "belong together with --folds."
-    )

@@ -63,6 +63,7 @@ class FoldResult:
         stopped_early: Why it was not trained to its last epoch; None: it was.
         gpu_hours: GPUs times hours of training and validation; None: on another device, or not known.
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that is not known is absent.
+        commit_sha256: What names the finished fold, see `commit.commit_sha256`; None: not known.
     """
 
     fold: str
@@ -74,6 +75,7 @@ class FoldResult:
     stopped_early: str | None = None
     gpu_hours: float | None = None
     peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
+    commit_sha256: str | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -90,6 +92,7 @@ class FoldResult:
             "stopped_early": self.stopped_early,
             "gpu_hours": self.gpu_hours,
             "peak_memory_bytes": dict(self.peak_memory_bytes),
+            "commit_sha256": self.commit_sha256,
             "cases": {
                 case.case_id: {label_name: asdict(score) for label_name, score in case.scores.items()}
                 for case in self.cases
@@ -98,7 +101,7 @@ class FoldResult:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], inputs: FoldInputs) -> "FoldResult":
-        """Reads what `to_json` wrote; summaries of schema 1 do not say what the fold took."""
+        """Reads what `to_json` wrote; older summaries do not say what the fold took, nor its commit."""
         cases = (
             CaseResult(case_id, {label_name: LabelScore(**score) for label_name, score in scores.items()})
             for case_id, scores in content["cases"].items()
@@ -113,6 +116,7 @@ class FoldResult:
             stopped_early=content["stopped_early"],
             gpu_hours=content.get("gpu_hours"),
             peak_memory_bytes=dict(content.get("peak_memory_bytes", {})),
+            commit_sha256=content.get("commit_sha256"),
         )
 
 
@@ -123,6 +127,7 @@ def read_fold_result(
     expected_cases: Sequence[str],
     *,
     file_ending: str,
+    commit_sha256: str | None = None,
 ) -> FoldResult:
     """Returns the validation scores of a finished fold.
 
@@ -132,6 +137,7 @@ def read_fold_result(
         manifest: What the fold's COMMIT vouches for.
         expected_cases: The case ids of the split's validation set.
         file_ending: As for `read_case_results`.
+        commit_sha256: As in `FoldResult`.
 
     Raises:
         SummaryError: As for `read_case_results`; or the file is not the committed one, or the manifest another fold's.
@@ -158,6 +164,7 @@ def read_fold_result(
         stopped_early=manifest.details.get("stopped_early"),
         gpu_hours=manifest.gpu_hours,
         peak_memory_bytes=dict(manifest.peak_memory_bytes),
+        commit_sha256=commit_sha256,
     )
 
 

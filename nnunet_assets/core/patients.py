@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.layout import OWN_FOLDER
 
 
@@ -17,13 +18,18 @@ def read_patients(preprocessed_dataset: Path, splits_hash: str, cases: Sequence[
 
     Args:
         preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
-        splits_hash: Digest of the splits that the folds were trained on.
+        splits_hash: Digest of the splits that the folds were trained on; where it is `UNKNOWN`, the newest generation
+            counts whose groups hold all of the cases.
         cases: Case ids.
     """
     try:
         generations = json.loads((preprocessed_dataset / OWN_FOLDER / "splits.json").read_bytes())["generations"]
         # The newest of the splits: groups that were declared later hold for the same splits.
-        groups = [made["groups"] for made in generations if made["splits_sha256"] == splits_hash][-1]
+        groups = [
+            made["groups"]
+            for made in generations
+            if made["splits_sha256"] == splits_hash or (splits_hash == UNKNOWN and made["groups"].keys() >= set(cases))
+        ][-1]
         return {case: str(groups[case]) for case in cases}
-    except (FileNotFoundError, ValueError, KeyError, TypeError, IndexError):
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         return None

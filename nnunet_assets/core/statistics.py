@@ -1,9 +1,10 @@
 """Tests of paired differences, their correction and effect size, and the noise between seeds.
 
-The test is Wilcoxon's signed-rank test, two-sided. Differences of 0 are left out, as Wilcoxon did: they speak for
-neither side, and n counts what is left. Equal sizes share the mean of their ranks. The p value is exact up to 50
-differences, with equal sizes too; beyond that it is the normal approximation with the variance corrected for ties
-(`scipy.stats.wilcoxon`, which is exact without equal sizes only, or by permutations that take 0.1 s a test).
+The test is Wilcoxon's signed-rank test, two-sided. Differences are rounded to 1e-12, since the arithmetic is no more
+exact. Those of 0 are left out, as Wilcoxon did: they speak for neither side, and n counts what is left. Equal sizes
+share the mean of their ranks. The p value is exact up to 50 differences, with equal sizes too; beyond that it is the
+normal approximation with the variance corrected for ties (`scipy.stats.wilcoxon`, which is exact without equal sizes
+only, or by permutations that take 0.1 s a test).
 
 Fewer than 6 differences give no p value: with 5 the smallest possible one is 2 / 2^5 = 0.0625.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_assets.core.estimate import CONFIDENCE
+from nnunet_assets.core.estimate import CONFIDENCE, SAME_SCORE
 
 MIN_DIFFERENCES = 6
 MAX_EXACT = 50
@@ -40,7 +41,8 @@ def signed_rank_test(differences: NDArray[np.float64]) -> SignedRankTest:
     """Returns the test of differences `(n,)` that are independent of each other; NaN is left out."""
     from scipy.stats import rankdata
 
-    signed = differences[~np.isnan(differences) & (differences != 0)]
+    steps = np.round(differences[~np.isnan(differences)] / SAME_SCORE)
+    signed = steps[steps != 0]
     if not len(signed):
         return SignedRankTest(n=0, p=None, rank_biserial=None)
     ranks = rankdata(np.abs(signed))

@@ -1,7 +1,7 @@
 """Which folds may be summarized together: those that are expected, made from the same inputs, and share no case."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.fold_result import FoldResult
@@ -25,12 +25,21 @@ def check_fold_names(experiment: Experiment, expected: Sequence[str], found: Seq
         raise SummaryError(f"{first_offenders(repeated)} of {experiment.title} is there twice. Give one result a fold.")
 
 
-def check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
-    """Refuses folds of different making; those who share theirs with most other folds are taken for right."""
-    groups: dict[tuple[FoldInputs, str], list[str]] = {}
-    for fold in folds:
-        groups.setdefault((fold.inputs, fold.validated), []).append(fold.fold)
-    if len(groups) == 1:
+Making = tuple[FoldInputs, str]
+"""What a fold's scores come from: the inputs of its model, and the checkpoint of it that was validated."""
+
+
+def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
+    """Refuses folds of different making; those who share theirs with most other folds are taken for right.
+
+    Args:
+        title: Of the cross-validation.
+        folds: By fold, as far as it is known.
+    """
+    groups: dict[Making, list[str]] = {}
+    for fold, making in folds.items():
+        groups.setdefault(making, []).append(fold)
+    if len(groups) <= 1:
         return
     (usual_making, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
     differences = "; ".join(
@@ -42,10 +51,10 @@ def check_inputs(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
         if len(odd[0][1]) == len(usual)
         else f"Train {first_offenders([name for _, names in odd for name in names])} again, as the others were"
     )
-    raise SummaryError(f"The folds of {experiment.title} must not be averaged: {differences}. {remedy}.")
+    raise SummaryError(f"The folds of {title} must not be averaged: {differences}. {remedy}.")
 
 
-def _differences(left: tuple[FoldInputs, str], right: tuple[FoldInputs, str]) -> str:
+def _differences(left: Making, right: Making) -> str:
     checkpoints = [] if left[1] == right[1] else ["the checkpoint that was validated"]
     return ", ".join([*left[0].differences(right[0]), *checkpoints])
 

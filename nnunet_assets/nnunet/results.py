@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import SummaryError
@@ -40,6 +40,7 @@ def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult
                 manifest,
                 manifest.details["validation_cases"],
                 file_ending=description["file_ending"],
+                commit_sha256=commit_sha256(folder),
             )
         )
     return results

@@ -123,8 +123,8 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if comparison.reference:
         sentences.append(
-            f"With more than {MAX_EACH_WITH_EACH} experiments each is compared with the first that is declared, "
-            f"{comparison.reference}."
+            f"With more than {MAX_EACH_WITH_EACH} experiments each is compared with one alone, {comparison.reference}: "
+            "the first in the order of the declarations that is compared at all, having a complete summary."
         )
     sentences += [f"Repeats, which differ in their seed alone: {', '.join(names)}." for names in comparison.repeats]
     if not comparison.repeats:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from nnunet_assets.core.journal import Record
+from nnunet_assets.reports.figures.style import COLOURS, drawable
 
-# Okabe and Ito's colours, told apart with any colour vision; line styles say the same to a black and white printer.
-_LOSSES = (("train_loss", "training loss", "#0072B2", "-"), ("val_loss", "validation loss", "#D55E00", "--"))
+# Line styles say the same as the colours to a black and white printer.
+_LOSSES = (("train_loss", "training loss", COLOURS[0], "-"), ("val_loss", "validation loss", COLOURS[1], "--"))
 _PSEUDO_DICE = (
-    ("pseudo_dice_mean", "pseudo Dice", "#009E73", ":"),
-    ("pseudo_dice_ema", "its moving average", "#009E73", "-"),
+    ("pseudo_dice_mean", "pseudo Dice", COLOURS[2], ":"),
+    ("pseudo_dice_ema", "its moving average", COLOURS[2], "-"),
 )
 
 
@@ -48,7 +49,7 @@ def _draw(figure: Any, epochs: dict[int, Any]) -> None:
     lines = []
     for axes, all_series in ((losses, _LOSSES), (pseudo_dice, _PSEUDO_DICE)):
         for key, text, colour, style in all_series:
-            values = [_drawable(values.get(key)) for values in epochs.values()]
+            values = [drawable(values.get(key)) for values in epochs.values()]
             if all(math.isnan(value) for value in values):
                 continue
             # An epoch alone, or between two gaps, is a line without length: in a short run points show it.
@@ -59,7 +60,3 @@ def _draw(figure: Any, epochs: dict[int, Any]) -> None:
     losses.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     losses.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure.legend(handles=lines, loc="outside upper center", ncols=4, frameon=False, fontsize="small")
-
-
-def _drawable(value: float | None) -> float:
-    return math.nan if value is None else value

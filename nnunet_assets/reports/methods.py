@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnunet_assets.core.commit import Manifest
+from nnunet_assets.core.commit import UNKNOWN, Manifest
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.errors import first_offenders
 
@@ -69,9 +69,16 @@ def _optimization(parameters: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _evaluation(summary: CvSummary) -> str:
-    text = (
-        "Each case was predicted once, by the model that was not trained on it. Dice is that of whole cases; where a "
-        "label is in neither reference nor prediction it is undefined and left out."
+    checkpoints = _same(["a checkpoint that is not known" if one.validated == UNKNOWN else one.validated
+                         for one in summary.folds])  # fmt: skip
+    text = f"Each case was predicted once, with {checkpoints} of the model "
+    if summary.inputs.splits_hash == UNKNOWN:
+        text += "of its fold; that this model was not trained on the case is not proved, since it was made elsewhere."
+    else:
+        text += "that was not trained on it."
+    text += (
+        " Dice is that of whole cases; where a label is in neither reference nor prediction it is undefined and left "
+        "out."
     )
     if early := [fold.fold for fold in summary.folds if fold.stopped_early]:
         text += f" The training of {first_offenders(early)} ended before its last epoch."

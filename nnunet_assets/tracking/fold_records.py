@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.commit import UNKNOWN, FoldInputs, Manifest
+from nnunet_assets.core.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.core.fold_result import SUMMARY_FILE, FoldResult, read_fold_result
+from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking import names
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MANIFEST, DESCRIPTION = "manifest.json", "dataset.json"
-# Where the files lie in a model's folder, by their names in the run.
-FILES = {Path(SUMMARY_FILE).name: SUMMARY_FILE, MANIFEST: MANIFEST, DESCRIPTION: DESCRIPTION}
+# Where the files lie in a fold's folder, by their names in the run.
+FILES = {Path(SUMMARY_FILE).name: SUMMARY_FILE, MANIFEST: f"{OWN_FOLDER}/{MANIFEST}", DESCRIPTION: DESCRIPTION}
 
 METRICS: Mapping[Measure, tuple[str, str]] = {
     "dice": (names.VAL_DICE_MEAN, names.VAL_DICE),
@@ -57,7 +58,7 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
             target.parent.mkdir(parents=True, exist_ok=True)
             client.download_artifacts(run_id, name, str(target.parent))
         try:
-            manifest = Manifest.from_json(_json(fold_folder / MANIFEST))
+            manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST]))
             description = _json(fold_folder / DESCRIPTION)
             return read_fold_result(
                 fold_folder,
@@ -65,6 +66,7 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
                 manifest,
                 manifest.details["validation_cases"],
                 file_ending=description["file_ending"],
+                commit_sha256=commit_sha256(fold_folder),
             )
         except (ValueError, KeyError, TypeError, SummaryError) as error:
             text = str(error).replace(f"{fold_folder}/", "")
@@ -82,7 +84,7 @@ def fold_means(run: "Run", fold: str) -> FoldMeans:
         found = {name: metrics[name] for name in metrics if name.startswith(f"{prefix}/")}
         labels = {names.unescaped(name.partition("/")[2]): _defined(value) for name, value in found.items()}
         means[measure] = Means(_defined(metrics.get(foreground)), dict(sorted(labels.items())))
-    return FoldMeans(fold, run.info.run_id, _inputs(run), means)
+    return FoldMeans(fold, run.info.run_id, _inputs(run), means, _validated(run))
 
 
 def _inputs(run: "Run") -> FoldInputs:
@@ -93,6 +95,13 @@ def _inputs(run: "Run") -> FoldInputs:
         splits_hash=tags.get(names.SPLITS_HASH, UNKNOWN),
         training_hash=tags.get(names.TRAINING_HASH, UNKNOWN),
     )
+
+
+def _validated(run: "Run") -> str:
+    tags = run.data.tags
+    # Runs of version 0.1 have no such tag, and that version validated the final checkpoint.
+    is_ours = names.TRAINING_HASH in tags and names.ADOPTED not in tags
+    return str(tags.get(names.VALIDATED, FINAL_CHECKPOINT if is_ours else UNKNOWN))
 
 
 def _json(path: Path) -> dict[str, Any]:

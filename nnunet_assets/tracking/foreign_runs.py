@@ -62,6 +62,12 @@ def experiment_of(cv_group: str) -> Experiment | None:
     return Experiment(dataset, configuration, UNKNOWN, plans)
 
 
+def has_dice(run: "Run") -> bool:
+    """Says whether a run holds the Dice of whole cases, not the pseudo Dice alone."""
+    means = fold_means(run, "")
+    return means is not None and "dice" in means.means
+
+
 def fold_means(run: "Run", fold: str) -> FoldMeans | None:
     """Returns what the run of a finished fold says; None where it holds no score at all."""
     metrics: Mapping[str, float] = run.data.metrics

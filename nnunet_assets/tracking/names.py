@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.commit import FINAL_CHECKPOINT, FoldInputs
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.errors import TrackingError, first_offenders
 
@@ -45,6 +45,8 @@ DAGSTER_RUN_ID = "dagster_run_id"
 HOST = "nnunet_assets.host"
 ADOPTED = "nnunet_assets.adopted"
 """`yes` of a fold that was trained elsewhere; no such tag otherwise."""
+VALIDATED = "nnunet_assets.validated"
+"""The checkpoint that predicted the validation cases of a fold, such as `checkpoint_best.pth`."""
 
 # Tags that a fold's parameters give, to search and group runs by.
 DEVICE = "nnunet_assets.device"
@@ -262,12 +264,18 @@ def search_tags(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def fold_tags(
-    experiment: Experiment, fold: str, inputs: FoldInputs, *, dagster_run_id: str | None = None
+    experiment: Experiment,
+    fold: str,
+    inputs: FoldInputs,
+    *,
+    validated: str = FINAL_CHECKPOINT,
+    dagster_run_id: str | None = None,
 ) -> dict[str, str]:
     """Returns the tags of a fold's run.
 
     Args:
         fold: `fold_3`; `fold_all` gives a run of type `final`.
+        validated: The checkpoint that predicts, or predicted, the validation cases.
         dagster_run_id: None where no Dagster run trains the fold; the tag then says `none`, over an earlier run's.
     """
     return {
@@ -277,5 +285,6 @@ def fold_tags(
         PLANS_HASH: inputs.plans_hash,
         SPLITS_HASH: inputs.splits_hash,
         TRAINING_HASH: inputs.training_hash,
+        VALIDATED: validated,
         DAGSTER_RUN_ID: dagster_run_id or "none",
     }

@@ -7,17 +7,18 @@ nearly the same however many runs the experiment has. Only a list of everything 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import dropwhile, islice
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.cv_groups import CvGroup, Kind, closest, fold_order, no_experiment
+from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, Kind, closest, fold_order, no_experiment
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.fold_means import FoldMeansSummary, summarize_means
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.errors import NnunetAssetsError, SummaryError, TrackingError
+from nnunet_assets.core.layout import FULL_FOLD, Experiment, fold_key
+from nnunet_assets.errors import NnunetAssetsError, SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking import foreign_runs, names
-from nnunet_assets.tracking.client import pages
+from nnunet_assets.tracking.client import is_local, pages
 from nnunet_assets.tracking.failures import explain
 from nnunet_assets.tracking.fold_records import fold_means, fold_result, is_validated
 from nnunet_assets.tracking.redaction import redacted
@@ -31,14 +32,19 @@ TAGS: Mapping[Kind, tuple[str, str, str]] = {
     "native": (names.RUN_TYPE, names.EXPERIMENT, names.FOLD),
     "nnunet_tracker": (foreign_runs.RUN_TYPE, foreign_runs.CV_GROUP, foreign_runs.FOLD),
 }
+EXPERIMENT_TAGS = {
+    "dataset": names.DATASET,
+    "configuration": names.CONFIGURATION,
+    "trainer": names.TRAINER,
+    "plans": names.PLANS,
+}
+"""What a native run must say of its experiment, by the field of it."""
 NEWEST = ["attributes.start_time DESC"]
 FINISHED = " AND attributes.status = 'FINISHED'"
 N_FIRST = 10
 """The newest runs that are read to find the group: most often its folds are among them, and need no further query."""
-NO_CASES = (
-    "MLflow has no scores by case of these folds: a server on another machine gets no files unless you agree, and so "
-    "there are no pooled means here."
-)
+MAX_GAP = 5
+"""Folds after nnU-Net's five are looked for until so many in a row are not finished."""
 
 
 class MlflowRecord:
@@ -67,9 +73,14 @@ class MlflowRecord:
             if found is None:
                 raise no_experiment(self.place, name, list(self._ids()))
             group, newest = self._group(found.experiment_id, name, cv_group)
+            if group.remark:
+                raise TrackingError(group.remark)
+            self._look_for(found.experiment_id, group, DEFAULT_FOLDS, newest)
+            self._look_further(found.experiment_id, group, newest)
+            group = replace(group, finished_folds=tuple(sorted(newest, key=fold_order)))
             folds = expected(group)
-            runs = {fold: newest.get(fold) or self._finished(found.experiment_id, group, fold) for fold in folds}
-            finished = {fold: run for fold, run in runs.items() if run is not None}
+            self._look_for(found.experiment_id, group, folds, newest)
+            finished = {fold: newest[fold] for fold in folds if fold in newest}
             if not finished:
                 raise SummaryError(
                     f"{self.place} has no finished run of {' or '.join(folds)} in group {group.name}, so there is "
@@ -80,17 +91,41 @@ class MlflowRecord:
     def _summarized(
         self, group: CvGroup, folds: Sequence[str], runs: Mapping[str, "Run"]
     ) -> CvSummary | FoldMeansSummary:
-        if group.experiment is None:
+        if group.experiment is None:  # nnunet-tracker's
             means = [foreign_runs.fold_means(run, fold) for fold, run in runs.items()]
             whole_means = [fold for fold in means if fold is not None]
             experiment = foreign_runs.experiment_of(group.name)
             return summarize_means(experiment, group.name, folds, whole_means, foreign_runs.NO_CASES)
-        results = [fold_result(self._client, run, fold) for fold, run in runs.items()]
-        whole = [result for result in results if result is not None]
+        results = {fold: fold_result(self._client, run, fold) for fold, run in runs.items()}
+        whole = [result for result in results.values() if result is not None]
         if len(whole) == len(results):
             return summarize(group.experiment, folds, whole)
+        without = first_offenders([fold for fold, result in results.items() if result is None], shown=len(results))
+        reason = f"MLflow has no scores by case of {without}, and so there are no pooled means here."
+        if not is_local(self._client.tracking_uri):
+            reason += " A server on another machine gets no files unless you agree."
         by_fold = [fold_means(run, fold) for fold, run in runs.items()]
-        return summarize_means(group.experiment, group.experiment.title, folds, by_fold, NO_CASES)
+        return summarize_means(group.experiment, group.experiment.title, folds, by_fold, reason)
+
+    def _look_for(self, experiment_id: str, group: CvGroup, folds: Sequence[str], found: dict[str, "Run"]) -> None:
+        """Adds the newest finished run of each of the folds that is not among those found."""
+        for fold in folds:
+            if fold not in found and (run := self._finished(experiment_id, group, fold)):
+                found[fold] = run
+
+    def _look_further(self, experiment_id: str, group: CvGroup, found: dict[str, "Run"]) -> None:
+        """Adds what is finished after nnU-Net's five folds; one question where there is nothing."""
+        fold_tag = TAGS[group.kind][2]
+        values = [_fold_value(group.kind, fold) for fold in DEFAULT_FOLDS]
+        query = " AND ".join(f"tags.`{fold_tag}` != '{value}'" for value in values) + FINISHED + _of_group(group)
+        others = self._client.search_runs([experiment_id], query, order_by=NEWEST, max_results=1)
+        if not others:
+            return
+        known = [*DEFAULT_FOLDS, *_fold(group.kind, others[0])]
+        index = len(DEFAULT_FOLDS)
+        while index <= MAX_GAP + max(fold_order(fold)[0] for fold in (*known, *found) if fold != FULL_FOLD):
+            self._look_for(experiment_id, group, [fold_key(index)], found)
+            index += 1
 
     def _ids(self) -> dict[str, str]:
         return {found.name: found.experiment_id for found in pages(self._client.search_experiments)}
@@ -108,10 +143,11 @@ class MlflowRecord:
             asked = "finished fold" if cv_group is None else f"group {cv_group!r}"
             raise SummaryError(f"The MLflow experiment {name!r} has no {asked}. {closest(cv_group or name, there)}")
         kind, first = max(found, key=lambda candidate: candidate[1][0].info.start_time)
-        (group,) = _groups([(kind, first[0])])
+        same = [run for run in first if _group_name(kind, run) == _group_name(kind, first[0])]
+        (group,) = _groups([(kind, run) for run in same])
         newest: dict[str, Run] = {}
-        for run in first:
-            if _group_name(kind, run) == group.name and _is_finished(run):
+        for run in same:
+            if _is_finished(run):
                 for fold in _fold(kind, run):
                     newest.setdefault(fold, run)
         return group, newest
@@ -150,12 +186,9 @@ class MlflowRecord:
 
     def _finished(self, experiment_id: str, group: CvGroup, fold: str) -> "Run | None":
         """Returns the newest run in which the fold was finished; None: there is none."""
-        type_tag, group_tag, fold_tag = TAGS[group.kind]
+        type_tag, _, fold_tag = TAGS[group.kind]
         # Every tag asked for costs a pass over all runs' tags: group and fold say enough.
-        fold_value = fold if group.is_native else fold.removeprefix("fold_")
-        query = f"tags.`{fold_tag}` = '{fold_value}'{FINISHED}"
-        if group.name != foreign_runs.NO_GROUP:
-            query += f" AND tags.`{group_tag}` = '{group.name}'"
+        query = f"tags.`{fold_tag}` = '{_fold_value(group.kind, fold)}'{FINISHED}{_of_group(group)}"
         runs = pages(
             self._client.search_runs,
             experiment_ids=[experiment_id],
@@ -201,18 +234,28 @@ def _groups(runs: Sequence[tuple[Kind, "Run"]]) -> list[CvGroup]:
     by_name: dict[tuple[Kind, str], list[Run]] = {}
     for kind, run in runs:
         by_name.setdefault((kind, _group_name(kind, run)), []).append(run)
-    groups = [
-        CvGroup(
-            name,
-            kind,
-            tuple(sorted({fold for run in found if _is_finished(run) for fold in _fold(kind, run)}, key=fold_order)),
-            max(run.info.start_time for run in found),
-            dict(sorted(Counter(run.info.status for run in found).items())),
-            _experiment(found[0]) if kind == "native" else None,
-        )
-        for (kind, name), found in by_name.items()
-    ]
+    groups = [_of_runs(kind, name, found) for (kind, name), found in by_name.items()]
     return sorted(groups, key=lambda group: -group.newest_ms)
+
+
+def _of_runs(kind: Kind, name: str, runs: Sequence["Run"]) -> CvGroup:
+    newest: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: -run.info.start_time):
+        for fold in _fold(kind, run) if _is_finished(run) else ():
+            newest.setdefault(fold, run)
+    group = CvGroup(
+        name,
+        kind,
+        tuple(sorted(newest, key=fold_order)),
+        max(run.info.start_time for run in runs),
+        dict(sorted(Counter(run.info.status for run in runs).items())),
+    )
+    if kind != "native":
+        return replace(
+            group, score="dice" if newest and all(map(foreign_runs.has_dice, newest.values())) else "pseudo_dice"
+        )
+    told = [experiment for run in runs if (experiment := _experiment(run))]
+    return replace(group, experiment=told[0]) if told else replace(group, remark=_remark(runs[0]))
 
 
 def _is_of_another(kind: Kind, cv_group: str | None, run: "Run") -> bool:
@@ -229,24 +272,34 @@ def _fold(kind: Kind, run: "Run") -> list[str]:
     return [fold] if fold else []
 
 
+def _fold_value(kind: Kind, fold: str) -> str:
+    """Returns what the tag of a fold says."""
+    return fold if kind == "native" else fold.removeprefix("fold_")
+
+
+def _of_group(group: CvGroup) -> str:
+    """Returns the condition on a run that it is of the group; what has no tag cannot be asked for by it."""
+    return "" if group.name == foreign_runs.NO_GROUP else f" AND tags.`{TAGS[group.kind][1]}` = '{group.name}'"
+
+
 def _is_finished(run: "Run") -> bool:
     """Says whether the run holds a finished fold; one that failed, was stopped or still runs does not."""
     is_native = names.RUN_TYPE in run.data.tags
     return run.info.status == "FINISHED" and (not is_native or is_validated(run))
 
 
-def _experiment(run: "Run") -> Experiment:
+def _experiment(run: "Run") -> Experiment | None:
+    """Returns what a run says that it is of; None: it lacks a tag."""
     tags = run.data.tags
-    try:
-        return Experiment(
-            dataset=tags[names.DATASET],
-            configuration=tags[names.CONFIGURATION],
-            trainer=tags[names.TRAINER],
-            plans=tags[names.PLANS],
-            variant=tags.get(names.VARIANT),
-        )
-    except KeyError as error:
-        raise TrackingError(
-            f"The MLflow run {run.info.run_id} ({run.info.run_name}) lacks the tag {error}, without which nobody can "
-            "tell what it is of. Delete the run, or give it the tag again."
-        ) from error
+    if not tags.keys() >= set(EXPERIMENT_TAGS.values()):
+        return None
+    told = {field: tags[tag] for field, tag in EXPERIMENT_TAGS.items()}
+    return Experiment(**told, variant=tags.get(names.VARIANT))
+
+
+def _remark(run: "Run") -> str:
+    missing = first_offenders([tag for tag in EXPERIMENT_TAGS.values() if tag not in run.data.tags])
+    return (
+        f"The MLflow run {run.info.run_id} ({run.info.run_name}) lacks the tag {missing}, without which nobody can "
+        "tell what it is of. Delete the run, or give it the tag again."
+    )

@@ -172,10 +172,7 @@ def test_other_splits_are_refused_and_nothing_is_written(project: Path, instance
 
     reason = failure(compared(project, instance))
 
-    assert (
-        "and long/nnUNetTrainer__nnUNetPlans__2d must not be compared: their folds were trained on different splits"
-        in reason
-    )
+    assert "and long/nnUNetTrainer__nnUNetPlans__2d must not be compared: they differ in splits." in reason
     assert not (comparison_folder(roots_of(project), DATASET) / "comparison.json").exists()
 
 
@@ -219,5 +216,5 @@ class TestCommand:
         refused, unknown = self.run(project, [DATASET]), self.run(project, ["Dataset002_Other"])
 
         assert (refused.exit_code, unknown.exit_code) == (1, 1)
-        assert "different raw data" in refused.stderr
+        assert "they differ in raw data." in refused.stderr
         assert "Dataset002_Other" in unknown.stderr

@@ -165,6 +165,7 @@ def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: 
     assert worst[-1] == "1. a (fold_0): 0.750"
     assert shown["computing"] == {
         "gpu_hours": None,
+        "gpu_hours_n_folds": 0,
         "epochs": 6,
         "seconds": {"training": 10.5, "validation": 4.5},
         "peak_memory_bytes": {},
@@ -269,7 +270,12 @@ class TestFoldsThatDagsterRecorded:
     def recorded(self, instance: dg.DagsterInstance, fold: str, version: str) -> None:
         tags = {"dagster/data_version": version}
         instance.report_runless_asset_event(
-            dg.AssetMaterialization(fold_model_key(EXPERIMENT), partition=fold, tags=tags)
+            dg.AssetMaterialization(
+                fold_model_key(EXPERIMENT),
+                partition=fold,
+                metadata={"folder": dg.MetadataValue.path(f"anywhere/{fold}")},
+                tags=tags,
+            )
         )
 
     def test_are_as_recorded(self, project: Path, instance: dg.DagsterInstance) -> None:
@@ -408,6 +414,16 @@ class TestRefusals:
         model = EXPERIMENT.model_folder(Settings.from_environment(project).roots)
         (evaluation_folder(model) / EVALUATION_FILE).write_text('{"schema": 1,')
         assert "is not valid JSON" in reason(name)
+
+    def test_tables_figures_and_report_of_a_fold_that_was_trained_again_are_refused(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+        commit(project, "fold_2", {"d": {ORGAN: 0.5, LESION: 0.3}})
+        for name in ("cv_tables", "cv_figures", "cv_report"):
+            reason = failure(summarize(project, instance, name))
+            assert "fold_2 was trained or validated again since. Materialize cv_summary first." in reason
 
     def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
         folder = two_folds(project)[0].parent / "nnunet_assets"

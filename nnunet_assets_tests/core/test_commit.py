@@ -101,6 +101,12 @@ def test_the_manifest_of_a_new_attempt_without_its_commit_is_not_finished(fold_f
     assert read_committed(fold_folder) is None
 
 
+def test_of_an_adopted_fold_nobody_knows_how_many_gpus_it_had(fold_folder):
+    manifest = replace(manifest_of(fold_folder), device="NVIDIA H200", seconds={"training": 7200.0}, details={})
+    assert manifest.gpu_hours == 2
+    assert replace(manifest, details={"adopted": "2026-11-20"}).gpu_hours is None
+
+
 def test_the_inputs_that_differ_are_named():
     inputs = FoldInputs("raw", "plans", "splits", "training")
     assert inputs.differences(inputs) == []

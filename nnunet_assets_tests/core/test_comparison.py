@@ -4,6 +4,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.cv_summary import summarize
@@ -124,9 +125,52 @@ class TestRepeats:
 
 
 @pytest.mark.parametrize(("field", "text"), [("splits_hash", "splits"), ("raw_hash", "raw data")])
-def test_experiments_on_other_splits_or_data_are_refused_and_both_are_named(field, text):
-    with pytest.raises(SummaryError, match=f"one and two must not be compared: .* on different {text}\\."):
-        compared(contender("one", FIRST), contender("also one", FIRST), contender("two", SECOND, **{field: "other"}))
+class TestOtherSplitsOrData:
+    def test_are_refused_and_both_are_named(self, field, text):
+        with pytest.raises(SummaryError, match=f"one and two must not be compared: they differ in {text}\\. Train the"):
+            compared(contender("one", FIRST), contender("two", SECOND, **{field: "other"}))
+
+    def test_are_left_out_of_the_largest_group_that_may_be_compared(self, field, text):
+        odd = contender("odd", SECOND, **{field: "other"})
+        found = compare(DATASET, [odd, contender("one", FIRST), contender("two", SECOND)], {"three": "no summary"})
+        assert found.experiments == ("one", "two")
+        assert list(found.left_out) == ["three", "odd"]
+        assert f"one and odd must not be compared: they differ in {text}." in found.left_out["odd"]
+
+
+VALIDATION = {"fold_0": frozenset({"c0", "c1", "c2", "c3"}), "fold_1": frozenset({"c4", "c5", "c6", "c7"})}
+OTHER = {"fold_0": frozenset({"c0", "c2", "c4", "c6"}), "fold_1": frozenset({"c1", "c3", "c5", "c7"})}
+
+
+class TestWhatWasTrainedElsewhere:
+    """Of adopted folds neither raw data nor splits are known."""
+
+    def adopted(self, name, validation, scores=FIRST):
+        return contender(name, scores, raw_hash=UNKNOWN, splits_hash=UNKNOWN, validation=validation)
+
+    def test_is_compared_where_each_fold_validated_the_same_cases_and_that_no_more_is_proved_is_said(self):
+        native = contender("native", SECOND, validation=VALIDATION)
+        found = compared(self.adopted("a", VALIDATION), self.adopted("b", VALIDATION), native)
+        assert found.experiments == ("a", "b", "native")
+        (note,) = found.notes
+        assert note.startswith("Splits and raw data unproved: a, b, trained elsewhere.")
+
+    def test_is_not_compared_where_the_folds_validated_other_cases(self):
+        with pytest.raises(SummaryError, match="a and b must not be compared: they differ in the validation cases"):
+            compared(self.adopted("a", VALIDATION), self.adopted("b", OTHER))
+        natives = [contender(name, SECOND, validation=VALIDATION) for name in ("one", "two")]
+        found = compared(self.adopted("odd", OTHER), *natives)
+        assert found.experiments == ("one", "two")
+        assert (
+            "they differ in raw data (unknown of one), splits (unknown of one), the validation cases of their folds."
+            in found.left_out["odd"]
+        )
+
+    def test_is_not_compared_where_what_is_known_differs_all_the_same(self):
+        half = contender("half", FIRST, splits_hash=UNKNOWN, validation=VALIDATION)
+        other = contender("other", FIRST, raw_hash="other", validation=VALIDATION)
+        with pytest.raises(SummaryError, match=r"they differ in raw data, splits \(unknown of one\)"):
+            compared(half, other)
 
 
 def test_labels_that_not_all_have_are_left_out_and_named():

@@ -301,7 +301,7 @@ def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest():
     first, second = (build_fold_result(fold, {fold: {"x": 0.5}}) for fold in FOLDS[:2])
     first = replace(first, gpu_hours=1.5, peak_memory_bytes={"host": 10, "gpu": 7})
     computing = summarize(EXPERIMENT, FOLDS, [first, replace(second, peak_memory_bytes={"host": 20})]).computing
-    assert (computing.gpu_hours, computing.epochs) == (1.5, 4)
+    assert (computing.gpu_hours, computing.gpu_hours_n_folds, computing.epochs) == (1.5, 1, 4)
     assert computing.seconds == {"training": 7.0, "validation": 3.0}
     assert computing.peak_memory_bytes == {"gpu": 7, "host": 20}
     assert hand_worked().computing.gpu_hours is None

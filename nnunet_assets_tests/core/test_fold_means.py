@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.commit import FoldInputs
-from nnunet_assets.core.cv_groups import CvGroup, chosen_group, closest
+from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
+from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, chosen_group, closest
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.errors import SummaryError
@@ -15,8 +15,8 @@ DICE = st.none() | st.floats(0, 1)
 FOLDS = st.lists(st.lists(st.tuples(DICE, DICE), min_size=1, max_size=4), min_size=1, max_size=5)
 
 
-def means(fold: str, dice: float | None, inputs: FoldInputs | None = INPUTS) -> FoldMeans:
-    return FoldMeans(fold, f"run of {fold}", inputs, {"dice": Means(dice, {"a": dice})})
+def means(fold: str, dice: float | None, validated: str = FINAL_CHECKPOINT) -> FoldMeans:
+    return FoldMeans(fold, f"run of {fold}", INPUTS, {"dice": Means(dice, {"a": dice})}, validated)
 
 
 @given(FOLDS)
@@ -68,6 +68,18 @@ def test_without_a_fold_or_a_common_measure_there_is_nothing_to_summarize() -> N
     pseudo = FoldMeans("fold_1", "run", None, {"pseudo_dice": Means(0.9, {})})
     with pytest.raises(SummaryError, match="fold_0 has dice; fold_1 has pseudo_dice"):
         summarize_means(None, "x", ["fold_0", "fold_1"], [means("fold_0", 0.5), pseudo], "")
+
+
+def test_folds_of_which_another_checkpoint_was_validated_are_not_averaged() -> None:
+    known = [means("fold_0", 0.5), means("fold_1", 0.5), means("fold_2", 0.6, BEST_CHECKPOINT)]
+    with pytest.raises(SummaryError, match=r"fold_2 and fold_0, fold_1 differ in the checkpoint that was validated"):
+        summarize_means(None, "x", ["fold_0", "fold_1", "fold_2"], known, "")
+
+
+def test_folds_that_nobody_declares_are_nnunets_five_and_the_finished_ones() -> None:
+    group = CvGroup("D/a", "native", ("fold_0", "fold_5", "fold_10", "fold_all"), newest_ms=1)
+    assert group.default_folds == (*DEFAULT_FOLDS, "fold_5", "fold_10")
+    assert group.left_out(["fold_0", "fold_1"]) == ["fold_5", "fold_10"]
 
 
 def test_the_newest_group_with_a_finished_fold_is_chosen_and_a_close_name_is_suggested() -> None:

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.estimate import Bootstrap
 from nnunet_assets.core.intervals import with_intervals
@@ -83,8 +84,14 @@ class TestPatientsOfTheSplits:
         assert self.read(tmp_path, ["a", "new"]) is None
         assert self.read(tmp_path, ["a"], "another") is None
 
+    def test_of_unknown_splits_are_those_of_the_newest_groups_that_hold_every_case(self, tmp_path):
+        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
+        assert self.read(tmp_path, ["a", "b"], UNKNOWN) == {"a": "p1", "b": "p1"}
+        assert self.read(tmp_path, ["a", "new"], UNKNOWN) is None
+
     @pytest.mark.parametrize("content", ["", "[]", '{"generations": [{}]}', '{"generations": null}'])
     def test_are_not_known_from_a_record_of_another_form(self, tmp_path, content):
         (tmp_path / OWN_FOLDER).mkdir()
         (tmp_path / OWN_FOLDER / "splits.json").write_text(content)
         assert self.read(tmp_path, ["a"]) is None
+        assert self.read(tmp_path, ["a"], UNKNOWN) is None

@@ -71,6 +71,14 @@ def test_two_equal_models_are_told_apart_in_one_comparison_of_twenty():
     assert false_positives(n_cases=30, n_comparisons=1000, seed=3) == pytest.approx(0.05, abs=0.0136)
 
 
+def test_what_only_the_arithmetic_makes_is_no_difference_and_breaks_no_tie():
+    # 0.1 + 0.2 - 0.3 is 5.6e-17; 0.3 - 0.1 and 0.2 differ in the last digit.
+    assert signed_rank_test(np.array([0.1 + 0.2 - 0.3] * 8)) == SignedRankTest(n=0, p=None, rank_biserial=None)
+    exact, noisy = [0.2, -0.2, 0.2, 0.4, 0.4, 0.4], [0.3 - 0.1, -0.2, 0.2, 0.4, 0.7 - 0.3, 0.4]
+    assert exact != noisy
+    assert signed_rank_test(np.array(noisy)) == signed_rank_test(np.array(exact))
+
+
 def test_holm_takes_the_smallest_times_all_the_next_times_one_less_and_never_less_than_the_one_before():
     # Sorted 0.01, 0.02, 0.03, 0.5: 0.04, 0.06, 0.06 (the next one times two is as much), 0.5.
     assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])

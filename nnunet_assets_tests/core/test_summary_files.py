@@ -1,13 +1,17 @@
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import write_json_atomically
-from nnunet_assets.core.summary_files import complete_summaries, read_summary
+from nnunet_assets.core.summary_files import SUMMARY_FILE, complete_summaries, read_current_summary, read_summary
 from nnunet_assets.errors import SummaryError
+from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+from nnunet_assets_tests.cross_validation_builders import write_fold
 
 FOLDS = ["fold_0", "fold_1"]
 
@@ -47,14 +51,46 @@ def test_a_summary_of_more_folds_than_are_declared_now_is_complete(roots):
     assert complete_summaries(roots, {summary.experiment: ["fold_0"]}) == ([summary], {})
 
 
+def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_disk(roots):
+    model = EXPERIMENT.model_folder(roots)
+    folders = [write_fold(model, fold, {fold: (0.5, 0.5)}) for fold in FOLDS]
+    summary = summarize(EXPERIMENT, FOLDS, fold_results_in(model, FOLDS))
+    write_json_atomically(EXPERIMENT.summary_folder(roots) / SUMMARY_FILE, summary.to_json())
+    assert read_current_summary(roots, EXPERIMENT) == summary
+
+    write_fold(model, "fold_1", {"fold_1": (0.6, 0.5)})
+    with pytest.raises(SummaryError, match=r"not of the folds on the disk: fold_1 was .* Materialize cv_summary first"):
+        read_current_summary(roots, EXPERIMENT)
+    found, left_out = complete_summaries(roots, {EXPERIMENT: FOLDS})
+    assert (found, list(left_out)) == ([], [EXPERIMENT.name_in_dataset])
+    (folders[1] / OWN_FOLDER / "manifest.json").unlink()
+    with pytest.raises(SummaryError, match="not of the folds on the disk: fold_1"):
+        read_current_summary(roots, EXPERIMENT)
+    shutil.rmtree(folders[1])
+    assert read_current_summary(roots, EXPERIMENT) == summary
+
+
 @pytest.mark.parametrize(
-    ("text", "message"), [(None, "is missing. Materialize"), ("{", "not valid JSON"), ("[]", "not as this package")]
+    ("text", "message"),
+    [
+        (None, "is missing. Materialize"),
+        ("{", "not valid JSON"),
+        ("\xff", "not valid JSON"),
+        ("[]", "not as this package"),
+        ("folder", "cannot be read: Is a directory"),
+        ("a score of 400 digits", "not as this package"),
+    ],
 )
 def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
     file = EXPERIMENT.summary_folder(roots) / "cv_summary.json"
-    if text is not None:
+    if text == "folder":
+        file.mkdir(parents=True)
+    elif text == "a score of 400 digits":
+        content = json.dumps(write(roots, "fold_0").to_json())
+        file.write_text(content.replace('"dice": 0.5', f'"dice": {10**400}'))
+    elif text is not None:
         file.parent.mkdir(parents=True)
-        file.write_text(text)
+        file.write_bytes(text.encode("latin-1"))
     with pytest.raises(SummaryError, match=message):
         read_summary(file)
     assert message.replace("\\", "") in complete_summaries(roots, {EXPERIMENT: FOLDS})[1][EXPERIMENT.name_in_dataset]

@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
@@ -78,3 +79,10 @@ def test_nasty_names_stay_in_their_cells():
     assert {row["label"].removeprefix("'") for row in rows} == {*NASTY_NAMES, "foreground mean"}
     texts = [row[column] for row in rows for column in ("left", "right", "label")]
     assert not any(text[:1] in {*"=+-@\t\r\n\0"} for text in texts)
+
+
+def test_what_all_are_compared_with_is_named_with_the_reason():
+    many = replace(compared(), reference="second")
+    assert any(
+        "compared with one alone, second: the first in the order of the declarations that" in n for n in notes(many)
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.gap import GAP_METRICS, find_gaps
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
@@ -140,6 +141,20 @@ def test_the_methods_say_what_the_folds_were_trained_with():
     assert "epochs of 250 iterations with a batch size of 2 on patches of 40 × 56 × 40 voxels" in text
     assert "at a spacing of 1 × 1 × 1.5 mm" in text
     assert "SGD (initial learning rate 0.01, momentum 0.99, weight decay 3e-05), the schedule PolyLRScheduler" in text
+
+
+def test_the_methods_name_the_checkpoint_and_claim_no_splits_that_nobody_proved():
+    assert "predicted once, with checkpoint_final.pth of the model that was not trained on it." in methods_paragraph(
+        summary(), {}, {}
+    )
+    adopted = replace(INPUTS, raw_hash=UNKNOWN, splits_hash=UNKNOWN)
+    fold = replace(build_fold_result("fold_0", CASES, adopted), validated=UNKNOWN)
+    text = methods_paragraph(summarize(EXPERIMENT, ["fold_0"], [fold]), {}, {})
+    assert (
+        "predicted once, with a checkpoint that is not known of the model of its fold; that this model was not" in text
+    )
+    best = replace(build_fold_result("fold_0", CASES), validated="checkpoint_best.pth")
+    assert "with checkpoint_best.pth of" in methods_paragraph(summarize(EXPERIMENT, ["fold_0"], [best]), {}, {})
 
 
 def test_the_methods_name_what_differs_between_folds_and_leave_out_what_nobody_knows():

@@ -203,6 +203,46 @@ def test_latex_is_a_whole_table_with_estimands_counts_missing_folds_and_what_was
     assert to_latex(summary_of_three_folds(), label="tab:cv_1") == (DATA / "cv_table.tex").read_text()
 
 
+def latex_rows(text):
+    """Returns the rows of every tabular of a LaTeX table, each as its cells."""
+    lines = (line.strip().removesuffix(r" \\") for line in text.splitlines() if line.endswith(r" \\"))
+    return [[cell.strip() for cell in line.split("&")] for line in lines if not line.startswith("&")]
+
+
+def test_numbers_read_back_from_latex_are_those_of_the_csv():
+    summary = with_intervals(
+        summarize(
+            EXPERIMENT,
+            ["fold_0", "fold_1"],
+            [
+                build_fold_result(f"fold_{k}", {f"c{k}{n}": {"A": n / 7, "B": k / 3 + n / 17} for n in range(4)})
+                for k in range(2)
+            ],
+        ),
+        None,
+    )
+    rows = {(row["label"], row["metric"]): row for row in parsed(to_csv(summary))}
+
+    def numbers(label, metric, *columns):
+        return tuple(f"{float(rows[label, metric][column]):.3f}" for column in columns)
+
+    scores, spreads = {}, {}
+    for name, *cells in latex_rows(to_latex(summary)):
+        label = name.replace("Foreground", "foreground")
+        (scores if len(cells) == 6 else spreads)[label] = [tuple(re.findall(r"-?\d+\.?\d*", cell)) for cell in cells]
+    del scores["Label"], spreads["Label"]
+    assert list(scores) == list(spreads) == ["A", "B", "foreground mean"]
+    for label, cells in scores.items():
+        for estimand, found, what in (("pooled", cells[:3], "cases"), ("over_folds", cells[3:], "folds")):
+            for metric, cell in zip(("dice", "iou"), found, strict=False):
+                assert cell == numbers(label, metric, f"mean_{estimand}", f"sd_{estimand}")
+            assert found[2] == (rows[label, "dice"][f"n_{what}_defined"], rows[label, "dice"][f"n_{what}"])
+    for label, (mean, interval, median) in spreads.items():
+        assert mean == numbers(label, "dice", "mean_pooled")
+        assert interval == numbers(label, "dice", "ci95_low_pooled", "ci95_high_pooled")
+        assert median == numbers(label, "dice", "median_pooled", "q1_pooled", "q3_pooled")
+
+
 def test_a_caption_replaces_the_default_and_its_latex_is_text():
     table = to_latex(summary_of_three_folds(), caption=r"100% \input{x}")
     assert r"\caption{100\% \textbackslash{}input\{x\}}" in table

@@ -17,6 +17,7 @@ import nnunet_assets
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.commit import FoldInputs, commit_sha256
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
+from nnunet_assets.nnunet.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.client import connect, get_or_create_experiment
@@ -144,6 +145,23 @@ class TestExitCodesAndFolds:
         )
         assert run(tracked, "summarize", "-e", DATASET).exit_code == 0
 
+    def test_more_than_five_folds_are_expected_where_they_are_finished_and_what_is_left_out_is_named(
+        self, tracked: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_fold(EXPERIMENT.model_folder(tracked.roots), "fold_5", {"g": (0.5, 0.5)})
+        content = summarized(tracked, "--source", "results")
+        assert content["missing_folds"] == ["fold_3", "fold_4"]
+        assert content["completed_folds"] == ["fold_0", "fold_1", "fold_2", "fold_5"]
+        shown = run(tracked, "summarize", "-e", DATASET, "--source", "results", "--folds", "0,1")
+        sentence = "Left out: fold_2, fold_5, finished too, but not among the folds fold_0, fold_1."
+        assert (shown.exit_code, sentence in shown.stdout) == (0, True)
+        assert summarized(tracked, "--folds", "0,1")["left_out_folds"] == ["fold_2"]
+        written = run(tracked, "export", "-e", DATASET, "--source", "results", "--folds", "0,1", "--format", "csv")
+        assert sentence in written.stderr
+        monkeypatch.chdir(tracked.project)
+        with pytest.warns(UserWarning, match="Left out: fold_2"):
+            nnunet_assets.summarize_experiment(DATASET, folds=[0, 1])
+
     @pytest.mark.parametrize("folds", ["0,0", "x", "", "-1"])
     def test_folds_that_are_none_are_an_error(self, tracked: Settings, folds: str) -> None:
         result = run(tracked, "summarize", "-e", DATASET, f"--folds={folds}")
@@ -208,6 +226,28 @@ class TestWhatCounts:
             assert result.exit_code == 1
             assert "fold_1 and fold_0, fold_2 differ in raw data" in result.stderr
 
+    def test_folds_without_files_are_named_and_no_server_is_blamed(self, tracked: Settings) -> None:
+        (file,) = [path for path in tracked.artifacts.glob("*/artifacts/summary.json") if "/d.nii" in path.read_text()]
+        file.unlink()
+        content = summarized(tracked)
+        assert content["reason_without_cases"] == (
+            "MLflow has no scores by case of fold_1, and so there are no pooled means here."
+        )
+
+    def test_a_run_that_lacks_a_tag_is_listed_with_a_remark_and_not_summarized(self, tracked: Settings) -> None:
+        client = connect(tracked.tracking_uri, tracked.artifacts)
+        home = get_or_create_experiment(client, "odd", tracked.artifacts)
+        tags = {names.RUN_TYPE: "fold", names.EXPERIMENT: "D/x", names.FOLD: "fold_0", names.TRAINING_HASH: "t"}
+        client.set_terminated(client.create_run(home, tags=tags).info.run_id, "FINISHED")
+
+        shown, machine = run(tracked, "list"), run(tracked, "list", "--json")
+
+        assert (shown.exit_code, GROUP in shown.stdout) == (0, True)
+        assert "lacks the tag nnunet_assets.dataset, nnunet_assets.configuration" in shown.stdout
+        assert "lacks the tag" in json.loads(machine.stdout)["experiments"]["odd"][0]["remark"]
+        refused = run(tracked, "summarize", "-e", "odd")
+        assert (refused.exit_code, "lacks the tag" in refused.stderr) == (1, True)
+
     def test_list_shows_every_group_and_says_where_nothing_is(self, tracked: Settings) -> None:
         table = run(tracked, "list").stdout
         assert GROUP in table
@@ -255,6 +295,13 @@ class TestRunsOfTheTracker:
         assert "must not be mixed" in result.stderr
         alone = json.loads(run(foreign, "summarize", "-e", "old", "--folds", "2", "--json").stdout)
         assert alone["aggregate_metrics"] == {"cv_mean_fg_dice": 0.2, "cv_mean_dice_class_1": 0.2}
+
+    def test_a_group_whose_validation_was_logged_is_listed_with_dice(self, foreign: Settings) -> None:
+        client = connect(foreign.tracking_uri, foreign.artifacts)
+        number = client.create_experiment("validated", artifact_location=foreign.artifacts.as_uri())
+        write_tracker_run(client, number, 0, "FINISHED", {"ema_fg_dice": 0.9, "final_val_mean_fg_dice": 0.8})
+        listed = json.loads(run(foreign, "list", "--json").stdout)["experiments"]
+        assert [listed[name][0]["score"] for name in ("validated", "old")] == ["dice", "pseudo_dice"]
 
     def test_the_folder_that_mlflow_used_to_keep_runs_in_is_read_and_not_written_to(
         self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -390,3 +437,23 @@ class TestFromPython:
         assert shown.data.tags[names.RUN_TYPE] == "cv_summary"
         wanted = summarized(tracked)["foreground"]["dice"]["over_folds"]["mean"]
         assert shown.data.metrics["dice_mean_over_folds"] == wanted
+
+    def test_a_summary_is_logged_where_its_asset_logs_it_and_the_projects_settings_hold_from_python_too(
+        self, tracked: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tracked.project / ".env").write_text("MLFLOW_EXPERIMENT_NAME=chosen\n")
+        logged = run(tracked, "summarize", "-e", DATASET, "--json", "--log-to-mlflow")
+        client = connect(tracked.tracking_uri, tracked.artifacts)
+        run_id = json.loads(logged.stdout)["mlflow_run"]
+        assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == "chosen"
+        monkeypatch.chdir(tracked.project)
+        summary = nnunet_assets.summarize_experiment(DATASET)
+        assert nnunet_assets.log_cv_summary(summary) == run_id
+
+    def test_a_summary_without_intervals_takes_none_from_its_run(self, tracked: Settings) -> None:
+        _, bare = FolderRecord.of(tracked.roots.results).summary(DATASET, None, lambda group: group.default_folds)
+        assert bare.bootstrap is None
+        run_id = nnunet_assets.log_cv_summary(bare, settings=tracked)
+        metrics = connect(tracked.tracking_uri, tracked.artifacts).get_run(run_id).data.metrics
+        interval = summarized(tracked)["foreground"]["dice"]["pooled"]["interval"]
+        assert metrics["dice_ci95_low_pooled"] == interval["low"]

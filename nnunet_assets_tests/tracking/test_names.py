@@ -96,6 +96,7 @@ def test_a_fold_is_found_by_the_tags_of_its_experiment_and_its_inputs() -> None:
         "nnunet_assets.plans_hash": "p",
         "nnunet_assets.splits_hash": "s",
         "nnunet_assets.training_hash": "t",
+        "nnunet_assets.validated": "checkpoint_final.pth",
         "dagster_run_id": "run-1",
     }
 

@@ -85,6 +85,33 @@ def test_means_of_folds_of_other_data_are_not_averaged(uri: str, tmp_path: Path)
         MlflowRecord(client).summary(DATASET, None, lambda _group: ["fold_0", "fold_1", "fold_2"])
 
 
+def test_without_files_the_checkpoint_that_was_validated_counts_too(uri: str, tmp_path: Path) -> None:
+    client = connect(uri, tmp_path / "artifacts")
+    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    for fold, validated in (("fold_0", "checkpoint_final.pth"), ("fold_1", "checkpoint_best.pth")):
+        run = client.create_run(home, tags=names.fold_tags(FLAT, fold, INPUTS, validated=validated))
+        client.log_metric(run.info.run_id, "val_dice_mean", 0.5)
+        client.set_terminated(run.info.run_id, "FINISHED")
+
+    with pytest.raises(SummaryError, match="differ in the checkpoint that was validated"):
+        MlflowRecord(client).summary(DATASET, None, lambda group: group.default_folds)
+
+
+def test_folds_beyond_the_fifth_are_found_behind_newer_runs_and_gaps(uri: str, tmp_path: Path) -> None:
+    client = connect(uri, tmp_path / "artifacts")
+    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    finished = ("fold_0", "fold_6", "fold_7", "fold_10")
+    for start, fold in enumerate((*finished, *["fold_0"] * 10)):
+        run = client.create_run(home, start_time=start, tags=names.fold_tags(FLAT, fold, INPUTS))
+        client.log_metric(run.info.run_id, "val_dice_mean", 0.5)
+        client.set_terminated(run.info.run_id, "FINISHED")
+
+    group, summary = MlflowRecord(client).summary(DATASET, None, lambda group: group.default_folds)
+
+    assert group.finished_folds == summary.completed_folds == finished
+    assert summary.expected_folds == (*(f"fold_{index}" for index in range(5)), "fold_6", "fold_7", "fold_10")
+
+
 def test_a_group_is_found_behind_many_newer_runs_of_other_kinds(uri: str, tmp_path: Path) -> None:
     client = connect(uri, tmp_path / "artifacts")
     home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")

@@ -7,12 +7,11 @@ from pathlib import Path
 import yaml
 
 from nnunet_assets.cli.diagnosis.findings import Finding
-from nnunet_assets.cli.project_settings import project_settings
 from nnunet_assets.core.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
+from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 
 
 def read_settings(project: Path) -> tuple[Settings, Finding]:

@@ -1,11 +1,18 @@
 """The learning curves of all folds of an experiment: losses above, pseudo Dice below."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.journal import Record
-from nnunet_assets.reports.figures.style import COLOURS, PAGE_INCHES, add_axes, in_style, new_figure, say_instead
+from nnunet_assets.reports.figures.style import (
+    COLOURS,
+    PAGE_INCHES,
+    add_axes,
+    drawable,
+    in_style,
+    new_figure,
+    say_instead,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +47,7 @@ def draw_learning_curves(folds: Mapping[str, Iterable[Record]]) -> "Figure":
             (losses, "val_loss", 1.2),
             (pseudo_dice, "pseudo_dice_ema", 1.2),
         ):
-            drawn = [_drawable(of_epoch.get(series)) for of_epoch in values.values()]
+            drawn = [drawable(of_epoch.get(series)) for of_epoch in values.values()]
             marker = "." if len(drawn) == 1 else ""
             label = fold if series == "pseudo_dice_ema" else None
             axes.plot(list(values), drawn, color=colour, linewidth=width, marker=marker, label=label)
@@ -49,7 +56,3 @@ def draw_learning_curves(folds: Mapping[str, Iterable[Record]]) -> "Figure":
     if len(epochs) <= MANY_FOLDS:
         pseudo_dice.legend(loc="lower right", frameon=False, ncols=2)
     return figure
-
-
-def _drawable(value: float | None) -> float:
-    return math.nan if value is None else value

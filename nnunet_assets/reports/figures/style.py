@@ -5,6 +5,7 @@ users chose is shown as it is: `$` starts no formula.
 """
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -20,8 +21,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Beside the colours, since a printer may have none."""
 
-COLUMN_INCHES = 3.5
-"""Width of one column of a journal."""
 PAGE_INCHES = 7.2
 """Width of a page of two columns."""
 
@@ -73,6 +72,11 @@ def say_instead(figure: "Figure", sentence: str) -> "Figure":
     """Puts a sentence where there is nothing to draw."""
     figure.text(0.5, 0.5, sentence, ha="center", va="center", wrap=True)
     return figure
+
+
+def drawable(value: float | None) -> float:
+    """Returns what matplotlib draws of a value: a gap where it is undefined."""
+    return math.nan if value is None else value
 
 
 def shortened(names: Sequence[str], longest: int = 24) -> list[str]:
