@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 
 # A file's tests share what they prepare, so that a file runs in one process.
 test: $(VENV)/.installed-test lint
-	$(RUN)pytest -n auto --maxprocesses 4 --dist loadfile
+	$(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Half an hour: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test
