@@ -9,6 +9,7 @@ import pytest
 
 from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.phantom import write_phantom
 from nnunet_assets.nnunet.splits import ensure_splits
@@ -30,7 +31,7 @@ def test_a_fold_is_trained_and_validated_without_the_case_in_quarantine_and_on_t
     nibabel.Nifti1Image(np.asanyarray(image.dataobj), affine).to_filename(label)
     before = {path: file_sha256(path) for path in raw.rglob("*") if path.is_file()}
     found, curated = look_at_raw_data(project.roots, DATASET, 2, Curation({out: "trial"}, 0.1))
-    splits = ensure_splits(project.prepared.folder, found.cases, 2)
+    splits = ensure_splits(project.roots, DATASET, SplitSettings(2))
     fold = next(f"fold_{index}" for index, split in enumerate(splits) if moved in split["val"])
 
     project.prepare()
@@ -50,5 +51,5 @@ def test_a_fold_is_trained_and_validated_without_the_case_in_quarantine_and_on_t
     assert moved in validated <= set(found.cases)
     assert {path: file_sha256(path) for path in raw.rglob("*") if path.is_file()} == before
     assert project.prepare().made == ()
-    look_at_raw_data(project.roots, DATASET, 2, Curation())
+    look_at_raw_data(project.roots, DATASET, 2, Curation({}, 0.1))
     assert "3d_fullres" in project.prepare().made
