@@ -135,7 +135,8 @@ class Comparison:
         """Returns the result in one line."""
         n_left_out = f"; {len(self.left_out)} left out" if self.left_out else ""
         if len(self.experiments) < 2:
-            return f"{len(self.experiments)} complete summary of {self.dataset}: nothing to compare yet{n_left_out}"
+            complete = "1 complete summary" if self.experiments else "no complete summary"
+            return f"{complete} of {self.dataset}: nothing to compare yet{n_left_out}"
         firsts = [one for one in self.standings if one.label is None and one.rank == 1]
         winner = f": {firsts[0].experiment} is first in {firsts[0].metric} ({firsts[0].mean:.3f})" if firsts else ""
         return f"{len(self.experiments)} experiments on {self.n_cases} shared cases{winner}{n_left_out}"

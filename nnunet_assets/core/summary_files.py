@@ -71,6 +71,9 @@ def complete_summaries(
     """
     summaries, left_out = [], {}
     for experiment, folds in wanted.items():
+        if not (experiment.summary_folder(roots) / SUMMARY_FILE).exists():
+            left_out[experiment.name_in_dataset] = "it has no summary yet"
+            continue
         try:
             summary = read_current_summary(roots, experiment)
         except SummaryError as error:

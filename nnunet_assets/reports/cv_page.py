@@ -84,12 +84,19 @@ def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:
     yield {"number": _number(dice.pooled), "meaning": "Dice, pooled"}
     yield {"number": _number(dice.over_folds), "meaning": "Dice, over folds"}
     hours = sum(sum(fold.seconds.values()) for fold in summary.folds) / 3600
-    yield {"number": f"{hours:.1f} h", "meaning": "of training and validation"}
+    yield {
+        "number": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",
+        "meaning": "of training and validation",
+    }
     computing = summary.computing
     if computing.gpu_hours is not None:
         yield {"number": f"{computing.gpu_hours:.1f}", "meaning": "GPU hours"}
     for kind, n_bytes in computing.peak_memory_bytes.items():
-        yield {"number": f"{n_bytes / 2**30:.1f} GiB", "meaning": f"peak memory ({kind})"}
+        yield {"number": f"{n_bytes / 2**30:.1f} GiB", "meaning": f"peak memory ({_words(kind)})"}
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _number(estimate: Estimate) -> str:
@@ -131,7 +138,9 @@ def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[di
             "epochs": str(fold.n_epochs),
             "hours": f"{sum(fold.seconds.values()) / 3600:.2f}",
             "GPU hours": "" if fold.gpu_hours is None else f"{fold.gpu_hours:.2f}",
-            "peak memory": ", ".join(f"{n / 2**30:.1f} GiB ({kind})" for kind, n in fold.peak_memory_bytes.items()),
+            "peak memory": ", ".join(
+                f"{n / 2**30:.1f} GiB ({_words(kind)})" for kind, n in fold.peak_memory_bytes.items()
+            ),
             "device": manifest.device if manifest else "",
             "checkpoint": fold.validated,
         }

@@ -158,12 +158,12 @@ def test_what_is_missing_incomplete_or_damaged_is_named_and_left_out(
     found = check(result, "compares_every_experiment")
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     missing, incomplete, damaged = str(found.description).splitlines()
-    assert missing.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+    assert missing.endswith(": it has no summary yet")
     assert incomplete == (
         "seed7/nnUNetTrainer__nnUNetPlans__2d: its summary is incomplete: 1 of 2 folds (fold_1 missing)"
     )
     assert "is not valid JSON" in damaged
-    assert str(metadata(result, "comparison")["headline"]).startswith("0 complete summary of Dataset001_Tiny: nothing")
+    assert str(metadata(result, "comparison")["headline"]).startswith("no complete summary of Dataset001_Tiny: nothing")
 
 
 def test_other_splits_are_refused_and_nothing_is_written(project: Path, instance: dg.DagsterInstance) -> None:

@@ -197,11 +197,11 @@ def test_without_a_shared_case_there_is_nothing_to_compare():
         compared(contender("one", FIRST), other)
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_fewer_than_two_experiments_are_no_comparison_yet(n):
+@pytest.mark.parametrize(("n", "counted"), [(0, "no"), (1, "1")])
+def test_fewer_than_two_experiments_are_no_comparison_yet(n, counted):
     found = compare(DATASET, [contender("one", FIRST)][:n], {"two": "its summary is missing"})
     assert found.differences == ()
-    assert found.headline() == f"{n} complete summary of {DATASET}: nothing to compare yet; 1 left out"
+    assert found.headline() == f"{counted} complete summary of {DATASET}: nothing to compare yet; 1 left out"
 
 
 def test_twenty_experiments_are_compared_each_with_each_and_more_with_the_first():

@@ -73,7 +73,6 @@ def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_di
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "is missing. Materialize"),
         ("{", "not valid JSON"),
         ("\xff", "not valid JSON"),
         ("[]", "not as this package"),
@@ -88,9 +87,15 @@ def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
     elif text == "a score of 400 digits":
         content = json.dumps(write(roots, "fold_0").to_json())
         file.write_text(content.replace('"dice": 0.5', f'"dice": {10**400}'))
-    elif text is not None:
+    else:
         file.parent.mkdir(parents=True)
         file.write_bytes(text.encode("latin-1"))
     with pytest.raises(SummaryError, match=message):
         read_summary(file)
     assert message.replace("\\", "") in complete_summaries(roots, {EXPERIMENT: FOLDS})[1][EXPERIMENT.name_in_dataset]
+
+
+def test_an_experiment_without_a_summary_is_left_out_and_no_path_is_named(roots):
+    assert complete_summaries(roots, {EXPERIMENT: FOLDS})[1] == {EXPERIMENT.name_in_dataset: "it has no summary yet"}
+    with pytest.raises(SummaryError, match=r"cv_summary\.json is missing. Materialize"):
+        read_summary(EXPERIMENT.summary_folder(roots) / "cv_summary.json")
