@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test lint
 	$(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# Half an hour: what kills, damage, a full disk and a dead tracking server do to real trainings.
+# An hour and more: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test
 	$(RUN)pytest -m faults
 
