@@ -19,7 +19,7 @@ from statistics import median
 import dagster as dg
 
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.jobs import fold_model_key
+from nnunet_assets.jobs import comparison_keys, fold_model_key, summary_keys
 from nnunet_assets.sensors import build_refresh_sensor
 
 ROUNDS = 9
@@ -105,13 +105,10 @@ def load(project: Path, code: str) -> None:
 def tick_ratio(folder: Path) -> bool:
     """Compares ticks after 10 and after 10,000 materialized folds, of 10 experiments, every one due for a refresh."""
     experiments = [Experiment("Dataset001_Bench", "3d_fullres", variant=f"v{number}") for number in range(10)]
-    assets = [
-        dg.AssetSpec([*experiment.key_prefix, name])
-        for experiment in experiments
-        for name in ("fold_model", "cv_summary", "cv_tables", "cv_evaluation")
-    ]
+    made = {key for one in experiments for key in (*summary_keys(one), *comparison_keys(one.dataset))}
+    keys = {*made, *map(fold_model_key, experiments)}
     sensor = build_refresh_sensor(experiments)
-    definitions = dg.Definitions(assets=[materializable(spec) for spec in assets], sensors=[sensor])
+    definitions = dg.Definitions(assets=[materializable(dg.AssetSpec(key)) for key in keys], sensors=[sensor])
     with ExitStack() as stack:
         young, old = (
             stack.enter_context(history(folder / f"instance_{n}", experiments, n_events=n)) for n in (10, 10_000)
