@@ -26,13 +26,16 @@ from nnunet_assets.config import (
 )
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.gap import GAP_METRICS, find_gaps
+from nnunet_assets.core.journal import read_records
 from nnunet_assets.jobs import build_jobs
+from nnunet_assets.nnunet.journal_logger import JournalLogger
 from nnunet_assets.project import Project, read_project
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, SHARE_FILES_VARIABLE, Settings
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.test_set_run import gap_metrics
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+from nnunet_assets_tests.nnunet.test_journal_logger import log_epoch
 from nnunet_assets_tests.project_builders import write_project
 
 ROOT = Path(nnunet_assets.__file__).resolve().parents[1]
@@ -209,14 +212,19 @@ def test_the_fields_and_their_defaults_are_those_of_the_declarations(
             assert shown[name] == str(field.default), name
 
 
-def test_the_metrics_and_tags_are_those_that_are_written() -> None:
+def test_the_metrics_and_tags_are_those_that_are_written(tmp_path: Path) -> None:
     constants = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
     tags = {value for value in constants if value.startswith("nnunet_assets.")}
     assert {code for code in CODE if re.fullmatch(r"nnunet_assets\.[a-z_]+", code)} == tags
     cases = {"a": {"LABEL": 1.0}, "b": {"LABEL": 0.5}}
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
     scores = {"LABEL": {metric: [0.5] for metric in GAP_METRICS}}
+    logger = JournalLogger(tmp_path / "journal", ["LABEL"], lambda *_: None)
+    log_epoch(logger, 0)
+    logger.close()
+    (epoch,) = read_records(tmp_path / "journal")
     made = {
+        "epoch": {series.removesuffix("/LABEL") for series in epoch.values},
         "summary": set(summary_tracking.summary_metrics(summary)),
         "test set": {series.removesuffix("/LABEL") for series in gap_metrics(find_gaps(scores, scores))},
     }

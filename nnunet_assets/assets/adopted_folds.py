@@ -17,12 +17,12 @@ from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.reports.tables import cases_to_csv
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, attempt_of, contents_path
 from nnunet_assets.tracking.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.names import ADOPTED, HOST, fold_tags, run_title
 from nnunet_assets.tracking.redaction import redacted
-from nnunet_assets.tracking.sender import Destination
 
 
 def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:

@@ -22,13 +22,12 @@ def track_comparison(
         settings,
         comparison.dataset,
         context,
-        lambda client, experiment_name: log_comparison(
+        lambda client, **place: log_comparison(
             client,
             comparison.dataset,
+            **place,
             n_experiments=len(comparison.experiments),
             n_cases=comparison.n_cases,
-            experiment_name=experiment_name,
-            artifacts=settings.artifacts,
             files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
         ),
@@ -42,10 +41,5 @@ def upload_to_comparison(
     if not may_share_files(settings):
         return {}
     return tracked(
-        settings,
-        dataset,
-        context,
-        lambda client, experiment_name: add_to_comparison(
-            client, dataset, files, experiment_name=experiment_name, artifacts=settings.artifacts
-        ),
+        settings, dataset, context, lambda client, **place: add_to_comparison(client, dataset, files, **place)
     )

@@ -100,16 +100,13 @@ def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetCo
     return read_evaluation(evaluation_folder(model), policy)
 
 
-def progress_log(
-    say: Callable[[str], None], seconds: float = LOG_SECONDS, done: str = "evaluated"
-) -> Callable[[int, int], None]:
-    """Returns what says, every so many seconds, how many cases are done and how long the rest will take.
+def progress_log(say: Callable[[str], None], done: str = "evaluated") -> Callable[[int, int], None]:
+    """Returns what says, every `LOG_SECONDS`, how many cases are done and how long the rest will take.
 
-    The time counts from now, or from when it is told of 0 cases.
+    What takes less is not talked about. The time counts from now, or from when it is told of 0 cases.
 
     Args:
         say: Takes a line of the log.
-        seconds: Between two lines; what takes less is not talked about.
         done: What is done to the cases.
     """
     start = last = time.monotonic()
@@ -119,7 +116,7 @@ def progress_log(
         now = time.monotonic()
         if not n_done:  # what came before, such as a wait for a GPU, says nothing about the rest
             start = last = now
-        if now - last < seconds:
+        if now - last < LOG_SECONDS:
             return
         last = now
         minutes = (now - start) / n_done * (n_cases - n_done) / 60

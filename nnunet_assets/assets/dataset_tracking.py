@@ -22,11 +22,10 @@ def track_dataset(
         settings,
         report.dataset,
         context,
-        lambda client, experiment_name: log_dataset(
+        lambda client, **place: log_dataset(
             client,
             report,
-            experiment_name=experiment_name,
-            artifacts=settings.artifacts,
+            **place,
             files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
         ),

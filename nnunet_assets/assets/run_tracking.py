@@ -1,7 +1,6 @@
 """MLflow runs that are brought up to date when an asset is made, seen from the asset: a link, or what went wrong."""
 
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 
@@ -14,7 +13,7 @@ def tracked(
     settings: Settings,
     dataset: str,
     context: dg.AssetExecutionContext,
-    log: Callable[[Any, str], str],
+    log: Callable[..., str],
 ) -> dict[str, dg.MetadataValue]:
     """Returns the link to the run that was logged; a tracking server that fails costs a warning, not the asset.
 
@@ -22,13 +21,14 @@ def tracked(
         settings: Which server, and where its pages are.
         dataset: Whose MLflow experiment the run goes to.
         context: Where the warning goes.
-        log: Logs with the `MlflowClient`, to the MLflow experiment of that name, and returns the id of the run.
+        log: Logs with the `MlflowClient`, at the place that `experiment_name` and `artifacts` say, and returns the id
+            of the run.
     """
     experiment_name = settings.tracking_experiment(dataset)
     try:
         client = connect(settings.tracking_uri, settings.artifacts)
         experiment_id = get_or_create_experiment(client, experiment_name, settings.artifacts)
-        run_id = log(client, experiment_name)
+        run_id = log(client, experiment_name=experiment_name, artifacts=settings.artifacts)
     except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, the asset stands)
         problem = explain(error, settings.tracking_uri).sentence
         context.log.warning(problem)

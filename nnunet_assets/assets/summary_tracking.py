@@ -21,12 +21,11 @@ def track_summary(
         settings,
         summary.experiment.dataset,
         context,
-        lambda client, experiment_name: log_summary(
+        lambda client, **place: log_summary(
             client,
             summary.experiment,
             summary_metrics(summary),
-            experiment_name=experiment_name,
-            artifacts=settings.artifacts,
+            **place,
             tags={names.FOLDS: ",".join(summary.completed_folds)},
             files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
@@ -52,14 +51,7 @@ def upload_to_summary(
         settings,
         experiment.dataset,
         context,
-        lambda client, experiment_name: add_to_summary(
-            client,
-            experiment,
-            files,
-            experiment_name=experiment_name,
-            artifacts=settings.artifacts,
-            folder=folder,
-        ),
+        lambda client, **place: add_to_summary(client, experiment, files, **place, folder=folder),
     )
 
 

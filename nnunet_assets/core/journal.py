@@ -90,7 +90,11 @@ def n_saved_epochs(fold_folder: Path) -> int | None:
 def settled_records(fold_folder: Path) -> list[Record]:
     """Returns the records that stay: an epoch that no checkpoint holds yet is trained again after a kill."""
     n_saved = n_saved_epochs(fold_folder)
-    records = read_records(journal_path(fold_folder))
+    return settled(read_records(journal_path(fold_folder)), n_saved)
+
+
+def settled(records: Iterable[Record], n_saved: int | None) -> list[Record]:
+    """Returns those of the records that stay, given how many epochs a checkpoint held before they were read."""
     return [record for record in records if record.epoch is None or n_saved is None or record.epoch < n_saved]
 
 

@@ -51,7 +51,6 @@ def propose_fixes(
     *,
     quarantined: Collection[str] = (),
     repaired: Collection[Path] = (),
-    tolerance_mm: float = HEADER_TOLERANCE_MM,
 ) -> ProposedFixes:
     """Returns what to leave out and what to repair: a case with an error goes, unless another header puts it right.
 
@@ -63,7 +62,6 @@ def propose_fixes(
         findings: What the check of the dataset found.
         quarantined: Cases that are left out already.
         repaired: Files whose headers are repaired already.
-        tolerance_mm: How far files of a case may be apart for their headers to be repaired.
 
     Raises:
         DatasetError: There is no such dataset, or its dataset.json is wrong.
@@ -71,7 +69,7 @@ def propose_fixes(
     folder = dataset_folder(roots.raw, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
     cases = [files for files in find_cases(folder, description)[0] if files.case not in quarantined]
-    repairs = all_header_repairs(cases, tolerance_mm) if voxels_are_checked(description) else ()
+    repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM) if voxels_are_checked(description) else ()
     repairs = tuple(repair for repair in repairs if repair.file not in repaired)
     repairable = {repair.file for repair in repairs}
     errors: dict[str | None, list[Finding]] = {}
@@ -85,7 +83,7 @@ def propose_fixes(
         dataset_errors += [finding for found in errors.values() for finding in found]
         quarantine = {}
     kept = tuple(repair for repair in repairs if repair.case not in quarantine)
-    return ProposedFixes(Curation(quarantine, tolerance_mm if kept else None), kept, tuple(dataset_errors))
+    return ProposedFixes(Curation(quarantine, HEADER_TOLERANCE_MM if kept else None), kept, tuple(dataset_errors))
 
 
 def case_of(finding: Finding, file_ending: str) -> str | None:

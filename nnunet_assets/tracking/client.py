@@ -76,7 +76,7 @@ def connect(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     return client
 
 
-def connect_to_read(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SECONDS) -> "MlflowClient":
+def connect_to_read(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     """Returns a client of a store that is there and answers; makes none.
 
     A folder of MLflow's former file store (`./mlruns`) may be read too, although no new run goes there.
@@ -84,7 +84,6 @@ def connect_to_read(tracking_uri: str, artifacts: Path, timeout_seconds: float =
     Args:
         tracking_uri: As for `connect`, or the folder, as a path or a `file:` URI.
         artifacts: As for `connect`.
-        timeout_seconds: As for `probe`.
 
     Raises:
         TrackingError: As `probe`, or nothing is there.
@@ -100,7 +99,7 @@ def connect_to_read(tracking_uri: str, artifacts: Path, timeout_seconds: float =
         prepare_environment()
         import mlflow  # noqa: F401 (its seconds are not the server's)
 
-        return _within(timeout_seconds, lambda: connect(tracking_uri, artifacts), tracking_uri)
+        return _within(PROBE_SECONDS, lambda: connect(tracking_uri, artifacts), tracking_uri)
     if not folder.is_dir():
         raise TrackingError(f"The tracking URI {tracking_uri!r} is a folder that is not there: {folder}.")
     prepare_environment()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.tracking import names
-from nnunet_assets.tracking.summary_run import add_files, bring_up_to_date
+from nnunet_assets.tracking.asset_run import add_files, bring_up_to_date
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,26 +21,26 @@ def log_comparison(
     n_cases: int,
     experiment_name: str,
     artifacts: Path,
-    files: Sequence[Path] = (),
-    dagster_run_id: str | None = None,
+    files: Sequence[Path],
+    dagster_run_id: str,
 ) -> str:
-    """Brings the one comparison run of a dataset up to date and returns its id; as `summary_run.log_summary`.
+    """Brings the one comparison run of a dataset up to date and returns its id; see `asset_run.bring_up_to_date`.
 
     Args:
         n_experiments: That are compared; 0 or 1: there is nothing to compare.
         n_cases: That all of them have.
-        files: Uploaded in place of the earlier ones. Not for a server elsewhere, unless the user has agreed.
     """
-    more = {names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else {}
     return bring_up_to_date(
         client,
+        subject=f"The comparison of {dataset}",
         known_by=_KNOWN_BY,
-        tags={**_tags(dataset), **more},
+        tags=_tags(dataset),
         run_name=_run_name(dataset),
         metrics={names.EXPERIMENTS_COMPARED: n_experiments, names.CASES: n_cases},
         experiment_name=experiment_name,
         artifacts=artifacts,
         files=files,
+        dagster_run_id=dagster_run_id,
     )
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.intake import IntakeReport
-from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking import names
-from nnunet_assets.tracking.failures import explain
-from nnunet_assets.tracking.summary_run import bring_up_to_date
+from nnunet_assets.tracking.asset_run import bring_up_to_date
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,40 +18,28 @@ def log_dataset(
     *,
     experiment_name: str,
     artifacts: Path,
-    files: Sequence[Path] = (),
-    dagster_run_id: str | None = None,
+    files: Sequence[Path],
+    dagster_run_id: str,
 ) -> str:
-    """Brings the one run of a raw dataset up to date and returns its id; as `summary_run.log_summary`.
+    """Brings the one run of a raw dataset up to date and returns its id; see `asset_run.bring_up_to_date`.
 
     The metrics name labels and codes, never cases.
 
     Args:
-        files: Uploaded in place of the earlier ones. Not for a server elsewhere, unless the user has agreed: they name
-            cases.
-
-    Raises:
-        TrackingError: MLflow does not answer or refuses something.
+        files: They name cases.
     """
-    tags = {names.RUN_TYPE: "raw_dataset", names.DATASET: report.dataset, names.RAW_HASH: report.content_hash}
-    if dagster_run_id:
-        tags[names.DAGSTER_RUN_ID] = dagster_run_id
-    try:
-        return bring_up_to_date(
-            client,
-            known_by=(names.RUN_TYPE, names.DATASET),
-            tags=tags,
-            run_name=f"{report.dataset} raw data",
-            metrics=_metrics(report),
-            experiment_name=experiment_name,
-            artifacts=artifacts,
-            files=files,
-        )
-    except TrackingError:
-        raise
-    except Exception as error:
-        raise TrackingError(
-            f"The raw data of {report.dataset} is not in MLflow. {explain(error, client.tracking_uri).sentence}"
-        ) from error
+    return bring_up_to_date(
+        client,
+        subject=f"The raw data of {report.dataset}",
+        known_by=(names.RUN_TYPE, names.DATASET),
+        tags={names.RUN_TYPE: "raw_dataset", names.DATASET: report.dataset, names.RAW_HASH: report.content_hash},
+        run_name=f"{report.dataset} raw data",
+        metrics=_metrics(report),
+        experiment_name=experiment_name,
+        artifacts=artifacts,
+        files=files,
+        dagster_run_id=dagster_run_id,
+    )
 
 
 def _metrics(report: IntakeReport) -> Mapping[str, float]:

@@ -7,10 +7,11 @@ which decides whether to try again, and a full sentence.
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from nnunet_assets.errors import TrackingError
+from nnunet_assets.errors import NnunetAssetsError, TrackingError
 from nnunet_assets.tracking.redaction import redacted
 
 Cause = Literal["unreachable", "unauthorized", "foreign", "unusable", "gone", "refused"]
@@ -52,6 +53,25 @@ def explain(error: Exception, tracking_uri: str) -> Failure:
         return Failure(cause, _no_answer(error, tracking_uri))
     uri = redacted(tracking_uri)
     return Failure(cause, _SENTENCES[cause].format(place=f"MLflow at {uri}", uri=uri, text=one_line(str(error))))
+
+
+@contextmanager
+def explained(tracking_uri: str, loss: str = "") -> Iterator[None]:
+    """Makes a sentence of whatever MLflow raises; this package's own errors are let through.
+
+    Args:
+        tracking_uri: Whose answers these are.
+        loss: The sentence before, on what is not there for it.
+
+    Raises:
+        TrackingError: MLflow does not answer or refuses something.
+    """
+    try:
+        yield
+    except NnunetAssetsError:
+        raise
+    except Exception as error:
+        raise TrackingError(f"{loss} {explain(error, tracking_uri).sentence}".lstrip()) from error
 
 
 def _no_answer(error: Exception, tracking_uri: str) -> str:

@@ -20,10 +20,11 @@ from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.client import run_url
+from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.failures import Failure, unreachable
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
 from nnunet_assets.tracking.redaction import redacted
-from nnunet_assets.tracking.sender import Destination, FoldSender
+from nnunet_assets.tracking.sender import FoldSender
 
 POLL_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
@@ -153,7 +154,7 @@ class FoldTracker:
             if self._thread.is_alive():
                 # A little longer: at the end of its time it writes down how far it came.
                 self._thread.join(timeout_seconds + WRITING_SECONDS)
-            self._report = _report(self._sender, self._tracking_uri)
+            self._report = _report(self._sender, self._fold_folder, self._tracking_uri)
         return self._report
 
     def _start(self) -> None:
@@ -220,7 +221,7 @@ def send_waiting(
     destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
     sender = FoldSender(destination, fold_folder, run, follows=False)
     _drain(sender, ending, time.monotonic() + timeout_seconds)
-    return _report(sender, tracking_uri)
+    return _report(sender, fold_folder, tracking_uri)
 
 
 def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
@@ -253,8 +254,8 @@ def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
         wait = min(2 * wait, MAX_WAIT_SECONDS)
 
 
-def _report(sender: FoldSender, tracking_uri: str) -> TrackingReport:
-    return _report_of(sender.run, tracking_uri, len(sender.records()), sender.problem)
+def _report(sender: FoldSender, fold_folder: Path, tracking_uri: str) -> TrackingReport:
+    return _report_of(sender.run, tracking_uri, len(settled_records(fold_folder)), sender.problem)
 
 
 def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | None) -> TrackingReport:

@@ -1,5 +1,7 @@
 """Every tag, metric and parameter name that this package writes to MLflow, and how foreign words become such names.
 
+Only an epoch's metrics have their names from the journal, whose series they are: see `nnunet.epoch_logger`.
+
 MLflow takes letters, digits and `_ - . / : space` in names (no colon on Windows), and no name that means another path.
 A label or a plans key may hold anything, so whatever comes after a slash is escaped: `(` becomes `_x28_`, as in Office
 Open XML. The escaping is reversible; what it cannot make unique is refused.
@@ -60,14 +62,8 @@ SEED = "nnunet_assets.seed"
 PRETRAINED = "nnunet_assets.pretrained"
 """`yes` or `no`."""
 
-# Metrics of an epoch.
-TRAIN_LOSS = "train_loss"
-VAL_LOSS = "val_loss"
-GENERALIZATION_GAP = "generalization_gap"
-PSEUDO_DICE = "pseudo_dice"
-PSEUDO_DICE_MEAN = "pseudo_dice_mean"
+# Series of an epoch that a fold's figures are computed from.
 PSEUDO_DICE_EMA = "pseudo_dice_ema"
-LEARNING_RATE = "learning_rate"
 EPOCH_SECONDS = "epoch_seconds"
 
 # Metrics of a finished fold.

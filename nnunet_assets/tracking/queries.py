@@ -4,6 +4,7 @@ A question about one group reads its newest runs, and asks fold by fold for what
 nearly the same however many runs the experiment has. Only a list of everything reads every run.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,10 @@ from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, Kind, closest, 
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.fold_means import FoldMeansSummary, summarize_means
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, fold_key
-from nnunet_assets.errors import NnunetAssetsError, SummaryError, TrackingError, first_offenders
+from nnunet_assets.errors import SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking import foreign_runs, names
 from nnunet_assets.tracking.client import is_local, pages
-from nnunet_assets.tracking.failures import explain
+from nnunet_assets.tracking.failures import explained
 from nnunet_assets.tracking.fold_records import fold_means, fold_result, is_validated
 from nnunet_assets.tracking.redaction import redacted
 
@@ -56,7 +57,7 @@ class MlflowRecord:
 
     def experiments(self) -> Mapping[str, Sequence[CvGroup]]:
         """Returns every MLflow experiment that has runs of folds, with its groups."""
-        with _explained(self._client):
+        with explained(self._client.tracking_uri), _without_collection():
             ids = self._ids()
             runs = [(kind, run) for kind in TAGS for run in self._runs(list(ids.values()), kind)] if ids else []
         by_id: dict[str, list[tuple[Kind, Run]]] = {}
@@ -68,7 +69,7 @@ class MlflowRecord:
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
     ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
         """Returns a group of an MLflow experiment and what its finished folds say together."""
-        with _explained(self._client):
+        with explained(self._client.tracking_uri):
             found = self._client.get_experiment_by_name(name)
             if found is None:
                 raise no_experiment(self.place, name, list(self._ids()))
@@ -211,7 +212,7 @@ def tracked_folds(client: "MlflowClient", experiment: Experiment, *, experiment_
     """
     key = names.experiment_tags(experiment, "fold")[names.EXPERIMENT]
     query = f"tags.`{names.RUN_TYPE}` = 'fold' AND tags.`{names.EXPERIMENT}` = '{key}'"
-    with _explained(client):
+    with explained(client.tracking_uri):
         found = client.get_experiment_by_name(experiment_name)
         ids = [found.experiment_id] if found else []
         runs = list(pages(client.search_runs, experiment_ids=ids, filter_string=query, order_by=NEWEST)) if ids else []
@@ -219,14 +220,19 @@ def tracked_folds(client: "MlflowClient", experiment: Experiment, *, experiment_
 
 
 @contextmanager
-def _explained(client: "MlflowClient") -> Iterator[None]:
-    """Makes a sentence of whatever MLflow raises."""
+def _without_collection() -> Iterator[None]:
+    """Keeps Python from looking for cyclic garbage.
+
+    MLflow makes some 65 objects a run and leaves no garbage; with many runs, looking through them again and again takes
+    more than half of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
         yield
-    except NnunetAssetsError:
-        raise
-    except Exception as error:
-        raise TrackingError(explain(error, client.tracking_uri).sentence) from error
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _groups(runs: Sequence[tuple[Kind, "Run"]]) -> list[CvGroup]:

@@ -8,11 +8,18 @@ take (a refused value) is counted and passed over, so that it does not hold up w
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.journal import Record, journal_path, read_records, saved_epochs_path, settled_records
+from nnunet_assets.core.journal import (
+    Record,
+    journal_path,
+    n_saved_epochs,
+    read_records,
+    saved_epochs_path,
+    settled,
+)
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking import names
@@ -24,45 +31,16 @@ from nnunet_assets.tracking.batches import (
     points,
     tags_of,
 )
-from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local
+from nnunet_assets.tracking.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.failures import Failure, explain
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
-from nnunet_assets.tracking.pseudonyms import Pseudonyms
 from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.runs import is_active, run_of_attempt
 from nnunet_assets.tracking.system_metrics import system_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where a fold's run goes.
-
-    Attributes:
-        tracking_uri: As for `client.connect`.
-        artifacts: As for `client.connect`.
-        share_files: Whether files (logs, splits, figures) may go to a server that is not on this machine. Metrics,
-            parameters and tags always go, there without case ids, paths and the host's name.
-        preprocessed: nnU-Net's preprocessed folder, whose splits say what a case id is; None: none is known.
-    """
-
-    tracking_uri: str
-    artifacts: Path
-    share_files: bool = False
-    preprocessed: Path | None = None
-
-    @property
-    def takes_files(self) -> bool:
-        """Whether files go there."""
-        return self.share_files or is_local(self.tracking_uri)
-
-    def pseudonyms(self, dataset: str | None) -> Pseudonyms | None:
-        """Returns what hides the cases of a dataset, paths and hosts; None where nothing leaves this machine."""
-        if is_local(self.tracking_uri):
-            return None
-        return Pseudonyms(self.artifacts, self.preprocessed / dataset if self.preprocessed and dataset else None)
 
 
 class _OutOfTimeError(Exception):
@@ -90,6 +68,7 @@ class FoldSender:
         self._follows = follows
         self._is_live = False
         self._is_open = False
+        self._last_epoch = 0
         self._client: MlflowClient | None = None
         self._before = self._seen = self._stamp() if follows else None
         self._damage: str | None = None
@@ -136,13 +115,6 @@ class FoldSender:
             self._take(ending)
             self.run.save(self._folder)
 
-    def records(self) -> list[Record]:
-        """Returns the journal's whole records, but for epochs that may be trained again.
-
-        MLflow cannot take a value back: what it gets once must be there for good.
-        """
-        return settled_records(self._folder)
-
     @property
     def problem(self) -> str | None:
         """What a person should know: why something waits, and what MLflow does not have; None where all is well."""
@@ -157,11 +129,14 @@ class FoldSender:
     def _pass(self, ending: Ending | None, until: float) -> None:
         # Counted first: the journal may grow meanwhile, and a line that is only not yet read is not damaged.
         n_lines = journal_path(self._folder).read_bytes().count(b"\n")
-        n_whole = len(list(read_records(journal_path(self._folder))))
-        self._damage = self._damaged_line(n_whole + 1) if n_whole < n_lines else None
-        records = self.records()
+        n_saved = n_saved_epochs(self._folder)
+        whole = list(read_records(journal_path(self._folder)))
+        self._damage = self._damaged_line(len(whole) + 1) if len(whole) < n_lines else None
+        # MLflow cannot take a value back: an epoch that may be trained again waits.
+        records = settled(whole, n_saved)
         if not records:
             return
+        self._last_epoch = max((record.epoch for record in records if record.epoch is not None), default=0)
         self._recall(attempt_of(records[0]), ending)
         # What cannot be read was not cut back.
         if self._damage is None and self.run.cut_back(records):
@@ -269,11 +244,10 @@ class FoldSender:
     def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
         from mlflow.entities import Metric
 
-        # Where the curves end is the step of the validation's results.
-        last_epoch = max((record.epoch for record in self.records() if record.epoch is not None), default=0)
         metrics = []
         for record in group:
-            found, reasons = points(record, last_epoch if record.epoch is None else record.epoch)
+            # Where the curves end is the step of the validation's results.
+            found, reasons = points(record, self._last_epoch if record.epoch is None else record.epoch)
             metrics += [Metric(*point) for point in found]
             if reasons:
                 self._note(f"Not sent: {first_offenders(reasons)}.")

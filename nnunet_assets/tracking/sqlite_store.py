@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.errors import LockingError, TrackingError, first_offenders
-from nnunet_assets.tracking.failures import explain, one_line
+from nnunet_assets.tracking.failures import explained, one_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,11 +82,9 @@ def _open(database: Path, tracking_uri: str) -> "MlflowClient":
     if not database.exists() or database.stat().st_size == 0:
         _make(database)
     _check(database)
-    try:
+    with explained(tracking_uri):
         client = MlflowClient(tracking_uri=tracking_uri)
         client.search_experiments(max_results=1)
-    except Exception as error:
-        raise TrackingError(explain(error, tracking_uri).sentence) from error
     return client
 
 

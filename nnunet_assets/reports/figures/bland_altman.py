@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,
-    PAGE_INCHES,
     add_axes,
     in_style,
     new_figure,
@@ -59,16 +58,16 @@ def draw_bland_altman(volumes_ml: Mapping[str, Sequence[tuple[float, float]]] | 
     """
     if volumes_ml is None:
         return say_instead(
-            new_figure(PAGE_INCHES, 1.2),
+            new_figure(1.2),
             "The folds must not be taken together; evaluation.json and the report say why.",
         )
     pairs = {name: [pair for pair in found if any(pair)] for name, found in volumes_ml.items()}
     pairs = {name: found for name, found in pairs.items() if found}
     if not pairs:
-        return say_instead(new_figure(PAGE_INCHES, 1.2), "No case holds any label, in reference or prediction.")
+        return say_instead(new_figure(1.2), "No case holds any label, in reference or prediction.")
     shown = dict(list(pairs.items())[:LARGEST_N])
     n_rows = -(-len(shown) // _COLUMNS)
-    figure = new_figure(PAGE_INCHES, 2.1 * n_rows + 0.3)
+    figure = new_figure(2.1 * n_rows + 0.3)
     panels = add_axes(figure, n_rows, _COLUMNS)
     for panel in panels[len(shown) :]:
         panel.remove()

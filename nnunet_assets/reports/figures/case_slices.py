@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.case_slice import CaseSlice
-from nnunet_assets.reports.figures.style import COLOURS, PAGE_INCHES, add_axes, in_style, new_figure, say_instead
+from nnunet_assets.reports.figures.style import COLOURS, add_axes, in_style, new_figure, say_instead
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,9 +19,9 @@ def draw_cases(slices: Sequence[CaseSlice]) -> "Figure":
     Intensities are shown from the 1st to the 99th percentile of the slice. Without a slice the figure says so.
     """
     if not slices:
-        return say_instead(new_figure(PAGE_INCHES, 1.2), "There is no case to show.")
+        return say_instead(new_figure(1.2), "There is no case to show.")
     n_rows = -(-len(slices) // _COLUMNS)
-    figure = new_figure(PAGE_INCHES, 2.6 * n_rows + 0.3)
+    figure = new_figure(2.6 * n_rows + 0.3)
     panels = add_axes(figure, n_rows, _COLUMNS)
     for panel in panels[len(slices) :]:
         panel.remove()

@@ -9,7 +9,6 @@ from nnunet_assets.reports.comparison import HEADLINE_METRIC
 from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.figures.style import (
     COLOURS,
-    PAGE_INCHES,
     add_axes,
     in_style,
     new_figure,
@@ -37,10 +36,10 @@ def draw_forest(comparison: Comparison) -> "Figure":
     found = [one for one in comparison.differences if one.metric == HEADLINE_METRIC and one.label is None]
     defined = [one for one in found if one.mean is not None]
     if not defined:
-        return say_instead(new_figure(PAGE_INCHES, 1.2), "There is no difference to show: fewer than two to compare.")
+        return say_instead(new_figure(1.2), "There is no difference to show: fewer than two to compare.")
     largest = sorted(defined, key=lambda one: -abs(one.mean or 0))[:MAX_PAIRS]
     shown = [one for one in found if one in largest]
-    figure = new_figure(PAGE_INCHES, 1.0 + _INCHES_A_PAIR * len(shown))
+    figure = new_figure(1.0 + _INCHES_A_PAIR * len(shown))
     (axes,) = add_axes(figure)
     floor = next((f.noise.floor for f in comparison.noise if f.metric == HEADLINE_METRIC and f.label is None), None)
     if floor is not None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.journal import Record
 from nnunet_assets.reports.figures.style import (
     COLOURS,
-    PAGE_INCHES,
     add_axes,
     drawable,
     in_style,
@@ -36,7 +35,7 @@ def draw_learning_curves(folds: Mapping[str, Iterable[Record]]) -> "Figure":
         for fold, records in folds.items()
     }
     epochs = {fold: values for fold, values in epochs.items() if values}
-    figure = new_figure(PAGE_INCHES, 4.2)
+    figure = new_figure(4.2)
     if not epochs:
         return say_instead(figure, "No epoch has ended yet.")
     losses, pseudo_dice = add_axes(figure, 2, sharex=True)

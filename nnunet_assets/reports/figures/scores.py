@@ -8,7 +8,6 @@ from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,
     MARKERS,
-    PAGE_INCHES,
     add_axes,
     in_style,
     new_figure,
@@ -33,7 +32,7 @@ def draw_boxes(summary: CvSummary) -> "Figure":
     left out; a label's name says how many cases are shown, a label without any has no box.
     """
     names = list(summary.labels)
-    figure = new_figure(PAGE_INCHES, 0.9 + _INCHES_A_LABEL * len(names))
+    figure = new_figure(0.9 + _INCHES_A_LABEL * len(names))
     (axes,) = add_axes(figure)
     values = [_dice_by_fold(summary, name) for name in names]
     pooled = [[dice for fold in folds.values() for dice in fold] for folds in values]
@@ -41,7 +40,7 @@ def draw_boxes(summary: CvSummary) -> "Figure":
     rows = range(len(names))
     drawn = [(row, dice) for row, dice in zip(rows, pooled, strict=True) if dice]
     if not drawn:
-        return say_instead(new_figure(PAGE_INCHES, 1.2), "No case has a defined Dice.")
+        return say_instead(new_figure(1.2), "No case has a defined Dice.")
     axes.boxplot(
         [dice for _, dice in drawn],
         positions=[row for row, _ in drawn],
@@ -78,7 +77,7 @@ def draw_bars(summary: CvSummary) -> "Figure":
     """
     names = [*summary.labels, "foreground mean"]
     estimates = [label.dice.pooled for label in (*summary.labels.values(), summary.foreground)]
-    figure = new_figure(PAGE_INCHES, 0.9 + _INCHES_A_LABEL * len(names))
+    figure = new_figure(0.9 + _INCHES_A_LABEL * len(names))
     (axes,) = add_axes(figure)
     for row, estimate in enumerate(estimates):
         if estimate.mean is None:
@@ -107,7 +106,7 @@ def draw_fold_map(summary: CvSummary) -> "Figure":
     names, folds = [*summary.labels, "foreground mean"], summary.expected_folds
     labels = (*summary.labels.values(), summary.foreground)
     means = [[_fold_mean(label.dice.by_fold, fold) for fold in folds] for label in labels]
-    figure = new_figure(PAGE_INCHES, 1.0 + _INCHES_A_LABEL * len(names))
+    figure = new_figure(1.0 + _INCHES_A_LABEL * len(names))
     (axes,) = add_axes(figure)
     shown = np.array([[np.nan if mean is None else mean for mean in row] for row in means])
     image = axes.imshow(shown, cmap="cividis", vmin=0, vmax=1, aspect="auto")

@@ -56,11 +56,11 @@ def in_style(draw: "Callable[_P, Figure]") -> "Callable[_P, Figure]":
     return styled
 
 
-def new_figure(width_inches: float, height_inches: float) -> "Figure":
-    """Returns an empty figure."""
+def new_figure(height_inches: float) -> "Figure":
+    """Returns an empty figure as wide as a page."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width_inches, height_inches), layout="constrained")
+    return Figure(figsize=(PAGE_INCHES, height_inches), layout="constrained")
 
 
 def add_axes(figure: "Figure", rows: int = 1, columns: int = 1, **options: Any) -> list[Any]:
