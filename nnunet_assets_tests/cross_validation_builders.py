@@ -3,20 +3,20 @@
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import FoldInputs, Manifest, commit_fold
+from nnunet_assets.core.commit import FoldInputs, commit_fold
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.fold_result import SUMMARY_FILE
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold_tracker import FoldTracker
 from nnunet_assets.tracking.names import fold_tags, run_title
-from nnunet_assets_tests.builders import INPUTS, summary_entry, write_validation_summary
+from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
 LABELS = {"background": 0, "tumor (core)": 1, "=edema & <rest>": 2}
 NAN = float("nan")
@@ -39,20 +39,8 @@ def write_fold(
     ]
     write_validation_summary(folder, entries)
     (model_folder / "dataset.json").write_text(json.dumps({"labels": LABELS, "file_ending": ".nii.gz"}))
-    commit_fold(
-        folder,
-        Manifest(
-            fold=fold,
-            inputs=inputs,
-            versions={},
-            device="cpu",
-            seconds={"training": 3.5, "validation": 1.5},
-            n_epochs=2,
-            peak_memory_bytes={},
-            files={SUMMARY_FILE: file_sha256(folder / SUMMARY_FILE)},
-            details={"validation_cases": sorted(cases), "options": {}},
-        ),
-    )
+    details = {"validation_cases": sorted(cases), "options": {}}
+    commit_fold(folder, replace(build_manifest(folder, inputs), details=details))
     return folder
 
 

@@ -7,54 +7,31 @@ import signal
 import psutil
 import pytest
 
-from nnunet_assets.cli.init import init_project
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.dagster_dev import dagster_dev
+from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
 
-DATASET = "Dataset900_Phantom"
 EXPERIMENT = Experiment(DATASET, "3d_fullres", variant="tiny")
-PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]
 FOLD_MODEL = (*EXPERIMENT.key_prefix, "fold_model")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
 LONG_FOLD_MODEL = (*LONG.key_prefix, "fold_model")
 
-DECLARATIONS = f"""
-type: nnunet_assets.components.NnunetDataset
-attributes:
-  dataset: {DATASET}
-  folds: 2
-  phantom: {{cases: 10, seed: 1}}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes:
-  dataset: {DATASET}
-  configuration: 3d_fullres
-  owners: [team:phantom]
-  device: cpu
-  variant: {{name: tiny, num_epochs: 3, num_iterations_per_epoch: 6, num_val_iterations_per_epoch: 1}}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes:
-  dataset: {DATASET}
-  configuration: 3d_fullres
-  folds: [0]
-  device: cpu
-  variant: {{name: long, num_iterations_per_epoch: 1, num_val_iterations_per_epoch: 1}}
-"""
+EXPERIMENTS = [
+    {**variant("tiny", num_epochs=3, num_iterations_per_epoch=6), "owners": ["team:phantom"]},
+    {**variant("long", num_iterations_per_epoch=1), "folds": [0]},
+]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = init_project(tmp_path_factory.mktemp("end_to_end") / "project")
-    (folder / "experiments" / "example" / "defs.yaml").write_text(DECLARATIONS)
-    return folder
+    return phantom_project(tmp_path_factory.mktemp("end_to_end") / "project", EXPERIMENTS)
 
 
 @pytest.fixture(scope="module")

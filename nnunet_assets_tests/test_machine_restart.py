@@ -6,54 +6,27 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from nnunet_assets.cli.init import init_project
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.dagster_dev import dagster_dev
+from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults]
 
-DATASET = "Dataset900_Phantom"
 SHORT = Experiment(DATASET, "3d_fullres", variant="short")
 STOPPED = Experiment(DATASET, "3d_fullres", variant="stopped")
 LONG = Experiment(DATASET, "3d_fullres", variant="long")
-PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]
 N_EPOCHS = 40
 
-DECLARATIONS = f"""
-type: nnunet_assets.components.NnunetDataset
-attributes:
-  dataset: {DATASET}
-  folds: 2
-  phantom: {{cases: 10, seed: 1}}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes:
-  dataset: {DATASET}
-  configuration: 3d_fullres
-  device: cpu
-  variant: {{name: short, num_epochs: {N_EPOCHS}, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes:
-  dataset: {DATASET}
-  configuration: 3d_fullres
-  folds: [0]
-  device: cpu
-  variant: {{name: stopped, num_epochs: {N_EPOCHS}, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes:
-  dataset: {DATASET}
-  configuration: 3d_fullres
-  folds: [0]
-  device: cpu
-  variant: {{name: long, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1}}
-"""
+EXPERIMENTS = [
+    variant("short", num_epochs=N_EPOCHS, num_iterations_per_epoch=2),
+    {**variant("stopped", num_epochs=N_EPOCHS, num_iterations_per_epoch=2), "folds": [0]},
+    {**variant("long", num_iterations_per_epoch=2), "folds": [0]},
+]
 
 FAILING = """
 import dagster as dg
@@ -68,8 +41,7 @@ BACKFILL = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ..
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    folder = init_project(tmp_path_factory.mktemp("restart") / "project")
-    (folder / "experiments" / "example" / "defs.yaml").write_text(DECLARATIONS)
+    folder = phantom_project(tmp_path_factory.mktemp("restart") / "project", EXPERIMENTS)
     (folder / "experiments" / "failing").mkdir()
     (folder / "experiments" / "failing" / "assets.py").write_text(FAILING)
     return folder

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +42,17 @@ def slow_fold() -> None:
 """
 
 
+COMMAND = """
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+from nnunet_assets.cli.main import main
+
+main()
+"""
+
+
 @dataclass(frozen=True)
 class Project:
     """A project folder whose servers have ports of their own."""
@@ -49,13 +62,16 @@ class Project:
     mlflow_port: int
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs `nnunet-assets`; its output goes to files, since the servers may inherit a pipe and keep it open."""
+        """Runs `nnunet-assets` as a script in the background does, with SIGINT ignored.
+
+        Its output goes to files, since the servers may inherit a pipe and keep it open.
+        """
         names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
         environment = {name: value for name, value in os.environ.items() if name not in names}
         texts = [self.folder.parent / name for name in ("stdout", "stderr")]
         with texts[0].open("w") as stdout, texts[1].open("w") as stderr:
             code = subprocess.run(
-                [sys.executable, "-c", "from nnunet_assets.cli.main import main; main()", *arguments],
+                [sys.executable, "-c", COMMAND, *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
@@ -105,6 +121,12 @@ def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def hears(process: psutil.Process, number: signal.Signals) -> bool:
+    """Tells whether a process does not ignore a signal, as Linux says."""
+    (mask,) = re.findall(r"^SigIgn:\t(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return not int(mask, 16) >> (number - 1) & 1
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 40) -> Any:
@@ -171,6 +193,8 @@ def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(project
     psutil.Process(project.processes()["webserver"]).kill()
     project.up()
     servers = [psutil.Process(pid) for pid in project.processes().values()]
+    if sys.platform == "linux":
+        assert all(hears(process, signal.SIGTERM) for process in [worker, *servers])
     assert project.down() == "Stopped webserver.\nStopped daemon.\nStopped mlflow.\n"
 
     assert psutil.wait_procs(servers, 10)[1] == []

@@ -24,6 +24,19 @@ DATASET = "Dataset950_Phantom"
 TINY = {"num_epochs": 3, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
 EXPERIMENT = Experiment(dataset=DATASET, configuration="3d_fullres", variant="tiny")
 
+SHORT_TRAINER = """
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+
+class nnUNetTrainerShort(nnUNetTrainer):
+    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
+                 device: torch.device = torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 2, 1
+"""
+"""A trainer of the user's own, as in a file of its own; its folders bear its name."""
+
 
 def roots_in(folder: Path) -> Roots:
     """Returns nnU-Net's three folders below one."""

@@ -14,8 +14,8 @@ from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.nnunet.adoption import Adopted
 from nnunet_assets.nnunet.results import fold_results_in
+from nnunet_assets.reports.case_scores import cases_to_csv
 from nnunet_assets.reports.curves import learning_curve_png
-from nnunet_assets.reports.tables import cases_to_csv
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.fold_figures import ending_metrics

@@ -16,8 +16,9 @@ from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.provenance import json_sha256, remove_unfinished, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.results import collect_fold_results
+from nnunet_assets.reports.case_scores import cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.escaping import escape_markdown
-from nnunet_assets.reports.tables import cases_to_csv, cases_to_parquet, to_short_records, to_spread_records
+from nnunet_assets.reports.tables import to_short_records, to_spread_records
 from nnunet_assets.resources import ProjectResource
 
 SEEN_METADATA = "newest_fold_event"

@@ -17,8 +17,8 @@ from nnunet_assets.nnunet.child import LOG_FILE
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.nnunet.splits import SPLITS_FILE
+from nnunet_assets.reports.case_scores import cases_to_csv
 from nnunet_assets.reports.curves import learning_curve_png
-from nnunet_assets.reports.tables import cases_to_csv
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE
 
 CHECKPOINTS = ("checkpoint_best.pth", "checkpoint_final.pth")

@@ -13,7 +13,7 @@ from nnunet_assets.core.summary_checks import MIN_DISTANCE, MIN_FOLDS, N_DEVIATI
 from nnunet_assets.errors import DatasetError, SummaryError, first_offenders
 from nnunet_assets.nnunet.splits import read_splits
 from nnunet_assets.reports.escaping import escape_markdown
-from nnunet_assets.reports.tables import markdown_table
+from nnunet_assets.reports.rows import markdown_table
 
 COMPLETE_CHECK = "has_every_fold"
 RECORDED_CHECK = "folds_are_as_recorded"

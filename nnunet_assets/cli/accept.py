@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.core.baseline import Baseline, Score
@@ -25,13 +26,7 @@ DONE, INCOMPLETE = 0, 2
 @click.argument("experiment")
 @click.option("--incomplete", is_flag=True, help="Accept it though folds are missing: only those it has are compared.")
 @click.option("--note", default="", help="Why; kept with the baseline.")
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    help="Project folder. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-)
+@project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def accept(experiment: str, *, incomplete: bool, note: str, project: Path, as_json: bool) -> int:
     """Accept the summary of EXPERIMENT as its baseline, in place of the one before.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.errors import FoldError, NnunetAssetsError
-from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.adoption import Adopted
@@ -22,13 +23,7 @@ DONE, ERROR, INCOMPLETE = 0, 1, 2
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True))
 @click.option("--tracker-disable", is_flag=True, help="Send nothing to MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    help="Project folder. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-)
+@project_option
 def adopt(folder: Path, *, tracker_disable: bool, as_json: bool, project: Path) -> int:
     """Take in the finished folds in FOLDER that plain nnU-Net trained.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.findings import findings_text
@@ -12,7 +13,7 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_root import dataset_folder
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.curated_dataset import CuratedDataset
@@ -33,13 +34,7 @@ if TYPE_CHECKING:
     help="Leave cases with errors out, and repair headers that differ by at most 0.1 mm in copies; no file is changed.",
 )
 @click.option("--undo", is_flag=True, help="Take back what --fix decided.")
-@click.option(
-    "--project",
-    envvar=PROJECT_VARIABLE,
-    default=".",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Project folder, whose nnUNet_raw is meant. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-)
+@project_option
 def check(dataset: str, project: Path, *, rehash: bool, folds: int | None, fix: bool, undo: bool) -> int:
     """Read every case of DATASET, such as Dataset004_Hippocampus, and say what is wrong with it.
 

@@ -7,25 +7,18 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.comparing import compare_declared
 from nnunet_assets.project import read_project
-from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
+from nnunet_assets.settings import project_settings
 
 DONE, INCOMPLETE = 0, 2
 
 
 @click.command()
 @click.argument("dataset")
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    show_default=True,
-    show_envvar=True,
-    help="The project folder.",
-)
+@project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(dataset: str, project: Path, as_json: bool) -> int:
     """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.

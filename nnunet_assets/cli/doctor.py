@@ -8,22 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
-from nnunet_assets.settings import PROJECT_VARIABLE
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
 @click.command()
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    show_default=True,
-    show_envvar=True,
-    help="The project folder.",
-)
+@project_option
 def doctor(project: Path) -> int:
     """Check what a project needs to train, and say what to do about each problem.
 

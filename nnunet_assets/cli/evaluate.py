@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
@@ -20,7 +21,7 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predicted_cases import PredictedCases
@@ -71,15 +72,7 @@ class _Wanted:
 )
 @click.option("--lesions", multiple=True, metavar="LABEL", help="Count the label's components, found and missed.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the tables.")
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    show_default=True,
-    show_envvar=True,
-    help="The project folder, whose experiments and folders are meant.",
-)
+@project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     *,

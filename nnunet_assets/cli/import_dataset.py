@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.import_dataset import ImportedDataset, OnProgress, dataset_name
 from nnunet_assets.nnunet.import_dataset import import_dataset as run_import
 from nnunet_assets.nnunet.import_files import import_files, labels_from_file
 from nnunet_assets.nnunet.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.transfer import Link
-from nnunet_assets.settings import PROJECT_VARIABLE, project_settings
+from nnunet_assets.settings import project_settings
 
 _QUIET_SECONDS = 2.0
 """An import that is done by then shows no progress bar."""
@@ -57,13 +58,7 @@ _QUIET_SECONDS = 2.0
     help="How images that need no conversion get into nnUNet_raw.",
 )
 @click.option("--compress", is_flag=True, help="Turn .nii into .nii.gz.")
-@click.option(
-    "--project",
-    envvar=PROJECT_VARIABLE,
-    default=".",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Project folder, whose nnUNet_raw is meant. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-)
+@project_option
 def import_dataset(
     source: Path, name: str | None, dataset_id: int | None, link: str, project: Path, **described: Any
 ) -> None:

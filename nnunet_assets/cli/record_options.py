@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.settings import PROJECT_VARIABLE
 
 if TYPE_CHECKING:
     from nnunet_assets.core.cv_groups import CvGroup, CvRecord
@@ -27,13 +27,7 @@ _RECORD_OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         help="Results folder to read: nnUNet_results, or a dataset's or model's folder.",
     ),
-    click.option(
-        "--project",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=".",
-        envvar=PROJECT_VARIABLE,
-        help="Project folder. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-    ),
+    project_option,
 )
 _GROUP_OPTIONS = (
     click.option("-e", "--experiment", "name", required=True, metavar="NAME", help="MLflow experiment, or dataset."),

@@ -137,11 +137,20 @@ def _prepare(folder: Path) -> Settings:
     settings = project_settings(folder)
     read_project(settings.project)
     ensure_instance(settings.project)
-    # A shell without job control starts programs with SIGINT ignored, and they would pass that on. A terminal that is
-    # closed, or a kill, must end the servers of `dev` too.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    answer_signals()
     return settings
+
+
+def answer_signals() -> None:
+    """Makes a kill, and a terminal that is closed, end the servers of `dev` as Ctrl-C does.
+
+    A shell without job control starts programs with SIGINT ignored. Servers would inherit that, and Dagster gives
+    SIGTERM what SIGINT has: nothing but SIGKILL would end them. SIGHUP stays ignored where it is: that is `nohup`.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _environment(settings: Settings, mlflow_page: str) -> dict[str, str]:

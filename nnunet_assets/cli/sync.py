@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.core.journal import journal_path
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import TrackingError
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.client import probe
 from nnunet_assets.tracking.fold_run import FoldRun
 from nnunet_assets.tracking.fold_tracker import TrackingReport, known_report, send_waiting
@@ -22,15 +23,7 @@ DONE, INCOMPLETE = 0, 2
 
 @click.command()
 @click.argument("folds", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=".",
-    envvar=PROJECT_VARIABLE,
-    show_default=True,
-    show_envvar=True,
-    help="The project folder, whose settings say where the runs go.",
-)
+@project_option
 @click.option("--timeout", default=300.0, show_default=True, help="Seconds after which the rest is left waiting.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) -> int:

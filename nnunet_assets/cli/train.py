@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.core.layout import CONFIGURATIONS, DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
@@ -66,13 +67,7 @@ Say = Callable[[str], None]
 )
 @click.option("--despite-changes", is_flag=True, help="With --from-run: also on other data, plans or splits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
-@click.option(
-    "--project",
-    envvar=PROJECT_VARIABLE,
-    default=".",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Project folder. Default: NNUNET_ASSETS_PROJECT, else the current folder.",
-)
+@project_option
 def train(**given: Any) -> int:
     """Train one fold as nnUNetv2_train does, tracked, and safe to interrupt.
 

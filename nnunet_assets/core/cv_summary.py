@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_defined
+from nnunet_assets.core.fold_progress import FoldProgress
 from nnunet_assets.core.fold_result import CaseResult, FoldResult
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.summary_rules import check_cases, check_fold_names, check_inputs
@@ -91,7 +92,7 @@ class Computing:
 
 
 @dataclass(frozen=True)
-class CvSummary:
+class CvSummary(FoldProgress):
     """The result of the finished folds of one experiment, and which folds are missing.
 
     Attributes:
@@ -116,21 +117,6 @@ class CvSummary:
     def inputs(self) -> FoldInputs:
         """What every finished fold was made from."""
         return self.folds[0].inputs
-
-    @property
-    def completed_folds(self) -> tuple[str, ...]:
-        """The finished folds."""
-        return tuple(fold.fold for fold in self.folds)
-
-    @property
-    def missing_folds(self) -> tuple[str, ...]:
-        """The expected folds that are not finished."""
-        return tuple(fold for fold in self.expected_folds if fold not in self.completed_folds)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every expected fold is finished."""
-        return not self.missing_folds
 
     @property
     def n_cases(self) -> int:
@@ -192,12 +178,6 @@ class CvSummary:
             for fold in self.completed_folds
         }
         return {fold: names for fold, names in absent.items() if names}
-
-    @property
-    def progress(self) -> str:
-        """How many folds are finished: `4 of 5 folds (fold_3 missing)`."""
-        missing = f" ({', '.join(self.missing_folds)} missing)" if self.missing_folds else ""
-        return f"{len(self.folds)} of {len(self.expected_folds)} folds{missing}"
 
     def headline(self) -> str:
         """Returns the result in one line: `4 of 5 folds (fold_3 missing): Dice 0.871 ± 0.012 over folds`.

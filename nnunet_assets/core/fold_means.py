@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.cv_summary import Estimate
+from nnunet_assets.core.fold_progress import FoldProgress
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.summary_rules import check_inputs
 from nnunet_assets.errors import SummaryError, first_offenders
@@ -53,7 +54,7 @@ class FoldMeans:
 
 
 @dataclass(frozen=True)
-class FoldMeansSummary:
+class FoldMeansSummary(FoldProgress):
     """The result of the finished folds of one cross-validation, over folds.
 
     Attributes:
@@ -71,21 +72,6 @@ class FoldMeansSummary:
     reason: str
 
     @property
-    def completed_folds(self) -> tuple[str, ...]:
-        """The finished folds."""
-        return tuple(fold.fold for fold in self.folds)
-
-    @property
-    def missing_folds(self) -> tuple[str, ...]:
-        """The expected folds that are not finished."""
-        return tuple(fold for fold in self.expected_folds if fold not in self.completed_folds)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every expected fold is finished."""
-        return not self.missing_folds
-
-    @property
     def is_pseudo(self) -> bool:
         """Whether not every fold has the Dice of whole validation cases, so that pseudo Dice is what they share."""
         return not all("dice" in fold.means for fold in self.folds)
@@ -94,12 +80,6 @@ class FoldMeansSummary:
     def measures(self) -> tuple[Measure, ...]:
         """The measures that every finished fold has: an estimate over some of them would look like one over all."""
         return tuple(measure for measure in MEASURES if all(measure in fold.means for fold in self.folds))
-
-    @property
-    def progress(self) -> str:
-        """How many folds are finished: `4 of 5 folds (fold_3 missing)`."""
-        missing = f" ({', '.join(self.missing_folds)} missing)" if self.missing_folds else ""
-        return f"{len(self.folds)} of {len(self.expected_folds)} folds{missing}"
 
     def label_names(self, measure: Measure) -> tuple[str, ...]:
         """Returns the labels of a measure, in the order in which the folds name them."""

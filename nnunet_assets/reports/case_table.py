@@ -29,7 +29,7 @@ def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: 
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     n_rows = 0
-    # CSV as in `tables`: floats by their repr, lines as in RFC 4180.
+    # CSV as in `rows`: floats by their repr, lines as in RFC 4180.
     with (
         written_whole(parquet) as parquet_part,
         written_whole(text) as text_part,

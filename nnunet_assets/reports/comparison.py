@@ -5,7 +5,7 @@ Differences and ranks are of the pooled estimand. Text that users chose is escap
 
 from nnunet_assets.core.comparison import MAX_EACH_WITH_EACH, Comparison, Difference, Standing
 from nnunet_assets.reports.escaping import escape_markdown
-from nnunet_assets.reports.tables import FOREGROUND, Row, csv_text, markdown_table
+from nnunet_assets.reports.rows import Row, csv_text, label_cells, markdown_table
 
 HEADLINE_METRIC = "dice"
 """What the short tables show, of the foreground."""
@@ -24,7 +24,7 @@ def differences_to_csv(comparison: Comparison) -> str:
             "left": one.left,
             "right": one.right,
             "metric": one.metric,
-            **_label(one.label),
+            **label_cells(one.label),
             "n_cases": one.n_cases,
             "n_defined_in_one": one.n_defined_in_one,
             "mean_difference": one.mean,
@@ -50,7 +50,7 @@ def ranks_to_csv(comparison: Comparison) -> str:
         {
             "experiment": one.experiment,
             "metric": one.metric,
-            **_label(one.label),
+            **label_cells(one.label),
             "mean_pooled": one.mean,
             "rank": one.rank,
             "rank_low": one.rank_low,
@@ -130,10 +130,6 @@ def notes(comparison: Comparison) -> list[str]:
     if not comparison.repeats:
         sentences.append("No experiment is declared with more than one seed, so the noise between seeds is not known.")
     return sentences
-
-
-def _label(label: str | None) -> Row:
-    return {"level": "foreground" if label is None else "label", "label": FOREGROUND if label is None else label}
 
 
 def _is_headline(one: Difference | Standing) -> bool:

@@ -5,7 +5,7 @@ LaTeX are for people: `0.871 ± 0.012`, the best of a column in bold, `†` what
 what tells them apart. Text that users chose is escaped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnunet_assets.core.comparison import Comparison, Standing
@@ -13,14 +13,8 @@ from nnunet_assets.core.verdicts import Verdict, verdicts
 from nnunet_assets.reports.comparison import HEADLINE_METRIC
 from nnunet_assets.reports.escaping import escape_latex, escape_markdown
 from nnunet_assets.reports.experiment_names import short_names
-from nnunet_assets.reports.tables import (
-    FOREGROUND,
-    Row,
-    checked_latex_label,
-    csv_text,
-    markdown_table,
-    parquet_bytes,
-)
+from nnunet_assets.reports.latex import latex_row, latex_table, tabular
+from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
 
 MARKS: dict[Verdict, str] = {"not_worse": "†", "not_tested": "‡"}
 
@@ -146,44 +140,21 @@ def to_latex(comparison: Comparison, caption: str | None = None, label: str | No
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    label = checked_latex_label(label)
     text = f"Dice of {len(comparison.experiments)} experiments on {comparison.dataset}." if caption is None else caption
     header, rows = table_header(comparison), table_rows(comparison)
-    blocks = [
-        line
-        for start in range(0, len(header), _COLUMNS_A_BLOCK)
-        for line in _latex_block(header, rows, slice(start, start + _COLUMNS_A_BLOCK))
-    ]
-    lines = [
-        r"\begin{table}[htbp]",
-        r"  \centering",
-        r"  \small",
-        rf"  \caption{{{escape_latex(text)}}}",
-        *([rf"  \label{{{label}}}"] if label else []),
-        *blocks,
-        r"  \begin{minipage}{\linewidth}",
-        r"    \footnotesize",
-        *(f"    {escape_latex(note)}" for note in table_notes(comparison)),
-        r"  \end{minipage}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    blocks = [slice(start, start + _COLUMNS_A_BLOCK) for start in range(0, len(header), _COLUMNS_A_BLOCK)]
+    return latex_table(
+        *(_latex_block(header[columns], {name: cells[columns] for name, cells in rows.items()}) for columns in blocks),
+        caption=text,
+        label=label,
+        notes=table_notes(comparison),
+        is_small=True,
+    )
 
 
-def _latex_block(header: Sequence[str], rows: dict[str, list[Cell]], columns: slice) -> list[str]:
-    shown = header[columns]
-    body = [[escape_latex(name), *map(_latex_cell, cells[columns])] for name, cells in rows.items()]
-    return [
-        rf"  \begin{{tabular}}{{l{'c' * len(shown)}}}",
-        r"    \toprule",
-        rf"    {' & '.join(['Experiment', *map(escape_latex, shown)])} \\",
-        r"    \midrule",
-        *(rf"    {' & '.join(row)} \\" for row in body),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        "",
-        r"  \medskip",
-    ]
+def _latex_block(header: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> list[str]:
+    body = [[escape_latex(name), *map(_latex_cell, cells)] for name, cells in rows.items()]
+    return tabular(f"l{'c' * len(header)}", [latex_row(["Experiment", *map(escape_latex, header)])], body)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -10,7 +10,8 @@ from nnunet_assets.core.evaluation import short_records
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
-from nnunet_assets.reports.tables import notes, to_short_records, to_spread_records
+from nnunet_assets.reports.summary_notes import notes
+from nnunet_assets.reports.tables import to_short_records, to_spread_records
 
 if TYPE_CHECKING:
     from nnunet_assets.core.gap import Gap

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from nnunet_assets.core.cv_summary import Estimate
 from nnunet_assets.core.fold_means import MEASURE_NAMES, FoldMeansSummary, Measure
-from nnunet_assets.reports.escaping import escape_latex
-from nnunet_assets.reports.tables import FOREGROUND, Row, checked_latex_label, csv_text, mean_and_sd
+from nnunet_assets.reports.estimates import mean_and_sd
+from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
+from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, label_cells
 
 
 def to_records(summary: FoldMeansSummary) -> list[Row]:
@@ -18,8 +19,7 @@ def to_records(summary: FoldMeansSummary) -> list[Row]:
     """
     return [
         {
-            "level": "foreground" if label_name is None else "label",
-            "label": FOREGROUND if label_name is None else label_name,
+            **label_cells(label_name),
             "metric": measure,
             "mean_over_folds": estimate.mean,
             "sd_over_folds": estimate.sd,
@@ -62,32 +62,12 @@ def to_latex(summary: FoldMeansSummary, caption: str | None = None, label: str |
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    label = checked_latex_label(label)
     text = f"Cross-validation of {summary.title}, {summary.progress}." if caption is None else caption
     if summary.is_pseudo:
         text = f"Pseudo Dice, no result: {text}"
-    rows = [" & ".join(escape_latex(cell) for cell in row.values()) for row in to_short_records(summary)]
-    lines = [
-        r"\begin{table}[htbp]",
-        r"  \centering",
-        rf"  \caption{{{escape_latex(text)}}}",
-        *([rf"  \label{{{label}}}"] if label else []),
-        r"  \begin{tabular}{llcr}",
-        r"    \toprule",
-        r"    Label & Score & Over folds & Folds \\",
-        r"    \midrule",
-        *(rf"    {row} \\" for row in rows),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        "",
-        r"  \medskip",
-        r"  \begin{minipage}{\linewidth}",
-        r"    \footnotesize",
-        *(f"    {escape_latex(note)}" for note in notes(summary)),
-        r"  \end{minipage}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    rows = escaped_rows(row.values() for row in to_short_records(summary))
+    table = tabular("llcr", [r"Label & Score & Over folds & Folds \\"], rows)
+    return latex_table(table, caption=text, label=label, notes=notes(summary))
 
 
 def notes(summary: FoldMeansSummary) -> list[str]:

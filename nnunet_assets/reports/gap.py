@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.estimate import Estimate
 from nnunet_assets.core.evaluation import SHOWN_METRICS
-from nnunet_assets.reports.tables import FOREGROUND, Row, csv_text
+from nnunet_assets.reports.estimates import interval_text, mean_text
+from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, label_cells
 
 if TYPE_CHECKING:
     from nnunet_assets.core.gap import Gap
@@ -20,8 +20,7 @@ def gaps_to_csv(gaps: "Sequence[Gap]") -> str:
     """Returns one row a label and metric; an empty cell is undefined."""
     rows: list[Row] = [
         {
-            "level": "foreground" if gap.label is None else "label",
-            "label": FOREGROUND if gap.label is None else gap.label,
+            **label_cells(gap.label),
             "metric": gap.metric,
             "difference": gap.difference,
             "test_mean": gap.test.mean,
@@ -46,9 +45,9 @@ def gap_records(gaps: "Sequence[Gap]") -> list[dict[str, str]]:
         {
             "label": FOREGROUND if gap.label is None else gap.label,
             "metric": SHOWN_METRICS[gap.metric],
-            "test": _mean(gap.test),
-            "95 % interval": _interval(gap.test),
-            "cross-validation": _mean(gap.cross_validation),
+            "test": mean_text(gap.test),
+            "95 % interval": interval_text(gap.test),
+            "cross-validation": mean_text(gap.cross_validation),
             "test − cross-validation": _signed(gap.difference),
             "test cases": f"{gap.test.n_defined} of {gap.test.n}",
             "validation cases": f"{gap.cross_validation.n_defined} of {gap.cross_validation.n}",
@@ -62,18 +61,8 @@ def gap_headline(gaps: "Sequence[Gap]") -> str:
     """Returns the foreground Dice in one line: `Dice 0.870 on the test set, 0.912 in the cross-validation (−0.042)`."""
     (dice,) = [gap for gap in gaps if gap.label is None and gap.metric == "dice"]
     difference = "" if dice.difference is None else f" ({_signed(dice.difference)})"
-    return (
-        f"Dice {_mean(dice.test)} on the test set, {_mean(dice.cross_validation)} in the cross-validation{difference}"
-    )
-
-
-def _mean(estimate: Estimate) -> str:
-    return "undefined" if estimate.mean is None else f"{estimate.mean:.3f}"
-
-
-def _interval(estimate: Estimate) -> str:
-    found = estimate.interval
-    return "none" if found is None else f"{found.low:.3f} to {found.high:.3f}"
+    test, validation = mean_text(dice.test), mean_text(dice.cross_validation)
+    return f"Dice {test} on the test set, {validation} in the cross-validation{difference}"
 
 
 def _signed(difference: float | None) -> str:

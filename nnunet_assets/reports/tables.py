@@ -5,22 +5,14 @@ defined, and which folds are missing. Text that users chose is escaped for each 
 full precision, None or an empty cell is undefined, never 0.
 """
 
-import csv
-import io
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, MetricSummary
-from nnunet_assets.core.estimate import Bootstrap, Estimate
-from nnunet_assets.errors import ConfigError
-from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
-
-FOREGROUND = "foreground mean"
-
-Cell = str | int | float | None
-Row = dict[str, Cell]
-
-CASE_COLUMNS = ("fold", "case", "patient", "label", "dice", "iou")
+from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.estimates import interval_text, mean_and_sd, mean_text, median_and_quartiles
+from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
+from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
+from nnunet_assets.reports.summary_notes import notes
 
 
 def to_records(summary: CvSummary) -> list[Row]:
@@ -60,9 +52,9 @@ def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
     return [
         {
             "label": name,
-            "dice, pooled": _mean(pooled),
-            "95 % interval": _interval(pooled),
-            "median [quartiles]": _median(pooled),
+            "dice, pooled": mean_text(pooled),
+            "95 % interval": interval_text(pooled),
+            "median [quartiles]": median_and_quartiles(pooled),
         }
         for name, label in _named(summary)
         for pooled in [label.dice.pooled]
@@ -73,11 +65,6 @@ def to_csv(summary: CvSummary) -> str:
     """Returns the rows of `to_records` as CSV; an empty cell is None."""
     records = to_records(summary)
     return csv_text(list(records[0]), records)
-
-
-def cases_to_csv(summary: CvSummary) -> str:
-    """Returns the rows of `case_records` as CSV; an empty score is undefined, an empty patient is not known."""
-    return csv_text(CASE_COLUMNS, case_records(summary))
 
 
 def to_parquet(summary: CvSummary) -> bytes:
@@ -91,29 +78,6 @@ def _column_type(column: str) -> type:
     if column in ("level", "label", "metric", "missing_folds"):
         return str
     return int if column.startswith("n_") else float
-
-
-def cases_to_parquet(summary: CvSummary) -> bytes:
-    """Returns the rows of `case_records` as a Parquet file, null where undefined or not known; no name is changed."""
-    return parquet_bytes({name: float if name in METRICS else str for name in CASE_COLUMNS}, case_records(summary))
-
-
-def case_records(summary: CvSummary) -> list[Row]:
-    """Returns one row a case and label, in the order of folds and cases: `CASE_COLUMNS`."""
-    patients = summary.patients or {}
-    return [
-        {
-            "fold": fold.fold,
-            "case": case.case_id,
-            "patient": patients.get(case.case_id),
-            "label": name,
-            "dice": score.dice,
-            "iou": score.iou,
-        }
-        for fold in summary.folds
-        for case in fold.cases
-        for name, score in case.scores.items()
-    ]
 
 
 def to_markdown(summary: CvSummary) -> str:
@@ -155,92 +119,25 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    label = checked_latex_label(label)
     text = f"Cross-validation of {summary.experiment.title}, {summary.progress}." if caption is None else caption
-    *labels, foreground = (_latex_row(name, *_cells(entry)) for name, entry in _named(summary))
-    *spreads, foreground_spread = (_latex_row(*row.values()) for row in to_spread_records(summary))
-    lines = [
-        r"\begin{table}[htbp]",
-        r"  \centering",
-        rf"  \caption{{{escape_latex(text)}}}",
-        *([rf"  \label{{{label}}}"] if label else []),
-        r"  \begin{tabular}{lccrccr}",
-        r"    \toprule",
-        r"    & \multicolumn{3}{c}{Pooled over cases} & \multicolumn{3}{c}{Over folds} \\",
-        r"    \cmidrule(lr){2-4} \cmidrule(lr){5-7}",
-        r"    Label & Dice & IoU & Cases & Dice & IoU & Folds \\",
-        r"    \midrule",
-        *labels,
-        r"    \midrule",
-        foreground,
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        "",
-        r"  \medskip",
-        r"  \begin{tabular}{lccc}",
-        r"    \toprule",
-        r"    & \multicolumn{3}{c}{Dice, pooled over cases} \\",
-        r"    \cmidrule(lr){2-4}",
-        r"    Label & Mean & 95\,\% interval & Median [quartiles] \\",
-        r"    \midrule",
-        *spreads,
-        r"    \midrule",
-        foreground_spread,
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        "",
-        r"  \medskip",
-        r"  \begin{minipage}{\linewidth}",
-        r"    \footnotesize",
-        *(f"    {escape_latex(note)}" for note in notes(summary)),
-        r"  \end{minipage}",
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def checked_latex_label(label: str | None) -> str | None:
-    """Returns the label.
-
-    Raises:
-        ConfigError: It holds a character that LaTeX does not take in one.
-    """
-    if label is not None and not re.fullmatch(r"[A-Za-z0-9:._/+-]+", label):
-        raise ConfigError(
-            f"{label!r} cannot be a LaTeX label. Use letters, digits and : . _ / + - only, such as tab:hippocampus."
-        )
-    return label
-
-
-def notes(summary: CvSummary) -> list[str]:
-    """Returns what a reader of a table must know: folds, estimands, undefined scores, labels left out."""
-    sentences = [
-        f"{summary.progress}, {summary.n_cases} cases.",
-        "Pooled: mean ± SD over all validation cases of the finished folds.",
-        "Over folds: mean ± SD of the fold means.",
-        "SD has n − 1 in its denominator and is left out where fewer than two values are defined.",
-        "Cases, Folds: in how many of all the score is defined. It is undefined where reference and prediction are "
-        "both empty, and 0 where one of them is.",
-        "Foreground mean: the mean of the label means; its SD, quartiles and counts are those of the cases' (pooled) "
-        "and of the folds' foreground means (over folds).",
-    ]
-    if summary.bootstrap:
-        sentences.append(interval_note(summary.bootstrap))
-    if summary.absent_labels:
-        absent = ", ".join(summary.absent_labels)
-        sentences.append(f"In no reference and no prediction, so left out of the foreground mean: {absent}.")
-    sentences += [
-        f"In no case of {fold}, so left out of its foreground mean: {', '.join(names)}."
-        for fold, names in summary.absent_labels_by_fold.items()
-    ]
-    return sentences
-
-
-def interval_note(drawn: Bootstrap) -> str:
-    """Returns how the intervals were made, in one sentence."""
-    return (
-        f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
-        f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
+    *labels, foreground = ([name, *_cells(entry)] for name, entry in _named(summary))
+    *spreads, foreground_spread = (row.values() for row in to_spread_records(summary))
+    scores_header = (
+        r"& \multicolumn{3}{c}{Pooled over cases} & \multicolumn{3}{c}{Over folds} \\",
+        r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}",
+        r"Label & Dice & IoU & Cases & Dice & IoU & Folds \\",
+    )
+    spread_header = (
+        r"& \multicolumn{3}{c}{Dice, pooled over cases} \\",
+        r"\cmidrule(lr){2-4}",
+        r"Label & Mean & 95\,\% interval & Median [quartiles] \\",
+    )
+    return latex_table(
+        tabular("lccrccr", scores_header, escaped_rows(labels), escaped_rows([foreground])),
+        tabular("lccc", spread_header, escaped_rows(spreads), escaped_rows([foreground_spread])),
+        caption=text,
+        label=label,
+        notes=notes(summary),
     )
 
 
@@ -268,36 +165,6 @@ def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
     }
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
-    """Returns rows as CSV with a header; text that a spreadsheet would run is defused, None is an empty cell."""
-    text = io.StringIO()
-    # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
-    # with "\n" alone, csv would leave a carriage return in a name unquoted.
-    writer = csv.DictWriter(text, fieldnames=columns)
-    writer.writeheader()
-    writer.writerows(
-        {column: defuse_csv(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
-    )
-    return text.getvalue()
-
-
-def parquet_bytes(columns: Mapping[str, type], rows: Sequence[Row]) -> bytes:
-    """Returns rows as a Parquet file; None is null.
-
-    Args:
-        columns: Column to `str`, `int`, `float` or `bool`: without a type a column of nulls alone would have none.
-        rows: None at all gives an empty table.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), file)
-    return file.getvalue()
-
-
 def _named(summary: CvSummary) -> Iterable[tuple[str, LabelSummary]]:
     return [*summary.labels.items(), (FOREGROUND.capitalize(), summary.foreground)]
 
@@ -312,38 +179,6 @@ def _cells(label: LabelSummary) -> list[str]:
     ]
 
 
-def mean_and_sd(estimate: Estimate) -> str:
-    """Returns an estimate as people read it: `0.871 ± 0.012`, or `undefined`."""
-    spread = "" if estimate.sd is None else f" ± {estimate.sd:.3f}"
-    return f"{_mean(estimate)}{spread}"
-
-
-def _mean(estimate: Estimate) -> str:
-    return "undefined" if estimate.mean is None else f"{estimate.mean:.3f}"
-
-
-def _interval(estimate: Estimate) -> str:
-    interval = estimate.interval
-    return f"{interval.low:.3f} to {interval.high:.3f}" if interval else "none"
-
-
-def _median(estimate: Estimate) -> str:
-    if estimate.median is None:
-        return "undefined"
-    quartiles = "" if estimate.q1 is None else f" [{estimate.q1:.3f}, {estimate.q3:.3f}]"
-    return f"{estimate.median:.3f}{quartiles}"
-
-
 def _fold_means(summary: CvSummary, label: LabelSummary) -> list[str]:
-    means = {fold: _mean(estimate) for fold, estimate in label.dice.by_fold.items()}
+    means = {fold: mean_text(estimate) for fold, estimate in label.dice.by_fold.items()}
     return [means.get(fold, "missing") for fold in summary.expected_folds]
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Returns a Markdown table of cells that are escaped already; the first column is aligned left."""
-    alignment = [":--", *["--:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, alignment, *rows))
-
-
-def _latex_row(*cells: str) -> str:
-    return rf"    {' & '.join(map(escape_latex, cells))} \\"

@@ -1,23 +1,19 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from nnunet_assets.tracking.client import connect, prepare_environment
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.environment import environment_without
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment() -> Iterator[None]:
     """Neither the developer's own nnU-Net folders nor what MLflow sets for its process reach a test."""
-    before = dict(os.environ)
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
-        os.environ.pop(name, None)
-    prepare_environment()
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
+    with environment_without(names):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """One fold from the command line: what nnU-Net's users type, what it means, and one training for real."""
 
 import json
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from nnunet_assets.cli import train as train_module
 from nnunet_assets.cli.main import main
 from nnunet_assets.cli.train import EpochLines, train
 from nnunet_assets.cli.train_flags import Flags, chosen_experiment, dataset_named, fold_named
@@ -193,6 +195,18 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def test_a_kill_interrupts_it_though_a_script_in_the_background_ignores_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "_train", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = run("4", "2d", 0, "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["status"] == "interrupted"
 
 
 def test_a_training_with_other_settings_is_not_put_aside_unasked(prepared: Roots, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What the trials share: a prepared dataset, a finished fold, an empty tracking store, and the table at the end."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.tracking.client import connect, prepare_environment
+from nnunet_assets.tracking.client import connect
+from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.faults.trials import SIBLING, Trial, new_trial
 from nnunet_assets_tests.training_builders import PhantomProject, roots_in
 
@@ -40,13 +40,8 @@ def said(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture(autouse=True, scope="session")
 def _clean_environment() -> Iterator[None]:
     """Neither the developer's folders nor what MLflow sets for its process reach a trial."""
-    before = dict(os.environ)
-    for name in NO_VARIABLES:
-        os.environ.pop(name, None)
-    prepare_environment()
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with environment_without(NO_VARIABLES):
+        yield
 
 
 @dataclass(frozen=True)

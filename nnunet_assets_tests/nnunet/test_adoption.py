@@ -20,7 +20,7 @@ from nnunet_assets.nnunet.fold import FoldRequest, fold_state, run_fold
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, PLANS, write_foreign_fold
 from nnunet_assets_tests.training_builders import DATASET as PHANTOM
-from nnunet_assets_tests.training_builders import TINY, PhantomProject, roots_in
+from nnunet_assets_tests.training_builders import SHORT_TRAINER, TINY, PhantomProject, roots_in
 
 CASES = {"a": (0.9, 0.5), "b": (0.7, 0.25)}
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
@@ -214,19 +214,6 @@ class _Payload:
 
     def __reduce__(self) -> object:
         return os.mkdir, (self.file,)
-
-
-SHORT_TRAINER = """
-import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-
-class nnUNetTrainerShort(nnUNetTrainer):
-    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
-                 device: torch.device = torch.device("cuda")):
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 2, 1
-"""
 
 
 @pytest.fixture(scope="module")

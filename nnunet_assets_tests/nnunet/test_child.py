@@ -113,6 +113,27 @@ def test_each_way_to_end_has_its_code_and_its_sentence(run, body, code, problem)
     assert result.problem.startswith(problem)
 
 
+def test_a_child_and_its_pools_end_though_a_script_in_the_background_ignores_the_signals(run):
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        result = run(
+            """
+            worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+            worker.start()
+            worker.terminate()  # as nnU-Net's pools do
+            worker.join(20)
+            print("worker:", worker.exitcode)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(20)
+            """
+        )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert result.log_tail.startswith(f"worker: {-signal.SIGTERM}\n")
+    assert result.code == ExitCode.STOPPED
+
+
 def test_a_crash_shows_where(run):
     assert 'raise RuntimeError("here")' in run('raise RuntimeError("here")').log_tail
 

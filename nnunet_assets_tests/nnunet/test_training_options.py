@@ -18,7 +18,14 @@ from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL
 from nnunet_assets.nnunet.fold import FoldFailed, fold_state
-from nnunet_assets_tests.training_builders import EXPERIMENT, TINY, PhantomProject, fold_processes, roots_in
+from nnunet_assets_tests.training_builders import (
+    EXPERIMENT,
+    SHORT_TRAINER,
+    TINY,
+    PhantomProject,
+    fold_processes,
+    roots_in,
+)
 
 pytestmark = pytest.mark.faults
 
@@ -233,18 +240,6 @@ def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
     assert theirs == ours != {}
     assert json.loads((fold_folder / "validation" / "summary.json").read_text())["mean"] == scores["mean"]
     assert (fold_folder / ".nnunet_assets" / "COMMIT").read_bytes() == commit
-
-
-SHORT_TRAINER = """
-import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-class nnUNetTrainerShort(nnUNetTrainer):
-    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
-                 device: torch.device = torch.device("cuda")):
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 2, 1
-"""
 
 
 def tree(folder):

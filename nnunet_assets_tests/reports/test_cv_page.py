@@ -13,6 +13,7 @@ from nnunet_assets.core.gap import GAP_METRICS, find_gaps
 from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result, build_manifest
+from nnunet_assets_tests.reports.pages import check_page_of_nasty_names
 from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, summary_of_nasty_names
 
 CASES = {"good": {"A": 0.9, "B": 0.7}, "bad": {"A": 0.2, "B": None}, "empty": {"A": None, "B": None}}
@@ -119,11 +120,8 @@ def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path):
 
 def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
     page = cv_page(summary_of_nasty_names(), {}, {}, [], EVALUATION)
-    assert "<img src=x" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    check_page_of_nasty_names(page)
     assert len(NASTY_NAMES) * 2 <= page.count("<tr>")
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "default-src 'none'" in page
 
 
 def test_the_gap_to_a_test_set_is_shown_where_there_is_one():

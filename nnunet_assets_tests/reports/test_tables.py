@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.reports.case_scores import case_records, cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.escaping import defuse_csv, escape_latex, escape_markdown
 from nnunet_assets.reports.tables import (
-    case_records,
-    cases_to_csv,
-    cases_to_parquet,
     to_csv,
     to_latex,
     to_markdown,

@@ -1,10 +1,9 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nnunet_assets.tracking.client import prepare_environment
+from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MlflowServer
 
@@ -12,12 +11,8 @@ from nnunet_assets_tests.tracking.servers import MlflowServer
 @pytest.fixture(autouse=True)
 def _bounded_mlflow() -> Iterator[None]:
     """MLflow's own defaults wait for minutes and report to the internet; what a test sets ends with the test."""
-    before = dict(os.environ)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    prepare_environment()
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with environment_without(["MLFLOW_TRACKING_URI"]):
+        yield
 
 
 @pytest.fixture(scope="session")

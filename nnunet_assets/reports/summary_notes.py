@@ -1,0 +1,36 @@
+"""What a reader of a summary's tables must know: folds, estimands, undefined scores, intervals, labels left out."""
+
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.estimate import Bootstrap
+
+
+def notes(summary: CvSummary) -> list[str]:
+    """Returns the notes in the order to show them, each a sentence or two."""
+    sentences = [
+        f"{summary.progress}, {summary.n_cases} cases.",
+        "Pooled: mean ± SD over all validation cases of the finished folds.",
+        "Over folds: mean ± SD of the fold means.",
+        "SD has n − 1 in its denominator and is left out where fewer than two values are defined.",
+        "Cases, Folds: in how many of all the score is defined. It is undefined where reference and prediction are "
+        "both empty, and 0 where one of them is.",
+        "Foreground mean: the mean of the label means; its SD, quartiles and counts are those of the cases' (pooled) "
+        "and of the folds' foreground means (over folds).",
+    ]
+    if summary.bootstrap:
+        sentences.append(interval_note(summary.bootstrap))
+    if summary.absent_labels:
+        absent = ", ".join(summary.absent_labels)
+        sentences.append(f"In no reference and no prediction, so left out of the foreground mean: {absent}.")
+    sentences += [
+        f"In no case of {fold}, so left out of its foreground mean: {', '.join(names)}."
+        for fold, names in summary.absent_labels_by_fold.items()
+    ]
+    return sentences
+
+
+def interval_note(drawn: Bootstrap) -> str:
+    """Returns how the intervals were made, in one sentence."""
+    return (
+        f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
+        f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
+    )
