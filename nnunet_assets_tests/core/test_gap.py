@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nnunet_assets.core.evaluation import METRIC_COLUMNS, SHOWN_METRICS
+from nnunet_assets.core.evaluation import SHOWN_METRICS
 from nnunet_assets.core.gap import (
     FOREGROUND_METRICS,
     GAP_METRICS,
@@ -15,6 +15,7 @@ from nnunet_assets.core.gap import (
     gaps_from_json,
     gaps_to_json,
 )
+from nnunet_assets.core.label_totals import METRIC_COLUMNS
 from nnunet_assets.reports.gap import gap_headline, gap_records, gaps_to_csv
 
 
