@@ -10,7 +10,7 @@ from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.resampling import MIN_PATIENTS, N_RESAMPLES, SEED, Resamples
 
 _COLUMNS_AT_ONCE = 100
-"""Of 10,000 cases one column takes 0.1 s alone, and 100 together 3 s and 20 MB."""
+"""Of 10,000 cases 5 take 0.6 s, and 75 together 1.4 s and 24 MB more."""
 
 Column = tuple[str, LabelTotals]
 """A metric of a label."""
