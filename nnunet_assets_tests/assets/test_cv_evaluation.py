@@ -91,7 +91,7 @@ def test_folds_of_another_making_are_evaluated_without_a_mean(
 def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
     write_fold(roots, EXPERIMENT, "fold_2", dict.fromkeys("cdef", HIGHER))
     shown = metadata(evaluated(project, instance), "cv_evaluation")
-    assert [record.data["HD95 [mm]"] for record in shown["intervals"]] == ["5.000 to 5.000"] * 2
+    assert [record.data["HD95 [mm]"] for record in shown["intervals"].records] == ["5.000 to 5.000"] * 2
     assert "bootstrap (BCa) of 6 cases" in shown["notes"]
 
 
