@@ -30,6 +30,7 @@ from nnunet_assets.nnunet.evaluation import evaluate_cases
 from nnunet_assets.nnunet.nifti import write_nifti
 from nnunet_assets.nnunet.predicted_cases import cases_of_folders
 from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.reports.evaluation_tables import write_label_tables
 
 N_LABELS = 5
 N_PATTERNS = 8
@@ -91,7 +92,12 @@ def measure(name: str, folder: Path, n_workers: int | None) -> None:
     start, processor = time.perf_counter(), time.process_time()
     found = cases_of_folders(folder / "predictions", folder / "references", folder / "dataset.json")
     evaluation = evaluate_cases(
-        found, metric_policy(found.description), folder / "out", write_table=write_case_table, n_workers=n_workers
+        found,
+        metric_policy(found.description),
+        folder / "out",
+        write_table=write_case_table,
+        write_labels=write_label_tables,
+        n_workers=n_workers,
     )
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     assert not evaluation.problems

@@ -1,16 +1,27 @@
-"""The comparison of a dataset's declared experiments, from their summaries on the disk."""
+"""The comparison of a dataset's declared experiments, from their summaries and evaluations on the disk."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
+from nnunet_assets.core.evaluation import LOWER_IS_BETTER
+from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.summary_files import complete_summaries
 from nnunet_assets.declarations.repeats import sets_of_repeats
+from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.project import Project
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison import Comparison
+    from nnunet_assets.core.contenders import Contender
+
+ReadCases = Callable[[Path, Sequence[str]], dict[str, dict[str, dict[str, Any]]]]
+"""Returns by case and label some metrics of a Parquet file: `reports.case_table.read_cases`."""
 
 
 def compare_declared(roots: Roots, project: Project, dataset: str) -> "Comparison":
@@ -21,11 +32,65 @@ def compare_declared(roots: Roots, project: Project, dataset: str) -> "Compariso
         SummaryError: There are summaries, and no two of them may be compared.
     """
     project.dataset(dataset)
-    configs: Sequence[ExperimentConfig] = project.experiments_of(dataset)
     # numpy takes a tenth of a second in every process that loads the definitions.
     from nnunet_assets.core.comparison import compare
     from nnunet_assets.core.contenders import Contender
 
-    summaries, left_out = complete_summaries(roots, {config.identity: project.folds_of(config) for config in configs})
-    repeats = [frozenset(one.name_in_dataset for one in found) for found in sets_of_repeats(configs)]
-    return compare(dataset, [Contender.of(summary) for summary in summaries], left_out, repeats)
+    summaries, left_out = _summaries(roots, project, dataset)
+    return compare(dataset, [Contender.of(one) for one in summaries], left_out, _repeats(project, dataset))
+
+
+def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str, read_cases: ReadCases) -> "Comparison":
+    """Returns the comparison by a metric of the declared evaluations; who has none of its summary's folds is left out.
+
+    Args:
+        metric: Of `evaluation.EVALUATED_METRICS`.
+        read_cases: How a table of cases is read.
+
+    Raises:
+        ConfigError: The dataset is not declared.
+        SummaryError: There are evaluations, and no two of the experiments may be compared.
+    """
+    config = project.dataset(dataset)
+    from nnunet_assets.core.comparison import compare
+
+    summaries, left_out = _summaries(roots, project, dataset)
+    contenders: list[Contender] = []
+    digest: str | None = None
+    for summary in summaries:
+        name = summary.experiment.name_in_dataset
+        try:
+            found, contender = _evaluated(roots, config, summary, metric, read_cases)
+        except (DatasetError, EvaluationError) as error:
+            left_out[name] = str(error)
+            continue
+        digest = digest or found
+        if found == digest:
+            contenders.append(contender)
+        else:
+            left_out[name] = f"its labels are measured by other rules than those of {contenders[0].name}"
+    return compare(dataset, contenders, left_out, _repeats(project, dataset), lower_is_better=LOWER_IS_BETTER)
+
+
+def _evaluated(
+    roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str, read_cases: ReadCases
+) -> tuple[str, "Contender"]:
+    """Returns the digest of what was measured, and the experiment with its metric."""
+    from nnunet_assets.core.evaluated_contenders import columns_of, evaluated_contender
+
+    model = summary.experiment.model_folder(roots)
+    policy = metric_policy(parse_dataset_json(model / DATASET_JSON), config.nsd_tolerance_mm, config.lesion_labels)
+    folder = evaluation_folder(model)
+    content = read_evaluation(folder, policy)
+    cases = read_cases(folder / PARQUET_FILE, columns_of(metric))
+    return policy.digest, evaluated_contender(summary, content, cases, metric)
+
+
+def _summaries(roots: Roots, project: Project, dataset: str) -> tuple[list[CvSummary], dict[str, str]]:
+    configs = project.experiments_of(dataset)
+    return complete_summaries(roots, {config.identity: project.folds_of(config) for config in configs})
+
+
+def _repeats(project: Project, dataset: str) -> list[frozenset[str]]:
+    sets = sets_of_repeats(project.experiments_of(dataset))
+    return [frozenset(one.name_in_dataset for one in found) for found in sets]

@@ -1,7 +1,7 @@
 """`cv_evaluation`: the saved predictions of the finished folds, measured case by case, without training again."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,12 +9,13 @@ import dagster as dg
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
-from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation import Evaluation, short_records
 from nnunet_assets.core.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.reports.evaluation_tables import interval_records, notes, write_label_tables
 from nnunet_assets.resources import ProjectResource
 
 EVALUATED_CHECK = "every_case_is_evaluated"
@@ -25,7 +26,8 @@ DESCRIPTION = """A row a validation case and label, from the predictions that th
 sensitivity, precision, HD95, ASSD, surface Dice at a tolerance (NSD), volumes and their error; lesions where asked for.
 
 What was computed before is not computed again. A prediction that cannot be compared with its reference is named, and
-the rest is reported. `evaluation.json` holds the definitions and what each label comes to."""
+the rest is reported. `evaluation.json` holds the definitions and what each label comes to: mean, SD, quartiles and the
+95 % interval of the mean; `labels.csv`, `.md` and `.tex` are the same as tables."""
 
 
 def build_cv_evaluation(
@@ -43,7 +45,7 @@ def build_cv_evaluation(
         kinds={"parquet", "csv"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version=f"2-{json_sha256(measured)[:16]}",
+        code_version=f"3-{json_sha256(measured)[:16]}",
         # In a run with the summary and its tables it comes after them: they take a second, this may take an hour.
         op_tags={"dagster/priority": "-1"},
         check_specs=[
@@ -68,14 +70,16 @@ def build_cv_evaluation(
                 metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels),
                 folder,
                 write_table=write_case_table,
+                write_labels=write_label_tables,
                 on_progress=progress_log(context.log.info),
             )
         context.log.info(f"{evaluation.headline()}; {evaluation.n_computed} cases computed, the others were known.")
+        content = evaluation.to_json()
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(json_sha256([evaluation.to_json(), file_sha256(folder / CSV_FILE)])),
+            data_version=dg.DataVersion(json_sha256([content, file_sha256(folder / CSV_FILE)])),
             metadata={
                 "headline": dg.MetadataValue.text(evaluation.headline()),
-                "labels": dg.MetadataValue.table([dg.TableRecord(row) for row in evaluation.short_records()]),
+                **shown_labels(content),
                 "cases_computed": dg.MetadataValue.int(evaluation.n_computed),
                 "file_parquet": dg.MetadataValue.path(folder / PARQUET_FILE),
                 "file_csv": dg.MetadataValue.path(folder / CSV_FILE),
@@ -85,6 +89,19 @@ def build_cv_evaluation(
         )
 
     return cv_evaluation
+
+
+def shown_labels(content: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Returns as metadata what `Evaluation.to_json` says of the labels.
+
+    Without labels, or without intervals, there are fewer entries: Dagster takes no table without a row.
+    """
+    tables = {"labels": short_records(content), "intervals": interval_records(content)}
+    shown: dict[str, dg.MetadataValue] = {
+        name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) for name, rows in tables.items() if rows
+    }
+    sentences = notes(content)
+    return {**shown, "notes": dg.MetadataValue.text("\n".join(sentences))} if sentences else shown
 
 
 def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetConfig) -> dict[str, Any]:

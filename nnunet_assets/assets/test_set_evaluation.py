@@ -27,6 +27,7 @@ from nnunet_assets.nnunet.predicted_cases import (
 )
 from nnunet_assets.nnunet.prediction import Predicted
 from nnunet_assets.reports.case_table import read_metrics, write_case_table
+from nnunet_assets.reports.evaluation_tables import write_label_tables
 from nnunet_assets.reports.gap import gaps_to_csv
 
 TESTED_FOLDER = "test_evaluation"
@@ -103,4 +104,11 @@ def evaluate_predictions(
 
 def _evaluate(found: PredictedCases, dataset: DatasetConfig, folder: Path, say: Callable[[str], None]) -> Evaluation:
     policy = metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels)
-    return evaluate_cases(found, policy, folder, write_table=write_case_table, on_progress=progress_log(say))
+    return evaluate_cases(
+        found,
+        policy,
+        folder,
+        write_table=write_case_table,
+        write_labels=write_label_tables,
+        on_progress=progress_log(say),
+    )

@@ -9,8 +9,10 @@ from rich.table import Table
 
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
-from nnunet_assets.comparing import compare_declared
+from nnunet_assets.comparing import compare_declared, compare_evaluated
+from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER
 from nnunet_assets.project import read_project
+from nnunet_assets.reports.case_table import read_cases
 from nnunet_assets.settings import project_settings
 
 DONE, INCOMPLETE = 0, 2
@@ -18,28 +20,46 @@ DONE, INCOMPLETE = 0, 2
 
 @click.command()
 @click.argument("dataset")
+@click.option(
+    "--metric",
+    type=click.Choice(EVALUATED_METRICS),
+    help="Of the evaluations, in place of the summaries' Dice and IoU.",
+)
 @project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(dataset: str, project: Path, as_json: bool) -> int:
+def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> int:
     """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.
 
-    Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there
-    or is of other splits or raw data, and with 1 where no two may be compared.
+    Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there,
+    no evaluation of them where --metric asks for one, or is of other splits or raw data, and with 1 where no two may be
+    compared.
     """
     settings = project_settings(project)
-    comparison = compare_declared(settings.roots, read_project(settings.project), dataset)
+    declared = read_project(settings.project)
+    comparison = (
+        compare_declared(settings.roots, declared, dataset)
+        if metric is None
+        else compare_evaluated(settings.roots, declared, dataset, metric, read_cases)
+    )
     code = INCOMPLETE if comparison.left_out else DONE
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
         return code
     # numpy, which wrong usage need not wait for.
-    from nnunet_assets.reports.comparison import difference_records, notes, rank_records
+    from nnunet_assets.reports.comparison import HEADLINE_METRIC, difference_records, notes, rank_records
 
     terminal = console()
     terminal.print(f"{dataset}: {comparison.headline()}", markup=False)
-    for rows in (rank_records(comparison), difference_records(comparison)):
+    shown = metric or HEADLINE_METRIC
+    for rows in (rank_records(comparison, shown), difference_records(comparison, shown)):
         if rows:
             terminal.print(_table(rows))
+    if metric in LOWER_IS_BETTER:
+        terminal.print(
+            f"{metric}: the lowest mean is the best. It is undefined where a prediction misses the label, so that an "
+            "experiment may be best for missing the hard cases: see the cases that are defined in one only.",
+            markup=False,
+        )
     for note in notes(comparison):
         terminal.print(note, markup=False)
     return code

@@ -13,7 +13,7 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.evaluation import Evaluation
+from nnunet_assets.core.evaluation import Evaluation, short_records
 from nnunet_assets.core.evaluation_files import evaluation_folder
 from nnunet_assets.core.layout import Roots, fold_key
 from nnunet_assets.core.metric_policy import metric_policy
@@ -21,6 +21,7 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.reports.evaluation_tables import interval_records, notes, write_label_tables
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
@@ -211,7 +212,14 @@ def _evaluate(
         # Reports and figures show the declared evaluation, and would show this one in its place.
         folder /= json_sha256([policy.digest, *wanted.others])[:16]
     with _progress() as on_progress:
-        evaluation = evaluate_cases(wanted.found, policy, folder, write_table=write_case_table, on_progress=on_progress)
+        evaluation = evaluate_cases(
+            wanted.found,
+            policy,
+            folder,
+            write_table=write_case_table,
+            write_labels=write_label_tables,
+            on_progress=on_progress,
+        )
     evaluation.refuse_empty()
     return evaluation, folder
 
@@ -236,12 +244,16 @@ def _show(evaluation: Evaluation, folder: Path) -> None:
     terminal.print(f"{evaluation.subject}: {evaluation.n_evaluated} of {evaluation.n_expected} cases")
     if evaluation.missing_folds:
         terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
-    if evaluation.labels is not None:
-        records = evaluation.short_records()
-        table = Table(*(name[0].upper() + name[1:] for name in records[0]))
-        for record in records:
-            table.add_row(*record.values())
-        terminal.print(table)
+    content = evaluation.to_json()
+    tables = {"": short_records(content), "95 % intervals of the means": interval_records(content)}
+    for title, records in tables.items():
+        if records:
+            table = Table(*(name[0].upper() + name[1:] for name in records[0]), title=title or None)
+            for record in records:
+                table.add_row(*record.values())
+            terminal.print(table)
+    for note in notes(content):
+        terminal.print(note, markup=False)
     if evaluation.problems:
         terminal.print(evaluation.problem_text())
     terminal.print(f"Tables and definitions: {folder}")

@@ -1,17 +1,16 @@
 """What an evaluation says: a row a case and label, what each label's metrics come to over the cases, what went wrong.
 
-Means, medians and SDs are over the cases in which the metric is defined; `n` counts all of them. No case is lost in
-silence: one that could not be evaluated is a problem with its sentence.
+Means, quartiles, SDs and intervals are over the cases in which the metric is defined; `n` counts all of them. No case
+is lost in silence: one that could not be evaluated is a problem with its sentence.
 """
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from statistics import fmean, median, stdev
 from typing import Any
 
-from nnunet_assets.core.estimate import SAME_SCORE
+from nnunet_assets.core.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.fold_result import LabelScore
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, MetricEstimate, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.errors import EvaluationError, first_offenders
 
@@ -19,16 +18,6 @@ SCHEMA = 1
 
 PROBLEMS_SHOWN = 10
 
-Metrics = Mapping[str, float | int | None]
-"""The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""
-
-LESION_COLUMNS = ("lesions_reference", "lesions_found", "lesions_prediction", "lesions_false")
-METRIC_COLUMNS: dict[str, type] = {
-    **dict.fromkeys(("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd"), float),
-    **dict.fromkeys(("reference_voxels", "prediction_voxels"), int),
-    **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
-    **dict.fromkeys(LESION_COLUMNS, int),
-}
 COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, "nsd_tolerance_mm": float}
 """The columns of the table of cases; `fold` is empty where predictions belong to none."""
 
@@ -42,6 +31,12 @@ SHOWN_METRICS = {
     "volume_error_ml": "Volume error [ml]",
 }
 """Metric to the heading of its column, in tables for a first look."""
+
+EVALUATED_METRICS = ("hd95_mm", "assd_mm", "nsd", "sensitivity", "precision")
+"""Those that say which of two predictions is the better one, and that no summary has."""
+
+LOWER_IS_BETTER = ("hd95_mm", "assd_mm")
+"""Of these, those whose best mean is the lowest."""
 
 
 @dataclass(frozen=True)
@@ -60,100 +55,6 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class MetricEstimate:
-    """What a metric comes to over the cases; each number is None where too few values are defined.
-
-    Attributes:
-        mean: Over the defined values.
-        sd: With n - 1.
-        median: Of the defined values.
-        n: Cases.
-        n_defined: Cases in which the metric is defined.
-    """
-
-    mean: float | None
-    sd: float | None
-    median: float | None
-    n: int
-    n_defined: int
-
-    def text(self, n_usual: int) -> str:
-        """Returns mean and SD for people: `1.240 ± 0.310`, `1.240` of one value, `undefined` of none.
-
-        Args:
-            n_usual: Where the metric is defined in another number of cases, that is said: `1.240 ± 0.310 (n = 17)`.
-        """
-        if self.mean is None:
-            return "undefined"
-        spread = "" if self.sd is None else f" ± {self.sd:.3f}"
-        return f"{self.mean:.3f}{spread}" + (f" (n = {self.n_defined})" if self.n_defined != n_usual else "")
-
-
-class LabelTotals:
-    """The metrics of one label, gathered case by case; 8 bytes a number."""
-
-    def __init__(self) -> None:
-        self.n_cases = self.n_both_empty = self.n_reference_empty = self.n_prediction_empty = 0
-        self._values = {name: array("d") for name in METRIC_COLUMNS}
-
-    def add(self, metrics: Metrics) -> None:
-        """Counts a case in."""
-        self.n_cases += 1
-        is_empty = metrics["reference_voxels"] == 0, metrics["prediction_voxels"] == 0
-        self.n_both_empty += is_empty == (True, True)
-        self.n_reference_empty += is_empty == (True, False)
-        self.n_prediction_empty += is_empty == (False, True)
-        for name, values in self._values.items():
-            value = metrics[name]
-            if value is not None:
-                values.append(value)
-
-    def estimate(self, name: str) -> MetricEstimate:
-        """Returns what one metric comes to."""
-        values = self._values[name]
-        return MetricEstimate(
-            mean=fmean(values) if values else None,
-            sd=stdev(values) if len(values) > 1 else None,
-            median=median(values) if values else None,
-            n=self.n_cases,
-            n_defined=len(values),
-        )
-
-    def lesions(self) -> dict[str, float | int | None] | None:
-        """Returns the lesions of all cases together, by `DEFINITIONS`; None where they are not counted.
-
-        Sensitivity is None without a lesion in any reference, F1 also without one in any prediction.
-        """
-        n_cases = len(self._values["lesions_reference"])
-        if not n_cases:
-            return None
-        reference, found, prediction, false = (int(sum(self._values[name])) for name in LESION_COLUMNS)
-        n_scored = found + false + reference  # 2 found + false + missed
-        return {
-            "n_reference": reference,
-            "n_found": found,
-            "n_prediction": prediction,
-            "n_false": false,
-            "sensitivity": found / reference if reference else None,
-            "false_per_case": false / n_cases,
-            "f1": 2 * found / n_scored if n_scored else None,
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the counts of empty masks, what each metric that is defined anywhere comes to, and the lesions."""
-        found = {name: self.estimate(name) for name in METRIC_COLUMNS}
-        lesions = self.lesions()
-        return {
-            "n_cases": self.n_cases,
-            "n_both_empty": self.n_both_empty,
-            "n_reference_empty": self.n_reference_empty,
-            "n_prediction_empty": self.n_prediction_empty,
-            "metrics": {name: asdict(estimate) for name, estimate in found.items() if estimate.n_defined},
-            **({} if lesions is None else {"lesions": lesions}),
-        }
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What an evaluation of many cases says as a whole.
 
@@ -166,6 +67,7 @@ class Evaluation:
         missing_folds: Expected folds that are not finished.
         labels: By label name, over all cases; None where the folds must not be taken together.
         problems: All that went wrong.
+        bootstrap: How the intervals of the means were made; None: there are none.
         n_computed: Cases whose voxels were read in this run; the others were known. No part of the result.
     """
 
@@ -177,6 +79,7 @@ class Evaluation:
     missing_folds: tuple[str, ...]
     labels: Mapping[str, LabelTotals] | None
     problems: tuple[Problem, ...]
+    bootstrap: Bootstrap | None = None
     n_computed: int = 0
 
     def headline(self) -> str:
@@ -227,6 +130,7 @@ class Evaluation:
             "missing_folds": list(self.missing_folds),
             "n_expected": self.n_expected,
             "n_evaluated": self.n_evaluated,
+            "bootstrap": None if self.bootstrap is None else asdict(self.bootstrap),
             "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
             "problems": [asdict(problem) for problem in self.problems],
         }
@@ -239,12 +143,12 @@ def short_records(content: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "label": name,
-            **{shown: _estimate(totals, metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
+            **{shown: label_estimate(totals, metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
             **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
             "cases": f"{n_dice} of {totals['n_cases']}",
         }
         for name, totals in labels.items()
-        for n_dice in [_estimate(totals, "dice").n_defined]
+        for n_dice in [label_estimate(totals, "dice").n_defined]
     ]
 
 
@@ -260,7 +164,8 @@ def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _estimate(totals: Mapping[str, Any], metric: str) -> MetricEstimate:
+def label_estimate(totals: Mapping[str, Any], metric: str) -> MetricEstimate:
+    """Returns what a metric comes to, of what `LabelTotals.to_json` returned, now or in an older version."""
     nowhere = {"mean": None, "sd": None, "median": None, "n": totals["n_cases"], "n_defined": 0}
     return MetricEstimate(**totals["metrics"].get(metric, nowhere))
 

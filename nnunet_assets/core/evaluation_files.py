@@ -13,6 +13,7 @@ from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.errors import EvaluationError
 
 EVALUATION_FILE, PARQUET_FILE, CSV_FILE = "evaluation.json", "cases.parquet", "cases.csv"
+LABELS_CSV, LABELS_MARKDOWN, LABELS_LATEX = "labels.csv", "labels.md", "labels.tex"
 
 
 def evaluation_folder(parent: Path) -> Path:

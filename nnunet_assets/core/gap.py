@@ -67,7 +67,8 @@ def find_gaps(test: CaseValues, cross_validation: CaseValues) -> list[Gap]:
     """
     labels = list(test)
     n_cases = len(test[labels[0]]["dice"])
-    resamples = Resamples([str(case) for case in range(n_cases)])
+    # Names that sort as the cases do: the test set's own evaluation draws by theirs, and has the same intervals.
+    resamples = Resamples([f"{case:09d}" for case in range(n_cases)])
     by_label: dict[str, list[Gap]] = {name: [] for name in labels}
     foreground = []
     for metric in GAP_METRICS:

@@ -1,7 +1,8 @@
 """Saved predictions against their references, without training again: a table a case and label, and what it comes to.
 
-On disk, in the folder of an evaluation: `cases.parquet` and `cases.csv` (a row a case and label), `evaluation.json`
-(policy, definitions, means and problems; written last) and `kept_cases.jsonl` (what need not be computed again).
+On disk, in the folder of an evaluation: `cases.parquet` and `cases.csv` (a row a case and label), `labels.csv`, `.md`
+and `.tex` (a row a label and metric), `evaluation.json` (policy, definitions, means and problems; written last) and
+`kept_cases.jsonl` (what need not be computed again).
 
 Threads compute, each a case at a time: what takes the time (unpacking, erosion, the k-d tree) runs in them side by
 side, nothing outlives an interrupted evaluation, and no process has to import anything. A case that cannot be compared
@@ -16,21 +17,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from nnunet_assets.core.case_metrics import case_metrics, unknown_values
-from nnunet_assets.core.evaluation import (
-    COLUMNS,
-    Evaluation,
-    LabelTotals,
-    Metrics,
-    Problem,
-    score_difference,
-    table_row,
-)
+from nnunet_assets.core.evaluation import COLUMNS, Evaluation, Problem, score_difference, table_row
 from nnunet_assets.core.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE
+from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.kernel_lock import flock
+from nnunet_assets.core.label_totals import LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
@@ -50,6 +46,9 @@ Row = Mapping[str, str | float | int | None]
 WriteTable = Callable[[Iterable[Row], Mapping[str, type], Path, Path], int]
 """Writes the rows to a Parquet and a CSV file: `reports.case_table.write_case_table`."""
 
+WriteLabels = Callable[[Mapping[str, Any], Path], None]
+"""Writes what `Evaluation.to_json` returned as tables into a folder: `reports.evaluation_tables.write_label_tables`."""
+
 
 @dataclass(frozen=True)
 class _Computed:
@@ -64,18 +63,21 @@ def evaluate_cases(
     folder: Path,
     *,
     write_table: WriteTable,
+    write_labels: WriteLabels,
     on_progress: OnProgress = lambda *_: None,
     n_workers: int | None = None,
 ) -> Evaluation:
     """Evaluates the cases, writes the folder's files and returns what they say.
 
-    Memory: the images of as many cases as there are workers, and a few kilobytes a case: digests and 8 bytes a number.
+    Memory: the images of as many cases as there are workers, and a few kilobytes a case: digests and 8 bytes a number;
+    at the end, when the images are gone, what `add_intervals` takes.
 
     Args:
         found: The cases.
         policy: What is measured.
         folder: Where the files go, and where those of an earlier evaluation may lie.
-        write_table: How the table is written.
+        write_table: How the table of cases is written.
+        write_labels: How the tables of labels are written.
         on_progress: Told about each case that was not known yet.
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
 
@@ -89,6 +91,7 @@ def evaluate_cases(
         totals = {name: LabelTotals() for name in policy.labels}
         rows = _rows(found, policy, kept, failures, totals)
         n_rows = write_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
+        evaluated = [files.case for files in found.cases if files.key not in failures]
         evaluation = Evaluation(
             subject=found.subject,
             policy=policy,
@@ -98,9 +101,12 @@ def evaluate_cases(
             missing_folds=tuple(found.missing_folds),
             labels=totals if found.may_be_pooled else None,
             problems=(*found.problems, *failures.values()),
+            bootstrap=add_intervals(totals, evaluated, found.patients) if found.may_be_pooled else None,
             n_computed=n_computed,
         )
-        write_json_atomically(folder / EVALUATION_FILE, evaluation.to_json())
+        content = evaluation.to_json()
+        write_labels(content, folder)
+        write_json_atomically(folder / EVALUATION_FILE, content)
         kept.forget_others({files.key for files in found.cases})
     return evaluation
 

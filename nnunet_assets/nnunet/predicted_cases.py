@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import COMMIT_FILE, FoldInputs, read_committed
+from nnunet_assets.core.commit import COMMIT_FILE, UNKNOWN, FoldInputs, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation import Problem
 from nnunet_assets.core.fold_result import CaseResult, read_case_results
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
+from nnunet_assets.core.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results_folder import is_foreign
 
@@ -48,6 +49,7 @@ class PredictedCases:
         recorded: What nnU-Net scored when a fold was validated, by fold and case; empty where it is not known.
         problems: What is wrong with files and folds.
         may_be_pooled: Whether all cases may be taken together.
+        patients: Patient of each of the cases, as a summary of the folds takes it; None: not known.
     """
 
     subject: str
@@ -59,6 +61,7 @@ class PredictedCases:
     recorded: dict[tuple[str | None, str], CaseResult] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     may_be_pooled: bool = True
+    patients: Mapping[str, str] | None = None
 
 
 def references_folder(roots: Roots, dataset: str) -> Path:
@@ -117,6 +120,8 @@ def cases_of_folds(
     if not found.folds:
         raise _nothing_finished(subject, folds)
     _refuse_mixture(found, makings)
+    splits_hash = next((inputs.splits_hash for inputs, _ in makings.values()), UNKNOWN)
+    found.patients = read_patients(references.parent, splits_hash, [files.case for files in found.cases])
     return found
 
 

@@ -71,6 +71,16 @@ def read_metrics(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, l
     return found
 
 
+def read_cases(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Returns by case and label these metrics, None where one is undefined; no case may be in two folds."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in pq.read_table(parquet, columns=["case", "label", *metrics]).to_pylist():
+        found.setdefault(row["case"], {})[row["label"]] = {metric: row[metric] for metric in metrics}
+    return found
+
+
 def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
     iterator = iter(rows)
     while part := [dict(row) for row in islice(iterator, ROWS_A_PART)]:

@@ -62,14 +62,14 @@ def ranks_to_csv(comparison: Comparison) -> str:
     return csv_text(columns, rows)
 
 
-def rank_records(comparison: Comparison) -> list[dict[str, str]]:
-    """Returns one row an experiment, the best first: the rank of its foreground Dice and how stable that is."""
-    ranked = [one for one in comparison.standings if _is_headline(one) and one.rank is not None]
+def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[dict[str, str]]:
+    """Returns one row an experiment, the best first: the rank of its foreground mean and how stable that is."""
+    ranked = [one for one in comparison.standings if _is_foreground(one, metric) and one.rank is not None]
     return [
         {
             "rank": str(one.rank),
             "experiment": one.experiment,
-            "dice, pooled": f"{one.mean:.3f}",
+            f"{metric}, pooled": f"{one.mean:.3f}",
             "rank in 95 % of resamples": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{one.first_share:.0%}",
         }
@@ -77,22 +77,22 @@ def rank_records(comparison: Comparison) -> list[dict[str, str]]:
     ]
 
 
-def difference_records(comparison: Comparison) -> list[dict[str, str]]:
-    """Returns one row a pair: the difference of its foreground Dice, as people read it."""
+def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[dict[str, str]]:
+    """Returns one row a pair: the difference of its foreground means, as people read it."""
     floors = {(floor.metric, floor.label): floor.noise.floor for floor in comparison.noise}
     return [
         {
             "left": one.left,
             "right": one.right,
-            "dice, left − right": "undefined" if one.mean is None else f"{one.mean:+.4f}",
+            f"{metric}, left − right": "undefined" if one.mean is None else f"{one.mean:+.4f}",
             "95 % interval": f"{one.interval.low:+.4f} to {one.interval.high:+.4f}" if one.interval else "none",
             "p (Holm)": one.no_p_because or _p(one.p_holm),
             "effect": "none" if one.rank_biserial is None else f"{one.rank_biserial:+.2f}",
             "noise between seeds": _noise(one, floors.get((one.metric, one.label))),
-            "cases": str(one.n_cases),
+            "cases": str(one.n_cases) + (f", {one.n_defined_in_one} in one only" if one.n_defined_in_one else ""),
         }
         for one in comparison.differences
-        if _is_headline(one)
+        if _is_foreground(one, metric)
     ]
 
 
@@ -132,8 +132,8 @@ def notes(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _is_headline(one: Difference | Standing) -> bool:
-    return one.metric == HEADLINE_METRIC and one.label is None
+def _is_foreground(one: Difference | Standing, metric: str) -> bool:
+    return one.metric == metric and one.label is None
 
 
 def _p(p: float | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.evaluation import short_records
+from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
@@ -65,6 +66,8 @@ def cv_page(
         "notes": notes(summary),
         "evaluated": _evaluated(evaluation),
         "surfaces": list(_surfaces(evaluation)),
+        "surface_intervals": evaluation_tables.interval_records(evaluation),
+        "surface_notes": evaluation_tables.notes(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],
         "test_set": {"headline": gap_headline(gaps), "rows": gap_records(gaps)} if gaps else None,
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],

@@ -1,5 +1,6 @@
 """cv_evaluation on folds that were committed as the fold process commits them, but never trained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ from nnunet_assets.assets.cv_evaluation import EVALUATED_CHECK, progress_log
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.layout import Roots
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
+from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -75,6 +77,22 @@ def test_a_case_that_cannot_be_evaluated_is_named_by_a_check(
     found = check(result, EVALUATED_CHECK)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "Case 'c' has no prediction" in str(found.description)
+
+
+def test_folds_of_another_making_are_evaluated_without_a_mean(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    write_fold(roots, EXPERIMENT, "fold_2", {"c": HIGHER}, inputs=replace(INPUTS, raw_hash="another"))
+    shown = metadata(evaluated(project, instance), "cv_evaluation")
+    assert "fold_2 and fold_0 differ in raw data" in str(shown["problems"])
+    assert "labels" not in shown
+
+
+def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
+    write_fold(roots, EXPERIMENT, "fold_2", dict.fromkeys("cdef", HIGHER))
+    shown = metadata(evaluated(project, instance), "cv_evaluation")
+    assert [record.data["HD95 [mm]"] for record in shown["intervals"].records] == ["5.000 to 5.000"] * 2
+    assert "bootstrap (BCa) of 6 cases" in shown["notes"]
 
 
 def test_it_comes_after_summary_and_tables_and_does_not_hold_them_up(

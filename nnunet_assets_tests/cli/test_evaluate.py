@@ -67,7 +67,23 @@ def test_a_declared_experiment_is_evaluated_as_declared_and_shown(roots: Roots) 
         "3 of 3",
     ]
     folder = EXPERIMENT.summary_folder(roots) / "evaluation"
-    assert {"cases.csv", "cases.parquet", "evaluation.json"} <= {path.name for path in folder.iterdir()}
+    files = {"cases.csv", "cases.parquet", "evaluation.json", "labels.csv", "labels.md", "labels.tex"}
+    assert files <= {path.name for path in folder.iterdir()}
+    assert "NSD at a tolerance of 5 mm (organ), 2 mm (lesion)." in result.stdout
+    assert "bootstrap (BCa) of 3 cases" in " ".join(result.stdout.split())
+    assert "95 % intervals of the means" not in result.stdout
+
+
+def test_six_cases_have_intervals_in_a_table_of_their_own(roots: Roots) -> None:
+    write_fold(roots, EXPERIMENT, "fold_3", dict.fromkeys("cdef", HIGHER))
+    result = run(NAME)
+    assert "95 % intervals of the means" in result.stdout
+    intervals = [line for line in result.stdout.splitlines() if "organ" in line][1]
+    assert [cell.strip() for cell in intervals.strip("│").split("│")][2:5] == [
+        "0.333 to 0.333",
+        "5.000 to 5.000",
+        "2.500 to 2.500",
+    ]
 
 
 def test_json_has_all_that_the_file_has(roots: Roots) -> None:

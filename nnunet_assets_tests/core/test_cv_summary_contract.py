@@ -16,6 +16,7 @@ from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.nnunet.evaluation import evaluate_cases
 from nnunet_assets.nnunet.predicted_cases import cases_of_folds
 from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.reports.evaluation_tables import write_label_tables
 from nnunet_assets_tests.builders import build_manifest
 
 # Runs apart from the tests, since it imports torch. Threads stand in for nnU-Net's pool of spawned processes, each of
@@ -141,7 +142,9 @@ def test_an_evaluation_of_the_saved_predictions_has_the_means_of_nnunet(models, 
     splits = [{"train": [], "val": cases} for cases in FOLD_CASES.values()]
     (references.parent / "splits_final.json").write_text(json.dumps(splits))
     found = cases_of_folds(model, references, list(FOLD_CASES), dataset, of_plain_nnunet=True)
-    evaluation = evaluate_cases(found, metric_policy(found.description), tmp_path, write_table=write_case_table)
+    evaluation = evaluate_cases(
+        found, metric_policy(found.description), tmp_path, write_table=write_case_table, write_labels=write_label_tables
+    )
     assert evaluation.problems == ()
     assert (evaluation.n_evaluated, evaluation.n_expected) == (6, 6)
     accumulated = json.loads((model / "crossval" / "summary.json").read_text())

@@ -3,8 +3,9 @@
 import pytest
 
 from nnunet_assets.core.dataset_json import DatasetDescription
-from nnunet_assets.core.evaluation import METRIC_COLUMNS, Evaluation, LabelTotals, Problem, score_difference
+from nnunet_assets.core.evaluation import Evaluation, Problem, score_difference
 from nnunet_assets.core.fold_result import LabelScore
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy, metric_policy
 from nnunet_assets.errors import EvaluationError
 
@@ -38,6 +39,10 @@ def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_
         "median": 3.5,
         "n": 3,
         "n_defined": 2,
+        "q1": 2.75,
+        "q3": 4.25,
+        "ci_low": None,
+        "ci_high": None,
     }
 
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from nnunet_assets.core.evaluation import METRIC_COLUMNS, SHOWN_METRICS
+from nnunet_assets.core.estimate import Interval
+from nnunet_assets.core.evaluation import SHOWN_METRICS
+from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.gap import (
     FOREGROUND_METRICS,
     GAP_METRICS,
@@ -15,6 +17,7 @@ from nnunet_assets.core.gap import (
     gaps_from_json,
     gaps_to_json,
 )
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.reports.gap import gap_headline, gap_records, gaps_to_csv
 
 
@@ -87,6 +90,16 @@ def test_the_interval_is_that_of_the_test_mean_and_fewer_than_six_cases_have_non
     # One label: the foreground is that label.
     assert gap_of(found, None).test.interval == interval
     assert gap_of(find_gaps(values_of(organ=six[:5]), VALIDATION), "organ").test.interval is None
+
+
+def test_the_interval_is_the_one_that_the_evaluation_of_the_test_set_has() -> None:
+    dices = [0.5 + k / 40 for k in range(12)]
+    totals = LabelTotals()
+    for dice in dices:
+        totals.add({**dict.fromkeys(METRIC_COLUMNS), "dice": dice})
+    add_intervals({"organ": totals}, [f"case_{k:02d}" for k in range(12)], None)
+    interval = gap_of(find_gaps(values_of(organ=dices), VALIDATION), "organ").test.interval
+    assert interval == Interval(totals.estimate("dice").ci_low, totals.estimate("dice").ci_high)
 
 
 def test_the_short_table_has_the_metrics_that_were_measured() -> None:

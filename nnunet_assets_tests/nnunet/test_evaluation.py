@@ -18,15 +18,18 @@ import pytest
 
 from nnunet_assets.core import whole_file
 from nnunet_assets.core.commit import commit_fold
+from nnunet_assets.core.estimate import Bootstrap
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.resampling import N_RESAMPLES, SEED
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet import evaluation as evaluation_module
 from nnunet_assets.nnunet.evaluation import evaluate_cases
 from nnunet_assets.nnunet.evaluation_cache import KEPT_FILE
 from nnunet_assets.nnunet.predicted_cases import cases_of_folders, cases_of_folds
 from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets.reports.evaluation_tables import write_label_tables
 from nnunet_assets_tests.builders import (
     EXPERIMENT,
     INPUTS,
@@ -74,7 +77,14 @@ class Model:
     def evaluate(self, tolerances: Mapping[str, float] | None = None, n_workers: int | None = None) -> Evaluation:
         found = cases_of_folds(self.folder, references_of(self.roots, EXPERIMENT), FOLDS, "the model")
         policy = metric_policy(found.description, tolerances)
-        return evaluate_cases(found, policy, self.output, write_table=write_case_table, n_workers=n_workers)
+        return evaluate_cases(
+            found,
+            policy,
+            self.output,
+            write_table=write_case_table,
+            write_labels=write_label_tables,
+            n_workers=n_workers,
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = pq.read_table(self.output / "cases.parquet").to_pylist()
@@ -146,7 +156,21 @@ class TestTheNumbers:
             "median": 0.5,
             "n": 4,
             "n_defined": 4,
+            "q1": 0.5,
+            "q3": 0.5,
+            "ci_low": None,
+            "ci_high": None,
         }
+
+    def test_have_intervals_of_the_patients_that_the_record_of_the_splits_names(self, model: Model) -> None:
+        record = references_of(model.roots, EXPERIMENT).parent / ".nnunet_assets" / "splits.json"
+        groups = {"a": "p1", "b": "p1", "c": "p2", "d": "p3"}
+        assert model.evaluate().bootstrap == Bootstrap("case", n_clusters=4, n_resamples=N_RESAMPLES, seed=SEED)
+        write_json(record, {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]})
+        assert model.evaluate().bootstrap == Bootstrap("patient", n_clusters=3, n_resamples=N_RESAMPLES, seed=SEED)
+        content = json.loads((model.output / "evaluation.json").read_text())
+        assert content["bootstrap"]["clustered_by"] == "patient"
+        assert "bootstrap (BCa) of 3 patients, 9999 resamples" in (model.output / "labels.md").read_text()
 
     def test_of_empty_masks_are_counted_and_never_infinite(self, model: Model) -> None:
         without_lesion = np.where(HIGHER == 2, 0, HIGHER)
@@ -192,7 +216,9 @@ def plain(folder: Path, *, ending: str = ".nii.gz", **evaluating: Any) -> list[d
     description = write_json(folder / "dataset.json", tiny_json(file_ending=ending))
     found = cases_of_folders(folder / "predictions", folder / "references", description)
     policy = metric_policy(found.description)
-    evaluation = evaluate_cases(found, policy, folder / "out", write_table=write_case_table, **evaluating)
+    evaluation = evaluate_cases(
+        found, policy, folder / "out", write_table=write_case_table, write_labels=write_label_tables, **evaluating
+    )
     assert evaluation.problems == ()
     rows: list[dict[str, Any]] = pq.read_table(folder / "out" / "cases.parquet").to_pylist()
     return rows
@@ -293,10 +319,14 @@ class TestWhatIsWrong:
         assert "it scores lesion dice 0.5 instead of undefined" in the_problem(model.evaluate())
 
     def test_folds_of_another_making_are_reported_but_not_averaged(self, model: Model) -> None:
+        model.evaluate()
+        assert (model.output / "labels.csv").exists()
         write_fold(model.roots, EXPERIMENT, "fold_1", {"c": HIGHER}, inputs=replace(INPUTS, raw_hash="another"))
         evaluation = model.evaluate()
         assert (evaluation.labels, evaluation.n_evaluated) == (None, 3)
         assert "fold_1 and fold_0 differ in raw data. Each case is reported" in evaluation.problem_text()
+        assert evaluation.bootstrap is None
+        assert not (model.output / "labels.csv").exists()
 
     def test_a_case_in_two_folds_is_reported_but_not_averaged(self, model: Model) -> None:
         write_fold(model.roots, EXPERIMENT, "fold_1", {"a": HIGHER, "c": HIGHER, "d": HIGHER})
@@ -381,7 +411,13 @@ class TestWhatIsKept:
 
         with pytest.raises(KeyboardInterrupt):
             evaluate_cases(
-                found, policy, model.output, write_table=write_case_table, on_progress=interrupt, n_workers=1
+                found,
+                policy,
+                model.output,
+                write_table=write_case_table,
+                write_labels=write_label_tables,
+                on_progress=interrupt,
+                n_workers=1,
             )
         assert not (model.output / "evaluation.json").exists()
         assert model.evaluate().n_computed == 2
@@ -459,6 +495,9 @@ class TestManyCases:
             "cases.csv",
             "cases.parquet",
             "evaluation.json",
+            "labels.csv",
+            "labels.md",
+            "labels.tex",
             KEPT_FILE,
         }
 

@@ -61,9 +61,20 @@ def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing()
     assert "<td>2.500 ± 0.500</td><td>undefined</td>" in page  # HD95, ASSD
     assert "3 of 4 cases of fold_0; not finished: fold_1. Policy abcdef0123456789." in page
     assert "<td>6 of 8 (0.750)</td><td>1.00</td><td>undefined</td><td>2 of 3</td><td>1.5</td>" in page
+    assert "95 % intervals of the means" not in page  # of an evaluation by an older version
+    assert "<li>NSD at a tolerance of 1.5 mm.</li>" in page
     assert "Materialize cv_evaluation and cv_summary again" not in page
     assert "has no &lt;prediction&gt;" in page
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
+
+
+def test_the_page_has_the_intervals_of_surfaces_and_how_they_were_made():
+    hd95_mm = {**HD95_MM, "q1": 2.0, "q3": 3.0, "ci_low": 2.125, "ci_high": 2.875}
+    label = {"n_cases": 12, "metrics": {"dice": HD95_MM, "hd95_mm": hd95_mm}}
+    drawn = {"clustered_by": "patient", "n_clusters": 7, "n_resamples": 9999, "seed": 1, "confidence": 0.95}
+    page = cv_page(summary(), {}, {}, [], {**EVALUATION, "labels": {"A": label}, "bootstrap": drawn})
+    assert "<td>none</td><td>none</td><td>2.125 to 2.875</td><td>none</td>" in page  # Dice, IoU, HD95, ASSD
+    assert "bootstrap (BCa) of 7 patients, 9999 resamples" in page
 
 
 def test_a_label_may_be_called_as_another_column_is():

@@ -1,0 +1,53 @@
+"""The confidence intervals of an evaluation's means, drawn as those of a summary: its Dice has the summary's own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from nnunet_assets.core.cv_summary import METRICS
+from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
+from nnunet_assets.core.resampling import MIN_PATIENTS, N_RESAMPLES, SEED, Resamples
+
+_COLUMNS_AT_ONCE = 100
+"""Of 10,000 cases 5 take 0.6 s, and 75 together 1.4 s and 24 MB more."""
+
+Column = tuple[str, LabelTotals]
+"""A metric of a label."""
+
+
+def add_intervals(
+    labels: Mapping[str, LabelTotals], cases: Sequence[str], patients: Mapping[str, str] | None
+) -> Bootstrap:
+    """Gives each mean its 95 % confidence interval, and returns how they were made; fewer than 6 patients have none.
+
+    All labels and metrics share their draws. Memory: two bytes a resample and patient, 200 MB of 10,000 patients.
+
+    Args:
+        labels: Their cases are counted in.
+        cases: In the order in which they were.
+        patients: Patient of each case; None: not known, and each case counts as a patient of its own.
+    """
+    clusters = list(cases) if patients is None else [patients[case] for case in cases]
+    n_clusters = len(set(clusters))
+    if n_clusters >= MIN_PATIENTS:
+        resamples = Resamples(clusters)
+        for columns in _columns(list(labels.values())):
+            means = resamples.means(np.array([totals.values(metric) for metric, totals in columns]).T)
+            for index, (metric, totals) in enumerate(columns):
+                totals.set_interval(metric, means.interval(index))
+    return Bootstrap(
+        clustered_by="case" if patients is None else "patient",
+        n_clusters=n_clusters,
+        n_resamples=N_RESAMPLES,
+        seed=SEED,
+    )
+
+
+def _columns(labels: Sequence[LabelTotals]) -> Iterator[list[Column]]:
+    """Yields what is drawn together: Dice and IoU each with all labels, as in a summary, for the same last digit."""
+    for metric in METRICS:
+        yield [(metric, totals) for totals in labels]
+    others = [(metric, totals) for metric in METRIC_COLUMNS if metric not in METRICS for totals in labels]
+    for start in range(0, len(others), _COLUMNS_AT_ONCE):
+        yield others[start : start + _COLUMNS_AT_ONCE]

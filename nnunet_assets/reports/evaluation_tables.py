@@ -1,0 +1,149 @@
+"""What an evaluation's labels come to, as tables: CSV for programs, Markdown for people, LaTeX for papers.
+
+They are made of what `Evaluation.to_json` returned or `evaluation.json` holds; one of an older version has no quartiles
+and intervals. An empty cell of the CSV is undefined, never 0; text that users chose is escaped.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.evaluation import SHOWN_METRICS, label_estimate
+from nnunet_assets.core.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
+from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
+from nnunet_assets.reports.rows import Row, csv_text, markdown_table
+from nnunet_assets.reports.summary_notes import interval_note
+
+COLUMNS = (
+    *("label", "metric", "mean", "sd", "median", "q1", "q3", "ci95_low", "ci95_high"),
+    *("n_cases", "n_cases_defined"),
+)
+"""Of the CSV; the interval is that of the mean."""
+
+Evaluated = Mapping[str, Any]
+"""What `Evaluation.to_json` returned."""
+
+
+def write_label_tables(content: Evaluated, folder: Path) -> None:
+    """Writes `labels.csv`, `labels.md` and `labels.tex`; removes them where the folds must not be taken together."""
+    tables = {LABELS_CSV: to_csv, LABELS_MARKDOWN: to_markdown, LABELS_LATEX: to_latex}
+    for name, text_of in tables.items():
+        if content["labels"] is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_atomically(folder / name, text_of(content).encode())
+
+
+def interval_records(content: Evaluated) -> list[dict[str, str]]:
+    """Returns one row a label with the intervals of the means of `SHOWN_METRICS`; empty where there is none at all."""
+    rows = [
+        {"label": name, **{shown: label_estimate(totals, m).interval_text() for m, shown in SHOWN_METRICS.items()}}
+        for name, totals in _labels(content).items()
+    ]
+    return rows if any(row[shown] != "none" for row in rows for shown in SHOWN_METRICS.values()) else []
+
+
+def notes(content: Evaluated) -> list[str]:
+    """Returns what a reader of the tables must know: over which cases, at which tolerances, how sure."""
+    labels = _labels(content)
+    if not labels:
+        return []
+    sentences = [
+        "Mean ± SD over the cases in which the metric is defined; SD has n − 1 in its denominator.",
+        f"NSD at a tolerance of {_tolerances(content)}.",
+    ]
+    if content.get("bootstrap"):
+        sentences.append(interval_note(Bootstrap(**content["bootstrap"])))
+    return sentences
+
+
+def to_csv(content: Evaluated) -> str:
+    """Returns one row a label and metric that is defined in any of its cases, by `COLUMNS`."""
+    rows: list[Row] = [
+        {
+            "label": name,
+            "metric": metric,
+            "mean": found.mean,
+            "sd": found.sd,
+            "median": found.median,
+            "q1": found.q1,
+            "q3": found.q3,
+            "ci95_low": found.ci_low,
+            "ci95_high": found.ci_high,
+            "n_cases": found.n,
+            "n_cases_defined": found.n_defined,
+        }
+        for name, totals in _labels(content).items()
+        for metric in totals["metrics"]
+        for found in [label_estimate(totals, metric)]
+    ]
+    return csv_text(COLUMNS, rows)
+
+
+def to_markdown(content: Evaluated) -> str:
+    """Returns one row a label and metric of `SHOWN_METRICS`, and the notes, as Markdown."""
+    header = ["Label", "Metric", "Mean ± SD", "95 % interval", "Median [quartiles]", "Cases"]
+    rows = [
+        [escape_markdown(cell) for cell in (name, shown, mean, interval, median, cases)]
+        for name, shown, mean, interval, median, cases in _rows(content)
+    ]
+    parts = [
+        f"**{escape_markdown(content['subject'])}**: {escape_markdown(_progress(content))}",
+        markdown_table(header, rows),
+        "\n".join(f"- {escape_markdown(note)}" for note in notes(content)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(content: Evaluated) -> str:
+    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else, as `tables.to_latex`.
+
+    One row a label and metric of `SHOWN_METRICS`; medians are in the CSV, a line of `article` has no room for them.
+    """
+    groups = [
+        escaped_rows(
+            ("" if number else name, shown, mean, interval, cases)
+            for number, (_, shown, mean, interval, _, cases) in enumerate(rows)
+        )
+        for name, rows in groupby(_rows(content), key=itemgetter(0))
+    ]
+    header = r"Label & Metric & Mean $\pm$ SD & 95\,\% interval & Cases \\"
+    caption = f"{content['subject']}: {_progress(content)}"
+    return latex_table(
+        tabular("llccr", [header], *groups), caption=caption, label=None, notes=notes(content), is_small=True
+    )
+
+
+def _rows(content: Evaluated) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yields label, metric, mean ± SD, interval, median and cases, as people read them."""
+    for name, totals in _labels(content).items():
+        for metric, shown in SHOWN_METRICS.items():
+            found = label_estimate(totals, metric)
+            cases = f"{found.n_defined} of {found.n}"
+            yield name, shown, found.text(found.n_defined), found.interval_text(), found.median_text(), cases
+
+
+def _labels(content: Evaluated) -> Mapping[str, Any]:
+    return content["labels"] or {}
+
+
+def _progress(content: Evaluated) -> str:
+    missing = content["missing_folds"]
+    return f"{content['n_evaluated']} of {content['n_expected']} cases" + (
+        f" ({', '.join(missing)} missing)." if missing else "."
+    )
+
+
+def _tolerances(content: Evaluated) -> str:
+    """Returns the tolerances: `2 mm`, or `2 mm (organ, liver), 1 mm (lesion)` where labels differ in theirs."""
+    labels: dict[float, list[str]] = {}
+    for name in _labels(content):
+        labels.setdefault(content["policy"]["labels"][name]["nsd_tolerance_mm"], []).append(name)
+    if len(labels) == 1:
+        return f"{next(iter(labels)):g} mm"
+    return ", ".join(f"{mm:g} mm ({', '.join(names)})" for mm, names in labels.items())

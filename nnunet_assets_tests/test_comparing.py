@@ -1,0 +1,120 @@
+"""Declared experiments against each other by a metric of their evaluations, which stand on the disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.compare import compare
+from nnunet_assets.config import ExperimentConfig, VariantConfig
+from nnunet_assets.core.cv_summary import summarize
+from nnunet_assets.core.dataset_json import parse_dataset_json
+from nnunet_assets.core.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.reports.case_table import write_case_table
+from nnunet_assets_tests.builders import build_fold_result, iou_of
+from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
+
+DATASET = "Dataset001_Tiny"
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 2}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
+"""
+PLAIN = ExperimentConfig(dataset=DATASET, configuration="2d")
+LONG = PLAIN.model_copy(update={"variant": VariantConfig(name="long", num_epochs=2000)})
+COLUMNS = {"case": str, "label": str, "dice": float, "iou": float, "hd95_mm": float, "nsd": float}
+HD95_MM = [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]
+
+
+def evaluated(project: Path, config: ExperimentConfig, hd95_mm: list[float | None], *, dice: float = 0.5) -> Path:
+    """Writes the summary of eight cases and their evaluation, as far as a comparison reads it; returns its folder."""
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    experiment = config.identity
+    dices = {f"c{k}": {"organ": 0.5} for k in range(8)}
+    folds = [build_fold_result(f"fold_{k}", dict(list(dices.items())[4 * k : 4 * k + 4])) for k in range(2)]
+    summary = summarize(experiment, ["fold_0", "fold_1"], folds)
+    write_json_atomically(experiment.summary_folder(roots) / "cv_summary.json", summary.to_json())
+    model = experiment.model_folder(roots)
+    description = write_json(model / "dataset.json", tiny_json(labels={"background": 0, "organ": 1}))
+    folder = evaluation_folder(model)
+    policy = metric_policy(parse_dataset_json(description))
+    scores = {"label": "organ", "dice": dice, "iou": iou_of(dice), "nsd": 0.9}
+    rows = [{"case": f"c{k}", **scores, "hd95_mm": value} for k, value in enumerate(hd95_mm)]
+    write_case_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
+    write_json_atomically(
+        folder / EVALUATION_FILE, {"policy_digest": policy.digest, "folds": list(summary.completed_folds)}
+    )
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of two experiments; LONG is 1 mm nearer in every case, and misses the organ in the last."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    write_project(tmp_path, {"defs.yaml": DECLARED})
+    evaluated(tmp_path, PLAIN, [*HD95_MM])
+    evaluated(tmp_path, LONG, [*(value - 1 for value in HD95_MM[:7]), None])
+    return tmp_path
+
+
+def run(project: Path, *arguments: str) -> Result:
+    command = [DATASET, "--project", str(project), *arguments]
+    return CliRunner().invoke(compare, command, standalone_mode=False, env={"COLUMNS": "300"})
+
+
+def test_hd95_is_compared_case_by_case_and_the_lowest_is_first(project: Path) -> None:
+    result = run(project, "--metric", "hd95_mm", "--json")
+    assert result.return_value == 0
+    found = json.loads(result.stdout)
+    organ = next(one for one in found["differences"] if one["label"] == "organ")
+    assert (organ["metric"], organ["n_cases"], organ["n_defined_in_one"], organ["mean"]) == ("hd95_mm", 7, 1, 1.0)
+    assert (organ["interval"], organ["rank_biserial"]) == ({"low": 1.0, "high": 1.0}, 1.0)
+    # 2 signs of 2^7 lie as far out.
+    assert organ["p"] == 2 / 128
+    # LONG: 3 to 9 mm in seven cases; the other 4 to 11 mm in eight.
+    means = {one["experiment"]: (one["mean"], one["rank"]) for one in found["standings"] if one["label"] == "organ"}
+    assert means == {PLAIN.identity.name_in_dataset: (7.5, 2), LONG.identity.name_in_dataset: (6.0, 1)}
+
+
+def test_it_is_shown_with_the_cases_that_only_one_of_two_has(project: Path) -> None:
+    shown = run(project, "--metric", "hd95_mm").stdout
+    assert "+1.0000 to +1.0000" in shown
+    assert "7, 1 in one only" in shown
+    assert "hd95_mm: the lowest mean is the best." in shown
+    assert "the lowest mean" not in run(project, "--metric", "nsd").stdout
+
+
+def test_without_a_metric_the_summaries_are_compared(project: Path) -> None:
+    assert "Dice, pooled" in run(project).stdout
+
+
+def test_who_has_no_evaluation_of_its_folds_is_left_out_with_the_reason(project: Path) -> None:
+    folder = evaluated(project, LONG, [*HD95_MM], dice=0.6)
+    name = LONG.identity.name_in_dataset
+
+    def reason() -> str:
+        result = run(project, "--metric", "hd95_mm", "--json")
+        assert result.return_value == 2
+        left_out: dict[str, str] = json.loads(result.stdout)["left_out"]
+        return left_out[name]
+
+    assert "case c0 scores organ dice 0.6 instead of 0.5" in reason()
+    (folder / EVALUATION_FILE).unlink()
+    assert "evaluation.json is missing. Materialize cv_evaluation first." in reason()
+
+
+def test_another_metric_is_wrong_usage(project: Path) -> None:
+    result = run(project, "--metric", "volume_error_ml")
+    assert "is not one of 'hd95_mm', 'assd_mm', 'nsd', 'sensitivity', 'precision'" in str(result.exception)
