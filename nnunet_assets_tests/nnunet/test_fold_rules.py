@@ -133,7 +133,7 @@ def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_i
     assert fold_inputs(roots, EXPERIMENT, "fold_all", "training") == before
 
 
-@pytest.mark.parametrize("fold", ["fold_2", "fold_01"])
+@pytest.mark.parametrize("fold", ["fold_2", "fold_9", "fold_-1", "fold_01", "fold_a", "fold_0.5"])
 def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_random(records, fold):
     with pytest.raises(FoldError, match=rf"{fold} does not exist; the splits .* have fold_0, fold_1\. nnU-Net would"):
         inputs_of(records, fold)
