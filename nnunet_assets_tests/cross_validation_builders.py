@@ -24,7 +24,7 @@ NAN = float("nan")
 FOLDS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "fold_0": {"a": (0.9, 0.5), "b": (0.7, NAN), "c": (0.8, 0.1)},
     "fold_1": {"d": (0.31, 0.3)},
-    "fold_2": {"e": (1 / 3, 0.0), "f": (0.95, 0.6)},
+    "fold_2": {"e": (1 / 3, 0.0), "mit Ümläut 患者;$(6)": (0.95, 0.6)},
 }
 
 

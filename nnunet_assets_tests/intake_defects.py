@@ -90,6 +90,13 @@ def _in_metres(folder: Path, case: str) -> None:
         write_volume(path, voxels_of(path), spacing_mm=[mm / 1000 for mm in SPACING_MM])
 
 
+def _mirrored(folder: Path, case: str) -> None:
+    """Turns the first axis of all files of the case round, by their headers alone."""
+    for path in (*folder.glob(f"imagesTr/{case}_*"), label_of(folder, case)):
+        affine = np.diag([-SPACING_MM[0], *SPACING_MM[1:], 1.0])
+        nibabel.Nifti1Image(voxels_of(path), affine).to_filename(path)  # type: ignore[attr-defined]
+
+
 def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Path, str], object]:
     return lambda folder, case: image_of(folder, case).write_bytes(change(image_of(folder, case).read_bytes()))
 
@@ -174,6 +181,7 @@ DEFECTS: dict[str, Defect] = {
     "no end": Defect("D050", _bytes(lambda content: gzip.compress(gzip.decompress(content) + bytes(65 << 20), 1))),
     "a copy": Defect("D054", _copy, is_named=False),
     "metres": Defect("D072", _in_metres),
+    "another orientation": Defect("D072", _mirrored),
     "a thousand times as bright": Defect("D072", _scaled(1000)),
     "a patient in the header": Defect("D073", _personal_header),
     "a label without image": Defect(

@@ -13,8 +13,9 @@ from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, run_fold
+from nnunet_assets.nnunet.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.phantom import write_phantom
 from nnunet_assets.nnunet.planning import PreparedPlans, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord

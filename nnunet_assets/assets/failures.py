@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from nnunet_assets.errors import NnunetAssetsError, StorageError, storage_errors_in_words
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 
 
 @contextmanager

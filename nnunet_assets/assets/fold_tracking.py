@@ -12,7 +12,8 @@ import dagster as dg
 from nnunet_assets.assets.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 from nnunet_assets.core.commit import read_committed, validated_checkpoint
 from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest
+from nnunet_assets.nnunet.fold_failure import FoldFailed
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.fold_figures import ending_metrics

@@ -14,8 +14,10 @@ from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.core.training_rules import check_options
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_commits
-from nnunet_assets.nnunet.fold import FoldOutcome, FoldRequest, fold_lease, run_fold
+from nnunet_assets.nnunet.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_lock import fold_lease
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.redaction import without_secrets
 

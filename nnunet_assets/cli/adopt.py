@@ -68,7 +68,7 @@ def foreign_folds(folder: Path) -> list[Path]:
         FoldError: There is none.
     """
     from nnunet_assets.core.cv_groups import fold_order
-    from nnunet_assets.nnunet.fold import fold_state
+    from nnunet_assets.nnunet.fold_attempt import fold_state
     from nnunet_assets.nnunet.results_folder import models_in
 
     folds = [fold for model in models_in(folder) for fold in model.folder.glob("fold_*")]

@@ -18,6 +18,8 @@ from nnunet_assets.tracking.redaction import without_secrets
 def ensure_prepared(settings: Settings, project: Project, config: ExperimentConfig, say: Callable[[str], None]) -> None:
     """Makes what a fold of the experiment needs and is not there; what is there is left alone.
 
+    One process at a time does it for a dataset: what another one made while this one waited is found here.
+
     Raises:
         DatasetError: The raw data is not there or contradicts itself.
         PlanningError: Planning or preprocessing failed.
@@ -25,14 +27,15 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
     prepared = PreparedDataset(settings.roots, config.dataset)
     declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
-    try:
-        prepared.read_raw()
-    except PlanningError:  # never looked at, or put right since
-        _look_at_raw_data(settings, dataset, say)
-    # A file that is there is the user's own, and a fold checks it.
-    if not (prepared.folder / SPLITS_FILE).exists():
-        say(f"Splitting {config.dataset} into {dataset.folds} folds.")
-        ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
+    if not (_is_looked_at(prepared) and _is_split(prepared)):
+        # Two processes that begin together would otherwise decide on what the other is about to change.
+        with prepared.preparing(say):
+            if not _is_looked_at(prepared):
+                _look_at_raw_data(settings, dataset, say)
+            if not _is_split(prepared):
+                say(f"Splitting {config.dataset} into {dataset.folds} folds.")
+                ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
+    # `prepare` holds the dataset by itself, and looks again.
     if not is_prepared(prepared, config.plans, config.configuration):
         say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         prepare(
@@ -45,6 +48,19 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             verify_integrity=dataset.verify_integrity,
             say=say,
         )
+
+
+def _is_looked_at(prepared: PreparedDataset) -> bool:
+    try:
+        prepared.read_raw()
+    except PlanningError:  # never looked at, or put right since
+        return False
+    return True
+
+
+def _is_split(prepared: PreparedDataset) -> bool:
+    # A file that is there is the user's own, and a fold checks it.
+    return (prepared.folder / SPLITS_FILE).exists()
 
 
 def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[[str], None]) -> None:

@@ -18,7 +18,7 @@ from nnunet_assets.core.circumstances import Change, Circumstances
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.device_lease import gpu_models, usable_gpus
-from nnunet_assets.nnunet.fold import FoldRequest
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.parameters import package_versions
 from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings

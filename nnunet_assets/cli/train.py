@@ -21,7 +21,8 @@ from nnunet_assets.settings import Settings, project_settings
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
     from nnunet_assets.config import ExperimentConfig
-    from nnunet_assets.nnunet.fold import FoldRequest
+    from nnunet_assets.core.commit import FoldInputs
+    from nnunet_assets.nnunet.fold_request import FoldRequest
     from nnunet_assets.project import Project
 
 Say = Callable[[str], None]
@@ -180,7 +181,7 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
         FoldError: A training with other data or settings is there, which only `--retrain` puts aside.
     """
     from nnunet_assets.errors import FoldError
-    from nnunet_assets.nnunet.fold import fold_state
+    from nnunet_assets.nnunet.fold_attempt import fold_state
 
     state = fold_state(fold_folder)
     if flags.retrain and state != "absent":
@@ -204,14 +205,12 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
     )
 
 
-def _inputs_of(fold_folder: Path) -> Any:
-    from nnunet_assets.core.commit import FoldInputs, read_committed
-    from nnunet_assets.core.layout import OWN_FOLDER
-    from nnunet_assets.nnunet.child import REQUEST_FILE
+def _inputs_of(fold_folder: Path) -> "FoldInputs":
+    from nnunet_assets.core.commit import read_committed
+    from nnunet_assets.nnunet.fold_attempt import begun_inputs
 
-    if committed := read_committed(fold_folder):
-        return committed.inputs
-    return FoldInputs(**json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())["inputs"])
+    committed = read_committed(fold_folder)
+    return committed.inputs if committed else begun_inputs(fold_folder)
 
 
 class EpochLines:

@@ -35,7 +35,7 @@ from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
-from nnunet_assets.nnunet.fold import fold_state
+from nnunet_assets.nnunet.fold_attempt import fold_state
 from nnunet_assets.nnunet.pretrained import load_without_code
 from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.nnunet.trainer import evaluated_labels

@@ -1,6 +1,7 @@
 """What shows only when all cases of a dataset are seen together: counts, doubles, rare labels, odd ones out."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from nnunet_assets.core.findings import Finding, Severity
 from nnunet_assets.core.intake import Intensities
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts
+from nnunet_assets.nnunet.case_geometry import Geometry
 from nnunet_assets.nnunet.personal_data import is_personal_name
 
 FEWEST_FOR_OUTLIERS = 5
@@ -23,6 +25,8 @@ ODD_Z = 8.0
 _LEAST_SPREAD = 0.05
 """Of a typical image's range of intensities: cases as alike as copies must not make every other one odd."""
 _IQR_OF_NORMAL = 1.349
+_DIRECTIONS = ("LR", "PA", "IS")
+"""What NIfTI's world axes lead to, down and up: left and right, posterior and anterior, inferior and superior."""
 
 
 def count_findings(cases: Sequence[str], description: DatasetDescription, n_folds: int) -> Iterator[Finding]:
@@ -133,11 +137,12 @@ def label_findings(n_cases_by_label: Mapping[str, int], n_folds: int, n_cases: i
 
 
 def outliers(facts: Sequence[CaseFacts], channel_names: Sequence[str]) -> Iterator[Finding]:
-    """Yields cases whose voxel size, extent or intensities stand out from the cohort's."""
+    """Yields cases whose voxel size, extent, orientation or intensities stand out from the cohort's."""
     placed = [fact for fact in facts if fact.geometry]
     n_axes = {len(fact.geometry.shape) for fact in placed if fact.geometry}
     if len(placed) >= FEWEST_FOR_OUTLIERS and len(n_axes) == 1:
         yield from _odd_sizes(placed)
+        yield from _odd_orientations(placed)
     for channel, channel_name in enumerate(channel_names):
         read = [(fact.case, fact.intensities[channel]) for fact in facts if channel < len(fact.intensities)]
         # An image of one value is a finding of its own.
@@ -166,6 +171,26 @@ def _odd_sizes(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
 def _is_odd_spacing(fact: CaseFacts, spacings: np.ndarray) -> bool:
     own = np.array(fact.geometry.spacing_mm if fact.geometry else ())
     return bool((np.exp(np.abs(np.log(own / np.median(spacings, axis=0)))) > ODD_SPACING).any())
+
+
+def _odd_orientations(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    orientations = [(fact.case, _orientation(fact.geometry)) for fact in facts if fact.geometry]
+    ((usual, n_usual),) = Counter(orientation for _, orientation in orientations).most_common(1)
+    for case, orientation in orientations:
+        if orientation != usual:
+            message = (
+                f"Case {case!r} is stored along {orientation}, and {n_usual} of {len(orientations)} cases along "
+                f"{usual}. nnU-Net's default reader takes the voxels as they lie in the file, whatever its header says "
+                "of left and right. Reorient image and label like those of the others."
+            )
+            yield Finding("D072", "warning", message, case)
+
+
+def _orientation(geometry: Geometry) -> str:
+    """Returns where the axes of a file lead, such as RAS; of an oblique one, the direction that is nearest."""
+    axes = geometry.directions.T[: len(geometry.shape)]
+    nearest = np.abs(axes).argmax(axis=1)
+    return "".join(_DIRECTIONS[world][int(axis[world] > 0)] for axis, world in zip(axes, nearest, strict=True))
 
 
 def _odd_intensities(known: Sequence[tuple[str, Intensities]], channel_name: str) -> Iterator[Finding]:

@@ -1,121 +1,39 @@
-"""One fold, from the parent's side: what state it is in, who owns it, and the child that trains it.
+"""One fold brought to its COMMIT, from the parent's side: what is refused, and a child that trains what is missing."""
 
-A fold's folder is nnU-Net's own. Beside the folds, in `nnunet_assets/`, lie the lease of each fold and the folds that
-were superseded: nothing that was trained is ever deleted.
-"""
-
-import json
 import logging
-import os
-import socket
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
-from filelock import Timeout
-
-from nnunet_assets.core.commit import (
-    COMMIT_FILE,
-    FINAL_CHECKPOINT,
-    FoldInputs,
-    Manifest,
-    commit_sha256,
-    read_committed,
-)
-from nnunet_assets.core.exit_codes import ExitCode, FailureClass, failure_class
-from nnunet_assets.core.journal import journal_path, n_saved_epochs, settled_records
-from nnunet_assets.core.kernel_lock import kernel_lock
-from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, SUMMARY_FOLDER, Experiment, Roots
-from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
+from nnunet_assets.core.commit import FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
+from nnunet_assets.core.exit_codes import ExitCode, failure_class
+from nnunet_assets.core.journal import n_saved_epochs
+from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Roots
+from nnunet_assets.core.provenance import remove_unfinished
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
-from nnunet_assets.nnunet.child import REQUEST_FILE, ChildResult, run_child
+from nnunet_assets.nnunet.child import ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.nnunet.failures import explain
+from nnunet_assets.nnunet.fold_attempt import is_begun, room_for_attempt
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.fold_lock import PROBE_SECONDS, acquire
+from nnunet_assets.nnunet.fold_lock import fold_lease
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.supervisor import CURES, run_with_restarts
+from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
 
 UNCOUNTED_GPU_BYTES = 1024**3
 """CUDA's context and the holes between torch's blocks."""
 
 _logger = logging.getLogger(__name__)
-
-State = Literal["absent", "interrupted", "committed", "adopted", "changed", "foreign"]
-
-
-REFUSED: Mapping[State, str] = {
-    "foreign": "holds a training that this project did not make",
-    "changed": "was changed outside this project after it was finished: its files are not those of its COMMIT",
-}
-
-
-PERMANENT = {
-    FailureClass.BAD_INPUT,
-    FailureClass.OWNED,
-    FailureClass.DIVERGED,
-    FailureClass.OUT_OF_GPU_MEMORY,
-}
-
-
-class FoldFailed(FoldError):  # noqa: N818 - reads as what happened
-    """A fold's process ended without a result.
-
-    Attributes:
-        code: Its exit code; negative: a signal.
-        log_tail: The last lines of its output.
-    """
-
-    def __init__(self, message: str, code: int, log_tail: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.log_tail = log_tail
-
-    @property
-    def failure(self) -> FailureClass:
-        """What kind of failure it was."""
-        return failure_class(self.code)
-
-    @property
-    def is_permanent(self) -> bool:
-        """Whether trying again without a change must fail again, or was tried by `run_fold` itself."""
-        return self.failure in PERMANENT or self.failure in CURES
-
-
-@dataclass(frozen=True)
-class FoldRequest:
-    """What is asked of a fold's process.
-
-    Attributes:
-        experiment: Which cross-validation.
-        fold: `fold_0` ...
-        overrides: Trainer attribute to value.
-        device: `auto`, `cuda`, `cpu` or `mps`.
-        inputs: Digests of what the fold is to be trained on.
-        dagster_run_id: The run that asks; None: not from a Dagster run.
-        options: How to train.
-        asked_by: Names who asks, over all retries of the same run; None: nobody who tries again.
-    """
-
-    experiment: Experiment
-    fold: str
-    overrides: Mapping[str, Any]
-    device: str
-    inputs: FoldInputs
-    dagster_run_id: str | None
-    options: TrainingOptions = field(default_factory=TrainingOptions)
-    asked_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,22 +47,6 @@ class FoldOutcome:
 
     manifest: Manifest
     is_new: bool
-
-
-def fold_state(fold_folder: Path) -> State:
-    """Returns how far a fold is, by its bytes.
-
-    `adopted` is a finished one that was trained elsewhere and taken in; `changed` one that was finished and is not any
-    more what its COMMIT vouches for (plain `nnUNetv2_train --c` went on with it, a file was edited or deleted);
-    `foreign` one that holds checkpoints this project did not make.
-    """
-    if (committed := read_committed(fold_folder, check_files=True)) is not None:
-        return "adopted" if committed.is_adopted else "committed"
-    if (fold_folder / OWN_FOLDER / COMMIT_FILE).is_file():
-        return "changed"
-    if (fold_folder / OWN_FOLDER / REQUEST_FILE).is_file():
-        return "interrupted"
-    return "foreign" if any(fold_folder.glob("checkpoint_*.pth")) else "absent"
 
 
 def run_fold(
@@ -178,7 +80,7 @@ def run_fold(
     with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
         _check_batch(request, prepared)
-        retrain = retrain and not _is_begun(fold_folder, request)
+        retrain = retrain and not is_begun(fold_folder, request)
         committed = read_committed(fold_folder, check_files=True)
         if committed and committed.is_adopted and not retrain:
             _refuse_validation_of_adopted(fold_folder, request.options)
@@ -189,7 +91,7 @@ def run_fold(
             request = replace(request, options=replace(request.options, validation_only=True))
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            _room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
+            room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
@@ -303,15 +205,6 @@ def _refuse_validation_of_adopted(fold_folder: Path, options: TrainingOptions) -
         )
 
 
-def _is_begun(fold_folder: Path, request: FoldRequest) -> bool:
-    """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
-    try:
-        before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
-    except FileNotFoundError:
-        return False
-    return request.asked_by is not None and before.get("asked_by") == request.asked_by
-
-
 def _is_current(committed: Manifest, request: FoldRequest) -> bool:
     """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
     has_model = FINAL_CHECKPOINT in committed.files
@@ -396,94 +289,3 @@ def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
             ExitCode.BAD_INPUT,
             "",
         )
-
-
-@contextmanager
-def _room_for_attempt(
-    fold_folder: Path, request: FoldRequest, say: Callable[[str], None], *, retrain: bool
-) -> Iterator[str]:
-    """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
-
-    What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
-    """
-    state = fold_state(fold_folder)
-    if state in REFUSED and not retrain:
-        raise FoldError(
-            f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
-            "fold with `retrain: true`, which keeps it among the superseded folds."
-            + (" `nnunet-assets adopt` takes in a finished one." if state == "foreign" else "")
-        )
-    if state in {"interrupted", "committed"} and not retrain:
-        before = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
-        if FoldInputs(**before["inputs"]) == request.inputs and (state == "interrupted" or _has_model(fold_folder)):
-            yield str(before["attempt"])
-            return
-        if request.options.validation_only and FoldInputs(**before["inputs"]) != request.inputs:
-            changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
-            raise FoldError(
-                f"{fold_folder} was trained with other {changed} than there is now, and only its validation was asked "
-                "for. Restore them, or train the fold again."
-            )
-    superseded = None if state == "absent" else _supersede(fold_folder)
-    n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
-    if n_epochs and state == "interrupted" and not retrain:
-        changed = " and ".join(FoldInputs(**before["inputs"]).differences(request.inputs))
-        say(
-            f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
-            f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
-        )
-    try:
-        yield uuid.uuid4().hex
-    finally:
-        if superseded and not journal_path(fold_folder).exists():
-            if fold_folder.exists():
-                fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
-            superseded.rename(fold_folder)
-
-
-def _has_model(fold_folder: Path) -> bool:
-    return (fold_folder / FINAL_CHECKPOINT).is_file()
-
-
-def _supersede(fold_folder: Path) -> Path:
-    # Not beside the folds: nnU-Net takes every folder `fold_*` there for a fold.
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    place = fold_folder.parent / SUMMARY_FOLDER / "superseded" / f"{fold_folder.name}_{stamp}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    fold_folder.rename(place)
-    return place
-
-
-@contextmanager
-def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None]:
-    """Holds the fold for this process; a kernel lock, free the moment its owner dies.
-
-    Whoever holds it may take it again: a caller that does something about the fold before `run_fold` (opens its MLflow
-    run, say) takes it first.
-
-    Raises:
-        FoldFailed: Another living process holds it; the message names it.
-        FoldError: Its file is another user's.
-    """
-    folder = experiment.summary_folder(roots)
-    folder.mkdir(parents=True, exist_ok=True)
-    owner_file = folder / f"{fold}.owner.json"
-    lock = kernel_lock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
-    try:
-        acquire(lock)
-    except Timeout as error:
-        owner = json.loads(owner_file.read_text()) if owner_file.exists() else {}
-        raise FoldFailed(
-            f"{fold} is being trained by another process: {owner.get('host', 'unknown host')}, process "
-            f"{owner.get('process', 'unknown')}, since {owner.get('since', 'unknown')}. Wait for it, or end it.",
-            ExitCode.OWNED,
-            "",
-        ) from error
-    try:
-        write_json_atomically(
-            owner_file,
-            {"host": socket.gethostname(), "process": os.getpid(), "since": datetime.now(UTC).isoformat()},
-        )
-        yield
-    finally:
-        lock.release()

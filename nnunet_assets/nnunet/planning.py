@@ -96,8 +96,7 @@ def prepare(
         ConfigError: nnUNet_def_n_proc is not a positive number.
     """
     prepared = PreparedDataset(roots, dataset)
-    waits = f"{dataset} is being planned or preprocessed by another process; waiting for it."
-    with prepared.preparing(on_wait=lambda: say(waits)):
+    with prepared.preparing(say):
         raw = prepared.read_raw()
         verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
         made_from = {**verified, "planner": PLANNERS.get(plans)}

@@ -17,7 +17,7 @@ from nnunet_assets.nnunet.case_sets import read_json
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.ensemble import Ensemble, finished_ensemble
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.prediction_store import PredictionStore
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables

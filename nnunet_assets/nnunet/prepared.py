@@ -281,14 +281,17 @@ class PreparedDataset:
                     yield path.stem
 
     @contextmanager
-    def preparing(self, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Holds the dataset for planning and preprocessing it, for whatever plans: they share its fingerprint.
+    def preparing(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Holds the dataset for looking at it, splitting, planning and preprocessing it, for whatever plans.
+
+        They share its raw data, its split and its fingerprint. Whoever holds it must not take it again.
 
         Args:
-            on_wait: Called before this waits for another process that holds it.
+            say: Takes a sentence before this waits for another process that holds it.
         """
         self.own.mkdir(parents=True, exist_ok=True)
-        with making(self.own, on_wait):
+        waits = f"{self.dataset} is being prepared by another process; waiting for it."
+        with making(self.own, on_wait=lambda: say(waits)):
             yield
 
     @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 
 
 def shown(error: Exception) -> dg.Failure:

@@ -11,7 +11,7 @@ from nnunet_assets.assets.fold_tracking import tracked_fold
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import LOG_FILE
-from nnunet_assets.nnunet.fold import FoldRequest
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.client import connect
 from nnunet_assets_tests.builders import INPUTS

@@ -17,7 +17,7 @@ from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.cascade import check_previous_stage, previous_stage_commits
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import write_splits

@@ -1,7 +1,10 @@
 """What a training from the command line makes where it is not there."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -12,9 +15,10 @@ from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet import file_stats
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings
-from nnunet_assets_tests.prepared_builders import DATASET, write_prepared
+from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 
 CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres")
@@ -29,11 +33,16 @@ def prepared(tmp_path: Path) -> tuple[Roots, PreparedDataset]:
     return roots, prepared
 
 
-def ensure(folder: Path, roots: Roots) -> list[str]:
-    """Prepares as for a fold, of a project that keeps patients together, and returns what it says."""
+def ensure_saying(folder: Path, roots: Roots, say: Callable[[str], None]) -> None:
+    """Prepares as for a fold, of a project that keeps patients together."""
     project = Project(folder, (DatasetConfig(dataset=DATASET, folds=2, splits=BY_PATIENT),), (CONFIG,))
+    ensure_prepared(Settings.from_environment(folder, roots.environment()), project, CONFIG, say)
+
+
+def ensure(folder: Path, roots: Roots) -> list[str]:
+    """Prepares as `ensure_saying`, and returns what is said."""
     said: list[str] = []
-    ensure_prepared(Settings.from_environment(folder, roots.environment()), project, CONFIG, said.append)
+    ensure_saying(folder, roots, said.append)
     return said
 
 
@@ -57,6 +66,23 @@ def test_what_the_declaration_lacks_is_said_before_anything_is_made(
     with pytest.raises(ConfigError, match=r"There is no file .*patients\.csv"):
         ensure(tmp_path, prepared[0])
     assert not (prepared[1].folder / "splits_final.json").exists()
+
+
+def test_who_waited_for_another_that_looks_and_splits_finds_what_that_one_made(
+    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+) -> None:
+    roots, dataset = prepared
+    record, said = dataset.read_raw(), Queue[str]()
+    (dataset.own / "raw.json").unlink()
+    with ThreadPoolExecutor(1) as pool:
+        with dataset.preparing(pytest.fail):
+            waiting = pool.submit(ensure_saying, tmp_path, roots, said.put)
+            assert said.get(timeout=60) == (f"{DATASET} is being prepared by another process; waiting for it.")
+            dataset.write_raw(record)
+            write_splits(dataset.folder, SPLITS)
+        # There are neither raw data to look at nor the file of the patients to split by.
+        waiting.result()
+    assert said.empty()
 
 
 @pytest.mark.parametrize("what", ["a case", "a reference", "plans"])

@@ -118,7 +118,7 @@ def test_two_datasets_of_one_number_are_refused(tmp_path: Path) -> None:
 
 def test_a_fold_is_a_number_or_all() -> None:
     assert [fold_named(text) for text in ("0", "04", "all")] == ["fold_0", "fold_4", "fold_all"]
-    for text in ("-1", "x", "fold_0", "", "1.0"):
+    for text in ("-1", "a", "fold_0", "", "1.0", "0.5"):
         with pytest.raises(ConfigError, match=f"FOLD is '{text}'. It is the number of a fold, such as 0, or all"):
             fold_named(text)
 
@@ -232,6 +232,10 @@ def test_a_training_with_other_settings_is_not_put_aside_unasked(prepared: Roots
         (["0", "-pretrained_weights", "/no/a.pth"], "The pretrained weights /no/a.pth cannot be read: No such file"),
         (["0", "--val"], "Only a fold that is trained to its end can be validated"),
         (["5"], "fold_5 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
+        (["9"], "fold_9 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
+        (["-1"], "No such option '-1'."),
+        (["a"], "FOLD is 'a'. It is the number of a fold, such as 0, or all: a model on every case."),
+        (["0.5"], "FOLD is '0.5'. It is the number of a fold, such as 0, or all: a model on every case."),
         (["0", "-device", "tpu"], "'tpu' is not one of 'cuda', 'cpu', 'mps'"),
     ],
 )

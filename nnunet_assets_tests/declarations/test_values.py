@@ -123,6 +123,8 @@ def test_a_value_that_can_mean_one_thing_only_is_taken(tmp_path: Path, field: st
         ("folds: []", "folds: the list is empty; leave it out for every fold of the dataset, or name at least one."),
         ("folds: [1, 0, 1]", "folds: fold 1 is listed more than once."),
         ("folds: [-1]", "folds[0]: -1 is out of range: it must be at least 0."),
+        ("folds: [0.5]", "folds[0]: must be a whole number, not 0.5."),
+        ("folds: [a]", "folds[0]: must be a whole number, not a."),
         ("folds: [fold_0]", "folds[0]: must be a whole number, not fold_0."),
         (
             "plans: nnUNet__Plans",

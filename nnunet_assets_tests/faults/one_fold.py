@@ -10,7 +10,11 @@ import sys
 
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.nnunet.fold import FoldFailed, FoldRequest, fold_inputs, fold_lease, run_fold
+from nnunet_assets.nnunet.fold import run_fold
+from nnunet_assets.nnunet.fold_failure import FoldFailed
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_lock import fold_lease
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold_tracker import FoldTracker
 from nnunet_assets.tracking.names import fold_tags

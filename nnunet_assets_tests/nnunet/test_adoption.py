@@ -16,7 +16,9 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, SummaryError
 from nnunet_assets.nnunet.adoption import adopt_fold
-from nnunet_assets.nnunet.fold import FoldRequest, fold_state, run_fold
+from nnunet_assets.nnunet.fold import run_fold
+from nnunet_assets.nnunet.fold_attempt import fold_state
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, PLANS, write_foreign_fold
 from nnunet_assets_tests.training_builders import DATASET as PHANTOM

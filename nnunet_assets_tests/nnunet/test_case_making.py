@@ -116,17 +116,18 @@ def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     for record in manifest["cases"].values():
         del record["references"]  # as an older version of this package wrote it
     (first.folder / "manifest.json").write_text(json.dumps(manifest))
-    copy_case(project, "phantom_003", "phantom_005")
+    new = "mit Ümläut 患者;$(5)"
+    copy_case(project, "phantom_003", new)
     with first.reading():
         made = project.prepare()
         assert first.damaged() == []  # a fold reads it
     cases = made.cases[CONFIGURATION]
     assert made.made == ("plans", CONFIGURATION)
-    assert (cases.n_made, cases.n_reused, cases.why) == (1, 5, "1 case is new (phantom_005)")
+    assert (cases.n_made, cases.n_reused, cases.why) == (1, 5, f"1 case is new ({new})")
     after = digests(case_set(project).cases)
-    assert {name: digest for name, digest in after.items() if "phantom_005" not in name} == before
+    assert {name: digest for name, digest in after.items() if new not in name} == before
     assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == after
-    assert (project.prepared.references / "phantom_005.nii.gz").is_file()
+    assert (project.prepared.references / f"{new}.nii.gz").is_file()
     assert case_set(project).changed_references(project.prepared.references) == []
 
 

@@ -22,7 +22,7 @@ from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.nnunet.ensemble import finished_ensemble
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.held_out import read_held_out
 from nnunet_assets.nnunet.nifti import read_volume
 from nnunet_assets.nnunet.prediction import predict_held_out

@@ -25,15 +25,12 @@ from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_a
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet import workers
-from nnunet_assets.nnunet.fold import (
-    FoldFailed,
-    FoldRequest,
-    fold_lease,
-    fold_state,
-    needed_gpu_bytes,
-    run_fold,
-)
+from nnunet_assets.nnunet.fold import needed_gpu_bytes, run_fold
+from nnunet_assets.nnunet.fold_attempt import fold_state
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.fold_lock import fold_lease
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets.nnunet.trained_folds import running_folds
@@ -136,7 +133,7 @@ def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_i
     assert fold_inputs(roots, EXPERIMENT, "fold_all", "training") == before
 
 
-@pytest.mark.parametrize("fold", ["fold_2", "fold_01"])
+@pytest.mark.parametrize("fold", ["fold_2", "fold_9", "fold_-1", "fold_01", "fold_a", "fold_0.5"])
 def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_random(records, fold):
     with pytest.raises(FoldError, match=rf"{fold} does not exist; the splits .* have fold_0, fold_1\. nnU-Net would"):
         inputs_of(records, fold)
@@ -326,7 +323,8 @@ OWNER = """
 import os, sys
 from pathlib import Path
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet.fold import FoldRequest, run_fold
+from nnunet_assets.nnunet.fold import run_fold
+from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets_tests.prepared_builders import EXPERIMENT
 roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))

@@ -231,6 +231,9 @@ def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
     wanted = {
         "metres": "Case 'case_1' has a voxel size of 0.001 × 0.001 × 0.002 mm, 1e+03 times off the cohort's median of "
         "1 × 1 × 2 mm. That is the factor between mm and m, or mm and µm. Check its header.",
+        "another orientation": "Case 'case_1' is stored along LAS, and 9 of 10 cases along RAS. nnU-Net's default "
+        "reader takes the voxels as they lie in the file, whatever its header says of left and right. Reorient image "
+        "and label like those of the others.",
         "a copy": "The cases case_0, case_1 have the same image, voxel for voxel: in training and in validation it "
         "would be a leak. Keep one of them.",
         "capitals": "The cases CASE_1, case_1 differ only in capitals or in how an accent is encoded. On macOS, "

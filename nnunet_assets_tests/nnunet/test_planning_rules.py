@@ -137,11 +137,9 @@ def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_ma
     prepared, said = records[1], Queue()
     prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)  # the other one plans
     with ThreadPoolExecutor(1) as pool:
-        with prepared.preparing(on_wait=pytest.fail):
+        with prepared.preparing(pytest.fail):
             waiting = pool.submit(run, records, environment=without_nnunet, say=said.put)
-            assert said.get(timeout=10) == (
-                f"{DATASET} is being planned or preprocessed by another process; waiting for it."
-            )
+            assert said.get(timeout=10) == (f"{DATASET} is being prepared by another process; waiting for it.")
             stamp_as_planned(prepared)
         assert waiting.result().made == ()
     assert said.empty()

@@ -10,11 +10,13 @@ import subprocess
 import tarfile
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.nnunet import pretrained
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL, LATEST, newest_checkpoint, set_odd_best_aside
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.pretrained import read_weights
@@ -186,6 +188,20 @@ def test_a_file_without_tensors_is_no_checkpoint_of_nnunet(tmp_path, content):
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(ChildFailure, match="is no checkpoint of nnU-Net: it has no tensors as 'network_weights'"):
         read_weights(tmp_path / "weights.pth")
+
+
+def test_weights_of_another_architecture_are_refused_with_the_first_five_differences():
+    network = {f"{layer}.weight": torch.ones(2, 3) for layer in "abcdefg"} | {"x.seg_layers.0": torch.ones(4)}
+    theirs = {f"{layer}.weight": torch.ones(1, 3) for layer in "bcdefg"}
+    with pytest.raises(ChildFailure) as caught:
+        pretrained._check_fit(network, theirs, Path("weights.pth"))
+    assert caught.value.code == ExitCode.BAD_INPUT
+    assert str(caught.value).startswith(
+        "The pretrained weights weights.pth belong to another architecture: a.weight is missing in the file, "
+        "b.weight is (1, 3) there and (2, 3) here, c.weight is"
+    )
+    assert "e.weight is (1, 3) there and (2, 3) here and 2 more. Pretrain with the same plans" in str(caught.value)
+    pretrained._check_fit(network, network, Path("weights.pth"))
 
 
 @pytest.mark.parametrize("is_zip", [True, False])

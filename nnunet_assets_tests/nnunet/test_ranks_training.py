@@ -18,7 +18,7 @@ from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import STOP_FILE
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import FINAL
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets_tests.processes import living
 from nnunet_assets_tests.rank_builders import CPU_RANKS, RANKS_EXPERIMENT, TRAINER, ranks_below, with_cpu_ranks
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in

@@ -490,6 +490,11 @@ class TestDamagedFiles:
         image_of(folder).chmod(0)
         assert "cannot be read: Permission denied" in the_finding(folder, "D053")
 
+    def test_a_file_that_the_system_opens_and_does_not_give(self, folder):
+        image_of(folder).unlink()
+        image_of(folder).symlink_to("/proc/self/mem")  # nothing is at address 0; root cannot read it either
+        assert the_finding(folder, "D053") == "imagesTr/case_1_0000.nii.gz cannot be read: Input/output error."
+
     def test_many_damaged_files_are_all_reported_and_the_text_stays_short(self, folder):
         for case in range(6):
             label_of(folder, case).write_bytes(b"")

@@ -10,7 +10,7 @@ import pytest
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.child import ChildFailure
-from nnunet_assets.nnunet.fold import FoldFailed
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
 from nnunet_assets_tests.nnunet.test_journal_logger import log_epoch
 from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, roots_in

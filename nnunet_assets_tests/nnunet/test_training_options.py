@@ -17,7 +17,8 @@ from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import BEST, FINAL
-from nnunet_assets.nnunet.fold import FoldFailed, fold_state
+from nnunet_assets.nnunet.fold_attempt import fold_state
+from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets_tests.training_builders import (
     EXPERIMENT,
     SHORT_TRAINER,

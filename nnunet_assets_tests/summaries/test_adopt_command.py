@@ -15,7 +15,7 @@ from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.nnunet.adoption import adopt_fold
-from nnunet_assets.nnunet.fold import fold_state
+from nnunet_assets.nnunet.fold_attempt import fold_state
 from nnunet_assets.nnunet.results_folder import unadopted_folds
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor

@@ -1,0 +1,38 @@
+"""Where nnU-Net's three folders lie, and which of its variables are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import Settings
+
+
+def roots_of(project: Path, **variables: str) -> Roots:
+    return Settings.from_environment(project, variables).roots
+
+
+def test_what_is_not_set_lies_in_the_projects_data(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert roots_of(tmp_path, nnUNet_raw="") == Roots(
+        data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results"
+    )
+
+
+def test_one_of_nnunets_variables_without_the_others_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nnUNet_preprocessed, nnUNet_results not set, while nnUNet_raw is\. Set al"):
+        roots_of(tmp_path, nnUNet_raw="/data/raw")
+
+
+@pytest.mark.parametrize("path", ["raw", "./raw", "../raw", "~/raw", "$HOME/raw"])
+def test_a_folder_that_is_not_absolute_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        roots_of(tmp_path, nnUNet_raw=path, nnUNet_preprocessed="/data/preprocessed", nnUNet_results="/data/results")
+    assert str(caught.value) == f"nnUNet_raw is '{path}', which is not an absolute path (a ~ is not expanded)."
+
+
+def test_folders_may_have_spaces_and_letters_of_any_language(tmp_path: Path) -> None:
+    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+    paths = {name: str(tmp_path / "mit Ümläut 患者" / name) for name in names}
+    assert roots_of(tmp_path, **paths) == Roots(*map(Path, paths.values()))
