@@ -51,7 +51,7 @@ def check(dataset: str, project: Path, *, rehash: bool, folds: int | None, fix: 
         found, _ = inspect(settings, dataset, n_folds=folds, rehash=False)
     if found.findings:
         click.echo(findings_text([*found.errors, *found.warnings]))
-    click.echo(f"{dataset}: {found.report.headline()}. {found.n_read} cases were read.")
+    click.echo(f"{dataset}: {found.report.headline()}. Cases read: {found.n_read}.")
     return 1 if found.errors else 0
 
 

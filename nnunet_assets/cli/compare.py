@@ -10,7 +10,7 @@ from rich.table import Table
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.comparing import compare_declared, compare_evaluated
-from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER
+from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER, metric_title
 from nnunet_assets.project import read_project
 from nnunet_assets.reports.case_table import read_cases
 from nnunet_assets.settings import project_settings
@@ -56,8 +56,8 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
             terminal.print(_table(rows))
     if metric in LOWER_IS_BETTER:
         terminal.print(
-            f"{metric}: the lowest mean is the best. It is undefined where a prediction misses the label, so that an "
-            "experiment may be best for missing the hard cases: see the cases that are defined in one only.",
+            f"{metric_title(metric)}: the lowest mean is the best. It is undefined where a prediction misses the "
+            "label, so that an experiment may be best for missing the hard cases: see those defined in one only.",
             markup=False,
         )
     for note in notes(comparison):

@@ -80,4 +80,4 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
         settings.roots, dataset.dataset, dataset.folds, dataset.curation, cache=FactCache(prepared.fact_cache)
     )
     page, *_ = write_intake(prepared.intake_folder, found.report)
-    say(f"{found.report.headline()}; {found.n_read} cases were read. The report is in {page}")
+    say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

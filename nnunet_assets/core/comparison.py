@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nnunet_assets.core.contenders import Contender, Field, compatible, side_by_side
 from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.evaluation import metric_title
 from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Replicates, Resamples
 from nnunet_assets.core.statistics import MIN_DIFFERENCES, SeedNoise, holm, seed_noise, signed_rank_test
 
@@ -138,7 +139,11 @@ class Comparison:
             complete = "1 complete summary" if self.experiments else "no complete summary"
             return f"{complete} of {self.dataset}: nothing to compare yet{n_left_out}"
         firsts = [one for one in self.standings if one.label is None and one.rank == 1]
-        winner = f": {firsts[0].experiment} is first in {firsts[0].metric} ({firsts[0].mean:.3f})" if firsts else ""
+        winner = (
+            f": {firsts[0].experiment} is first in {metric_title(firsts[0].metric)} ({firsts[0].mean:.3f})"
+            if firsts
+            else ""
+        )
         return f"{len(self.experiments)} experiments on {self.n_cases} shared cases{winner}{n_left_out}"
 
     def to_json(self) -> dict[str, Any]:

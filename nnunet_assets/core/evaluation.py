@@ -32,6 +32,12 @@ SHOWN_METRICS = {
 }
 """Metric to the heading of its column, in tables for a first look."""
 
+
+def metric_title(metric: str) -> str:
+    """Returns a metric's name for people: `HD95 [mm]`, `Sensitivity`."""
+    return SHOWN_METRICS.get(metric, metric.capitalize())
+
+
 EVALUATED_METRICS = ("hd95_mm", "assd_mm", "nsd", "sensitivity", "precision")
 """Those that say which of two predictions is the better one, and that no summary has."""
 

@@ -4,6 +4,7 @@ Differences and ranks are of the pooled estimand. Text that users chose is escap
 """
 
 from nnunet_assets.core.comparison import MAX_EACH_WITH_EACH, Comparison, Difference, Standing
+from nnunet_assets.core.evaluation import metric_title
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.rows import Row, csv_text, label_cells, markdown_table
 
@@ -69,7 +70,7 @@ def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[
         {
             "rank": str(one.rank),
             "experiment": one.experiment,
-            f"{metric}, pooled": f"{one.mean:.3f}",
+            f"{metric_title(metric)}, pooled": f"{one.mean:.3f}",
             "rank in 95 % of resamples": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{one.first_share:.0%}",
         }
@@ -84,7 +85,7 @@ def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) ->
         {
             "left": one.left,
             "right": one.right,
-            f"{metric}, left − right": "undefined" if one.mean is None else f"{one.mean:+.4f}",
+            f"{metric_title(metric)}, left − right": "undefined" if one.mean is None else f"{one.mean:+.4f}",
             "95 % interval": f"{one.interval.low:+.4f} to {one.interval.high:+.4f}" if one.interval else "none",
             "p (Holm)": one.no_p_because or _p(one.p_holm),
             "effect": "none" if one.rank_biserial is None else f"{one.rank_biserial:+.2f}",

@@ -92,7 +92,7 @@ def test_three_experiments_are_compared_with_the_noise_of_two_seeds(
 
     name = "nnUNetTrainer__nnUNetPlans__2d"
     shown = metadata(result, "comparison")
-    assert shown["headline"] == f"3 experiments on 8 shared cases: long/{name} is first in dice (0.810)"
+    assert shown["headline"] == f"3 experiments on 8 shared cases: long/{name} is first in Dice (0.810)"
     assert check(result, "compares_every_experiment").passed
     folder = comparison_folder(roots_of(project), DATASET)
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == FILES

@@ -36,7 +36,7 @@ def test_a_good_dataset_is_read_once_and_anew_when_asked(tmp_path: Path, folder:
     page = tmp_path / f"data/nnUNet_preprocessed/{DATASET}/.nnunet_assets/intake/intake.html"
     assert results[0].stdout.splitlines() == [
         f"The report is in {page}",
-        f"{DATASET}: 10 cases, no errors, no warnings. 10 cases were read.",
+        f"{DATASET}: 10 cases, no errors, no warnings. Cases read: 10.",
     ]
     assert page.is_file()
     assert [result.stdout.split()[-4] for result in results] == ["10", "0", "10"]

@@ -122,4 +122,4 @@ def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_writte
     page = PreparedDataset(roots, folder.name).intake_folder / "intake.html"
     assert page.exists()
     counts = [sentence for sentence in said if sentence.endswith(f"The report is in {page}")]
-    assert ["6 cases were read." in counts[0], "0 cases were read." in counts[1]] == [True, True]
+    assert ["cases read: 6." in counts[0], "cases read: 0." in counts[1]] == [True, True]
