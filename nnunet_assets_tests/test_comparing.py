@@ -92,7 +92,7 @@ def test_it_is_shown_with_the_cases_that_only_one_of_two_has(project: Path) -> N
     shown = run(project, "--metric", "hd95_mm").stdout
     assert "+1.0000 to +1.0000" in shown
     assert "7, 1 in one only" in shown
-    assert "hd95_mm: the lowest mean is the best." in shown
+    assert "HD95 [mm]: the lowest mean is the best." in shown
     assert "the lowest mean" not in run(project, "--metric", "nsd").stdout
 
 
