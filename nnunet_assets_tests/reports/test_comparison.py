@@ -34,7 +34,7 @@ def parsed(text):
 
 def test_the_noise_stands_beside_each_difference():
     first, second = difference_records(compared())
-    assert (first["left"], first["right"], first["dice, left − right"]) == ("one", "two", "-0.0167")
+    assert (first["left"], first["right"], first["Dice, left − right"]) == ("one", "two", "-0.0167")
     assert re.fullmatch(r"-0\.01\d\d to -0\.01\d\d", first["95 % interval"])
     assert (first["p (Holm)"], first["effect"], first["cases"]) == ("0.016", "-1.00", "8")
     # Two means 0.0017 apart, t of one degree of freedom: 12.7 * 0.0017.
