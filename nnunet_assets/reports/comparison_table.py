@@ -13,7 +13,7 @@ from nnunet_assets.core.verdicts import Verdict, verdicts
 from nnunet_assets.reports.comparison import HEADLINE_METRIC
 from nnunet_assets.reports.escaping import escape_latex, escape_markdown
 from nnunet_assets.reports.experiment_names import short_names
-from nnunet_assets.reports.latex import latex_row, latex_table, tabular
+from nnunet_assets.reports.latex import escaped_number, latex_row, latex_table, tabular
 from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
 
 MARKS: dict[Verdict, str] = {"not_worse": "†", "not_tested": "‡"}
@@ -129,7 +129,7 @@ def to_markdown(comparison: Comparison, max_rows: int | None = None) -> str:
 
 
 def to_latex(comparison: Comparison, caption: str | None = None, label: str | None = None) -> str:
-    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else, as `tables.to_latex`.
+    r"""Returns a `table` environment for a document that loads `booktabs`, and siunitx if it likes; see `latex`.
 
     Beyond three columns the table is continued below itself.
 
@@ -158,7 +158,7 @@ def _latex_block(header: Sequence[str], rows: Mapping[str, Sequence[Cell]]) -> l
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = escape_latex(cell.text)
+    text = escaped_number(cell.text)
     return rf"\textbf{{{text}}}" if cell.is_best else text
 
 

@@ -101,7 +101,7 @@ def to_markdown(content: Evaluated) -> str:
 
 
 def to_latex(content: Evaluated) -> str:
-    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else, as `tables.to_latex`.
+    r"""Returns a `table` environment for a document that loads `booktabs`, and siunitx if it likes; see `latex`.
 
     One row a label and metric of `SHOWN_METRICS`; medians are in the CSV, a line of `article` has no room for them.
     """

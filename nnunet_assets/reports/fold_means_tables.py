@@ -52,7 +52,7 @@ def to_csv(summary: FoldMeansSummary) -> str:
 
 
 def to_latex(summary: FoldMeansSummary, caption: str | None = None, label: str | None = None) -> str:
-    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else.
+    r"""Returns a `table` environment for a document that loads `booktabs`, and siunitx if it likes; see `latex`.
 
     Args:
         summary: What to show.

@@ -107,10 +107,7 @@ def to_markdown(summary: CvSummary) -> str:
 
 
 def to_latex(summary: CvSummary, caption: str | None = None, label: str | None = None) -> str:
-    r"""Returns a `table` environment for a document that loads `booktabs` and nothing else.
-
-    Numbers stand in plain columns, not in siunitx's `S`: all have three decimals, so that nothing is left to align, `S`
-    takes neither `0.871 ± 0.012` as a mean and its SD nor intervals, and siunitx is not in every TeX installation.
+    r"""Returns a `table` environment for a document that loads `booktabs`, and siunitx if it likes; see `latex`.
 
     Args:
         caption: Plain text; LaTeX in it is shown, not run. None: the experiment and how many folds are finished.

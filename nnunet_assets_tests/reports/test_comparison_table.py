@@ -14,7 +14,7 @@ from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.figures import style
 from nnunet_assets.reports.figures.forest import MAX_PAIRS, draw_forest
 from nnunet_assets_tests.reports.test_figures import texts
-from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, compile_with_pdflatex
+from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, PACKAGES, compile_with_pdflatex
 
 MODEL = "nnUNetTrainer__nnUNetPlans__2d"
 DICES = [0.5 + k / 20 for k in range(8)]
@@ -99,7 +99,7 @@ def test_latex_has_the_numbers_of_the_csv_rounded():
     ]  # fmt: skip
     latex = to_latex(three()).splitlines()
     body = latex[latex.index(r"    \midrule") + 1 : latex.index(r"    \bottomrule")]
-    assert [re.findall(r"([\d.]{5}) \$\\pm\$ ([\d.]{5})", line) for line in body] == wanted
+    assert [re.findall(r"\\num{([\d.]{5})} \$\\pm\$ \\num{([\d.]{5})}", line) for line in body] == wanted
     assert body[0].count(r"$^\dagger$") == 1
     assert body[1].count(r"\textbf{") == 3
     assert body[2].count(r"$^\ddagger$") == 2
@@ -116,8 +116,9 @@ def test_a_caption_and_a_label_are_text_and_a_wrong_label_is_refused():
 
 
 @pytest.mark.parametrize("comparison", [three(), nasty(), many(1)], ids=["plain", "nasty", "nothing to compare"])
-def test_pdflatex_sets_the_table_with_booktabs_alone(tmp_path, comparison):
-    compile_with_pdflatex(tmp_path, to_latex(comparison))
+@pytest.mark.parametrize("packages", PACKAGES)
+def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(tmp_path, comparison, packages):
+    compile_with_pdflatex(tmp_path, to_latex(comparison), packages)
 
 
 def test_fewer_than_two_experiments_are_a_sentence_in_every_format():

@@ -21,7 +21,7 @@ from nnunet_assets.reports.evaluation_tables import (
     to_markdown,
     write_label_tables,
 )
-from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, compile_with_pdflatex
+from nnunet_assets_tests.reports.test_tables import NASTY_NAMES, PACKAGES, compile_with_pdflatex
 
 POLICY = MetricPolicy({"organ": LabelRule((1,), 1.5), "lesion": LabelRule((2,))}, (0, 1, 2))
 
@@ -73,8 +73,8 @@ def test_markdown_and_latex_have_a_row_a_label_and_shown_metric() -> None:
     markdown, latex = to_markdown(evaluation(7).to_json()), to_latex(evaluation(7).to_json())
     assert "**the model**: 7 of 8 cases (fold\\_1 missing)." in markdown
     assert "| organ | Dice | 0.500 ± 0.000 | 0.500 to 0.500 | 0.500 \\[0.500, 0.500\\] | 7 of 7 |" in markdown
-    assert r"    organ & Dice & 0.500 $\pm$ 0.000 & 0.500 to 0.500 & 7 of 7 \\" in latex
-    assert r"     & HD95 {[}mm] & 2.000 $\pm$ 0.000 & 2.000 to 2.000 & 6 of 7 \\" in latex
+    assert r"    organ & Dice & \num{0.500} $\pm$ \num{0.000} & \num{0.500} to \num{0.500} & 7 of 7 \\" in latex
+    assert r"     & HD95 {[}mm] & \num{2.000} $\pm$ \num{0.000} & \num{2.000} to \num{2.000} & 6 of 7 \\" in latex
     assert r"    lesion & Dice" in latex
     assert latex.count(r"\midrule") == 2  # one before each label
 
@@ -97,6 +97,9 @@ def test_csv_runs_no_name() -> None:
 
 
 @pytest.mark.parametrize("content", [evaluation().to_json(), nasty()], ids=["plain", "nasty"])
-def test_pdflatex_sets_the_table_with_booktabs_alone(tmp_path: Path, content: Mapping[str, Any]) -> None:
-    compile_with_pdflatex(tmp_path, to_latex(content))
+@pytest.mark.parametrize("packages", PACKAGES)
+def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(
+    tmp_path: Path, content: Mapping[str, Any], packages: list[str]
+) -> None:
+    compile_with_pdflatex(tmp_path, to_latex(content), packages)
     assert (tmp_path / "table.pdf").is_file()

@@ -287,11 +287,18 @@ def test_latex_shows_what_the_text_says(text, latex):
     assert escape_latex(text) == latex
 
 
-def compile_with_pdflatex(folder, body):
+PACKAGES = [["booktabs"], ["booktabs", "siunitx"]]
+
+
+def compile_with_pdflatex(folder, body, packages=PACKAGES[0]):
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
         pytest.skip("pdflatex is not installed")
-    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
+    for package in packages:
+        if subprocess.run(["kpsewhich", f"{package}.sty"], check=False, capture_output=True).returncode:
+            pytest.skip(f"the LaTeX package {package} is not installed")
+    header = "".join(f"\\usepackage{{{package}}}\n" for package in packages)
+    document = f"\\documentclass{{article}}\n{header}\\begin{{document}}\n{body}\\end{{document}}\n"
     (folder / "table.tex").write_text(document, encoding="ascii")
     command = [pdflatex, "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     result = subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=120)
@@ -299,8 +306,9 @@ def compile_with_pdflatex(folder, body):
 
 
 @pytest.mark.parametrize("summary", [summary_of_three_folds(), summary_of_nasty_names()], ids=["plain", "nasty"])
-def test_pdflatex_sets_the_table_with_booktabs_alone(tmp_path, summary):
-    compile_with_pdflatex(tmp_path, to_latex(summary, label="tab:cv"))
+@pytest.mark.parametrize("packages", PACKAGES)
+def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(tmp_path, summary, packages):
+    compile_with_pdflatex(tmp_path, to_latex(summary, label="tab:cv"), packages)
     assert (tmp_path / "table.pdf").is_file()
 
 
