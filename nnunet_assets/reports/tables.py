@@ -117,21 +117,28 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
     text = f"Cross-validation of {summary.experiment.title}, {summary.progress}." if caption is None else caption
-    *labels, foreground = ([name, *_cells(entry)] for name, entry in _named(summary))
-    *spreads, foreground_spread = (row.values() for row in to_spread_records(summary))
-    scores_header = (
-        r"& \multicolumn{3}{c}{Pooled over cases} & \multicolumn{3}{c}{Over folds} \\",
-        r"\cmidrule(lr){2-4} \cmidrule(lr){5-7}",
-        r"Label & Dice & IoU & Cases & Dice & IoU & Folds \\",
-    )
-    spread_header = (
-        r"& \multicolumn{3}{c}{Dice, pooled over cases} \\",
-        r"\cmidrule(lr){2-4}",
-        r"Label & Mean & 95\,\% interval & Median [quartiles] \\",
+    cells = [(name, _cells(entry)) for name, entry in _named(summary)]
+    # Beside each other they are wider than a line of `article`.
+    tabulars = (
+        ("Pooled over cases", "Dice & IoU & Cases", "lccr", [[name, *row[:3]] for name, row in cells]),
+        ("Over folds", "Dice & IoU & Folds", "lccr", [[name, *row[3:]] for name, row in cells]),
+        (
+            "Dice, pooled over cases",
+            r"Mean & 95\,\% interval & Median [quartiles]",
+            "lccc",
+            [[*row.values()] for row in to_spread_records(summary)],
+        ),
     )
     return latex_table(
-        tabular("lccrccr", scores_header, escaped_rows(labels), escaped_rows([foreground])),
-        tabular("lccc", spread_header, escaped_rows(spreads), escaped_rows([foreground_spread])),
+        *(
+            tabular(
+                columns,
+                (rf"& \multicolumn{{3}}{{c}}{{{title}}} \\", r"\cmidrule(lr){2-4}", rf"Label & {header} \\"),
+                escaped_rows(rows[:-1]),
+                escaped_rows(rows[-1:]),
+            )
+            for title, header, columns, rows in tabulars
+        ),
         caption=text,
         label=label,
         notes=notes(summary),

@@ -201,10 +201,15 @@ def test_latex_is_a_whole_table_with_estimands_counts_missing_folds_and_what_was
     assert to_latex(summary_of_three_folds(), label="tab:cv_1") == (DATA / "cv_table.tex").read_text()
 
 
-def latex_rows(text):
-    """Returns the rows of every tabular of a LaTeX table, each as its cells."""
-    lines = (line.strip().removesuffix(r" \\") for line in text.splitlines() if line.endswith(r" \\"))
-    return [[cell.strip() for cell in line.split("&")] for line in lines if not line.startswith("&")]
+def latex_numbers(text):
+    """Returns of every tabular of a LaTeX table the numbers of each cell, by the name at the head of its row."""
+    tabulars = []
+    for tabular in text.split(r"\begin{tabular}")[1:]:
+        _, *groups = tabular.split(r"\midrule")
+        lines = [line.removesuffix(r" \\") for line in "".join(groups).splitlines() if line.endswith(r" \\")]
+        rows = ([cell.strip() for cell in line.split("&")] for line in lines)
+        tabulars.append({name: [tuple(re.findall(r"-?\d+\.?\d*", cell)) for cell in cells] for name, *cells in rows})
+    return tabulars
 
 
 def test_numbers_read_back_from_latex_are_those_of_the_csv():
@@ -224,17 +229,13 @@ def test_numbers_read_back_from_latex_are_those_of_the_csv():
     def numbers(label, metric, *columns):
         return tuple(f"{float(rows[label, metric][column]):.3f}" for column in columns)
 
-    scores, spreads = {}, {}
-    for name, *cells in latex_rows(to_latex(summary)):
-        label = name.replace("Foreground", "foreground")
-        (scores if len(cells) == 6 else spreads)[label] = [tuple(re.findall(r"-?\d+\.?\d*", cell)) for cell in cells]
-    del scores["Label"], spreads["Label"]
-    assert list(scores) == list(spreads) == ["A", "B", "foreground mean"]
-    for label, cells in scores.items():
-        for estimand, found, what in (("pooled", cells[:3], "cases"), ("over_folds", cells[3:], "folds")):
-            for metric, cell in zip(("dice", "iou"), found, strict=False):
-                assert cell == numbers(label, metric, f"mean_{estimand}", f"sd_{estimand}")
-            assert found[2] == (rows[label, "dice"][f"n_{what}_defined"], rows[label, "dice"][f"n_{what}"])
+    pooled, over_folds, spreads = latex_numbers(to_latex(summary).replace("Foreground mean", "foreground mean"))
+    assert list(pooled) == list(over_folds) == list(spreads) == ["A", "B", "foreground mean"]
+    for estimand, found, what in (("pooled", pooled, "cases"), ("over_folds", over_folds, "folds")):
+        for label, (dice, iou, count) in found.items():
+            assert dice == numbers(label, "dice", f"mean_{estimand}", f"sd_{estimand}")
+            assert iou == numbers(label, "iou", f"mean_{estimand}", f"sd_{estimand}")
+            assert count == (rows[label, "dice"][f"n_{what}_defined"], rows[label, "dice"][f"n_{what}"])
     for label, (mean, interval, median) in spreads.items():
         assert mean == numbers(label, "dice", "mean_pooled")
         assert interval == numbers(label, "dice", "ci95_low_pooled", "ci95_high_pooled")
@@ -303,6 +304,14 @@ def compile_with_pdflatex(folder, body, packages=PACKAGES[0]):
     command = [pdflatex, "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
     result = subprocess.run(command, cwd=folder, check=False, capture_output=True, timeout=120)
     assert result.returncode == 0, result.stdout[-2000:].decode(errors="replace")
+
+
+def test_the_table_is_no_wider_than_a_line(tmp_path):
+    summary = summarize(
+        EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", {f"c{k}": {"A": k / 7} for k in range(7)})]
+    )
+    compile_with_pdflatex(tmp_path, to_latex(with_intervals(summary, None), caption="Long names wrap."))
+    assert "Overfull" not in (tmp_path / "table.log").read_text()
 
 
 @pytest.mark.parametrize("summary", [summary_of_three_folds(), summary_of_nasty_names()], ids=["plain", "nasty"])
