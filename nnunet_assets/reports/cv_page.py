@@ -65,7 +65,7 @@ def cv_page(
         "spread": to_spread_records(summary),
         "notes": notes(summary),
         "evaluated": _evaluated(evaluation),
-        "surfaces": list(_surfaces(evaluation)),
+        "surfaces": short_records(evaluation),
         "surface_intervals": evaluation_tables.interval_records(evaluation),
         "surface_notes": evaluation_tables.notes(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],
@@ -124,12 +124,6 @@ def _evaluated(evaluation: Mapping[str, Any]) -> str:
     shown = f"{evaluation['n_evaluated']} of {evaluation['n_expected']} cases of {', '.join(evaluation['folds'])}"
     missing = f"; not finished: {', '.join(evaluation['missing_folds'])}" if evaluation["missing_folds"] else ""
     return f"{shown}{missing}. Policy {evaluation['policy_digest'][:16]}."
-
-
-def _surfaces(evaluation: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    rules = evaluation["policy"]["labels"]
-    for row in short_records(evaluation):
-        yield {**row, "NSD tolerance [mm]": f"{rules[row['label']]['nsd_tolerance_mm']:g}"}
 
 
 def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, str]]:

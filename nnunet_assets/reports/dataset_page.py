@@ -83,9 +83,9 @@ def _experiment(entry: Entry) -> dict[str, str | None]:
         **shown,
         "folds": f"{len(entry.summary.completed_folds)} of {len(entry.summary.expected_folds)}",
         "cases": str(entry.summary.n_cases),
-        "pooled": dice["dice, pooled"],
+        "pooled": dice["Dice, pooled"],
         "interval": spread["95 % interval"],
-        "over_folds": dice["dice, over folds"],
+        "over_folds": dice["Dice, over folds"],
     }
 
 

@@ -37,9 +37,9 @@ def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
     return [
         {
             "label": name,
-            "dice, pooled": mean_and_sd(dice.pooled),
+            "Dice, pooled": mean_and_sd(dice.pooled),
             "cases": f"{dice.pooled.n_defined} of {dice.pooled.n}",
-            "dice, over folds": mean_and_sd(dice.over_folds),
+            "Dice, over folds": mean_and_sd(dice.over_folds),
             "folds": f"{dice.over_folds.n_defined} of {dice.over_folds.n}",
         }
         for name, label in _named(summary)
@@ -52,7 +52,7 @@ def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
     return [
         {
             "label": name,
-            "dice, pooled": mean_text(pooled),
+            "Dice, pooled": mean_text(pooled),
             "95 % interval": interval_text(pooled),
             "median [quartiles]": median_and_quartiles(pooled),
         }

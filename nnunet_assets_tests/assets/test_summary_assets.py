@@ -131,24 +131,24 @@ def test_the_table_in_the_ui_is_short_and_for_people(project: Path, instance: dg
     assert [record.data for record in table.records] == [
         {
             "label": "organ",
-            "dice, pooled": "0.700 ± 0.216",
+            "Dice, pooled": "0.700 ± 0.216",
             "cases": "4 of 4",
-            "dice, over folds": "0.600 ± 0.283",
+            "Dice, over folds": "0.600 ± 0.283",
             "folds": "2 of 2",
         },
         {
             "label": "lesion",
-            "dice, pooled": "0.450 ± 0.129",
+            "Dice, pooled": "0.450 ± 0.129",
             "cases": "4 of 4",
-            "dice, over folds": "0.400 ± 0.141",
+            "Dice, over folds": "0.400 ± 0.141",
             "folds": "2 of 2",
         },
         {
             # A case's mean over its labels: 0.75, 0.6, 0.6 and 0.35; a fold's: 0.65 and 0.35.
             "label": "Foreground mean",
-            "dice, pooled": "0.575 ± 0.166",
+            "Dice, pooled": "0.575 ± 0.166",
             "cases": "4 of 4",
-            "dice, over folds": "0.500 ± 0.212",
+            "Dice, over folds": "0.500 ± 0.212",
             "folds": "2 of 2",
         },
     ]

@@ -60,7 +60,7 @@ def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing()
     assert INPUTS.raw_hash in page
     assert "<td>2.500 ± 0.500</td><td>undefined</td>" in page  # HD95, ASSD
     assert "3 of 4 cases of fold_0; not finished: fold_1. Policy abcdef0123456789." in page
-    assert "<td>6 of 8 (0.750)</td><td>1.00</td><td>undefined</td><td>2 of 3</td><td>1.5</td>" in page
+    assert "<td>6 of 8 (0.750)</td><td>1.00</td><td>undefined</td><td>2 of 3</td></tr>" in page
     assert "95 % intervals of the means" not in page  # of an evaluation by an older version
     assert "<li>NSD at a tolerance of 1.5 mm.</li>" in page
     assert "Materialize cv_evaluation and cv_summary again" not in page

@@ -153,7 +153,7 @@ def test_an_interval_is_shown_with_what_was_drawn():
     (row, _) = to_spread_records(summary)
     assert row == {
         "label": "A",
-        "dice, pooled": "0.675",
+        "Dice, pooled": "0.675",
         "95 % interval": f"{interval.low:.3f} to {interval.high:.3f}",
         "median [quartiles]": "0.675 [0.587, 0.762]",
     }
