@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_assets.core.estimate import CONFIDENCE, Interval
+from nnunet_assets.core.estimate import CONFIDENCE, SAME_SCORE, Interval
 
 N_RESAMPLES = 9999
 SEED = 20150815
@@ -127,8 +127,9 @@ def _bca(estimate: float, drawn: Array, left_out: Array, n_patients: int) -> Int
     influence = np.nanmean(left_out) - left_out[~np.isnan(left_out)]
     variation = float((influence**2).sum())
     acceleration = float((influence**3).sum()) / (6 * variation**1.5) if variation else 0.0
-    # Half of the ties, so that a sample of equal values has no bias.
-    below = (np.count_nonzero(drawn < estimate) + np.count_nonzero(drawn <= estimate)) / (2 * len(drawn))
+    # Half of the ties, so that a sample of equal values has no bias; whether one is exact depends on the machine.
+    is_tie = np.isclose(drawn, estimate, rtol=SAME_SCORE, atol=SAME_SCORE)
+    below = (np.count_nonzero(drawn[~is_tie] < estimate) + is_tie.sum() / 2) / len(drawn)
     bias = float(ndtri(np.clip(below, 1 / (len(drawn) + 1), 1 - 1 / (len(drawn) + 1))))
     reach = float(-stdtrit(n_patients - 1, (1 - CONFIDENCE) / 2)) * np.sqrt(n_patients / (n_patients - 1))
     levels = [bias + (bias + z) / (1 - acceleration * (bias + z)) for z in (-reach, reach)]

@@ -21,6 +21,14 @@ def test_the_interval_of_equal_scores_is_their_value():
     assert interval_of([0.75] * 8) == Interval(0.75, 0.75)
 
 
+@pytest.mark.parametrize("n", [6, 7, 10])
+@pytest.mark.parametrize("shift", [1 / 3, 0.7])
+def test_resamples_that_equal_the_mean_count_as_such_however_the_machine_rounds_them(n, shift):
+    values = np.arange(1, n + 1) / 10
+    found, shifted = interval_of(values), interval_of(values + shift)
+    assert (shifted.low - shift, shifted.high - shift) == pytest.approx((found.low, found.high), abs=1e-8)
+
+
 def test_the_interval_of_symmetric_scores_is_nearly_that_of_students_t():
     values = np.linspace(0.6, 0.9, 31)
     half = 2.042 * values.std(ddof=1) / np.sqrt(31)
