@@ -131,12 +131,13 @@ def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_
         while read_committed(folder) is None:
             assert time.monotonic() < deadline, len(_epochs(folder))
             time.sleep(1)
-    assert _epochs(folder) == list(range(N_EPOCHS))
-    client = connect(settings.tracking_uri, settings.artifacts)
-    deadline = time.monotonic() + 60  # the files go to MLflow after the COMMIT
-    while (run := _mlflow_runs(client, STOPPED, "fold_0")[0]).info.status != "FINISHED":
-        assert time.monotonic() < deadline, run.info.status
-        time.sleep(1)
+        assert _epochs(folder) == list(range(N_EPOCHS))
+        client = connect(settings.tracking_uri, settings.artifacts)
+        # MLflow gets the end after the COMMIT, and leaving this block would interrupt it.
+        deadline = time.monotonic() + 60
+        while (run := _mlflow_runs(client, STOPPED, "fold_0")[0]).info.status != "FINISHED":
+            assert time.monotonic() < deadline, run.info.status
+            time.sleep(1)
     assert len(_mlflow_runs(client, STOPPED, "fold_0")) == 1
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
     with dagster_dev(project) as dev:

@@ -164,8 +164,16 @@ class FoldSender:
         self.run = self.run.for_attempt(attempt)
         if self._is_live and ending is None:
             self.run.ending = None
-        elif ending is not None and ending != self.run.ending and (self._is_live or self.run.ending is None):
+        elif ending is not None and ending != self.run.ending and (self._is_live or self._is_news(ending)):
             self._take(ending)
+
+    def _is_news(self, ending: Ending) -> bool:
+        """Says whether a training that has ended is known to have ended otherwise.
+
+        Whoever watches it may be stopped when the fold is finished already: the next one to look finds it finished.
+        """
+        known = self.run.ending
+        return known is None or (ending.status == "FINISHED" and known.status != "FINISHED")
 
     def _take(self, ending: Ending) -> None:
         self.run.ending, self.run.is_closed = ending, False

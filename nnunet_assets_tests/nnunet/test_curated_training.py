@@ -32,7 +32,7 @@ def test_a_fold_is_trained_and_validated_without_the_case_in_quarantine_and_on_t
     before = {path: file_sha256(path) for path in raw.rglob("*") if path.is_file()}
     found, curated = look_at_raw_data(project.roots, DATASET, 2, Curation({out: "trial"}, 0.1))
     splits = ensure_splits(project.roots, DATASET, SplitSettings(2))
-    fold = next(f"fold_{index}" for index, split in enumerate(splits) if moved in split["val"])
+    fold = next(f"fold_{index}" for index, split in enumerate(splits.folds) if moved in split["val"])
 
     project.prepare()
     project.train(fold, overrides=TINY | {"num_epochs": 1})

@@ -181,6 +181,23 @@ def test_a_fold_that_was_finished_already_keeps_its_run_as_it_is(uri: str, fold:
     assert (report.run_id, report.n_sent, report.problem) == (before.info.run_id, 3, None)
 
 
+def test_a_fold_whose_watcher_was_stopped_after_its_end_is_finished_when_the_next_one_looks(
+    uri: str, fold: Path, tmp_path: Path
+) -> None:
+    with tracker(uri, fold) as stopped:
+        start(fold)
+        train(fold, 0, 1)
+        stopped.finish("KILLED", failure="interrupted")
+    assert Tracked(uri, tmp_path).run.info.status == "KILLED"
+    with tracker(uri, fold) as following:
+        report = following.finish("FINISHED", contents={"late.png": b"x"}, metrics={"epochs_trained": 2.0})
+    tracked = Tracked(uri, tmp_path)
+    assert (tracked.run.info.status, tracked.run.data.metrics["epochs_trained"]) == ("FINISHED", 2.0)
+    assert tracked.run.data.tags["nnunet_assets.failure"] == "none"
+    assert tracked.history("train_loss") == losses(1)
+    assert (len(tracked.runs), report.is_done) == (1, True)
+
+
 def test_without_its_file_the_run_is_found_again_and_nothing_comes_twice(uri: str, fold: Path, tmp_path: Path) -> None:
     with tracker(uri, fold):
         start(fold)
