@@ -90,6 +90,7 @@ def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(proje
     assert weights_are_equal(project, experiment.variant, "golden")
 
 
+@pytest.mark.timeout(1800)  # eight trainings
 def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule(project, capsys):
     only_seeded, n_epochs = TrainingOptions(seed=5), 12
     overrides = {**EACH_EPOCH, "num_epochs": n_epochs, "num_iterations_per_epoch": 10}
