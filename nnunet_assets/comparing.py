@@ -1,8 +1,6 @@
 """The comparison of a dataset's declared experiments, from their summaries and evaluations on the disk."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.cv_summary import CvSummary
@@ -15,13 +13,11 @@ from nnunet_assets.core.summary_files import complete_summaries
 from nnunet_assets.declarations.repeats import sets_of_repeats
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.project import Project
+from nnunet_assets.reports.case_table import read_cases
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison import Comparison
     from nnunet_assets.core.contenders import Contender
-
-ReadCases = Callable[[Path, Sequence[str]], dict[str, dict[str, dict[str, Any]]]]
-"""Returns by case and label some metrics of a Parquet file: `reports.case_table.read_cases`."""
 
 
 def compare_declared(roots: Roots, project: Project, dataset: str) -> "Comparison":
@@ -40,12 +36,11 @@ def compare_declared(roots: Roots, project: Project, dataset: str) -> "Compariso
     return compare(dataset, [Contender.of(one) for one in summaries], left_out, _repeats(project, dataset))
 
 
-def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str, read_cases: ReadCases) -> "Comparison":
+def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str) -> "Comparison":
     """Returns the comparison by a metric of the declared evaluations; who has none of its summary's folds is left out.
 
     Args:
         metric: Of `evaluation.EVALUATED_METRICS`.
-        read_cases: How a table of cases is read.
 
     Raises:
         ConfigError: The dataset is not declared.
@@ -60,7 +55,7 @@ def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str,
     for summary in summaries:
         name = summary.experiment.name_in_dataset
         try:
-            found, contender = _evaluated(roots, config, summary, metric, read_cases)
+            found, contender = _evaluated(roots, config, summary, metric)
         except (DatasetError, EvaluationError) as error:
             left_out[name] = str(error)
             continue
@@ -72,9 +67,7 @@ def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str,
     return compare(dataset, contenders, left_out, _repeats(project, dataset), lower_is_better=LOWER_IS_BETTER)
 
 
-def _evaluated(
-    roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str, read_cases: ReadCases
-) -> tuple[str, "Contender"]:
+def _evaluated(roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str) -> tuple[str, "Contender"]:
     """Returns the digest of what was measured, and the experiment with its metric."""
     from nnunet_assets.core.evaluated_contenders import columns_of, evaluated_contender
 

@@ -9,13 +9,13 @@ import dagster as dg
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
-from nnunet_assets.core.evaluation import Evaluation, short_records
+from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.reports.evaluation_tables import interval_records, notes, write_label_tables
+from nnunet_assets.reports.evaluation_tables import interval_records, notes, short_records, write_label_tables
 from nnunet_assets.resources import ProjectResource
 
 EVALUATED_CHECK = "every_case_is_evaluated"

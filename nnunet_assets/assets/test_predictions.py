@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.assets.cv_evaluation import EVALUATED_CHECK, every_case, progress_log
+from nnunet_assets.assets.cv_evaluation import EVALUATED_CHECK, every_case, progress_log, shown_labels
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.assets.fold_model import fold_model_key
 from nnunet_assets.assets.test_set_tracking import track_test_set
@@ -158,7 +158,7 @@ def _scores(tested: "EvaluatedEnsemble | None") -> dict[str, dg.MetadataValue]:
     return {
         "headline": dg.MetadataValue.text(gap_headline(tested.gaps)),
         "gap": dg.MetadataValue.table([dg.TableRecord(row) for row in gap_records(tested.gaps)]),
-        "labels": dg.MetadataValue.table([dg.TableRecord(row) for row in evaluation.short_records()]),
+        **shown_labels(evaluation.to_json()),
         **{f"file_{path.suffix[1:]}": dg.MetadataValue.path(path) for path in tested.gap_files},
         **({"problems": dg.MetadataValue.text(evaluation.problem_text())} if evaluation.problems else {}),
     }

@@ -12,7 +12,6 @@ from nnunet_assets.cli.terminal import console
 from nnunet_assets.comparing import compare_declared, compare_evaluated
 from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER, metric_title
 from nnunet_assets.project import read_project
-from nnunet_assets.reports.case_table import read_cases
 from nnunet_assets.settings import project_settings
 
 DONE, INCOMPLETE = 0, 2
@@ -39,7 +38,7 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
     comparison = (
         compare_declared(settings.roots, declared, dataset)
         if metric is None
-        else compare_evaluated(settings.roots, declared, dataset, metric, read_cases)
+        else compare_evaluated(settings.roots, declared, dataset, metric)
     )
     code = INCOMPLETE if comparison.left_out else DONE
     if as_json:

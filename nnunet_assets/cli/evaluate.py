@@ -13,7 +13,7 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.evaluation import Evaluation, short_records
+from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.evaluation_files import evaluation_folder
 from nnunet_assets.core.layout import Roots, fold_key
 from nnunet_assets.core.metric_policy import metric_policy
@@ -21,7 +21,7 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.reports.evaluation_tables import interval_records, notes, write_label_tables
+from nnunet_assets.reports.evaluation_tables import interval_records, notes, short_records, write_label_tables
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:

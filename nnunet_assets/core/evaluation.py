@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunet_assets.core.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.fold_result import LabelScore
-from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, MetricEstimate, Metrics
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.errors import EvaluationError, first_offenders
 
@@ -110,13 +110,6 @@ class Evaluation:
                 f"None of the {self.n_expected} cases of {self.subject} could be evaluated:\n{self.problem_text()}"
             )
 
-    def short_records(self) -> list[dict[str, str]]:
-        """Returns one row a label with what people look at first; empty where the folds must not be taken together.
-
-        `cases` says in how many Dice is defined; a metric that is defined in fewer or more says so itself.
-        """
-        return short_records(self.to_json())
-
     def problem_text(self) -> str:
         """Returns the first few problems, one a line, and how many more there are; the empty string without any."""
         hidden = len(self.problems) - PROBLEMS_SHOWN
@@ -140,40 +133,6 @@ class Evaluation:
             "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
             "problems": [asdict(problem) for problem in self.problems],
         }
-
-
-def short_records(content: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Returns `Evaluation.short_records` of what `Evaluation.to_json` returned."""
-    labels = content["labels"] or {}
-    has_lesions = any("lesions" in totals for totals in labels.values())
-    return [
-        {
-            "label": name,
-            **{shown: label_estimate(totals, metric).text(n_dice) for metric, shown in SHOWN_METRICS.items()},
-            **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
-            "cases": f"{n_dice} of {totals['n_cases']}",
-        }
-        for name, totals in labels.items()
-        for n_dice in [label_estimate(totals, "dice").n_defined]
-    ]
-
-
-def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:
-    """Returns the columns of lesions; empty cells for a label whose are not counted."""
-    if lesions is None:
-        return dict.fromkeys(("Lesions found", "False lesions a case", "Lesion F1"), "")
-    part = "" if lesions["sensitivity"] is None else f" ({lesions['sensitivity']:.3f})"
-    return {
-        "Lesions found": f"{lesions['n_found']} of {lesions['n_reference']}{part}",
-        "False lesions a case": f"{lesions['false_per_case']:.2f}",
-        "Lesion F1": "undefined" if lesions["f1"] is None else f"{lesions['f1']:.3f}",
-    }
-
-
-def label_estimate(totals: Mapping[str, Any], metric: str) -> MetricEstimate:
-    """Returns what a metric comes to, of what `LabelTotals.to_json` returned, now or in an older version."""
-    nowhere = {"mean": None, "sd": None, "median": None, "n": totals["n_cases"], "n_defined": 0}
-    return MetricEstimate(**totals["metrics"].get(metric, nowhere))
 
 
 def table_row(

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 from nnunet_assets.core.estimate import Estimate, Interval
@@ -18,54 +18,8 @@ METRIC_COLUMNS: dict[str, type] = {
     **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
     **dict.fromkeys(LESION_COLUMNS, int),
 }
-
-
-@dataclass(frozen=True)
-class MetricEstimate:
-    """What a metric comes to over the cases; each number is None where too few values are defined.
-
-    Attributes:
-        mean: Over the defined values.
-        sd: With n - 1.
-        median: Of the defined values.
-        n: Cases.
-        n_defined: Cases in which the metric is defined.
-        q1: The first quartile, as `Estimate` has it.
-        q3: The third quartile.
-        ci_low: From here ...
-        ci_high: ... to here goes the 95 % confidence interval of the mean; None of fewer than 6 patients, or cases.
-    """
-
-    mean: float | None
-    sd: float | None
-    median: float | None
-    n: int
-    n_defined: int
-    q1: float | None = None
-    q3: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-
-    def text(self, n_usual: int) -> str:
-        """Returns mean and SD for people: `1.240 ± 0.310`, `1.240` of one value, `undefined` of none.
-
-        Args:
-            n_usual: Where the metric is defined in another number of cases, that is said: `1.240 ± 0.310 (n = 17)`.
-        """
-        if self.mean is None:
-            return "undefined"
-        spread = "" if self.sd is None else f" ± {self.sd:.3f}"
-        return f"{self.mean:.3f}{spread}" + (f" (n = {self.n_defined})" if self.n_defined != n_usual else "")
-
-    def interval_text(self) -> str:
-        """Returns the interval of the mean for people: `1.012 to 1.503`, or `none`."""
-        return "none" if self.ci_low is None else f"{self.ci_low:.3f} to {self.ci_high:.3f}"
-
-    def median_text(self) -> str:
-        """Returns median and quartiles for people: `1.200 [0.900, 1.410]`, `1.200` of one value, or `undefined`."""
-        if self.median is None:
-            return "undefined"
-        return f"{self.median:.3f}" + ("" if self.q1 is None else f" [{self.q1:.3f}, {self.q3:.3f}]")
+_SHARED = ("mean", "sd", "median", "n", "n_defined", "q1", "q3")
+"""What an estimate has under the same name in JSON, where the ends of its interval stand beside these."""
 
 
 class LabelTotals:
@@ -95,20 +49,9 @@ class LabelTotals:
         """Takes the confidence interval of a metric's mean, over all cases that were counted in."""
         self._intervals[name] = interval
 
-    def estimate(self, name: str) -> MetricEstimate:
-        """Returns what one metric comes to."""
-        found, interval = Estimate.of(self._defined(name)), self._intervals.get(name)
-        return MetricEstimate(
-            mean=found.mean,
-            sd=found.sd,
-            median=found.median,
-            n=self.n_cases,
-            n_defined=found.n_defined,
-            q1=found.q1,
-            q3=found.q3,
-            ci_low=interval.low if interval else None,
-            ci_high=interval.high if interval else None,
-        )
+    def estimate(self, name: str) -> Estimate:
+        """Returns what one metric comes to; `n` counts the cases in which it is undefined, too."""
+        return replace(Estimate.of(self._defined(name)), n=self.n_cases, interval=self._intervals.get(name))
 
     def lesions(self) -> dict[str, float | int | None] | None:
         """Returns the lesions of all cases together, by `DEFINITIONS`; None where they are not counted.
@@ -139,9 +82,23 @@ class LabelTotals:
             "n_both_empty": self.n_both_empty,
             "n_reference_empty": self.n_reference_empty,
             "n_prediction_empty": self.n_prediction_empty,
-            "metrics": {name: asdict(estimate) for name, estimate in found.items() if estimate.n_defined},
+            "metrics": {name: _flat(estimate) for name, estimate in found.items() if estimate.n_defined},
             **({} if lesions is None else {"lesions": lesions}),
         }
 
     def _defined(self, name: str) -> list[float]:
         return [value for value in self._values[name] if not math.isnan(value)]
+
+
+def label_estimate(totals: Mapping[str, Any], metric: str) -> Estimate:
+    """Returns what a metric comes to, of what `LabelTotals.to_json` returned, now or in an older version."""
+    if (flat := totals["metrics"].get(metric)) is None:
+        return Estimate(mean=None, sd=None, n=totals["n_cases"], n_defined=0)
+    low, high = flat.get("ci_low"), flat.get("ci_high")
+    shared = {name: flat.get(name) for name in _SHARED}
+    return Estimate(**shared, interval=None if low is None else Interval(low, high))
+
+
+def _flat(estimate: Estimate) -> dict[str, float | int | None]:
+    low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
+    return {**{name: getattr(estimate, name) for name in _SHARED}, "ci_low": low, "ci_high": high}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
-from nnunet_assets.core.evaluation import short_records
 from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.methods import methods_paragraph
@@ -65,7 +64,7 @@ def cv_page(
         "spread": to_spread_records(summary),
         "notes": notes(summary),
         "evaluated": _evaluated(evaluation),
-        "surfaces": short_records(evaluation),
+        "surfaces": evaluation_tables.short_records(evaluation),
         "surface_intervals": evaluation_tables.interval_records(evaluation),
         "surface_notes": evaluation_tables.notes(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],

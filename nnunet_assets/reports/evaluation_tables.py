@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.estimate import Bootstrap
-from nnunet_assets.core.evaluation import SHOWN_METRICS, label_estimate
+from nnunet_assets.core.evaluation import SHOWN_METRICS
 from nnunet_assets.core.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
+from nnunet_assets.core.label_totals import label_estimate
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
 from nnunet_assets.reports.rows import Row, csv_text, markdown_table
 from nnunet_assets.reports.summary_notes import interval_note
@@ -39,13 +41,41 @@ def write_label_tables(content: Evaluated, folder: Path) -> None:
             write_atomically(folder / name, text_of(content).encode())
 
 
+def short_records(content: Evaluated) -> list[dict[str, str]]:
+    """Returns one row a label with what people look at first; empty where the folds must not be taken together.
+
+    `cases` says in how many Dice is defined; a metric that is defined in fewer or more says so itself.
+    """
+    labels = _labels(content)
+    has_lesions = any("lesions" in totals for totals in labels.values())
+    return [
+        {
+            "label": name,
+            **{
+                shown: mean_and_sd(found) + (f" (n = {found.n_defined})" if found.n_defined not in (0, n_dice) else "")
+                for metric, shown in SHOWN_METRICS.items()
+                for found in [label_estimate(totals, metric)]
+            },
+            **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
+            "cases": f"{n_dice} of {totals['n_cases']}",
+        }
+        for name, totals in labels.items()
+        for n_dice in [label_estimate(totals, "dice").n_defined]
+    ]
+
+
 def interval_records(content: Evaluated) -> list[dict[str, str]]:
     """Returns one row a label with the intervals of the means of `SHOWN_METRICS`; empty where there is none at all."""
-    rows = [
-        {"label": name, **{shown: label_estimate(totals, m).interval_text() for m, shown in SHOWN_METRICS.items()}}
+    estimates = {
+        name: {shown: label_estimate(totals, metric) for metric, shown in SHOWN_METRICS.items()}
         for name, totals in _labels(content).items()
+    }
+    if not any(found.interval for row in estimates.values() for found in row.values()):
+        return []
+    return [
+        {"label": name, **{shown: interval_text(found) for shown, found in row.items()}}
+        for name, row in estimates.items()
     ]
-    return rows if any(row[shown] != "none" for row in rows for shown in SHOWN_METRICS.values()) else []
 
 
 def notes(content: Evaluated) -> list[str]:
@@ -73,8 +103,8 @@ def to_csv(content: Evaluated) -> str:
             "median": found.median,
             "q1": found.q1,
             "q3": found.q3,
-            "ci95_low": found.ci_low,
-            "ci95_high": found.ci_high,
+            "ci95_low": found.interval.low if found.interval else None,
+            "ci95_high": found.interval.high if found.interval else None,
             "n_cases": found.n,
             "n_cases_defined": found.n_defined,
         }
@@ -125,7 +155,19 @@ def _rows(content: Evaluated) -> Iterator[tuple[str, str, str, str, str, str]]:
         for metric, shown in SHOWN_METRICS.items():
             found = label_estimate(totals, metric)
             cases = f"{found.n_defined} of {found.n}"
-            yield name, shown, found.text(found.n_defined), found.interval_text(), found.median_text(), cases
+            yield name, shown, mean_and_sd(found), interval_text(found), median_and_quartiles(found), cases
+
+
+def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:
+    """Returns the columns of lesions; empty cells for a label whose are not counted."""
+    if lesions is None:
+        return dict.fromkeys(("Lesions found", "False lesions a case", "Lesion F1"), "")
+    part = "" if lesions["sensitivity"] is None else f" ({lesions['sensitivity']:.3f})"
+    return {
+        "Lesions found": f"{lesions['n_found']} of {lesions['n_reference']}{part}",
+        "False lesions a case": f"{lesions['false_per_case']:.2f}",
+        "Lesion F1": "undefined" if lesions["f1"] is None else f"{lesions['f1']:.3f}",
+    }
 
 
 def _labels(content: Evaluated) -> Mapping[str, Any]:

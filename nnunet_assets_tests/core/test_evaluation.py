@@ -8,6 +8,7 @@ from nnunet_assets.core.fold_result import LabelScore
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy, metric_policy
 from nnunet_assets.errors import EvaluationError
+from nnunet_assets.reports.evaluation_tables import short_records
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
 
@@ -28,7 +29,7 @@ def evaluation(*cases: dict[str, float | None], problems: tuple[Problem, ...] = 
 def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_are_told() -> None:
     missed = metrics(dice=0.0, iou=0.0, nsd=0.0, prediction_voxels=0)
     found = evaluation(metrics(dice=0.9, hd95_mm=2.0), metrics(dice=0.6, hd95_mm=5.0), missed)
-    (row,) = found.short_records()
+    (row,) = short_records(found.to_json())
     assert (row["Dice"], row["HD95 [mm]"], row["cases"]) == ("0.500 ± 0.458", "3.500 ± 2.121 (n = 2)", "3 of 3")
     assert row["ASSD [mm]"] == "undefined"
     label = found.to_json()["labels"]["organ"]
@@ -63,15 +64,15 @@ def test_lesions_are_also_taken_over_all_cases() -> None:
         "false_per_case": 1.0,
         "f1": 0.75,
     }
-    (row,) = counted.short_records()
+    (row,) = short_records(counted.to_json())
     assert list(row.values())[-4:] == ["6 of 8 (0.750)", "1.00", "0.750", "0 of 2"]
     nothing = evaluation(lesions(0, 0, 0, 0)).to_json()["labels"]["organ"]["lesions"]
     assert (nothing["sensitivity"], nothing["false_per_case"], nothing["f1"]) == (None, 0.0, None)
-    assert "Lesion F1" not in evaluation(metrics(dice=0.9)).short_records()[0]
+    assert "Lesion F1" not in short_records(evaluation(metrics(dice=0.9)).to_json())[0]
 
 
 def test_one_case_has_no_sd() -> None:
-    assert evaluation(metrics(dice=0.9)).short_records()[0]["Dice"] == "0.900"
+    assert short_records(evaluation(metrics(dice=0.9)).to_json())[0]["Dice"] == "0.900"
 
 
 def test_the_headline_counts_the_problems_and_the_text_shows_the_first() -> None:

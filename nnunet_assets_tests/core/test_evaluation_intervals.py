@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.estimate import Bootstrap
-from nnunet_assets.core.evaluation import label_estimate
+from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval
 from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.fold_result import CaseResult, FoldResult, LabelScore
 from nnunet_assets.core.intervals import with_intervals
-from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, MetricEstimate
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, label_estimate
 from nnunet_assets.core.resampling import N_RESAMPLES, SEED
+from nnunet_assets.reports.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS
 
 NO_METRICS = {**dict.fromkeys(METRIC_COLUMNS), "reference_voxels": 10, "prediction_voxels": 10}
@@ -25,7 +25,7 @@ def totals_of(metric: str, values: Sequence[float | None]) -> LabelTotals:
     return totals
 
 
-def hd95_mm(*values: float | None, patients: Sequence[str] | None = None) -> MetricEstimate:
+def hd95_mm(*values: float | None, patients: Sequence[str] | None = None) -> Estimate:
     totals = totals_of("hd95_mm", values)
     cases = [f"c{k}" for k in range(len(values))]
     add_intervals({"organ": totals}, cases, dict(zip(cases, patients, strict=True)) if patients else None)
@@ -36,37 +36,37 @@ def test_quartiles_are_those_between_the_sorted_values() -> None:
     # Of 1, 2, 3, 4 the first quartile lies three quarters of the way from 1 to 2.
     found = hd95_mm(4.0, 1.0, None, 3.0, 2.0)
     assert (found.q1, found.median, found.q3) == (1.75, 2.5, 3.25)
-    assert found.median_text() == "2.500 [1.750, 3.250]"
+    assert median_and_quartiles(found) == "2.500 [1.750, 3.250]"
 
 
 def test_equal_values_have_an_interval_of_that_value() -> None:
     found = hd95_mm(*[2.5] * 6)
-    assert (found.mean, found.sd, found.ci_low, found.ci_high) == (2.5, 0.0, 2.5, 2.5)
-    assert found.interval_text() == "2.500 to 2.500"
+    assert (found.mean, found.sd, found.interval) == (2.5, 0.0, Interval(2.5, 2.5))
+    assert interval_text(found) == "2.500 to 2.500"
 
 
 def test_evenly_spread_values_have_nearly_the_interval_of_students_t() -> None:
     # 1 to 31 mm: mean 16, SD sqrt(31 * 32 / 12), t of 30 degrees of freedom 2.042.
-    found = hd95_mm(*map(float, range(1, 32)))
+    found = hd95_mm(*map(float, range(1, 32))).interval
     half = 2.042 * math.sqrt(31 * 32 / 12) / math.sqrt(31)
-    assert (found.ci_low, found.ci_high) == (pytest.approx(16 - half, abs=0.3), pytest.approx(16 + half, abs=0.3))
+    assert (found.low, found.high) == (pytest.approx(16 - half, abs=0.3), pytest.approx(16 + half, abs=0.3))
 
 
 def test_undefined_cases_are_left_out_and_five_defined_ones_are_too_few() -> None:
     found = hd95_mm(1.0, 2.0, 3.0, 4.0, 5.0, None, None)
     assert (found.mean, found.n, found.n_defined) == (3.0, 7, 5)
-    assert (found.ci_low, found.ci_high, found.interval_text()) == (None, None, "none")
-    assert hd95_mm(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, None).ci_low is not None
+    assert (found.interval, interval_text(found)) == (None, "none")
+    assert hd95_mm(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, None).interval is not None
 
 
 def test_one_case_has_neither_quartiles_nor_an_interval() -> None:
     found = hd95_mm(2.0)
-    assert found == MetricEstimate(mean=2.0, sd=None, median=2.0, n=1, n_defined=1)
-    assert found.median_text() == "2.000"
+    assert found == Estimate(mean=2.0, sd=None, median=2.0, n=1, n_defined=1)
+    assert median_and_quartiles(found) == "2.000"
 
 
 def test_a_metric_that_no_case_has_is_undefined() -> None:
-    assert hd95_mm(*[None] * 8) == MetricEstimate(mean=None, sd=None, median=None, n=8, n_defined=0)
+    assert hd95_mm(*[None] * 8) == Estimate(mean=None, sd=None, median=None, n=8, n_defined=0)
 
 
 def test_patients_are_drawn_with_all_their_cases() -> None:
@@ -74,9 +74,9 @@ def test_patients_are_drawn_with_all_their_cases() -> None:
     alone = hd95_mm(*values)
     in_pairs = hd95_mm(*values, patients=[f"p{k // 2}" for k in range(12)])
     assert alone.mean == in_pairs.mean
-    assert in_pairs.ci_low < alone.ci_low < alone.ci_high < in_pairs.ci_high
+    assert in_pairs.interval.low < alone.interval.low < alone.interval.high < in_pairs.interval.high
     # Five patients are too few, whatever their number of cases.
-    assert hd95_mm(*values, patients=[f"p{k % 5}" for k in range(12)]).ci_low is None
+    assert hd95_mm(*values, patients=[f"p{k % 5}" for k in range(12)]).interval is None
 
 
 def test_it_is_said_what_was_drawn() -> None:
@@ -115,12 +115,13 @@ def test_dice_and_iou_have_the_intervals_of_the_summary_to_the_last_digit(patien
 
     for name, label in summary.labels.items():
         for metric in ("dice", "iou"):
-            pooled, found = getattr(label, metric).pooled, totals[name].estimate(metric)
-            assert (found.ci_low, found.ci_high) == (pooled.interval.low, pooled.interval.high)
-            assert (found.mean, found.sd, found.q1, found.q3) == (pooled.mean, pooled.sd, pooled.q1, pooled.q3)
+            pooled = getattr(label, metric).pooled
+            assert pooled.interval is not None
+            assert totals[name].estimate(metric) == pooled
+            assert label_estimate(totals[name].to_json(), metric) == pooled
 
 
 def test_what_an_older_version_wrote_has_no_quartiles_and_no_interval() -> None:
     older = {"n_cases": 3, "metrics": {"nsd": {"mean": 0.5, "sd": 0.1, "median": 0.5, "n": 3, "n_defined": 3}}}
     found = label_estimate(older, "nsd")
-    assert (found.text(3), found.interval_text(), found.median_text()) == ("0.500 ± 0.100", "none", "0.500")
+    assert (mean_and_sd(found), interval_text(found), median_and_quartiles(found)) == ("0.500 ± 0.100", "none", "0.500")

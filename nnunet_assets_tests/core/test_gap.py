@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from nnunet_assets.core.estimate import Interval
 from nnunet_assets.core.evaluation import SHOWN_METRICS
 from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.gap import (
@@ -99,7 +98,7 @@ def test_the_interval_is_the_one_that_the_evaluation_of_the_test_set_has() -> No
         totals.add({**dict.fromkeys(METRIC_COLUMNS), "dice": dice})
     add_intervals({"organ": totals}, [f"case_{k:02d}" for k in range(12)], None)
     interval = gap_of(find_gaps(values_of(organ=dices), VALIDATION), "organ").test.interval
-    assert interval == Interval(totals.estimate("dice").ci_low, totals.estimate("dice").ci_high)
+    assert interval == totals.estimate("dice").interval
 
 
 def test_the_short_table_has_the_metrics_that_were_measured() -> None:
