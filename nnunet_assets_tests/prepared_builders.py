@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, show
+from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 
@@ -52,6 +54,13 @@ def write_prepared(folder: Path) -> tuple[Roots, PreparedDataset]:
     write_plans(prepared)
     write_cases(prepared)
     return roots, prepared
+
+
+def inputs_of(
+    records: tuple[Roots, PreparedDataset], fold: str = "fold_0", experiment: Experiment = EXPERIMENT
+) -> FoldInputs:
+    """Returns what a fold would be trained on, of what `write_prepared` wrote."""
+    return fold_inputs(records[0], experiment, fold, "settings")
 
 
 def write_cases(

@@ -21,31 +21,30 @@ from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 from nnunet_assets.core.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
+from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.errors import DatasetError, FoldError, PlanningError
+from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet import workers
 from nnunet_assets.nnunet.fold import needed_gpu_bytes, run_fold
 from nnunet_assets.nnunet.fold_attempt import fold_state
 from nnunet_assets.nnunet.fold_failure import FoldFailed
-from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_lock import fold_lease
 from nnunet_assets.nnunet.fold_request import FoldRequest
-from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
 from nnunet_assets.nnunet.trained_folds import running_folds
 from nnunet_assets_tests.builders import build_manifest
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, EXPERIMENT, SPLITS, write_plans, write_prepared
+from nnunet_assets_tests.prepared_builders import (
+    EXPERIMENT,
+    SPLITS,
+    inputs_of,
+    write_prepared,
+)
 from nnunet_assets_tests.processes import living
 
 
 @pytest.fixture
 def records(tmp_path):
     return write_prepared(tmp_path)
-
-
-def inputs_of(records, fold="fold_0", experiment=EXPERIMENT):
-    return fold_inputs(records[0], experiment, fold, "settings")
 
 
 def request_for(records, fold="fold_0", **changes):
@@ -70,122 +69,6 @@ def environment_with_torch(folder: Path, code: str) -> dict[str, str]:
     (folder / "torch").mkdir(parents=True, exist_ok=True)
     (folder / "torch" / "__init__.py").write_text(code)
     return {**os.environ, "PYTHONPATH": str(folder)}
-
-
-# --- what a fold would be trained on ------------------------------------------------------------------------------
-
-
-def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records):
-    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
-    commit(folder, inputs_of(records))
-    (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"asked_by": "first try"}))
-    request = replace(
-        FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", inputs_of(records), dagster_run_id=None), asked_by="first try"
-    )
-    assert not run_fold(request, records[0], environment={}, retrain=True).is_new
-
-
-def test_the_inputs_are_the_digests_of_what_lies_there(records):
-    inputs = inputs_of(records)
-    assert inputs == inputs_of(records, "fold_1")
-    assert (inputs.raw_hash, inputs.training_hash) == ("the raw data", "settings")
-    assert inputs.plans_hash == records[1].plans_hash("nnUNetPlans")
-    assert inputs.splits_hash == json_sha256(SPLITS)
-
-
-def test_a_fold_needs_splits(records):
-    (records[1].folder / "splits_final.json").unlink()
-    with pytest.raises(FoldError, match=r"splits_final\.json is missing\. Materialize splits first"):
-        inputs_of(records)
-
-
-def test_torn_splits_are_an_error(records):
-    (records[1].folder / "splits_final.json").write_text('[{"train": ["c"')
-    with pytest.raises(FoldError, match=r"splits_final\.json is not valid JSON .* trained folds belong to that file"):
-        inputs_of(records)
-
-
-@pytest.mark.parametrize("content", ["{}", "3", '[{"train": ["a"]}]', "[[]]"])
-def test_another_file_is_no_splits(records, content):
-    (records[1].folder / "splits_final.json").write_text(content)
-    with pytest.raises(DatasetError, match="is not a list of folds of the form"):
-        inputs_of(records)
-
-
-def test_splits_of_other_cases_are_an_error(records):
-    write_splits(records[1].folder, [{"train": ["c"], "val": ["a", "b"]}, {"train": ["a", "b"], "val": ["c"]}])
-    with pytest.raises(DatasetError, match="No fold validates these cases: d"):
-        inputs_of(records)
-
-
-def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case(records):
-    hashes = {"a": "image", "b": "another", "c": "image"}
-    records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
-    with pytest.raises(DatasetError, match=r"fold_0 validates copies of cases that it trains on: a and c\.\nfold_1 "):
-        inputs_of(records, "fold_1")
-    inputs_of(records, "fold_all")
-
-
-def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
-    roots, prepared = records
-    before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
-    (prepared.folder / "splits_final.json").unlink()
-    assert fold_inputs(roots, EXPERIMENT, "fold_all", "training") == before
-
-
-@pytest.mark.parametrize("fold", ["fold_2", "fold_9", "fold_-1", "fold_01", "fold_a", "fold_0.5"])
-def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_random(records, fold):
-    with pytest.raises(FoldError, match=rf"{fold} does not exist; the splits .* have fold_0, fold_1\. nnU-Net would"):
-        inputs_of(records, fold)
-
-
-@pytest.mark.parametrize("gone", ["cases", "plans"])
-def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
-    if gone == "cases":
-        shutil.rmtree(records[1].case_set("nnUNetPlans", "3d_fullres").folder)
-    else:
-        records[1].plans_file("nnUNetPlans").unlink()
-    with pytest.raises(FoldError, match=f"{DATASET} is not preprocessed for nnUNetPlans, 3d_fullres. Materialize pre"):
-        inputs_of(records)
-
-
-def test_a_configuration_that_the_planner_dropped_is_named_with_those_there_are(records):
-    with pytest.raises(
-        FoldError, match=r"no configuration '3d_lowres'\. nnU-Net's planner makes.*There are: 2d, 3d_fullres"
-    ):
-        inputs_of(records, experiment=replace(EXPERIMENT, configuration="3d_lowres"))
-
-
-def test_cases_that_were_preprocessed_from_other_data_are_an_error(records):
-    records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=True))
-    with pytest.raises(FoldError, match=r"made from other input .*: 4 cases are changed \(a, b, c, d\)\. Mater"):
-        inputs_of(records)
-
-
-def test_cases_that_were_preprocessed_for_other_plans_are_an_error(records):
-    write_plans(records[1], spacing=[1.0, 1.0, 1.0])
-    with pytest.raises(
-        FoldError, match=r"made from other input .*: spacing was \[3.0, 1.0, 1.0\], is \[1.0, 1.0, 1.0\]\. Mat"
-    ):
-        inputs_of(records)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("dataset_name", "Dataset004_Hippocampus"), ("plans_name", "x/../../../../escaped")]
-)
-def test_plans_that_lead_to_other_folders_are_an_error(records, name, value):
-    plans = records[1].plans_file("nnUNetPlans")
-    plans.write_text(json.dumps({**json.loads(plans.read_text()), name: value}))
-    with pytest.raises(PlanningError, match=rf"nnUNetPlans\.json has {name} '{value}' in place of '.*', so that nnU"):
-        inputs_of(records)
-
-
-def test_cases_of_an_older_version_of_this_package_are_an_error_and_no_crash(records):
-    folder = records[1].sets_folder("nnUNetPlans", "3d_fullres")
-    shutil.rmtree(folder)
-    folder.with_name(f"{folder.name}.json").write_text('{"raw_hash": "the raw data"}')
-    with pytest.raises(FoldError, match="is not preprocessed for nnUNetPlans, 3d_fullres"):
-        inputs_of(records)
 
 
 # --- states -------------------------------------------------------------------------------------------------------
@@ -231,6 +114,16 @@ def test_a_fold_that_is_not_there_is_absent(tmp_path):
 
 
 # --- bringing a fold to its commit --------------------------------------------------------------------------------
+
+
+def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records):
+    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    commit(folder, inputs_of(records))
+    (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"asked_by": "first try"}))
+    request = replace(
+        FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", inputs_of(records), dagster_run_id=None), asked_by="first try"
+    )
+    assert not run_fold(request, records[0], environment={}, retrain=True).is_new
 
 
 def test_a_finished_fold_is_adopted_without_a_child(records):
