@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.evaluation_files import PARQUET_FILE
-from nnunet_assets.core.fold_result import CaseResult, FoldResult, LabelScore
+from nnunet_assets.core.case_results import CaseResult, LabelScore
+from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.metric_policy import metric_policy

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.case_results import CaseResult, LabelScore
 from nnunet_assets.core.commit import FoldInputs, Manifest
-from nnunet_assets.core.fold_result import SUMMARY_FILE, CaseResult, FoldResult, LabelScore
+from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 
 EXPERIMENT = Experiment(dataset="Dataset004_Hippocampus", configuration="3d_fullres")
 INPUTS = FoldInputs(raw_hash="raw", plans_hash="plans", splits_hash="splits", training_hash="training")
@@ -49,6 +51,7 @@ def build_manifest(fold_folder: Path, inputs: FoldInputs = INPUTS) -> Manifest:
         peak_memory_bytes={},
         files={SUMMARY_FILE: file_sha256(summary)} if summary.is_file() else {},
         details={},
+        scores=scores_digest(summary.read_bytes()) if summary.is_file() else None,
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from nnunet_assets.core.commit import FoldInputs, commit_fold
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.fold_result import SUMMARY_FILE
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold_tracker import FoldTracker

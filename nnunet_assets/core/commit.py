@@ -2,22 +2,33 @@
 
 On disk, in `fold_k/.nnunet_assets/`: `manifest.json` (inputs, versions, device, times, checksums of the results) and
 `COMMIT` (the SHA-256 of that manifest). A fold is finished if and only if its COMMIT verifies.
+
+A fold is its checkpoint, byte by byte, and the scores of its validation cases: those, not the bytes of
+`validation/summary.json`, in which paths stand, and which a validation that is run again (`nnUNetv2_train --val --npz`)
+writes anew. Manifests of schema 1 vouch for the bytes only; there what else was recorded of the scores may show that
+they are the same (see `recorded_scores`).
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
+from nnunet_assets.core.recorded_scores import are_recorded
+from nnunet_assets.core.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 
 FINAL_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_final.pth", "checkpoint_best.pth"
-RESULT_FILES = (FINAL_CHECKPOINT, "validation/summary.json")
+RESULT_FILES = (FINAL_CHECKPOINT, SUMMARY_FILE)
 """What a finished fold holds and its manifest vouches for, relative to the fold's folder."""
 
-SCHEMA = 1
+SCHEMA = 2
+OLDER_SCHEMAS = (1,)
+"""Also read: 1 has no digest of the scores."""
 
 COMMIT_FILE = "COMMIT"
 """Written last, in the fold's hidden folder."""
@@ -75,6 +86,7 @@ class Manifest:
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that does not apply is absent.
         files: Path relative to the fold's folder, to SHA-256.
         details: What a person may ask later (host, process, start and end as ISO 8601 in UTC, overrides).
+        scores: Digest of the scores of the validation cases, see `score_digest`; None: of schema 1, or not readable.
     """
 
     fold: str
@@ -86,6 +98,7 @@ class Manifest:
     peak_memory_bytes: Mapping[str, int]
     files: Mapping[str, str]
     details: Mapping[str, Any]
+    scores: str | None = None
 
     @property
     def gpu_hours(self) -> float | None:
@@ -115,11 +128,12 @@ class Manifest:
         Raises:
             ValueError: It has another schema, or is not a manifest.
         """
-        if content.get("schema") != SCHEMA:
-            raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} is read")
+        if content.get("schema") not in (SCHEMA, *OLDER_SCHEMAS):
+            raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} and older are read")
         try:
             values = {key: value for key, value in content.items() if key != "schema"}
-            return cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
+            manifest = cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
+            return _without_paths(manifest) if content["schema"] == 1 and manifest.is_adopted else manifest
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a manifest: {error}") from error
 
@@ -139,7 +153,8 @@ def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
 def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest | None:
     """Returns the manifest of a finished fold, or None where the fold is not finished.
 
-    A fold whose result files are gone, or whose `summary.json` is not the committed one, is not finished either.
+    A fold whose result files are gone, or whose `summary.json` holds other scores than the committed ones, is not
+    finished either.
 
     Args:
         check_files: Also reads the checkpoints, which takes about 0.6 s a gigabyte.
@@ -154,9 +169,38 @@ def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest 
         return None
     for name, sha256 in manifest.files.items():
         file = fold_folder / name
-        if not file.is_file() or ((check_files or file.suffix == ".json") and file_sha256(file) != sha256):
+        if not file.is_file():
+            return None
+        if name == SUMMARY_FILE:
+            if not has_committed_scores(fold_folder, manifest, file.read_bytes()):
+                return None
+        elif (check_files or file.suffix == ".json") and file_sha256(file) != sha256:
             return None
     return manifest
+
+
+def has_committed_scores(fold_folder: Path, manifest: Manifest, content: bytes) -> bool:
+    """Says whether a summary.json holds the scores that the fold was committed with.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`, which may hold other records of the scores.
+        manifest: Of the fold.
+        content: The summary.json.
+    """
+    if hashlib.sha256(content).hexdigest() == manifest.files.get(SUMMARY_FILE):
+        return True
+    if manifest.scores is not None:
+        return scores_digest(content) == manifest.scores
+    if SUMMARY_FILE not in manifest.files:
+        return False
+    return are_recorded(fold_folder, content, manifest.details.get("validation_cases", []), commit_sha256(fold_folder))
+
+
+def _without_paths(manifest: Manifest) -> Manifest:
+    """Returns the manifest with case ids that a version before took for whole paths: of a fold from Windows."""
+    of_windows = re.compile(r"[A-Za-z]:|\\\\|(?:.*\\)?validation\\")
+    cases = [file_name_of(case) if of_windows.match(case) else case for case in manifest.details["validation_cases"]]
+    return replace(manifest, details={**manifest.details, "validation_cases": cases})
 
 
 def commit_sha256(fold_folder: Path) -> str:

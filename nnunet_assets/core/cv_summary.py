@@ -22,10 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from nnunet_assets.core.case_results import CaseResult
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_defined
 from nnunet_assets.core.fold_progress import FoldProgress
-from nnunet_assets.core.fold_result import CaseResult, FoldResult
+from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.summary_rules import check_cases, check_fold_names, check_inputs
 from nnunet_assets.errors import SummaryError

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from nnunet_assets.core.case_results import LabelScore
 from nnunet_assets.core.estimate import SAME_SCORE, Bootstrap
-from nnunet_assets.core.fold_result import LabelScore
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.errors import EvaluationError, first_offenders

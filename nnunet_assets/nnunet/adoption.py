@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.case_results import CaseResult, read_case_results
 from nnunet_assets.core.commit import (
     FINAL_CHECKPOINT,
     RESULT_FILES,
@@ -28,10 +29,10 @@ from nnunet_assets.core.commit import (
     commit_fold,
     read_committed,
 )
-from nnunet_assets.core.fold_result import SUMMARY_FILE, CaseResult, read_case_results
 from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256, json_sha256
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger

@@ -31,6 +31,7 @@ from nnunet_assets.core.journal import (
 )
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
+from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints import (
     BEST,
@@ -311,6 +312,7 @@ def _manifest(
             "started": started.isoformat(),
             "ended": datetime.now(UTC).isoformat(),
         },
+        scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
     )
 
 

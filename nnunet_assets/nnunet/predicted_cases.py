@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.case_results import CaseResult, read_case_results
 from nnunet_assets.core.commit import COMMIT_FILE, UNKNOWN, FoldInputs, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation import Problem
-from nnunet_assets.core.fold_result import CaseResult, read_case_results
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders

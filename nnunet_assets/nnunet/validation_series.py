@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.case_results import CaseResult, read_case_results
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.fold_result import CaseResult, FoldResult, read_case_results
+from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import FULL_FOLD, Experiment
 from nnunet_assets.nnunet.trainer import validation_cases
 

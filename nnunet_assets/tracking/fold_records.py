@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold_means import FoldMeans, Means, Measure
-from nnunet_assets.core.fold_result import SUMMARY_FILE, FoldResult, read_fold_result
+from nnunet_assets.core.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking import names
 

@@ -1,12 +1,14 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from nnunet_assets.core.commit import FoldInputs, commit_fold, commit_sha256, read_committed
+from nnunet_assets.core.commit import FoldInputs, Manifest, commit_fold, commit_sha256, read_committed
+from nnunet_assets.core.journal import Record, journal_path, write_records
 from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 
+DICES = {"a": 0.5, "b": 0.25, "c": float("nan")}
 RESULTS = {"checkpoint_final.pth": b"weights", "validation/summary.json": b'{"mean": {}}'}
 
 
@@ -60,7 +62,7 @@ def test_another_commit_is_not_finished(fold_folder, content):
     assert read_committed(fold_folder) is None
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 3, "1", None])
 def test_a_manifest_of_another_version_is_not_finished(fold_folder, schema):
     own = fold_folder / ".nnunet_assets"
     (own / "manifest.json").write_text(
@@ -113,3 +115,93 @@ def test_the_inputs_that_differ_are_named():
     other = FoldInputs("new", "plans", "new", "new")
     assert inputs.differences(other) == ["raw data", "splits", "training settings"]
     assert inputs.differences(replace(inputs, plans_hash="new")) == ["plans"]
+
+
+class TestValidatedAgain:
+    """nnU-Net's own advice is to run a validation again with --npz: the scores are the same, the file is another."""
+
+    def write(self, folder, dices, path="/moved/fold_0/validation"):
+        entries = [summary_entry(case, {"1": {"Dice": dice, "IoU": dice}}) for case, dice in dices.items()]
+        for entry in entries:
+            entry["prediction_file"] = entry["prediction_file"].replace("/results/fold_0/validation", path)
+        write_validation_summary(folder, entries)
+
+    @pytest.fixture
+    def fold_folder(self, tmp_path):
+        folder = tmp_path / "model" / "fold_0"
+        self.write(folder, DICES)
+        (folder.parent / "dataset.json").write_text(
+            json.dumps({"labels": {"background": 0, "tumor": 1}, "file_ending": ".nii.gz"})
+        )
+        return folder
+
+    def committed(self, folder, *, schema):
+        manifest = replace(build_manifest(folder), details={"validation_cases": sorted(DICES)})
+        commit_fold(folder, manifest)
+        if schema == 1:
+            path = folder / ".nnunet_assets" / "manifest.json"
+            content = json.loads(path.read_text())
+            del content["scores"]
+            path.write_text(json.dumps({**content, "schema": 1}))
+            path.with_name("COMMIT").write_text(json.dumps({"manifest_sha256": file_sha256(path)}))
+        return folder
+
+    def journal(self, folder, mean):
+        values = {"val_dice_mean": mean, "val_dice/tumor": mean, "val_iou_mean": mean, "val_iou/tumor": mean}
+        write_records(journal_path(folder), [Record("end", 1, None, values)])
+
+    def test_other_paths_order_and_format_leave_it_finished(self, fold_folder):
+        self.committed(fold_folder, schema=2)
+        self.write(fold_folder, dict(reversed(DICES.items())), path="D:\\x\\validation")
+        assert read_committed(fold_folder, check_files=True) is not None
+
+    def test_another_score_does_not(self, fold_folder):
+        self.committed(fold_folder, schema=2)
+        self.write(fold_folder, {**DICES, "a": 0.5000000000000001})
+        assert read_committed(fold_folder) is None
+
+    def test_of_schema_1_the_means_at_the_end_of_the_journal_prove_it(self, fold_folder):
+        self.committed(fold_folder, schema=1)
+        self.journal(fold_folder, 0.375)
+        before = read_committed(fold_folder)
+        self.write(fold_folder, DICES, path="/elsewhere")
+        assert before is not None
+        assert read_committed(fold_folder) == before
+        self.write(fold_folder, {**DICES, "a": 0.75})
+        assert read_committed(fold_folder) is None
+
+    def test_of_schema_1_without_any_record_only_the_same_bytes_do(self, fold_folder):
+        self.committed(fold_folder, schema=1)
+        assert read_committed(fold_folder) is not None
+        self.write(fold_folder, DICES, path="/elsewhere")
+        assert read_committed(fold_folder) is None
+
+    @pytest.mark.parametrize("damage", ["swapped", "another commit", "gone case"])
+    def test_of_schema_1_the_summary_of_the_experiment_knows_each_case(self, fold_folder, damage):
+        self.committed(fold_folder, schema=1)
+        cases = {
+            case: {"tumor": {"dice": None if case == "c" else dice, "iou": None if case == "c" else dice}}
+            for case, dice in DICES.items()
+        }
+        folds = [{"commit_sha256": commit_sha256(fold_folder), "cases": cases}]
+        summary = fold_folder.parent / "nnunet_assets" / "cv_summary.json"
+        summary.parent.mkdir()
+        summary.write_text(json.dumps({"folds": folds}))
+        self.write(fold_folder, DICES, path="/elsewhere")
+        assert read_committed(fold_folder) is not None
+        if damage == "swapped":  # the same means
+            self.journal(fold_folder, 0.375)
+            self.write(fold_folder, {**DICES, "a": 0.25, "b": 0.5})
+        elif damage == "gone case":
+            self.write(fold_folder, {"a": 0.5, "b": 0.25})
+        else:
+            summary.write_text(json.dumps({"folds": [{**folds[0], "commit_sha256": "of an earlier training"}]}))
+        assert read_committed(fold_folder) is None
+
+
+def test_cases_of_windows_that_a_version_before_took_for_whole_paths_get_their_names(fold_folder):
+    manifest = replace(manifest_of(fold_folder), details={"adopted": "2026-11-20", "validation_cases": [
+        "C:\\data\\fold_0\\validation\\case_00", "fold_0\\validation\\case_01", "case_02"]})  # fmt: skip
+    content = {"schema": 1, **asdict(manifest)}
+    del content["scores"]
+    assert Manifest.from_json(content).details["validation_cases"] == ["case_00", "case_01", "case_02"]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from nnunet_assets.core.case_results import LabelScore
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.evaluation import Evaluation, Problem, score_difference
-from nnunet_assets.core.fold_result import LabelScore
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy, metric_policy
 from nnunet_assets.errors import EvaluationError

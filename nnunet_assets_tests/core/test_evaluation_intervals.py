@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from nnunet_assets.core.case_results import CaseResult, LabelScore
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval
 from nnunet_assets.core.evaluation_intervals import add_intervals
-from nnunet_assets.core.fold_result import CaseResult, FoldResult, LabelScore
+from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, label_estimate
 from nnunet_assets.core.resampling import N_RESAMPLES, SEED

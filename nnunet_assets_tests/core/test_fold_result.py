@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from nnunet_assets.core.fold_result import LabelScore, read_case_results, read_fold_result
+from nnunet_assets.core.case_results import LabelScore, read_case_results
+from nnunet_assets.core.fold_result import read_fold_result
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
@@ -167,7 +168,7 @@ def test_a_summary_that_was_rewritten_after_the_commit_is_refused(fold_folder):
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
     manifest = build_manifest(fold_folder)
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.9, "2": 0.9})])
-    with pytest.raises(SummaryError, match="is not the file that fold_0 was committed with"):
+    with pytest.raises(SummaryError, match="does not hold the scores that fold_0 was committed with"):
         read_fold_result(fold_folder, LABELS, manifest, ["a"], file_ending=".nii.gz")
 
 
