@@ -19,10 +19,10 @@ import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 
+from nnunet_assets.core.case_results import CaseResult, LabelScore
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.evaluation_files import PARQUET_FILE
-from nnunet_assets.core.case_results import CaseResult, LabelScore
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.core.layout import Experiment
