@@ -27,6 +27,10 @@ class PlanningError(NnunetAssetsError):
     """Planning or preprocessing failed, or did not yield the wanted configuration."""
 
 
+class ForeignCodeError(NnunetAssetsError):
+    """Plans or a dataset.json name code that is neither nnU-Net's own nor named by the user."""
+
+
 class FoldError(NnunetAssetsError):
     """A fold cannot be trained, or its training ended without a result."""
 

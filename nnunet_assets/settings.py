@@ -13,6 +13,7 @@ PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
 MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
 SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
 CHECKPOINTS_VARIABLE = "NNUNET_ASSETS_TRACK_CHECKPOINTS_MB"
+TRUSTED_CODE_VARIABLE = "NNUNET_ASSETS_TRUSTED_CODE"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Settings:
         artifacts: Where MLflow's artifacts go when the tracking store is the project's own SQLite file.
         share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
         checkpoints_mb: The largest checkpoint that is uploaded to MLflow, in megabytes; 0: none is.
+        trusted_code: What plans may name beside nnU-Net's own code.
         variables: The environment that the settings were read from; child processes inherit what they need of it.
     """
 
@@ -37,6 +39,7 @@ class Settings:
     artifacts: Path
     share_files: bool
     checkpoints_mb: float
+    trusted_code: frozenset[str]
     variables: Mapping[str, str]
 
     @classmethod
@@ -63,6 +66,7 @@ class Settings:
             artifacts=data / "mlartifacts",
             share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
             checkpoints_mb=_megabytes(CHECKPOINTS_VARIABLE, variables),
+            trusted_code=trusted_code(variables),
             variables=variables,
         )
 
@@ -92,6 +96,16 @@ def project_settings(project: Path | None = None) -> Settings:
     declared = dotenv_values(settings.project / ".env")
     variables = {**settings.variables, **{name: value for name, value in declared.items() if value is not None}}
     return Settings.from_environment(settings.project, variables)
+
+
+def trusted_code(environment: Mapping[str, str] | None = None) -> frozenset[str]:
+    """Returns the names of code that plans may name beside nnU-Net's own, as the user lists them.
+
+    Args:
+        environment: None: the process's own; a child that runs nnU-Net gets it from its parent.
+    """
+    variables = os.environ if environment is None else environment
+    return frozenset(filter(None, map(str.strip, variables.get(TRUSTED_CODE_VARIABLE, "").split(","))))
 
 
 def _megabytes(name: str, variables: Mapping[str, str]) -> float:

@@ -39,7 +39,7 @@ def adopt(folder: Path, *, tracker_disable: bool, as_json: bool, project: Path) 
     reports: dict[Path, TrackingReport] = {}
     problems: dict[Path, str] = {}
     for fold in foreign_folds(folder):
-        found = _adopted(fold, problems)
+        found = _adopted(fold, settings, problems)
         if found is None:
             continue
         adopted.append(found)
@@ -85,12 +85,12 @@ def foreign_folds(folder: Path) -> list[Path]:
     return sorted(found, key=lambda fold: (fold.parent, fold_order(fold.name)))
 
 
-def _adopted(fold: Path, problems: dict[Path, str]) -> "Adopted | None":
+def _adopted(fold: Path, settings: "Settings", problems: dict[Path, str]) -> "Adopted | None":
     """Adopts a fold; None where it cannot be, of which the reason is noted."""
     from nnunet_assets.nnunet.adoption import adopt_fold
 
     try:
-        return adopt_fold(fold)
+        return adopt_fold(fold, settings.trusted_code)
     except NnunetAssetsError as error:
         problems[fold] = str(error)
         return None

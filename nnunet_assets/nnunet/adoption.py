@@ -13,7 +13,7 @@ import json
 import pickle
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,18 +29,21 @@ from nnunet_assets.core.commit import (
     commit_fold,
     read_committed,
 )
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
 from nnunet_assets.nnunet.child import REQUEST_FILE
+from nnunet_assets.nnunet.code_names import refuse_foreign_code, refuse_foreign_code_in
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.fold_attempt import fold_state
 from nnunet_assets.nnunet.pretrained import load_without_code
 from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.nnunet.trainer import evaluated_labels
 from nnunet_assets.nnunet.validation_series import series_of
+from nnunet_assets.settings import trusted_code
 
 ATTEMPT_PREFIX = "adopted-"
 
@@ -93,17 +96,22 @@ class _Found:
     cases: tuple[CaseResult, ...]
 
 
-def adopt_fold(fold_folder: Path) -> Adopted:
+def adopt_fold(fold_folder: Path, trusted: Container[str] = ()) -> Adopted:
     """Takes a finished fold in, and returns what is known of it; the same fold again changes nothing.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        trusted: What its plans may name beside nnU-Net's own code (`settings.trusted_code`).
 
     Raises:
         FoldError: The fold is not finished, this project is training it or has trained it, its files contradict each
             other or belong elsewhere, its checkpoint holds more than a checkpoint, or its folder cannot be written.
+        ForeignCodeError: Its plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         SummaryError: Its scores are torn, or those of another dataset.
     """
     fold_folder = fold_folder.absolute()
     try:
-        return _taken_in(fold_folder)
+        return _taken_in(fold_folder, trusted)
     except OSError as error:
         raise FoldError(
             f"{fold_folder} cannot be adopted: {error.filename or fold_folder}: {error.strerror}. Its files must be "
@@ -111,13 +119,13 @@ def adopt_fold(fold_folder: Path) -> Adopted:
         ) from error
 
 
-def _taken_in(fold_folder: Path) -> Adopted:
+def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
     experiment = _experiment(fold_folder)
     known = read_committed(fold_folder, check_files=True)
     if known and known.is_adopted:
         return Adopted(fold_folder, experiment, known, is_new=False)
     _check_state(fold_folder)
-    found = _read(fold_folder, experiment)
+    found = _read(fold_folder, experiment, trusted)
     manifest = _manifest(fold_folder, found)
     if not _has_journal_of_its_training(fold_folder):
         write_records(journal_path(fold_folder), _records(found, manifest))
@@ -173,12 +181,14 @@ def _has_journal_of_its_training(fold_folder: Path) -> bool:
     return first is not None and not str(first.values.get("attempt", "")).startswith(ATTEMPT_PREFIX)
 
 
-def _read(fold_folder: Path, experiment: Experiment) -> _Found:
+def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) -> _Found:
     """Returns what the files say, where they agree with each other and with the place in which they lie."""
     file = fold_folder / FINAL_CHECKPOINT
     checkpoint = _checkpoint(file)
     arguments = checkpoint["init_args"]
     plans, description = arguments["plans"], arguments["dataset_json"]
+    refuse_foreign_code(file, trusted, plans=plans, dataset_json=description)
+    refuse_foreign_code_in(fold_folder.parent / "plans.json", fold_folder.parent / DATASET_JSON, trusted)
     _check_place(
         file,
         {
@@ -376,6 +386,6 @@ def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
 
 if __name__ == "__main__":
     try:
-        adopt_fold(Path(sys.argv[1]))
+        adopt_fold(Path(sys.argv[1]), trusted_code())
     except NnunetAssetsError as refusal:
         sys.exit(str(refusal))

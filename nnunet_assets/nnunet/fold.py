@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.commit import FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode, failure_class
 from nnunet_assets.core.journal import n_saved_epochs
 from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Roots
@@ -17,6 +18,7 @@ from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
 from nnunet_assets.nnunet.child import ChildResult, run_child
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.nnunet.failures import explain
@@ -29,6 +31,7 @@ from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.settings import trusted_code
 
 UNCOUNTED_GPU_BYTES = 1024**3
 """CUDA's context and the holes between torch's blocks."""
@@ -72,6 +75,7 @@ def run_fold(
 
     Raises:
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
+        ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
     """
     experiment = request.experiment
@@ -79,6 +83,8 @@ def run_fold(
     prepared = PreparedDataset(roots, experiment.dataset)
     with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
         _check_unchanged(request, roots)
+        plans_file, description_file = prepared.plans_file(experiment.plans), prepared.folder / DATASET_JSON
+        refuse_foreign_code_in(plans_file, description_file, trusted_code(environment))
         _check_batch(request, prepared)
         retrain = retrain and not is_begun(fold_folder, request)
         committed = read_committed(fold_folder, check_files=True)

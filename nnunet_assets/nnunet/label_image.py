@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_assets.core.dataset_json import DatasetDescription
+from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet.code_names import refuse_foreign_code
+from nnunet_assets.settings import trusted_code
 
 ReadLabel = Callable[[Path], "LabelImage"]
 
@@ -45,6 +47,7 @@ def label_reader(description: DatasetDescription, example: Path) -> ReadLabel:
     """
     if description.file_ending.lower() in nifti.ENDINGS:
         return _read_nifti
+    refuse_foreign_code(DATASET_JSON, trusted_code(), dataset_json=description.raw)
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
     try:

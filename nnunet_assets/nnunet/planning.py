@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plan_card import PLANNERS, why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import positive_number, worker_variables
+from nnunet_assets.settings import trusted_code
 
 _logger = logging.getLogger(__name__)
 
@@ -93,11 +96,15 @@ def prepare(
     Raises:
         PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
             project did not make.
+        ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         ConfigError: nnUNet_def_n_proc is not a positive number.
     """
     prepared = PreparedDataset(roots, dataset)
     with prepared.preparing(say):
         raw = prepared.read_raw()
+        refuse_foreign_code_in(
+            prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON, trusted_code(environment)
+        )
         verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
         made_from = {**verified, "planner": PLANNERS.get(plans)}
         replan = _must_plan(prepared, plans, made_from)

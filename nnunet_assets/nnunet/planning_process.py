@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import fsync_folder, write_atomically
@@ -20,6 +21,7 @@ from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, is_shown, remove_unwanted, sets_in, show
 from nnunet_assets.nnunet.child import ChildFailure, child_main
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.disk_space import lacking_room
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.preprocessing_memory import (
@@ -37,6 +39,7 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
     prepared = PreparedDataset(_roots(), request["dataset"])
     plans = request["plans"]
     dataset_id = int(request["dataset"][7:10])
+    refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
     if request["verify_integrity"]:
         _verify_integrity(prepared)
         prepared.note_verified(request["verified"])
@@ -46,6 +49,7 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
         _plan(dataset_id, request["made_from"]["planner"])
+        refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
         memory = _gpu_memory(prepared, plans, request["made_from"]["planner"])
         prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.plans_hash(plans))
     else:

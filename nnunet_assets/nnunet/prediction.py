@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 from filelock import Timeout
 
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import Experiment, Roots, fold_index
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.case_sets import read_json
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.ensemble import Ensemble, finished_ensemble
 from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.prediction_store import PredictionStore
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.settings import trusted_code
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.held_out import HeldOutCases
@@ -80,9 +83,12 @@ def predict_held_out(
     Raises:
         FoldError: Another process predicts, the folds changed meanwhile, or the previous stage of a cascade has not
             predicted every case.
+        ForeignCodeError: The model's plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         FoldFailed: The process ended without having predicted every case.
     """
     experiment = ensemble.experiment
+    files = (ensemble.folder / "plans.json", ensemble.folder / DATASET_JSON)
+    refuse_foreign_code_in(*files, trusted_code(environment))
     store = predictions_of(experiment, roots, file_ending)
     stage = experiment.previous_stage
     before = predictions_of(stage, roots, file_ending) if stage else None

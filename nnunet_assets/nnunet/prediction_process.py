@@ -14,8 +14,10 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.nnunet.child import child_main
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.prediction import DEVICE_FILE
 from nnunet_assets.nnunet.trainer import trainer_class
@@ -32,6 +34,8 @@ def predict_cases(request: Mapping[str, Any]) -> None:
     from nnunetv2.configuration import default_num_processes
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+    model_folder = Path(request["model_folder"])
+    refuse_foreign_code_in_child(model_folder / "plans.json", model_folder / DATASET_JSON)
     trainer_class(request["experiment"]["trainer"])
     device = resolve_device(request["device"])
     write_json_atomically(Path(request["work_folder"]) / DEVICE_FILE, {"device": device_name(device)})

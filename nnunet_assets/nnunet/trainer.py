@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import FULL_FOLD, fold_index
 from nnunet_assets.nnunet.bindings import apply_overrides, stop_when_diverged
 from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.random_state import seed_workers
 
 
@@ -15,11 +17,15 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     """Returns the trainer that a request (see `FoldRequest`) asks for, not yet initialized.
 
     Raises:
+        ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         ChildFailure: There is no such trainer, it writes elsewhere, or it lacks a hyperparameter that is overridden.
     """
+    from nnunetv2.paths import nnUNet_preprocessed
     from nnunetv2.run.run_training import get_trainer_from_args
 
     experiment = request["experiment"]
+    folder = Path(nnUNet_preprocessed) / experiment["dataset"]
+    refuse_foreign_code_in_child(folder / f"{experiment['plans']}.json", folder / DATASET_JSON)
     trainer_class(experiment["trainer"])
     trainer = get_trainer_from_args(
         experiment["dataset"],
