@@ -1,0 +1,153 @@
+"""What version 0.1.0 made is read as it was made: folds stay finished, numbers stay, nothing is trained twice."""
+
+import json
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.main import main
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
+from nnunet_assets.settings import Settings
+from nnunet_assets_tests.environment import environment_without
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+HERE = Path(__file__).parent
+OLD_PLACE = "/srv/nnunet/project"
+PHANTOM, STACK = "Dataset900_Phantom", "Dataset901_Stack"
+SHORT = Experiment(PHANTOM, "3d_fullres", plans="tinyPlans", variant="short")
+CUT = Experiment(PHANTOM, "3d_fullres", plans="tinyPlans", variant="cut")
+ADOPTED = Experiment(PHANTOM, "3d_fullres", plans="tinyPlans", trainer="nnUNetTrainer_1epoch")
+TIFF = Experiment(STACK, "3d_fullres", plans="tinyPlans", variant="short")
+
+FINISHED = [(SHORT, "fold_0"), (SHORT, "fold_1"), (ADOPTED, "fold_0"), (ADOPTED, "fold_1"), (TIFF, "fold_0")]
+
+POOLED = {
+    ADOPTED: {"organ": 0.8188823370389325, "lesion": 0.41535011121936877},
+    SHORT: {"organ": 0.08174558397665362, "lesion": 0.025535812303181214},
+}
+"""Dice, as version 0.1.0 had it."""
+
+VARIABLES = (
+    "nnUNet_raw",
+    "nnUNet_preprocessed",
+    "nnUNet_results",
+    "NNUNET_ASSETS_PROJECT",
+    "MLFLOW_TRACKING_URI",
+    "DAGSTER_HOME",
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Returns the project, in a place of this machine."""
+    folder = tmp_path_factory.mktemp("nnunet")
+    with tarfile.open(HERE / "project.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    place = folder / "project"
+    for file in [place / ".env", *place.rglob("mlflow_run.json"), *place.rglob("request.json")]:
+        file.write_text(file.read_text().replace(OLD_PLACE, str(place)))
+    with closing(sqlite3.connect(place / "data/mlflow.db")) as database, database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(f"update {table} set {column} = replace({column}, ?, ?)", (OLD_PLACE, str(place)))
+    with environment_without(VARIABLES):
+        yield place
+
+
+@pytest.fixture(scope="module")
+def roots(project: Path) -> Roots:
+    return Settings.from_environment(project).roots
+
+
+def run(project: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments, "--project", str(project)])
+
+
+def train(project: Path, experiment: Experiment, fold: str) -> Result:
+    chosen = ["-p", experiment.plans, "-tr", experiment.trainer]
+    variant = ["--variant", experiment.variant] if experiment.variant else []
+    number = fold.removeprefix("fold_")
+    return run(project, "train", experiment.dataset, experiment.configuration, number, *chosen, *variant)
+
+
+def runs(project: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(project / "data/mlflow.db")) as database:
+        return database.execute("select run_uuid, status from runs order by run_uuid").fetchall()
+
+
+def summarized(project: Path, experiment: Experiment, source: str) -> dict[str, Any]:
+    group = str(experiment.name_in_dataset)
+    options = ["-e", experiment.dataset, "--cv-group", f"{experiment.dataset}/{group}", "--source", source, "--json"]
+    result = run(project, "summarize", *options)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert isinstance(content, dict)
+    return content
+
+
+@pytest.mark.parametrize(("experiment", "fold"), FINISHED, ids=lambda one: getattr(one, "name_in_dataset", one))
+def test_finished_folds_are_finished(roots: Roots, experiment: Experiment, fold: str) -> None:
+    manifest = read_committed(experiment.fold_folder(roots, fold), check_files=True)
+    assert manifest is not None
+    assert manifest.is_adopted == (experiment == ADOPTED)
+
+
+@pytest.mark.parametrize(("experiment", "fold"), FINISHED, ids=lambda one: getattr(one, "name_in_dataset", one))
+def test_finished_folds_are_not_trained_again(project: Path, roots: Roots, experiment: Experiment, fold: str) -> None:
+    checkpoint = experiment.fold_folder(roots, fold) / "checkpoint_final.pth"
+    before, runs_before = checkpoint.stat().st_mtime_ns, runs(project)
+    result = train(project, experiment, fold)
+    assert result.exit_code == 0, result.output
+    assert "nothing is trained" in result.output
+    assert checkpoint.stat().st_mtime_ns == before
+    assert runs(project) == runs_before
+
+
+@pytest.mark.parametrize("experiment", [SHORT, ADOPTED], ids=lambda one: one.name_in_dataset)
+def test_every_source_gives_the_numbers_of_then(project: Path, experiment: Experiment) -> None:
+    for source in ("results", "mlflow"):
+        labels = summarized(project, experiment, source)["labels"]
+        means = {name: label["dice"]["pooled"]["mean"] for name, label in labels.items()}
+        assert means == pytest.approx(POOLED[experiment], abs=1e-12), source
+
+
+@pytest.mark.parametrize("experiment", [SHORT, ADOPTED], ids=lambda one: one.name_in_dataset)
+def test_a_summary_is_read(roots: Roots, experiment: Experiment) -> None:
+    summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
+    assert summary.is_complete
+    assert [fold.fold for fold in summary.folds] == ["fold_0", "fold_1"]
+
+
+def test_an_evaluation_is_used_again(project: Path) -> None:
+    result = run(project, "evaluate", f"{PHANTOM}/short/nnUNetTrainer__tinyPlans__3d_fullres")
+    assert result.exit_code == 0, result.output
+    assert "organ" in result.output
+
+
+def test_adopting_again_changes_nothing(project: Path, roots: Roots) -> None:
+    before = runs(project)
+    result = run(project, "adopt", str(roots.results))
+    assert result.exit_code == 0, result.output
+    assert runs(project) == before
+
+
+def test_an_interrupted_fold_goes_on(project: Path, roots: Roots) -> None:
+    folder, runs_before = CUT.fold_folder(roots, "fold_0"), runs(project)
+    epochs = [record.epoch for record in read_records(journal_path(folder)) if record.epoch is not None]
+    result = train(project, CUT, "fold_0")
+    assert result.exit_code == 0, result.output
+    assert f"Epoch {max(epochs) + 1} of 6" not in result.output.replace(f"Epoch {max(epochs) + 2} of 6", "")
+    after = [record.epoch for record in read_records(journal_path(folder)) if record.epoch is not None]
+    assert after == list(range(6))
+    assert {run_id for run_id, _ in runs(project)} == {run_id for run_id, _ in runs_before}
+    assert {status for _, status in runs(project)} == {"FINISHED"}
