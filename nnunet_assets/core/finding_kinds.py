@@ -31,7 +31,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D010": FindingKind("label values with gaps", "Renumber the labels in dataset.json and in the label images."),
     "D011": FindingKind("label values as text", "Write numbers without quotes."),
     "D012": FindingKind("label values that are no numbers", "Give each label a whole number."),
-    "D013": FindingKind("regions without their order", "List one value a region in regions_class_order."),
+    "D013": FindingKind("regions without a right order", "Let each value be read back as what it was."),
     "D014": FindingKind("ignore is not the highest label", "Give ignore the number after the highest other label."),
     "D015": FindingKind("labels that share a value", "Give each label a value of its own."),
     "D016": FindingKind("numTraining and cases differ", "Find the cases that are missing, or correct numTraining."),

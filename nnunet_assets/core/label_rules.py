@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nnunet_assets.core.region_rules import check_class_order
 from nnunet_assets.errors import first_offenders
 
 HIGHEST_LABEL = 65535
@@ -56,6 +57,7 @@ def check_labels(labels: Any, class_order: Any) -> Iterator[Problem]:
         yield from _check_number(labels)
         yield from _check_values(labels)
         yield from _check_ignore(labels)
+        yield from _check_foreground(labels)
     if _has_regions(labels):
         yield from _check_regions(labels, class_order)
     else:
@@ -83,6 +85,15 @@ def _check_background(labels: Mapping[str, Any]) -> Iterator[Problem]:
         yield "D008", f"labels has no 'background'; {hint}."
     elif isinstance(labels["background"], list) or label_value(labels["background"]) != 0:
         yield "D009", f"labels has background as {json.dumps(labels['background'])}; nnU-Net needs it to be 0."
+
+
+def _check_foreground(labels: Mapping[str, Any]) -> Iterator[Problem]:
+    if not set(labels) - {"background", "ignore"}:
+        yield (
+            "D036",
+            f"labels declares nothing but {' and '.join(labels)}: there is no label to segment. Add what is to be "
+            'segmented, such as "tumour": 1.',
+        )
 
 
 def _check_number(labels: Mapping[str, Any]) -> Iterator[Problem]:
@@ -139,18 +150,10 @@ def _check_regions(labels: Mapping[str, Any], class_order: Any) -> Iterator[Prob
             "D012",
             f"labels with regions must not be text: {first_offenders(texts)}. Write the numbers without quotes.",
         )
-    regions = [name for name in labels if name not in ("background", "ignore")]
-    if not isinstance(class_order, list):
-        yield (
-            "D013",
-            f"labels has regions (several values under one name), but regions_class_order is {class_order!r}. It must "
-            f"list, for {', '.join(regions)} in this order, the value that each region paints over the ones before it.",
-        )
-        return
-    known = {value for name in regions for value in region_values(labels[name])}
-    if len(class_order) != len(regions) or not all(type(value) is int and value in known for value in class_order):
-        yield (
-            "D013",
-            f"regions_class_order is {class_order}; it needs {len(regions)} numbers, one for each of "
-            f"{', '.join(regions)}, out of {first_offenders(sorted(known), 20)}.",
-        )
+    if all(_is_value(value) for value in labels.values()):
+        regions = {
+            name: frozenset(region_values(value))
+            for name, value in labels.items()
+            if name not in ("background", "ignore")
+        }
+        yield from (("D013", message) for message in check_class_order(regions, class_order))

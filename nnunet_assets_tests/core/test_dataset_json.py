@@ -152,7 +152,10 @@ def test_regions_need_a_class_order():
 def test_a_class_order_must_have_one_known_value_for_each_region(order):
     labels = {"background": 0, "whole": [1, 2], "core": 2}
     text = problem(labels=labels, regions_class_order=order)
-    assert text == f"D013 regions_class_order is {order}; it needs 2 numbers, one for each of whole, core, out of 1, 2."
+    assert text == (
+        f"D013 regions_class_order is {order}; it needs 2 numbers, one for each of whole, core, out of 1, 2. "
+        'Write "regions_class_order": [1, 2].'
+    )
 
 
 def test_regions_as_text_are_refused_since_nnunet_would_match_nothing():
