@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,12 @@ class Settings:
             environment: None: the process's own.
 
         Raises:
-            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number is none.
+            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number is none; or
+                SQLite cannot be used in the project's folder.
         """
         variables = dict(os.environ if environment is None else environment)
         folder = Path(project or variables.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
+        _refuse_unusable(folder)
         data = folder / "data"
         tracking_uri = variables.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}"
         local_ui = variables.get(MLFLOW_UI_VARIABLE) or "http://127.0.0.1:5000"
@@ -106,6 +109,16 @@ def trusted_code(environment: Mapping[str, str] | None = None) -> frozenset[str]
     """
     variables = os.environ if environment is None else environment
     return frozenset(filter(None, map(str.strip, variables.get(TRUSTED_CODE_VARIABLE, "").split(","))))
+
+
+def _refuse_unusable(project: Path) -> None:
+    # Dagster puts the path into the URIs of its databases as it is, and SQLAlchemy reads %20 as a space there, and what
+    # follows a question mark as options. The databases would be made elsewhere, or not at all.
+    if found := re.search(r"\?|%[0-9A-Fa-f]{2}", str(project)):
+        raise ConfigError(
+            f"The project's folder {project} has {found[0]!r} in its path, where Dagster cannot open its databases. "
+            "Rename that folder, or take another one."
+        )
 
 
 def _megabytes(name: str, variables: Mapping[str, str]) -> float:

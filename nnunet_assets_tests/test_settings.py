@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.sqlite_store import database_path
 
 
 def roots_of(project: Path, **variables: str) -> Roots:
@@ -36,3 +38,16 @@ def test_folders_may_have_spaces_and_letters_of_any_language(tmp_path: Path) -> 
     names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
     paths = {name: str(tmp_path / "mit Ümläut 患者" / name) for name in names}
     assert roots_of(tmp_path, **paths) == Roots(*map(Path, paths.values()))
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?", "a%2e%2e/project", "100%25"])
+def test_a_folder_whose_databases_sqlalchemy_would_look_for_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="in its path, where Dagster cannot open its databases. Rename that folder"):
+        Settings.from_environment(tmp_path / name, {})
+
+
+@pytest.mark.parametrize("name", ["100 %", "a%zz", "#1", "a+b", "it's", "患者", "a;b&c=d", "a:b@c", "[1]{2}", "$HOME"])
+def test_a_folder_of_any_other_name_holds_the_store_that_its_uri_names(tmp_path: Path, name: str) -> None:
+    settings = Settings.from_environment(tmp_path / name, {})
+    assert make_url(settings.tracking_uri).database == str(tmp_path / name / "data/mlflow.db")
+    assert database_path(settings.tracking_uri) == tmp_path / name / "data/mlflow.db"

@@ -91,7 +91,7 @@ def connect_to_read(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     folder = _file_store(tracking_uri)
     if folder is None:
         _check_uri(tracking_uri)
-        if scheme(tracking_uri) == "sqlite" and not database_path(tracking_uri).exists():
+        if is_to_be_made(tracking_uri):
             raise TrackingError(
                 f"The tracking store {database_path(tracking_uri)} is not there: nothing was tracked so far, or it "
                 "lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
@@ -143,6 +143,15 @@ def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SEC
         return f"{kind} {redacted(tracking_uri)}, {n_experiments} {noun}, MLflow client {mlflow.__version__}"
 
     return _within(timeout_seconds, look, tracking_uri)
+
+
+def is_to_be_made(tracking_uri: str) -> bool:
+    """Tells whether it is an SQLite store whose file is not there yet.
+
+    Raises:
+        TrackingError: As `sqlite_store.database_path`.
+    """
+    return scheme(tracking_uri) == "sqlite" and not database_path(tracking_uri).exists()
 
 
 def get_or_create_experiment(client: "MlflowClient", name: str, artifacts: Path) -> str:

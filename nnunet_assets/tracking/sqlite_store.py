@@ -11,7 +11,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.errors import LockingError, TrackingError, first_offenders
@@ -25,12 +25,12 @@ LOCK_SECONDS = 60.0
 
 
 def database_path(tracking_uri: str) -> Path:
-    """Returns the file of an `sqlite:` URI.
+    """Returns the file of an `sqlite:` URI, in which %20 is a space, as SQLAlchemy reads it.
 
     Raises:
         TrackingError: It is relative, so that every process would open another file, or it is in memory.
     """
-    name = tracking_uri.partition("://")[2].removeprefix("/").partition("?")[0]
+    name = unquote(tracking_uri.partition("://")[2].removeprefix("/").partition("?")[0])
     if name in ("", ":memory:"):
         raise TrackingError(
             f"The tracking URI {tracking_uri!r} is a database in memory, which ends with the process. Use "
@@ -40,7 +40,7 @@ def database_path(tracking_uri: str) -> Path:
     if not path.is_absolute():
         raise TrackingError(
             f"The tracking URI {tracking_uri!r} is relative to the folder in which each process happens to start. With "
-            f"four slashes it is absolute: sqlite:///{path.resolve()}."
+            f"four slashes it is absolute: {_uri(path.resolve())}."
         )
     return path
 
@@ -88,13 +88,18 @@ def _open(database: Path, tracking_uri: str) -> "MlflowClient":
     return client
 
 
+def _uri(database: Path) -> str:
+    # A question mark would begin the URI's options, and % a code.
+    return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
+
+
 def _make(database: Path) -> None:
     from mlflow import MlflowClient
 
     fresh = database.with_name(f".{database.name}.new")
     fresh.unlink(missing_ok=True)
     try:
-        MlflowClient(tracking_uri=f"sqlite:///{fresh}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=_uri(fresh)).search_experiments(max_results=1)
     except Exception as error:
         raise TrackingError(f"MLflow cannot make the store {database}: {one_line(str(error))}.") from error
     fresh.replace(database)
@@ -140,5 +145,5 @@ def _check_version(database: Path, version: str) -> None:
         raise TrackingError(
             f"The tracking store {database} was made by another version of MLflow than the installed "
             f"{mlflow.__version__}, or its first opening was interrupted. Copy the file for safety, then run "
-            f"`mlflow db upgrade sqlite:///{database}`. If that fails and it holds no runs yet, delete it."
+            f"`mlflow db upgrade {_uri(database)}`. If that fails and it holds no runs yet, delete it."
         )

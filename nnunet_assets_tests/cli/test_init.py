@@ -45,6 +45,15 @@ def test_dagster_reads_the_absolute_paths_of_the_env_file(tmp_path: Path, name: 
     assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
+@pytest.mark.parametrize("name", ["a%20b", "what?"])
+def test_a_folder_in_which_dagster_cannot_work_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    result = CliRunner().invoke(main, ["init", str(tmp_path / name)])
+
+    assert result.exit_code == 1
+    assert f"The project's folder {tmp_path / name} has " in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_init_changes_nothing(tmp_path: Path) -> None:
     root = init_project(tmp_path)
     before = contents(root)

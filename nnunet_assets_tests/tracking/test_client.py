@@ -96,6 +96,11 @@ def test_a_relative_store_is_refused_with_the_absolute_uri(tmp_path: Path, monke
         connect("sqlite:///mlflow.db", tmp_path)
 
 
+def test_a_store_is_made_where_its_quoted_uri_says(tmp_path: Path) -> None:
+    connect(f"sqlite:///{tmp_path}/a%20b%3F%2520c.db", tmp_path / "artifacts").search_experiments()
+    assert {path.name for path in tmp_path.iterdir()} == {"a b?%20c.db", "a b?%20c.db.lock", "artifacts"}
+
+
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="database in memory, which ends with the process"):
         connect("sqlite:///:memory:", tmp_path)

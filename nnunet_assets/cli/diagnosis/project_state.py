@@ -88,13 +88,12 @@ def _variable_findings(settings: Settings) -> Iterator[Finding]:
 
 def tracking_findings(settings: Settings) -> Iterator[Finding]:
     """Asks the tracking store for its experiments; a file that is still to be made is not made by looking."""
-    from nnunet_assets.tracking.client import probe
+    from nnunet_assets.tracking.client import is_to_be_made, probe
 
-    file = settings.tracking_uri.removeprefix("sqlite:///")
-    if file != settings.tracking_uri and not Path(file).exists():
-        yield Finding("ok", "tracking", f"{settings.tracking_uri} (made when it is needed)")
-        return
     try:
+        if is_to_be_made(settings.tracking_uri):
+            yield Finding("ok", "tracking", f"{settings.tracking_uri} (made when it is needed)")
+            return
         yield Finding("ok", "tracking", probe(settings.tracking_uri, settings.artifacts))
     except TrackingError as error:
         yield Finding("error", "tracking", str(error))
