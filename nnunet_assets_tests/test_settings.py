@@ -42,7 +42,7 @@ def test_folders_may_have_spaces_and_letters_of_any_language(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["a%20b", "what?", "a%2e%2e/project", "100%25"])
 def test_a_folder_whose_databases_sqlalchemy_would_look_for_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="in its path, where Dagster cannot open its databases. Rename that folder"):
+    with pytest.raises(ConfigError, match=r"in its path, where Dagster cannot open its databases\. Rename that folder"):
         Settings.from_environment(tmp_path / name, {})
 
 

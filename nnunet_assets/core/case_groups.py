@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.bounded_regex import groups_by_regex
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 
 GROUP = "group"
@@ -34,10 +35,11 @@ class GroupPattern:
         """Returns the group of each case.
 
         Raises:
+            ConfigError: The pattern takes too long.
             DatasetError: A case does not match, or its group is empty.
         """
-        found = {case: re.fullmatch(self.pattern, case) for case in cases}
-        groups = {case: match[GROUP] for case, match in found.items() if match and match[GROUP]}
+        found = groups_by_regex(self.pattern, GROUP, cases)
+        groups = {case: group for case, group in zip(cases, found, strict=True) if group}
         if missing := sorted(set(cases) - set(groups)):
             raise DatasetError(
                 f"{self.title} of `splits.groups` does not give these cases a group: {first_offenders(missing)}. It "

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.name_pattern import Anything, Piece, Text, Word, match
 from nnunet_assets.errors import ConfigError
 
 CHANNEL = "channel"
@@ -48,8 +49,7 @@ class FilePattern:
     def __init__(self, text: str, channels: Sequence[str] = (), case_words: Sequence[str] | None = None) -> None:
         self.text = text
         self._parts = text.split("/")
-        self._channel = "|".join([r"\d+", *map(re.escape, sorted(channels, key=len, reverse=True))])
-        self._channel = self._channel if channels else "[^_]+"
+        self._channels = tuple(sorted(channels, key=len, reverse=True))
         words = [found[1:-1] for found in _TOKEN.findall(text) if found != "*"]
         if text.startswith("/") or {"", ".", ".."} & set(self._parts):
             raise ConfigError(f"The pattern {text!r} must be a path below SOURCE, such as 'imagesTr/{{case}}.nii.gz'.")
@@ -79,34 +79,33 @@ class FilePattern:
         return sorted(found, key=lambda file: file.path)
 
     def _find(self, folder: Path, depth: int, texts: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, str]]]:
-        pattern = self._regex(self._parts[depth], texts)
+        pieces = self._pieces(self._parts[depth], texts)
         is_last = depth == len(self._parts) - 1
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
         for name in names:
-            match, path = pattern.fullmatch(name), folder / name
-            if match is None or path.is_dir() == is_last:
+            found, path = match(pieces, name), folder / name
+            if found is None or path.is_dir() == is_last:
                 continue
-            known = {**texts, **match.groupdict()}
+            known = {**texts, **found}
             if is_last:
                 yield path, known
             else:
                 yield from self._find(path, depth + 1, known)
 
-    def _regex(self, part: str, texts: Mapping[str, str]) -> re.Pattern[str]:
-        seen: set[str] = set()
-        pieces = []
+    def _pieces(self, part: str, texts: Mapping[str, str]) -> list[Piece]:
+        pieces: list[Piece] = []
         for piece in _TOKEN.split(part):
             word = piece[1:-1]
             if piece == "*":
-                pieces.append(".*")
+                # Two that follow each other find what one does.
+                pieces += [] if pieces and isinstance(pieces[-1], Anything) else [Anything()]
             elif not _TOKEN.fullmatch(piece):
-                pieces.append(re.escape(piece))
+                pieces += [Text(piece)] if piece else []
             elif word in texts:
-                pieces.append(re.escape(texts[word]))
-            elif word in seen:
-                pieces.append(f"(?P={word})")
+                pieces.append(Text(texts[word]))
+            elif word == CHANNEL:
+                pieces.append(Word(word, self._channels) if self._channels else Word(word, without="_"))
             else:
-                pieces.append(f"(?P<{word}>{self._channel if word == CHANNEL else '.+'})")
-                seen.add(word)
-        return re.compile("".join(pieces), re.DOTALL)
+                pieces.append(Word(word))
+        return pieces

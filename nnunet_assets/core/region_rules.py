@@ -56,7 +56,7 @@ def misread_values(regions: Regions, class_order: Sequence[int]) -> list[Misread
 def right_order(regions: Regions) -> list[int] | None:
     """Returns an order that gives every value back its regions; None: in this sequence of the regions there is none."""
     order = []
-    for index, (name, values) in enumerate(regions.items()):
+    for index, values in enumerate(regions.values()):
         later = list(regions)[index + 1 :]
         # What this region paints last. A region that others paint over whole may paint anything of its own.
         last = [value for value in sorted(values) if not any(value in regions[other] for other in later)]
