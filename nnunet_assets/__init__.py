@@ -1,7 +1,9 @@
 """A Dagster asset graph for nnU-Net v2 cross-validation, tracked in MLflow."""
 
-from importlib import import_module
-from typing import Any
+# Nothing is imported here: the command has yet to take the current folder out of `sys.path` (see `cli`).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -19,7 +21,9 @@ _EXPORTS = {
 __all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the names of a table are strings)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
+    from importlib import import_module
+
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _EXPORTS[name]

@@ -5,13 +5,15 @@ Dagster loads it from the user's `workspace.yaml`. The project folder is `NNUNET
 
 import sys
 import warnings
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import dagster as dg
 
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.mlflow_border import mlflow_tracking
-from nnunet_assets.project import read_project
+from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
@@ -36,9 +38,7 @@ def load_definitions(root: Path) -> dg.Definitions:
         ConfigError: Declarations are wrong; the message has all of them, with file and line.
     """
     project = read_project(root)
-    # Dagster imports the experiments' folder as a namespace package, and restores sys.path after importing this module.
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    _offer_experiments(root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         # Dagster fails on a folder that declares nothing.
@@ -61,3 +61,24 @@ def load_definitions(root: Path) -> dg.Definitions:
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(declared, automation)
+
+
+def _offer_experiments(root: Path) -> None:
+    """Makes the folder of experiments the package that Dagster imports, without the rest of the project's folder.
+
+    In `sys.path`, the folder would offer everything in it: a `random.py`, or a package that is not installed here and
+    that some library tries to import.
+    """
+    place = str(root / EXPERIMENTS_FOLDER)
+    known = sys.modules.get(EXPERIMENTS_FOLDER)
+    if known is not None and list(known.__path__) == [place]:
+        return
+    for name in [name for name in sys.modules if name.split(".")[0] == EXPERIMENTS_FOLDER]:
+        del sys.modules[name]  # another project's
+    spec = PathFinder.find_spec(EXPERIMENTS_FOLDER, [str(root)])
+    if spec is None or spec.loader is None:  # a folder without __init__.py: its place, and no other one of that name
+        spec = ModuleSpec(EXPERIMENTS_FOLDER, None, is_package=True)
+        spec.submodule_search_locations = [place]
+    package = sys.modules[EXPERIMENTS_FOLDER] = module_from_spec(spec)
+    if spec.loader is not None:
+        spec.loader.exec_module(package)

@@ -5,10 +5,12 @@ goes on when they stop.
 """
 
 import logging
+import os
+import shlex
 import signal
 import socket
 import subprocess
-import sys
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +24,12 @@ from urllib.parse import urlsplit
 import click
 
 from nnunet_assets.cli import background
+from nnunet_assets.core.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.instance_files import ensure_instance
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.workspace_file import stop_importing_from_project
 
 HOST = "127.0.0.1"
 START_SECONDS = 90
@@ -57,7 +61,7 @@ class Server:
 def dev(folder: Path, port: int, mlflow_port: int) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
     settings = _prepare(folder)
-    dagster = [sys.executable, "-m", "dagster", "dev", "-h", HOST, "-p", str(port)]
+    dagster = python_command("-m", "dagster", "dev", "-h", HOST, "-p", str(port))
     servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"http://{HOST}:{port}/server_info")]
     _refuse_taken_ports(servers)
     _make_store(settings)
@@ -95,12 +99,12 @@ def up(folder: Path, port: int, mlflow_port: int) -> None:
     settings = _prepare(folder)
     # The whole path tells the servers of two projects apart.
     workspace = ["-w", str(settings.project / "workspace.yaml")]
-    webserver = [sys.executable, "-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port)]
+    webserver = python_command("-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port))
     servers = [
         *_mlflow(settings, mlflow_port),
         Server("webserver", webserver, f"http://{HOST}:{port}/server_info"),
         # Last: it has no page, and shows only while the others start that it does not run.
-        Server("daemon", [sys.executable, "-m", "dagster._daemon", "run", *workspace], None),
+        Server("daemon", python_command("-m", "dagster._daemon", "run", *workspace), None),
     ]
     running = {server.name: background.find(settings.project, server.name) for server in servers}
     missing = [server for server in servers if running[server.name] is None]
@@ -137,6 +141,8 @@ def _prepare(folder: Path) -> Settings:
     settings = project_settings(folder)
     read_project(settings.project)
     ensure_instance(settings.project)
+    if changed := stop_importing_from_project(settings.project):
+        click.echo(changed)
     answer_signals()
     return settings
 
@@ -155,7 +161,7 @@ def answer_signals() -> None:
 
 def _environment(settings: Settings, mlflow_page: str) -> dict[str, str]:
     return {
-        **settings.variables,
+        **_imports(settings),
         PROJECT_VARIABLE: str(settings.project),
         "DAGSTER_HOME": str(settings.dagster_home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -166,13 +172,24 @@ def _environment(settings: Settings, mlflow_page: str) -> dict[str, str]:
     }
 
 
+def _imports(settings: Settings) -> dict[str, str]:
+    """Returns the settings' variables, by which none of the servers imports from the current folder."""
+    variables = with_safe_imports(settings.variables)
+    if path := variables.get(PYTHON_PATH):
+        # While Dagster imports a code location, it leaves the first entry out, as if it were the current folder.
+        variables[PYTHON_PATH] = os.pathsep.join([os.devnull, path])
+    return variables
+
+
 def _mlflow(settings: Settings, port: int) -> list[Server]:
     """Returns the server that shows the project's own tracking store; none where the store is a server already."""
     if not _has_own_store(settings):
         return []
     command = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", HOST, "--port", str(port)]
     command += ["--artifacts-destination", str(settings.artifacts), "--workers", "1"]
-    return [Server("mlflow", [sys.executable, "-m", *command], f"http://{HOST}:{port}/health")]
+    # uvicorn puts the current folder before everything else, unless it is given another one.
+    command += ["--uvicorn-opts", f"--app-dir={shlex.quote(sysconfig.get_path('stdlib'))}"]
+    return [Server("mlflow", python_command("-m", *command), f"http://{HOST}:{port}/health")]
 
 
 def _make_store(settings: Settings) -> None:

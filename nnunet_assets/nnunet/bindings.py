@@ -6,11 +6,14 @@ the result any more.
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.nnunet.child import ChildFailure
+
+PSEUDO_DICE, MOVING_AVERAGE = "mean_fg_dice", "ema_fg_dice"
+"""nnU-Net's names in its log."""
 
 MAX_DIVERGED_ITERATIONS = 20
 """A gradient scaler skips a few overflowing steps while it adapts; more in a row is divergence."""
@@ -75,6 +78,51 @@ def stop_when_diverged(trainer: Any) -> None:
         save(filename)
 
     trainer.train_step, trainer.save_checkpoint = train_step, save_checkpoint
+
+
+def choose_best_among_defined(trainer: Any) -> None:
+    """Makes an epoch without any pseudo Dice count for nothing, where nnU-Net counts none after it.
+
+    Where the validation patches of an epoch hold no label and none is predicted there, every pseudo Dice is 0 / 0. Its
+    NaN stays in nnU-Net's moving average for ever, no later epoch is greater than it, and `checkpoint_best` stays where
+    it was. Here the average, which the epoch itself does not have, goes on from the epochs before, and while none has
+    been defined yet, the newest epoch is the best. Defined values are nnU-Net's own, to the last bit; so is what the
+    checkpoint holds and in what form. One that plain nnU-Net wrote, or an earlier version, goes on in the same way.
+    """
+    logger, log, save, load = trainer.logger, trainer.logger.log, trainer.save_checkpoint, trainer.load_checkpoint
+
+    def log_defined(key: str, value: Any, step: int) -> None:
+        if key == MOVING_AVERAGE and math.isnan(value):
+            value = _moving_average(logger.get_value(PSEUDO_DICE, step=None)[: step + 1])
+        if key == PSEUDO_DICE and math.isnan(value):
+            trainer.print_to_log_file(
+                f"Epoch {step} has no pseudo Dice: no label was in its validation patches. The moving average, and the "
+                "choice of the best epoch, pass over it."
+            )
+        log(key, value, step)
+
+    def forget_undefined_best() -> None:
+        if trainer._best_ema is not None and math.isnan(trainer._best_ema):
+            trainer._best_ema = None
+
+    def save_checkpoint(filename: str) -> None:
+        forget_undefined_best()
+        save(filename)
+
+    def load_checkpoint(checkpoint: Any) -> None:
+        load(checkpoint)
+        forget_undefined_best()
+
+    logger.log, trainer.save_checkpoint, trainer.load_checkpoint = log_defined, save_checkpoint, load_checkpoint
+
+
+def _moving_average(pseudo_dice: Sequence[float]) -> float:
+    """Returns nnU-Net's average over the epochs that have a pseudo Dice; NaN where the last one has none."""
+    average = math.nan
+    for value in pseudo_dice:
+        if not math.isnan(value):
+            average = value if math.isnan(average) else average * 0.9 + 0.1 * value
+    return average if pseudo_dice and not math.isnan(pseudo_dice[-1]) else math.nan
 
 
 def _has_finite_weights(network: Any) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nnunet_assets.core.exit_codes import ExitCode, describe_exit
+from nnunet_assets.core.interpreter import python_command, with_safe_imports
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.failures import explain
@@ -62,7 +63,7 @@ def run_child(
         request: What the child is asked to do, as JSON.
         folder: Takes `request.json`, `output.log` (what the child and its workers print, after what earlier attempts
             printed) and `failure.json`.
-        environment: The child's whole environment.
+        environment: The child's whole environment. What it starts in turn imports nothing from the current folder.
         on_poll: Called about every `poll_seconds` while the child runs, and once after its end.
         poll_seconds: Seconds between two looks at the child.
     """
@@ -73,8 +74,8 @@ def run_child(
         start = log.tell()
         child = subprocess.Popen(
             # Unbuffered: what a killed process printed last is what a person needs.
-            [sys.executable, "-u", "-m", module, str(folder), str(os.getpid())],
-            env=dict(environment),
+            python_command("-u", "-m", module, str(folder), str(os.getpid())),
+            env=with_safe_imports(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -176,7 +176,7 @@ def _train(
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, say) if logger else lambda: None
-    stop_early(trainer, fold_folder, options, start, say, agree=rank.agree)
+    stop_early(trainer, fold_folder, options, start, agree=rank.agree)
     stopped = train(trainer, say)
     close()
     if rank.is_first:  # another process may do the rest

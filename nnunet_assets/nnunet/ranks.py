@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nnunet_assets.core.exit_codes import ExitCode, describe_exit
+from nnunet_assets.core.interpreter import python_command
 from nnunet_assets.nnunet.child import LOG_FILE, REQUEST_FILE, ChildFailure, die_with_parent, outcome_of
 from nnunet_assets.nnunet.trainer import trainer_class
 from nnunet_assets.nnunet.worker_watch import watch_workers
@@ -184,7 +185,7 @@ def run_ranks(
 def _start(module: str, folder: Path, told: Mapping[str, Any]) -> "tuple[subprocess.Popen[bytes], Connection]":
     reader, writer = Pipe(duplex=False)
     with writer:
-        command = [sys.executable, "-u", "-m", module, str(folder), str(os.getpid()), str(writer.fileno())]
+        command = python_command("-u", "-m", module, str(folder), str(os.getpid()), str(writer.fileno()))
         # In this process's group, so that whoever ends that ends them too.
         process = subprocess.Popen([*command, json.dumps(told)], stdin=subprocess.DEVNULL, pass_fds=[writer.fileno()])
     return process, reader

@@ -74,7 +74,6 @@ def stop_early(
     fold_folder: Path,
     options: TrainingOptions,
     started: float,
-    say: Callable[[str], None],
     *,
     agree: Callable[[str | None], str | None] = lambda reason: reason,
 ) -> None:
@@ -85,32 +84,25 @@ def stop_early(
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
         started: When the fold was asked for, on `time.monotonic`'s clock.
-        say: Takes a sentence where patience cannot decide any more.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
     """
-    end_epoch, patience = trainer.on_epoch_end, options.patience
+    end_epoch = trainer.on_epoch_end
     minutes = options.time_budget_minutes
     reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
-        nonlocal ended_at, patience
+        nonlocal ended_at
         end_epoch()
         now = time.monotonic()
         epoch_seconds, ended_at = now - ended_at, now
         if trainer.current_epoch >= trainer.num_epochs:
             return
-        if patience is not None and math.isnan(trainer.logger.get_value("ema_fg_dice", step=None)[-1]):
-            patience = None
-            say(
-                "The moving average of the pseudo Dice is undefined for good: no label was in the patches of an "
-                "epoch, and nnU-Net carries that on. Patience ends this training no more."
-            )
         left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
             _asked(fold_folder)
-            or _no_progress(trainer, patience)
+            or _no_progress(trainer, options.patience)
             or (_no_time(left, epoch_seconds, reserved) if left is not None else None)
         )
         if reason:
@@ -163,11 +155,17 @@ def _no_progress(trainer: Any, patience: int | None) -> str | None:
     if patience is None:
         return None
     ema = trainer.logger.get_value("ema_fg_dice", step=None)
-    best = max(range(len(ema)), key=ema.__getitem__)
-    n_since = len(ema) - 1 - best
+    # An epoch without a pseudo Dice is no progress, and no lack of it.
+    defined = [epoch for epoch, value in enumerate(ema) if not math.isnan(value)]
+    if not defined:
+        return None
+    best = max(defined, key=ema.__getitem__)
+    n_since = sum(epoch > best for epoch in defined)
     if n_since < patience:
         return None
-    return f"the moving average of the pseudo Dice was best in epoch {best + 1}, {n_since} epochs ago"
+    n_ago = len(ema) - 1 - best
+    of_these = "" if n_ago == n_since else f", {n_since} of them with a pseudo Dice"
+    return f"the moving average of the pseudo Dice was best in epoch {best + 1}, {n_ago} epochs ago{of_these}"
 
 
 def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.layout import FULL_FOLD, fold_index
-from nnunet_assets.nnunet.bindings import apply_overrides, stop_when_diverged
+from nnunet_assets.nnunet.bindings import apply_overrides, choose_best_among_defined, stop_when_diverged
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.random_state import seed_workers
@@ -47,6 +47,7 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     trainer.disable_checkpointing = request["options"]["disable_checkpointing"]
     if request["options"]["seed"] is not None:
         seed_workers(trainer, request["options"]["seed"] + trainer.local_rank)
+    choose_best_among_defined(trainer)
     stop_when_diverged(trainer)
     if request["fold"] == FULL_FOLD:
         # It would write its predictions of all cases over those by which the folds feed the cascade.

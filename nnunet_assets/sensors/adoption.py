@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
 
+from nnunet_assets.core.interpreter import python_command
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.resources import ProjectResource
@@ -86,7 +86,7 @@ def _written_at(fold: Path) -> int:
 
 def _adopt(fold: Path) -> str | None:
     """Adopts a fold in a process of its own, which keeps torch out of the daemon; returns what is wrong with it."""
-    command = [sys.executable, "-m", "nnunet_assets.nnunet.adoption", str(fold)]
+    command = python_command("-m", "nnunet_assets.nnunet.adoption", str(fold))
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ADOPTING_SECONDS, check=False)
     except subprocess.TimeoutExpired:

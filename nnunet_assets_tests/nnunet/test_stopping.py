@@ -62,7 +62,7 @@ def fold_folder(tmp_path):
 
 def trained(trainer, fold_folder, **options):
     trainer.output_folder = str(fold_folder)
-    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0, say=print)
+    stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
     said = []
     reason = train(trainer, said.append)
     assert trainer.is_ended
@@ -87,10 +87,19 @@ def test_progress_starts_the_patience_anew(clock, fold_folder):
     assert trained(Trainer(clock, [0.1, 0.05, 0.2, 0.1, 0.3, 0.2]), fold_folder, patience=2) == (6, None)
 
 
-@pytest.mark.parametrize("ema", [[math.nan] * 6, [0.5, 0.1, math.nan, math.nan, math.nan, math.nan]])
-def test_an_undefined_moving_average_is_no_lack_of_progress_and_is_said_once(clock, fold_folder, capsys, ema):
+@pytest.mark.parametrize("ema", [[math.nan] * 6, [0.5, 0.1, *[math.nan] * 4], [math.nan, 0.5, *[math.nan] * 3, 0.1]])
+def test_an_epoch_without_a_pseudo_dice_is_no_lack_of_progress(clock, fold_folder, ema):
     assert trained(Trainer(clock, ema), fold_folder, patience=2) == (6, None)
-    assert capsys.readouterr().out.count("moving average of the pseudo Dice is undefined for good") == 1
+
+
+def test_patience_counts_the_epochs_that_could_have_shown_progress(clock, fold_folder):
+    ema = [math.nan, 0.3, math.nan, 0.2, math.nan, 0.3, math.nan]
+    epochs, reason = trained(Trainer(clock, ema), fold_folder, patience=2)
+    assert epochs == 6
+    assert reason == (
+        "the moving average of the pseudo Dice was best in epoch 2, 4 epochs ago, 2 of them with a pseudo Dice (after "
+        "epoch 6 of 7)"
+    )
 
 
 def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.core.interpreter import python_command, with_safe_imports
 from nnunet_assets.instance_files import count_gpus
 
 PACKAGE = "nnunet_assets"
@@ -68,8 +69,8 @@ def torch_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
     """Imports torch and torchvision in a child process and compares their devices with the driver's."""
     try:
         probe = subprocess.run(
-            [sys.executable, "-c", _TORCH_PROBE],
-            env=dict(variables) or None,
+            python_command("-c", _TORCH_PROBE),
+            env=with_safe_imports(variables),
             capture_output=True,
             text=True,
             check=False,

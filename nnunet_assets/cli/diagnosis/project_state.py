@@ -12,6 +12,7 @@ from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.workspace_file import WORKSPACE_FILE, imports_from
 
 
 def read_settings(project: Path) -> tuple[Settings, Finding]:
@@ -39,6 +40,10 @@ def declaration_findings(settings: Settings) -> Iterator[Finding]:
 def instance_findings(settings: Settings) -> Iterator[Finding]:
     """Looks at Dagster's instance, and at what Dagster's own commands would take for it."""
     yield from _variable_findings(settings)
+    if folder := imports_from(settings.project):
+        remedy = "Remove that line: what is in `experiments` is found without it."
+        found = f"has working_directory: {folder}: Dagster imports modules from there before all others."
+        yield Finding("warning", WORKSPACE_FILE, found, remedy)
     if not (settings.dagster_home / "dagster.yaml").exists():
         remedy = "`nnunet-assets dev`, `up` and `demo` write it."
         yield Finding("warning", "Dagster's instance", f"{settings.dagster_home} has no dagster.yaml.", remedy)

@@ -1,0 +1,57 @@
+"""Folders full of modules that must not run: each leaves a mark when it does, and then is no use to anybody."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+NOT_INSTALLED = (
+    "wandb",
+    "ray",
+    "cupy",
+    "sitecustomize",
+    "usercustomize",
+    "gunicorn",
+    "pyspark",
+    "hiddenlayer",
+    "boto3",
+)
+"""What libraries try to import where it is there, and what Python imports by itself when it starts."""
+
+PACKAGES = ("nnunetv2", "nnunet_assets", "torch", "mlflow", "dagster", "dagster_webserver", "experiments_of_another")
+"""These are planted as folders, the others as files."""
+
+
+@cache
+def module_names() -> tuple[str, ...]:
+    """Returns every top-level module that a process of ours may ask for."""
+    known = {*sys.stdlib_module_names, *packages_distributions(), *NOT_INSTALLED, *PACKAGES}
+    return tuple(sorted(name for name in known if name.isidentifier() and name != "nnunet_assets_tests"))
+
+
+@cache
+def started_with() -> frozenset[str]:
+    """Returns the modules that the interpreter has before the first line of a program: nobody can keep them out."""
+    asked = [sys.executable, "-c", "import sys; print(*{name.split('.')[0] for name in sys.modules})"]
+    return frozenset(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+
+
+def plant(folder: Path, marks: Path, names: Iterable[str]) -> None:
+    """Writes the modules; whatever runs of them makes a file of its name in `marks`, with the process that ran it."""
+    marks.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        place = folder / name / "__init__.py" if name in PACKAGES else folder / f"{name}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # No import of its own would be found.
+        place.write_text(
+            f"with open({str(marks / name)!r}, 'w') as mark, open('/proc/self/cmdline') as command:\n"
+            "    mark.write(command.read().replace('\\0', ' '))\n"
+            "raise ImportError('a planted module ran')\n"
+        )
+
+
+def marks_in(marks: Path) -> dict[str, str]:
+    """Returns which planted modules ran, and in what."""
+    return {path.name: path.read_text() for path in sorted(marks.iterdir())}

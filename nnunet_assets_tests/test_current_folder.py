@@ -1,0 +1,120 @@
+"""No process of ours imports from the folder that somebody stands in, nor from the project's beside `experiments`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.cli.init import init_project
+from nnunet_assets.core.interpreter import python_command, whole_paths, with_safe_imports
+from nnunet_assets_tests.planted import marks_in, module_names, plant, started_with
+
+OURS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
+# `python -m` and `-c` put the current folder before everything else; the command does not.
+COMMAND = Path(sys.executable).with_name("nnunet-assets")
+
+
+class Planted:
+    """A project, and a folder to stand in, both full of modules that must not run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = init_project(folder / "project")
+        self.here, self.marks = folder / "here", folder / "marks"
+        self.here.mkdir()
+        for place in (self.project, self.here):
+            plant(place, self.marks, module_names())
+
+    def run(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name not in OURS}
+        return subprocess.run(
+            [str(COMMAND), *arguments],
+            cwd=folder or self.here,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def ran(self) -> dict[str, str]:
+        return marks_in(self.marks)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return Planted(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(autouse=True)
+def _no_marks(planted: Planted) -> Iterator[None]:
+    yield
+    for mark in planted.marks.iterdir():
+        mark.unlink()
+
+
+def test_a_planted_module_leaves_its_mark_where_python_looks_in_the_current_folder(planted: Planted) -> None:
+    subprocess.run([sys.executable, "-c", "import statistics"], cwd=planted.here, capture_output=True, check=False)
+    assert set(planted.ran) == {"statistics"}
+
+
+def test_doctor_imports_torch_and_dagster_from_where_they_are_installed(planted: Planted) -> None:
+    done = planted.run("doctor", "--project", str(planted.project))
+    assert planted.ran == {}
+    assert "torchvision" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_commands_work_in_the_projects_own_folder(planted: Planted) -> None:
+    for arguments in (["--help"], ["check-config"], ["init", "another"], ["down"]):
+        done = planted.run(*arguments, folder=planted.project)
+        assert done.returncode == 0, (arguments, done.stderr)
+    assert planted.ran == {}
+
+
+@pytest.mark.parametrize("python_path", ["", ":", ".", f"{os.devnull}:", ":/nowhere", "./", "../here", "a:..//here/."])
+def test_an_empty_or_relative_entry_of_pythonpath_is_not_searched(planted: Planted, python_path: str) -> None:
+    # The package itself, and what Python imports by itself, are looked up before its first line.
+    late = set(module_names()) - started_with() - {"nnunet_assets", "sitecustomize", "usercustomize"}
+    others = planted.here.parent / "here_late"
+    if not others.exists():
+        plant(others, planted.marks, late)
+        (planted.here.parent / "here_late" / "a").mkdir()
+    path = python_path.replace("here", "here_late")
+    done = planted.run("check-config", str(planted.project), folder=others, PYTHONPATH=path)
+    assert planted.ran == {}
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_definitions_load_with_a_component_of_the_users_own_and_nothing_planted(planted: Planted) -> None:
+    own = planted.project / "experiments" / "own"
+    own.mkdir(exist_ok=True)
+    (own / "names.py").write_text("NAME = 'mine'\n")
+    (own / "assets.py").write_text(
+        "import dagster as dg\nfrom experiments.own.names import NAME\n\n@dg.asset(name=NAME)\ndef own() -> None: ...\n"
+    )
+    load = (
+        "from pathlib import Path\nfrom nnunet_assets.definitions import load_definitions\n"
+        f"repository = load_definitions(Path({str(planted.project)!r})).get_repository_def()\n"
+        "repository.load_all_definitions()\n"
+        "print(*sorted(key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()))\n"
+    )
+    done = subprocess.run(
+        python_command("-c", load),
+        cwd=planted.project,
+        env=with_safe_imports(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert planted.ran == {}
+    assert "mine" in done.stdout.split(), done.stderr
+
+
+def test_what_a_user_means_to_be_imported_is_kept() -> None:
+    assert whole_paths(os.pathsep.join(["/mine", "", ".", "theirs", "/theirs"])) == ["/mine", "/theirs"]
+    kept = with_safe_imports({"PYTHONPATH": ":/mine:.", "HOME": "/root"})
+    assert kept == {"PYTHONPATH": "/mine", "HOME": "/root", "PYTHONSAFEPATH": "1"}
+    assert "PYTHONPATH" not in with_safe_imports({"PYTHONPATH": ":"})
