@@ -20,6 +20,7 @@ from nnunet_assets.reports.cv_page import PageFigure, cv_page
 from nnunet_assets.resources import ProjectResource
 
 if TYPE_CHECKING:
+    from nnunet_assets.core.estimate import Bootstrap
     from nnunet_assets.core.gap import Gap
 
 DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
@@ -63,7 +64,8 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
             ]
             evaluation = declared_evaluation(roots, experiment, dataset)
             commits = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
-            page = cv_page(summary, manifests, parameters, figures, evaluation, gaps=_gaps(folder, commits))
+            gaps, drawn = _gaps(folder, commits)
+            page = cv_page(summary, manifests, parameters, figures, evaluation, gaps=gaps, drawn_for_gaps=drawn)
         write_atomically(folder / "cv_report.html", page.encode())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),
@@ -77,10 +79,17 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
     return cv_report
 
 
-def _gaps(folder: Path, commits: Mapping[str, str]) -> "list[Gap]":
-    """Returns the gaps to the test set; none where there is no test set, or other folds have predicted it."""
+def _gaps(folder: Path, commits: Mapping[str, str]) -> "tuple[list[Gap], Bootstrap | None]":
+    """Returns the gaps to the test set and how their intervals were made.
+
+    There are none where there is no test set, or other folds have predicted it.
+    """
     from nnunet_assets.assets.test_set_evaluation import GAP_FILE, TESTED_FOLDER
-    from nnunet_assets.core.gap import gaps_from_json
+    from nnunet_assets.core.gap import drawn_for_gaps, gaps_from_json
 
     path = folder / TESTED_FOLDER / GAP_FILE
-    return (gaps_from_json(json.loads(path.read_text()), commits) or []) if path.exists() else []
+    if not path.exists():
+        return [], None
+    content = json.loads(path.read_text())
+    gaps = gaps_from_json(content, commits)
+    return (gaps, drawn_for_gaps(content)) if gaps else ([], None)

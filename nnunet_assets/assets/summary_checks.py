@@ -31,8 +31,8 @@ _DESCRIPTIONS = {
     OUTLIER_CHECK: f"No fold's foreground Dice lies farther from the median of the folds than {N_DEVIATIONS} median "
     f"absolute deviations (times 1.4826, as for a normal distribution) and {MIN_DISTANCE}; looked at from {MIN_FOLDS} "
     "folds on.",
-    BASELINE_CHECK: f"No pooled Dice is lower than the accepted baseline's by more than {MIN_DROP} and lower than the "
-    "low end of its 95 % interval, on the folds of the baseline.",
+    BASELINE_CHECK: f"No pooled Dice is lower than the accepted baseline's by more than {MIN_DROP} and by more than "
+    "two standard errors of its mean, on the folds of the baseline.",
 }
 
 _Numbers = Mapping[str, int | float]

@@ -26,7 +26,7 @@ from nnunet_assets.nnunet.predicted_cases import (
     references_folder,
 )
 from nnunet_assets.nnunet.prediction import Predicted
-from nnunet_assets.reports.case_table import read_metrics, write_case_table
+from nnunet_assets.reports.case_table import read_case_names, read_metrics, write_case_table
 from nnunet_assets.reports.evaluation_tables import write_label_tables
 from nnunet_assets.reports.gap import gaps_to_csv
 
@@ -95,7 +95,8 @@ def evaluate_predictions(
     folder = ensemble.experiment.summary_folder(roots) / TESTED_FOLDER
     evaluation = _evaluate(found, dataset, folder, say)
     evaluation.refuse_empty()
-    gaps = find_gaps(read_metrics(folder / PARQUET_FILE, GAP_METRICS), read_metrics(validation, GAP_METRICS))
+    table = folder / PARQUET_FILE
+    gaps = find_gaps(read_metrics(table, GAP_METRICS), read_metrics(validation, GAP_METRICS), read_case_names(table))
     commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
     write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest, commits))
     write_atomically(folder / GAP_TABLE, gaps_to_csv(gaps).encode())

@@ -3,13 +3,15 @@
 On disk: `nnunet_assets/baseline.json` in the model's folder, written when somebody accepts the summary that is there,
 and by nothing else: a copy of its pooled Dice, with who accepted it when and the digests of what it was made from.
 
-A Dice is below the baseline where it is lower than the baseline's by more than 0.02 *and* lower than the low end of the
-baseline's 95 % interval, where it has one. That interval allows for other cases too, so that the rule is slow to
-complain; `comparison` tests differences case by case. Compared are the folds that the baseline has, and no others: the
-mean of other folds is one of other cases.
+A Dice is below the baseline where it is lower than the baseline's by more than 0.02 *and* by more than two standard
+errors of the baseline's mean (SD / sqrt(n)), where that is of 6 cases or more. Those allow for other cases too, so that
+the rule is slow to complain; `comparison` tests differences case by case. The 95 % interval is no part of it: it
+reaches down for failures that the baseline does not show, and a later summary that has them is what the rule is there
+to name. Compared are the folds that the baseline has, and no others: the mean of other folds is one of other cases.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.estimate import Estimate, Interval
+from nnunet_assets.core.estimate import MIN_PATIENTS, Estimate, Interval
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import SummaryError
@@ -112,7 +114,7 @@ class Baseline:
         dices = [summary.foreground.dice.pooled.mean, *map(now.get, self.labels)]
         named = [(FOREGROUND, self.foreground), *self.labels.items()]
         return [
-            Score(name, estimate.mean, _limit(estimate.mean, estimate.interval), dice)
+            Score(name, estimate.mean, _limit(estimate.mean, estimate), dice)
             for (name, estimate), dice in zip(named, dices, strict=True)
             if estimate.mean is not None
         ]
@@ -168,14 +170,16 @@ def read_baseline(path: Path) -> Baseline | None:
         ) from error
 
 
-def _limit(mean: float, interval: Interval | None) -> float:
-    return mean - MIN_DROP if interval is None else min(mean - MIN_DROP, interval.low)
+def _limit(mean: float, estimate: Estimate) -> float:
+    n = estimate.n_defined
+    two_errors = 2 * estimate.sd / math.sqrt(n) if estimate.sd is not None and n >= MIN_PATIENTS else 0.0
+    return mean - max(MIN_DROP, two_errors)
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
-    """Reads an estimate, of which the mean and the low end of the interval are compared and so have to be numbers."""
+    """Reads an estimate, of which mean, SD and count are compared and so have to be numbers."""
     interval = Interval(**content["interval"]) if content["interval"] else None
-    numbers = [content["mean"], interval.low if interval else None]
+    numbers = [content["mean"], content["sd"], content["n_defined"]]
     if not all(number is None or isinstance(number, int | float) for number in numbers):
         raise TypeError(f"a Dice of {numbers}")
     return Estimate(**{**content, "interval": interval})

@@ -222,7 +222,7 @@ class CvSummary(FoldProgress):
             "foreground": asdict(self.foreground),
             "labels": {name: asdict(label) for name, label in self.labels.items()},
             "absent_labels": list(self.absent_labels),
-            "bootstrap": asdict(self.bootstrap) if self.bootstrap else None,
+            "bootstrap": self.bootstrap.to_json() if self.bootstrap else None,
             "worst_cases": {
                 "foreground": [asdict(case) for case in self.worst_cases()],
                 "labels": {name: [asdict(case) for case in self.worst_cases(name)] for name in self.labels},

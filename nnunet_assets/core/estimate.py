@@ -1,13 +1,22 @@
 """A mean, the spread of what it was taken over, and how sure it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean, median, quantiles, stdev
-from typing import Literal
+from typing import Any, Literal
 
 CONFIDENCE = 0.95
 """Of every confidence interval."""
 
+
+MIN_PATIENTS = 6
+"""With fewer there is no interval: it would say more about the method than about the patients."""
+
+MIN_PATIENTS_UNBOUNDED = 60
+"""As above, of lengths and volumes: of 59 patients 5 % of all sets hold none of the failures that befall one in 20."""
+
+FULL_WEIGHT_PATIENTS = 30
+"""Up to so many an interval allows for every failure that none of them shows; see `mean_intervals`."""
 
 SAME_SCORE = 1e-12
 """Two computations of one Dice from the same counts differ by no more."""
@@ -15,7 +24,7 @@ SAME_SCORE = 1e-12
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval, in the unit of what it is of; see `resampling`."""
+    """A confidence interval, in the unit of what it is of; see `mean_intervals`."""
 
     low: float
     high: float
@@ -32,6 +41,7 @@ class Bootstrap:
         n_resamples: Times that so many were drawn.
         seed: The same seed gives the same draws.
         confidence: 0.95.
+        method: `bayesian`, as `mean_intervals` says, or `bca`, as versions made them whose files do not say it.
     """
 
     clustered_by: Literal["patient", "case"]
@@ -39,6 +49,12 @@ class Bootstrap:
     n_resamples: int
     seed: int
     confidence: float = CONFIDENCE
+    method: Literal["bca", "bayesian"] = "bca"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as JSON values, as the version wrote it that made these intervals."""
+        content = asdict(self)
+        return content if self.method != "bca" else {key: value for key, value in content.items() if key != "method"}
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Evaluation:
             "missing_folds": list(self.missing_folds),
             "n_expected": self.n_expected,
             "n_evaluated": self.n_evaluated,
-            "bootstrap": None if self.bootstrap is None else asdict(self.bootstrap),
+            "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
             "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
             "problems": [asdict(problem) for problem in self.problems],
         }

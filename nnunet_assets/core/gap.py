@@ -5,8 +5,8 @@ training left out. Both sides are pooled over cases: each test case is predicted
 validation case once, by the one fold that has not seen it. The foreground mean is that of the summary: the mean of the
 label means. A score is undefined (None) as everywhere, and left out of its mean.
 
-The intervals are of the test means, from test cases drawn with replacement. That leaves out how sure the
-cross-validation's mean is, and takes each case for a patient of its own.
+The intervals are of the test means alone. That leaves out how sure the cross-validation's mean is, and takes each test
+case for a patient of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_defined
-from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Resamples
+from nnunet_assets.core.mean_intervals import SHARE, PatientWeights, bootstrap_of, scale_of
 
 SCHEMA = 1
 
@@ -41,7 +41,7 @@ class Gap:
     Attributes:
         label: None: the foreground mean.
         metric: Of `GAP_METRICS`.
-        test: Over the test cases, with the interval of its mean; fewer than 6 cases have none.
+        test: Over the test cases, with the interval of its mean where `mean_intervals` has one.
         cross_validation: Over the validation cases of all folds.
     """
 
@@ -58,28 +58,27 @@ class Gap:
         return self.test.mean - self.cross_validation.mean
 
 
-def find_gaps(test: CaseValues, cross_validation: CaseValues) -> list[Gap]:
+def find_gaps(test: CaseValues, cross_validation: CaseValues, cases: Sequence[str]) -> list[Gap]:
     """Returns the gaps, by label and then the foreground, in the order of `GAP_METRICS`.
 
     Args:
         test: At least one case.
         cross_validation: The same labels and metrics.
+        cases: The names of the test cases, by which the test set's own evaluation draws: it has the same intervals.
     """
     labels = list(test)
-    n_cases = len(test[labels[0]]["dice"])
-    # Names that sort as the cases do: the test set's own evaluation draws by theirs, and has the same intervals.
-    resamples = Resamples([f"{case:09d}" for case in range(n_cases)])
+    weights = PatientWeights(cases)
     by_label: dict[str, list[Gap]] = {name: [] for name in labels}
     foreground = []
     for metric in GAP_METRICS:
         columns = [test[name][metric] for name in labels]
         others = [cross_validation[name][metric] for name in labels]
-        means = resamples.means(np.array(columns, dtype=float).T)
+        means = weights.means(np.array(columns, dtype=float).T)
         for number, name in enumerate(labels):
-            estimate = replace(Estimate.of(columns[number]), interval=means.interval(number))
+            estimate = replace(Estimate.of(columns[number]), interval=means.interval(number, scale_of(metric)))
             by_label[name].append(Gap(name, metric, estimate, Estimate.of(others[number])))
         if metric in FOREGROUND_METRICS:
-            interval = means.over_columns().interval()
+            interval = means.interval_over_columns(SHARE)
             foreground.append(Gap(None, metric, _foreground(columns, interval), _foreground(others)))
     return [gap for gaps in by_label.values() for gap in gaps] + foreground
 
@@ -99,12 +98,11 @@ def gaps_to_json(gaps: Sequence[Gap], predictions: str, folds: Mapping[str, str]
         predictions: Digest of what the predictions were made from.
         folds: Fold to what names its COMMIT, of those that predicted and were validated.
     """
-    bootstrap = Bootstrap("case", n_clusters=gaps[0].test.n, n_resamples=N_RESAMPLES, seed=SEED)
     return {
         "schema": SCHEMA,
         "predictions": predictions,
         "folds": dict(folds),
-        "bootstrap_of_test_means": asdict(bootstrap),
+        "bootstrap_of_test_means": bootstrap_of("case", gaps[0].test.n).to_json(),
         "gaps": [{**asdict(gap), "difference": gap.difference} for gap in gaps],
     }
 
@@ -122,6 +120,11 @@ def gaps_from_json(content: Mapping[str, Any], folds: Mapping[str, str]) -> list
         Gap(gap["label"], gap["metric"], _estimate(gap["test"]), _estimate(gap["cross_validation"]))
         for gap in content["gaps"]
     ]
+
+
+def drawn_for_gaps(content: Mapping[str, Any]) -> Bootstrap:
+    """Returns how the intervals were made of what `gaps_to_json` returned, now or in an older version."""
+    return Bootstrap(**content["bootstrap_of_test_means"])
 
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:

@@ -6,27 +6,27 @@ from dataclasses import replace
 import numpy as np
 
 from nnunet_assets.core.cv_summary import METRICS, CvSummary, LabelSummary, Metric, MetricSummary
-from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.estimate import Interval
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.mean_intervals import SHARE, PatientWeights, bootstrap_of
 from nnunet_assets.core.patients import read_patients
-from nnunet_assets.core.resampling import N_RESAMPLES, SEED, Resamples
 
 
 def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
-    """Returns the summary with a 95 % confidence interval of each pooled mean; fewer than 6 patients have none.
+    """Returns the summary with a 95 % confidence interval of each pooled mean, where `mean_intervals` has one.
 
     Args:
         patients: Patient of each case; None: not known, and each case counts as a patient of its own.
     """
     cases = [case for fold in summary.folds for case in fold.cases]
     known = {case.case_id: patients[case.case_id] for case in cases} if patients is not None else None
-    resamples = Resamples([known[case.case_id] if known else case.case_id for case in cases])
+    weights = PatientWeights([known[case.case_id] if known else case.case_id for case in cases])
     intervals: dict[tuple[str | None, Metric], Interval | None] = {}
     for metric in METRICS:
         scores = [[getattr(case.scores[name], metric) for name in summary.labels] for case in cases]
-        means = resamples.means(np.array(scores, dtype=float))
-        intervals |= {(name, metric): means.interval(column) for column, name in enumerate(summary.labels)}
-        intervals[None, metric] = means.over_columns().interval()
+        means = weights.means(np.array(scores, dtype=float))
+        intervals |= {(name, metric): means.interval(column, SHARE) for column, name in enumerate(summary.labels)}
+        intervals[None, metric] = means.interval_over_columns(SHARE)
 
     def added(name: str | None, label: LabelSummary) -> LabelSummary:
         return LabelSummary(
@@ -39,12 +39,7 @@ def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> Cv
         labels={name: added(name, label) for name, label in summary.labels.items()},
         foreground=added(None, summary.foreground),
         patients=known,
-        bootstrap=Bootstrap(
-            clustered_by="case" if known is None else "patient",
-            n_clusters=resamples.n_patients,
-            n_resamples=N_RESAMPLES,
-            seed=SEED,
-        ),
+        bootstrap=bootstrap_of("case" if known is None else "patient", weights.n_patients),
     )
 
 

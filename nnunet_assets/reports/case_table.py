@@ -71,6 +71,13 @@ def read_metrics(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, l
     return found
 
 
+def read_case_names(parquet: Path) -> list[str]:
+    """Returns the names of the cases in their order, each once."""
+    import pyarrow.parquet as pq
+
+    return list(dict.fromkeys(row["case"] for row in pq.read_table(parquet, columns=["case"]).to_pylist()))
+
+
 def read_cases(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, dict[str, float | None]]]:
     """Returns by case and label these metrics, None where one is undefined; no case may be in two folds."""
     import pyarrow.parquet as pq

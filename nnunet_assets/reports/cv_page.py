@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
+from nnunet_assets.core.estimate import Bootstrap
 from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.gap import gap_headline, gap_records
+from nnunet_assets.reports.interval_notes import interval_notes
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
 from nnunet_assets.reports.summary_notes import notes
@@ -43,6 +45,7 @@ def cv_page(
     evaluation: Mapping[str, Any],
     *,
     gaps: "Sequence[Gap]" = (),
+    drawn_for_gaps: Bootstrap | None = None,
 ) -> str:
     """Returns the page.
 
@@ -53,6 +56,7 @@ def cv_page(
         figures: In the order of the page.
         evaluation: What `evaluation.json` holds.
         gaps: To the test set; empty: these folds have predicted none.
+        drawn_for_gaps: How the intervals of the test means were made.
     """
     cases = list(_cases(summary))
     report = {
@@ -68,7 +72,7 @@ def cv_page(
         "surface_intervals": evaluation_tables.interval_records(evaluation),
         "surface_notes": evaluation_tables.notes(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],
-        "test_set": {"headline": gap_headline(gaps), "rows": gap_records(gaps)} if gaps else None,
+        "test_set": _test_set(gaps, drawn_for_gaps) if gaps else None,
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "folds": list(_folds(summary, manifests)),
         "case_columns": ["case", "fold", "mean over labels", *summary.labels],
@@ -78,6 +82,11 @@ def cv_page(
         "provenance": _provenance(summary, manifests, evaluation),
     }
     return render_page("cv_report.html.j2", report=report)
+
+
+def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None) -> dict[str, Any]:
+    sentences = interval_notes(drawn, of="test mean") if drawn else []
+    return {"headline": gap_headline(gaps), "rows": gap_records(gaps), "notes": sentences}
 
 
 def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:

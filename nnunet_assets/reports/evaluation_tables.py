@@ -17,9 +17,9 @@ from nnunet_assets.core.label_totals import label_estimate
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.estimates import interval_text, mean_and_sd, median_and_quartiles
+from nnunet_assets.reports.interval_notes import interval_notes
 from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
 from nnunet_assets.reports.rows import Row, csv_text, markdown_table
-from nnunet_assets.reports.summary_notes import interval_note
 
 COLUMNS = (
     *("label", "metric", "mean", "sd", "median", "q1", "q3", "ci95_low", "ci95_high"),
@@ -88,7 +88,7 @@ def notes(content: Evaluated) -> list[str]:
         f"NSD at a tolerance of {_tolerances(content)}.",
     ]
     if content.get("bootstrap"):
-        sentences.append(interval_note(Bootstrap(**content["bootstrap"])))
+        sentences += interval_notes(Bootstrap(**content["bootstrap"]))
     return sentences
 
 

@@ -1,7 +1,7 @@
 """What a reader of a summary's tables must know: folds, estimands, undefined scores, intervals, labels left out."""
 
 from nnunet_assets.core.cv_summary import CvSummary
-from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.reports.interval_notes import interval_notes
 
 
 def notes(summary: CvSummary) -> list[str]:
@@ -17,7 +17,7 @@ def notes(summary: CvSummary) -> list[str]:
         "and of the folds' foreground means (over folds).",
     ]
     if summary.bootstrap:
-        sentences.append(interval_note(summary.bootstrap))
+        sentences += interval_notes(summary.bootstrap)
     if summary.absent_labels:
         absent = ", ".join(summary.absent_labels)
         sentences.append(f"In no reference and no prediction, so left out of the foreground mean: {absent}.")
@@ -26,11 +26,3 @@ def notes(summary: CvSummary) -> list[str]:
         for fold, names in summary.absent_labels_by_fold.items()
     ]
     return sentences
-
-
-def interval_note(drawn: Bootstrap) -> str:
-    """Returns how the intervals were made, in one sentence."""
-    return (
-        f"95 % interval of the pooled mean: bootstrap (BCa) of {drawn.n_clusters} {drawn.clustered_by}s, "
-        f"{drawn.n_resamples} resamples; none with fewer than 6 {drawn.clustered_by}s with a defined score."
-    )

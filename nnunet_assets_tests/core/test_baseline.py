@@ -21,6 +21,12 @@ def summary_of(**dice_by_fold):
     return summarize(EXPERIMENT, FOLDS, folds)
 
 
+def summary_of_cases(*dices):
+    """One fold with the label A."""
+    fold = build_fold_result("fold_0", {f"c{k}": {"A": dice} for k, dice in enumerate(dices)})
+    return summarize(EXPERIMENT, FOLDS, [fold])
+
+
 def accepted(summary):
     return Baseline.of(summary, accepted_at="2026-11-20T10:00:00+00:00", accepted_by="ada", note="first")
 
@@ -74,20 +80,23 @@ class TestWhatIsBelow:
         # A by 0.04, and so the foreground by 0.02 and more.
         assert below(baseline, summary_of(fold_0=(0.75, 0.499), fold_1=(0.57, None))) == {"A", FOREGROUND}
 
-    def test_a_wide_interval_allows_more(self):
+    def test_a_wide_spread_allows_two_standard_errors(self):
+        # Three cases of 0.9 and three of 0.5: mean 0.7, SD 0.2191, two standard errors 0.1789.
+        baseline = accepted(summary_of_cases(0.9, 0.5, 0.9, 0.5, 0.9, 0.5))
+        assert below(baseline, summary_of_cases(*[0.522] * 6)) == set()
+        assert below(baseline, summary_of_cases(*[0.520] * 6)) == {"A", FOREGROUND}
+
+    def test_a_narrow_spread_does_not_make_noise_a_finding(self):
+        baseline = accepted(summary_of(fold_0=(0.8, 0.5), fold_1=(0.8, 0.5)))
+        assert below(baseline, summary_of(fold_0=(0.785, 0.485), fold_1=(0.785, 0.485))) == set()
+        assert "A" in below(baseline, summary_of(fold_0=(0.77, 0.5), fold_1=(0.77, 0.5)))
+
+    def test_an_interval_that_reaches_far_down_lets_nothing_pass(self):
         label = BEFORE.labels["A"]
-        pooled = replace(label.dice.pooled, interval=Interval(0.6, 0.8))
+        pooled = replace(label.dice.pooled, sd=0.01, n_defined=6, interval=Interval(0.1, 0.8))
         wide = replace(label, dice=replace(label.dice, pooled=pooled))
         baseline = accepted(replace(BEFORE, labels={**BEFORE.labels, "A": wide}))
-        assert "A" not in below(baseline, summary_of(fold_0=(0.7, 0.5), fold_1=(0.51, None)))
-        assert "A" in below(baseline, summary_of(fold_0=(0.7, 0.5), fold_1=(0.49, None)))
-
-    def test_a_narrow_interval_does_not_make_noise_a_finding(self):
-        label = BEFORE.foreground
-        pooled = replace(label.dice.pooled, interval=Interval(0.599, 0.601))
-        narrow = replace(label, dice=replace(label.dice, pooled=pooled))
-        baseline = accepted(replace(BEFORE, foreground=narrow))
-        assert below(baseline, summary_of(fold_0=(0.79, 0.49), fold_1=(0.59, None))) == set()
+        assert "A" in below(baseline, summary_of(fold_0=(0.67, 0.5), fold_1=(0.67, None)))
 
     def test_a_dice_that_became_undefined_is(self):
         assert below(accepted(BEFORE), summary_of(fold_0=(0.8, None), fold_1=(0.6, None))) == {"B"}

@@ -7,12 +7,12 @@ import pytest
 
 from nnunet_assets.core.case_results import CaseResult, LabelScore
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval
+from nnunet_assets.core.estimate import Bootstrap, Estimate
 from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, label_estimate
-from nnunet_assets.core.resampling import N_RESAMPLES, SEED
+from nnunet_assets.core.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.reports.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS
 
@@ -26,11 +26,15 @@ def totals_of(metric: str, values: Sequence[float | None]) -> LabelTotals:
     return totals
 
 
-def hd95_mm(*values: float | None, patients: Sequence[str] | None = None) -> Estimate:
-    totals = totals_of("hd95_mm", values)
+def hd95_mm(*values: float | None) -> Estimate:
+    return estimate_of("hd95_mm", *values)
+
+
+def estimate_of(metric: str, *values: float | None, patients: Sequence[str] | None = None) -> Estimate:
+    totals = totals_of(metric, values)
     cases = [f"c{k}" for k in range(len(values))]
     add_intervals({"organ": totals}, cases, dict(zip(cases, patients, strict=True)) if patients else None)
-    return totals.estimate("hd95_mm")
+    return totals.estimate(metric)
 
 
 def test_quartiles_are_those_between_the_sorted_values() -> None:
@@ -40,24 +44,28 @@ def test_quartiles_are_those_between_the_sorted_values() -> None:
     assert median_and_quartiles(found) == "2.500 [1.750, 3.250]"
 
 
-def test_equal_values_have_an_interval_of_that_value() -> None:
-    found = hd95_mm(*[2.5] * 6)
-    assert (found.mean, found.sd, found.interval) == (2.5, 0.0, Interval(2.5, 2.5))
-    assert interval_text(found) == "2.500 to 2.500"
+def test_distances_have_an_interval_from_sixty_cases_on() -> None:
+    few, found = hd95_mm(*[2.5] * 59, None), hd95_mm(*[2.5] * 60, None)
+    assert (few.mean, few.interval, interval_text(few)) == (2.5, None, "none")
+    assert found.interval is not None
+    # Twice the largest stands for the worst, half of a patient of 60.5 for the one who is added.
+    assert found.interval.low < 2.45
+    assert 2.55 < found.interval.high < 2.8
 
 
-def test_evenly_spread_values_have_nearly_the_interval_of_students_t() -> None:
-    # 1 to 31 mm: mean 16, SD sqrt(31 * 32 / 12), t of 30 degrees of freedom 2.042.
-    found = hd95_mm(*map(float, range(1, 32))).interval
-    half = 2.042 * math.sqrt(31 * 32 / 12) / math.sqrt(31)
-    assert (found.low, found.high) == (pytest.approx(16 - half, abs=0.3), pytest.approx(16 + half, abs=0.3))
+def test_many_evenly_spread_values_have_nearly_the_interval_of_students_t() -> None:
+    # 1 to 600 mm: mean 300.5, SD sqrt(600 * 601 / 12), t of 599 degrees of freedom 1.964.
+    found = hd95_mm(*map(float, range(1, 601))).interval
+    half = 1.964 * math.sqrt(600 * 601 / 12) / math.sqrt(600)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((300.5 - half, 300.5 + half), abs=0.1 * half)
 
 
 def test_undefined_cases_are_left_out_and_five_defined_ones_are_too_few() -> None:
-    found = hd95_mm(1.0, 2.0, 3.0, 4.0, 5.0, None, None)
-    assert (found.mean, found.n, found.n_defined) == (3.0, 7, 5)
+    found = estimate_of("nsd", 0.1, 0.2, 0.3, 0.4, 0.5, None, None)
+    assert (found.mean, found.n, found.n_defined) == (pytest.approx(0.3), 7, 5)
     assert (found.interval, interval_text(found)) == (None, "none")
-    assert hd95_mm(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, None).interval is not None
+    assert estimate_of("nsd", 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, None).interval is not None
 
 
 def test_one_case_has_neither_quartiles_nor_an_interval() -> None:
@@ -71,21 +79,24 @@ def test_a_metric_that_no_case_has_is_undefined() -> None:
 
 
 def test_patients_are_drawn_with_all_their_cases() -> None:
-    values = [1.0, 1.1, 4.0, 4.1, 2.0, 2.1, 6.0, 6.1, 3.0, 3.1, 9.0, 9.1]
-    alone = hd95_mm(*values)
-    in_pairs = hd95_mm(*values, patients=[f"p{k // 2}" for k in range(12)])
+    values = [0.10, 0.11, 0.40, 0.41, 0.20, 0.21, 0.60, 0.61, 0.30, 0.31, 0.90, 0.91]
+    alone = estimate_of("nsd", *values)
+    in_pairs = estimate_of("nsd", *values, patients=[f"p{k // 2}" for k in range(12)])
+    assert alone.interval is not None
+    assert in_pairs.interval is not None
     assert alone.mean == in_pairs.mean
     assert in_pairs.interval.low < alone.interval.low < alone.interval.high < in_pairs.interval.high
     # Five patients are too few, whatever their number of cases.
-    assert hd95_mm(*values, patients=[f"p{k % 5}" for k in range(12)]).interval is None
+    assert estimate_of("nsd", *values, patients=[f"p{k % 5}" for k in range(12)]).interval is None
 
 
 def test_it_is_said_what_was_drawn() -> None:
     def drawn(patients: Mapping[str, str] | None) -> Bootstrap:
         return add_intervals({"organ": totals_of("nsd", [0.5] * 7)}, list("abcdefg"), patients)
 
-    assert drawn(None) == Bootstrap("case", n_clusters=7, n_resamples=N_RESAMPLES, seed=SEED)
-    assert drawn(dict.fromkeys("abcdef", "p") | {"g": "q"}) == Bootstrap("patient", 2, N_RESAMPLES, SEED)
+    assert drawn(None) == Bootstrap("case", 7, n_resamples=N_RESAMPLES, seed=SEED, method="bayesian")
+    patients = dict.fromkeys("abcdef", "p") | {"g": "q"}
+    assert drawn(patients) == Bootstrap("patient", 2, N_RESAMPLES, SEED, method="bayesian")
 
 
 # B is undefined in every third case, so that its interval is of seven cases.

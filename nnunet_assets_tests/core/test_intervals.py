@@ -4,11 +4,11 @@ import pytest
 
 from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.estimate import Bootstrap, Interval
 from nnunet_assets.core.intervals import with_intervals
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.core.patients import read_patients
-from nnunet_assets.core.resampling import N_RESAMPLES, SEED
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 from nnunet_assets_tests.raw_builders import write_json
 
@@ -27,26 +27,27 @@ def summary():
 
 def test_each_pooled_mean_lies_in_its_interval_and_nothing_else_is_changed():
     found = with_intervals(summary(), None)
-    for label in (found.labels["A"], found.foreground):
-        for metric in (label.dice, label.iou):
-            assert metric.pooled.interval.low < metric.pooled.mean < metric.pooled.interval.high
-            assert metric.over_folds.interval is None
+    for metric in (found.labels["A"].dice, found.labels["A"].iou):
+        assert metric.pooled.interval.low < metric.pooled.mean < metric.pooled.interval.high
+        assert metric.over_folds.interval is None
     assert found.labels["A"].dice.pooled.interval != found.labels["A"].iou.pooled.interval
     assert found.labels["never"].dice.pooled.interval is None
-    # Five cases hold B.
+    # Five cases hold B, too few for its own mean and for one that it is half of.
     assert found.labels["B"].dice.pooled.interval is None
+    assert found.foreground.dice.pooled.interval is None
     assert found.folds == summary().folds
 
 
 def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so():
     by_case = with_intervals(summary(), None)
-    assert by_case.bootstrap == Bootstrap("case", n_clusters=10, n_resamples=N_RESAMPLES, seed=SEED)
+    assert by_case.bootstrap == Bootstrap("case", 10, n_resamples=N_RESAMPLES, seed=SEED, method="bayesian")
     by_patient = with_intervals(summary(), {**PATIENTS, "c0": "alone", "c1": "alone too", "another": "p9"})
     assert by_patient.bootstrap.clustered_by == "patient"
     assert by_patient.bootstrap.n_clusters == 6
     assert by_patient.patients.keys() == CASES.keys()
     # Five patients are too few.
-    assert with_intervals(summary(), PATIENTS).foreground.dice.pooled.interval is None
+    assert by_patient.labels["A"].dice.pooled.interval is not None
+    assert with_intervals(summary(), PATIENTS).labels["A"].dice.pooled.interval is None
 
 
 def test_intervals_survive_json_and_are_not_drawn_again():
@@ -54,10 +55,20 @@ def test_intervals_survive_json_and_are_not_drawn_again():
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert CvSummary.from_json(content) == found
     # Another machine's last digit is no edit.
-    content["foreground"]["dice"]["pooled"]["interval"]["low"] += 1e-9
-    assert CvSummary.from_json(content).foreground.dice.pooled.interval.low == pytest.approx(
-        found.foreground.dice.pooled.interval.low
+    content["labels"]["A"]["dice"]["pooled"]["interval"]["low"] += 1e-9
+    assert CvSummary.from_json(content).labels["A"].dice.pooled.interval.low == pytest.approx(
+        found.labels["A"].dice.pooled.interval.low
     )
+
+
+def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest():
+    content = json.loads(json.dumps(with_intervals(summary(), None).to_json()))
+    del content["bootstrap"]["method"]
+    content["labels"]["A"]["dice"]["pooled"]["interval"] = {"low": 0.7, "high": 0.8}
+    read = CvSummary.from_json(content)
+    assert read.labels["A"].dice.pooled.interval == Interval(0.7, 0.8)
+    assert read.bootstrap.method == "bca"
+    assert json.loads(json.dumps(read.to_json())) == content
 
 
 RECORD = {

@@ -18,11 +18,10 @@ import pytest
 
 from nnunet_assets.core import whole_file
 from nnunet_assets.core.commit import commit_fold
-from nnunet_assets.core.estimate import Bootstrap
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.mean_intervals import bootstrap_of
 from nnunet_assets.core.metric_policy import metric_policy
-from nnunet_assets.core.resampling import N_RESAMPLES, SEED
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet import evaluation as evaluation_module
 from nnunet_assets.nnunet.evaluation import evaluate_cases
@@ -165,12 +164,12 @@ class TestTheNumbers:
     def test_have_intervals_of_the_patients_that_the_record_of_the_splits_names(self, model: Model) -> None:
         record = references_of(model.roots, EXPERIMENT).parent / ".nnunet_assets" / "splits.json"
         groups = {"a": "p1", "b": "p1", "c": "p2", "d": "p3"}
-        assert model.evaluate().bootstrap == Bootstrap("case", n_clusters=4, n_resamples=N_RESAMPLES, seed=SEED)
+        assert model.evaluate().bootstrap == bootstrap_of("case", 4)
         write_json(record, {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]})
-        assert model.evaluate().bootstrap == Bootstrap("patient", n_clusters=3, n_resamples=N_RESAMPLES, seed=SEED)
+        assert model.evaluate().bootstrap == bootstrap_of("patient", 3)
         content = json.loads((model.output / "evaluation.json").read_text())
         assert content["bootstrap"]["clustered_by"] == "patient"
-        assert "bootstrap (BCa) of 3 patients, 9999 resamples" in (model.output / "labels.md").read_text()
+        assert "Bayesian bootstrap of 3 patients (9999 resamples)" in (model.output / "labels.md").read_text()
 
     def test_of_empty_masks_are_counted_and_never_infinite(self, model: Model) -> None:
         without_lesion = np.where(HIGHER == 2, 0, HIGHER)

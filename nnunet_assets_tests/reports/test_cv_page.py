@@ -74,7 +74,10 @@ def test_the_page_has_the_intervals_of_surfaces_and_how_they_were_made():
     drawn = {"clustered_by": "patient", "n_clusters": 7, "n_resamples": 9999, "seed": 1, "confidence": 0.95}
     page = cv_page(summary(), {}, {}, [], {**EVALUATION, "labels": {"A": label}, "bootstrap": drawn})
     assert "<td>none</td><td>none</td><td>2.125 to 2.875</td><td>none</td>" in page  # Dice, IoU, HD95, ASSD
-    assert "bootstrap (BCa) of 7 patients, 9999 resamples" in page
+    assert "bootstrap (BCa) of 7 patients, 9999 resamples, made by an older version" in page
+    drawn["method"] = "bayesian"
+    page = cv_page(summary(), {}, {}, [], {**EVALUATION, "labels": {"A": label}, "bootstrap": drawn})
+    assert "Bayesian bootstrap of 7 patients (9999 resamples)" in page
 
 
 def test_a_label_may_be_called_as_another_column_is():
@@ -137,7 +140,7 @@ def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
 
 def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
     dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
-    page = cv_page(summary(), {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice))
+    page = cv_page(summary(), {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
     assert "<h2>Test set</h2>" in page
     assert "Dice 0.600 on the test set, 0.600 in the cross-validation (+0.000)" in page
     assert "<td>2 of 2</td><td>2 of 2</td>" in page

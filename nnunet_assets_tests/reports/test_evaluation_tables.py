@@ -45,15 +45,18 @@ def test_csv_has_a_row_a_label_and_metric_and_empty_cells_for_what_is_undefined(
     found = rows(evaluation().to_json())
     metrics = ["dice", "hd95_mm", "reference_voxels", "prediction_voxels"]
     assert [(row["label"], row["metric"]) for row in found[:4]] == [("organ", metric) for metric in metrics]
-    assert list(found[0].values()) == ["organ", "dice", "0.5", "0.0", *["0.5"] * 5, "6", "6"]
+    assert list(found[0].values())[:7] == ["organ", "dice", "0.5", "0.0", *["0.5"] * 3]
+    assert float(found[0]["ci95_low"]) < 0.5 < float(found[0]["ci95_high"])
+    assert (found[0]["n_cases"], found[0]["n_cases_defined"]) == ("6", "6")
     # Five cases with an HD95 are too few for an interval.
     assert list(found[1].values()) == ["organ", "hd95_mm", "2.0", "0.0", *["2.0"] * 3, "", "", "6", "5"]
 
 
 def test_intervals_are_a_short_table_of_their_own_where_there_is_one() -> None:
+    interval = evaluation().labels["lesion"].estimate("dice").interval
     assert interval_records(evaluation().to_json())[1] == {
         "label": "lesion",
-        "Dice": "0.500 to 0.500",
+        "Dice": f"{interval.low:.3f} to {interval.high:.3f}",
         "IoU": "none",
         "HD95 [mm]": "none",
         "ASSD [mm]": "none",
@@ -64,17 +67,21 @@ def test_intervals_are_a_short_table_of_their_own_where_there_is_one() -> None:
 
 
 def test_notes_say_tolerances_and_what_was_drawn() -> None:
-    _, tolerances, drawn = notes(evaluation().to_json())
+    _, tolerances, drawn, unknown = notes(evaluation().to_json())
     assert tolerances == "NSD at a tolerance of 1.5 mm (organ), 2 mm (lesion)."
-    assert "bootstrap (BCa) of 6 cases, 9999 resamples; none with fewer than 6 cases" in drawn
+    assert "Bayesian bootstrap of 6 cases (9999 resamples)" in drawn
+    assert "one set of 6 in 20 does not hold a failure that befalls one case in 2" in unknown
 
 
 def test_markdown_and_latex_have_a_row_a_label_and_shown_metric() -> None:
     markdown, latex = to_markdown(evaluation(7).to_json()), to_latex(evaluation(7).to_json())
     assert "**the model**: 7 of 8 cases (fold\\_1 missing)." in markdown
-    assert "| organ | Dice | 0.500 ± 0.000 | 0.500 to 0.500 | 0.500 \\[0.500, 0.500\\] | 7 of 7 |" in markdown
-    assert r"    organ & Dice & \num{0.500} $\pm$ \num{0.000} & \num{0.500} to \num{0.500} & 7 of 7 \\" in latex
-    assert r"     & HD95 {[}mm] & \num{2.000} $\pm$ \num{0.000} & \num{2.000} to \num{2.000} & 6 of 7 \\" in latex
+    interval = evaluation(7).labels["organ"].estimate("dice").interval
+    low, high = f"{interval.low:.3f}", f"{interval.high:.3f}"
+    assert f"| organ | Dice | 0.500 ± 0.000 | {low} to {high} | 0.500 \\[0.500, 0.500\\] | 7 of 7 |" in markdown
+    cells = rf"\num{{0.500}} $\pm$ \num{{0.000}} & \num{{{low}}} to \num{{{high}}} & 7 of 7 \\"
+    assert rf"    organ & Dice & {cells}" in latex
+    assert r"     & HD95 {[}mm] & \num{2.000} $\pm$ \num{0.000} & none & 6 of 7 \\" in latex
     assert r"    lesion & Dice" in latex
     assert latex.count(r"\midrule") == 2  # one before each label
 

@@ -161,7 +161,7 @@ def test_an_interval_is_shown_with_what_was_drawn():
         interval.low,
         interval.high,
     )
-    assert "bootstrap (BCa) of 8 cases, 9999 resamples; none with fewer than 6 cases" in to_markdown(summary)
+    assert "Bayesian bootstrap of 8 cases (9999 resamples)" in to_markdown(summary)
 
 
 @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\0x", " =1", "\0=1", "＝1", "＠x"])
