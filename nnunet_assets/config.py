@@ -12,7 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from nnunet_assets.core.case_groups import GROUP, GroupPattern, GroupSource, GroupTable, pattern_problem
 from nnunet_assets.core.curation import Curation
-from nnunet_assets.core.layout import DATASET_PATTERN, DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
+from nnunet_assets.core.layout import (
+    CONFIGURATION_PATTERN,
+    DATASET_PATTERN,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    NAME_PATTERN,
+    Experiment,
+)
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import MAX_FOLDS, NNUNET_SEED, OnNewCases, SplitSettings
 from nnunet_assets.core.training_options import TrainingOptions
@@ -23,6 +30,7 @@ TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 PATTERN_MEANINGS = {
     DATASET_PATTERN: "nnU-Net's form DatasetXXX_Name, with three digits and then letters, digits, '.', '_' or '-'",
     NAME_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter",
+    CONFIGURATION_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter or a digit",
     TRAINER_PATTERN: "the name of a Python class, at most 100 characters",
 }
 """What each pattern asks for, in words."""
@@ -30,7 +38,6 @@ PATTERN_MEANINGS = {
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options of a training that change its result."""
 
-Configuration = Literal["2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 Device = Literal["auto", "cuda", "cpu", "mps"]
 
 
@@ -78,6 +85,7 @@ def _owner(owner: str) -> str:
 DatasetName = Annotated[
     str, Field(pattern=DATASET_PATTERN, description="nnU-Net's dataset name, such as Dataset004_Hippocampus.")
 ]
+Configuration = Annotated[str, Field(pattern=CONFIGURATION_PATTERN), AfterValidator(_splits_cleanly)]
 Owners = list[Annotated[str, AfterValidator(_owner)]]
 
 
@@ -170,8 +178,8 @@ class DatasetConfig(Declaration):
     """A raw dataset in nnUNet_raw and how it is split into folds."""
 
     dataset: DatasetName
-    folds: Annotated[int, Field(ge=2, le=MAX_FOLDS)] = 5
-    """How many folds the cross-validation has. nnU-Net's own is 5."""
+    folds: Annotated[int, Field(ge=1, le=MAX_FOLDS)] = 5
+    """How many folds the cross-validation has. nnU-Net's own is 5; 1 is a hold-out, by a split of your own."""
     splits: SplitsConfig | None = None
     """How the cases are split. Absent: as nnU-Net does, into the very same file."""
     nsd_tolerance_mm: dict[str, Annotated[float, Field(gt=0)]] = {}
@@ -286,7 +294,7 @@ class ExperimentConfig(Declaration):
 
     dataset: DatasetName
     configuration: Configuration
-    """nnU-Net's configuration: 2d, 3d_fullres, 3d_lowres, or 3d_cascade_fullres on the predictions of 3d_lowres."""
+    """nnU-Net's 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or one that was added to the plans: 3d_fullres_bs8."""
     plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
     """Plans identifier."""
     trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER

@@ -4,9 +4,10 @@ A message is a full sentence: what is wrong, the value, where it came from, what
 `reports` raise; only `assets` turns an error into a `dagster.Failure`, and only `cli` into an exit code.
 """
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,3 +94,9 @@ def first_offenders(offenders: Sequence[object], shown: int = 5) -> str:
     text = ", ".join(str(offender) for offender in offenders[:shown])
     hidden = len(offenders) - shown
     return f"{text} and {hidden} more" if hidden > 0 else text
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Returns " Did you mean X?" where one of the known words is close, else nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""

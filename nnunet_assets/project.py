@@ -4,12 +4,12 @@ Dagster stops at the first bad file, takes the whole location down with it, and 
 Here everything is read first, and every error of every file is reported with its line.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.core.layout import fold_key
+from nnunet_assets.core.layout import Experiment, fold_key
 from nnunet_assets.declarations.documents import (
     EXPERIMENT_TYPE,
     MODELS,
@@ -19,11 +19,11 @@ from nnunet_assets.declarations.documents import (
     document_problems,
     read_attributes,
 )
+from nnunet_assets.declarations.planned import PlannedConfigurations
 from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
-from nnunet_assets.declarations.sentences import did_you_mean
 from nnunet_assets.declarations.splitting import with_known_folds
 from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
-from nnunet_assets.errors import ConfigError, first_offenders
+from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
 
 EXPERIMENTS_FOLDER = "experiments"
 
@@ -44,12 +44,14 @@ class Project:
         experiments: Each experiment once, every one on a declared dataset.
         has_definitions: Whether the folder holds anything that Dagster loads, be it a component of the user's own;
             `load_from_defs_folder` fails where it does not.
+        stages: Each cascade, with the experiment whose predictions it reads.
     """
 
     root: Path
     datasets: tuple[DatasetConfig, ...]
     experiments: tuple[ExperimentConfig, ...]
     has_definitions: bool = True
+    stages: Mapping[Experiment, Experiment] = field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetConfig:
         """Returns the declaration of a dataset.
@@ -85,6 +87,10 @@ class Project:
         folds = experiment.folds if experiment.folds is not None else range(self.dataset(experiment.dataset).folds)
         return [fold_key(index) for index in sorted(folds)]
 
+    def previous_stage(self, experiment: ExperimentConfig) -> Experiment | None:
+        """Returns the experiment whose predictions a cascade reads; None: it is none, as far as the plans are known."""
+        return self.stages.get(experiment.identity)
+
     def configurations_of(self, dataset: str, plans: str) -> list[str]:
         """Returns the configurations to preprocess for the experiments with these plans, sorted."""
         return sorted({wanted.configuration for wanted in self.experiments_of(dataset) if wanted.plans == plans})
@@ -105,7 +111,9 @@ def read_project(project: Path) -> Project:
         )
     reader = _Reader(root)
     reader.read_folder(folder, ())
-    reader.problems.extend(contradictions(reader.datasets, reader.experiments, frozenset(reader.invalid_datasets)))
+    planned = PlannedConfigurations(root)
+    invalid = frozenset(reader.invalid_datasets)
+    reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned))
     if reader.problems:
         raise ConfigError(_report(folder, reader.problems))
     return Project(
@@ -113,6 +121,11 @@ def read_project(project: Path) -> Project:
         datasets=tuple(declared.config for declared in reader.datasets),
         experiments=tuple(declared.config for declared in reader.experiments),
         has_definitions=reader.has_definitions,
+        stages={
+            config.identity: stage
+            for config in (declared.config for declared in reader.experiments)
+            if (stage := config.identity.previous_stage(planned.of(config.dataset, config.plans)))
+        },
     )
 
 

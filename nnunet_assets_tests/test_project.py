@@ -1,3 +1,4 @@
+import json
 import os
 import time
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_every_error_of_every_file_is_reported_at_once_with_its_line(tmp_path: P
                 type: nnunet_assets.components.NnunetDataset
                 attributes:
                   dataset: Dataset004_Hippocampus
-                  folds: 1
+                  folds: 0
                 """,
         },
     )
@@ -103,10 +104,11 @@ def test_every_error_of_every_file_is_reported_at_once_with_its_line(tmp_path: P
         f"3 errors in the declarations of {root}/experiments:",
         "experiments/a/defs.yaml:4: attributes.dataset: Dataset4_Hippocampus is not nnU-Net's form DatasetXXX_Name, "
         "with three digits and then letters, digits, '.', '_' or '-'.",
-        "experiments/a/defs.yaml:9: attributes.folds: 1 is out of range: it must be at least 2.",
+        "experiments/a/defs.yaml:9: attributes.folds: 0 is out of range: it must be at least 1.",
         # The dataset is declared, if wrongly: that it is missing would be one error too many.
         "experiments/b/defs.yaml:4: attributes.configuration: 3d is not allowed. Allowed: 2d, 3d_fullres, 3d_lowres, "
-        "3d_cascade_fullres.",
+        "3d_cascade_fullres, which nnU-Net plans; or one of your own that you add to the plans, named after one of "
+        "them, such as 3d_fullres_bs8.",
     ]
 
 
@@ -301,6 +303,67 @@ def test_two_hundred_files_are_read_in_a_moment(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 5
 
 
+OWN = EXPERIMENT.replace("2d", "3d_fullres_bs8")
+
+
+def plans_in(root: Path, configurations: dict[str, dict[str, object]], plans: str = "MyPlans") -> None:
+    """Writes a plans file where a project without variables of nnU-Net's looks for it."""
+    folder = root / "data" / "nnUNet_preprocessed" / "Dataset004_Hippocampus"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{plans}.json").write_text(json.dumps({"configurations": configurations}))
+
+
+class TestConfigurationsOfOnesOwn:
+    def test_of_plans_that_are_not_there_yet_any_safe_name_is_taken(self, tmp_path: Path) -> None:
+        own = EXPERIMENT.replace("2d", "big.patch-1") + "  plans: MyPlans\n"
+        project = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, own, OWN)}))
+
+        assert [config.configuration for config in project.experiments] == ["big.patch-1", "3d_fullres_bs8"]
+        assert project.experiments[1].identity.name == "nnUNetTrainer__nnUNetPlans__3d_fullres_bs8"
+
+    @pytest.mark.parametrize(
+        "name", ["../2d", "a/b", "a__b", "a_", "_a", ".a", "a b", "ä", "a" * 65, "a\u2025b", "%2e%2e"]
+    )
+    def test_a_name_that_is_no_folders_is_refused(self, tmp_path: Path, name: str) -> None:
+        own = EXPERIMENT.replace("2d", f'"{name}"') + "  plans: MyPlans\n"
+        (error,) = errors_of(tmp_path, {"defs.yaml": documents(DATASET, own)})
+
+        assert error.startswith("defs.yaml:8: attributes.configuration: ")
+
+    def test_a_misspelt_one_of_nnunets_is_caught_whatever_is_planned(self, tmp_path: Path) -> None:
+        wrong = EXPERIMENT.replace("2d", "3d_fulres")
+        files = {"defs.yaml": documents(DATASET, wrong)}
+
+        assert (
+            "3d_fulres is not allowed. Did you mean 3d_fullres? Allowed: 2d, 3d_fullres"
+            in errors_of(tmp_path, files)[0]
+        )
+        plans_in(tmp_path, {"2d": {}, "3d_fullres": {}}, "nnUNetPlans")
+        (error,) = errors_of(tmp_path, files)
+        assert error.endswith("nnUNetPlans.json. Did you mean 3d_fullres? Available: 2d, 3d_fullres.")
+
+    def test_plans_that_are_there_decide(self, tmp_path: Path) -> None:
+        files = {"defs.yaml": documents(DATASET, OWN + "  plans: MyPlans\n")}
+        plans_in(tmp_path, {"3d_fullres": {}, "3d_fullres_bs80": {}})
+        (error,) = errors_of(tmp_path, files)
+        assert error.endswith("Did you mean 3d_fullres_bs80? Available: 3d_fullres, 3d_fullres_bs80.")
+
+        plans_in(tmp_path, {"3d_fullres": {}, "3d_fullres_bs8": {"inherits_from": "3d_fullres"}})
+        assert read_project(tmp_path).experiments
+
+    def test_a_cascade_by_the_plans_needs_the_stage_that_they_name(self, tmp_path: Path) -> None:
+        low = {"next_stage": ["big_cascade"]}
+        plans_in(
+            tmp_path, {"low": low, "cascade": {"previous_stage": "low"}, "big_cascade": {"inherits_from": "cascade"}}
+        )
+        cascade, lowres = (EXPERIMENT.replace("2d", name) + "  plans: MyPlans\n" for name in ("big_cascade", "low"))
+        (error,) = errors_of(tmp_path, {"defs.yaml": documents(DATASET, cascade)})
+        assert "big_cascade starts from the predictions of" in error
+        project = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, cascade, lowres)}))
+        assert project.previous_stage(project.experiments[0]) == project.experiments[1].identity
+        assert project.previous_stage(project.experiments[1]) is None
+
+
 CASCADE = EXPERIMENT.replace("2d", "3d_cascade_fullres")
 LOWRES = EXPERIMENT.replace("2d", "3d_lowres")
 
@@ -309,8 +372,8 @@ def test_a_cascade_is_declared_with_the_stage_before_it(tmp_path: Path) -> None:
     project = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, CASCADE, LOWRES)}))
 
     cascade, lowres = project.experiments
-    assert cascade.identity.previous_stage == lowres.identity
-    assert lowres.identity.previous_stage is None
+    assert cascade.identity.previous_stage() == lowres.identity
+    assert lowres.identity.previous_stage() is None
 
 
 @pytest.mark.parametrize("other", ["  plans: MyPlans\n", "  trainer: MyTrainer\n", "  variant: {name: a, seed: 1}\n"])

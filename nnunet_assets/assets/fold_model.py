@@ -80,13 +80,15 @@ class FoldRunConfig(dg.Config):
         return AskedNow(**{**dict(self), "device": self.device.value if self.device else None})
 
 
-def build_fold_model(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
-    """Returns the partitioned asset of one experiment."""
+def build_fold_model(
+    *, config: ExperimentConfig, folds: Sequence[str], previous: Experiment | None, group: str
+) -> dg.AssetsDefinition:
+    """Returns the partitioned asset of one experiment; `previous` is the stage of a cascade that it starts from."""
     experiment, declared = config.identity, config
 
     @dg.asset(
         key=fold_model_key(experiment),
-        deps=[*model_deps(experiment), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
+        deps=[*model_deps(experiment, previous), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
         partitions_def=fold_partitions(folds),
         group_name=group,
         kinds={"pytorch", "mlflow"},
@@ -109,10 +111,10 @@ def fold_model_key(experiment: Experiment) -> dg.AssetKey:
     return dg.AssetKey([*experiment.key_prefix, "fold_model"])
 
 
-def model_deps(experiment: Experiment) -> list[dg.AssetDep]:
+def model_deps(experiment: Experiment, previous: Experiment | None) -> list[dg.AssetDep]:
     """Returns what every model of an experiment is made from; splits are what its folds need beside it."""
     deps = [dg.AssetDep(dg.AssetKey(plans_key(experiment.dataset, experiment.plans)))]
-    if previous := experiment.previous_stage:
+    if previous:
         deps.append(dg.AssetDep(fold_model_key(previous), partition_mapping=dg.AllPartitionMapping()))
     return deps
 

@@ -5,7 +5,7 @@ import dagster as dg
 from nnunet_assets.assets.fold_model import FoldRunConfig, materialize_fold, model_deps
 from nnunet_assets.assets.queued import queued_as
 from nnunet_assets.config import ExperimentConfig
-from nnunet_assets.core.layout import FULL_FOLD, TRAINING_POOL
+from nnunet_assets.core.layout import FULL_FOLD, TRAINING_POOL, Experiment
 from nnunet_assets.resources import ProjectResource
 
 DESCRIPTION = """One model trained on every case, in nnU-Net's own folder `fold_all`.
@@ -14,13 +14,13 @@ It has no validation cases: nnU-Net scores it on cases that it was trained on, s
 the cross-validation's summary, which says how well models trained in this way do on new cases."""
 
 
-def build_full_model(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment."""
+def build_full_model(*, config: ExperimentConfig, previous: Experiment | None, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment; `previous` is the stage of a cascade that it starts from."""
     declared, training_hash = config, config.training_hash()
 
     @dg.asset(
         key=dg.AssetKey([*config.identity.key_prefix, "full_model"]),
-        deps=model_deps(config.identity),
+        deps=model_deps(config.identity, previous),
         group_name=group,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,

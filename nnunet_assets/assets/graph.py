@@ -65,18 +65,19 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
 def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Definitions:
     """Returns the assets of a cross-validation experiment."""
     folds, dataset = project.folds_of(config), project.dataset(config.dataset)
+    previous = project.previous_stage(config)
     group = group_name(*config.identity.key_prefix)
     return dg.Definitions(
         assets=[
-            build_fold_model(config=config, folds=folds, group=group),
+            build_fold_model(config=config, folds=folds, previous=previous, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
             build_cv_figures(config=config, dataset=dataset, group=group),
             build_cv_report(config=config, dataset=dataset, group=group),
             build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
-            *([build_full_model(config=config, group=group)] if config.full_model else []),
+            *([build_full_model(config=config, previous=previous, group=group)] if config.full_model else []),
             *(
-                [build_test_predictions(config=config, dataset=dataset, folds=folds, group=group)]
+                [build_test_predictions(config=config, dataset=dataset, folds=folds, previous=previous, group=group)]
                 if config.test_set
                 else []
             ),

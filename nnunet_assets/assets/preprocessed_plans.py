@@ -9,9 +9,10 @@ import dagster as dg
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
+from nnunet_assets.core.configurations import PLANNERS
 from nnunet_assets.core.layout import dataset_key, plans_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.nnunet.plan_card import PLANNERS, plan_row
+from nnunet_assets.nnunet.plan_card import plan_row
 from nnunet_assets.nnunet.planning import PreparedCases, PreparedPlans, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.resources import ProjectResource

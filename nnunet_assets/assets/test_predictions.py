@@ -16,7 +16,7 @@ from nnunet_assets.assets.test_set_tracking import track_test_set
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.findings import findings_text
-from nnunet_assets.core.layout import TRAINING_POOL
+from nnunet_assets.core.layout import TRAINING_POOL, Experiment
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.instance_files import pool_limit_of
 from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE
@@ -43,14 +43,14 @@ NO_REFERENCES = "The test set has no references (labelsTs): it is predicted, and
 
 
 def build_test_predictions(
-    *, config: ExperimentConfig, dataset: DatasetConfig, folds: Sequence[str], group: str
+    *, config: ExperimentConfig, dataset: DatasetConfig, folds: Sequence[str], previous: Experiment | None, group: str
 ) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment on a dataset."""
+    """Returns the asset of one experiment on a dataset; `previous` is the stage of a cascade that it starts from."""
     experiment = config.identity
     key = dg.AssetKey([*experiment.key_prefix, "test_predictions"])
     before = [dg.AssetKey([*experiment.key_prefix, "cv_evaluation"])]
-    if stage := experiment.previous_stage:
-        before.append(dg.AssetKey([*stage.key_prefix, "test_predictions"]))
+    if previous:
+        before.append(dg.AssetKey([*previous.key_prefix, "test_predictions"]))
     measured = {"nsd_tolerance_mm": dataset.nsd_tolerance_mm, "lesion_labels": dataset.lesion_labels}
 
     @dg.asset(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.planning import is_prepared, prepare
+from nnunet_assets.nnunet.planning import check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, ensure_splits
 from nnunet_assets.project import Project
@@ -22,9 +22,11 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
 
     Raises:
         DatasetError: The raw data is not there or contradicts itself.
-        PlanningError: Planning or preprocessing failed.
+        PlanningError: The plans do not have the configuration, and no planning would make it; or planning or
+            preprocessing failed.
     """
     prepared = PreparedDataset(settings.roots, config.dataset)
+    check_configuration(prepared, config.plans, config.configuration)
     declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
     if not (_is_looked_at(prepared) and _is_split(prepared)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnunet_assets.cli.project_option import project_option
-from nnunet_assets.core.layout import CONFIGURATIONS, DEFAULT_PLANS, DEFAULT_TRAINER
+from nnunet_assets.core.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 from nnunet_assets.settings import Settings, project_settings
 
@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 @click.command()
 @click.argument("dataset", required=False)
-@click.argument("configuration", required=False, type=click.Choice(CONFIGURATIONS))
+@click.argument("configuration", required=False, metavar="[CONFIGURATION]")
 @click.argument("fold", required=False)
 @click.option("-tr", "trainer", help=f"Trainer class.  [default: {DEFAULT_TRAINER}]")
 @click.option("-p", "plans", help=f"Plans identifier.  [default: {DEFAULT_PLANS}]")
@@ -72,7 +72,8 @@ Say = Callable[[str], None]
 def train(**given: Any) -> int:
     """Train one fold as nnUNetv2_train does, tracked, and safe to interrupt.
 
-    DATASET is a name or a number: 4, 004, Dataset004_Hippocampus. FOLD is a number, or all: a model on every case. An
+    DATASET is a name or a number: 4, 004, Dataset004_Hippocampus. CONFIGURATION is 2d, 3d_fullres, 3d_lowres,
+    3d_cascade_fullres, or any other that the plans file has. FOLD is a number, or all: a model on every case. An
     experiment that the project declares is trained as declared; any other as the flags say. Data that is not prepared
     yet is prepared first.
 

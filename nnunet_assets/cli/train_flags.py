@@ -19,8 +19,7 @@ from nnunet_assets.core.layout import (
     Roots,
     fold_key,
 )
-from nnunet_assets.declarations.sentences import did_you_mean
-from nnunet_assets.errors import ConfigError, first_offenders
+from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
 from nnunet_assets.project import Project
 
 

@@ -4,17 +4,20 @@ One token names a thing everywhere: the fold `fold_3` is a folder, a Dagster par
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nnunet_assets.errors import ConfigError
 
 DATASET_PATTERN = r"^Dataset[0-9]{3}_[A-Za-z0-9._-]{1,64}$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+CONFIGURATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
+"""Those that nnU-Net's planner makes; a plans file may have others."""
 PREVIOUS_STAGES = {"3d_cascade_fullres": "3d_lowres"}
-"""Configuration to the one whose predictions it reads."""
+"""Configuration to the one whose predictions it reads, where no plans say otherwise."""
 DEFAULT_TRAINER = "nnUNetTrainer"
 DEFAULT_PLANS = "nnUNetPlans"
 
@@ -108,13 +111,17 @@ class Experiment:
         """The experiment where its dataset is known: `short/nnUNetTrainer__nnUNetPlans__2d`."""
         return "/".join(self.key_prefix[1:])
 
-    @property
-    def previous_stage(self) -> "Experiment | None":
-        """The experiment whose predictions this one reads, of the same trainer, plans and variant; None: it has none.
+    def previous_stage(self, planned: Mapping[str, Mapping[str, Any]] | None = None) -> "Experiment | None":
+        """Returns the experiment whose predictions this one reads, of the same trainer, plans and variant, if any.
 
         nnU-Net looks for them beside the model's own folder, so it must share the variant's results.
+
+        Args:
+            planned: What the plans have, by configuration, with what each inherits; None, or without this one: all that
+                is known is nnU-Net's own cascade.
         """
-        stage = PREVIOUS_STAGES.get(self.configuration)
+        plan = (planned or {}).get(self.configuration)
+        stage = PREVIOUS_STAGES.get(self.configuration) if plan is None else plan.get("previous_stage")
         return replace(self, configuration=stage) if stage else None
 
     def model_folder(self, roots: Roots) -> Path:

@@ -4,15 +4,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.configurations import unknown_configuration
 from nnunet_assets.core.layout import plans_key
 from nnunet_assets.declarations.documents import DATASET_TYPE, Declared, FileProblem
-from nnunet_assets.declarations.sentences import did_you_mean
+from nnunet_assets.declarations.planned import PlannedConfigurations
+from nnunet_assets.errors import did_you_mean
 
 
 def contradictions(
     datasets: Sequence[Declared[DatasetConfig]],
     experiments: Sequence[Declared[ExperimentConfig]],
     invalid_datasets: frozenset[str],
+    planned: PlannedConfigurations,
 ) -> Iterator[FileProblem]:
     """Yields what is wrong between declarations.
 
@@ -20,6 +23,7 @@ def contradictions(
         datasets: The valid ones, in file order; of two that clash, the later is reported.
         experiments: The valid ones, in file order.
         invalid_datasets: Names of datasets whose declaration has errors of its own; experiments on them are left alone.
+        planned: What the plans have, where they are there.
     """
     yield from _dataset_clashes(datasets)
     yield from _experiment_clashes(experiments)
@@ -30,7 +34,8 @@ def contradictions(
             yield from _folds_outside(declared, folds[dataset])
         elif dataset not in invalid_datasets:
             yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
-    yield from _stages_missing(experiments, folds)
+    yield from _configurations_unknown(experiments, planned)
+    yield from _stages_missing(experiments, folds, planned)
 
 
 def undeclared_sentence(dataset: str, declared: Sequence[str]) -> str:
@@ -100,13 +105,25 @@ def _folds_outside(declared: Declared[ExperimentConfig], n_folds: int) -> Iterat
             yield declared.problem(("attributes", "folds", index), sentence)
 
 
+def _configurations_unknown(
+    experiments: Sequence[Declared[ExperimentConfig]], planned: PlannedConfigurations
+) -> Iterator[FileProblem]:
+    for declared in experiments:
+        config = declared.config
+        there = planned.of(config.dataset, config.plans)
+        source = planned.file(config.dataset, config.plans)
+        available = None if there is None else list(there)
+        if sentence := unknown_configuration(config.configuration, config.plans, available, source):
+            yield declared.problem(("attributes", "configuration"), sentence)
+
+
 def _stages_missing(
-    experiments: Sequence[Declared[ExperimentConfig]], n_folds: Mapping[str, int]
+    experiments: Sequence[Declared[ExperimentConfig]], n_folds: Mapping[str, int], planned: PlannedConfigurations
 ) -> Iterator[FileProblem]:
     """Yields cascades whose previous stage is not declared, or does not predict every case."""
     by_identity = {declared.config.identity: declared for declared in experiments}
     for declared in experiments:
-        stage = declared.config.identity.previous_stage
+        stage = declared.config.identity.previous_stage(planned.of(declared.config.dataset, declared.config.plans))
         if stage is None:
             continue
         location = ("attributes", "configuration")

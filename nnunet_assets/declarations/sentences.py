@@ -1,14 +1,14 @@
 """Pydantic's errors as sentences: what is wrong, the value as written, what is allowed, what YAML made of it."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from nnunet_assets.config import PATTERN_MEANINGS
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
+from nnunet_assets.errors import did_you_mean
 
 _WANTED = {
     "int_type": "a whole number",
@@ -43,12 +43,6 @@ def validation_problems(
         location = (*prefix, *detail["loc"])
         sentence = _sentence(detail, model, document, location)
         yield Problem(document.line_of(location), location, sentence)
-
-
-def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """Returns " Did you mean X?" where one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
 
 
 def _sentence(detail: Mapping[str, Any], model: type[BaseModel], document: Document, location: Location) -> str:

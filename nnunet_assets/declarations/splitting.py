@@ -34,8 +34,10 @@ def with_known_folds(
         location: Location = ("attributes", "folds")
         sentence = f"{config.folds} folds are declared, but {why}. Remove `folds`, or correct the file."
         return None, [Problem(document.line_of(location), location, sentence)]
-    if not 2 <= n_folds <= MAX_FOLDS:
-        sentence = f"a cross-validation has 2 to {MAX_FOLDS} folds, but {why}."
+    # One fold is a hold-out, by a file that is named here or lies beside the data.
+    if not (2 if settings.leave_one_group_out else 1) <= n_folds <= MAX_FOLDS:
+        kind, fewest = ("split", 1) if settings.file else ("cross-validation", 2)
+        sentence = f"a {kind} has {fewest} to {MAX_FOLDS} folds, but {why}."
         return None, [Problem(document.line_of(file), file, sentence)]
     return config.model_copy(update={"folds": n_folds}), []
 

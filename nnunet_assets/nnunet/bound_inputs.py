@@ -39,12 +39,18 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
     prepared = PreparedDataset(roots, experiment.dataset)
     place = prepared.own / "bound" / uuid.uuid4().hex
     with ExitStack() as stack:
-        sets = {}
+        sets: dict[str, CaseSet] = {}
         for configuration in prepared.needed_configurations(experiment.plans, [experiment.configuration]):
             case_set = prepared.case_set(experiment.plans, configuration)
             stack.enter_context(case_set.reading())
             _refuse_damaged(case_set, prepared.references, experiment, configuration)
-            sets[prepared.cases_folder(experiment.plans, configuration).name] = case_set
+            name = prepared.cases_folder(experiment.plans, configuration).name
+            if sets.setdefault(name, case_set).folder != case_set.folder:
+                raise FoldError(
+                    f"{experiment.title}: {configuration} has the data_identifier {name!r} of another configuration "
+                    "that this fold reads, and other cases: nnU-Net would read those of one of them for both. Give it "
+                    f"a data_identifier of its own in {prepared.plans_file(experiment.plans)}."
+                )
         _remove_left(place.parent)
         # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
         stack.callback(shutil.rmtree, place, ignore_errors=True)

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, Manifest, read_committed
+from nnunet_assets.core.configurations import plans_digests
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.layout import Experiment, Roots
@@ -70,9 +71,10 @@ def finished_ensemble(roots: Roots, experiment: Experiment, folds: Sequence[str]
 
 def _check_plans(folder: Path, experiment: Experiment, plans_hash: str) -> None:
     """Refuses plans that a fold which only began to train wrote over those of the finished ones."""
-    if json_sha256(read_json(folder / "plans.json") or {}) != plans_hash:
+    plans_file = folder / "plans.json"
+    if plans_hash not in plans_digests(read_json(plans_file) or {}, experiment.configuration, plans_file):
         raise FoldError(
-            f"{folder / 'plans.json'}, by which nnU-Net predicts, is missing or not what the folds of "
+            f"{plans_file}, by which nnU-Net predicts, is missing or not what the folds of "
             f"{experiment.title} were trained with. Restore it from nnUNet_preprocessed, or train the folds again."
         )
 

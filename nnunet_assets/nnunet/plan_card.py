@@ -4,13 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PLANNERS = {
-    "nnUNetPlans": "ExperimentPlanner",
-    "nnUNetResEncUNetMPlans": "nnUNetPlannerResEncM",
-    "nnUNetResEncUNetLPlans": "nnUNetPlannerResEncL",
-    "nnUNetResEncUNetXLPlans": "nnUNetPlannerResEncXL",
-}
-"""nnU-Net's plans identifiers and the planners that make them; any other name is the user's own plans file."""
+from nnunet_assets.core.configurations import PLANNERS
+from nnunet_assets.errors import did_you_mean
 
 LOWRES_BELOW = 0.25
 """nnU-Net plans `3d_lowres` where the patch of `3d_fullres` covers less than this part of the median case."""
@@ -25,9 +20,14 @@ def why_dropped(plans: str, configuration: str, planned: Mapping[str, Mapping[st
         planned: What these plans have, by configuration.
     """
     if plans not in PLANNERS:
-        return f"Your plans file has no {configuration}; it has {', '.join(planned)}."
+        near = did_you_mean(configuration, planned)
+        return f"Your plans file has no {configuration}.{near} Available: {', '.join(planned)}."
     if configuration not in {"3d_fullres", "3d_lowres", "3d_cascade_fullres"}:
-        return f"nnU-Net's planner knows no {configuration}; the plans have {', '.join(planned)}."
+        near = did_you_mean(configuration, planned)
+        return (
+            f"nnU-Net's planner makes no {configuration}, and nobody added it to the plans.{near} Available: "
+            f"{', '.join(planned)}."
+        )
     full = planned.get("3d_fullres")
     if full is None:
         return f"The images are 2D, so that nnU-Net's planner makes no {configuration}."

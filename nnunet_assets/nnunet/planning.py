@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from nnunet_assets.core.configurations import PLANNERS, unknown_configuration
 from nnunet_assets.core.dataset_json import DATASET_JSON
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.splits import SPLITS_FILE
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import PlanningError, did_you_mean
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
-from nnunet_assets.nnunet.plan_card import PLANNERS, why_dropped
+from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import positive_number, worker_variables
@@ -184,6 +185,30 @@ def _run(
         )
 
 
+def check_configuration(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+    """Passes where the plans have a configuration, or nnU-Net's planner may make it; to be asked before any work.
+
+    Raises:
+        PlanningError: They do not, and it will not; or there is no plans file, and nnU-Net plans none of that name.
+    """
+    source = prepared.plans_file(plans)
+    is_there = source.exists()
+    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
+    available = list(prepared.configurations(plans)) if is_there else None
+    if not is_there and plans not in PLANNERS:
+        raise _no_plans(prepared, plans)
+    if not is_there and configuration not in CONFIGURATIONS:
+        raise PlanningError(
+            f"nnU-Net plans no {configuration!r}, and {source} is not there yet."
+            f"{did_you_mean(configuration, CONFIGURATIONS)} Available: {', '.join(CONFIGURATIONS)}. Plan first "
+            "(materialize preprocessed_plans), then add the configuration to that file."
+        )
+    if problem := unknown_configuration(configuration, plans, available, source):
+        raise PlanningError(problem)
+    if available is not None and plans not in PLANNERS and configuration not in available:
+        raise PlanningError(f"{source}: {why_dropped(plans, configuration, prepared.configurations(plans))}")
+
+
 def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
     """Says whether a fold could be trained on a configuration's cases as they are; not while they are being planned."""
     try:
@@ -263,6 +288,13 @@ class _Watch:
             return []
 
 
+def _no_plans(prepared: PreparedDataset, plans: str) -> PlanningError:
+    return PlanningError(
+        f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put your plans "
+        f"file there, or use one of {', '.join(PLANNERS)}."
+    )
+
+
 def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, Any]) -> bool:
     """Says whether the plans have to be made; plans that somebody else made or edited are never overwritten."""
     stamp = prepared.plans_stamp(plans)
@@ -271,17 +303,16 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
     now = prepared.plans_hash(plans)
     if plans not in PLANNERS:
         if now is None:
-            raise PlanningError(
-                f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put "
-                f"your plans file there, or use one of {', '.join(PLANNERS)}."
-            )
+            raise _no_plans(prepared, plans)
         prepared.refuse_foreign_plans(plans)
         return False
     if now is None:
         return True
-    if stamp is None or stamp["plans_hash"] != now:
+    # Configurations that were added are the user's, as nnU-Net documents it, and what was planned is as it was.
+    if stamp is None or stamp["plans_hash"] not in (now, prepared.planned_hash(plans)):
         raise PlanningError(
             f"{prepared.plans_file(plans)} was made or edited outside this project. To use it, rename it (its "
-            "plans_name too) and declare that name as `plans`; to have it made anew, delete it."
+            "plans_name too) and declare that name as `plans`; to have it made anew, delete it. (Configurations may be "
+            "added to it under names of their own.)"
         )
     return {key: stamp.get(key) for key in made_from} != dict(made_from)

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from io import StringIO
 from multiprocessing.pool import ThreadPool
@@ -13,13 +13,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from nnunet_assets.core.configurations import own_configurations
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.provenance import fsync_folder, write_atomically
-from nnunet_assets.errors import first_offenders
+from nnunet_assets.errors import PlanningError, first_offenders
 from nnunet_assets.nnunet.case_making import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
-from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, is_shown, remove_unwanted, sets_in, show
+from nnunet_assets.nnunet.case_sets import (
+    CaseSet,
+    FileRecord,
+    Ingredients,
+    is_shown,
+    read_json,
+    remove_unwanted,
+    sets_in,
+    show,
+)
 from nnunet_assets.nnunet.child import ChildFailure, child_main
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.disk_space import lacking_room
@@ -44,14 +54,18 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
         _verify_integrity(prepared)
         prepared.note_verified(request["verified"])
     if request["replan"]:
-        prepared.stamp_plans(plans, request["made_from"], plans_hash=None)
+        own = _own_configurations(prepared, plans)
+        # In the record too: a kill must not cost the user what the planner does not make.
+        begun = {**request["made_from"], "own_configurations": own}
+        prepared.stamp_plans(plans, begun, plans_hash=None)
         # Where there is a file, nnU-Net keeps its configurations that are not planned any more, and needs it whole.
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
         _plan(dataset_id, request["made_from"]["planner"])
+        _add_configurations(prepared.plans_file(plans), own)
         refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
         memory = _gpu_memory(prepared, plans, request["made_from"]["planner"])
-        prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.plans_hash(plans))
+        prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.planned_hash(plans))
     else:
         _complete_own_plans(prepared, dataset_id)
     for configuration in prepared.needed_configurations(plans, request["configurations"]):
@@ -239,6 +253,27 @@ def _plan(dataset_id: int, planner: str) -> None:
     plan_experiments([dataset_id], planner)
 
 
+def _own_configurations(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
+    """Returns the configurations that a user added to the plans, of before an interruption where there was one."""
+    with suppress(PlanningError):  # torn while it was made
+        if content := read_json(prepared.plans_file(plans)):
+            return own_configurations(content) or _noted(prepared, plans)
+    return _noted(prepared, plans)
+
+
+def _noted(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
+    noted: dict[str, Any] = (prepared.plans_stamp(plans) or {}).get("own_configurations", {})
+    return noted
+
+
+def _add_configurations(plans_file: Path, own: Mapping[str, Any]) -> None:
+    """Gives new plans the configurations that a user added to the old ones, as nnU-Net's own planner does."""
+    if own:
+        content = json.loads(plans_file.read_bytes())
+        added = {**content, "configurations": {**content["configurations"], **own}}
+        write_atomically(plans_file, json.dumps(added, indent=4).encode())
+
+
 def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str, float]:
     """Returns the GPU memory in GB that the planner aims at, as `target`, and what it expects by configuration.
 
@@ -256,6 +291,8 @@ def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str
     n_channels = len(description.get("channel_names", description.get("modality")))
     memory = {"target": float(found.UNet_vram_target_GB)}
     for configuration, plan in prepared.configurations(plans).items():
+        if configuration not in CONFIGURATIONS:  # the planner's rule says nothing of a user's
+            continue
         is_2d = len(plan["patch_size"]) == 2
         network = plan["architecture"]
         voxels = found.static_estimate_VRAM_usage(

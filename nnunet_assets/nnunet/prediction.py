@@ -21,6 +21,7 @@ from nnunet_assets.nnunet.device_lease import device_lease
 from nnunet_assets.nnunet.ensemble import Ensemble, finished_ensemble
 from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.prediction_store import PredictionStore
+from nnunet_assets.nnunet.prepared import planned_in
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.workers import worker_variables
 from nnunet_assets.settings import trusted_code
@@ -90,7 +91,7 @@ def predict_held_out(
     files = (ensemble.folder / "plans.json", ensemble.folder / DATASET_JSON)
     refuse_foreign_code_in(*files, trusted_code(environment))
     store = predictions_of(experiment, roots, file_ending)
-    stage = experiment.previous_stage
+    stage = experiment.previous_stage(planned_in(ensemble.folder / "plans.json"))
     before = predictions_of(stage, roots, file_ending) if stage else None
     previous = _predicted_before(before, experiment, held_out) if before else {}
     wanted = {

@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.configurations import next_stages, plans_digests, resolved, with_inherited, without_own
+from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, making, read_json, sets_in
@@ -179,26 +181,52 @@ class PreparedDataset:
         content = read_json(self.plans_file(plans))
         return None if content is None else json_sha256(content)
 
+    def planned_hash(self, plans: str) -> str | None:
+        """Returns the digest of the plans without the configurations that a user added; None where there are none."""
+        content = read_json(self.plans_file(plans))
+        return None if content is None else json_sha256(without_own(content))
+
+    def plans_hash_of(self, experiment: Experiment) -> str:
+        """Returns the digest of the plans for the folds of an experiment, by the rule that its first folds went by.
+
+        Folds that an older version trained have the digest of the whole file. Where that is still the file's, they are
+        what is there now, and so are those that are trained beside them.
+
+        Raises:
+            PlanningError: The plans are damaged, or the configuration inherits from what is not there.
+        """
+        content = read_json(self.plans_file(experiment.plans)) or {}
+        digest, older = plans_digests(content, experiment.configuration, self.plans_file(experiment.plans))
+        if digest == older:
+            return digest
+        models = experiment.model_folder(self._roots).glob("fold_*")
+        found = {manifest.inputs.plans_hash for folder in models if (manifest := read_committed(folder))}
+        return older if older in found and digest not in found else digest
+
     def configurations(self, plans: str) -> dict[str, dict[str, Any]]:
         """Returns the plan of each configuration that the plans have, with what it inherits from another one.
 
+        One that inherits from what is not there, or from itself, is left out: `needed_configurations` says so.
+
         Raises:
-            PlanningError: The plans are damaged, or configurations inherit from each other in a circle.
+            PlanningError: The plans are damaged.
         """
-        planned = (read_json(self.plans_file(plans)) or {}).get("configurations", {})
-        return {name: _with_inherited(planned, name, self.plans_file(plans)) for name in planned}
+        return planned_in(self.plans_file(plans))
 
     def needed_configurations(self, plans: str, wanted: Sequence[str]) -> list[str]:
         """Returns the wanted configurations that the plans have, and those whose cases their validation reads.
 
         nnU-Net predicts for the next stage of a cascade while it validates `3d_lowres`, and fails after the whole
         training where that stage was never preprocessed.
+
+        Raises:
+            PlanningError: The plans are damaged, or a wanted one inherits from what is not there, or in a circle.
         """
-        planned = self.configurations(plans)
+        planned = (read_json(self.plans_file(plans)) or {}).get("configurations", {})
         needed = [configuration for configuration in wanted if configuration in planned]
         for configuration in list(needed):
-            stages = planned[configuration].get("next_stage") or []
-            needed += [stage for stage in ([stages] if isinstance(stages, str) else stages) if stage in planned]
+            plan = with_inherited(planned, configuration, self.plans_file(plans))
+            needed += [stage for stage in next_stages(plan) if stage in planned]
         return list(dict.fromkeys(needed))
 
     def cases_folder(self, plans: str, configuration: str) -> Path:
@@ -318,15 +346,10 @@ def _read_of_dataset(
     }
 
 
-def _with_inherited(
-    planned: Mapping[str, Mapping[str, Any]], configuration: str, plans_file: Path, heirs: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    line = (*heirs, configuration)
-    if configuration in heirs:
-        raise PlanningError(
-            f"In {plans_file} configurations inherit from each other in a circle: {' from '.join(line)}. Correct their "
-            "`inherits_from`."
-        )
-    own = dict(planned[configuration])
-    parent = str(own.get("inherits_from"))
-    return _with_inherited(planned, parent, plans_file, line) | own if parent in planned else own
+def planned_in(plans_file: Path) -> dict[str, dict[str, Any]]:
+    """Returns the plan of each configuration of a plans file, as `PreparedDataset.configurations`; none without a file.
+
+    Raises:
+        PlanningError: It is damaged.
+    """
+    return resolved((read_json(plans_file) or {}).get("configurations", {}), plans_file)

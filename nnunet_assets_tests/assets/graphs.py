@@ -13,8 +13,10 @@ from nnunet_assets.resources import ProjectResource
 
 
 def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[ExperimentConfig] = ()) -> Project:
-    """Returns a project that declares these."""
-    return Project(root=Path("/project"), datasets=tuple(datasets), experiments=tuple(experiments))
+    """Returns a project that declares these, without plans that say more of cascades than nnU-Net's own names."""
+    identities = [config.identity for config in experiments]
+    stages = {identity: stage for identity in identities if (stage := identity.previous_stage())}
+    return Project(root=Path("/project"), datasets=tuple(datasets), experiments=tuple(experiments), stages=stages)
 
 
 def graph(project: Project) -> dg.Definitions:

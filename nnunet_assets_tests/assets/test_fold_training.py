@@ -126,7 +126,7 @@ def test_a_run_that_dagster_tries_again_is_known_by_its_first_try_and_one_that_a
 def cascade(settings: Settings) -> Experiment:
     """A cascade whose previous stage is trained, and has predicted all cases but `d`."""
     found = experiment({"seed": 1}, configuration="3d_cascade_fullres").identity
-    previous = found.previous_stage
+    previous = found.previous_stage()
     assert previous
     prepared = PreparedDataset(settings.roots, DATASET)
     plans = plans_content()
@@ -149,8 +149,9 @@ def test_a_cascade_needs_a_prediction_of_every_case(settings: Settings, cascade:
     ):
         check_previous_stage(settings.roots, cascade)
 
-    assert cascade.previous_stage
-    model = cascade.previous_stage.model_folder(settings.roots)
+    previous = cascade.previous_stage()
+    assert previous
+    model = previous.model_folder(settings.roots)
     (model / "predicted_next_stage" / "3d_cascade_fullres" / "d.npz").touch()
     check_previous_stage(settings.roots, cascade)
     assert len(set(previous_stage_commits(settings.roots, cascade))) == 2
@@ -163,8 +164,9 @@ def test_a_cascade_reads_no_predictions_of_an_earlier_split(settings: Settings, 
 
 
 def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, cascade: Experiment) -> None:
-    assert cascade.previous_stage
-    (cascade.previous_stage.fold_folder(settings.roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
+    previous = cascade.previous_stage()
+    assert previous
+    (previous.fold_folder(settings.roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
     with pytest.raises(FoldError, match=r"fold_1 of .*3d_lowres is not finished, and the cascade reads its"):
         check_previous_stage(settings.roots, cascade)
 

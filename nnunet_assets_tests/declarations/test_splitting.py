@@ -137,5 +137,14 @@ def test_groups_that_make_no_cross_validation(root: Path, n_groups: int) -> None
     )
 
 
+def test_a_file_of_one_fold_is_a_hold_out(root: Path) -> None:
+    (root / "one.json").write_text('[{"train": ["a"], "val": ["b"]}]')
+
+    project = read_project(write_project(root, {"defs.yaml": documents(dataset("{file: one.json}"), EXPERIMENT)}))
+    assert project.folds_of(project.experiments[0]) == ["fold_0"]
+    beside = documents(DATASET + "  folds: 1\n", EXPERIMENT)  # the file lies beside the data
+    assert read_project(write_project(root, {"defs.yaml": beside})).datasets[0].folds == 1
+
+
 def test_an_experiment_on_a_dataset_whose_split_is_wrong_is_no_error_of_its_own(root: Path) -> None:
     assert len(errors_of(root, {"defs.yaml": documents(dataset("{file: none.json}"), EXPERIMENT)})) == 1

@@ -51,7 +51,7 @@ def test_an_empty_document_is_named(tmp_path: Path) -> None:
 
 
 def test_errors_before_a_broken_document_are_reported_too(tmp_path: Path) -> None:
-    errors = errors_of(tmp_path, {"defs.yaml": documents(DATASET + "  folds: 1\n", "a: [\n")})
+    errors = errors_of(tmp_path, {"defs.yaml": documents(DATASET + "  folds: 0\n", "a: [\n")})
 
     assert [error.split(": ")[0] for error in errors] == ["defs.yaml:4", "defs.yaml:7"]
 

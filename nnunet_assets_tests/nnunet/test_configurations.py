@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
@@ -29,8 +30,9 @@ def project(tmp_path_factory):
     return PhantomProject(roots_in(tmp_path_factory.mktemp("configurations"))).build()
 
 
-def run_nnunet(project, command, *arguments):
-    environment = {**os.environ, **project.roots.environment(), "nnUNet_def_n_proc": "1"}
+def run_nnunet(project, command, *arguments, results=None):
+    roots = replace(project.roots, results=results or project.roots.results)
+    environment = {**os.environ, **roots.environment(), "nnUNet_def_n_proc": "1"}
     program = Path(sys.executable).with_name(command)
     done = subprocess.run(
         [program, *arguments], env=environment, capture_output=True, text=True, timeout=400, check=False
@@ -59,6 +61,45 @@ def test_nnunet_chooses_among_two_configurations_and_their_ensemble_and_exports_
         names = exported.namelist()
     model = f"{DATASET}/nnUNetTrainer__nnUNetPlans__3d_fullres"
     assert {f"{model}/{fold}/checkpoint_final.pth" for fold in FOLDS} <= set(names)
+
+
+def test_configurations_of_ones_own_train_as_plain_nnunet_trains_them_on_the_cases_that_they_inherit(project):
+    project.prepare(configurations=["3d_fullres"])
+    plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
+    plans["plans_name"] = "OwnPlans"
+    plans["configurations"] |= {
+        "3d_fullres_bs3": {"inherits_from": "3d_fullres", "batch_size": 3},
+        "small": {"inherits_from": "3d_fullres_bs3", "patch_size": plans["configurations"]["3d_fullres"]["patch_size"]},
+    }
+    project.prepared.plans_file("OwnPlans").write_text(json.dumps(plans))
+    for configuration in ("3d_fullres_bs3", "small"):
+        own = Experiment(DATASET, configuration, plans="OwnPlans", variant="tiny")
+        made = prepare(
+            project.roots,
+            DATASET,
+            "OwnPlans",
+            configurations=[configuration],
+            trainers=["nnUNetTrainer"],
+            environment=project.environment,
+        )
+        assert made.made == ()  # the cases of 3d_fullres
+        manifest = project.train("fold_0", own).manifest
+        assert read_committed(project.folder("fold_0", own), check_files=True) == manifest
+        start = next(read_records(journal_path(project.folder("fold_0", own))))
+        assert start.values["params"]["plans"]["batch_size"] == 3
+        run_nnunet(
+            project,
+            "nnUNetv2_train",
+            DATASET,
+            configuration,
+            "0",
+            "-p",
+            "OwnPlans",
+            "--val",
+            "-device",
+            "cpu",
+            results=project.roots.for_variant("tiny").results,
+        )
 
 
 def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(project):

@@ -43,9 +43,14 @@ NARROW = {"2d": {}, "3d_fullres": {**FULL, "median_image_size_in_voxels": [160.0
             "nnUNetPlans",
             "3d_big",
             PLANNED,
-            "nnU-Net's planner knows no 3d_big; the plans have 2d, 3d_fullres.",
+            "nnU-Net's planner makes no 3d_big, and nobody added it to the plans. Available: 2d, 3d_fullres.",
         ),
-        ("MyPlans", "3d_lowres", PLANNED, "Your plans file has no 3d_lowres; it has 2d, 3d_fullres."),
+        (
+            "MyPlans",
+            "3d_lowres",
+            PLANNED,
+            "Your plans file has no 3d_lowres. Did you mean 3d_fullres? Available: 2d, 3d_fullres.",
+        ),
     ],
 )
 def test_a_configuration_that_is_not_planned_has_a_reason_with_numbers(plans, configuration, planned, reason):

@@ -6,12 +6,13 @@ from queue import Queue
 
 import pytest
 
+from nnunet_assets.core.configurations import PLANNERS
 from nnunet_assets.errors import ConfigError, PlanningError
-from nnunet_assets.nnunet.plan_card import PLANNERS
-from nnunet_assets.nnunet.planning import PreparedCases, prepare
+from nnunet_assets.nnunet.planning import PreparedCases, check_configuration, prepare
+from nnunet_assets.nnunet.planning_process import _add_configurations, _own_configurations
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.splits import write_splits
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, write_plans, write_prepared
+from nnunet_assets_tests.prepared_builders import CASES, DATASET, plans_content, write_plans, write_prepared
 
 UNKNOWN = "nnUNetTrainerTypo"
 
@@ -108,6 +109,79 @@ def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(recor
     write_plans(records[1], batch_size=9)
     with pytest.raises(PlanningError, match="edited outside this project"):
         run(records)
+
+
+def add_configuration(prepared, **plan):
+    """Adds one to the plans as nnU-Net's documentation has it, and returns the file's content."""
+    content = json.loads(prepared.plans_file("nnUNetPlans").read_text())
+    content["configurations"]["3d_fullres_bs8"] = plan
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    return content
+
+
+def test_a_configuration_may_be_added_to_nnunets_own_plans_and_shares_the_cases_it_inherits(records):
+    stamp_as_planned(records[1])
+    add_configuration(records[1], inherits_from="3d_fullres", batch_size=8)
+    made = run(records, configurations=("3d_fullres_bs8",))
+    assert (made.made, dict(made.dropped)) == ((), {})
+    assert made.planned["3d_fullres_bs8"]["batch_size"] == 8
+    assert made.cases["3d_fullres_bs8"].n_reused == 4
+    content = add_configuration(records[1], inherits_from="3d_fullres", batch_size=8)
+    content["configurations"]["2d"]["batch_size"] = 99
+    records[1].plans_file("nnUNetPlans").write_text(json.dumps(content))
+    with pytest.raises(PlanningError, match="edited outside this project"):
+        run(records)
+
+
+def test_planning_again_keeps_the_configurations_that_were_added_whatever_interrupts_it(records):
+    prepared = records[1]
+    own = add_configuration(prepared, inherits_from="3d_fullres")["configurations"]["3d_fullres_bs8"]
+    found = _own_configurations(prepared, "nnUNetPlans")
+    assert found == {"3d_fullres_bs8": own}
+    prepared.stamp_plans("nnUNetPlans", {"own_configurations": found}, plans_hash=None)
+    for left in ("", '{"plans_na', None, json.dumps(plans_content())):
+        if left is None:
+            prepared.plans_file("nnUNetPlans").unlink()
+        else:
+            prepared.plans_file("nnUNetPlans").write_text(left)
+        assert _own_configurations(prepared, "nnUNetPlans") == found
+    _add_configurations(prepared.plans_file("nnUNetPlans"), found)
+    assert prepared.configurations("nnUNetPlans")["3d_fullres_bs8"]["batch_size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("plans", "configuration", "problem"),
+    [
+        (
+            "nnUNetPlans",
+            "3d_fullres_bs8",
+            r"not in .*nnUNetPlans\.json\. Did you mean 3d_fullres\? Available: 2d, 3d_full",
+        ),
+        (
+            "nnUNetResEncUNetMPlans",
+            "3d_fullres_bs8",
+            r"nnU-Net plans no '3d_fullres_bs8', and .* Available: 2d, .* Plan f",
+        ),
+        ("MyPlans", "3d_fulres", r"not in .*MyPlans\.json\. Did you mean 3d_fullres\? Available: 2d, 3d_fullres\."),
+        ("MyPlans", "3d_lowres", r"Your plans file has no 3d_lowres\."),
+        ("NoPlans", "3d_lowres", r"There are no plans 'NoPlans'"),
+        ("MyPlans", "round", r"in a circle: round from round"),
+    ],
+)
+def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(records, plans, configuration, problem):
+    content = write_plans(records[1], "MyPlans")
+    content["configurations"]["round"] = {"inherits_from": "round"}
+    records[1].plans_file("MyPlans").write_text(json.dumps(content))
+    with pytest.raises(PlanningError, match=problem):
+        check_configuration(records[1], plans, configuration)
+
+
+@pytest.mark.parametrize("plans", ["nnUNetPlans", "nnUNetResEncUNetMPlans", "MyPlans"])
+def test_a_configuration_that_is_there_or_may_be_planned_is_let_through(records, plans):
+    write_plans(records[1], "MyPlans")
+    check_configuration(records[1], plans, "2d")
+    if plans != "MyPlans":
+        check_configuration(records[1], plans, "3d_lowres")
 
 
 def test_plans_of_another_name_are_the_users_own(records):

@@ -3,9 +3,12 @@ from dataclasses import replace
 
 import pytest
 
+from nnunet_assets.core.commit import FoldInputs, commit_fold
+from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
-from nnunet_assets_tests.prepared_builders import CASES, write_cases, write_plans, write_prepared
+from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases, write_plans, write_prepared
 
 FULLRES = ("nnUNetPlans", "3d_fullres")
 
@@ -62,7 +65,10 @@ def test_configurations_that_inherit_from_each_other_are_named(prepared):
     content["configurations"]["2d"]["inherits_from"] = "3d_fullres"
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
     with pytest.raises(PlanningError, match=r"nnUNetPlans\.json .* in a circle: 2d from 3d_fullres from 2d\. Corr"):
-        prepared.configurations("nnUNetPlans")
+        prepared.needed_configurations("nnUNetPlans", ["2d"])
+    content["configurations"]["own"] = {"spacing": [1.0, 1.0, 1.0]}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.needed_configurations("nnUNetPlans", ["own"]) == ["own"]  # which reads nothing of theirs
 
 
 def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
@@ -191,6 +197,35 @@ def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
     assert prepared.needed_configurations("nnUNetPlans", ["2d", "gone"]) == ["2d"]
     # It reads the cases of 3d_fullres, so that both are made once.
     assert prepared.case_set("nnUNetPlans", "3d_cascade_fullres").is_whole
+
+
+def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are_trained(prepared):
+    before = prepared.plans_hash_of(EXPERIMENT)
+    assert before == prepared.plans_hash("nnUNetPlans")  # as older versions have it
+    content = write_plans(prepared)
+    content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(EXPERIMENT) == before != prepared.plans_hash("nnUNetPlans")
+    own = replace(EXPERIMENT, configuration="3d_fullres_bs8")
+    with_one = prepared.plans_hash_of(own)
+    assert with_one != before
+    content["configurations"]["3d_fullres_bs8"]["batch_size"] = 4
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(own) != with_one
+    assert prepared.plans_hash_of(EXPERIMENT) == before
+
+
+def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what_they_are(prepared):
+    content = write_plans(prepared)
+    content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    whole_file = json_sha256(content)
+    folder = EXPERIMENT.fold_folder(prepared.roots, "fold_0")
+    commit_fold(folder, build_manifest(folder, FoldInputs("raw", whole_file, "splits", "training")))
+    assert prepared.plans_hash_of(EXPERIMENT) == whole_file
+    content["configurations"]["3d_fullres"]["batch_size"] = 3
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(EXPERIMENT) not in (whole_file, json_sha256(content))
 
 
 def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):

@@ -1,0 +1,40 @@
+"""What the plans files of a project say, where they are there when its declarations are read."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.configurations import resolved
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import project_settings
+
+
+class PlannedConfigurations:
+    """The configurations of the plans of a project's datasets, each file read once.
+
+    Args:
+        project: The project's folder.
+    """
+
+    def __init__(self, project: Path) -> None:
+        try:
+            self._preprocessed: Path | None = project_settings(project).roots.preprocessed
+        except ConfigError:  # whoever needs the settings says so
+            self._preprocessed = None
+        self.of = cache(self._read)
+        """Returns them by dataset and plans, with what each inherits; None: there is no file yet, or a damaged one."""
+
+    def file(self, dataset: str, plans: str) -> Path:
+        """Returns where the plans are, or would be."""
+        return (self._preprocessed or Path("nnUNet_preprocessed")) / dataset / f"{plans}.json"
+
+    def _read(self, dataset: str, plans: str) -> Mapping[str, Mapping[str, Any]] | None:
+        if self._preprocessed is None:
+            return None
+        try:
+            planned = json.loads(self.file(dataset, plans).read_bytes())["configurations"]
+            return resolved(planned, self.file(dataset, plans))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None  # planning says what is wrong with it
