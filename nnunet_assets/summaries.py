@@ -138,7 +138,7 @@ def log_cv_summary(
         SummaryError: The summary does not say which experiment it is of.
         TrackingError: MLflow does not answer or refuses something.
     """
-    from nnunet_assets.assets.summary_tracking import summary_metrics
+    from nnunet_assets.assets.summary_tracking import summary_metrics, summary_tags
     from nnunet_assets.tracking import names
     from nnunet_assets.tracking.client import connect
     from nnunet_assets.tracking.summary_run import log_summary
@@ -162,7 +162,9 @@ def log_cv_summary(
         metrics,
         experiment_name=experiment_name or settings.tracking_experiment(summary.experiment.dataset),
         artifacts=settings.artifacts,
-        tags={names.FOLDS: ",".join(summary.completed_folds)},
+        tags=summary_tags(summary)
+        if isinstance(summary, CvSummary)
+        else {names.FOLDS: ",".join(summary.completed_folds), names.VALIDATION: summary.what},
     )
 
 

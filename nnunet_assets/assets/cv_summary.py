@@ -18,6 +18,7 @@ from nnunet_assets.core.provenance import json_sha256, remove_unfinished, write_
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.case_scores import cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.summary_notes import coverage_notes
 from nnunet_assets.reports.tables import to_short_records, to_spread_records
 from nnunet_assets.resources import ProjectResource
 
@@ -74,6 +75,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
             data_version=dg.DataVersion(json_sha256(content)),
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),
+                **_covered(summary),
                 "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
                 "spread": dg.MetadataValue.table([dg.TableRecord(row) for row in to_spread_records(summary)]),
                 "worst_cases": dg.MetadataValue.md(_worst_cases(summary)),
@@ -107,10 +109,18 @@ def _worst_cases(summary: CvSummary) -> str:
     return "\n".join(f"1. {line}" for line in worst)
 
 
+def _covered(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+    """Returns what the scores are of, where that is not each case of the split."""
+    covered = coverage_notes(summary)
+    return {"covers": dg.MetadataValue.text(" ".join(covered))} if covered else {}
+
+
 def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:
     """Returns what Dagster draws over time; an undefined mean is left out."""
     dice = summary.foreground.dice
-    means = {"dice_mean_pooled": dice.pooled.mean, "dice_mean_over_folds": dice.over_folds.mean}
+    means = {"dice_mean_pooled": dice.pooled.mean}
+    if not summary.is_hold_out:
+        means["dice_mean_over_folds"] = dice.over_folds.mean
     return {
         "folds_finished": dg.MetadataValue.int(len(summary.completed_folds)),
         **{name: dg.MetadataValue.float(mean) for name, mean in means.items() if mean is not None},

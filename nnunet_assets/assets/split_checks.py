@@ -14,6 +14,7 @@ from nnunet_assets.core.splits import (
     Split,
     SplitSettings,
     check_splits,
+    coverage,
     duplicates_across_sides,
     groups_on_both_sides,
     labels_not_validated,
@@ -35,7 +36,11 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
     key = dg.AssetKey(dataset_key(config.dataset, "splits"))
     specs = [
         dg.AssetCheckSpec(
-            ONCE_CHECK, asset=key, blocking=True, description="The file is a cross-validation of the cases."
+            ONCE_CHECK,
+            asset=key,
+            blocking=True,
+            description="No case is validated by two folds, or by a fold that trains on it. Which cases are validated "
+            "at all is said.",
         ),
         dg.AssetCheckSpec(
             COPIES_CHECK,
@@ -65,8 +70,8 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
             splits, unfit = [], str(error)
         else:
             unfit = ""
-        yield _result(ONCE_CHECK, [unfit] if unfit else [], f"{len(raw.cases)} cases, each in one validation fold.")
-        unknown = ["The file is no cross-validation of the cases."] if unfit else []
+        yield _result(ONCE_CHECK, [unfit] if unfit else [], coverage(splits, raw.cases).in_words())
+        unknown = ["The file does not fit the cases."] if unfit else []
         copies = duplicates_across_sides(splits, raw.image_hashes)
         remedy = "Take one of each pair out of the dataset, or keep them together with `splits.groups`."
         yield _result(

@@ -10,7 +10,7 @@ from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig, SplitsConfig
 from nnunet_assets.core.layout import dataset_key, fold_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.core.splits import SPLITS_FILE, SplitSettings, n_cases_with
+from nnunet_assets.core.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.splits import Splits, ensure_splits
 from nnunet_assets.nnunet.splitting import groups_of
@@ -79,6 +79,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
             metadata={
                 "folds": dg.MetadataValue.table(_rows(made, raw, groups)),
                 "made": dg.MetadataValue.text(made.what),
+                "covers": dg.MetadataValue.text(coverage(made.folds, raw.cases).in_words()),
                 "how": dg.MetadataValue.text(_how(made)),
                 "file": dg.MetadataValue.path(prepared.folder / SPLITS_FILE),
                 **_history(made),

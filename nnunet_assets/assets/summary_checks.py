@@ -8,7 +8,8 @@ from nnunet_assets.core.baseline import MIN_DROP, Baseline, baseline_path, read_
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.layout import Roots, fold_key
-from nnunet_assets.core.splits import is_splits
+from nnunet_assets.core.splits import coverage as split_coverage
+from nnunet_assets.core.splits import is_splits, training_only_sentence
 from nnunet_assets.core.summary_checks import MIN_DISTANCE, MIN_FOLDS, N_DEVIATIONS, coverage, fold_spread
 from nnunet_assets.errors import DatasetError, SummaryError, first_offenders
 from nnunet_assets.nnunet.splits import read_splits
@@ -129,6 +130,7 @@ def _each_case_once(roots: Roots, summary: CvSummary) -> dg.AssetCheckResult:
         problem = f"Unknown: there is no split in {folder} to compare with. Materialize splits."
         return _result(ONCE_CHECK, [problem], "", {"cases_validated": summary.n_cases})
     validation = {fold_key(index): split["val"] for index, split in enumerate(splits)}
+    alone = split_coverage(splits).training_only
     folds = coverage(summary, validation)
     missing = [case for fold in folds for case in fold.missing]
     foreign = [case for fold in folds for case in fold.foreign]
@@ -147,8 +149,14 @@ def _each_case_once(roots: Roots, summary: CvSummary) -> dg.AssetCheckResult:
     return _result(
         ONCE_CHECK,
         problems,
-        f"{summary.n_cases} cases, each validated once, by its fold in the split.",
+        " ".join(
+            [
+                f"{summary.n_cases} cases of a {summary.what}, each validated once, by its fold in the split.",
+                *([training_only_sentence(alone, len(splits))] if alone else []),
+            ]
+        ),
         {
+            "cases_training_only": len(alone),
             "cases_in_split": sum(map(len, validation.values())),
             "cases_validated": summary.n_cases,
             "cases_missing": len(missing),

@@ -26,7 +26,7 @@ def track_summary(
             summary.experiment,
             summary_metrics(summary),
             **place,
-            tags={names.FOLDS: ",".join(summary.completed_folds)},
+            tags=summary_tags(summary),
             files=files if may_share_files(settings) else (),
             dagster_run_id=context.run.run_id,
         ),
@@ -55,6 +55,16 @@ def upload_to_summary(
     )
 
 
+def summary_tags(summary: CvSummary) -> dict[str, str]:
+    """Returns what the run of a summary says of it beside its numbers."""
+    alone = summary.training_only
+    return {
+        names.FOLDS: ",".join(summary.completed_folds),
+        names.VALIDATION: summary.what,
+        **({} if alone is None else {names.TRAINING_ONLY_CASES: str(len(alone))}),
+    }
+
+
 def summary_metrics(summary: CvSummary) -> dict[str, float | None]:
     """Returns what MLflow shows of a summary: series to value; None is undefined."""
     metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
@@ -68,7 +78,10 @@ def summary_metrics(summary: CvSummary) -> dict[str, float | None]:
                 names.summary_series(score, "median_pooled", label_name): found.pooled.median,
                 names.summary_series(score, "ci95_low_pooled", label_name): interval.low if interval else None,
                 names.summary_series(score, "ci95_high_pooled", label_name): interval.high if interval else None,
-                names.summary_series(score, "mean_over_folds", label_name): found.over_folds.mean,
+                # Of a hold-out it would be the pooled mean under another name.
+                names.summary_series(score, "mean_over_folds", label_name): (
+                    None if summary.is_hold_out else found.over_folds.mean
+                ),
                 names.summary_series(score, "sd_over_folds", label_name): found.over_folds.sd,
             }
     return metrics

@@ -67,12 +67,13 @@ def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
     from nnunet_assets.core.cv_summary import CvSummary
     from nnunet_assets.reports import fold_means_tables, tables
     from nnunet_assets.reports.interval_notes import interval_notes
+    from nnunet_assets.reports.summary_notes import coverage_notes
     from nnunet_assets.summaries import left_out_remark
 
     if isinstance(summary, CvSummary):
         # Two tables: in one the columns would not fit into a terminal's 80.
         shown = [tables.to_short_records(summary), tables.to_spread_records(summary)]
-        remarks = interval_notes(summary.bootstrap) if summary.bootstrap else []
+        remarks = [*coverage_notes(summary), *(interval_notes(summary.bootstrap) if summary.bootstrap else [])]
     else:
         shown, remarks = [fold_means_tables.to_short_records(summary)], [summary.reason]
     if left_out := left_out_remark(group, summary):

@@ -104,6 +104,7 @@ class CvSummary(FoldProgress):
         foreground: The foreground mean, as the module says.
         patients: Case to patient; None: not known, so that each case counts as a patient of its own.
         bootstrap: How the intervals were made; None: there are none.
+        training_only: The cases that folds of the split train on and none validates, sorted; None: not known.
     """
 
     experiment: Experiment
@@ -113,6 +114,7 @@ class CvSummary(FoldProgress):
     foreground: LabelSummary
     patients: Mapping[str, str] | None = None
     bootstrap: Bootstrap | None = None
+    training_only: tuple[str, ...] | None = None
 
     @property
     def inputs(self) -> FoldInputs:
@@ -189,7 +191,7 @@ class CvSummary(FoldProgress):
         if dice.mean is None:
             return f"{self.progress}: Dice undefined, no reference and no prediction holds a label"
         if dice.sd is None:
-            return f"{self.progress}: Dice {dice.mean:.3f} in one fold"
+            return f"{self.progress}: Dice {dice.mean:.3f}" + ("" if self.is_hold_out else " in one fold")
         return f"{self.progress}: Dice {dice.mean:.3f} ± {dice.sd:.3f} over folds"
 
     def compute_aggregate_metrics(self) -> dict[str, float]:
@@ -229,6 +231,7 @@ class CvSummary(FoldProgress):
             },
             "computing": asdict(self.computing),
             "patients": dict(self.patients) if self.patients is not None else None,
+            "training_only": list(self.training_only) if self.training_only is not None else None,
             "folds": [fold.to_json() for fold in self.folds],
         }
 
@@ -252,6 +255,8 @@ class CvSummary(FoldProgress):
             folds = [FoldResult.from_json(fold, inputs) for fold in content["folds"]]
             summary = summarize(Experiment(**content["experiment"]), content["expected_folds"], folds)
             summary = _with_written_intervals(summary, content)
+            if (alone := content.get("training_only")) is not None:
+                summary = replace(summary, training_only=tuple(alone))
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise SummaryError(f"The summary is not as this package writes it: {error!r}. {remedy}") from error
         numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}

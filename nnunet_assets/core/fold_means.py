@@ -104,9 +104,10 @@ class FoldMeansSummary(FoldProgress):
         name = MEASURE_NAMES[measure]
         if estimate.mean is None:
             return f"{self.progress}: {name} undefined"
-        spread = "in one fold" if estimate.sd is None else f"± {estimate.sd:.3f} over folds"
+        alone = "" if self.is_hold_out else " in one fold"
+        spread = alone if estimate.sd is None else f" ± {estimate.sd:.3f} over folds"
         note = ", an estimate on random patches and not a result" if self.is_pseudo else ""
-        return f"{self.progress}: {name} {estimate.mean:.3f} {spread}{note}"
+        return f"{self.progress}: {name} {estimate.mean:.3f}{spread}{note}"
 
     def compute_aggregate_metrics(self) -> dict[str, float]:
         """Returns the estimates over folds as `CvSummary` does; those of the pseudo Dice are called so.

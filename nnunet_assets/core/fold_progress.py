@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from nnunet_assets.core.splits import CROSS_VALIDATION, HOLD_OUT
+
 
 class NamedFold(Protocol):
     """A finished fold."""
@@ -38,7 +40,19 @@ class FoldProgress:
         return not self.missing_folds
 
     @property
+    def is_hold_out(self) -> bool:
+        """Whether there is one fold to expect, so that nothing is said over folds."""
+        return len(self.expected_folds) == 1
+
+    @property
+    def what(self) -> str:
+        """`hold-out` or `cross-validation`."""
+        return HOLD_OUT if self.is_hold_out else CROSS_VALIDATION
+
+    @property
     def progress(self) -> str:
-        """How many folds are finished: `4 of 5 folds (fold_3 missing)`."""
+        """How many folds are finished: `4 of 5 folds (fold_3 missing)`, or `hold-out (fold_0)`."""
+        if self.is_hold_out:
+            return f"{HOLD_OUT} ({self.expected_folds[0]}{' missing' if self.missing_folds else ''})"
         missing = f" ({', '.join(self.missing_folds)} missing)" if self.missing_folds else ""
         return f"{len(self.folds)} of {len(self.expected_folds)} folds{missing}"

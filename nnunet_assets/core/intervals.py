@@ -10,6 +10,7 @@ from nnunet_assets.core.estimate import Interval
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.mean_intervals import SHARE, PatientWeights, bootstrap_of
 from nnunet_assets.core.patients import read_patients
+from nnunet_assets.core.recorded_splits import with_recorded_split
 
 
 def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
@@ -44,7 +45,11 @@ def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> Cv
 
 
 def with_recorded_patients(roots: Roots, summary: CvSummary) -> CvSummary:
-    """Returns the summary with intervals as `with_intervals`, of the patients that the record of its splits names."""
+    """Returns the summary with intervals as `with_intervals`, of the patients that the record of its splits names.
+
+    And with what the split says of cases that it only trains on.
+    """
+    summary = with_recorded_split(roots, summary)
     cases = [case.case_id for fold in summary.folds for case in fold.cases]
     preprocessed = roots.preprocessed / summary.experiment.dataset
     return with_intervals(summary, read_patients(preprocessed, summary.inputs.splits_hash, cases))

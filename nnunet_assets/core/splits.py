@@ -1,6 +1,7 @@
-"""A split of cases into folds as a value: how it is to be made, whether it is a cross-validation, what it guarantees.
+"""A split of cases into folds as a value: how it is to be made, whether it can be summarized, what it guarantees.
 
-The form is that of nnU-Net's `splits_final.json`: for each fold the case names to train on and to validate on.
+The form is that of nnU-Net's `splits_final.json`: for each fold the case names to train on and to validate on. What a
+split validates is up to its user: all cases, some of them while others train in every fold, or those of one fold alone.
 """
 
 import json
@@ -16,6 +17,8 @@ from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 
 SPLITS_FILE = "splits_final.json"
+HOLD_OUT, CROSS_VALIDATION = "hold-out", "cross-validation"
+"""What the folds of a split are together: one that validates, or several."""
 NNUNET_SEED = 12345
 """The seed of nnU-Net's own split."""
 MAX_FOLDS = 100
@@ -86,10 +89,68 @@ def split_of(validation: Mapping[str, int], n_folds: int) -> list[Split]:
     ]
 
 
-def check_splits(splits: Any, cases: Sequence[str], n_folds: int, source: Path | str = SPLITS_FILE) -> list[Split]:
-    """Returns the splits where they are a cross-validation of exactly these cases.
+@dataclass(frozen=True)
+class Coverage:
+    """Which cases a split validates, and what becomes of the others; each list is sorted.
 
-    A fold may train on fewer cases than the rest, as some users want; each case is validated in exactly one fold.
+    Attributes:
+        n_folds: Its folds.
+        validated: The cases that one fold validates.
+        training_only: The cases that folds train on and none validates.
+        left_out: The cases of the dataset that no fold names: nnU-Net never reads them.
+    """
+
+    n_folds: int
+    validated: tuple[str, ...]
+    training_only: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What a summary of the folds is: `hold-out` or `cross-validation`."""
+        return HOLD_OUT if self.n_folds == 1 else CROSS_VALIDATION
+
+    def in_words(self) -> str:
+        """Returns it in a sentence or two: `A cross-validation of 4 of 17 cases. 13 cases train in ...`."""
+        n_cases = len(self.validated) + len(self.training_only) + len(self.left_out)
+        some = f"{len(self.validated)} of {n_cases}" if self.training_only or self.left_out else f"all {n_cases}"
+        sentences = [f"A {self.what} of {some} cases, each validated once."]
+        if self.training_only:
+            sentences.append(training_only_sentence(self.training_only, self.n_folds))
+        if self.left_out:
+            sentences.append(f"No fold names {_cases(self.left_out)}; nnU-Net does not read them.")
+        return " ".join(sentences)
+
+
+def training_only_sentence(cases: Sequence[str], n_folds: int) -> str:
+    """Names the cases that train and are validated by no fold, at least one."""
+    if n_folds == 1:
+        return f"The fold trains on {_cases(cases)}."
+    return f"In training alone: {_cases(cases)}; no fold validates them, and no score is of them."
+
+
+def _cases(cases: Sequence[str]) -> str:
+    return f"{len(cases)} {'case' if len(cases) == 1 else 'cases'} ({first_offenders(cases)})"
+
+
+def coverage(splits: Sequence[Split], cases: Sequence[str] = ()) -> Coverage:
+    """Returns what a split validates.
+
+    Args:
+        splits: The folds.
+        cases: All cases of the dataset, to know those that are left out; empty: not known.
+    """
+    validated = {case for split in splits for case in split["val"]}
+    trained = {case for split in splits for case in split["train"]}
+    sets = (validated, trained - validated, set(cases) - validated - trained)
+    return Coverage(len(splits), *(tuple(sorted(some)) for some in sets))
+
+
+def check_splits(splits: Any, cases: Sequence[str], n_folds: int, source: Path | str = SPLITS_FILE) -> list[Split]:
+    """Returns the splits where nnU-Net can train them and their folds can be summarized together.
+
+    No case is validated by two folds, or trained on and validated by one. A fold may train on fewer cases than the
+    rest, cases may train and be validated by none, and one fold alone is a hold-out: see `coverage`.
 
     Args:
         splits: What a splits file holds.
@@ -153,16 +214,23 @@ def _problems(splits: Sequence[Split], cases: Sequence[str], n_folds: int) -> It
             if not split[part]:
                 yield f"fold_{index} has no case in {part!r}."
         if overlap := sorted(set(split["train"]) & set(split["val"])):
-            yield f"fold_{index} trains on cases that it validates: {first_offenders(overlap)}."
+            yield (
+                f"fold_{index} trains on cases that it validates: {first_offenders(overlap)}. nnU-Net would train it "
+                "with a warning in its log, and its dice would be too high."
+            )
     named = {case for split in splits for part in ("train", "val") for case in split[part]}
     if unknown := sorted(named - known):
         another = "" if named & known else " It has none of the dataset's cases: it is another dataset's."
-        yield f"It names cases that the dataset does not have: {first_offenders(unknown)}.{another}"
+        yield (
+            f"It names cases that the dataset does not have: {first_offenders(unknown)}.{another} nnU-Net would stop "
+            "at the first that it reads."
+        )
     validated = Counter(case for split in splits for case in split["val"])
-    if never := sorted(known - set(validated)):
-        yield f"No fold validates these cases: {first_offenders(never)}."
     if often := sorted(case for case, count in validated.items() if count > 1):
-        yield f"These cases are validated more than once: {first_offenders(often)}."
+        yield (
+            f"These cases are validated more than once: {first_offenders(often)}. nnU-Net would train the folds, and a "
+            "mean over their cases would count these so often."
+        )
 
 
 def groups_on_both_sides(splits: Sequence[Split], groups: Mapping[str, str]) -> list[str]:

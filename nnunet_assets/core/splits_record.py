@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.layout import fold_index, fold_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.core.splits import Split, split_of
+from nnunet_assets.core.splits import Split, coverage, split_of
 
 SCHEMA = 1
 
@@ -29,6 +29,8 @@ class Generation:
         added: The cases that came in, by the fold that validates them: all of them where it was made.
         removed: The cases that the generation before had and this one has not.
         groups: Group by case; empty: there were none.
+        training_only: The cases that a file of the user's own trains on and validates in no fold.
+        left_out: The cases of the dataset that such a file does not name.
     """
 
     made_at: str
@@ -38,6 +40,8 @@ class Generation:
     added: Mapping[str, Sequence[str]]
     removed: Sequence[str]
     groups: Mapping[str, str]
+    training_only: Sequence[str] = ()
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,12 @@ class SplitsRecord:
             folds |= {case: int(fold_index(fold)) for fold, cases in generation.added.items() for case in cases}
         return folds
 
+    @property
+    def known_cases(self) -> set[str]:
+        """The cases that the last generation was made for, validated or not."""
+        last = self.generations[-1:]
+        return {*self.validation(), *(case for made in last for case in (*made.training_only, *made.left_out))}
+
     def splits(self) -> list[Split] | None:
         """Returns the split of the last generation; None: there is none, or more than the record holds."""
         validation = self.validation()
@@ -83,22 +93,29 @@ class SplitsRecord:
         origin: Origin,
         settings: Mapping[str, Any],
         groups: Mapping[str, str],
+        cases: Sequence[str] = (),
     ) -> "SplitsRecord":
-        """Returns the record with one more generation, of these splits."""
+        """Returns the record with one more generation, of these splits.
+
+        Args:
+            cases: All cases of the dataset where a split may leave some out, as a file of the user's own; else none.
+        """
         before = self.validation()
         known = before if origin == "extended" else {}
         added = {
             fold_key(index): [case for case in split["val"] if case not in known] for index, split in enumerate(splits)
         }
-        cases = {case for split in splits for case in split["val"]}
+        covered = coverage(splits, cases)
         generation = Generation(
             made_at=made_at,
             origin=origin,
             settings=dict(settings),
             splits_sha256=json_sha256(list(splits)),
             added={fold: names for fold, names in added.items() if names},
-            removed=sorted(set(before) - cases),
+            removed=sorted(set(before) - set(covered.validated)),
             groups=dict(groups),
+            training_only=covered.training_only,
+            left_out=covered.left_out,
         )
         return SplitsRecord((*self.generations, generation), generation.groups)
 

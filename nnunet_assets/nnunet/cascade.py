@@ -4,11 +4,17 @@ On disk: `predicted_next_stage/3d_cascade_fullres/CASE.b2nd` in the model folder
 where the cases were preprocessed by an older nnU-Net). Each fold of the previous stage writes its validation cases.
 """
 
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
 from nnunet_assets.core.commit import commit_sha256, read_committed
+from nnunet_assets.core.configurations import next_stages
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.fold_inputs import fold_inputs, fold_keys
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.splits import read_splits
 
 PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
 
@@ -22,13 +28,18 @@ def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
         FoldError: Some have none; or a fold of the previous stage is not finished, or was trained on other data, plans
             or splits than there are now: its predictions may be those of cases that it was trained on.
     """
-    previous = experiment.previous_stage
+    prepared = PreparedDataset(roots, experiment.dataset)
+    planned = prepared.configurations(experiment.plans)
+    previous = experiment.previous_stage(planned)
     if previous is None:
         return
-    _check_folds(roots, previous)
     folder = previous.model_folder(roots) / "predicted_next_stage" / experiment.configuration
     predicted = {path.stem for suffix in PREDICTION_SUFFIXES for path in folder.glob(f"*{suffix}")}
-    missing = [case for case in PreparedDataset(roots, experiment.dataset).read_raw().cases if case not in predicted]
+    missing = [case for case in _cases_of_folds(roots, experiment.dataset) if case not in predicted]
+    if missing:
+        _check_named(prepared.plans_file(experiment.plans), planned, previous, experiment)
+        _check_predicted(roots, experiment.dataset, missing)
+    _check_folds(roots, previous)
     if missing:
         raise FoldError(
             f"{experiment.title} starts from the predictions of {previous.name}, and {len(missing)} cases have none in "
@@ -39,10 +50,49 @@ def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
 
 def previous_stage_commits(roots: Roots, experiment: Experiment) -> list[str]:
     """Returns what names the finished folds of the previous stage, by which a fold of this one is made."""
-    previous = experiment.previous_stage
+    previous = experiment.previous_stage(PreparedDataset(roots, experiment.dataset).configurations(experiment.plans))
     if previous is None:
         return []
     return [commit_sha256(previous.fold_folder(roots, fold)) for fold in fold_keys(roots, experiment.dataset)]
+
+
+def _check_predicted(roots: Roots, dataset: str, missing: Collection[str]) -> None:
+    """Refuses a split with cases that train and are never validated: no fold of a stage predicts them."""
+    splits = read_splits(roots.preprocessed / dataset)
+    validated = {case for split in splits for case in split["val"]}
+    if never := sorted(set(missing) - validated):
+        raise FoldError(
+            f"By the split of {dataset} these cases train and no fold validates them: {first_offenders(never)}. So no "
+            "fold of a cascade's first stage predicts them, and nnU-Net would stop at the first of them in a data "
+            "loader. A cascade needs a split that validates every case it trains on."
+        )
+
+
+def _cases_of_folds(roots: Roots, dataset: str) -> list[str]:
+    """Returns the cases that the split names; others are neither trained on nor validated."""
+    prepared = PreparedDataset(roots, dataset)
+    named = {case for split in read_splits(prepared.folder) or [] for part in ("train", "val") for case in split[part]}
+    return [case for case in prepared.read_raw().cases if case in named]
+
+
+def _check_named(
+    plans_file: Path, planned: Mapping[str, Mapping[str, Any]], previous: Experiment, experiment: Experiment
+) -> None:
+    """Refuses plans in which only one of the two stages names the other: nnU-Net needs both."""
+    if experiment.configuration not in planned:
+        return
+    if previous.configuration not in planned:
+        raise FoldError(
+            f"In {plans_file} the previous_stage of {experiment.configuration} is {previous.configuration}, which is "
+            f"not there. Available: {', '.join(planned)}."
+        )
+    if experiment.configuration not in next_stages(planned[previous.configuration]):
+        raise FoldError(
+            f"In {plans_file} the previous_stage of {experiment.configuration} is {previous.configuration}, whose "
+            f"next_stage does not name it: its folds would predict nothing for {experiment.configuration}, and nnU-Net "
+            f"would find that out in a data loader. Add {experiment.configuration} to the next_stage of "
+            f"{previous.configuration} (a list may name several) before that is trained."
+        )
 
 
 def _check_folds(roots: Roots, previous: Experiment) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.core.splits import duplicates_across_sides, groups_on_both_sides
-from nnunet_assets.errors import DatasetError, FoldError
+from nnunet_assets.core.splits import coverage, duplicates_across_sides, groups_on_both_sides
+from nnunet_assets.errors import DatasetError, FoldError, first_offenders
 from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, Split, check_splits, read_record
+from nnunet_assets.nnunet.splitting import default_split_of
 
 
 def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
@@ -36,7 +37,7 @@ def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: 
     _check_cases(prepared, experiment)
     return FoldInputs(
         raw_hash=raw.content_hash,
-        plans_hash=str(prepared.plans_hash(experiment.plans)),
+        plans_hash=prepared.plans_hash_of(experiment),
         splits_hash=json_sha256(list(splits.values())),
         training_hash=training_hash,
     )
@@ -55,7 +56,7 @@ def fold_keys(roots: Roots, dataset: str) -> list[str]:
 
 
 def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
-    """Returns the splits by fold key, where they are a cross-validation of the cases."""
+    """Returns the splits by fold key, where they fit the cases."""
     path = prepared.folder / SPLITS_FILE
     try:
         content = json.loads(path.read_bytes())
@@ -68,7 +69,28 @@ def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, S
             f"{path} is not valid JSON ({error}). Restore it: trained folds belong to that file."
         ) from error
     n_folds = len(content) if isinstance(content, list) else 0
-    return {fold_key(index): split for index, split in enumerate(check_splits(content, cases, n_folds, path))}
+    splits = check_splits(content, cases, n_folds, path)
+    _refuse_forgotten(prepared, splits, cases)
+    return {fold_key(index): split for index, split in enumerate(splits)}
+
+
+def _refuse_forgotten(prepared: PreparedDataset, splits: Sequence[Split], cases: Sequence[str]) -> None:
+    """Passes where cases that the split does not name are left out by their user, and did not come after it was made.
+
+    Raises:
+        DatasetError: The split is one of all cases that there were, this project's or nnU-Net's own.
+    """
+    left_out = coverage(splits, cases).left_out
+    if not left_out:
+        return
+    known = read_record(prepared).until(splits)
+    named = sorted({case for split in splits for case in split["val"]})
+    if set(left_out) - known.known_cases if known.generations else default_split_of(named, len(splits)) == splits:
+        raise DatasetError(
+            f"{prepared.folder / SPLITS_FILE} does not name these cases, which came after it was made: "
+            f"{first_offenders(left_out)}. nnU-Net would not read them. Materialize splits again, which says how they "
+            "can be dealt to the folds."
+        )
 
 
 def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hashes: Mapping[str, str]) -> None:
@@ -87,12 +109,13 @@ def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hash
 def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
     plans, configuration = experiment.plans, experiment.configuration
     prepared.refuse_foreign_plans(plans)
+    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
     known = prepared.configurations(plans)
     if known and configuration not in known:
         reason = why_dropped(plans, configuration, known)
+        there = "" if "Available: " in reason else f" Available: {', '.join(known)}."
         raise FoldError(
-            f"The plans {plans} of {experiment.dataset} have no configuration {configuration!r}. {reason} There are: "
-            f"{', '.join(known)}."
+            f"The plans {plans} of {experiment.dataset} have no configuration {configuration!r}. {reason}{there}"
         )
     if known and prepared.case_set(plans, configuration).is_whole:
         return

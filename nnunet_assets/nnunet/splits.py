@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
-from nnunet_assets.core.splits import SPLITS_FILE, OnNewCases, Split, SplitSettings, check_splits, is_splits
+from nnunet_assets.core.splits import SPLITS_FILE, OnNewCases, Split, SplitSettings, check_splits, coverage, is_splits
 from nnunet_assets.core.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
-from nnunet_assets.nnunet.splitting import default_splits, extend_splits, groups_of, make_splits
+from nnunet_assets.nnunet.splitting import default_split_of, extend_splits, groups_of, make_splits
 from nnunet_assets.nnunet.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
 
 RECORD_FILE = "splits.json"
@@ -67,7 +67,8 @@ def ensure_splits(
         settings: How it is to be split.
         on_new_cases: What to do where folds were trained and the cases are others now.
         renew: Make it anew whatever changed, though folds were trained.
-        say: Takes a sentence about the trained folds that a change supersedes, before it is made.
+        say: Takes a sentence about the trained folds that a change supersedes, before it is made; and about cases that
+            a split of the user's own leaves out.
 
     Raises:
         PlanningError: The raw data was never looked at, or contradicts itself.
@@ -82,6 +83,7 @@ def ensure_splits(
     found, record = _read(prepared, settings, raw)
     if found is not None and not record.generations:
         own = _users_own(path, found, settings, raw)
+        _say_left_out(path, own.folds, raw, say)
         _note_groups(prepared, groups_of(settings, raw))
         return own
     change = _change(record, settings, raw)
@@ -107,8 +109,10 @@ def ensure_splits(
         origin=origin,
         settings=settings.record,
         groups=groups_of(settings, raw),
+        cases=raw.cases if settings.file else (),
     )
     write_json_atomically(_record_path(prepared), record.to_json())
+    _say_left_out(path, wanted, raw, say)
     if wanted == found and path.exists():
         return Splits(wanted, "kept", record, settings)
     write_splits(prepared.folder, wanted)
@@ -199,17 +203,20 @@ def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) ->
     if known.generations or not is_splits(found):
         return found, known
     cases = [case for split in found for case in split["val"]]
-    if 2 <= len(found) <= len(cases) and len(set(cases)) == len(cases) and default_splits(cases, len(found)) == found:
-        return found, _adopted(prepared, found, SplitSettings(len(found)))
+    if len(set(cases)) == len(cases) and default_split_of(cases, len(found)) == found:
+        return found, _adopted(prepared, found, SplitSettings(len(found)), ())
     if settings.file and make_splits(settings, raw) == found:
-        return found, _adopted(prepared, found, settings)
+        return found, _adopted(prepared, found, settings, raw.cases)
     return found, known
 
 
-def _adopted(prepared: PreparedDataset, found: Sequence[Split], settings: SplitSettings) -> SplitsRecord:
+def _adopted(
+    prepared: PreparedDataset, found: Sequence[Split], settings: SplitSettings, cases: Sequence[str]
+) -> SplitsRecord:
     written = datetime.fromtimestamp((prepared.folder / SPLITS_FILE).stat().st_mtime, UTC)
     made_at = written.isoformat(timespec="seconds")
-    return SplitsRecord().followed_by(found, made_at=made_at, origin="made", settings=settings.record, groups={})
+    made = settings.record
+    return SplitsRecord().followed_by(found, made_at=made_at, origin="made", settings=made, groups={}, cases=cases)
 
 
 def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) -> Splits:
@@ -225,11 +232,17 @@ def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) 
     return Splits(folds, "the user's own", SplitsRecord(), settings)
 
 
+def _say_left_out(path: Path, folds: Sequence[Split], raw: RawRecord, say: Callable[[str], None]) -> None:
+    covered = coverage(folds, raw.cases)
+    if covered.left_out:
+        say(f"{path}: {covered.in_words()}")
+
+
 def _change(record: SplitsRecord, settings: SplitSettings, raw: RawRecord) -> _Change | None:
     """Returns what changed since the last generation; None: nothing, or there is none."""
     if not record.generations:
         return None
-    last, before = record.generations[-1], set(record.validation())
+    last, before = record.generations[-1], record.known_cases
     added, removed = sorted(set(raw.cases) - before), sorted(before - set(raw.cases))
     cases = [
         f"{len(some)} {'case was' if len(some) == 1 else 'cases were'} {verb}: {first_offenders(some)}"

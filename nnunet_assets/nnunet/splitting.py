@@ -26,13 +26,19 @@ def default_splits(cases: Sequence[str], n_folds: int, seed: int = NNUNET_SEED) 
     if not 2 <= n_folds <= len(cases):
         raise DatasetError(
             f"{len(cases)} cases cannot be split into {n_folds} folds; a cross-validation needs at least two folds and "
-            "a case for each."
+            "a case for each. One fold alone is a hold-out, of cases that you name: a split of your own, in "
+            "`splits.file` or as splits_final.json beside the raw data or in the preprocessed dataset."
         )
     from nnunetv2.utilities.crossval_split import generate_crossval_split
 
     splits = generate_crossval_split(sorted(cases), seed=seed, n_splits=n_folds)
     # nnU-Net's names are numpy strings.
     return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in splits]
+
+
+def default_split_of(cases: Sequence[str], n_folds: int) -> list[Split] | None:
+    """Returns the split that nnU-Net itself would make of these cases; None: it makes none of so many folds."""
+    return default_splits(cases, n_folds) if 2 <= n_folds <= len(cases) else None
 
 
 def groups_of(settings: SplitSettings, raw: RawRecord) -> dict[str, str]:
@@ -59,7 +65,7 @@ def make_splits(settings: SplitSettings, raw: RawRecord) -> list[Split]:
     if settings.leave_one_group_out:
         _check_one_fold_a_group(groups, settings)
         return split_of(_by_group(groups, {}), settings.n_folds)
-    if not groups and not settings.stratify:
+    if settings.n_folds < 2 or (not groups and not settings.stratify):
         return default_splits(raw.cases, settings.n_folds, settings.seed)
     names = sorted(set(groups.values()))
     if groups and len(names) < settings.n_folds:

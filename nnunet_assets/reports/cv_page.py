@@ -91,10 +91,14 @@ def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None) -> dict[str, Any]:
 
 def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:
     dice = summary.foreground.dice
-    yield {"number": f"{len(summary.completed_folds)} of {len(summary.expected_folds)}", "meaning": "folds"}
+    if summary.is_hold_out:
+        yield {"number": summary.expected_folds[0], "meaning": "hold-out, no cross-validation"}
+    else:
+        yield {"number": f"{len(summary.completed_folds)} of {len(summary.expected_folds)}", "meaning": "folds"}
     yield {"number": str(summary.n_cases), "meaning": "validation cases"}
     yield {"number": _number(dice.pooled), "meaning": "Dice, pooled"}
-    yield {"number": _number(dice.over_folds), "meaning": "Dice, over folds"}
+    if not summary.is_hold_out:
+        yield {"number": _number(dice.over_folds), "meaning": "Dice, over folds"}
     hours = sum(sum(fold.seconds.values()) for fold in summary.folds) / 3600
     yield {
         "number": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",

@@ -81,11 +81,13 @@ def _experiment(entry: Entry) -> dict[str, str | None]:
     dice, spread = to_short_records(entry.summary)[-1], to_spread_records(entry.summary)[-1]
     return {
         **shown,
-        "folds": f"{len(entry.summary.completed_folds)} of {len(entry.summary.expected_folds)}",
+        "folds": "hold-out"
+        if entry.summary.is_hold_out
+        else f"{len(entry.summary.completed_folds)} of {len(entry.summary.expected_folds)}",
         "cases": str(entry.summary.n_cases),
         "pooled": dice["Dice, pooled"],
         "interval": spread["95 % interval"],
-        "over_folds": dice["Dice, over folds"],
+        "over_folds": dice.get("Dice, over folds", ""),
     }
 
 

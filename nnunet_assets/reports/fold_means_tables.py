@@ -62,7 +62,8 @@ def to_latex(summary: FoldMeansSummary, caption: str | None = None, label: str |
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    text = f"Cross-validation of {summary.title}, {summary.progress}." if caption is None else caption
+    kind = "Hold-out validation" if summary.is_hold_out else "Cross-validation"
+    text = f"{kind} of {summary.title}, {summary.progress}." if caption is None else caption
     if summary.is_pseudo:
         text = f"Pseudo Dice, no result: {text}"
     rows = escaped_rows(row.values() for row in to_short_records(summary))

@@ -28,9 +28,19 @@ def _data(summary: CvSummary) -> str:
     return (
         f"{experiment.dataset} ({summary.n_cases} validation cases, {len(summary.labels)} labels) was segmented with "
         f"the configuration {experiment.configuration} of nnU-Net (trainer {experiment.trainer}, plans "
-        f"{experiment.plans}) in a cross-validation of {len(summary.expected_folds)} folds"
+        f"{experiment.plans}) {_design(summary)}"
         + ("." if summary.is_complete else f", of which {len(summary.completed_folds)} are finished.")
     )
+
+
+def _design(summary: CvSummary) -> str:
+    alone = summary.training_only or ()
+    if summary.is_hold_out:
+        return "with one fixed split into training and validation cases, a hold-out" + (
+            f" with {len(alone)} training cases" if alone else ""
+        )
+    text = f"in a cross-validation of {len(summary.expected_folds)} folds"
+    return text + (f" with {len(alone)} further cases in training alone" if alone else "")
 
 
 def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters: Sequence[Mapping[str, Any]]) -> str:

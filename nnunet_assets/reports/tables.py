@@ -14,6 +14,8 @@ from nnunet_assets.reports.latex import escaped_rows, latex_table, tabular
 from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
 from nnunet_assets.reports.summary_notes import notes
 
+OVER_FOLDS = "Over folds"
+
 
 def to_records(summary: CvSummary) -> list[Row]:
     """Returns one row a label and metric, then the foreground's: label in the order of dataset.json, Dice before IoU.
@@ -39,8 +41,14 @@ def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
             "label": name,
             "Dice, pooled": mean_and_sd(dice.pooled),
             "cases": f"{dice.pooled.n_defined} of {dice.pooled.n}",
-            "Dice, over folds": mean_and_sd(dice.over_folds),
-            "folds": f"{dice.over_folds.n_defined} of {dice.over_folds.n}",
+            **(
+                {}
+                if summary.is_hold_out
+                else {
+                    "Dice, over folds": mean_and_sd(dice.over_folds),
+                    "folds": f"{dice.over_folds.n_defined} of {dice.over_folds.n}",
+                }
+            ),
         }
         for name, label in _named(summary)
         for dice in [label.dice]
@@ -82,16 +90,11 @@ def _column_type(column: str) -> type:
 
 def to_markdown(summary: CvSummary) -> str:
     """Returns the summary, the fold means of Dice and the notes as Markdown; scores have three decimals."""
-    main_header = [
-        "Label",
-        "Dice, pooled",
-        "IoU, pooled",
-        "Cases",
-        "Dice, over folds",
-        "IoU, over folds",
-        "Folds",
-    ]
-    main = [[escape_markdown(name), *_cells(label)] for name, label in _named(summary)]
+    main_header = ["Label", "Dice, pooled", "IoU, pooled", "Cases"]
+    if not summary.is_hold_out:
+        main_header += ["Dice, over folds", "IoU, over folds", "Folds"]
+    n_columns = len(main_header) - 1
+    main = [[escape_markdown(name), *_cells(label)[:n_columns]] for name, label in _named(summary)]
     spread = [[escape_markdown(cell) for cell in row.values()] for row in to_spread_records(summary)]
     by_fold = [[escape_markdown(name), *_fold_means(summary, label)] for name, label in _named(summary)]
     parts = [
@@ -99,8 +102,14 @@ def to_markdown(summary: CvSummary) -> str:
         markdown_table(main_header, main),
         "Dice over all cases, how sure its mean is and how it is spread:",
         markdown_table(["Label", "Mean", "95 % interval", "Median [quartiles]"], spread),
-        "Mean Dice over the cases of each fold:",
-        markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
+        *(
+            []
+            if summary.is_hold_out
+            else [
+                "Mean Dice over the cases of each fold:",
+                markdown_table(["Label", *map(escape_markdown, summary.expected_folds)], by_fold),
+            ]
+        ),
         "\n".join(f"- {escape_markdown(note)}" for note in notes(summary)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -116,12 +125,12 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
     Raises:
         ConfigError: The label holds a character that LaTeX does not take in one.
     """
-    text = f"Cross-validation of {summary.experiment.title}, {summary.progress}." if caption is None else caption
+    text = _caption(summary) if caption is None else caption
     cells = [(name, _cells(entry)) for name, entry in _named(summary)]
     # Beside each other they are wider than a line of `article`.
     tabulars = (
         ("Pooled over cases", "Dice & IoU & Cases", "lccr", [[name, *row[:3]] for name, row in cells]),
-        ("Over folds", "Dice & IoU & Folds", "lccr", [[name, *row[3:]] for name, row in cells]),
+        (OVER_FOLDS, "Dice & IoU & Folds", "lccr", [[name, *row[3:]] for name, row in cells]),
         (
             "Dice, pooled over cases",
             r"Mean & 95\,\% interval & Median [quartiles]",
@@ -138,11 +147,18 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
                 escaped_rows(rows[-1:]),
             )
             for title, header, columns, rows in tabulars
+            if not (summary.is_hold_out and title == OVER_FOLDS)
         ),
         caption=text,
         label=label,
         notes=notes(summary),
     )
+
+
+def _caption(summary: CvSummary) -> str:
+    if summary.is_hold_out:
+        return f"Hold-out validation of {summary.experiment.title}, {summary.expected_folds[0]}."
+    return f"Cross-validation of {summary.experiment.title}, {summary.progress}."
 
 
 def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:

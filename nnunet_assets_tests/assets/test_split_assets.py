@@ -191,7 +191,7 @@ def test_the_checks_alone_find_a_file_that_was_spoiled_since(
 
     assert not check(result, "each_case_is_validated_once").passed
     assert "It has 1 folds instead of 3." in str(check(result, "each_case_is_validated_once").description)
-    assert check(result, "no_copy_on_both_sides").description == "The file is no cross-validation of the cases."
+    assert check(result, "no_copy_on_both_sides").description == "The file does not fit the cases."
 
 
 def test_a_case_without_a_group_is_an_error_before_a_file_is_written(

@@ -111,10 +111,25 @@ def test_a_case_without_any_label_is_counted_but_undefined():
     assert numbers(summary.foreground.dice.pooled) == approximately(0.6, None, 2, 1)
 
 
+def test_one_expected_fold_is_a_hold_out_without_a_spread_over_folds():
+    summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", FOLD_0)])
+    assert (summary.is_hold_out, summary.what, summary.is_complete) == (True, "hold-out", True)
+    assert summary.headline() == "hold-out (fold_0): Dice 0.600"
+    assert summary.foreground.dice.over_folds.sd is None
+    one_of_two = summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", FOLD_0)])
+    assert one_of_two.headline() == "1 of 2 folds (fold_1 missing): Dice 0.600 in one fold"
+
+
+def test_cases_that_only_train_are_part_of_the_record():
+    summary = replace(hand_worked(), training_only=("t1", "t2"))
+    assert CvSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
+    assert CvSummary.from_json(hand_worked().to_json()).training_only is None
+
+
 def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero():
     summary = summarize(EXPERIMENT, ["fold_0"], one_case_folds(None))
     assert summary.foreground.dice.pooled == Estimate(None, None, 1, 0)
-    assert summary.headline() == "1 of 1 folds: Dice undefined, no reference and no prediction holds a label"
+    assert summary.headline() == "hold-out (fold_0): Dice undefined, no reference and no prediction holds a label"
 
 
 @pytest.mark.parametrize(

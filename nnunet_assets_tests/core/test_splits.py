@@ -1,13 +1,15 @@
+import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.case_groups import GroupTable
 from nnunet_assets.core.splits import (
     SplitSettings,
     check_splits,
+    coverage,
     duplicates_across_sides,
     groups_on_both_sides,
     labels_not_validated,
@@ -25,6 +27,9 @@ GOOD = [
 ]
 
 
+TWICE = "nnU-Net would train the folds, and a mean over their cases would count these so often."
+
+
 def good_but(fold: int, **parts: list[str]) -> list[dict[str, list[str]]]:
     """Returns the good splits of `CASES` with the parts of one fold replaced."""
     return [{**split, **(parts if index == fold else {})} for index, split in enumerate(GOOD)]
@@ -38,16 +43,22 @@ def test_a_fold_may_train_on_fewer_cases():
 @pytest.mark.parametrize(
     ("splits", "problem"),
     [
-        (GOOD[:2], "It has 2 folds instead of 3.\nNo fold validates these cases: e, f."),
-        (good_but(0, train=["a", "c", "d", "e", "f"]), "fold_0 trains on cases that it validates: a."),
-        (good_but(1, val=["c", "d", "x"]), "It names cases that the dataset does not have: x."),
-        (good_but(1, val=["c"]), "No fold validates these cases: d."),
-        (good_but(1, val=["c", "d", "e"], train=["a"]), "These cases are validated more than once: e."),
-        (good_but(2, val=["e", "f", "f"]), "These cases are validated more than once: f."),
+        (GOOD[:2], "It has 2 folds instead of 3."),
+        (
+            good_but(0, train=["a", "c", "d", "e", "f"]),
+            "fold_0 trains on cases that it validates: a. nnU-Net would train it with a warning in its log, and its "
+            "dice would be too high.",
+        ),
+        (
+            good_but(1, val=["c", "d", "x"]),
+            "It names cases that the dataset does not have: x. nnU-Net would stop at the first that it reads.",
+        ),
+        (good_but(1, val=["c", "d", "e"], train=["a"]), f"These cases are validated more than once: e. {TWICE}"),
+        (good_but(2, val=["e", "f", "f"]), f"These cases are validated more than once: f. {TWICE}"),
         (good_but(2, train=[]), "fold_2 has no case in 'train'."),
     ],
 )
-def test_splits_that_are_no_cross_validation_of_the_cases(splits, problem):
+def test_splits_that_cannot_be_summarized(splits, problem):
     with pytest.raises(DatasetError) as caught:
         check_splits(splits, CASES, 3)
     assert str(caught.value) == f"splits_final.json does not fit the dataset and its 3 folds:\n{problem}"
@@ -58,6 +69,67 @@ def test_the_split_of_another_dataset_is_said_to_be_one():
         DatasetError, match=r"does not have: a, b, c, d, e and 1 more\. It has none of the dataset's cases"
     ):
         check_splits(GOOD, ["u", "v", "w"], 3)
+
+
+def test_cases_may_train_without_being_validated_and_may_be_left_out():
+    splits = [{"train": ["c", "d"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b"]}]
+    assert check_splits(splits, CASES, 2) == splits
+    covered = coverage(splits, CASES)
+    assert (covered.validated, covered.training_only, covered.left_out) == (("a", "b"), ("c", "d"), ("e", "f"))
+    assert covered.in_words() == (
+        "A cross-validation of 2 of 6 cases, each validated once. In training alone: 2 cases (c, d); no fold validates "
+        "them, and no score is of them. No fold names 2 cases (e, f); nnU-Net does not read them."
+    )
+    assert coverage(GOOD, CASES).in_words() == "A cross-validation of all 6 cases, each validated once."
+
+
+def test_one_fold_is_a_hold_out():
+    splits = [{"train": ["c", "d", "e", "f"], "val": ["a", "b"]}]
+    assert check_splits(splits, CASES, 1) == splits
+    assert coverage(splits, CASES).in_words() == (
+        "A hold-out of 2 of 6 cases, each validated once. The fold trains on 4 cases (c, d, e, f)."
+    )
+
+
+@st.composite
+def files(draw):
+    """Draws a splits file of any cases in any folds, mostly one that could be summarized."""
+    cases = draw(st.lists(st.sampled_from("abcdefghij"), min_size=2, unique=True))
+    n_folds = draw(st.integers(1, 4))
+    # A fold to validate in; as many as there are folds: in training alone; one more: left out.
+    home = {case: draw(st.integers(0, n_folds + 1)) for case in cases}
+    splits = [
+        {
+            "val": [case for case in cases if home[case] == fold],
+            "train": [case for case in cases if home[case] not in (fold, n_folds + 1) and draw(st.booleans())],
+        }
+        for fold in range(n_folds)
+    ]
+    for part in draw(st.lists(st.sampled_from(["train", "val"]), max_size=1)):
+        draw(st.sampled_from(splits))[part].append(draw(st.sampled_from([*cases, "unknown"])))
+    return cases, splits
+
+
+@given(files())
+@settings(max_examples=500)
+def test_a_split_is_refused_only_for_what_would_make_its_summary_wrong(drawn):
+    cases, splits = drawn
+    validated = Counter(case for split in splits for case in split["val"])
+    is_sound = (
+        all(split["train"] and split["val"] for split in splits)
+        and not any(set(split["train"]) & set(split["val"]) for split in splits)
+        and "unknown" not in {case for split in splits for part in split.values() for case in part}
+        and max(validated.values(), default=0) == 1
+    )
+    if not is_sound:
+        with pytest.raises(DatasetError):
+            check_splits(splits, cases, len(splits))
+        return
+    assert check_splits(splits, cases, len(splits)) == splits
+    covered = coverage(splits, cases)
+    assert sorted([*covered.validated, *covered.training_only, *covered.left_out]) == sorted(cases)
+    assert set(covered.validated) == set(validated)
+    assert covered.what == ("hold-out" if len(splits) == 1 else "cross-validation")
 
 
 @pytest.mark.parametrize(
@@ -135,16 +207,16 @@ def test_labels_that_a_fold_does_not_validate_are_named():
 def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_path):
     table = GroupTable(tmp_path / "patients.csv", "case", "patient")
     table.path.write_text("case,patient\n")
-    settings = [
+    made = [
         SplitSettings(5),
         SplitSettings(5, seed=1),
         SplitSettings(5, stratify=True),
         SplitSettings(5, groups=table),
     ]
-    versions = [made.version for made in settings]
+    versions = [one.version for one in made]
     assert versions[0] == "folds=5"
     table.path.write_text("case,patient\na,anna\n")
-    assert len({*versions, settings[-1].version}) == 5
+    assert len({*versions, made[-1].version}) == 5
 
 
 def followed(record, splits, origin, **settings):
@@ -171,6 +243,20 @@ def test_a_split_that_trains_on_fewer_cases_is_not_guessed_from_its_record():
     record = followed(SplitsRecord(), good_but(0, train=["c"]), "made", file="mine.json")
     assert record.splits() is None
     assert record.validation()["a"] == 0
+
+
+def test_a_record_knows_the_cases_that_a_file_does_not_validate_and_reads_older_ones():
+    splits = [{"train": ["c"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b"]}]
+    made = {"made_at": "2026-11-21", "origin": "made", "settings": {"file": "mine.json"}, "groups": {}}
+    record = SplitsRecord().followed_by(splits, **made, cases=["a", "b", "c", "d"])
+    (generation,) = record.generations
+    assert (generation.training_only, generation.left_out) == (("c",), ("d",))
+    assert record.known_cases == {"a", "b", "c", "d"}
+    content = json.loads(json.dumps(record.to_json()))
+    assert SplitsRecord.from_json(content).known_cases == record.known_cases
+    for name in ("training_only", "left_out"):
+        del content["generations"][0][name]
+    assert SplitsRecord.from_json(content).known_cases == {"a", "b"}
 
 
 def test_a_record_of_another_schema_says_nothing():

@@ -55,8 +55,8 @@ def test_another_file_is_no_splits(records, content):
 
 
 def test_splits_of_other_cases_are_an_error(records):
-    write_splits(records[1].folder, [{"train": ["c"], "val": ["a", "b"]}, {"train": ["a", "b"], "val": ["c"]}])
-    with pytest.raises(DatasetError, match="No fold validates these cases: d"):
+    write_splits(records[1].folder, [{"train": ["c"], "val": ["a", "b"]}, {"train": ["a", "b"], "val": ["x"]}])
+    with pytest.raises(DatasetError, match="It names cases that the dataset does not have: x"):
         inputs_of(records)
 
 
@@ -93,7 +93,7 @@ def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
 
 def test_a_configuration_that_the_planner_dropped_is_named_with_those_there_are(records):
     with pytest.raises(
-        FoldError, match=r"no configuration '3d_lowres'\. nnU-Net's planner makes.*There are: 2d, 3d_fullres"
+        FoldError, match=r"no configuration '3d_lowres'\. nnU-Net's planner makes.*Available: 2d, 3d_fullres"
     ):
         inputs_of(records, experiment=replace(EXPERIMENT, configuration="3d_lowres"))
 

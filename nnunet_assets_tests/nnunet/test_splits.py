@@ -4,10 +4,13 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.case_groups import GroupPattern, GroupTable
@@ -286,7 +289,6 @@ def test_a_file_for_other_cases_that_is_the_users_own_is_never_written_over(coho
     message = str(caught.value)
     assert message.startswith(f"{path} does not fit the dataset and its 3 folds:\n")
     assert "does not have: f." in message
-    assert "No fold validates these cases: g, h." in message
     assert "Restore the data or the number of folds that it was made for, or correct it; or, to have it" in message
     assert path.read_bytes() == before
 
@@ -299,7 +301,96 @@ def test_all_that_does_not_fit_is_said_with_the_first_five_and_the_count(cohort)
     message = str(caught.value)
     assert "It has 3 folds instead of 5." in message
     assert "does not have: a, b, c, d, e and 1 more." in message
-    assert "No fold validates these cases: case_0, case_1, case_2, case_3, case_4 and 5 more." in message
+
+
+TRAINING_ONLY = [{"train": ["b", "c", "d", "e"], "val": ["a"]}, {"train": ["a", "c", "d", "e"], "val": ["b"]}]
+HOLD_OUT = [{"train": ["a", "b", "c", "d"], "val": ["e", "f"]}]
+
+
+@pytest.mark.parametrize("splits", [TRAINING_ONLY, HOLD_OUT])
+def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(cohort, splits, tmp_path):
+    cohort.file.write_text(json.dumps(splits))
+    said = []
+    made = cohort.split(SplitSettings(len(splits)), say=said.append)
+    assert (made.what, made.folds) == ("the user's own", splits)
+    assert ("No fold names 1 case (f)" in " ".join(said)) == (splits is TRAINING_ONLY)
+
+    cohort.file.unlink()
+    (tmp_path / "mine.json").write_text(json.dumps(splits))
+    declared = SplitSettings(len(splits), file=tmp_path / "mine.json")
+    assert [cohort.split(declared).what for _ in range(2)] == ["made", "kept"]
+    cohort.train(LONG, "fold_0", hours=1)
+    cohort.has([*CASES, "new"])
+    assert cohort.split(declared, say=said.append).what == "kept"  # the file says who trains
+    assert ("(f, new)" if splits is TRAINING_ONLY else "(new)") in said[-1]
+    (tmp_path / "mine.json").write_text(json.dumps([{**splits[0], "train": ["new"]}, *splits[1:]]))
+    with pytest.raises(DatasetError, match=r"not changed, though mine\.json holds another split now\. 1 trained"):
+        cohort.split(declared)
+
+
+def test_one_fold_is_not_made_without_a_file_that_says_who_validates(cohort):
+    for settings in (SplitSettings(1), SplitSettings(1, groups=BY_PATIENT), SplitSettings(1, stratify=True)):
+        with pytest.raises(DatasetError, match=r"into 1 folds; .* One fold alone is a hold-out, of cases that you"):
+            make_splits(settings, raw_of(PATIENTS))
+
+
+def test_cases_that_came_after_a_split_was_made_are_not_passed_over_when_a_fold_starts(cohort):
+    for is_recorded in (True, False):
+        cohort.has(CASES)
+        if is_recorded:
+            cohort.split()
+        else:
+            (cohort.prepared.own / "splits.json").unlink()
+        cohort.has([*CASES, "new"])
+        with pytest.raises(DatasetError, match=r"does not name these cases, which came after it was made: new\."):
+            fold_inputs(cohort.roots, LONG, "fold_0", "training")
+    cohort.file.write_text(json.dumps(GOOD))  # whose user left it out
+    with pytest.raises(FoldError, match="is not preprocessed"):
+        fold_inputs(cohort.roots, LONG, "fold_0", "training")
+
+
+@st.composite
+def files_that_fit(draw):
+    """Draws files that are accepted: each case is validated once, only trained on, or left out."""
+    n_folds = draw(st.integers(1, 4))
+    cases = draw(st.lists(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=4),
+                          min_size=2 * n_folds, max_size=12, unique_by=str.casefold))  # fmt: skip
+    home = [*range(n_folds), *(draw(st.integers(0, n_folds + 1)) for _ in cases[n_folds:])]
+    validates = dict(zip(cases, draw(st.permutations(home)), strict=True))
+    splits = []
+    for fold in range(n_folds):
+        others = [case for case in cases if validates[case] not in (fold, n_folds + 1)]
+        train = draw(st.lists(st.sampled_from(others), min_size=1, unique=True)) if others else []
+        splits.append({"train": train, "val": [case for case in cases if validates[case] == fold]})
+    return cases, splits
+
+
+@given(files_that_fit())
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_a_split_that_is_accepted_is_what_nnunet_trains_and_validates(drawn):
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    cases, splits = drawn
+    if not all(split["train"] for split in splits):
+        return
+    with TemporaryDirectory() as folder:
+        cohort = Cohort(Path(folder), cases)
+        write_splits(cohort.prepared.folder, splits)
+        made = cohort.split(SplitSettings(len(splits)))
+        for fold, split in enumerate(made.folds):
+            trainer = SimpleNamespace(
+                fold=fold,
+                preprocessed_dataset_folder=folder,
+                preprocessed_dataset_folder_base=str(cohort.prepared.folder),
+                folder_with_segs_from_previous_stage=None,
+                dataset_class=lambda *_, **__: SimpleNamespace(identifiers=cases),
+                print_to_log_file=assert_no_warning,
+            )
+            assert nnUNetTrainer.do_split(trainer) == (split["train"], split["val"])
+
+
+def assert_no_warning(*said):
+    assert "WARNING" not in " ".join(map(str, said))
 
 
 def test_a_torn_file_is_said_to_be_torn(cohort):

@@ -21,6 +21,7 @@ from nnunet_assets.reports.tables import (
     to_markdown,
     to_parquet,
     to_records,
+    to_short_records,
     to_spread_records,
 )
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -44,6 +45,31 @@ NASTY_NAMES = (
 def summary_of_three_folds():
     folds = [build_fold_result("fold_0", FOLD_0), build_fold_result("fold_2", FOLD_2)]
     return summarize(EXPERIMENT, ["fold_0", "fold_1", "fold_2"], folds)
+
+
+HOLD_OUT_FORMS = {
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "short": lambda summary: str(to_short_records(summary)),
+}
+
+
+@pytest.mark.parametrize("form", HOLD_OUT_FORMS)
+def test_a_hold_out_is_called_one_and_has_nothing_over_folds(form):
+    summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", FOLD_0)])
+    text = HOLD_OUT_FORMS[form](replace(summary, training_only=("t1",)))
+    assert "ver folds'" not in text
+    assert "Over folds" not in text
+    assert "Cross-validation of" not in text
+    if form != "short":
+        assert "old-out" in text
+        assert "The fold trains on 1 case (t1)." in text
+    assert "ver folds" in HOLD_OUT_FORMS[form](summary_of_three_folds())
+
+
+def test_cases_that_only_train_are_named_in_the_notes():
+    text = to_markdown(replace(summary_of_three_folds(), training_only=("t1", "t2")))
+    assert r"In training alone: 2 cases (t1, t2); no fold validates them" in text
 
 
 def summary_of_nasty_names():

@@ -187,7 +187,7 @@ def test_what_lies_elsewhere_is_adopted_and_the_project_is_said_not_to_see_it(
     assert "where the project's assets look" in result.stdout
     assert recorded(instance) == {}
     alone = run(foreign, "summarize", "-e", DATASET, "--results", tmp_path / "cluster", "--folds", "0")
-    assert (alone.exit_code, "Dice 0.700 in one fold" in alone.stdout) == (0, True)
+    assert (alone.exit_code, "hold-out (fold_0): Dice 0.700" in alone.stdout) == (0, True)
 
 
 def test_a_folder_without_such_a_fold_is_an_error(tracked: Settings) -> None:

@@ -322,7 +322,7 @@ class TestRunsOfTheTracker:
         result = run(settings, "summarize", "-e", "ancient", "--tracking-uri", tmp_path / "mlruns", "--folds", "0")
 
         assert result.exit_code == 0, result.output
-        assert "pseudo Dice 0.700 in one fold" in result.stdout
+        assert "hold-out (fold_0): pseudo Dice 0.700" in result.stdout
         assert "ancient" in run(settings, "list", "--tracking-uri", f"file:{tmp_path}/mlruns").stdout
         gone = run(settings, "list", "--tracking-uri", tmp_path / "nothing")
         assert gone.exit_code == 1

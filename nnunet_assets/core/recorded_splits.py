@@ -1,0 +1,46 @@
+"""What a summary covers of its dataset, as the split says that its folds were trained on.
+
+On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, and `.nnunet_assets/splits.json` for a split that is not there
+any more.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.core.splits import SPLITS_FILE, coverage, is_splits
+
+
+def with_recorded_split(roots: Roots, summary: CvSummary) -> CvSummary:
+    """Returns the summary with the cases that its split only trains on; as it is where that split is not known."""
+    found = read_training_only(roots.preprocessed / summary.experiment.dataset, summary.inputs.splits_hash)
+    return summary if found is None else replace(summary, training_only=found)
+
+
+def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[str, ...] | None:
+    """Returns the cases that a split trains on and validates in no fold; None: the split is not known.
+
+    Args:
+        preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
+        splits_hash: Digest of the split.
+    """
+    splits = _read(preprocessed_dataset / SPLITS_FILE)
+    if is_splits(splits) and json_sha256(splits) == splits_hash:
+        return coverage(splits).training_only
+    record = _read(preprocessed_dataset / OWN_FOLDER / "splits.json")
+    try:
+        made = [made for made in record["generations"] if made["splits_sha256"] == splits_hash]
+        return tuple(made[-1].get("training_only", ())) if made else None
+    except (LookupError, TypeError, AttributeError):
+        return None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
