@@ -50,6 +50,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D030": FindingKind("folds with a single validation case", "Add cases, or declare fewer folds."),
     "D031": FindingKind("NaN in an image", "Put a value that makes sense for the image."),
     "D032": FindingKind("infinity in an image", "Put a value that makes sense for the image."),
+    "D033": FindingKind("intensities lost in normalization", "Correct the voxel that is named, or the image's scale."),
     "D034": FindingKind("an image of one value", "Look whether it is the right file."),
     "D035": FindingKind("a label image that is all background", "Look whether it is the right file."),
     "D036": FindingKind("no foreground anywhere", "Check the label images."),

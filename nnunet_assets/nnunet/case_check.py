@@ -13,6 +13,7 @@ import numpy as np
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.intake import Intensities
+from nnunet_assets.core.intensity_rules import Extremes
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.case_files import CaseFiles, voxels_are_checked
@@ -20,6 +21,7 @@ from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of, misplaced
 from nnunet_assets.nnunet.file_stats import FileStat, stat_of
 from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
 from nnunet_assets.nnunet.personal_data import personal_fields
+from nnunet_assets.nnunet.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.voxel_statistics import intensities_of, value_counts, voxel_sha256
 
 _RESAMPLED = "A label image needs whole numbers; it was probably resampled with interpolation. Use nearest neighbour."
@@ -36,6 +38,7 @@ class CaseFacts:
         voxel_sha256: By channel, of the voxels' values, however they are stored; None where they were not read, or are
             all the same.
         intensities: By channel; None where they were not read.
+        extremes: Likewise, what decides how normalization turns out.
         geometry: Of the first channel; None where it could not be read or is not read here.
         voxels_by_value: Value in the label image to its number of voxels; None as for `geometry`.
         findings: What is wrong.
@@ -46,6 +49,7 @@ class CaseFacts:
     label_sha256: str | None
     voxel_sha256: tuple[str | None, ...] = ()
     intensities: tuple[Intensities | None, ...] = ()
+    extremes: tuple[Extremes | None, ...] = ()
     geometry: Geometry | None = None
     voxels_by_value: Mapping[int, int] | None = None
     findings: tuple[Finding, ...] = ()
@@ -68,6 +72,7 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription) 
         label_sha256=label.sha256 if label else None,
         voxel_sha256=tuple(image.voxel_sha256 for image in images),
         intensities=tuple(image.intensities for image in images),
+        extremes=check.extremes.of(files.images),
         geometry=images[0].geometry if images else None,
         voxels_by_value=label.voxels_by_value if label else None,
         findings=tuple(check.findings),
@@ -97,6 +102,7 @@ class _Check:
     description: DatasetDescription
     is_voxels: bool
     findings: list[Finding] = field(default_factory=list)
+    extremes: ExtremesOfCase = field(default_factory=ExtremesOfCase)
 
     def read(self, path: Path, *, is_label: bool = False) -> _Read:
         name = _relative(path, self.folder)
@@ -122,8 +128,10 @@ class _Check:
             return _Read(_sha256_or_none(path))
         self._check_header(volume, name)
         if is_label:
+            self.extremes.add_label(volume)
             return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume, name))
         intensities = intensities_of(volume)
+        self.extremes.add_image(path, volume)
         is_constant = self._check_image(volume, name)
         return _Read(volume.sha256, geometry, None if is_constant else voxel_sha256(volume), intensities)
 

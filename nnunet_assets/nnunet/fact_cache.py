@@ -16,12 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core import intake
+from nnunet_assets.core import intake, intensity_rules
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.intake import Intensities
+from nnunet_assets.core.intensity_rules import Extremes, Range
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.nnunet import case_check, case_geometry, nifti, personal_data, voxel_statistics
+from nnunet_assets.nnunet import case_check, case_geometry, nifti, personal_data, voxel_extremes, voxel_statistics
 from nnunet_assets.nnunet.case_check import CaseFacts, case_paths
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.case_geometry import Geometry
@@ -29,7 +30,7 @@ from nnunet_assets.nnunet.file_stats import FileStat, now_ns, stat_of
 
 FLUSH_SECONDS = 5.0
 
-_CODE = (case_check, case_geometry, intake, nifti, personal_data, voxel_statistics)
+_CODE = (*(case_check, case_geometry, intake, intensity_rules, nifti, personal_data, voxel_extremes, voxel_statistics),)
 _PASSING = frozenset({"D050", "D051", "D053"})
 """Findings that may be gone the next time although no file changed: there was less memory, or it was being written, or
 could not be read."""
@@ -142,6 +143,7 @@ def _facts(content: Mapping[str, Any]) -> CaseFacts:
         label_sha256=content["label_sha256"],
         voxel_sha256=tuple(content["voxel_sha256"]),
         intensities=tuple(one and Intensities(**one) for one in content["intensities"]),
+        extremes=tuple(one and _extremes(one) for one in content["extremes"]),
         geometry=geometry
         and Geometry(
             name=geometry["name"],
@@ -152,3 +154,8 @@ def _facts(content: Mapping[str, Any]) -> CaseFacts:
         voxels_by_value=voxels if voxels is None else {int(value): n for value, n in voxels.items()},
         findings=tuple(Finding(**finding) for finding in content["findings"]),
     )
+
+
+def _extremes(content: Mapping[str, Any]) -> Extremes:
+    ranges = {name: Range(**content[name]) for name in ("whole", "rest", "nonzero", "nonzero_rest")}
+    return Extremes(**{**content, **ranges, "voxel": content["voxel"] and tuple(content["voxel"])})

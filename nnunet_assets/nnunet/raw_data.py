@@ -28,6 +28,7 @@ from nnunet_assets.nnunet.cohort_check import (
     outliers,
 )
 from nnunet_assets.nnunet.fact_cache import FactCache
+from nnunet_assets.nnunet.intensity_check import intensity_findings
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
 
@@ -183,6 +184,7 @@ def inspect_raw_dataset(
     if any(fact.voxels_by_value for fact in facts):
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
+    findings += intensity_findings(cases, facts, folder, description)
     findings += outliers(facts, description.channel_names)
     findings = [
         *description.warnings,
