@@ -111,6 +111,40 @@ def test_a_full_disk_is_known_behind_the_error_of_torch(tmp_path, n_weights):
     assert epoch_in(tmp_path / BEST) == 7
 
 
+@pytest.fixture(params=[True, False], ids=["with torch's checksums", "without"])
+def _checksums(request):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(request.param)
+    yield
+    torch.serialization.set_crc32_options(before)
+
+
+@pytest.mark.usefixtures("_checksums")
+def test_a_checkpoint_that_torch_wrote_cut_without_a_word_never_takes_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.os, "fsync", lambda handle: None)
+    save(tmp_path, BEST, epoch=7)
+    before = (tmp_path / BEST).read_bytes()
+    recorded = (tmp_path / checkpoints.RECORD).read_bytes()
+    trainer = Trainer()
+    whole, n_missing = trainer.save_checkpoint, 0
+
+    def cut(filename):
+        whole(filename)
+        os.truncate(filename, os.path.getsize(filename) - n_missing)  # noqa: PTH202
+
+    trainer.save_checkpoint = cut
+    safely(trainer, tmp_path)
+    for n_missing in (*range(1, 301), len(before)):
+        with pytest.raises(ChildFailure, match=r"no space is left on the disk\. The last checkpoint stands") as caught:
+            trainer.save_checkpoint(str(tmp_path / BEST))
+        assert caught.value.code == ExitCode.NO_SPACE
+    assert seen(tmp_path) == [BEST]
+    assert ((tmp_path / BEST).read_bytes(), (tmp_path / checkpoints.RECORD).read_bytes()) == (before, recorded)
+    n_missing = 0
+    trainer.save_checkpoint(str(tmp_path / BEST))
+    assert (tmp_path / BEST).exists()
+
+
 def test_a_kill_in_the_middle_of_a_save_leaves_the_old_checkpoint_whole(tmp_path):
     save(tmp_path, BEST, epoch=7)
     code = """
