@@ -58,6 +58,7 @@ from nnunet_assets.nnunet.stopping import check_time_left, earlier_end, stop_ear
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.trainer import build_trainer, label_names, validation_cases
 from nnunet_assets.nnunet.validation_series import validation_series
+from nnunet_assets.nnunet.whole_predictions import read_back_predictions
 
 RANK_MODULE = "nnunet_assets.nnunet.rank_process"
 
@@ -106,6 +107,7 @@ def train_as_rank(
     write_model_files_whole()
     rank.join(request["experiment"]["trainer"], device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
+    read_back_predictions(trainer.plans_manager.image_reader_writer_class)
     whole_batch = settings_of_whole_batch(trainer)
     if checkpoint:
         trainer.load_checkpoint(str(checkpoint))

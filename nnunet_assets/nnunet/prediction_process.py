@@ -21,6 +21,7 @@ from nnunet_assets.nnunet.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.devices import device_name, resolve_device
 from nnunet_assets.nnunet.prediction import DEVICE_FILE
 from nnunet_assets.nnunet.trainer import trainer_class
+from nnunet_assets.nnunet.whole_predictions import read_back_predictions
 
 MOST_THREADS = 3
 """Before and after the predictor each: what nnUNetv2_predict takes, by default."""
@@ -43,6 +44,7 @@ def predict_cases(request: Mapping[str, Any]) -> None:
     predictor.initialize_from_trained_model_folder(
         request["model_folder"], tuple(request["folds"]), request["checkpoint"]
     )
+    read_back_predictions(predictor.plans_manager.image_reader_writer_class)
     n_threads = max(1, min(MOST_THREADS, default_num_processes))
     print(f"{len(request['cases'])} cases on {device_name(device)}, folds {request['folds']}.", flush=True)
     with ThreadPoolExecutor(n_threads, "preprocess") as before, ThreadPoolExecutor(n_threads, "export") as after:

@@ -126,21 +126,22 @@ def test_a_checkpoint_that_torch_wrote_cut_without_a_word_never_takes_its_name(t
     before = (tmp_path / BEST).read_bytes()
     recorded = (tmp_path / checkpoints.RECORD).read_bytes()
     trainer = Trainer()
-    whole, n_missing = trainer.save_checkpoint, 0
+    whole, missing = trainer.save_checkpoint, [0]
 
     def cut(filename):
         whole(filename)
-        os.truncate(filename, os.path.getsize(filename) - n_missing)  # noqa: PTH202
+        os.truncate(filename, os.path.getsize(filename) - missing[0])  # noqa: PTH202
 
     trainer.save_checkpoint = cut
     safely(trainer, tmp_path)
     for n_missing in (*range(1, 301), len(before)):
+        missing[0] = n_missing
         with pytest.raises(ChildFailure, match=r"no space is left on the disk\. The last checkpoint stands") as caught:
             trainer.save_checkpoint(str(tmp_path / BEST))
         assert caught.value.code == ExitCode.NO_SPACE
     assert seen(tmp_path) == [BEST]
     assert ((tmp_path / BEST).read_bytes(), (tmp_path / checkpoints.RECORD).read_bytes()) == (before, recorded)
-    n_missing = 0
+    missing[0] = 0
     trainer.save_checkpoint(str(tmp_path / BEST))
     assert (tmp_path / BEST).exists()
 
