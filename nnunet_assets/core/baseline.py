@@ -10,7 +10,6 @@ reaches down for failures that the baseline does not show, and a later summary t
 to name. Compared are the folds that the baseline has, and no others: the mean of other folds is one of other cases.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import Any
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.estimate import MIN_PATIENTS, Estimate, Interval
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import SummaryError
@@ -160,7 +160,7 @@ def read_baseline(path: Path) -> Baseline | None:
         SummaryError: It is damaged, or of another version.
     """
     try:
-        return Baseline.from_json(json.loads(path.read_text()))
+        return Baseline.from_json(load_json(path))
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -5,7 +5,6 @@ may have run Windows) that ends in the case id and the file ending, and `metrics
 region (`"(1, 2)"`), with a bare `NaN` for what is undefined. nnU-Net's own means are not read.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.json_file import parse_json, read_json_bytes
 from nnunet_assets.core.score_digest import SUMMARY_FILE, file_name_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -76,9 +76,11 @@ def read_scores(path: Path) -> bytes:
         SummaryError: It cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_json_bytes(path)
     except OSError as error:
         raise SummaryError(f"The scores of a fold in {path} cannot be read: {error.strerror}. {REMEDY}") from error
+    except ValueError as error:
+        raise SummaryError(f"The scores of a fold in {path} are not read: {error}. {REMEDY}") from error
 
 
 def case_results(
@@ -91,7 +93,7 @@ def case_results(
     """Returns what `read_case_results` does, of bytes that were read from `path`."""
     names = _names_by_values(labels)
     try:
-        entries = list(json.loads(content)["metric_per_case"])
+        entries = list(parse_json(content)["metric_per_case"])
     except (ValueError, KeyError, TypeError) as error:
         raise SummaryError(
             f"{path} is torn, or not an evaluation of nnU-Net with its metric_per_case ({error!r}). {REMEDY}"

@@ -10,13 +10,13 @@ they are the same (see `recorded_scores`).
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.recorded_scores import are_recorded
@@ -161,10 +161,10 @@ def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest 
     """
     own = fold_folder / OWN_FOLDER
     try:
-        commit = json.loads((own / COMMIT_FILE).read_text())
+        commit = load_json(own / COMMIT_FILE)
         if commit["manifest_sha256"] != file_sha256(own / "manifest.json"):
             return None
-        manifest = Manifest.from_json(json.loads((own / "manifest.json").read_text()))
+        manifest = Manifest.from_json(load_json(own / "manifest.json"))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
     for name, sha256 in manifest.files.items():

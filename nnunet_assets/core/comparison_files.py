@@ -1,12 +1,12 @@
 """A comparison read back from its file, `comparison.json` in `nnUNet_results/DATASET/nnunet_assets`."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison, Difference, NoiseFloor, Standing
 from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.statistics import SeedNoise
 from nnunet_assets.errors import SummaryError
 
@@ -20,7 +20,7 @@ def read_comparison(file: Path) -> Comparison:
         SummaryError: There is none, it is damaged, or another version wrote it.
     """
     try:
-        content = json.loads(file.read_text())
+        content = load_json(file)
     except FileNotFoundError:
         raise SummaryError(f"{file} is missing. Materialize comparison first.") from None
     except ValueError as error:

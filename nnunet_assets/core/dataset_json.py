@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.findings import Finding, refuse_errors
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.label_rules import check_labels, label_value, region_values
 from nnunet_assets.errors import DatasetError, first_offenders
 
@@ -100,7 +101,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         DatasetError: The file is absent, not JSON, not an object, or holds one key twice.
     """
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        content = load_json(path, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except FileNotFoundError:
         found = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
         raise DatasetError(

@@ -4,10 +4,10 @@ That folder is for what the declaration asks for, which reports and figures show
 other references or of other folds lies in a folder of its own in it.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.errors import EvaluationError
@@ -36,7 +36,7 @@ def read_evaluation(folder: Path, policy: MetricPolicy) -> dict[str, Any]:
         if not path.is_file():
             raise EvaluationError(f"{path} is missing. Materialize cv_evaluation first.")
     try:
-        content: dict[str, Any] = json.loads(file.read_bytes())
+        content: dict[str, Any] = load_json(file)
     except ValueError as error:
         raise EvaluationError(f"{file} is not valid JSON ({error}). Materialize cv_evaluation again.") from None
     if content["policy_digest"] != policy.digest:

@@ -5,11 +5,11 @@ that each is of (`splits_sha256`) and, where the dataset declares groups, the gr
 patient, or what else the splits keep together. A summary draws patients, not cases, for its intervals and tests.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_assets.core.commit import UNKNOWN
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER
 
 
@@ -23,7 +23,7 @@ def read_patients(preprocessed_dataset: Path, splits_hash: str, cases: Sequence[
         cases: Case ids.
     """
     try:
-        generations = json.loads((preprocessed_dataset / OWN_FOLDER / "splits.json").read_bytes())["generations"]
+        generations = load_json(preprocessed_dataset / OWN_FOLDER / "splits.json")["generations"]
         # The newest of the splits: groups that were declared later hold for the same splits.
         groups = [
             made["groups"]

@@ -5,7 +5,6 @@ experiment, which has them case by case, or else by the end of its journal, whic
 digit.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from nnunet_assets.core.case_results import CaseResult, case_results
 from nnunet_assets.core.estimate import mean_of_defined
 from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
@@ -28,7 +28,7 @@ def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], com
         commit: What names the fold, see `commit.commit_sha256`.
     """
     try:
-        description = json.loads((fold_folder.parent / "dataset.json").read_bytes())
+        description = load_json(fold_folder.parent / "dataset.json")
         path, ending = fold_folder / SUMMARY_FILE, description["file_ending"]
         cases = case_results(content, path, description["labels"], case_ids, ending)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SummaryError):
@@ -43,7 +43,7 @@ def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], com
 def _in_summary(file: Path, commit: str) -> Mapping[str, Any] | None:
     """Returns the cases of the fold in the experiment's summary; None: it has no such fold."""
     try:
-        folds = json.loads(file.read_bytes())["folds"]
+        folds = load_json(file)["folds"]
         found = [fold["cases"] for fold in folds if fold.get("commit_sha256") == commit]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -12,6 +12,8 @@ import math
 import re
 from typing import Any
 
+from nnunet_assets.core.json_file import parse_json
+
 SCHEME = "scores-1"
 
 SUMMARY_FILE = "validation/summary.json"
@@ -36,7 +38,7 @@ def file_name_of(path: str) -> str:
 def scores_digest(content: bytes) -> str | None:
     """Returns what names the scores in a summary.json; None: it is not nnU-Net's, or torn."""
     try:
-        entries = json.loads(content)["metric_per_case"]
+        entries = parse_json(content)["metric_per_case"]
         cases = sorted([file_name_of(entry["prediction_file"]), _labels(entry["metrics"])] for entry in entries)
         canonical = json.dumps(cases, ensure_ascii=True, separators=(",", ":"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):

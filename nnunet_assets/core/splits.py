@@ -4,7 +4,6 @@ The form is that of nnU-Net's `splits_final.json`: for each fold the case names 
 split validates is up to its user: all cases, some of them while others train in every fold, or those of one fold alone.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_assets.core.case_groups import GroupSource
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import fold_key
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
@@ -185,7 +185,7 @@ def read_splits_file(path: Path) -> list[Split]:
         ConfigError: The file cannot be read, or is no split.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError:
         raise ConfigError(f"There is no file {path}. A relative path begins in the project's folder.") from None
     except OSError as error:

@@ -3,13 +3,13 @@
 A summary names the COMMIT of each fold that it is of, so that one is told from the folds that were trained since.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.fold_result import FoldResult
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -23,7 +23,7 @@ def read_summary(file: Path) -> CvSummary:
         SummaryError: There is none, it is damaged, or it was edited.
     """
     try:
-        content = json.loads(file.read_text())
+        content = load_json(file)
     except FileNotFoundError:
         raise SummaryError(f"{file} is missing. Materialize cv_summary first.") from None
     except ValueError as error:

@@ -9,7 +9,6 @@ The checkpoint is a pickle from elsewhere, and is read without running the code 
 `python -m nnunet_assets.nnunet.adoption FOLD` does it in a process of its own, whose exit code 1 comes with a sentence.
 """
 
-import json
 import pickle
 import re
 import sys
@@ -31,6 +30,7 @@ from nnunet_assets.core.commit import (
 )
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.core.score_digest import SUMMARY_FILE
@@ -170,7 +170,7 @@ def _check_state(fold_folder: Path) -> None:
 
 def _was_adopted(fold_folder: Path) -> bool:
     try:
-        return Manifest.from_json(json.loads((fold_folder / OWN_FOLDER / "manifest.json").read_bytes())).is_adopted
+        return Manifest.from_json(load_json(fold_folder / OWN_FOLDER / "manifest.json")).is_adopted
     except (OSError, ValueError):
         return False
 
@@ -245,7 +245,7 @@ def _check_place(file: Path, said: Mapping[str, tuple[Any, str]]) -> None:
 def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
     path = model_folder / "dataset.json"
     try:
-        there = json.loads(path.read_bytes())
+        there = load_json(path)
     except (OSError, ValueError) as error:
         raise FoldError(f"{path}, which nnU-Net writes beside the folds, cannot be read: {error}.") from error
     odd = [key for key in ("labels", "file_ending") if there.get(key) != description.get(key)]
@@ -258,7 +258,7 @@ def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
 def _case_ids(fold_folder: Path, file_ending: str) -> list[str]:
     """Returns the cases that summary.json names, each once: which they were to be nothing else in the fold says."""
     try:
-        entries = json.loads((fold_folder / SUMMARY_FILE).read_bytes())["metric_per_case"]
+        entries = load_json(fold_folder / SUMMARY_FILE)["metric_per_case"]
         return sorted({Path(entry["prediction_file"]).name.removesuffix(file_ending) for entry in entries})
     except (ValueError, KeyError, TypeError):
         return []  # torn: reading the scores says so
@@ -278,7 +278,7 @@ def _check_split_size(fold_folder: Path, n_cases: int) -> None:
 def _debug(fold_folder: Path) -> dict[str, str]:
     """Returns nnU-Net's debug.json, all of it texts; empty where it is not there or torn: it proves nothing then."""
     try:
-        content = json.loads((fold_folder / "debug.json").read_bytes())
+        content = load_json(fold_folder / "debug.json")
     except (OSError, ValueError):
         return {}
     return {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}

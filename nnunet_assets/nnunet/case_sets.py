@@ -16,7 +16,6 @@ reads there costs no space, and what it deletes there is not lost. Nothing here 
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -27,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.provenance import (
     file_sha256,
@@ -352,7 +352,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         PlanningError: It is damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = load_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:

@@ -6,7 +6,6 @@ replaces is kept until the next. On disk, in `fold_k/.nnunet_assets/`: `checkpoi
 three checkpoints: SHA-256, epoch, random state) and `checkpoint_previous.pth`, until the fold is finished.
 """
 
-import json
 import os
 import time
 import zipfile
@@ -17,6 +16,7 @@ from typing import Any
 from nnunet_assets.core.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import saved_epochs_path
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import file_sha256, fsync_folder, write_atomically, write_json_atomically
 from nnunet_assets.nnunet.child import ChildFailure
@@ -195,7 +195,7 @@ def _known(fold_folder: Path) -> dict[str, dict[str, Any]]:
 
 def _read_record(fold_folder: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        record: dict[str, list[dict[str, Any]]] = json.loads((fold_folder / RECORD).read_text())
+        record: dict[str, list[dict[str, Any]]] = load_json(fold_folder / RECORD)
     except FileNotFoundError:
         return {}
     return record

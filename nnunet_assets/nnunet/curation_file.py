@@ -4,7 +4,6 @@ On disk: `nnUNet_preprocessed/DATASET/.nnunet_assets/curation.json` with `quaran
 `repair_headers_mm`. What the project's YAML declares is added to it, and counts where both speak of the same.
 """
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from nnunet_assets.core.curation import HEADER_TOLERANCE_MM, Curation
 from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.findings import Finding
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import DatasetError
@@ -102,7 +102,7 @@ def read_curation(prepared: PreparedDataset) -> Curation:
     """
     path = prepared.own / CURATION_FILE
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError:
         return Curation()
     except ValueError as error:

@@ -1,9 +1,9 @@
 """What a fold would be trained on now, by digests, and whether that is complete and up to date."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.commit import FoldInputs
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import coverage, duplicates_across_sides, groups_on_both_sides
@@ -59,7 +59,7 @@ def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, S
     """Returns the splits by fold key, where they fit the cases."""
     path = prepared.folder / SPLITS_FILE
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except FileNotFoundError as error:
         raise FoldError(
             f"{path} is missing. Materialize splits first; parallel folds would race to make it."

@@ -16,6 +16,7 @@ from typing import Any
 from nnunet_assets.core.configurations import own_configurations
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.provenance import fsync_folder, write_atomically
 from nnunet_assets.errors import PlanningError, first_offenders
@@ -137,7 +138,7 @@ def _jobs(
             f"{prepared.raw_folder} lacks cases that it had when it was last looked at: {first_offenders(unknown)}. "
             "Materialize raw_dataset again.",
         )
-    description = json.loads((prepared.folder / "dataset.json").read_bytes())
+    description = load_json(prepared.folder / "dataset.json")
     looked_at_by_case = prepared.read_raw().case_hashes
     return [
         CaseJob(
@@ -157,7 +158,7 @@ def _jobs(
 
 def _sizes(prepared: PreparedDataset, plans: str, configuration: str) -> tuple[dict[str, Any], ...]:
     """Returns the fingerprint, the plans and the configuration's plan, which say how large the cases are."""
-    fingerprint = json.loads((prepared.folder / "dataset_fingerprint.json").read_bytes())
+    fingerprint = load_json(prepared.folder / "dataset_fingerprint.json")
     content = json.loads(prepared.plans_file(plans).read_bytes())
     return fingerprint, content, prepared.configurations(plans)[configuration]
 
@@ -187,7 +188,7 @@ def _raw_files(prepared: PreparedDataset) -> dict[str, dict[str, Any]]:
     """Returns the raw files by case, as nnU-Net finds them: `images` by channel and `label`."""
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    description = json.loads((prepared.raw_folder / "dataset.json").read_bytes())
+    description = load_json(prepared.raw_folder / "dataset.json")
     files: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(prepared.raw_folder), description)
     return files
 

@@ -1,6 +1,5 @@
 """Which predictions belong to which references: of an experiment's finished folds, or of two plain folders."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from nnunet_assets.core.case_results import CaseResult, read_case_results
 from nnunet_assets.core.commit import COMMIT_FILE, UNKNOWN, FoldInputs, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation import Problem
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
@@ -175,7 +175,7 @@ def _cases_of_split(preprocessed: Path, fold: str) -> list[str] | None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return load_json(path)
     except (OSError, ValueError):
         return None
 

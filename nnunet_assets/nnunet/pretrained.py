@@ -7,6 +7,7 @@ from typing import Any
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.checkpoint_limits import refuse_oversized
 from nnunet_assets.nnunet.child import ChildFailure
 
 NOT_TRANSFERRED = ".seg_layers."
@@ -26,11 +27,12 @@ def load_pretrained_weights(trainer: Any, file: Path) -> None:
     if not trainer.was_initialized:
         trainer.initialize()
     module = trainer.network.module if trainer.is_ddp else trainer.network
-    _check_fit(getattr(module, "_orig_mod", module).state_dict(), weights, file)
+    wanted = getattr(module, "_orig_mod", module).state_dict()
+    _check_fit(wanted, weights, file)
     # nnU-Net's own function loads any pickle; it is given a file with nothing but the weights.
     clean = Path(trainer.output_folder) / f".pretrained_{trainer.local_rank}.pth.part"
     try:
-        torch.save({"network_weights": dict(weights)}, clean)
+        torch.save({"network_weights": _copies(wanted, weights)}, clean)
         load(trainer.network, str(clean))
     finally:
         clean.unlink(missing_ok=True)
@@ -70,9 +72,11 @@ def load_without_code(file: Path) -> Any:
 
     Raises:
         pickle.UnpicklingError: The file holds what could run code.
-        RuntimeError, OSError: It is damaged, no checkpoint, or not there.
+        RuntimeError: It is damaged, no checkpoint, or takes more memory than its size justifies.
+        OSError: It is not there, or cannot be read.
     """
     _refuse_other_files(file)
+    refuse_oversized(file)
     import numpy as np
     import torch
 
@@ -134,6 +138,11 @@ def _check_fit(wanted: Mapping[str, Any], weights: Mapping[str, Any], file: Path
             f"The pretrained weights {file} belong to another architecture: {first_offenders(differences)}. Pretrain "
             "with the same plans and configuration (nnUNetv2_move_plans_between_datasets)."
         )
+
+
+def _copies(wanted: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is transferred, each tensor apart: in the file it may be a small part of a large one."""
+    return {name: weights[name].clone() for name in wanted if name in weights and NOT_TRANSFERRED not in name}
 
 
 def _refused(sentence: str) -> ChildFailure:

@@ -1,12 +1,12 @@
 """The finished folds of an experiment, read from its model folder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold_result import FoldResult, read_fold_result
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.errors import SummaryError
 
@@ -50,7 +50,7 @@ def _description(model_folder: Path) -> dict[str, Any]:
     """Returns the model folder's own copy: the dataset.json that the folds were trained with."""
     path = model_folder / "dataset.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = load_json(path)
     except (OSError, ValueError) as error:
         raise SummaryError(
             f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {error}. Restore it from "

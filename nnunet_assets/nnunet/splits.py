@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.core.splits import SPLITS_FILE, OnNewCases, Split, SplitSettings, check_splits, coverage, is_splits
@@ -128,7 +129,7 @@ def read_splits(preprocessed_dataset: Path) -> Any:
     """
     path = preprocessed_dataset / SPLITS_FILE
     try:
-        return json.loads(path.read_bytes())
+        return load_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -143,7 +144,7 @@ def read_record(prepared: PreparedDataset) -> SplitsRecord:
     """
     path = _record_path(prepared)
     try:
-        return SplitsRecord.from_json(json.loads(path.read_text()))
+        return SplitsRecord.from_json(load_json(path))
     except FileNotFoundError:
         return SplitsRecord()
     except ValueError as error:
