@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
+from nnunet_assets.core.child_environment import child_environment, is_pattern
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import ConfigError
 
@@ -14,6 +16,7 @@ PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
 MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
 SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
 CHECKPOINTS_VARIABLE = "NNUNET_ASSETS_TRACK_CHECKPOINTS_MB"
+CHILD_VARIABLES_VARIABLE = "NNUNET_ASSETS_CHILD_VARIABLES"
 TRUSTED_CODE_VARIABLE = "NNUNET_ASSETS_TRUSTED_CODE"
 
 
@@ -30,6 +33,7 @@ class Settings:
         share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
         checkpoints_mb: The largest checkpoint that is uploaded to MLflow, in megabytes; 0: none is.
         trusted_code: What plans may name beside nnU-Net's own code.
+        child_variables: What processes that run nnU-Net get of the environment beside what they need.
         variables: The environment that the settings were read from; child processes inherit what they need of it.
     """
 
@@ -41,6 +45,7 @@ class Settings:
     share_files: bool
     checkpoints_mb: float
     trusted_code: frozenset[str]
+    child_variables: tuple[str, ...]
     variables: Mapping[str, str]
 
     @classmethod
@@ -52,8 +57,8 @@ class Settings:
             environment: None: the process's own.
 
         Raises:
-            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number is none; or
-                SQLite cannot be used in the project's folder.
+            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number or a name is
+                none; or SQLite cannot be used in the project's folder.
         """
         variables = dict(os.environ if environment is None else environment)
         folder = Path(project or variables.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
@@ -70,12 +75,17 @@ class Settings:
             share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
             checkpoints_mb=_megabytes(CHECKPOINTS_VARIABLE, variables),
             trusted_code=trusted_code(variables),
+            child_variables=_child_variables(variables),
             variables=variables,
         )
 
     def tracking_experiment(self, dataset: str) -> str:
         """Returns the MLflow experiment that a dataset's runs go to: the dataset's name, unless the user chose one."""
         return self.variables.get("MLFLOW_EXPERIMENT_NAME") or dataset
+
+    def child_environment(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`."""
+        return child_environment({**self.variables, **more}, self.child_variables)
 
     @property
     def dagster_home(self) -> Path:
@@ -119,6 +129,17 @@ def _refuse_unusable(project: Path) -> None:
             f"The project's folder {project} has {found[0]!r} in its path, where Dagster cannot open its databases. "
             "Rename that folder, or take another one."
         )
+
+
+def _child_variables(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what the user lets through to the processes that run nnU-Net."""
+    names = tuple(filter(None, map(str.strip, variables.get(CHILD_VARIABLES_VARIABLE, "").split(","))))
+    if wrong := [name for name in names if not is_pattern(name)]:
+        raise ConfigError(
+            f"{CHILD_VARIABLES_VARIABLE} names {wrong[0]!r}, which is no name of a variable. Set it to names, with "
+            "commas between them; MY_* stands for every name that begins with MY_."
+        )
+    return names
 
 
 def _megabytes(name: str, variables: Mapping[str, str]) -> float:

@@ -30,7 +30,7 @@ from nnunet_assets.core.journal import read_records
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.journal_logger import JournalLogger
 from nnunet_assets.project import Project, read_project
-from nnunet_assets.settings import CHECKPOINTS_VARIABLE, SHARE_FILES_VARIABLE, Settings
+from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.test_set_run import gap_metrics
 from nnunet_assets_tests.assets.graphs import graph
@@ -154,7 +154,11 @@ def test_each_of_these_variables_changes_something(variable: str) -> None:
         fields = {name: value for name, value in vars(found).items() if name != "variables"}
         return (*fields.values(), found.tracking_experiment("Dataset004_Hippocampus"))
 
-    values = {SHARE_FILES_VARIABLE: ("0", "1"), CHECKPOINTS_VARIABLE: ("1", "2")}
+    values = {
+        SHARE_FILES_VARIABLE: ("0", "1"),
+        CHECKPOINTS_VARIABLE: ("1", "2"),
+        CHILD_VARIABLES_VARIABLE: ("A", "B_*"),
+    }
     one, other = values.get(variable, ("/one", "/other"))
     assert read(one) != read(other)
 

@@ -12,6 +12,7 @@ from nnunet_assets.core.commit import UNKNOWN, commit_sha256
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.nnunet.adoption import Adopted
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.reports.case_scores import cases_to_csv
@@ -22,7 +23,6 @@ from nnunet_assets.tracking.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, attempt_of, contents_path
 from nnunet_assets.tracking.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.names import ADOPTED, HOST, fold_tags, run_title
-from nnunet_assets.tracking.redaction import redacted
 
 
 def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError, StorageError, storage_errors_in_words
 from nnunet_assets.nnunet.fold_failure import FoldFailed
 
@@ -26,7 +27,7 @@ def shown_as_failure() -> Iterator[None]:
             "exit_code": dg.MetadataValue.int(int(error.code)),
             "end_of_output": dg.MetadataValue.text(error.log_tail),
         }
-        raise dg.Failure(str(error), metadata=metadata, allow_retries=not error.is_permanent) from error
+        raise dg.Failure(redacted(str(error)), metadata=metadata, allow_retries=not error.is_permanent) from error
     except NnunetAssetsError as error:
         # A disk may have room again, or a network drive be back.
-        raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from error
+        raise dg.Failure(redacted(str(error)), allow_retries=isinstance(error, StorageError)) from error

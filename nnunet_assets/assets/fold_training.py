@@ -19,7 +19,6 @@ from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_lock import fold_lease
 from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.redaction import without_secrets
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def train_fold(
     Args:
         settings: Where the project keeps its things.
         request: What to train, from `fold_request`.
-        environment: As for `run_fold`; the child gets it without secrets.
+        environment: As for `run_fold`; the child gets of it what `child_environment` lets through.
         log: Takes a sentence where MLflow does not have everything.
         retrain: As for `run_fold`.
         is_tracked: Whether MLflow gets to know of it.
@@ -133,7 +132,7 @@ def train_fold(
         outcome = run_fold(
             request,
             settings.roots,
-            environment=without_secrets(environment),
+            environment=settings.child_environment(environment),
             retrain=retrain,
             on_poll=on_poll,
             say=log.warning,

@@ -16,7 +16,6 @@ from nnunet_assets.nnunet.plan_card import plan_row
 from nnunet_assets.nnunet.planning import PreparedCases, PreparedPlans, prepare
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.resources import ProjectResource
-from nnunet_assets.tracking.redaction import without_secrets
 
 DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
 
@@ -54,7 +53,7 @@ def build_preprocessed_plans(
                 plans,
                 configurations=configurations,
                 trainers=trainers,
-                environment=without_secrets(settings.variables),
+                environment=settings.child_environment(),
                 verify_integrity=config.verify_integrity,
                 on_progress=_ProgressLog(context),
                 say=context.log.info,

@@ -23,7 +23,6 @@ from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.redaction import without_secrets
 
 if TYPE_CHECKING:
     from nnunet_assets.assets.test_set_evaluation import EvaluatedEnsemble
@@ -127,7 +126,7 @@ def _predict(
         # As for a fold: whoever trains beside it shares the processors with it.
         environment={
             FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1),
-            **without_secrets(settings.variables),
+            **settings.child_environment(),
         },
         on_progress=progress_log(say, done="predicted"),
         say=context.log.warning,

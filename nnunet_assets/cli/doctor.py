@@ -36,7 +36,7 @@ def _findings(project: Path) -> Iterator[Finding]:
     yield from installation.package_findings()
     settings, finding = project_state.read_settings(project)
     yield finding
-    yield from installation.torch_findings(settings.variables)
+    yield from installation.torch_findings(settings.child_environment())
     yield from project_state.declaration_findings(settings)
     yield from project_state.instance_findings(settings)
     yield from project_state.tracking_findings(settings)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nnunet_assets import __version__
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 
 # Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
             with storage_errors_in_words():
                 result = super().main(*args, **{**extra, "standalone_mode": False})
         except NnunetAssetsError as error:
-            click.echo(str(error), err=True)
+            click.echo(redacted(str(error)), err=True)
             sys.exit(1)
         except click.ClickException as error:
             error.show()

@@ -12,7 +12,6 @@ from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.splits import SPLITS_FILE, ensure_splits
 from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.redaction import without_secrets
 
 
 def ensure_prepared(settings: Settings, project: Project, config: ExperimentConfig, say: Callable[[str], None]) -> None:
@@ -46,7 +45,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             config.plans,
             configurations=[config.configuration],
             trainers=[config.trainer],
-            environment=without_secrets(settings.variables),
+            environment=settings.child_environment(),
             verify_integrity=dataset.verify_integrity,
             say=say,
         )

@@ -262,7 +262,7 @@ def _page(url: str | None) -> str:
 
 
 def _welcome(settings: Settings, urls: Mapping[str, str | None]) -> str:
-    from nnunet_assets.tracking.redaction import redacted
+    from nnunet_assets.core.redaction import redacted
 
     pages = {"mlflow": "MLflow", "dagster": "Dagster", "webserver": "Dagster"}
     lines = [f"{pages[name]:8} {_page(url)}" for name, url in urls.items() if name in pages]

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from nnunet_assets.core.exit_codes import ExitCode, describe_exit
 from nnunet_assets.core.interpreter import python_command, with_safe_imports
 from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.failures import explain
 from nnunet_assets.nnunet.worker_watch import watch_workers
@@ -132,7 +133,7 @@ def _problem(code: int, failure_file: Path, tail: str, is_oom_kill: bool | None)
     if code == ExitCode.DONE:
         return None
     try:
-        return str(json.loads(failure_file.read_text())["message"])
+        return redacted(str(json.loads(failure_file.read_text())["message"]))
     except (FileNotFoundError, ValueError, KeyError):
         last = tail.strip().splitlines()[-1:] or ["nothing"]
         return f"The process {describe_exit(code, is_oom_kill=is_oom_kill)}. The last it printed was: {last[0]}"
@@ -141,7 +142,7 @@ def _problem(code: int, failure_file: Path, tail: str, is_oom_kill: bool | None)
 def _tail(log_file: Path, start: int, n_bytes: int = 4000) -> str:
     with log_file.open("rb") as log:
         log.seek(max(start, log_file.stat().st_size - n_bytes))
-        return log.read().decode(errors="replace")
+        return redacted(log.read().decode(errors="replace"))
 
 
 # --- in the child -----------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.core.interpreter import python_command
+from nnunet_assets.core.interpreter import python_command, with_safe_imports
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.resources import ProjectResource
@@ -39,7 +39,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         if fold is None:
             looked = f"No fold to adopt. Experiments looked at: {len(experiments)}; folds refused: {len(refused)}."
             return dg.SensorResult(skip_reason=looked, cursor=context.cursor)
-        problem = _adopt(fold)
+        problem = _adopt(fold, project.settings.child_environment())
         if problem:
             cursor = json.dumps({**refused, str(fold): _written_at(fold)})
             return dg.SensorResult(skip_reason=problem, cursor=cursor)
@@ -84,11 +84,18 @@ def _written_at(fold: Path) -> int:
     return (fold / "validation" / "summary.json").stat().st_mtime_ns
 
 
-def _adopt(fold: Path) -> str | None:
+def _adopt(fold: Path, environment: Mapping[str, str]) -> str | None:
     """Adopts a fold in a process of its own, which keeps torch out of the daemon; returns what is wrong with it."""
     command = python_command("-m", "nnunet_assets.nnunet.adoption", str(fold))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ADOPTING_SECONDS, check=False)
+        done = subprocess.run(
+            command,
+            env=with_safe_imports(environment),
+            capture_output=True,
+            text=True,
+            timeout=ADOPTING_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return f"{fold} could not be adopted within {ADOPTING_SECONDS} s. `nnunet-assets adopt {fold}` takes its time."
     if done.returncode == 0:

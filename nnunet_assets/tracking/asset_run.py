@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.batches import MAX_METRICS_PER_BATCH
 from nnunet_assets.tracking.client import get_or_create_experiment
 from nnunet_assets.tracking.failures import explained
-from nnunet_assets.tracking.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

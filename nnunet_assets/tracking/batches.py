@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from nnunet_assets.core.journal import Record
+from nnunet_assets.core.redaction import masked
 from nnunet_assets.tracking import names
-from nnunet_assets.tracking.redaction import masked
 
 MAX_METRICS_PER_BATCH = 1000
 MAX_PARAMS_PER_BATCH = 100

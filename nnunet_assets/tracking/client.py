@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.failures import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
-from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.sqlite_store import database_path, open_sqlite_store
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError, TrackingError
-from nnunet_assets.tracking.redaction import redacted
 
 Cause = Literal["unreachable", "unauthorized", "foreign", "unusable", "gone", "refused"]
 """`unreachable`: no answer, or an error of the server's own; later it may work. `unauthorized`: it asks for other

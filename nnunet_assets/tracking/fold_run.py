@@ -17,8 +17,8 @@ from nnunet_assets.core.journal import Record
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import LockingError
-from nnunet_assets.tracking.redaction import redacted
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 

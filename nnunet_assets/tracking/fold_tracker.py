@@ -18,12 +18,12 @@ from typing import Self
 
 from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.client import run_url
 from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.failures import Failure, unreachable
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
-from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.sender import FoldSender
 
 POLL_SECONDS = 1.0

@@ -17,12 +17,12 @@ from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, Kind, closest, 
 from nnunet_assets.core.cv_summary import CvSummary, summarize
 from nnunet_assets.core.fold_means import FoldMeansSummary, summarize_means
 from nnunet_assets.core.layout import FULL_FOLD, Experiment, fold_key
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking import foreign_runs, names
 from nnunet_assets.tracking.client import is_local, pages
 from nnunet_assets.tracking.failures import explained
 from nnunet_assets.tracking.fold_records import fold_means, fold_result, is_validated
-from nnunet_assets.tracking.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.circumstances import Circumstances
 from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.client import connect
 from nnunet_assets.tracking.failures import explain
-from nnunet_assets.tracking.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -21,6 +21,7 @@ from nnunet_assets.core.journal import (
     settled,
 )
 from nnunet_assets.core.provenance import write_json_atomically
+from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.batches import (
@@ -35,7 +36,6 @@ from nnunet_assets.tracking.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.failures import Failure, explain
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
-from nnunet_assets.tracking.redaction import redacted
 from nnunet_assets.tracking.runs import is_active, run_of_attempt
 from nnunet_assets.tracking.system_metrics import system_path
 

@@ -70,7 +70,7 @@ def torch_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
     try:
         probe = subprocess.run(
             python_command("-c", _TORCH_PROBE),
-            env=with_safe_imports(variables),
+            env=with_safe_imports(variables) if variables else None,
             capture_output=True,
             text=True,
             check=False,
