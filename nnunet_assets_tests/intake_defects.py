@@ -77,8 +77,16 @@ def _tilt(affine: np.ndarray) -> None:
 
 def _zero_spacing(folder: Path, case: str) -> None:
     image = nibabel.Nifti1Image(voxels_of(label_of(folder, case)), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
-    image.header["pixdim"][3] = 0
+    image.header["pixdim"][1] = 0
     label_of(folder, case).write_bytes(gzip.compress(image.to_bytes()))
+
+
+def _two_places(folder: Path, case: str) -> None:
+    """Gives the image a qform that lies elsewhere than its sform, which is the one that counts."""
+    image = nibabel.Nifti1Image(voxels_of(image_of(folder, case)), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image.set_sform(image.affine, 1)
+    image.set_qform(image.affine + np.outer([1, 0, 0, 0], [0, 0, 0, 7.0]), 1)
+    image_of(folder, case).write_bytes(gzip.compress(image.to_bytes()))
 
 
 def _scaled(factor: float) -> Callable[[Path, str], object]:
@@ -165,7 +173,9 @@ DEFECTS: dict[str, Defect] = {
     "half a label": Defect("D040", _label_with(0.5), nnunet_refuses=True),
     "a shape": Defect("D041", _cut_label, nnunet_refuses=True),
     "a spacing": Defect("D042", _label_header(lambda affine: np.put(affine, 10, 2.5)), nnunet_refuses=True),
-    "no spacing": Defect("D042", _zero_spacing),
+    "no spacing": Defect("D045", _zero_spacing),
+    "two places": Defect("D044", _two_places),
+    "a shear": Defect("D045", _label_header(lambda affine: np.put(affine, 1, 0.05)), nnunet_refuses=True),
     "an origin": Defect("D043", _label_header(lambda affine: np.put(affine, 3, 0.01))),
     "a direction": Defect("D043", _label_header(_tilt)),
     "four axes": Defect("D046", _four_axes, nnunet_refuses=True),

@@ -76,7 +76,7 @@ def build_test_predictions(
             ensemble = finished_ensemble(settings.roots, experiment, folds)
             description = parse_dataset_json(ensemble.folder / DATASET_JSON)
             reading = progress_log(say, done="of the test set read")
-            held_out = read_held_out(settings.roots, experiment.dataset, description, reading)
+            held_out = read_held_out(settings.roots, experiment.dataset, description, reading, ensemble.folder)
             if held_out.warnings:
                 context.log.warning(findings_text(held_out.warnings))
             references, tested = held_out.references, None

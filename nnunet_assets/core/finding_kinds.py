@@ -61,6 +61,10 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D041": FindingKind("shapes differ within a case", "Resample or export the file again."),
     "D042": FindingKind("spacings differ within a case", "Correct the header that is wrong."),
     "D043": FindingKind("files of a case lie apart", "Look at both in a viewer; repair_headers_mm, or another export."),
+    "D044": FindingKind("sform and qform disagree", "Look which one is right, and write it into both."),
+    "D045": FindingKind(
+        "a header that nnU-Net's reader refuses or mends", "Resample or export, or name another reader."
+    ),
     "D046": FindingKind("not three axes, or not one number a voxel", "Split channels or time points into files."),
     "D047": FindingKind("a file that is cut off", "Copy or download it again."),
     "D048": FindingKind("a damaged file", "Copy or download it again."),
@@ -78,4 +82,7 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D072": FindingKind("stands out from the cohort", "Look at the image; export it like the others."),
     "D073": FindingKind("possibly personal data", "Empty the header's fields, rename the cases."),
     "D074": FindingKind("a split beside the raw data", "Keep it, or move it away and declare `splits`."),
+    "D076": FindingKind("lengths in a unit that the reader ignores", "Write the lengths in millimetres."),
+    "D077": FindingKind("a 3D TIFF's spacing of no use", "Write three numbers in mm, along Z, Y and X."),
+    "D078": FindingKind("3D TIFFs without a spacing", "Write CASE.json with the spacing beside image and label."),
 }

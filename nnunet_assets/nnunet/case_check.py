@@ -16,15 +16,24 @@ from nnunet_assets.core.intake import Intensities
 from nnunet_assets.core.intensity_rules import Extremes
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.case_files import CaseFiles, voxels_are_checked
-from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of, misplaced
+from nnunet_assets.nnunet.case_files import CaseFiles
+from nnunet_assets.nnunet.case_geometry import Geometry, misplaced, placed
+from nnunet_assets.nnunet.companion_files import PAIR_ENDINGS, Companion, case_companions
 from nnunet_assets.nnunet.file_stats import FileStat, stat_of
+from nnunet_assets.nnunet.header_check import header_findings
+from nnunet_assets.nnunet.image_reader import TIFF_READER, reads_nifti_here
 from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
+from nnunet_assets.nnunet.other_formats import other_placement
 from nnunet_assets.nnunet.personal_data import personal_fields
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, nifti_placement
 from nnunet_assets.nnunet.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.voxel_statistics import intensities_of, value_counts, voxel_sha256
 
 _RESAMPLED = "A label image needs whole numbers; it was probably resampled with interpolation. Use nearest neighbour."
+
+
+CompanionDigest = tuple[str, str, str | None]
+"""What a file beside another is of (`image_0`, `label`), its path, and the SHA-256 of its bytes, None without it."""
 
 
 @dataclass(frozen=True)
@@ -35,53 +44,105 @@ class CaseFacts:
         case: The case's name.
         image_sha256: By channel, of the file's bytes; None where it cannot be read.
         label_sha256: None where there is no label.
-        voxel_sha256: By channel, of the voxels' values, however they are stored; None where they were not read, or are
-            all the same.
+        companions: The files beside these from which nnU-Net's reader takes numbers (`companion_files`): what each is
+            of, its path and the SHA-256 of its bytes; None where it is not there.
+        voxel_sha256: By channel, of the voxels' values, however they are stored, or of the file that holds them alone;
+            None where they were not read, or are all the same.
         intensities: By channel; None where they were not read.
         extremes: Likewise, what decides how normalization turns out.
-        geometry: Of the first channel; None where it could not be read or is not read here.
-        voxels_by_value: Value in the label image to its number of voxels; None as for `geometry`.
+        geometry: Of the first channel; None where it could not be read or its format has none.
+        voxels_by_value: Value in the label image to its number of voxels; None where it could not be read or is not
+            read here.
+        are_voxels_read: Whether the voxels of the first channel were.
         findings: What is wrong.
     """
 
     case: str
     image_sha256: tuple[str | None, ...]
     label_sha256: str | None
+    companions: tuple[CompanionDigest, ...] = ()
     voxel_sha256: tuple[str | None, ...] = ()
     intensities: tuple[Intensities | None, ...] = ()
     extremes: tuple[Extremes | None, ...] = ()
     geometry: Geometry | None = None
     voxels_by_value: Mapping[int, int] | None = None
+    are_voxels_read: bool = False
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def sha256(self) -> str:
+        """The digest of every file from which nnU-Net takes the case."""
+        return case_sha256(self.image_sha256, self.label_sha256, self.companions)
 
-def check_case(files: CaseFiles, folder: Path, description: DatasetDescription) -> CaseFacts:
+
+def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, reader: str | None) -> CaseFacts:
     """Reads every file of a case once. One image at a time is in memory.
+
+    Args:
+        files: The case's.
+        folder: The dataset's.
+        description: Its dataset.json.
+        reader: nnU-Net's reader of the dataset (`image_reader`); None: there is none.
 
     Raises:
         DatasetError: A file that was listed is gone: the disk, or the folder, was taken away.
     """
-    check = _Check(files.case, folder, description, is_voxels=voxels_are_checked(description))
-    images = [check.read(path) for path in files.images]
-    label = check.read(files.label, is_label=True) if files.label else None
+    beside = case_companions(files, reader)
+    check = _Check(files.case, folder, description, reader, beside)
+    companions = companion_digests(beside)
+    images = [check.read(path, f"image_{channel}") for channel, path in enumerate(files.images)]
+    label = check.read(files.label, "label") if files.label else None
+    if companion_digests(beside) != companions:
+        check.add_changed(beside)
+    check.add_missing(companions)
     geometries = [read.geometry for read in [*images, *([label] if label else [])] if read.geometry]
     check.findings += misplaced(files.case, geometries)
     return CaseFacts(
         case=files.case,
         image_sha256=tuple(image.sha256 for image in images),
         label_sha256=label.sha256 if label else None,
-        voxel_sha256=tuple(image.voxel_sha256 for image in images),
+        companions=companions,
+        voxel_sha256=tuple(
+            image.voxel_sha256 or _sha256_of_data(f"image_{channel}", companions, reader)
+            for channel, image in enumerate(images)
+        ),
         intensities=tuple(image.intensities for image in images),
         extremes=check.extremes.of(files.images),
         geometry=images[0].geometry if images else None,
         voxels_by_value=label.voxels_by_value if label else None,
+        are_voxels_read=check.is_voxels and bool(images) and images[0].geometry is not None,
         findings=tuple(check.findings),
     )
 
 
-def case_sha256(image_sha256: Sequence[str | None], label_sha256: str | None) -> str:
-    """Returns the digest of a case, from those of its images by channel and of its label."""
-    return json_sha256({"images": list(image_sha256), "label": label_sha256})
+def companion_digests(beside: Sequence[Companion]) -> tuple[CompanionDigest, ...]:
+    """Returns the digest of each file beside those of a case, as it is now."""
+    return tuple((one.of, str(one.path), _sha256_or_none(one.path)) for one in beside)
+
+
+def case_sha256(
+    image_sha256: Sequence[str | None], label_sha256: str | None, companions: Sequence[CompanionDigest] = ()
+) -> str:
+    """Returns the digest of a case, from those of its images by channel, of its label, and of the files beside them.
+
+    Where nothing lies beside them it is the digest of the first scheme, which knew no such files (`digest_schemes`).
+    """
+    return json_sha256(case_content(image_sha256, label_sha256, companions))
+
+
+def case_content(
+    image_sha256: Sequence[str | None], label_sha256: str | None, companions: Sequence[CompanionDigest] = ()
+) -> dict[str, object]:
+    """Returns what a case's digest is taken of."""
+    content: dict[str, object] = {"images": list(image_sha256), "label": label_sha256}
+    beside = [[of, sha256] for of, _, sha256 in companions if sha256]
+    return {**content, "beside": beside, "scheme": 2} if beside else content
+
+
+def _sha256_of_data(of: str, companions: Sequence[CompanionDigest], reader: str | None) -> str | None:
+    """Returns the digest of an image's voxels where files beside it hold them, and nothing else."""
+    data = [sha256 for whose, _, sha256 in companions if whose == of and sha256]
+    return json_sha256(data) if data and reader != TIFF_READER else None
 
 
 @dataclass(frozen=True)
@@ -100,33 +161,67 @@ class _Check:
     case: str
     folder: Path
     description: DatasetDescription
-    is_voxels: bool
+    reader: str | None
+    beside: Sequence[Companion]
     findings: list[Finding] = field(default_factory=list)
     extremes: ExtremesOfCase = field(default_factory=ExtremesOfCase)
 
-    def read(self, path: Path, *, is_label: bool = False) -> _Read:
+    @property
+    def is_voxels(self) -> bool:
+        return reads_nifti_here(self.reader, self.description.file_ending)
+
+    def read(self, path: Path, of: str) -> _Read:
         name = _relative(path, self.folder)
         before = _stat_or_gone(path, name)
-        read = self._read_voxels(path, name, is_label) if self.is_voxels else self._read_bytes(path, name)
+        is_label = of == "label"
+        read = self._read_voxels(path, name, is_label) if self.is_voxels else self._read_bytes(path, name, is_label)
         if _stat_or_gone(path, name) != before:
             self._add("D051", f"{name} changed while it was read. Look again when nothing writes there.", name)
         return read
 
-    def _read_bytes(self, path: Path, name: str) -> _Read:
+    def add_changed(self, beside: Sequence[Companion]) -> None:
+        names = first_offenders([_relative(one.path, self.folder) for one in beside])
+        self._add("D051", f"A file of {names} changed while the case was read. Look again.", names)
+
+    def add_missing(self, companions: Sequence[CompanionDigest]) -> None:
+        """Adds each file that a header names for its voxels and that is not there."""
+        there = {of for of, _, sha256 in companions if sha256}
+        for of, path, sha256 in companions:
+            # A TIFF may do without its sidecar; of an image in two files, the other may be compressed or not.
+            if sha256 is None and self.reader != TIFF_READER and (of not in there or not path.endswith(PAIR_ENDINGS)):
+                name = _relative(Path(path), self.folder)
+                message = (
+                    f"{name} holds the voxels of the case's {of.replace('_', ' ')} by its header, and is not there. "
+                    "Bring it too, or write header and voxels into one file."
+                )
+                self._add("D049", message, name)
+
+    def _read_bytes(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
-            return _Read(file_sha256(path))
+            sha256 = file_sha256(path)
         except OSError as error:
             self._add("D053", f"{name} cannot be read: {error.strerror or error}.", name)
             return _Read(None)
+        # Every channel of a 3D TIFF has the first one's.
+        sidecars = [one.path for one in self.beside if (one.of == "label") == is_label]
+        try:
+            placement = other_placement(path, name, self.reader, next(iter(sidecars), None))
+        except VolumeError as error:
+            self._add(error.code, str(error), name)
+            return _Read(sha256)
+        return _Read(sha256, placed(name, placement) if placement else None)
 
     def _read_voxels(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
-            volume = read_volume(path, name)
-            geometry = geometry_of(volume, name)
+            volume = read_volume(path, name, as_itk=self.reader in ITK_READERS)
+            placement = nifti_placement(path, name, volume.header, str(self.reader))
         except VolumeError as error:
             self._add(error.code, str(error), name)
             return _Read(_sha256_or_none(path))
+        geometry = placed(name, placement)
         self._check_header(volume, name)
+        for code, message in header_findings(name, volume.header, placement):
+            self._add(code, message, name, warning=True)
         if is_label:
             self.extremes.add_label(volume)
             return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume, name))

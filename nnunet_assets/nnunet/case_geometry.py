@@ -3,14 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nnunet_assets.core.findings import Finding
-from nnunet_assets.nnunet.nifti import Volume, VolumeError, shape_text
+from nnunet_assets.nnunet.nifti import shape_text
+from nnunet_assets.nnunet.reader_placement import Placement, nifti_placement
 
 SAME_PLACE_MM = 1e-3
-"""Files of a case count as lying in one place when no corner differs by more."""
+"""Files of a case count as lying in one place when no corner differs by more, or by more than a tenth of a voxel."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,15 @@ class Geometry:
         return (index @ np.array(self.affine).T)[:, :3]
 
     @property
+    def same_place_mm(self) -> float:
+        """How far a corner of another file may lie away for the two to lie in one place."""
+        return min(SAME_PLACE_MM, min(self.spacing_mm) / 10)
+
+    def distance_mm(self, other: "Geometry") -> float:
+        """Returns by how much the farthest corner differs, along a world axis; both have one shape."""
+        return float(np.abs(self.corners_mm - other.corners_mm).max())
+
+    @property
     def origin_mm(self) -> np.ndarray:
         """World coordinates of the first voxel, (3,)."""
         return np.array(self.affine)[:3, 3]
@@ -48,29 +60,19 @@ class Geometry:
         return axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)
 
 
-def geometry_of(volume: Volume, name: str) -> Geometry:
-    """Returns where an image's voxels lie.
+def geometry_of(path: Path, header: Any, name: str, reader: str) -> Geometry:
+    """Returns where a reader of nnU-Net's puts the voxels of a NIfTI file.
 
     Raises:
-        VolumeError: It does not have three axes (D046), or its voxels no size (D042).
+        VolumeError: As `nifti_placement`.
     """
-    shape = volume.shape
-    compressed_name = name.lower().endswith(".gz")
-    # For .nii.gz nnU-Net reads with ITK, which drops trailing axes of length 1 and takes 2D; for .nii it does not.
-    while compressed_name and len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 and not (compressed_name and len(shape) == 2):
-        raise VolumeError(
-            "D046",
-            f"{name} has the shape {shape_text(volume.shape)}; nnU-Net needs three axes. Split channels or time "
-            "points into one file each (`nnunet-assets import-dataset` does it for a Decathlon folder).",
-        )
-    spacing = volume.spacing_mm[: len(shape)]
-    if not all(np.isfinite(spacing)) or min(spacing) <= 0:
-        raise VolumeError(
-            "D042", f"{name} has the spacing {spacing} mm; every axis needs a positive one. Export it again."
-        )
-    return Geometry(name, shape, spacing, tuple(tuple(float(value) for value in row) for row in volume.affine))
+    return placed(name, nifti_placement(path, name, header, reader))
+
+
+def placed(name: str, placement: Placement) -> Geometry:
+    """Returns a placement as that of a named file."""
+    affine = tuple(tuple(float(value) for value in row) for row in placement.affine)
+    return Geometry(name, placement.shape, placement.spacing_mm, affine)
 
 
 def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
@@ -92,15 +94,22 @@ def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
                 f"They differ by {difference:.3g} mm; nnU-Net allows 0.001 %. Correct the header that is wrong."
             )
             yield Finding("D042", "error", message, *where)
-        elif (distance := float(np.abs(other.corners_mm - first.corners_mm).max())) > SAME_PLACE_MM:
+        elif (distance := other.distance_mm(first)) > first.same_place_mm:
             message = (
-                f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers ({_apart(first, other)}; "
-                f"up to {SAME_PLACE_MM:g} mm is allowed). nnU-Net would pair them voxel by voxel all the same. Look at "
-                "both in a viewer: where that is right, set the dataset's `repair_headers_mm` to "
-                f"{math.ceil(100 * distance) / 100:g} or more, which gives it that header in a copy; else export it "
+                f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers "
+                f"({_apart(first, other)}; up to {first.same_place_mm:g} mm is allowed). nnU-Net would pair them voxel "
+                "by voxel all the same. Look at both in a viewer: where that is right, set the dataset's "
+                "`repair_headers_mm` to "
+                f"{_rounded_up(distance):g} or more, which gives it that header in a copy; else export it "
                 "again, or leave the case out by `quarantine`."
             )
             yield Finding("D043", "error", message, *where)
+
+
+def _rounded_up(distance_mm: float) -> float:
+    """Returns the distance with the digits that matter, never less: hundredths, or less for micrometres."""
+    digits = max(2, -math.floor(math.log10(distance_mm)))
+    return math.ceil(distance_mm * 10**digits) / 10**digits
 
 
 def _apart(first: Geometry, other: Geometry) -> str:

@@ -5,9 +5,10 @@ from pathlib import Path
 from nnunet_assets.core.case_slice import CaseSlice, telling_slice
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.case_files import voxels_are_checked
+from nnunet_assets.nnunet.image_reader import dataset_reader, reads_nifti_here
 from nnunet_assets.nnunet.label_image import LabelImage, geometry_difference
 from nnunet_assets.nnunet.nifti import read_volume
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, nifti_placement
 
 
 def case_slice(
@@ -29,26 +30,31 @@ def case_slice(
     """
     import numpy as np
 
-    if not voxels_are_checked(description):
+    reader = dataset_reader(description.raw, image)
+    if not reads_nifti_here(reader, description.file_ending):
         return None
+    files = (image, reference, predicted)
     try:
-        volumes = [read_volume(path) for path in (image, reference, predicted)]
+        volumes = [read_volume(path, as_itk=reader in ITK_READERS) for path in files]
+        placed = [
+            nifti_placement(path, path.name, one.header, str(reader)) for path, one in zip(files, volumes, strict=True)
+        ]
     except DatasetError:
         return None
-    arrays = [np.squeeze(volume.values()) for volume in volumes]
+    arrays = [placement.arranged(volume.values()) for placement, volume in zip(placed, volumes, strict=True)]
     if any(array.ndim != 3 for array in arrays):
         return None
     grids = [
-        LabelImage(array.T, volume.spacing_mm[2::-1], volume.affine)
-        for array, volume in zip(arrays, volumes, strict=True)
+        LabelImage(array.T, placement.spacing_mm[::-1], placement.affine)
+        for array, placement in zip(arrays, placed, strict=True)
     ]
     if any(geometry_difference(grid, grids[0]) for grid in grids[1:]):
         return None
     if description.ignore_label is not None:
         is_annotated = arrays[1] != description.ignore_label
         arrays[1:] = [array * is_annotated for array in arrays[1:]]
-    spacing = volumes[0].spacing_mm
-    axis = int(np.argmax(spacing[:3]))
+    spacing = placed[0].spacing_mm
+    axis = int(np.argmax(spacing))
     # The last axis where several are equal: the slices that a scanner makes.
     axis = max(n for n in range(3) if spacing[n] == spacing[axis])
     index = telling_slice(arrays[1], arrays[2], axis)

@@ -24,23 +24,33 @@ def read_cases(
     cases: Sequence[CaseFiles],
     folder: Path,
     description: DatasetDescription,
-    on_progress: OnProgress | None,
-    cache: FactCache | None,
+    reader: str | None,
+    *,
+    on_progress: OnProgress | None = None,
+    cache: FactCache | None = None,
 ) -> tuple[list[CaseFacts], int]:
     """Returns the facts in the order of the cases, and how many cases were read for it and not remembered.
+
+    Args:
+        cases: The files of each case.
+        folder: The dataset's.
+        description: Its dataset.json.
+        reader: nnU-Net's reader of the dataset (`image_reader`); None: there is none.
+        on_progress: Told about each case; None: nobody is.
+        cache: What is known from before; None: every case is read.
 
     Raises:
         DatasetError: A file that was listed is gone. What was read before this, or any other end, is in the cache.
     """
     found: dict[str, CaseFacts] = {}
     if cache:
-        cache.open(description)
+        cache.open(description, reader)
         cache.forget_others([files.case for files in cases])
         found = {files.case: facts for files in cases if (facts := cache.known(files))}
     unknown = [files for files in cases if files.case not in found]
     try:
         # Closed at once when something ends the loop: the cases that still wait are not read then.
-        with closing(_looks(unknown, folder, description)) as looks:
+        with closing(_looks(unknown, folder, description, reader)) as looks:
             for look in looks:
                 found[look.files.case] = look.facts
                 if cache:
@@ -62,12 +72,14 @@ class _Look:
     facts: CaseFacts
 
 
-def _looks(cases: Sequence[CaseFiles], folder: Path, description: DatasetDescription) -> Generator[_Look]:
+def _looks(
+    cases: Sequence[CaseFiles], folder: Path, description: DatasetDescription, reader: str | None
+) -> Generator[_Look]:
     """Yields each case once it is read, `WORKERS` of them at a time."""
 
     def look(files: CaseFiles) -> _Look:
-        stats, looked_at_ns = look_at(files)
-        return _Look(files, stats, looked_at_ns, check_case(files, folder, description))
+        stats, looked_at_ns = look_at(files, reader)
+        return _Look(files, stats, looked_at_ns, check_case(files, folder, description, reader))
 
     with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1), thread_name_prefix="check_case") as pool:
         try:

@@ -11,7 +11,9 @@ from nnunet_assets.core.findings import Finding, Severity
 from nnunet_assets.core.intake import Intensities
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.case_check import CaseFacts
+from nnunet_assets.nnunet.case_files import IMAGES, LABELS
 from nnunet_assets.nnunet.case_geometry import Geometry
+from nnunet_assets.nnunet.image_reader import TIFF_READER
 from nnunet_assets.nnunet.personal_data import is_personal_name
 
 FEWEST_FOR_OUTLIERS = 5
@@ -105,7 +107,23 @@ def image_digests(fact: CaseFacts) -> Sequence[str | None]:
     """
     if any(fact.voxel_sha256):
         return fact.voxel_sha256
-    return [] if fact.geometry else fact.image_sha256
+    return [] if fact.are_voxels_read else fact.image_sha256
+
+
+def tiffs_without_spacing(facts: Sequence[CaseFacts], reader: str | None) -> Iterator[Finding]:
+    """Yields that 3D TIFFs have no sidecar with their spacing, which nnU-Net then assumes without a word."""
+    if reader != TIFF_READER:
+        return
+    unknown = [fact.case for fact in facts if not any(of == "image_0" and sha for of, _, sha in fact.companions)]
+    if unknown:
+        sidecar = f"{IMAGES}/{unknown[0]}.json"
+        which = "None of the cases has" if len(unknown) == len(facts) else f"{len(unknown)} of {len(facts)} cases lack"
+        message = (
+            f"{which} a file with the spacing of its 3D TIFFs ({first_offenders(unknown)}), so that nnU-Net takes 1 × "
+            f'1 × 1 mm. If that is not so, write {{"spacing": [Z, Y, X]}} in mm into {sidecar}, without the channel\'s '
+            f"number, and into {LABELS}/{unknown[0]}.json; likewise for each case."
+        )
+        yield Finding("D078", "warning", message)
 
 
 def label_findings(n_cases_by_label: Mapping[str, int], n_folds: int, n_cases: int) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from nnunet_assets.nnunet.case_files import IMAGES, LABELS, CaseFiles, find_case
 from nnunet_assets.nnunet.curation_file import CURATION_FILE, UNDO, case_of, read_curation
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
+from nnunet_assets.nnunet.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
@@ -81,7 +82,7 @@ def look_at_raw_data(
     """
     prepared = PreparedDataset(roots, dataset)
     curated = curate(roots, dataset, declared.over(read_curation(prepared)))
-    found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress, cache)
+    found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress, cache, former=prepared.former_raw())
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
@@ -162,7 +163,10 @@ def _repairs(
             f"repair_headers_mm is set, but the images end in {description.file_ending}, and only headers of NIfTI "
             "files (.nii.gz, .nii) can be repaired. Take repair_headers_mm away, or convert the images."
         )
-    return all_header_repairs(cases, curation.repair_headers_mm)
+    reader = reader_of_cases(description, cases)
+    if not reads_nifti_here(reader, description.file_ending):
+        return ()
+    return all_header_repairs(cases, curation.repair_headers_mm, str(reader))
 
 
 def _names_of_copies(

@@ -17,8 +17,9 @@ from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.case_files import LABELS, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.case_files import LABELS, find_cases
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
+from nnunet_assets.nnunet.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_root import dataset_folder
 
@@ -69,7 +70,9 @@ def propose_fixes(
     folder = dataset_folder(roots.raw, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
     cases = [files for files in find_cases(folder, description)[0] if files.case not in quarantined]
-    repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM) if voxels_are_checked(description) else ()
+    reader = reader_of_cases(description, cases)
+    is_here = reads_nifti_here(reader, description.file_ending)
+    repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM, str(reader)) if is_here else ()
     repairs = tuple(repair for repair in repairs if repair.file not in repaired)
     repairable = {repair.file for repair in repairs}
     errors: dict[str | None, list[Finding]] = {}

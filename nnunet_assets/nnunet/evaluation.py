@@ -31,8 +31,10 @@ from nnunet_assets.core.metric_policy import MetricPolicy
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet import nifti
-from nnunet_assets.nnunet.evaluation_cache import FilePair, KeptCases, file_pair, file_stat
-from nnunet_assets.nnunet.label_image import ReadLabel, geometry_difference, label_reader
+from nnunet_assets.nnunet.companion_files import label_companions
+from nnunet_assets.nnunet.evaluation_cache import FilePair, KeptCases, Stat, file_pair, file_stat
+from nnunet_assets.nnunet.image_reader import dataset_reader
+from nnunet_assets.nnunet.label_image import ReadLabel, geometry_difference, label_reader, with_known_spacing
 from nnunet_assets.nnunet.predicted_cases import PredictedCase, PredictedCases
 from nnunet_assets.nnunet.workers import usable_cpus
 
@@ -86,8 +88,9 @@ def evaluate_cases(
     """
     with _sole_evaluation(folder):
         remove_unfinished(folder)
-        kept = KeptCases(folder, policy.digest)
-        failures, n_computed = _compute(found, policy, kept, on_progress, n_workers)
+        reader = _reader(found)
+        kept = KeptCases(folder, policy.digest, reader)
+        failures, n_computed = _compute(found, reader, policy, kept, on_progress=on_progress, n_workers=n_workers)
         totals = {name: LabelTotals() for name in policy.labels}
         rows = _rows(found, policy, kept, failures, totals)
         n_rows = write_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
@@ -125,16 +128,38 @@ def _sole_evaluation(folder: Path) -> Iterator[None]:
         yield
 
 
+def _reader(found: PredictedCases) -> str:
+    """Returns nnU-Net's reader of the cases: that of the model that predicted them, where it is known.
+
+    Raises:
+        EvaluationError: There is none.
+    """
+    example = found.cases[0].reference if found.cases else None
+    reader = found.reader or dataset_reader(found.description.raw, example)
+    if reader is None:
+        raise EvaluationError(
+            f"nnU-Net has no reader for {example or found.description.file_ending}, the first reference: each that "
+            "takes files of that ending refuses it. Copy or export it again."
+        )
+    return reader
+
+
 def _compute(
-    found: PredictedCases, policy: MetricPolicy, kept: KeptCases, on_progress: OnProgress, n_workers: int | None
+    found: PredictedCases,
+    reader: str,
+    policy: MetricPolicy,
+    kept: KeptCases,
+    *,
+    on_progress: OnProgress,
+    n_workers: int | None,
 ) -> tuple[dict[tuple[str | None, str], Problem], int]:
     """Computes and keeps what is not known; returns the cases that failed, and how many had their voxels read."""
-    unknown = [files for files in found.cases if not _is_known(files, kept)]
+    unknown = [files for files in found.cases if not _is_known(files, kept, reader)]
     failures: dict[tuple[str | None, str], Problem] = {}
     n_read = 0
     if not unknown:
         return failures, n_read
-    read = label_reader(found.description, unknown[0].reference)
+    read = label_reader(reader, found.description.file_ending)
     workers = n_workers or _n_workers(unknown)
     with ThreadPoolExecutor(workers, thread_name_prefix="evaluate_case") as pool:
         # No more than a few wait at a time: what 10,000 cases leave behind would be in memory until the last is done.
@@ -144,7 +169,7 @@ def _compute(
         try:
             while True:
                 for files in islice(waiting, 2 * workers - len(under_way)):
-                    under_way[pool.submit(_evaluate, files, read, policy, kept)] = files
+                    under_way[pool.submit(_evaluate, files, reader, read, policy, kept)] = files
                 if not under_way:
                     return failures, n_read
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -164,11 +189,16 @@ def _compute(
             raise
 
 
-def _is_known(files: PredictedCase, kept: KeptCases) -> bool:
+def _is_known(files: PredictedCase, kept: KeptCases, reader: str) -> bool:
     try:
-        return kept.known(files.key, (file_stat(files.reference), file_stat(files.prediction)))
+        return kept.known(files.key, _stats(files, reader))
     except OSError:  # it went away since; whoever reads it says so
         return False
+
+
+def _stats(files: PredictedCase, reader: str) -> tuple[Stat, Stat]:
+    reference, prediction = (file_stat(path, label_companions(path, reader)) for path in files.both)
+    return reference, prediction
 
 
 def _n_workers(cases: Sequence[PredictedCase]) -> int:
@@ -189,13 +219,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _evaluate(files: PredictedCase, read: ReadLabel, policy: MetricPolicy, kept: KeptCases) -> _Computed:
-    pair = file_pair(files.reference, files.prediction)
+def _evaluate(files: PredictedCase, reader: str, read: ReadLabel, policy: MetricPolicy, kept: KeptCases) -> _Computed:
+    beside = label_companions(files.reference, reader), label_companions(files.prediction, reader)
+    pair = file_pair(*files.both, beside)
     same = kept.same_content(pair)
     if same is not None:
         return _Computed(pair, same, has_read_voxels=False)
-    reference, prediction = read(files.reference), read(files.prediction)
-    if (file_stat(files.reference), file_stat(files.prediction)) != pair.stats:
+    reference, prediction = with_known_spacing(read(files.reference), read(files.prediction))
+    if _stats(files, reader) != pair.stats:
         raise EvaluationError(
             f"{files.prediction} or {files.reference} was changed while it was read. Evaluate again when nothing "
             "writes there any more."

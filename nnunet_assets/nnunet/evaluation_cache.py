@@ -1,4 +1,4 @@
-"""What was computed of each case is kept, under the digests of its two files and of the policy.
+"""What was computed of each case is kept, under the digests of its two files, of the policy and of the reader.
 
 On disk, `kept_cases.jsonl`: one line a case, appended as soon as it is known, so that a kill costs the cases under way
 and no other. A line that a kill tore is passed over. A case is known again without opening a file where size, times
@@ -7,20 +7,23 @@ and touched files are known too.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.evaluation import Metrics
-from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.core.whole_file import append_whole, written_whole
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
 
-Stat = tuple[int, int, int, int]
-"""Size, time of change of the content and of the entry in ns, inode."""
+Stat = tuple[int, ...]
+"""Size, time of change of the content and of the entry in ns, inode; then the same of each file beside it."""
+
+_ABSENT = (-1, -1, -1, -1)
+"""In place of these, of a file beside another that is not there: when it comes, it counts."""
 
 CaseKey = tuple[str | None, str]
 """Fold and case."""
@@ -39,36 +42,59 @@ class FilePair:
     sha256: tuple[str, str]
 
 
-def file_stat(path: Path) -> Stat:
-    """Returns what changes when a file is written, replaced or touched.
+def file_stat(path: Path, beside: Sequence[Path] = ()) -> Stat:
+    """Returns what changes when a file, or one beside it, is written, replaced or touched.
+
+    Args:
+        path: The file.
+        beside: Those from which the reader takes numbers of it (`companion_files`); they need not be there.
 
     Raises:
         OSError: There is no such file.
     """
+    stat: Stat = _numbers(path)
+    for other in beside:
+        try:
+            stat += _numbers(other)
+        except OSError:
+            stat += _ABSENT
+    return stat
+
+
+def file_pair(
+    reference: Path,
+    prediction: Path,
+    beside: tuple[Sequence[Path], Sequence[Path]] = ((), ()),
+) -> FilePair:
+    """Returns what names the two files, with those beside each, read once for their digests.
+
+    Raises:
+        OSError: One of the two cannot be read.
+    """
+    stats = file_stat(reference, beside[0]), file_stat(prediction, beside[1])
+    return FilePair(stats, (_sha256(reference, beside[0]), _sha256(prediction, beside[1])))
+
+
+def _numbers(path: Path) -> tuple[int, int, int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
-def file_pair(reference: Path, prediction: Path) -> FilePair:
-    """Returns what names the two files, read once for their digests.
-
-    Raises:
-        OSError: One of them cannot be read.
-    """
-    stats = file_stat(reference), file_stat(prediction)
-    return FilePair(stats, (file_sha256(reference), file_sha256(prediction)))
+def _sha256(path: Path, beside: Sequence[Path]) -> str:
+    there = [[index, file_sha256(other)] for index, other in enumerate(beside) if other.is_file()]
+    return json_sha256([file_sha256(path), there]) if there else file_sha256(path)
 
 
 class KeptCases:
-    """The cases that were evaluated before, in one folder and by one policy.
+    """The cases that were evaluated before, in one folder, by one policy and one of nnU-Net's readers.
 
     In memory are the digests and where each line begins; the metrics are read when they are asked for. `add` is for
     one thread, while others may look for content.
     """
 
-    def __init__(self, folder: Path, policy_digest: str) -> None:
+    def __init__(self, folder: Path, policy_digest: str, reader: str) -> None:
         self._file = folder / KEPT_FILE
-        self._policy_digest = policy_digest
+        self._policy_digest = json_sha256([policy_digest, reader])
         self._by_case: dict[CaseKey, tuple[FilePair, int]] = {}
         self._by_content: dict[tuple[str, str], int] = {}
         self._n_lines = 0

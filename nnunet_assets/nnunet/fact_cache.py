@@ -22,21 +22,36 @@ from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.intake import Intensities
 from nnunet_assets.core.intensity_rules import Extremes, Range
 from nnunet_assets.core.provenance import json_sha256, write_atomically
-from nnunet_assets.nnunet import case_check, case_geometry, nifti, personal_data, voxel_extremes, voxel_statistics
+from nnunet_assets.nnunet import (
+    case_check,
+    case_geometry,
+    companion_files,
+    header_check,
+    nifti,
+    other_formats,
+    personal_data,
+    reader_placement,
+    voxel_extremes,
+    voxel_statistics,
+)
 from nnunet_assets.nnunet.case_check import CaseFacts, case_paths
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.case_geometry import Geometry
+from nnunet_assets.nnunet.companion_files import case_companions
 from nnunet_assets.nnunet.file_stats import FileStat, now_ns, stat_of
 
 FLUSH_SECONDS = 5.0
 
-_CODE = (*(case_check, case_geometry, intake, intensity_rules, nifti, personal_data, voxel_extremes, voxel_statistics),)
+_CODE = (
+    *(case_check, case_geometry, companion_files, header_check, intake, intensity_rules, nifti),
+    *(other_formats, personal_data, reader_placement, voxel_extremes, voxel_statistics),
+)
 _PASSING = frozenset({"D050", "D051", "D053"})
 """Findings that may be gone the next time although no file changed: there was less memory, or it was being written, or
 could not be read."""
 
-Stats = list[tuple[str, FileStat]]
-"""Path and stat of each file of a case."""
+Stats = list[tuple[str, FileStat | None]]
+"""Path and stat of each file of a case, and of those beside them; None: there is no such file."""
 
 
 class FactCache:
@@ -51,13 +66,14 @@ class FactCache:
         self._path = path
         self._rehash = rehash
         self._made_by = ""
+        self._reader: str | None = None
         self._entries: dict[str, Any] = {}
         self._is_changed = False
         self._flushed = time.monotonic()
 
-    def open(self, description: DatasetDescription) -> None:
-        """Loads what was kept for a dataset of these labels."""
-        self._made_by = _made_by(description)
+    def open(self, description: DatasetDescription, reader: str | None) -> None:
+        """Loads what was kept for a dataset of these labels and this reader."""
+        self._made_by, self._reader = _made_by(description, reader), reader
         content: Any = None
         with suppress(OSError, ValueError, RecursionError):
             content = json.loads(self._path.read_bytes())
@@ -70,7 +86,7 @@ class FactCache:
         if entry is None:
             return None
         try:
-            return _facts(entry["facts"]) if entry["stats"] == _as_json(stats_of(files)) else None
+            return _facts(entry["facts"]) if entry["stats"] == _as_json(stats_of(files, self._reader)) else None
         except (OSError, TypeError, KeyError, ValueError):
             return None
 
@@ -82,7 +98,7 @@ class FactCache:
             looked_at_ns: When the stats were taken.
         """
         is_passing = any(finding.code in _PASSING for finding in facts.findings)
-        if is_passing or not all(stat.is_settled(looked_at_ns) for _, stat in stats):
+        if is_passing or not all(stat is None or stat.is_settled(looked_at_ns) for _, stat in stats):
             self._is_changed |= self._entries.pop(files.case, None) is not None
             return
         self._entries[files.case] = {"stats": _as_json(stats), "facts": asdict(facts)}
@@ -104,35 +120,41 @@ class FactCache:
             self._is_changed = True
 
 
-def stats_of(files: CaseFiles) -> Stats:
-    """Returns the stats of a case's files.
+def stats_of(files: CaseFiles, reader: str | None) -> Stats:
+    """Returns the stats of a case's files and of those beside them from which the reader takes numbers.
 
     Raises:
-        OSError: One is not there.
+        OSError: One of the case's own is not there.
     """
-    return [(str(path), stat_of(path)) for path in case_paths(files)]
+    stats: Stats = [(str(path), stat_of(path)) for path in case_paths(files)]
+    for one in case_companions(files, reader):
+        try:
+            stats.append((str(one.path), stat_of(one.path)))
+        except OSError:  # when it comes, the case is another
+            stats.append((str(one.path), None))
+    return stats
 
 
-def look_at(files: CaseFiles) -> tuple[Stats, int]:
+def look_at(files: CaseFiles, reader: str | None) -> tuple[Stats, int]:
     """Returns the stats of a case's files, and the time from which on a change of them must show; for `keep`.
 
     Without a file that is gone, which whoever reads the case will name.
     """
     looked_at_ns = now_ns()
     with suppress(FileNotFoundError):
-        return stats_of(files), looked_at_ns
+        return stats_of(files, reader), looked_at_ns
     return [], looked_at_ns
 
 
-def _made_by(description: DatasetDescription) -> str:
+def _made_by(description: DatasetDescription, reader: str | None) -> str:
     """Returns the digest of what the facts depend on beside the files."""
     code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in _CODE)).hexdigest()
-    libraries = {name: version(name) for name in ("nibabel", "numpy")}
-    return json_sha256([code, libraries, description.voxel_values, description.file_ending])
+    libraries = {name: version(name) for name in ("nibabel", "numpy", "SimpleITK", "tifffile")}
+    return json_sha256([code, libraries, description.voxel_values, description.file_ending, reader])
 
 
 def _as_json(stats: Stats) -> list[list[Any]]:
-    return [[path, list(stat)] for path, stat in stats]
+    return [[path, stat and list(stat)] for path, stat in stats]
 
 
 def _facts(content: Mapping[str, Any]) -> CaseFacts:
@@ -141,6 +163,7 @@ def _facts(content: Mapping[str, Any]) -> CaseFacts:
         case=content["case"],
         image_sha256=tuple(content["image_sha256"]),
         label_sha256=content["label_sha256"],
+        companions=tuple((of, path, sha256) for of, path, sha256 in content["companions"]),
         voxel_sha256=tuple(content["voxel_sha256"]),
         intensities=tuple(one and Intensities(**one) for one in content["intensities"]),
         extremes=tuple(one and _extremes(one) for one in content["extremes"]),
@@ -152,6 +175,7 @@ def _facts(content: Mapping[str, Any]) -> CaseFacts:
             affine=tuple(tuple(row) for row in geometry["affine"]),
         ),
         voxels_by_value=voxels if voxels is None else {int(value): n for value, n in voxels.items()},
+        are_voxels_read=content["are_voxels_read"],
         findings=tuple(Finding(**finding) for finding in content["findings"]),
     )
 

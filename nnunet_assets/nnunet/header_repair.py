@@ -1,6 +1,7 @@
 """Files of a case that lie on one grid, but not by their headers: which those are, and a copy with the right header.
 
-Only NIfTI. The header of the case's first image counts; every voxel and every other field of a copy stays as it was.
+Only NIfTI, as nnU-Net's reader of the dataset takes it. The header of the case's first image counts; every voxel and
+every other field of a copy stays as it was.
 """
 
 import gzip
@@ -13,7 +14,7 @@ import numpy as np
 
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.nnunet.case_files import CaseFiles
-from nnunet_assets.nnunet.case_geometry import SAME_PLACE_MM, Geometry
+from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of
 from nnunet_assets.nnunet.nifti import VolumeError, read_header, read_unpacked
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -68,40 +69,32 @@ class HeaderRepair:
         return header
 
 
-def header_repairs(files: CaseFiles, tolerance_mm: float) -> Iterator[HeaderRepair]:
+def header_repairs(files: CaseFiles, tolerance_mm: float, reader: str) -> Iterator[HeaderRepair]:
     """Yields the files of a case that lie apart from its first image by more than rounding, but within the tolerance.
 
     What differs by more, or in shape, is no matter of the header alone. No readable first image: nothing.
     """
     present = [*files.images, *([files.label] if files.label else [])]
-    reference = _geometry(present[0]) if files.images else None
+    reference = _geometry(present[0], reader) if files.images else None
     if reference is None:
         return
     for file in present[1:]:
-        found = _geometry(file)
+        found = _geometry(file, reader)
         if found is None or found.shape != reference.shape:
             continue
-        distance = float(np.abs(found.corners_mm - reference.corners_mm).max())
-        is_apart = distance > SAME_PLACE_MM or not np.allclose(found.spacing_mm, reference.spacing_mm)
+        distance = found.distance_mm(reference)
+        is_apart = distance > reference.same_place_mm or not np.allclose(found.spacing_mm, reference.spacing_mm)
         if is_apart and distance <= tolerance_mm:
             yield HeaderRepair(files.case, file, present[0], distance)
 
 
-def all_header_repairs(cases: Sequence[CaseFiles], tolerance_mm: float) -> tuple[HeaderRepair, ...]:
+def all_header_repairs(cases: Sequence[CaseFiles], tolerance_mm: float, reader: str) -> tuple[HeaderRepair, ...]:
     """Returns those of all cases, in their order."""
-    return tuple(repair for files in cases for repair in header_repairs(files, tolerance_mm))
+    return tuple(repair for files in cases for repair in header_repairs(files, tolerance_mm, reader))
 
 
-def _geometry(path: Path) -> Geometry | None:
+def _geometry(path: Path, reader: str) -> Geometry | None:
     try:
-        header = read_header(path)
+        return geometry_of(path, read_header(path), path.name, reader)
     except VolumeError:
         return None
-    shape = tuple(int(n) for n in header.get_data_shape())
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) > 3:
-        return None
-    spacing = tuple(float(zoom) for zoom in header.get_zooms()[: len(shape)])
-    affine = tuple(tuple(float(value) for value in row) for row in header.get_best_affine())
-    return Geometry(path.name, shape, spacing, affine)

@@ -17,11 +17,12 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.case_check import CaseFacts
 from nnunet_assets.nnunet.case_files import TEST_IMAGES, TEST_LABELS, CaseFiles, find_test_cases
-from nnunet_assets.nnunet.case_geometry import Geometry, geometry_of
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
 from nnunet_assets.nnunet.fact_cache import FactCache
-from nnunet_assets.nnunet.nifti import read_volume
+from nnunet_assets.nnunet.image_reader import reader_of_model
+from nnunet_assets.nnunet.other_formats import file_geometry
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.reader_findings import reader_findings
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class HeldOutCase:
     Attributes:
         name: The case's name.
         images: By channel.
-        images_hash: Digest of the images' bytes.
+        images_hash: Digest of the images' bytes, and of those of the files beside them.
         reference: None where the test set has no references.
     """
 
@@ -62,7 +63,11 @@ class HeldOutCases:
 
 
 def read_held_out(
-    roots: Roots, dataset: str, description: DatasetDescription, on_progress: OnProgress | None = None
+    roots: Roots,
+    dataset: str,
+    description: DatasetDescription,
+    on_progress: OnProgress | None = None,
+    model_folder: Path | None = None,
 ) -> HeldOutCases:
     """Reads every file of the test set that changed since the last time, and returns its cases.
 
@@ -71,6 +76,7 @@ def read_held_out(
         dataset: `DatasetXXX_Name`.
         description: The dataset.json of the model that is to predict.
         on_progress: Told about each case; None: nobody is.
+        model_folder: Of that model, whose plans name nnU-Net's reader; None: the reader that dataset.json leads to.
 
     Raises:
         DatasetError: There is no test set, or something is wrong with it: a channel or a reference is missing, a
@@ -91,16 +97,24 @@ def read_held_out(
     # Before the voxels are read, which may take minutes.
     refuse_errors(subject, findings)
     cache = FactCache(PreparedDataset(roots, dataset).intake_folder / "test_case_facts.json")
-    facts, _ = read_cases(found, folder, description, on_progress, cache)
+    reader, of_reader = reader_findings(description, found)
+    if model_folder and (of_model := reader_of_model(model_folder)):
+        reader, of_reader = of_model, []
+    facts, _ = read_cases(found, folder, description, reader, on_progress=on_progress, cache=cache)
+    findings += of_reader
     findings += [_as_of_a_test_case(finding) for fact in facts for finding in fact.findings]
-    findings += [finding for files, fact in zip(found, facts, strict=True) for finding in _far_apart(files, fact)]
+    findings += [
+        finding for files, fact in zip(found, facts, strict=True) for finding in _far_apart(files, fact, str(reader))
+    ]
     refuse_errors(subject, findings)
     return HeldOutCases(folder, tuple(_held_out_cases(found, facts)), tuple(findings))
 
 
 def _held_out_cases(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[HeldOutCase]:
     for files, fact in zip(found, facts, strict=True):
-        yield HeldOutCase(files.case, files.images, json_sha256(list(fact.image_sha256)), files.label)
+        beside = [[of, sha256] for of, _, sha256 in fact.companions if sha256 and of != "label"]
+        digests = [*fact.image_sha256, *([beside] if beside else [])]
+        yield HeldOutCase(files.case, files.images, json_sha256(digests), files.label)
 
 
 def _as_of_a_test_case(finding: Finding) -> Finding:
@@ -108,11 +122,13 @@ def _as_of_a_test_case(finding: Finding) -> Finding:
     return replace(finding, severity="warning") if finding.code == "D043" else finding
 
 
-def _far_apart(files: CaseFiles, facts: CaseFacts) -> Iterator[Finding]:
+def _far_apart(files: CaseFiles, facts: CaseFacts, reader: str) -> Iterator[Finding]:
     """Yields a reference too far from its image for the evaluation, which a prediction would only show later."""
     if files.label is None or not any(finding.code == "D043" for finding in facts.findings):
         return
-    image, reference = (_geometry(path) for path in (files.images[0], files.label))
+    image, reference = (file_geometry(path, reader) for path in (files.images[0], files.label))
+    if image is None or reference is None:
+        return
     distance_mm = float(np.linalg.norm(image.corners_mm - reference.corners_mm, axis=1).max())
     if distance_mm > min(reference.spacing_mm) / 2:
         message = (
@@ -120,7 +136,3 @@ def _far_apart(files: CaseFiles, facts: CaseFacts) -> Iterator[Finding]:
             "half a voxel, so that they cannot be compared. Correct the header that is wrong."
         )
         yield Finding("D043", "error", message, files.case, files.label.name)
-
-
-def _geometry(path: Path) -> Geometry:
-    return geometry_of(read_volume(path), path.name)

@@ -159,7 +159,7 @@ def _found_labels(cases: SourceCases, ending: str, on_read: Callable[[int], None
     for n_read, case in enumerate(cases.training.values(), start=1):
         if case.label:
             on_read(n_read)
-            values |= set(np.unique(read_volume(case.label).values()).tolist())
+            values |= set(np.unique(read_volume(case.label, as_itk=ending == ENDINGS[0]).values()).tolist())
             wrong = sorted(value for value in values if value % 1 or label_value(int(value)) is None)
             if wrong:
                 raise DatasetError(

@@ -1,23 +1,28 @@
-"""One label image as an array (z, y, x), its spacing in the same order and its place, whatever format it is in.
+"""One label image as an array (z, y, x), its spacing in the same order and its place, as nnU-Net's reader has them.
 
-NIfTI files are read by this package (`nifti`), which takes a file that is cut for what it is; the formats that it does
-not read go through nnU-Net's own reader. Formats without a header of their own (PNG, BMP, TIFF) get the spacing that
-nnU-Net stands in for it, so that millimetres are pixels there.
+The voxels of NIfTI files are read by this package (`nifti`), which takes a file that is cut for what it is; the formats
+that it does not read go through nnU-Net's own reader. Formats without a header of their own (PNG, BMP, TIFF without a
+sidecar) get the spacing that nnU-Net stands in for it, so that millimetres are pixels there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet import nifti
-from nnunet_assets.nnunet.code_names import refuse_foreign_code
-from nnunet_assets.settings import trusted_code
+from nnunet_assets.nnunet.companion_files import label_companions, tiff_spacing
+from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reader_class, reads_nifti_here
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, affine_of_itk, nifti_placement
 
 ReadLabel = Callable[[Path], "LabelImage"]
+
+_PLACE = ("spacing", "origin", "direction")
 
 
 @dataclass(frozen=True)
@@ -28,33 +33,44 @@ class LabelImage:
         voxels: Whole numbers, axes (z, y, x), or (y, x).
         spacing_mm: Voxel size along the axes of `voxels`, in their order.
         affine: 4 x 4, voxel index (x, y, z) to world in mm; None where the format does not say.
+        is_spacing_known: Whether file or sidecar say the spacing; else nnU-Net assumes it.
     """
 
     voxels: np.ndarray
     spacing_mm: tuple[float, ...]
     affine: np.ndarray | None
+    is_spacing_known: bool = True
 
 
-def label_reader(description: DatasetDescription, example: Path) -> ReadLabel:
-    """Returns the function that reads a dataset's label images.
+def label_reader(reader: str, file_ending: str) -> ReadLabel:
+    """Returns the function that reads label images as one of nnU-Net's readers does.
 
     It may be called from several threads. It raises `DatasetError` (`VolumeError`, `EvaluationError`) where a file is
-    no label image.
+    no label image, or the reader refuses it.
 
     Args:
-        description: The dataset's dataset.json.
-        example: One of the files, by which nnU-Net chooses among its readers.
-    """
-    if description.file_ending.lower() in nifti.ENDINGS:
-        return _read_nifti
-    refuse_foreign_code(DATASET_JSON, trusted_code(), dataset_json=description.raw)
-    from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+        reader: Its name (`image_reader`).
+        file_ending: Of the files.
 
-    try:
-        reader = determine_reader_writer_from_dataset_json(dict(description.raw), str(example), verbose=False)()
-    except RuntimeError as error:
-        raise EvaluationError(f"nnU-Net has no reader for {example}: {error}") from None
-    return lambda path: _read_by_nnunet(path, reader.read_seg)
+    Raises:
+        DatasetError: nnU-Net has no such reader.
+    """
+    if reads_nifti_here(reader, file_ending):
+        return lambda path: _read_nifti(path, reader)
+    read_seg = reader_class(reader)().read_seg
+    return lambda path: _read_by_nnunet(path, reader, read_seg)
+
+
+def with_known_spacing(reference: LabelImage, prediction: LabelImage) -> tuple[LabelImage, LabelImage]:
+    """Returns the two, each with the other's spacing where it has none of its own.
+
+    nnU-Net copies references without their sidecars into `gt_segmentations`, and writes them beside predictions.
+    """
+    if reference.is_spacing_known == prediction.is_spacing_known:
+        return reference, prediction
+    known = reference if reference.is_spacing_known else prediction
+    one, other = (replace(image, spacing_mm=known.spacing_mm) for image in (reference, prediction))
+    return one, other
 
 
 def geometry_difference(image: LabelImage, reference: LabelImage) -> str | None:
@@ -81,41 +97,38 @@ def _largest_distance_mm(one: np.ndarray, other: np.ndarray, shape: tuple[int, .
     return float(np.linalg.norm((corners @ (one - other).T)[:, :3], axis=1).max())
 
 
-def _read_nifti(path: Path) -> LabelImage:
-    volume = nifti.read_volume(path)
-    n_axes = len(volume.shape)
-    # As ITK, with which nnU-Net reads: further axes of one voxel are none.
-    while n_axes > 3 and volume.shape[n_axes - 1] == 1:
-        n_axes -= 1
-    if n_axes not in (2, 3):
-        raise EvaluationError(
-            f"{path} has the shape {nifti.shape_text(volume.shape)}; a label image has two or three axes."
-        )
-    voxels = volume.values().reshape(volume.shape[:n_axes], order="F").T
-    return LabelImage(_whole(voxels, path), _spacing(volume.spacing_mm[:n_axes][::-1], path), volume.affine)
+def _read_nifti(path: Path, reader: str) -> LabelImage:
+    volume = nifti.read_volume(path, as_itk=reader in ITK_READERS)
+    placement = nifti_placement(path, str(path), volume.header, reader)
+    voxels = placement.arranged(volume.values()).T
+    return LabelImage(_whole(voxels, path), _spacing(placement.spacing_mm[::-1], path), placement.affine)
 
 
-def _read_by_nnunet(path: Path, read_seg: Callable[[str], tuple[np.ndarray, dict[str, object]]]) -> LabelImage:
+def _read_by_nnunet(
+    path: Path, reader: str, read_seg: Callable[[str], tuple[np.ndarray, dict[str, Any]]]
+) -> LabelImage:
+    sidecars = label_companions(path, reader) if reader == TIFF_READER else []
+    known = [tiff_spacing(sidecar, str(path)) for sidecar in sidecars]
     try:
-        voxels, properties = read_seg(str(path))
+        with redirect_stdout(StringIO()):  # where there is no sidecar, nnU-Net says so for each file
+            voxels, properties = read_seg(str(path))
     # What its libraries raise where a file is damaged; whether it is cut is theirs to find.
-    except (RuntimeError, OSError, ValueError, SyntaxError, AssertionError) as error:
+    except (RuntimeError, OSError, ValueError, SyntaxError, AssertionError, KeyError) as error:
         raise EvaluationError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    if len(voxels) > 1:
+        raise nifti.VolumeError(
+            "D046",
+            f"{path} holds {len(voxels)} numbers a pixel, as colours or a fourth axis do; a label image has one. Save "
+            "it with one. (A TIFF of three or four slices is taken for colours; as .tiff it is not.)",
+        )
     spacing_mm = tuple(float(mm) for mm in np.ravel(np.asarray(properties["spacing"])))
     place = properties.get("sitk_stuff")
-    affine = _itk_affine(place) if isinstance(place, dict) else None
+    affine = affine_of_itk(*(place[key] for key in _PLACE)) if place else None
     # nnU-Net gives an image of two axes a third one: of 999 pixels where the format has no spacing.
-    is_plane = len(place["spacing"]) == 2 if isinstance(place, dict) else spacing_mm[0] == 999
+    is_plane = len(place["spacing"]) == 2 if place else reader == PHOTO_READER
     voxels = voxels[0, 0] if is_plane else voxels[0]
-    return LabelImage(_whole(voxels, path), _spacing(spacing_mm[-voxels.ndim :], path), affine)
-
-
-def _itk_affine(stuff: Mapping[str, Sequence[float]]) -> np.ndarray:
-    n_axes = len(stuff["spacing"])
-    affine = np.eye(4)
-    affine[:n_axes, :n_axes] = np.reshape(stuff["direction"], (n_axes, n_axes)) * np.asarray(stuff["spacing"])
-    affine[:n_axes, 3] = stuff["origin"]
-    return affine
+    spacing_mm = _spacing(spacing_mm[-voxels.ndim :], path)
+    return LabelImage(_whole(voxels, path), spacing_mm, affine, is_spacing_known=None not in known)
 
 
 def _whole(voxels: np.ndarray, path: Path) -> np.ndarray:

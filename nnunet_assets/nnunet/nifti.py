@@ -8,11 +8,11 @@ fill the memory, or never end, is refused before it does.
 import gzip
 import hashlib
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -66,9 +66,8 @@ class Volume:
         stored: Voxels before slope and intercept, axes (X, Y, Z) or (X, Y, Z, channel), in the file's own number type.
         slope: Value = stored * slope + intercept.
         intercept: See `slope`.
-        spacing_mm: Voxel size along X, Y, Z (and a fourth entry for a fourth axis, without meaning for channels).
-        affine: 4 x 4, voxel index to world in mm.
-        header: nibabel's header.
+        header: nibabel's header, as it stands in the file. Where the voxels lie by it is the reader's to say
+            (`reader_placement`).
         extensions: What lies between header and voxels, at most 1 MiB of it: texts of the program that wrote the file.
         is_gzip: Whether the bytes are compressed, whatever the name says.
     """
@@ -77,8 +76,6 @@ class Volume:
     stored: np.ndarray
     slope: float
     intercept: float
-    spacing_mm: tuple[float, ...]
-    affine: np.ndarray
     header: Any
     extensions: bytes
     is_gzip: bool
@@ -92,10 +89,11 @@ class Volume:
         """Returns the voxels with slope and intercept applied; without them, the stored array itself."""
         if (self.slope, self.intercept) == (1.0, 0.0):
             return self.stored
-        return self.stored * self.slope + self.intercept
+        # In 64 bits, as the readers: a slope as Python's number would take the 32 of the voxels.
+        return self.stored * np.float64(self.slope) + self.intercept
 
 
-def read_volume(path: Path, name: str | None = None) -> Volume:
+def read_volume(path: Path, name: str | None = None, *, as_itk: bool = True) -> Volume:
     """Returns the image in a `.nii` or `.nii.gz` file.
 
     Memory: the uncompressed image once.
@@ -103,6 +101,8 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     Args:
         path: The file.
         name: How messages call it; None: its path.
+        as_itk: Whether slope and intercept are taken as SimpleITK takes them, which of a slope of 0 or none keeps the
+            intercept; else as nibabel, which keeps neither.
 
     Raises:
         VolumeError: The file is no NIfTI (D049), is cut (D047), damaged (D048), too large for this machine (D050) or
@@ -112,7 +112,17 @@ def read_volume(path: Path, name: str | None = None) -> Volume:
     with _opened(path, name) as (source, stream):
         is_gzip = stream is not source
         header, extensions, content = _read_image(name, stream, _most_bytes(path, is_gzip=is_gzip))
-        return _volume(header, extensions, content, source.sha256.hexdigest(), is_gzip)
+        slope, intercept = _itk_scaling(header) if as_itk else _nibabel_scaling(name, header)
+        shape = tuple(int(n) for n in header.get_data_shape())
+        return Volume(
+            sha256=source.sha256.hexdigest(),
+            stored=np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F"),
+            slope=slope,
+            intercept=intercept,
+            header=header,
+            extensions=extensions,
+            is_gzip=is_gzip,
+        )
 
 
 def read_unpacked(path: Path) -> bytes:
@@ -173,7 +183,7 @@ def _opened(path: Path, name: str) -> Iterator[tuple[_Digesting, Any]]:
     """Yields the file and its uncompressed bytes (the file itself where it is not compressed)."""
     try:
         with path.open("rb") as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             start = file.read(512)
             file.seek(0)
             _refuse_impostor(name, start, size)
@@ -280,13 +290,11 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
         header = kind(start[: kind.sizeof_hdr], check=False)
         shape = tuple(int(n) for n in header.get_data_shape())
         dtype = header.get_data_dtype()
-        for raises_on_nonsense in (header.get_data_offset, header.get_slope_inter, partial(_affine, header)):
-            raises_on_nonsense()
+        header.get_data_offset()  # raises on nonsense
     except (ValueError, OverflowError, KeyError, HeaderDataError) as error:
         raise VolumeError("D049", f"{name} has a header that makes no sense: {error}. Export it again.") from None
-    if not np.isfinite(_affine(header)).all() or not dtype.itemsize:
-        nonsense = "its voxels have no type" if not dtype.itemsize else "its origin or direction is no number"
-        raise VolumeError("D049", f"{name} has a header that makes no sense: {nonsense}. Export it again.")
+    if not dtype.itemsize:
+        raise VolumeError("D049", f"{name} has a header that makes no sense: its voxels have no type. Export it again.")
     if bytes(header["magic"]).rstrip(b"\0")[:3] not in (b"n+1", b"n+2"):
         raise VolumeError("D049", f"{name} is not a single-file NIfTI (.hdr/.img pairs are not read). Export it again.")
     if dtype.fields is not None or dtype.kind == "c":
@@ -296,26 +304,19 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
     return header, math.prod(shape) * dtype.itemsize
 
 
-def _volume(header: Any, extensions: bytes, content: bytearray, sha256: str, is_gzip: bool) -> Volume:
-    shape = tuple(int(n) for n in header.get_data_shape())
-    slope, intercept = header.get_slope_inter()
-    return Volume(
-        sha256=sha256,
-        stored=np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F"),
-        slope=1.0 if slope is None else float(slope),
-        intercept=0.0 if intercept is None else float(intercept),
-        spacing_mm=tuple(float(zoom) for zoom in header.get_zooms()),
-        affine=_affine(header),
-        header=header,
-        extensions=extensions,
-        is_gzip=is_gzip,
-    )
+def _itk_scaling(header: Any) -> tuple[float, float]:
+    slope, intercept = (float(header[field]) for field in ("scl_slope", "scl_inter"))
+    return slope if np.isfinite(slope) and slope else 1.0, intercept if np.isfinite(intercept) else 0.0
 
 
-def _affine(header: Any) -> Any:
-    # A NaN is for the check of the geometry to name; numpy warns of some kinds of it.
-    with np.errstate(invalid="ignore"):
-        return header.get_best_affine()
+def _nibabel_scaling(name: str, header: Any) -> tuple[float, float]:
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = header.get_slope_inter()
+    except HeaderDataError as error:
+        raise VolumeError("D049", f"{name} has a header that makes no sense: {error}. Export it again.") from None
+    return 1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept)
 
 
 def _cut(name: str, how: str) -> str:

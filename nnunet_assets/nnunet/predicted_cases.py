@@ -14,6 +14,7 @@ from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
+from nnunet_assets.nnunet.image_reader import reader_of_model
 from nnunet_assets.nnunet.results_folder import is_foreign
 
 VALIDATION = "validation"
@@ -34,6 +35,11 @@ class PredictedCase:
         """What names it: fold and case."""
         return self.fold, self.case
 
+    @property
+    def both(self) -> tuple[Path, Path]:
+        """The reference and the prediction."""
+        return self.reference, self.prediction
+
 
 @dataclass
 class PredictedCases:
@@ -50,6 +56,7 @@ class PredictedCases:
         problems: What is wrong with files and folds.
         may_be_pooled: Whether all cases may be taken together.
         patients: Patient of each of the cases, as a summary of the folds takes it; None: not known.
+        reader: nnU-Net's reader that the plans of the model name; None: its plans are not known.
     """
 
     subject: str
@@ -62,6 +69,7 @@ class PredictedCases:
     problems: list[Problem] = field(default_factory=list)
     may_be_pooled: bool = True
     patients: Mapping[str, str] | None = None
+    reader: str | None = None
 
 
 def references_folder(roots: Roots, dataset: str) -> Path:
@@ -96,7 +104,8 @@ def cases_of_folds(
     """
     if not any((model_folder / fold).is_dir() for fold in folds):
         raise _nothing_finished(subject, folds)
-    found = PredictedCases(subject, parse_dataset_json(model_folder / DATASET_JSON))
+    description = parse_dataset_json(model_folder / DATASET_JSON)
+    found = PredictedCases(subject, description, reader=reader_of_model(model_folder))
     makings: dict[str, tuple[FoldInputs, bool]] = {}
     for fold in folds:
         folder = model_folder / fold
@@ -132,7 +141,9 @@ def cases_of_folders(predictions: Path, references: Path, dataset_json: Path) ->
         DatasetError: dataset.json cannot be used.
         EvaluationError: There is no reference.
     """
-    found = PredictedCases(str(predictions), parse_dataset_json(dataset_json))
+    # nnUNetv2_predict leaves the plans beside its predictions.
+    reader = reader_of_model(predictions) or reader_of_model(dataset_json.parent)
+    found = PredictedCases(str(predictions), parse_dataset_json(dataset_json), reader=reader)
     ending = found.description.file_ending
     wanted = sorted(_cases_in(references, ending))
     if not wanted:

@@ -64,6 +64,9 @@ class RawRecord:
             were not read. A case whose images are all of one value has none.
         label_volumes_ml: By case and foreground label, the label's volume in ml; empty where the voxels were not read.
         curation: The folder in `.nnunet_assets/raw` that was looked at; empty: nnUNet_raw itself.
+        digest_scheme: By which the digests were made (`digest_schemes`); records of older versions do not say: 1.
+        kept_names: Cases with a digest of the first scheme though files lie beside theirs, to the digest of these.
+        companions: By case, the files beside its images and label: what each is of, its path and SHA-256.
     """
 
     content_hash: str
@@ -74,6 +77,9 @@ class RawRecord:
     image_hashes: Mapping[str, str] = field(default_factory=dict)
     label_volumes_ml: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     curation: str = ""
+    digest_scheme: int = 1
+    kept_names: Mapping[str, str] = field(default_factory=dict)
+    companions: Mapping[str, Sequence[tuple[str, str, str | None]]] = field(default_factory=dict)
 
 
 class PreparedDataset:
@@ -122,6 +128,14 @@ class PreparedDataset:
     def curated_root(self, curation: str) -> Path:
         """Returns where a curated raw root lies."""
         return self.own / "raw" / curation
+
+    def former_raw(self) -> dict[str, Any] | None:
+        """Returns the record of the raw dataset as it stands, whichever version made it; None: there is none.
+
+        Raises:
+            PlanningError: It is damaged.
+        """
+        return read_json(self.own / "raw.json")
 
     def write_raw(self, record: RawRecord) -> None:
         """Records the raw dataset as it was found."""

@@ -1,7 +1,7 @@
 """A raw dataset, looked at once and whole: its cases, its content hash, its statistics and all that is wrong with it.
 
-Reads `nnUNet_raw/DATASET` and never writes there. The voxels of NIfTI files are read here, by nibabel; those of other
-formats are left to nnU-Net's own integrity check, which planning runs.
+Reads `nnUNet_raw/DATASET` and never writes there. The voxels of NIfTI files are read here; those of other formats are
+left to nnU-Net's own integrity check, which planning runs. Where voxels lie is what nnU-Net's reader says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ from nnunet_assets.core.findings import Finding, findings_text, refuse_errors
 from nnunet_assets.core.intake import CaseRow, IntakeReport
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.case_check import CaseFacts, case_sha256
-from nnunet_assets.nnunet.case_files import find_cases, voxels_are_checked
+from nnunet_assets.nnunet.case_check import CaseFacts, CompanionDigest
+from nnunet_assets.nnunet.case_files import find_cases
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
 from nnunet_assets.nnunet.cohort_check import (
     count_findings,
@@ -26,11 +26,15 @@ from nnunet_assets.nnunet.cohort_check import (
     label_findings,
     name_findings,
     outliers,
+    tiffs_without_spacing,
 )
+from nnunet_assets.nnunet.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
 from nnunet_assets.nnunet.fact_cache import FactCache
+from nnunet_assets.nnunet.image_reader import reads_nifti_here
 from nnunet_assets.nnunet.intensity_check import intensity_findings
 from nnunet_assets.nnunet.prepared import RawRecord
 from nnunet_assets.nnunet.raw_root import dataset_folder, datasets_of_same_id
+from nnunet_assets.nnunet.reader_findings import reader_findings
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,16 @@ class RawDataset:
         folder: Its folder in nnUNet_raw.
         description: Its dataset.json.
         cases: Names of the training cases, sorted.
-        content_hash: SHA-256 over the content of dataset.json and of every image and label, by name; the same wherever
-            the folder lies, whatever the files' times and order.
+        content_hash: SHA-256 over the content of dataset.json and of every image and label, with the files beside them
+            from which nnU-Net takes numbers, by name; the same wherever the folder lies, whatever the files' times and
+            order.
         voxels_checked: Whether the voxels were read; where not, the statistics are None and empty.
         spacing_mm: Voxel size by axis of the file (X, Y, Z; nnU-Net's plans have Z, Y, X); None without readable cases.
         shape: Number of voxels by axis, likewise.
         labels: By foreground label name.
-        case_hashes: By case, the digest of its images and label.
+        case_hashes: By case, the digest of its images and label, and of the files beside them.
+        kept_names: As in `digest_schemes`.
+        companions: By case, the files beside its images and label, where there are any.
         image_hashes: By case, the digest of its images' voxels, as in `RawRecord`.
         label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
@@ -93,6 +100,8 @@ class RawDataset:
     shape: tuple[Spread, ...] | None
     labels: Mapping[str, LabelStatistics]
     case_hashes: Mapping[str, str]
+    kept_names: Mapping[str, str]
+    companions: Mapping[str, tuple[CompanionDigest, ...]]
     image_hashes: Mapping[str, str]
     label_volumes_ml: Mapping[str, Mapping[str, float]]
     findings: tuple[Finding, ...]
@@ -124,6 +133,9 @@ class RawDataset:
             case_hashes=self.case_hashes,
             image_hashes=self.image_hashes,
             label_volumes_ml=self.label_volumes_ml,
+            digest_scheme=SCHEME,
+            kept_names=self.kept_names,
+            companions=self.companions,
         )
 
     @property
@@ -156,6 +168,8 @@ def inspect_raw_dataset(
     n_folds: int,
     on_progress: OnProgress | None = None,
     cache: FactCache | None = None,
+    *,
+    former: Mapping[str, Any] | None = None,
 ) -> RawDataset:
     """Reads every file of a raw dataset once and returns what it holds, with all that is wrong.
 
@@ -165,6 +179,7 @@ def inspect_raw_dataset(
         n_folds: Folds of the cross-validation, which the cases must suffice for.
         on_progress: Told about each case; None: nobody is.
         cache: What is known from before, by which unchanged cases are not read; None: all are.
+        former: The content of `raw.json` from the look before this one, whose names may go on to hold.
 
     Raises:
         DatasetError: There is no such dataset, its dataset.json is wrong, so that nothing can be looked at, or it went
@@ -176,7 +191,9 @@ def inspect_raw_dataset(
         cases, findings = find_cases(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
-    facts, n_read = read_cases(cases, folder, description, on_progress, cache)
+    reader, of_reader = reader_findings(description, cases)
+    facts, n_read = read_cases(cases, folder, description, reader, on_progress=on_progress, cache=cache)
+    findings += of_reader
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)
     labels = _label_statistics(volumes)
@@ -185,40 +202,36 @@ def inspect_raw_dataset(
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
     findings += intensity_findings(cases, facts, folder, description)
-    findings += outliers(facts, description.channel_names)
+    findings += [*outliers(facts, description.channel_names), *tiffs_without_spacing(facts, reader)]
     findings = [
         *description.warnings,
         *shared_id(raw_root, dataset),
         *findings,
         *(f for fact in facts for f in fact.findings),
     ]
+    # Entries are paths; what is in the files of a case counts, wherever they lie.
+    described = {key: value for key, value in description.raw.items() if key != "dataset"}
+    kept = kept_names(former, facts, described)
+    contents = {fact.case: named_content(fact, kept) for fact in facts}
     return RawDataset(
         name=dataset,
         folder=folder,
         description=description,
         cases=names,
-        content_hash=_content_hash(facts, description),
-        voxels_checked=voxels_are_checked(description),
+        content_hash=dataset_digest(described, contents),
+        voxels_checked=reads_nifti_here(reader, description.file_ending),
         spacing_mm=_by_axis([fact.geometry.spacing_mm for fact in facts if fact.geometry]),
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
         labels=labels,
-        case_hashes={fact.case: case_sha256(fact.image_sha256, fact.label_sha256) for fact in facts},
+        case_hashes={case: json_sha256(content) for case, content in contents.items()},
+        kept_names=kept,
+        companions={fact.case: beside for fact in facts if (beside := tuple(one for one in fact.companions if one[2]))},
         image_hashes={fact.case: json_sha256(list(digests)) for fact in facts if any(digests := image_digests(fact))},
         label_volumes_ml=volumes,
         findings=tuple(findings),
         rows=tuple(_rows(facts, description, volumes, findings)),
         n_read=n_read,
     )
-
-
-def _content_hash(facts: Sequence[CaseFacts], description: DatasetDescription) -> str:
-    # Entries are paths; what is in the files of a case counts, wherever they lie.
-    described = {key: value for key, value in description.raw.items() if key != "dataset"}
-    return json_sha256({"dataset_json": described, "cases": {fact.case: _content(fact) for fact in facts}})
-
-
-def _content(fact: CaseFacts) -> dict[str, Any]:
-    return {"images": fact.image_sha256, "label": fact.label_sha256}
 
 
 def _by_axis(values: Sequence[tuple[float, ...]]) -> tuple[Spread, ...] | None:

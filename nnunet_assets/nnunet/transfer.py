@@ -58,7 +58,8 @@ def _split_channels(source: Path, targets: Sequence[Path]) -> None:
     volume = read_volume(source)
     kind = nibabel.Nifti2Image if isinstance(volume.header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     for channel, target in enumerate(targets):
-        image = kind(volume.stored[..., channel], volume.affine, volume.header)
+        # Without an affine the header's own forms stay as they are.
+        image = kind(volume.stored[..., channel], None, volume.header)
         # The header of a single file begins its voxels right behind itself, now without extensions.
         image.header.set_data_offset(0)
         image.header.set_slope_inter(volume.slope, volume.intercept)

@@ -446,8 +446,7 @@ class TestWhatIsKept:
                 write_case(path, REFERENCE)
             return read(path)
 
-        found = cases_of_folds(model.folder, references_of(model.roots, EXPERIMENT), FOLDS, "the model")
-        read = evaluation_module.label_reader(found.description, model.reference("a"))
+        read = evaluation_module.label_reader("SimpleITKIO", ".nii.gz")
         monkeypatch.setattr(evaluation_module, "label_reader", lambda *_: changed_then_read)
         assert "was changed while it was read" in the_problem(model.evaluate())
         assert len((model.output / KEPT_FILE).read_bytes().splitlines()) == 3

@@ -169,8 +169,8 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_and_not_kept(
 ) -> None:
     read = fact_cache.case_check.read_volume
 
-    def slow(file: Path, name: str) -> Any:
-        volume = read(file, name)
+    def slow(file: Path, name: str, **how: Any) -> Any:
+        volume = read(file, name, **how)
         if file == label_of(folder, "case_1"):
             os.utime(file, (1e9, 1e9))
         return volume

@@ -391,10 +391,14 @@ class TestGeometry:
         assert the_finding(folder, "D043").startswith("labelsTr/case_1.nii.gz lies 6 mm away")
 
     def test_a_spacing_of_zero(self, folder):
-        image = nibabel.Nifti1Image(tiny_image(), np.diag([1.0, 1, 2, 1]))
-        image.header["pixdim"][3] = 0
-        nifti.write_nifti(image_of(folder), image)
-        assert "has the spacing (1.0, 1.0, 0.0) mm; every axis needs a positive one" in the_finding(folder, "D042")
+        for path in (image_of(folder), label_of(folder)):
+            image = nibabel.Nifti1Image(np.asarray(nibabel.load(path).dataobj), np.diag([1.0, 1, 2, 1]))
+            image.header["pixdim"][1] = 0
+            path.write_bytes(gzip.compress(image.to_bytes()))
+        found = [finding for finding in inspect(folder).findings if finding.case == "case_1"]
+        assert [(finding.code, finding.severity) for finding in found] == 2 * [("D045", "warning")]
+        assert "has the voxel sizes 0 × 1 × 2 in its header (pixdim), which are no sizes" in found[0].message
+        assert "nnU-Net reads a spacing of 1 × 1 × 2 mm" in found[0].message
 
     @pytest.mark.parametrize("shape", [(4, 5, 6, 2), (4, 5, 6, 1, 3), (4,)])
     def test_images_without_three_axes(self, folder, shape):
@@ -558,18 +562,48 @@ class TestOtherLayouts:
         for case in range(6):
             for name in (f"imagesTr/case_{case}_0000{ending}", f"labelsTr/case_{case}{ending}"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(f"{case} {name}".encode())
+                write_other_format(folder / name, seed=case)
         # One colour image is one file for three channels.
         channels = {"0": "R", "1": "G", "2": "B"}
         write_json(folder / "dataset.json", tiny_json(channel_names=channels, file_ending=ending))
         found = inspect(folder)
-        assert found.findings == ()
-        assert (found.voxels_checked, found.spacing_mm, found.labels) == (False, None, {})
+        # Where a 3D TIFF has no sidecar, that is said.
+        assert [finding.code for finding in found.findings] == (["D078"] if ending == ".tif" else [])
+        known = tuple(Spread(mm, mm, mm) for mm in ((1.0, 1.0, 1.0) if ending == ".tif" else (0.5, 1.0, 2.0)))
+        assert (found.voxels_checked, found.labels) == (False, {})
+        assert found.spacing_mm == (None if ending == ".png" else known)
         before = found.content_hash
-        (folder / f"labelsTr/case_0{ending}").write_bytes(b"changed")
+        write_other_format(folder / f"labelsTr/case_0{ending}", seed=9)
         assert inspect(folder).content_hash != before
         (folder / f"labelsTr/case_0{ending}").unlink()
         assert [finding.code for finding in inspect(folder).errors] == ["D026"]
+
+    @pytest.mark.parametrize("ending", [".tif", ".nrrd", ".mha"])
+    def test_what_none_of_nnunets_readers_opens_is_named(self, tmp_path, ending):
+        folder = tmp_path / DATASET
+        for name in (f"imagesTr/case_0_0000{ending}", f"labelsTr/case_0{ending}"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"root:x:0:0 no image")
+        write_json(folder / "dataset.json", tiny_json(file_ending=ending))
+        found = [finding for finding in inspect(folder, 1).errors if finding.code == "D045"]
+        assert found
+        assert not any("root:x" in finding.message for finding in found)
+
+
+def write_other_format(path, seed):
+    import SimpleITK
+    import tifffile
+    from skimage import io
+
+    voxels = np.random.default_rng(seed).integers(0, 3, (6, 5, 4)).astype(np.uint8)
+    if path.suffix == ".png":
+        io.imsave(path, voxels[0], check_contrast=False)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, np.repeat(voxels, 2, axis=2))
+    else:
+        image = SimpleITK.GetImageFromArray(voxels)
+        image.SetSpacing((0.5, 1.0, 2.0))
+        SimpleITK.WriteImage(image, str(path))
 
 
 VERIFY = """
