@@ -16,14 +16,19 @@ SAME_PLACE_VOXELS = 0.1
 """So much of the smallest voxel a corner may differ: a qform keeps its rotation in three numbers of 32 bits."""
 
 
-def header_findings(name: str, header: Any, taken: Placement) -> Iterator[tuple[str, str]]:
-    """Yields code and message of what a header leaves open.
+def header_findings(name: str, header: Any, taken: Placement) -> list[tuple[str, str]]:
+    """Returns code and message of what a header leaves open.
 
     Args:
         name: How messages call the file.
         header: nibabel's, as it stands in the file.
         taken: What nnU-Net's reader makes of it.
     """
+    with np.errstate(all="ignore"):  # numbers that are none are what is looked for
+        return list(_findings(name, header, taken))
+
+
+def _findings(name: str, header: Any, taken: Placement) -> Iterator[tuple[str, str]]:
     reads = (
         f"nnU-Net reads a spacing of {_text(taken.spacing_mm)} mm and the origin {_text(taken.affine[:3, 3])} mm, and "
         "so does all that is shown here."

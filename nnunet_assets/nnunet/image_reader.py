@@ -84,7 +84,7 @@ def is_reader(name: str, source: Path | str) -> bool:
     """
     if name in KNOWN_READERS:
         return True
-    refuse_foreign_code(source, trusted_code(), dataset_json={"overwrite_image_reader_writer": name})
+    refuse_foreign_code(source, trusted_code(), plans={"image_reader_writer": name})
     return _class(name) is not None
 
 

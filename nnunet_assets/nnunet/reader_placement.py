@@ -52,6 +52,7 @@ class Placement:
         return kept[tuple(slice(None, None, -1 if is_turned else 1) for _, is_turned in order)]
 
 
+@np.errstate(all="ignore")
 def nifti_placement(path: Path, name: str, header: Any, reader: str) -> Placement:
     """Returns where a reader puts the voxels of a NIfTI file.
 
