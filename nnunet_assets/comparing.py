@@ -1,14 +1,16 @@
 """The comparison of a dataset's declared experiments, from their summaries and evaluations on the disk."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
-from nnunet_assets.core.evaluation import LOWER_IS_BETTER
 from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.scoring import scale_of
 from nnunet_assets.core.summary_files import complete_summaries
 from nnunet_assets.declarations.repeats import sets_of_repeats
 from nnunet_assets.errors import DatasetError, EvaluationError
@@ -18,6 +20,7 @@ from nnunet_assets.reports.case_table import read_cases
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison import Comparison
     from nnunet_assets.core.contenders import Contender
+    from nnunet_assets.core.evaluated_contenders import CaseMetrics
 
 
 def compare_declared(roots: Roots, project: Project, dataset: str) -> "Comparison":
@@ -50,33 +53,58 @@ def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str)
     from nnunet_assets.core.comparison import compare
 
     summaries, left_out = _summaries(roots, project, dataset)
-    contenders: list[Contender] = []
-    digest: str | None = None
+    evaluations: list[_Evaluation] = []
     for summary in summaries:
         name = summary.experiment.name_in_dataset
         try:
-            found, contender = _evaluated(roots, config, summary, metric)
+            found = _evaluation(roots, config, summary, metric)
         except (DatasetError, EvaluationError) as error:
             left_out[name] = str(error)
             continue
-        digest = digest or found
-        if found == digest:
-            contenders.append(contender)
+        if evaluations and found.policy_digest != evaluations[0].policy_digest:
+            first = evaluations[0].summary.experiment.name_in_dataset
+            left_out[name] = f"its labels are measured by other rules than those of {first}"
         else:
-            left_out[name] = f"its labels are measured by other rules than those of {contenders[0].name}"
-    return compare(dataset, contenders, left_out, _repeats(project, dataset), lower_is_better=LOWER_IS_BETTER)
+            evaluations.append(found)
+    contenders, diagonal_mm = _contenders(evaluations, metric, left_out)
+    return compare(dataset, contenders, left_out, _repeats(project, dataset), diagonal_mm=diagonal_mm)
 
 
-def _evaluated(roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str) -> tuple[str, "Contender"]:
-    """Returns the digest of what was measured, and the experiment with its metric."""
-    from nnunet_assets.core.evaluated_contenders import columns_of, evaluated_contender
+@dataclass(frozen=True)
+class _Evaluation:
+    summary: CvSummary
+    policy_digest: str
+    content: Mapping[str, Any]
+    cases: "CaseMetrics"
+
+
+def _evaluation(roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str) -> _Evaluation:
+    from nnunet_assets.core.evaluated_contenders import DIAGONAL_MM, columns_of
 
     model = summary.experiment.model_folder(roots)
     policy = metric_policy(parse_dataset_json(model / DATASET_JSON), config.nsd_tolerance_mm, config.lesion_labels)
     folder = evaluation_folder(model)
     content = read_evaluation(folder, policy)
-    cases = read_cases(folder / PARQUET_FILE, columns_of(metric))
-    return policy.digest, evaluated_contender(summary, content, cases, metric)
+    cases = read_cases(folder / PARQUET_FILE, columns_of(metric), if_there=[DIAGONAL_MM])
+    return _Evaluation(summary, policy.digest, content, cases)
+
+
+def _contenders(
+    evaluations: Sequence[_Evaluation], metric: str, left_out: dict[str, str]
+) -> tuple[list["Contender"], float | None]:
+    """Returns the experiments with their metric, and what a missed object counts as a distance in it."""
+    from nnunet_assets.core.evaluated_contenders import evaluated_contender, largest_diagonal_mm
+
+    contenders: list[Contender] = []
+    diagonal_mm = largest_diagonal_mm(one.cases for one in evaluations)
+    for one in evaluations:
+        try:
+            found = evaluated_contender(one.summary, one.content, one.cases, metric, diagonal_mm=diagonal_mm)
+        except EvaluationError as error:
+            left_out[one.summary.experiment.name_in_dataset] = str(error)
+        else:
+            contenders.append(found)
+    return contenders, diagonal_mm if scale_of(metric).is_lower_better else None
 
 
 def _summaries(roots: Roots, project: Project, dataset: str) -> tuple[list[CvSummary], dict[str, str]]:

@@ -1,11 +1,10 @@
-"""Simulated cohorts of known truth and null comparisons, with fixed seeds; `benchmarks` draws more of them."""
+"""Simulated cohorts of known truth, with fixed seeds; `benchmarks` draws more of them."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from nnunet_assets.core.resampling import Resamples
-from nnunet_assets.core.statistics import signed_rank_test
 
 Drawn = tuple[list[str], np.ndarray, float]
 """Patient of each case, score of each case, and the mean of the population."""
@@ -65,19 +64,3 @@ def coverage(name: str, *, n_patients: int, n_cohorts: int, n_resamples: int, se
         assert interval is not None
         hits += interval.low <= truth <= interval.high
     return hits / n_cohorts
-
-
-def false_positives(*, n_cases: int, n_comparisons: int, seed: int) -> float:
-    """Returns in which part of null comparisons the uncorrected test finds a difference at 0.05.
-
-    Two models of equal quality: a case is as hard for both, and each scatters about that on its own.
-    """
-    rng = np.random.default_rng(seed)
-    found = 0
-    for _ in range(n_comparisons):
-        own = np.clip(rng.beta(8, 1.5, n_cases), 1e-6, 1 - 1e-6)
-        left, right = (rng.beta(30 * own, 30 * (1 - own)) for _ in range(2))
-        p = signed_rank_test(left - right).p
-        assert p is not None
-        found += p < 0.05
-    return found / n_comparisons

@@ -33,15 +33,26 @@ attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, 
 PLAIN = ExperimentConfig(dataset=DATASET, configuration="2d")
 LONG = PLAIN.model_copy(update={"variant": VariantConfig(name="long", num_epochs=2000)})
 COLUMNS = {"case": str, "label": str, "dice": float, "iou": float, "hd95_mm": float, "nsd": float}
+SIZED = {**COLUMNS, "image_diagonal_mm": float}
 HD95_MM = [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]
 
 
-def evaluated(project: Path, config: ExperimentConfig, hd95_mm: list[float | None], *, dice: float = 0.5) -> Path:
-    """Writes the summary of eight cases and their evaluation, as far as a comparison reads it; returns its folder."""
+def evaluated(
+    project: Path,
+    config: ExperimentConfig,
+    hd95_mm: list[float | None],
+    *,
+    dice: float = 0.5,
+    diagonal_mm: float | None = 95.0,
+) -> Path:
+    """Writes the summary of eight cases and their evaluation, as far as a comparison reads it; returns its folder.
+
+    Where the HD95 is None, the organ is missed.
+    """
     data = project / "data"
     roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
     experiment = config.identity
-    dices = {f"c{k}": {"organ": 0.5} for k in range(8)}
+    dices = {f"c{k}": {"organ": 0.0 if value is None else 0.5} for k, value in enumerate(hd95_mm)}
     folds = [build_fold_result(f"fold_{k}", dict(list(dices.items())[4 * k : 4 * k + 4])) for k in range(2)]
     summary = summarize(experiment, ["fold_0", "fold_1"], folds)
     write_json_atomically(experiment.summary_folder(roots) / "cv_summary.json", summary.to_json())
@@ -49,9 +60,21 @@ def evaluated(project: Path, config: ExperimentConfig, hd95_mm: list[float | Non
     description = write_json(model / "dataset.json", tiny_json(labels={"background": 0, "organ": 1}))
     folder = evaluation_folder(model)
     policy = metric_policy(parse_dataset_json(description))
-    scores = {"label": "organ", "dice": dice, "iou": iou_of(dice), "nsd": 0.9}
-    rows = [{"case": f"c{k}", **scores, "hd95_mm": value} for k, value in enumerate(hd95_mm)]
-    write_case_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
+    rows = [
+        {
+            "case": f"c{k}",
+            "label": "organ",
+            **(
+                {"dice": 0.0, "iou": 0.0, "nsd": 0.0}
+                if value is None
+                else {"dice": dice, "iou": iou_of(dice), "nsd": 0.9}
+            ),
+            "hd95_mm": value,
+            **({} if diagonal_mm is None else {"image_diagonal_mm": diagonal_mm}),
+        }
+        for k, value in enumerate(hd95_mm)
+    ]
+    write_case_table(rows, COLUMNS if diagonal_mm is None else SIZED, folder / PARQUET_FILE, folder / CSV_FILE)
     write_json_atomically(
         folder / EVALUATION_FILE, {"policy_digest": policy.digest, "folds": list(summary.completed_folds)}
     )
@@ -74,26 +97,45 @@ def run(project: Path, *arguments: str) -> Result:
     return CliRunner().invoke(compare, command, standalone_mode=False, env={"COLUMNS": "300"})
 
 
-def test_hd95_is_compared_case_by_case_and_the_lowest_is_first(project: Path) -> None:
+def test_hd95_counts_a_missed_organ_as_the_diagonal_of_the_largest_image(project: Path) -> None:
     result = run(project, "--metric", "hd95_mm", "--json")
     assert result.return_value == 0
     found = json.loads(result.stdout)
     organ = next(one for one in found["differences"] if one["label"] == "organ")
-    assert (organ["metric"], organ["n_cases"], organ["n_defined_in_one"], organ["mean"]) == ("hd95_mm", 7, 1, 1.0)
-    assert (organ["interval"], organ["rank_biserial"]) == ({"low": 1.0, "high": 1.0}, 1.0)
-    # 2 signs of 2^7 lie as far out.
-    assert organ["p"] == 2 / 128
-    # LONG: 3 to 9 mm in seven cases; the other 4 to 11 mm in eight.
+    # LONG: 3 to 9 mm in seven cases, 95 mm in the eighth; the other 4 to 11 mm in eight.
     means = {one["experiment"]: (one["mean"], one["rank"]) for one in found["standings"] if one["label"] == "organ"}
-    assert means == {PLAIN.identity.name_in_dataset: (7.5, 2), LONG.identity.name_in_dataset: (6.0, 1)}
+    assert means == {PLAIN.identity.name_in_dataset: (7.5, 1), LONG.identity.name_in_dataset: (137 / 8, 2)}
+    assert (organ["metric"], organ["n_cases"], organ["n_defined_in_one"], organ["mean"]) == (
+        "hd95_mm",
+        8,
+        0,
+        7.5 - 137 / 8,
+    )
+    assert [one["n_worst"] for one in found["standings"] if one["label"] == "organ"] == [0, 1]
+    assert found["diagonal_mm"] == 95.0
+    # Seven small gains and one miss: each half with the eighth case speaks for PLAIN, each other one for LONG.
+    assert (organ["p"], organ["n_left_better"], organ["n_right_better"]) == (1.0, 1, 7)
 
 
-def test_it_is_shown_with_the_cases_that_only_one_of_two_has(project: Path) -> None:
+def test_it_is_shown_with_what_a_missed_organ_counts(project: Path) -> None:
     shown = run(project, "--metric", "hd95_mm").stdout
-    assert "+1.0000 to +1.0000" in shown
-    assert "7, 1 in one only" in shown
-    assert "HD95 [mm]: the lowest mean is the best." in shown
+    assert "HD95 [mm], missed ones counted: the lowest mean is the best." in shown
+    assert "counts 95.000 mm, the diagonal of the largest image" in " ".join(shown.split())
     assert "the lowest mean" not in run(project, "--metric", "nsd").stdout
+
+
+def test_an_older_evaluation_is_compared_as_long_as_nothing_is_missed_or_another_knows_the_images(
+    project: Path,
+) -> None:
+    evaluated(project, PLAIN, [*HD95_MM], diagonal_mm=None)
+    assert run(project, "--metric", "hd95_mm", "--json").return_value == 0
+    evaluated(project, LONG, [*HD95_MM], diagonal_mm=None)
+    found = json.loads(run(project, "--metric", "hd95_mm", "--json").stdout)
+    assert (found["left_out"], found["diagonal_mm"]) == ({}, None)
+    evaluated(project, LONG, [*HD95_MM[:7], None], diagonal_mm=None)
+    result = run(project, "--metric", "hd95_mm", "--json")
+    assert result.return_value == 2
+    assert "does not say how large the images are" in str(json.loads(result.stdout)["left_out"])
 
 
 def test_without_a_metric_the_summaries_are_compared(project: Path) -> None:

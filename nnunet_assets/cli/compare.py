@@ -10,7 +10,7 @@ from rich.table import Table
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.comparing import compare_declared, compare_evaluated
-from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER, metric_title
+from nnunet_assets.core.evaluation import EVALUATED_METRICS
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import project_settings
 
@@ -31,7 +31,7 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
 
     Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there,
     no evaluation of them where --metric asks for one, or is of other splits or raw data, and with 1 where no two may be
-    compared.
+    compared. The reason stands beside each that is left out.
     """
     settings = project_settings(project)
     declared = read_project(settings.project)
@@ -53,13 +53,7 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
     for rows in (rank_records(comparison, shown), difference_records(comparison, shown)):
         if rows:
             terminal.print(_table(rows))
-    if metric in LOWER_IS_BETTER:
-        terminal.print(
-            f"{metric_title(metric)}: the lowest mean is the best. It is undefined where a prediction misses the "
-            "label, so that an experiment may be best for missing the hard cases: see those defined in one only.",
-            markup=False,
-        )
-    for note in notes(comparison):
+    for note in notes(comparison, shown):
         terminal.print(note, markup=False)
     return code
 

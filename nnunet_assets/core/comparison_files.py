@@ -1,10 +1,15 @@
-"""A comparison read back from its file, `comparison.json` in `nnUNet_results/DATASET/nnunet_assets`."""
+"""A comparison read back from its file, `comparison.json` in `nnUNet_results/DATASET/nnunet_assets`.
+
+Schema 1 has the same means and ranks, but differences over the cases that both experiments have defined, tests by
+Wilcoxon corrected by Holm, and the rank-biserial correlation for an effect size. It is read as it was made, and its
+notes say so.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison, Difference, NoiseFloor, Standing
+from nnunet_assets.core.comparison import OLDER_SCHEMAS, SCHEMA_VERSION, Comparison, Difference, NoiseFloor, Standing
 from nnunet_assets.core.estimate import Bootstrap, Interval
 from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.statistics import SeedNoise
@@ -17,7 +22,7 @@ def read_comparison(file: Path) -> Comparison:
     """Returns the comparison in a file.
 
     Raises:
-        SummaryError: There is none, it is damaged, or another version wrote it.
+        SummaryError: There is none, it is damaged, or a version that is not known wrote it.
     """
     try:
         content = load_json(file)
@@ -28,6 +33,8 @@ def read_comparison(file: Path) -> Comparison:
     try:
         if content["schema_version"] == SCHEMA_VERSION:
             return _comparison(content)
+        if content["schema_version"] in OLDER_SCHEMAS:
+            return _comparison({**content, "differences": [_of_schema_1(one) for one in content["differences"]]})
         problem = f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}"
     except (KeyError, TypeError, AttributeError) as error:
         problem = repr(error)
@@ -50,4 +57,12 @@ def _comparison(content: Mapping[str, Any]) -> Comparison:
         standings=tuple(Standing(**one) for one in content["standings"]),
         noise=tuple(NoiseFloor(**{**one, "noise": SeedNoise(**one["noise"])}) for one in content["noise"]),
         notes=tuple(content["notes"]),
+        diagonal_mm=content.get("diagonal_mm"),
+        schema=content["schema_version"],
     )
+
+
+def _of_schema_1(difference: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {"p_holm": "p_corrected", "rank_biserial": "effect"}
+    kept = {renamed.get(name, name): value for name, value in difference.items() if name != "n_tested"}
+    return {**kept, "n_left_better": None, "n_right_better": None}

@@ -41,7 +41,8 @@ class Bootstrap:
         n_resamples: Times that so many were drawn.
         seed: The same seed gives the same draws.
         confidence: 0.95.
-        method: `bayesian`, as `mean_intervals` says, or `bca`, as versions made them whose files do not say it.
+        method: `bayesian`, as `mean_intervals` says; `halves`, of differences, as `halves` says; or `bca`, as versions
+            made them whose files do not say it.
     """
 
     clustered_by: Literal["patient", "case"]
@@ -49,7 +50,7 @@ class Bootstrap:
     n_resamples: int
     seed: int
     confidence: float = CONFIDENCE
-    method: Literal["bca", "bayesian"] = "bca"
+    method: Literal["bca", "bayesian", "halves"] = "bca"
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values, as the version wrote it that made these intervals."""

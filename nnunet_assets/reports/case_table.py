@@ -78,13 +78,22 @@ def read_case_names(parquet: Path) -> list[str]:
     return list(dict.fromkeys(row["case"] for row in pq.read_table(parquet, columns=["case"]).to_pylist()))
 
 
-def read_cases(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Returns by case and label these metrics, None where one is undefined; no case may be in two folds."""
+def read_cases(
+    parquet: Path, metrics: Sequence[str], *, if_there: Sequence[str] = ()
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Returns by case and label these metrics, None where one is undefined; no case may be in two folds.
+
+    Args:
+        parquet: The table.
+        metrics: Columns that it has.
+        if_there: Columns that it may lack, as those of older versions do; None in every case then.
+    """
     import pyarrow.parquet as pq
 
+    there = [*metrics, *(name for name in if_there if name in pq.read_schema(parquet).names)]
     found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for row in pq.read_table(parquet, columns=["case", "label", *metrics]).to_pylist():
-        found.setdefault(row["case"], {})[row["label"]] = {metric: row[metric] for metric in metrics}
+    for row in pq.read_table(parquet, columns=["case", "label", *there]).to_pylist():
+        found.setdefault(row["case"], {})[row["label"]] = {name: row.get(name) for name in (*metrics, *if_there)}
     return found
 
 

@@ -1,10 +1,20 @@
 """A comparison of experiments as tables: CSV for programs, Markdown and short rows for people.
 
-Differences and ranks are of the pooled estimand. Text that users chose is escaped; an empty cell is undefined.
+Differences and ranks are of the pooled means. Text that users chose is escaped; an empty cell is undefined.
 """
 
-from nnunet_assets.core.comparison import MAX_EACH_WITH_EACH, Comparison, Difference, Standing
-from nnunet_assets.core.evaluation import metric_title
+from nnunet_assets.core.comparison import (
+    MAX_EACH_WITH_EACH,
+    SCHEMA_VERSION,
+    SIGNIFICANT_BELOW,
+    Comparison,
+    Difference,
+    Standing,
+    mean_title,
+)
+from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.numbers import beside, fixed, p_text, signed
+from nnunet_assets.core.scoring import scale_of
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.rows import Row, csv_text, label_cells, markdown_table
 
@@ -17,7 +27,7 @@ def differences_to_csv(comparison: Comparison) -> str:
     floors = {(floor.metric, floor.label): floor.noise.floor for floor in comparison.noise}
     columns = (
         *("left", "right", "metric", "level", "label", "n_cases", "n_defined_in_one", "mean_difference"),
-        *("ci95_low", "ci95_high", "n_tested", "p", "p_holm", "rank_biserial", "no_p_because"),
+        *("ci95_low", "ci95_high", "p", "p_corrected", "effect", "n_left_better", "n_right_better", "no_p_because"),
         *("noise_floor", "is_within_noise"),
     )
     rows: list[Row] = [
@@ -31,10 +41,11 @@ def differences_to_csv(comparison: Comparison) -> str:
             "mean_difference": one.mean,
             "ci95_low": one.interval.low if one.interval else None,
             "ci95_high": one.interval.high if one.interval else None,
-            "n_tested": one.n_tested,
             "p": one.p,
-            "p_holm": one.p_holm,
-            "rank_biserial": one.rank_biserial,
+            "p_corrected": one.p_corrected,
+            "effect": one.effect,
+            "n_left_better": one.n_left_better,
+            "n_right_better": one.n_right_better,
             "no_p_because": one.no_p_because,
             "noise_floor": floors.get((one.metric, one.label)),
             "is_within_noise": one.is_within_noise,
@@ -46,13 +57,17 @@ def differences_to_csv(comparison: Comparison) -> str:
 
 def ranks_to_csv(comparison: Comparison) -> str:
     """Returns one row an experiment, metric and label: what `Standing` says."""
-    columns = ("experiment", "metric", "level", "label", "mean_pooled", "rank", "rank_low", "rank_high", "first_share")
+    columns = (
+        *("experiment", "metric", "level", "label", "mean_pooled", "n_worst"),
+        *("rank", "rank_low", "rank_high", "first_share"),
+    )
     rows: list[Row] = [
         {
             "experiment": one.experiment,
             "metric": one.metric,
             **label_cells(one.label),
             "mean_pooled": one.mean,
+            "n_worst": one.n_worst,
             "rank": one.rank,
             "rank_low": one.rank_low,
             "rank_high": one.rank_high,
@@ -70,8 +85,9 @@ def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[
         {
             "rank": str(one.rank),
             "experiment": one.experiment,
-            f"{metric_title(metric)}, pooled": f"{one.mean:.3f}",
-            "rank in 95 % of resamples": f"{one.rank_low} to {one.rank_high}",
+            f"{mean_title(metric)}, pooled": fixed(one.mean or 0.0),
+            "cases at the worst value": "not known" if one.n_worst is None else str(one.n_worst),
+            "rank in 95 % of halves": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{one.first_share:.0%}",
         }
         for one in sorted(ranked, key=lambda one: one.rank or 0)
@@ -85,16 +101,37 @@ def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) ->
         {
             "left": one.left,
             "right": one.right,
-            f"{metric_title(metric)}, left − right": "undefined" if one.mean is None else f"{one.mean:+.4f}",
-            "95 % interval": f"{one.interval.low:+.4f} to {one.interval.high:+.4f}" if one.interval else "none",
-            "p (Holm)": one.no_p_because or _p(one.p_holm),
-            "effect": "none" if one.rank_biserial is None else f"{one.rank_biserial:+.2f}",
+            f"{mean_title(metric)}, left − right": _mean(one, floors.get((one.metric, one.label))),
+            "95 % interval": interval_text(one) or "none",
+            "p (corrected)": one.no_p_because or ("undefined" if one.p_corrected is None else p_text(one.p_corrected)),
+            "effect": "none" if one.effect is None else signed(one.effect, 2),
             "noise between seeds": _noise(one, floors.get((one.metric, one.label))),
             "cases": str(one.n_cases) + (f", {one.n_defined_in_one} in one only" if one.n_defined_in_one else ""),
         }
         for one in comparison.differences
         if _is_foreground(one, metric)
     ]
+
+
+def interval_text(difference: Difference, between: str = " to ") -> str | None:
+    """Returns the interval as people read it, each end on its side of 0; None: there is none."""
+    if difference.interval is None:
+        return None
+    return between.join(_end(end) for end in (difference.interval.low, difference.interval.high))
+
+
+def _end(end: float) -> str:
+    text = beside(end, 0.0, digits=4)
+    return f"+{text}" if end > 0 else text
+
+
+def _mean(one: Difference, floor: float | None) -> str:
+    if one.mean is None:
+        return "undefined"
+    if floor is None:
+        return signed(one.mean, 4)
+    text = beside(one.mean, floor, -floor, digits=4)
+    return f"+{text}" if float(text) > 0 else text
 
 
 def to_markdown(comparison: Comparison) -> str:
@@ -108,20 +145,13 @@ def to_markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def notes(comparison: Comparison) -> list[str]:
+def notes(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[str]:
     """Returns what a reader of the tables must know."""
     sentences = [f"Left out: {name}: {reason}" for name, reason in comparison.left_out.items()]
     sentences += comparison.notes
     if comparison.bootstrap is None:
         return sentences
-    unit = comparison.bootstrap.clustered_by
-    sentences += [
-        "Differences: mean over the cases that are defined in both; 95 % interval by bootstrap (BCa) of "
-        f"{comparison.bootstrap.n_clusters} {unit}s.",
-        f"p: Wilcoxon's signed-rank test of the {unit}s' differences, those of 0 left out, corrected by Holm over all "
-        "pairs of the metric and label. Effect: rank-biserial correlation, from −1 to 1.",
-        "Ranks: of the pooled means; the interval and the share of first ranks are those of resampled data.",
-    ]
+    sentences += _method(comparison, comparison.bootstrap, metric)
     if comparison.reference:
         sentences.append(
             f"With more than {MAX_EACH_WITH_EACH} experiments each is compared with one alone, {comparison.reference}: "
@@ -133,15 +163,51 @@ def notes(comparison: Comparison) -> list[str]:
     return sentences
 
 
+def _method(comparison: Comparison, drawn: Bootstrap, metric: str) -> list[str]:
+    if comparison.schema != SCHEMA_VERSION:
+        return [
+            "An older version made this comparison: its differences, intervals, p values and effects are over the "
+            "cases that both have defined, and not of the means beside them, which may differ the other way. "
+            "Materialize comparison again."
+        ]
+    unit = drawn.clustered_by
+    return [
+        f"Differences: of the pooled means, left minus right; interval and p from {drawn.n_resamples} random halves of "
+        f"the {drawn.n_clusters} {unit}s, corrected by Bonferroni over all pairs of the metric and label. "
+        f"{LEVEL_NOTE}",
+        "Effect: the difference divided by the sum of both errors, what each mean lacks of the best value: from −1 to "
+        "1, 0.33 where one errs twice as much as the other.",
+        f"Ranks: of the pooled means; the interval and the share of first ranks are those of random halves of the "
+        f"{unit}s.",
+        _worst_note(comparison, metric),
+    ]
+
+
+LEVEL_NOTE = f"An interval without 0 is a p below {SIGNIFICANT_BELOW:g} before the correction."
+
+
+def _worst_note(comparison: Comparison, metric: str) -> str:
+    scale = scale_of(metric, comparison.diagonal_mm)
+    left_out = "A case without it in either mask is left out of its mean."
+    if not scale.is_lower_better:
+        return f"An object that is missed, or drawn where there is none, counts {scale.worst or 0.0:g}. {left_out}"
+    counts = (
+        f"counts {fixed(scale.worst)} mm, the diagonal of the largest image"
+        if scale.worst is not None
+        else "is nowhere"
+    )
+    return (
+        f"{mean_title(metric)}: the lowest mean is the best. An object that is missed, or drawn where there is none, "
+        f"{counts}. {left_out}"
+    )
+
+
 def _is_foreground(one: Difference | Standing, metric: str) -> bool:
     return one.metric == metric and one.label is None
 
 
-def _p(p: float | None) -> str:
-    return "undefined" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _noise(one: Difference, floor: float | None) -> str:
-    if one.is_within_noise is None:
+    if one.is_within_noise is None or floor is None:
         return "not known"
-    return f"{'smaller' if one.is_within_noise else 'larger'} than the noise between seeds ({floor:.4f})"
+    size = beside(floor, abs(one.mean or 0.0), digits=4)
+    return f"{'smaller' if one.is_within_noise else 'larger'} than the noise between seeds ({size})"

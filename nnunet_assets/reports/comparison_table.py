@@ -8,7 +8,9 @@ what tells them apart. Text that users chose is escaped.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nnunet_assets.core.comparison import Comparison, Standing
+from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison, Standing
+from nnunet_assets.core.estimate import MIN_PATIENTS
+from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.verdicts import Verdict, verdicts
 from nnunet_assets.reports.comparison import HEADLINE_METRIC
 from nnunet_assets.reports.escaping import escape_latex, escape_markdown
@@ -89,25 +91,32 @@ def table_rows(comparison: Comparison) -> dict[str, list[Cell]]:
 def table_notes(comparison: Comparison) -> list[str]:
     """Returns what a reader of the table must know."""
     if comparison.bootstrap is None:
-        return ["Fewer than two experiments have a complete summary: there is nothing to compare yet."]
+        return ["Fewer than two experiments can be compared: there is nothing to compare yet."]
     _, in_common = short_names(comparison.experiments)
     cases = f"the {comparison.n_cases} cases that all of them validated"
+    unit = comparison.bootstrap.clustered_by
     sentences = [
         f"Dice, mean ± SD over {cases}; of the foreground the mean of the label means, and the SD of the cases' means.",
-        "Bold: the highest mean. †: not significantly worse than that (Wilcoxon's signed-rank test of the "
-        f"{comparison.bootstrap.clustered_by}s' differences, p of 0.05 or more after Holm's correction over all pairs "
-        "of the label), which is no proof that it is as good.",
+        "Bold: the highest mean. †: not significantly worse than that (test of the difference of the two means by "
+        f"random halves of the {unit}s, p of 0.05 or more after Bonferroni's correction over all pairs of the label), "
+        "which is no proof that it is as good.",
     ]
     if "not_tested" in verdicts(comparison, HEADLINE_METRIC).values():
-        sentences.append(
-            "‡: not tested against that: too few differ, or the two are not compared (they differ in their seed alone, "
-            "or there are too many experiments)."
-        )
+        sentences.append(f"‡: not tested against that: {_why_not_tested(comparison, unit)}.")
     if in_common:
         sentences.append(f"In all experiments: {in_common}.")
     if comparison.left_out:
-        sentences.append(f"Left out, without a complete summary: {', '.join(comparison.left_out)}.")
+        sentences.append(f"Left out of the comparison: {', '.join(comparison.left_out)}.")
     return [*sentences, *comparison.notes]
+
+
+def _why_not_tested(comparison: Comparison, unit: str) -> str:
+    if comparison.schema != SCHEMA_VERSION:
+        return "an older version tested other differences than those of the means; materialize comparison again"
+    return (
+        f"there are fewer than {MIN_PATIENTS} {unit}s, or the two are not compared (they differ in their seed alone, "
+        "or there are too many experiments)"
+    )
 
 
 def to_markdown(comparison: Comparison, max_rows: int | None = None) -> str:
@@ -169,5 +178,5 @@ def _standings(comparison: Comparison) -> list[Standing]:
 def _text(one: Standing, verdict: Verdict | None) -> str:
     if one.mean is None or verdict is None:
         return "undefined"
-    spread = "" if one.sd is None else f" ± {one.sd:.3f}"
-    return f"{one.mean:.3f}{spread}{MARKS.get(verdict, '')}"
+    spread = "" if one.sd is None else f" ± {fixed(one.sd)}"
+    return f"{fixed(one.mean)}{spread}{MARKS.get(verdict, '')}"

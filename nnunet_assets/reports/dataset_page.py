@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from nnunet_assets.core.comparison import Comparison
+from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.reports.comparison import difference_records, notes, rank_records
 from nnunet_assets.reports.comparison_table import table_header, table_notes, table_rows
@@ -99,7 +99,8 @@ def _provenance(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[tu
         yield f"plans of {name}", one.plans_hash
         yield f"training settings of {name}", one.training_hash
     if drawn := comparison.bootstrap:
+        kind = "random halves" if comparison.schema == SCHEMA_VERSION else "resamples"
         yield (
             "intervals",
-            f"{drawn.n_resamples} resamples of {drawn.n_clusters} {drawn.clustered_by}s, seed {drawn.seed}",
+            f"{drawn.n_resamples} {kind} of {drawn.n_clusters} {drawn.clustered_by}s, seed {drawn.seed}",
         )

@@ -163,7 +163,7 @@ def test_what_is_missing_incomplete_or_damaged_is_named_and_left_out(
         "seed7/nnUNetTrainer__nnUNetPlans__2d: its summary is incomplete: 1 of 2 folds (fold_1 missing)"
     )
     assert "is not valid JSON" in damaged
-    assert str(metadata(result, "comparison")["headline"]).startswith("no complete summary of Dataset001_Tiny: nothing")
+    assert str(metadata(result, "comparison")["headline"]).startswith("no experiment of Dataset001_Tiny that can be")
 
 
 def test_other_splits_are_refused_and_nothing_is_written(project: Path, instance: dg.DagsterInstance) -> None:

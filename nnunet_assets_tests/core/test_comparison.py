@@ -8,7 +8,7 @@ from nnunet_assets.core.commit import UNKNOWN
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.statistics import MIN_DIFFERENCES
+from nnunet_assets.core.estimate import MIN_PATIENTS
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 
@@ -33,77 +33,130 @@ def foreground(comparison: Comparison):
     return [one for one in comparison.differences if one.label is None]
 
 
-def test_a_difference_is_left_minus_right_case_by_case():
+def mean_of(comparison, experiment, label=None):
+    return next(one.mean for one in comparison.standings if (one.experiment, one.label) == (experiment, label))
+
+
+def test_a_difference_is_that_of_the_means_left_minus_right():
     (found,) = foreground(compared(contender("first", FIRST), contender("second", SECOND)))
     # 0.02 + 0.03 + 0.04 + 0.05 + 0.06 + 0.07 + 0.08 - 0.01 over eight cases.
     assert (found.left, found.right, found.n_cases) == ("first", "second", 8)
     assert found.mean == pytest.approx(-0.34 / 8)
     assert found.interval.low < found.mean < found.interval.high < 0
-    # The smallest of eight ranks is the only positive one: (1 - 35) / 36, and 2 signs of 256 lie as far out on a side.
-    assert found.rank_biserial == pytest.approx(-34 / 36)
-    assert found.p == pytest.approx(4 / 256)
-    assert (found.n_tested, found.no_p_because, found.is_within_noise) == (8, None, None)
+    # Of 256 halves the empty one and that of c7 alone do not speak for the second.
+    assert (found.p, found.p_corrected) == (pytest.approx(4 / 256), pytest.approx(4 / 256))
+    # The means lack 0.325 and 0.2825 of 1.
+    assert found.effect == pytest.approx(-0.0425 / (0.325 + 0.2825))
+    assert (found.n_left_better, found.n_right_better) == (1, 7)
+    assert (found.no_p_because, found.is_within_noise) == (None, None)
 
 
 def test_the_test_takes_patients_where_they_are_known_and_the_mean_still_goes_over_cases():
     patients = {f"c{k}": f"p{k // 2}" for k in range(8)}
     (found,) = foreground(compared(contender("first", FIRST, patients=patients), contender("second", SECOND)))
     assert found.mean == pytest.approx(-0.34 / 8)
-    assert (found.n_cases, found.n_tested, found.p, found.interval) == (8, 4, None, None)
-    assert found.no_p_because == f"4 patients differ, and a test needs {MIN_DIFFERENCES}"
+    assert (found.n_cases, found.p, found.interval) == (8, None, None)
+    assert (found.n_left_better, found.n_right_better) == (0, 4)
+    assert found.no_p_because == f"4 patients, and a test needs {MIN_PATIENTS}"
 
 
-def test_cases_that_only_one_of_the_two_has_are_not_compared_but_counted():
-    left = contender("left", {"A": [None, 0.5, 0.6, None], "B": [None, None, 0.4, None]})
-    right = contender("right", {"A": [0.7, 0.4, 0.4, None], "B": [None, 0.9, 0.3, None]})
-    a, b, all_labels = compared(left, right).differences
-    assert (a.label, a.n_cases, a.n_defined_in_one, a.mean) == ("A", 2, 1, pytest.approx(0.15))
-    assert (b.label, b.n_cases, b.n_defined_in_one, b.mean) == ("B", 1, 1, pytest.approx(0.1))
-    # The foreground of c1 is that of A alone, of c2 the mean of 0.2 and 0.1.
-    assert (all_labels.n_cases, all_labels.n_defined_in_one, all_labels.mean) == (2, 1, pytest.approx(0.125))
+def test_cases_that_only_one_of_the_two_has_defined_count_in_its_mean_and_in_the_difference():
+    # In c0 and c1 there is no B: the left one draws none, the right one in c0.
+    left = contender("left", {"A": [0.7, 0.5, 0.6], "B": [None, None, 0.4]})
+    right = contender("right", {"A": [0.7, 0.4, 0.4], "B": [0.0, None, 0.3]})
+    found = compared(left, right)
+    a, b, all_labels = found.differences
+    assert (a.label, a.n_cases, a.n_defined_in_one, a.mean) == ("A", 3, 0, pytest.approx(0.1))
+    assert (b.label, b.n_cases, b.n_defined_in_one, b.mean) == ("B", 2, 1, pytest.approx(0.4 - 0.15))
+    assert (all_labels.n_cases, all_labels.n_defined_in_one) == (3, 1)
+    assert all_labels.mean == pytest.approx((0.1 + 0.25) / 2)
+    for one in found.differences:
+        assert one.mean == mean_of(found, "left", one.label) - mean_of(found, "right", one.label)
+    assert {(one.experiment, one.label): one.n_worst for one in found.standings}[("right", None)] == 1
 
 
 def test_p_values_are_corrected_over_the_pairs_of_a_metric_and_label():
     third = [score + 0.1 for score in FIRST]
     found = foreground(compared(contender("1", FIRST), contender("2", SECOND), contender("3", third)))
-    # 1 and 2: 4/256; 1 and 3, 2 and 3: all of one sign, 2/256. Smallest times three, the next times two, but no less.
+    # 1 and 2: 4/256; 1 and 3, 2 and 3: all of one sign, so that the empty half alone speaks for neither.
     assert [one.p for one in found] == pytest.approx([4 / 256, 2 / 256, 2 / 256])
-    assert [one.p_holm for one in found] == pytest.approx([6 / 256, 6 / 256, 6 / 256])
+    assert [one.p_corrected for one in found] == pytest.approx([12 / 256, 6 / 256, 6 / 256])
 
 
-def test_equal_scores_have_no_p_value_no_effect_and_a_difference_of_zero():
+def test_equal_scores_have_a_difference_and_an_effect_of_zero():
     (found,) = foreground(compared(contender("one", FIRST), contender("same", FIRST)))
-    assert (found.mean, found.p, found.p_holm, found.rank_biserial) == (0.0, None, None, None)
+    assert (found.mean, found.p, found.p_corrected, found.effect) == (0.0, 1.0, 1.0, 0.0)
     assert (found.interval.low, found.interval.high) == (0.0, 0.0)
+    assert (found.n_left_better, found.n_right_better) == (0, 0)
 
 
-def test_the_best_pooled_mean_is_first_and_resamples_say_how_surely():
+def test_the_best_pooled_mean_is_first_and_halves_say_how_surely():
     found = compared(contender("low", FIRST), contender("high", SECOND), contender("same", FIRST)).standings
     standing = {one.experiment: one for one in found if one.label is None}
     assert {name: one.rank for name, one in standing.items()} == {"high": 1, "low": 2, "same": 2}
     assert standing["high"].mean == pytest.approx(np.mean(SECOND))
     assert (standing["high"].rank_low, standing["high"].rank_high) == (1, 1)
-    assert standing["high"].first_share > 0.95
-    assert standing["low"].first_share < 0.05
+    assert standing["high"].first_share == pytest.approx(254 / 255)
+    assert standing["low"].first_share == pytest.approx(1 / 255)
 
 
-def test_of_a_metric_where_lower_is_better_the_lowest_is_first():
-    near, far = contender("near", FIRST, metric="mm"), contender("far", SECOND, metric="mm")
-    first = compared(near, far, lower_is_better={"mm"}).standings[0]
-    assert (first.experiment, first.metric, first.rank) == ("near", "mm", 1)
+def test_of_a_distance_the_lowest_is_first():
+    near, far = contender("near", FIRST, metric="hd95_mm"), contender("far", SECOND, metric="hd95_mm")
+    found = compared(near, far, diagonal_mm=100.0)
+    assert (found.standings[0].experiment, found.standings[0].rank) == ("near", 1)
+    # The left one's mean lacks less of 0 mm; effect and difference have one sign.
+    (difference,) = foreground(found)
+    assert difference.mean == pytest.approx(-0.34 / 8)
+    assert difference.effect == pytest.approx(-0.0425 / (0.675 + 0.7175))
+    assert (difference.n_left_better, difference.n_right_better) == (7, 1)
 
 
-def test_an_experiment_without_a_defined_score_has_no_rank_and_no_difference():
-    found = compared(contender("one", FIRST), contender("none", [None] * 8))
-    assert [one.rank for one in found.standings if one.experiment == "none"] == [None, None]
-    assert (foreground(found)[0].mean, foreground(found)[0].n_defined_in_one) == (None, 8)
+def test_who_draws_nothing_where_there_is_nothing_has_no_rank_and_no_mean_and_nobody_goes_before_it():
+    found = compared(contender("right", [None] * 8), contender("hallucinates", [None] * 7 + [0.0]))
+    assert [(one.mean, one.rank) for one in found.standings[:2]] == [(None, None), (0.0, 2)]
+    (difference,) = foreground(found)
+    assert (difference.mean, difference.p, difference.interval, difference.effect) == (None, None, None, None)
+    assert (difference.n_cases, difference.n_defined_in_one) == (1, 1)
+    assert difference.no_p_because == "undefined in right"
+
+
+def test_a_label_that_few_patients_have_leaves_the_interval_as_wide_as_the_scores():
+    left = contender("left", {"A": FIRST, "rare": [0.9] * 2 + [None] * 6})
+    right = contender("right", {"A": FIRST, "rare": [0.5] * 2 + [None] * 6})
+    rare = compared(left, right).differences[1]
+    # In a quarter of the halves there is none.
+    assert (rare.mean, rare.p) == (pytest.approx(0.4), 0.5)
+    assert (rare.interval.low, rare.interval.high) == (-1.0, 1.0)
+
+
+class TestHeadline:
+    def test_calls_first_who_is_told_apart_from_all_others(self):
+        found = compared(contender("low", FIRST), contender("best", [score + 0.1 for score in FIRST]))
+        assert found.headline() == "2 experiments on 8 shared cases: best is first in Dice (0.775)"
+
+    def test_names_those_from_which_the_best_is_not_told_apart(self):
+        close = [score + 0.01 * (-1) ** k for k, score in enumerate(FIRST)]
+        low = [score - 0.2 for score in FIRST]
+        found = compared(contender("best", FIRST), contender("close", close), contender("low", low))
+        assert found.headline().endswith("best has the highest Dice (0.675), not told apart from close")
+
+    def test_a_difference_within_the_noise_between_seeds_makes_no_first(self):
+        seeds = [contender("seed1", FIRST), contender("seed2", [score + 0.02 for score in FIRST])]
+        best = contender("best", [score + 0.1 for score in FIRST])
+        found = compared(*seeds, best, repeats=[frozenset({"seed1", "seed2"})])
+        assert all(one.is_significant for one in foreground(found))
+        assert found.headline().endswith("best has the highest Dice (0.775), not told apart from seed1, seed2")
+
+    def test_of_distances_it_names_the_lowest_and_that_missed_ones_are_counted(self):
+        found = compared(contender("a", FIRST, metric="hd95_mm"), contender("b", FIRST, metric="hd95_mm"))
+        assert "a has the lowest HD95 [mm], missed ones counted (0.675), not told apart from b" in found.headline()
 
 
 class TestRepeats:
     FIRST_SEED, SECOND_SEED = contender("seed1", FIRST), contender("seed2", [score + 0.02 for score in FIRST])
 
     def test_give_the_noise_floor_and_are_not_tested_against_each_other(self):
-        other = contender("other", [score + 0.5 for score in FIRST])
+        other = contender("other", [score - 0.5 for score in FIRST])
         sets = [frozenset({"seed1", "seed2", "seed3"})]
         found = compared(self.FIRST_SEED, self.SECOND_SEED, other, repeats=sets)
         assert found.repeats == (("seed1", "seed2"),)
@@ -201,7 +254,10 @@ def test_without_a_shared_case_there_is_nothing_to_compare():
 def test_fewer_than_two_experiments_are_no_comparison_yet(n, counted):
     found = compare(DATASET, [contender("one", FIRST)][:n], {"two": "its summary is missing"})
     assert found.differences == ()
-    assert found.headline() == f"{counted} complete summary of {DATASET}: nothing to compare yet; 1 left out"
+    assert (
+        found.headline()
+        == f"{counted} experiment of {DATASET} that can be compared: nothing to compare yet; 1 left out"
+    )
 
 
 def test_twenty_experiments_are_compared_each_with_each_and_more_with_the_first():
@@ -235,6 +291,6 @@ def test_a_summary_becomes_a_contender_with_both_metrics():
 def test_json_holds_everything_and_null_where_it_is_undefined():
     content = compared(contender("one", FIRST), contender("none", [None] * 8)).to_json()
     text = json.dumps(content, allow_nan=False)
-    assert json.loads(text)["schema_version"] == 1
+    assert json.loads(text)["schema_version"] == 2
     assert json.loads(text)["differences"][0]["mean"] is None
     assert json.loads(text)["bootstrap"]["clustered_by"] == "case"

@@ -6,7 +6,12 @@ import pytest
 
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.evaluated_contenders import columns_of, evaluated_contender
+from nnunet_assets.core.evaluated_contenders import (
+    DIAGONAL_MM,
+    columns_of,
+    evaluated_contender,
+    largest_diagonal_mm,
+)
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 
@@ -34,10 +39,29 @@ def cases() -> dict[str, dict[str, dict[str, Any]]]:
 
 def test_it_has_the_metric_of_each_case_in_place_of_the_summarys_scores() -> None:
     assert columns_of("hd95_mm") == ["dice", "iou", "hd95_mm"]
-    found = evaluated_contender(summary(), CONTENT, cases(), "hd95_mm")
-    assert found.scores == {"hd95_mm": {"organ": {"a": 4.0, "b": None, "c": 1.5}}}
+    found = evaluated_contender(summary(), CONTENT, cases(), "hd95_mm", diagonal_mm=300.0)
+    # b misses the organ.
+    assert found.scores == {"hd95_mm": {"organ": {"a": 4.0, "b": 300.0, "c": 1.5}}}
     plain = Contender.of(summary())
     assert (found.name, found.splits_hash, found.validation) == (plain.name, plain.splits_hash, plain.validation)
+
+
+def test_a_missed_object_in_an_image_of_unknown_size_is_refused() -> None:
+    with pytest.raises(EvaluationError, match=r"misses or hallucinates an object in b, .* Materialize cv_evaluation"):
+        evaluated_contender(summary(), CONTENT, cases(), "hd95_mm")
+    known = cases()
+    known["b"]["organ"]["hd95_mm"] = 9.0
+    found = evaluated_contender(summary(), CONTENT, known, "hd95_mm")
+    assert found.scores["hd95_mm"]["organ"]["b"] == 9.0
+
+
+def test_the_largest_image_is_that_of_all_cases_whoever_knows_their_size() -> None:
+    sized = {"a": {"organ": {DIAGONAL_MM: 100.0}}, "b": {"organ": {DIAGONAL_MM: 250.0}}}
+    older = {"a": {"organ": {DIAGONAL_MM: None}}, "b": {"organ": {DIAGONAL_MM: None}}}
+    assert largest_diagonal_mm([older, sized]) == 250.0
+    assert largest_diagonal_mm([older]) is None
+    assert largest_diagonal_mm([sized, {"c": {"organ": {}}}]) is None
+    assert largest_diagonal_mm([]) is None
 
 
 def test_an_evaluation_of_other_folds_is_refused() -> None:

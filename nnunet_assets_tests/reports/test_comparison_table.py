@@ -26,15 +26,15 @@ def contender(name, labels):
     return Contender(name, "raw", "splits", {"dice": scores})
 
 
-def three():
-    """`long` is the best; the plain one is worse in A and not told from it in B, where seed7 has no score."""
-    lower, mixed = [dice - 0.05 for dice in DICES], [dice + 0.01 * (-1) ** k * k for k, dice in enumerate(DICES)]
+def three(repeats=()):
+    """`long` is the best, seed7 is not told from it, the plain one is worse; and it draws a B, which is nowhere."""
+    lower, nowhere = [dice - 0.05 for dice in DICES], [None] * 8
     contenders = [
-        contender(MODEL, {"A": lower, "B": mixed}),
-        contender(f"long/{MODEL}", {"A": DICES, "B": DICES}),
-        contender(f"seed7/{MODEL}", {"A": DICES[:4] + lower[4:], "B": [None] * 8}),
+        contender(MODEL, {"A": lower, "B": [*nowhere[:7], 0.0]}),
+        contender(f"long/{MODEL}", {"A": DICES, "B": nowhere}),
+        contender(f"seed7/{MODEL}", {"A": DICES[:4] + lower[4:], "B": nowhere}),
     ]
-    return compare("Dataset001_X", contenders, {"late": "its summary is incomplete"})
+    return compare("Dataset001_X", contenders, {"late": "its summary is incomplete"}, repeats)
 
 
 def nasty():
@@ -55,11 +55,15 @@ def test_a_row_an_experiment_with_mean_spread_and_verdict_by_label():
         *("dice_mean_pooled", "dice_sd_pooled", "verdict"),
     ]
     assert [row["experiment"] for row in (plain, long, seed7)] == [MODEL, f"long/{MODEL}", f"seed7/{MODEL}"]
-    assert [row["verdict/A"] for row in (plain, long, seed7)] == ["worse", "best", "not_tested"]
+    assert [row["verdict/A"] for row in (plain, long, seed7)] == ["worse", "best", "not_worse"]
     assert (plain["dice_mean_pooled/A"], long["dice_mean_pooled/A"]) == (pytest.approx(0.625), pytest.approx(0.675))
-    # Mean 0.675 and a mean of 0.01 * (-1)^k * k of 0.04 / 8 below it.
-    assert plain["dice_mean_pooled/B"] == pytest.approx(0.675 - 0.005)
-    assert (plain["verdict/B"], seed7["verdict/B"], seed7["dice_mean_pooled/B"]) == ("not_worse", None, None)
+    assert plain["dice_mean_pooled"] == pytest.approx(0.625 / 2)
+    assert (plain["dice_mean_pooled/B"], plain["verdict/B"]) == (0.0, "not_tested")
+    assert (seed7["verdict/B"], seed7["dice_mean_pooled/B"]) == (None, None)
+    # Declared as repeats of one another, seed7 and the best are not tested.
+    assert [row["verdict/A"] for row in to_records(three([frozenset({f"long/{MODEL}", f"seed7/{MODEL}"})]))] == [
+        *("worse", "best", "not_tested")
+    ]
 
 
 def test_csv_and_parquet_have_every_number_in_full():
@@ -78,12 +82,16 @@ def test_csv_and_parquet_have_every_number_in_full():
 def test_markdown_marks_the_best_and_what_is_not_told_from_it():
     head, _, plain, long, seed7, *_ = to_markdown(three()).splitlines()
     assert head == "| Experiment | A | B | Foreground mean |"
-    assert plain.startswith(r"| (no variant) | 0.625 ± 0.122 | 0.670 ± ")
-    assert re.search(r"0\.670 ± 0\.1\d\d† \|", plain)
-    assert long.startswith("| long | **0.675 ± 0.122** | **0.675 ± 0.122** |")
-    assert re.fullmatch(r"\| seed7 \| 0\.\d+ ± 0\.\d+‡ \| undefined \| 0\.\d+ ± 0\.\d+‡ \|", seed7)
+    assert re.fullmatch(r"\| \(no variant\) \| 0\.625 ± 0\.122 \| 0\.000‡ \| 0\.312 ± 0\.\d+ \|", plain)
+    assert long == "| long | **0.675 ± 0.122** | undefined | **0.675 ± 0.122** |"
+    assert re.fullmatch(r"\| seed7 \| 0\.\d+ ± 0\.\d+† \| undefined \| 0\.\d+ ± 0\.\d+† \|", seed7)
+    repeats = [frozenset({f"long/{MODEL}", f"seed7/{MODEL}"})]
+    assert to_markdown(three(repeats)).count("‡ |") == 3
+    assert "- ‡: not tested against that: there are fewer than 6 cases, or the two are not" in to_markdown(
+        three(repeats)
+    )
     assert "- In all experiments: nnUNetTrainer, nnUNetPlans, 2d." in to_markdown(three())
-    assert "- Left out, without a complete summary: late." in to_markdown(three())
+    assert "- Left out of the comparison: late." in to_markdown(three())
     assert "The first 2 of 3 experiments." in to_markdown(three(), max_rows=2)
     rows = [line for line in to_markdown(nasty()).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(NASTY_NAMES) + 3}
@@ -94,15 +102,15 @@ def test_latex_has_the_numbers_of_the_csv_rounded():
     columns = ("/A", "/B", "")
     wanted = [
         [(f"{float(row[f'dice_mean_pooled{c}']):.3f}", f"{float(row[f'dice_sd_pooled{c}']):.3f}") for c in columns
-         if row[f"dice_mean_pooled{c}"]]
+         if row[f"dice_sd_pooled{c}"]]
         for row in rows
     ]  # fmt: skip
     latex = to_latex(three()).splitlines()
     body = latex[latex.index(r"    \midrule") + 1 : latex.index(r"    \bottomrule")]
     assert [re.findall(r"\\num{([\d.]{5})} \$\\pm\$ \\num{([\d.]{5})}", line) for line in body] == wanted
-    assert body[0].count(r"$^\dagger$") == 1
-    assert body[1].count(r"\textbf{") == 3
-    assert body[2].count(r"$^\ddagger$") == 2
+    assert body[0].count(r"\num{0.000}$^\ddagger$") == 1
+    assert body[1].count(r"\textbf{") == 2
+    assert body[2].count(r"$^\dagger$") == 2
     bold = [[verdict == "best" for verdict in (row[f"verdict{c}"] for c in columns)] for row in rows]
     assert [[r"\textbf" in cell for cell in line.split(" & ")[1:]] for line in body] == bold
 
@@ -123,7 +131,7 @@ def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(tmp_path, 
 
 def test_fewer_than_two_experiments_are_a_sentence_in_every_format():
     assert to_csv(many(1)) == "experiment\r\n"
-    assert to_markdown(many(1)).startswith("- Fewer than two experiments have a complete summary")
+    assert to_markdown(many(1)).startswith("- Fewer than two experiments can be compared")
     assert to_parquet(many(1))
     assert "fewer than two" in texts(draw_forest(many(1)))[0]
 

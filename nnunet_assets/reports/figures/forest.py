@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.comparison import Comparison, Difference
-from nnunet_assets.core.verdicts import is_significant
-from nnunet_assets.reports.comparison import HEADLINE_METRIC
+from nnunet_assets.core.numbers import signed
+from nnunet_assets.reports.comparison import HEADLINE_METRIC, interval_text
 from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.figures.style import (
     COLOURS,
@@ -29,7 +29,7 @@ _INCHES_A_PAIR = 0.22
 def draw_forest(comparison: Comparison) -> "Figure":
     """Returns the difference of each pair in the foreground's Dice, with its 95 % interval; left minus right.
 
-    A filled point is a difference that the test finds after Holm's correction, an empty one is none. The band is the
+    A filled point is a difference that the test finds after the correction, an empty one is none. The band is the
     noise between seeds, where it is known. Of more than 40 pairs those that differ most are drawn, and the figure says
     so.
     """
@@ -50,7 +50,7 @@ def draw_forest(comparison: Comparison) -> "Figure":
     _name_pairs(axes, shown, comparison.experiments)
     axes.set(xlabel="difference in mean Dice, left − right (line: 95 % interval)", ylim=(len(shown) - 0.5, -0.5))
     for kind, face in (("significant", COLOURS[0]), ("not significant", "white")):
-        axes.plot([], [], "o", color=COLOURS[0], markerfacecolor=face, markersize=4, label=f"{kind} (Holm, 5 %)")
+        axes.plot([], [], "o", color=COLOURS[0], markerfacecolor=face, markersize=4, label=f"{kind} (corrected, 5 %)")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     if len(shown) < len(found):
         figure.suptitle(f"The {len(shown)} largest of {len(found)} differences.")
@@ -60,10 +60,10 @@ def draw_forest(comparison: Comparison) -> "Figure":
 def _draw_pair(axes: Any, row: int, one: Difference) -> None:
     if one.interval:
         axes.plot([one.interval.low, one.interval.high], [row, row], color=COLOURS[0], linewidth=1.2)
-    face = COLOURS[0] if is_significant(one) else "white"
+    face = COLOURS[0] if one.is_significant else "white"
     axes.plot([one.mean], [row], "o", color=COLOURS[0], markerfacecolor=face, markersize=4)
-    interval = f" [{one.interval.low:+.4f}, {one.interval.high:+.4f}]" if one.interval else ""
-    axes.text(1.02, row, f"{one.mean:+.4f}{interval}", transform=axes.get_yaxis_transform(), va="center")
+    interval = f" [{interval_text(one, ', ')}]" if one.interval else ""
+    axes.text(1.02, row, f"{signed(one.mean or 0.0, 4)}{interval}", transform=axes.get_yaxis_transform(), va="center")
 
 
 def _name_pairs(axes: Any, shown: Sequence[Difference], experiments: Sequence[str]) -> None:
