@@ -8,7 +8,7 @@
   the difference's sign and lies between -1 and 1, at 1/3 where one model errs twice as much as the other.
 
 A half in which one model's mean is undefined, because it rightly drew nothing, counts as one in which that model is
-perfect. One in which both are undefined speaks for neither side. Of 5 patients the smallest possible p is 2 / 2^5 = 0.0625.
+perfect. One in which both are undefined speaks for neither side. Of 5 patients no p is below 2 / 2^5.
 """
 
 import math
