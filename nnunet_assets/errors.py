@@ -40,6 +40,10 @@ class SummaryError(NnunetAssetsError):
     """Fold results cannot be read, or must not be averaged with each other."""
 
 
+class BehindError(SummaryError):
+    """A record does not have the last result of a fold, so that it has no numbers to show: incomplete, not wrong."""
+
+
 class EvaluationError(NnunetAssetsError):
     """Predictions cannot be compared with their references."""
 

@@ -5,6 +5,7 @@ The names that `nnunet_assets` exports. MLflow is imported when a summary is rea
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from nnunet_assets.core.cv_groups import CvGroup, CvRecord
@@ -13,6 +14,7 @@ from nnunet_assets.core.fold_means import FoldMeansSummary
 from nnunet_assets.core.layout import Experiment, fold_key
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
+from nnunet_assets.nnunet.own_folds import behind, own_scores
 from nnunet_assets.nnunet.results_folder import FolderRecord
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports import fold_means_tables, tables
@@ -39,7 +41,7 @@ def summarize_experiment(
         tracking_uri: Where MLflow's runs are; None: `MLFLOW_TRACKING_URI`, else the project's own store.
         cv_group: Which cross-validation, as `nnunet-assets list` names it; None: the newest with a finished fold.
         folds: The folds of a complete one; None: as the project declares, else 0 to 4 and those that are finished. A
-            warning names the finished ones that are left out.
+            warning names the finished ones that are left out, and those of which this project has another result.
         results: A results folder to read in place of MLflow.
 
     Raises:
@@ -49,7 +51,8 @@ def summarize_experiment(
     settings = project_settings()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
     group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
-    if remark := left_out_remark(group, summary):
+    remarks = behind(settings.roots, summary, record.place) if results is None else []
+    for remark in filter(None, [left_out_remark(group, summary), *remarks]):
         warnings.warn(remark, stacklevel=2)
     return with_intervals(settings, summary)
 
@@ -83,7 +86,8 @@ def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvReco
     from nnunet_assets.tracking.client import connect_to_read
     from nnunet_assets.tracking.queries import MlflowRecord
 
-    return MlflowRecord(connect_to_read(tracking_uri or settings.tracking_uri, settings.artifacts))
+    client = connect_to_read(tracking_uri or settings.tracking_uri, settings.artifacts)
+    return MlflowRecord(client, partial(own_scores, settings.roots))
 
 
 def folder_record(folder: Path) -> CvRecord:

@@ -1,16 +1,18 @@
 """An adopted fold beside those that were trained here: its run in MLflow, and its materialization in Dagster."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
 import dagster as dg
 
 from nnunet_assets.assets.fold_model import fold_model_key
-from nnunet_assets.assets.fold_uploads import files_of, history
-from nnunet_assets.core.commit import UNKNOWN, commit_sha256
+from nnunet_assets.assets.fold_uploads import contents_of, files_of, history
+from nnunet_assets.core.commit import UNKNOWN, commit_sha256, read_committed
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import Record, journal_path, read_records
+from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.core.redaction import redacted
 from nnunet_assets.nnunet.adoption import Adopted
@@ -20,29 +22,61 @@ from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.fold_figures import ending_metrics
-from nnunet_assets.tracking.fold_run import Ending, FoldRun, attempt_of, contents_path
+from nnunet_assets.tracking.fold_run import Ending, FoldRun, attempt_of, committed_scores, contents_path
 from nnunet_assets.tracking.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.names import ADOPTED, HOST, fold_tags, run_title
+
+_logger = logging.getLogger(__name__)
 
 
 def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:
     """Sends the curves, scores and files of an adopted fold to MLflow, at the times that its training had.
 
-    What is there already is not sent again. A fold that a tracked trainer made has its run: it is only brought up to
-    date.
+    What is there already is not sent again. The run of a fold that was adopted before, or that a tracked trainer made,
+    goes on, and gets the scores and files that the fold has now.
     """
+    prepare(settings, adopted)
+    return send_waiting(
+        settings.tracking_uri,
+        settings.artifacts,
+        adopted.folder,
+        share_files=settings.share_files,
+        preprocessed=settings.roots.preprocessed,
+    )
+
+
+def prepare_again(settings: Settings, fold_folder: Path) -> None:
+    """Makes the files for MLflow anew of a fold that was validated again since they were made, tracked or not."""
+    known, manifest = FoldRun.load(fold_folder), read_committed(fold_folder)
+    if known is None or manifest is None:
+        return
+    experiment = Experiment(**manifest.details["experiment"])
+    if manifest.is_adopted:
+        prepare(settings, Adopted(fold_folder, experiment, manifest, is_new=False))
+    elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
+        made = contents_of(settings.roots, experiment, manifest.fold, _logger.warning)
+        for name, content in made.items():
+            write_atomically(contents_path(fold_folder, name), content)
+
+
+def prepare(settings: Settings, adopted: Adopted) -> None:
+    """Notes on the disk what is to be sent of an adopted fold, unless that was done for the scores that it has now."""
     folder = adopted.folder
     records = list(read_records(journal_path(folder)))
     known = FoldRun.load(folder)
     if known is None or known.attempt != attempt_of(records[0]):
         _run(settings, adopted, records).save(folder)
-    return send_waiting(
-        settings.tracking_uri,
-        settings.artifacts,
-        folder,
-        share_files=settings.share_files,
-        preprocessed=settings.roots.preprocessed,
-    )
+    elif _is_of_other_scores(known, adopted, records):
+        _run(settings, adopted, records).as_continued(known).save(folder)
+
+
+def _is_of_other_scores(known: FoldRun, adopted: Adopted, records: list[Record]) -> bool:
+    """Says whether what is noted to be sent is of an earlier adoption, or of the training before it."""
+    if ADOPTED not in known.tags:
+        return True
+    if known.made_of is None:  # version 0.1 noted it
+        return not known.is_closed or known.has_scores_to_tell(adopted.folder, records)
+    return known.made_of != committed_scores(adopted.folder)
 
 
 def materialization(adopted: Adopted) -> dg.AssetMaterialization:
@@ -79,7 +113,7 @@ def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun
     files = [*files_of(folder), *_made(adopted, records)]
     ending = Ending(
         "FINISHED",
-        records[-1].time_ms,
+        _ended_ms(records),
         [os.path.relpath(path, folder) for path in files],
         ending_metrics(records, manifest),
     )
@@ -96,7 +130,13 @@ def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun
         attempt=attempt_of(records[0]),
         ending=ending,
         files=ending.files if destination.takes_files else [],
+        made_of=committed_scores(folder),
     )
+
+
+def _ended_ms(records: list[Record]) -> int:
+    """Returns when the training ended: with its last epoch, where one is known."""
+    return max((record.time_ms for record in records if record.kind == "epoch"), default=records[-1].time_ms)
 
 
 def _made(adopted: Adopted, records: list[Record]) -> list[Path]:

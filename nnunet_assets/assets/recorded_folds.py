@@ -5,7 +5,7 @@ is an error, which names it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -13,7 +13,8 @@ import dagster as dg
 from nnunet_assets.core.commit import commit_sha256, read_committed
 from nnunet_assets.core.cv_groups import CvGroup
 from nnunet_assets.core.cv_summary import CvSummary
-from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.core.layout import Roots
+from nnunet_assets.errors import BehindError, first_offenders
 from nnunet_assets.nnunet.results_folder import FolderRecord, Model, experiment_of
 
 FOLD_ASSET = "fold_model"
@@ -30,9 +31,9 @@ class RecordedFold:
 class DagsterRecord:
     """What an instance recorded; see `core.cv_groups.CvRecord`."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, roots: Roots) -> None:
         folds = [
-            fold
+            _where_it_is_now(fold, roots)
             for key in instance.all_asset_keys()
             if key.path[-1] == FOLD_ASSET
             for fold in recorded_folds(instance, key)
@@ -70,10 +71,19 @@ class DagsterRecord:
         ]
         gone = [fold for fold in folders if fold in summary.missing_folds and not read_committed(folders[fold])]
         if odd or gone:
-            raise SummaryError(
+            raise BehindError(
                 f"{first_offenders([*odd, *gone])} of {group.name} on the disk is not what Dagster recorded. "
                 "Materialize it, which trains no finished fold again, or read the disk alone with --source results."
             )
+
+
+def _where_it_is_now(fold: RecordedFold, roots: Roots) -> RecordedFold:
+    """Returns the fold in the project's results, where these were moved since it was recorded."""
+    experiment = experiment_of(fold.folder.parent)
+    if experiment is None or fold.folder.is_dir():
+        return fold
+    now = experiment.fold_folder(roots, fold.folder.name)
+    return replace(fold, folder=now) if now.is_dir() else fold
 
 
 def recorded_folds(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[RecordedFold]:

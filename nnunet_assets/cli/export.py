@@ -25,18 +25,19 @@ def export(
 ) -> int:
     """Write the summary of an experiment as CSV, or as a LaTeX table (booktabs).
 
-    Ends as `summarize` does: with 2 where an expected fold is missing, which the table says.
+    Ends as `summarize` does: with 2 where an expected fold is missing, which the table says, or where the record does
+    not have the last result of one.
     """
     from nnunet_assets.summaries import export_csv, export_latex, left_out_remark
 
     if file_format == "csv" and (caption is not None or label is not None):
         raise ConfigError("--caption and --label belong to --format latex. Leave them out.")
-    group, summary = found_summary(project_settings(project), **asked)
+    group, summary, behind = found_summary(project_settings(project), **asked)
     text = export_csv(summary, output) if file_format == "csv" else export_latex(summary, output, caption, label)
-    if remark := left_out_remark(group, summary):
+    for remark in filter(None, [left_out_remark(group, summary), *behind]):
         click.echo(remark, err=True)
     if output is None:
         click.echo(text, nl=False)
     else:
         click.echo(f"{summary.headline()}\nWritten to {output}.", err=True)
-    return DONE if summary.is_complete else INCOMPLETE
+    return DONE if summary.is_complete and not behind else INCOMPLETE

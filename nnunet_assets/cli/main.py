@@ -12,7 +12,7 @@ import click
 
 from nnunet_assets import __version__
 from nnunet_assets.core.redaction import redacted
-from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
+from nnunet_assets.errors import BehindError, NnunetAssetsError, storage_errors_in_words
 
 # Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
 COMMANDS = {
@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
                 result = super().main(*args, **{**extra, "standalone_mode": False})
         except NnunetAssetsError as error:
             click.echo(redacted(str(error)), err=True)
-            sys.exit(1)
+            sys.exit(2 if isinstance(error, BehindError) else 1)
         except click.ClickException as error:
             error.show()
             sys.exit(1)

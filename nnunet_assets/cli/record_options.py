@@ -81,18 +81,21 @@ def opened_record(
 
 def found_summary(
     settings: "Settings", name: str, cv_group: str | None, folds: str | None, **record: Any
-) -> tuple["CvGroup", "Summary"]:
-    """Returns the group and the summary that the options name.
+) -> tuple["CvGroup", "Summary", list[str]]:
+    """Returns the group and the summary that the options name, and a sentence for each fold of which they are behind.
 
     Raises:
         NnunetAssetsError: As `opened_record` and `CvRecord.summary`.
     """
+    from nnunet_assets.nnunet.own_folds import behind
     from nnunet_assets.summaries import expected_folds, with_intervals
 
     expected = expected_folds(settings, _numbers(folds))
     with opened_record(settings, **record) as opened:
         group, summary = opened.summary(name, cv_group, expected)
-    return group, with_intervals(settings, summary)
+        # Another folder of results is of its own right.
+        late = [] if record.get("results") else behind(settings.roots, summary, opened.place)
+    return group, with_intervals(settings, summary), late
 
 
 def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,4 +130,4 @@ def _instance(settings: "Settings") -> Iterator["CvRecord"]:
     if not home.is_dir():
         raise ConfigError(f"Dagster recorded nothing yet: {home} is not there. Name the project with --project.")
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield DagsterRecord(instance)
+        yield DagsterRecord(instance, settings.roots)

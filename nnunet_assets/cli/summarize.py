@@ -29,10 +29,10 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
 
     The numbers are the same wherever they are read: in MLflow, in a results folder or in Dagster's record. Runs of
     nnunet-tracker hold pseudo Dice, and are shown as such. Ends with 0 where every expected fold is finished, with 2
-    where one is missing, and with 1 on an error.
+    where one is missing or the record does not have its last result, and with 1 on an error.
     """
     settings = project_settings(project)
-    group, summary = found_summary(settings, **asked)
+    group, summary, behind = found_summary(settings, **asked)
     run_id = None
     if log_to_mlflow:
         from nnunet_assets.summaries import log_cv_summary
@@ -42,10 +42,13 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
         to = {"tracking_uri": asked["tracking_uri"], "experiment_name": name}
         run_id = log_cv_summary(summary, **to, settings=settings)
     if as_json:
-        click.echo(json.dumps({**_json(group, summary), "mlflow_run": run_id}, indent=2, ensure_ascii=False))
+        told = {**_json(group, summary), "behind": behind, "mlflow_run": run_id}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         _print(group, summary, run_id)
-    return DONE if summary.is_complete else INCOMPLETE
+    for sentence in behind:
+        click.echo(sentence, err=True)
+    return DONE if summary.is_complete and not behind else INCOMPLETE
 
 
 def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:

@@ -10,15 +10,17 @@ from rich.table import Table
 
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
-from nnunet_assets.core.journal import journal_path
+from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.client import probe
-from nnunet_assets.tracking.fold_run import FoldRun
+from nnunet_assets.tracking.fold_run import FoldRun, committed_scores
 from nnunet_assets.tracking.fold_tracker import TrackingReport, known_report, send_waiting
 
 DONE, INCOMPLETE = 0, 2
+SUPERSEDED = "superseded"
+"""Folder of the folds that were put aside for a new training: no summary is of them."""
 
 
 @click.command()
@@ -56,7 +58,7 @@ def tracked_folders(settings: Settings) -> Iterator[Path]:
     results = settings.roots.results
     for root in [results, *sorted((results / "variants").glob("*"))]:
         for model in sorted(root.glob("Dataset*/*__*__*")):
-            folds = [*model.glob("fold_*"), *(model / SUMMARY_FOLDER / "superseded").glob("fold_*")]
+            folds = [*model.glob("fold_*"), *(model / SUMMARY_FOLDER / SUPERSEDED).glob("fold_*")]
             yield from (fold for fold in sorted(folds) if FoldRun.load(fold) is not None)
 
 
@@ -74,25 +76,44 @@ def _checked(fold: Path) -> Path:
 def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[dict[Path, TrackingReport], str | None]:
     """Returns fold to what MLflow has of it now, and what is wrong with MLflow; None: it answered."""
     until = time.monotonic() + timeout
+    for folder in folders:
+        _prepare_again(settings, folder)
     reports = {folder: known_report(settings.tracking_uri, folder) for folder in folders}
     waiting = [folder for folder, report in reports.items() if not report.is_done]
-    if not waiting:
+    # Those that have sent everything too: a copy of a fold may have taken its run over since.
+    others = [folder for folder in folders if folder not in waiting and folder.parent.name != SUPERSEDED]
+    if not waiting and not others:
         return reports, None
     try:
         # Else a server that is down would be waited for at every fold.
         probe(settings.tracking_uri, settings.artifacts)
     except TrackingError as error:
-        return reports, str(error)
-    for folder in waiting:
+        return reports, str(error) if waiting else None
+    for folder in [*waiting, *others]:
+        left = until - time.monotonic()
+        if left <= 0 and folder in others:
+            break
         reports[folder] = send_waiting(
             settings.tracking_uri,
             settings.artifacts,
             folder,
             share_files=settings.share_files,
             preprocessed=settings.roots.preprocessed,
-            timeout_seconds=max(0.0, until - time.monotonic()),
+            timeout_seconds=max(0.0, left),
         )
     return reports, None
+
+
+def _prepare_again(settings: Settings, folder: Path) -> None:
+    """Makes the files anew of a fold that was validated again since they were made."""
+    known, scores = FoldRun.load(folder), committed_scores(folder)
+    if known is None or scores is None:
+        return
+    is_of_others = known.made_of is not None and known.made_of != scores
+    if is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
+        from nnunet_assets.assets.adopted_folds import prepare_again
+
+        prepare_again(settings, folder)
 
 
 def _table(settings: Settings, reports: dict[Path, TrackingReport]) -> Table:

@@ -196,6 +196,8 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
         )
     if flags.validation_only:
         return "predicting and scoring the validation cases again."
+    if state == "committed" and _is_to_validate(fold_folder, request):
+        return "finished already; nothing is trained, but its validation runs again."
     return {
         "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
         "committed": "finished already; nothing is trained. --retrain trains it anew.",
@@ -204,6 +206,14 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
     }.get(
         state, "training from the beginning" + (": there is nothing to go on with." if flags.continue_training else ".")
     )
+
+
+def _is_to_validate(fold_folder: Path, request: "FoldRequest") -> bool:
+    from nnunet_assets.core.commit import read_committed
+    from nnunet_assets.nnunet.validation_files import reason_to_validate
+
+    committed = read_committed(fold_folder)
+    return committed is not None and reason_to_validate(fold_folder, committed, request.options) is not None
 
 
 def _inputs_of(fold_folder: Path) -> "FoldInputs":

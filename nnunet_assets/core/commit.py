@@ -121,6 +121,14 @@ class Manifest:
             return UNKNOWN
         return validated_checkpoint(val_best=bool(self.details.get("options", {}).get("val_best")))
 
+    def has_same_result(self, other: "Manifest") -> bool:
+        """Whether both are of one training, validated alike by the same programs with the same scores."""
+        mine, theirs = (
+            (one.fold, one.inputs, one.versions, one.files.get(FINAL_CHECKPOINT), one.validated, one.n_epochs)
+            for one in (self, other)
+        )
+        return mine == theirs and self.scores is not None and self.scores == other.scores
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
         """Reads what `commit_fold` wrote.
@@ -147,6 +155,12 @@ def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, then the COMMIT that makes the fold finished."""
     own = fold_folder / OWN_FOLDER
     write_json_atomically(own / "manifest.json", {"schema": SCHEMA, **asdict(manifest)})
+    commit_again(fold_folder)
+
+
+def commit_again(fold_folder: Path) -> None:
+    """Writes the COMMIT of the manifest that is there already."""
+    own = fold_folder / OWN_FOLDER
     write_json_atomically(own / COMMIT_FILE, {"manifest_sha256": file_sha256(own / "manifest.json")})
 
 

@@ -6,13 +6,14 @@ Dice and pseudo Dice, the estimate on random patches, are measures of their own 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nnunet_assets.core.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.cv_summary import Estimate
 from nnunet_assets.core.fold_progress import FoldProgress
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.making import Making
 from nnunet_assets.core.summary_rules import check_inputs
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -44,6 +45,8 @@ class FoldMeans:
         inputs: Digests of what the fold was made from; None: the run does not say.
         means: By measure; at least one.
         validated: The checkpoint that predicted the cases.
+        settings: As in `Making`.
+        is_adopted: As in `Making`.
     """
 
     fold: str
@@ -51,6 +54,15 @@ class FoldMeans:
     inputs: FoldInputs | None
     means: Mapping[Measure, Means]
     validated: str = UNKNOWN
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    is_adopted: bool = False
+
+    @property
+    def making(self) -> Making | None:
+        """What the scores come from; None: the run does not say."""
+        if self.inputs is None:
+            return None
+        return Making(self.inputs, self.validated, self.settings, self.is_adopted)
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ def summarize_means(
     if not folds:
         raise SummaryError(f"No fold of {title} is finished, so there is nothing to summarize.")
     ordered = sorted(folds, key=lambda fold: expected_folds.index(fold.fold))
-    check_inputs(title, {fold.fold: (fold.inputs, fold.validated) for fold in ordered if fold.inputs is not None})
+    check_inputs(title, {fold.fold: making for fold in ordered if (making := fold.making) is not None})
     summary = FoldMeansSummary(experiment, title, tuple(expected_folds), tuple(ordered), reason)
     if not summary.measures:
         measured = "; ".join(f"{fold.fold} has {first_offenders(list(fold.means))}" for fold in ordered)

@@ -11,6 +11,7 @@ from typing import Any
 
 from nnunet_assets.core.case_results import REMEDY, CaseResult, LabelScore, case_results, read_scores
 from nnunet_assets.core.commit import FINAL_CHECKPOINT, FoldInputs, Manifest, has_committed_scores
+from nnunet_assets.core.making import Making, settings_of
 from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 
@@ -30,6 +31,8 @@ class FoldResult:
         gpu_hours: GPUs times hours of training and validation; None: on another device, or not known.
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that is not known is absent.
         commit_sha256: What names the finished fold, see `commit.commit_sha256`; None: not known.
+        settings: As in `Making`; not in a summary's file, whose folds were found to be of one making.
+        is_adopted: As in `Making`.
     """
 
     fold: str
@@ -42,6 +45,13 @@ class FoldResult:
     gpu_hours: float | None = None
     peak_memory_bytes: Mapping[str, int] = field(default_factory=dict)
     commit_sha256: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    is_adopted: bool = field(default=False, compare=False)
+
+    @property
+    def making(self) -> Making:
+        """What the scores come from."""
+        return Making(self.inputs, self.validated, self.settings, self.is_adopted)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -132,4 +142,6 @@ def read_fold_result(
         gpu_hours=manifest.gpu_hours,
         peak_memory_bytes=dict(manifest.peak_memory_bytes),
         commit_sha256=commit_sha256,
+        settings=settings_of(manifest.details),
+        is_adopted=manifest.is_adopted,
     )

@@ -41,7 +41,7 @@ def scores_digest(content: bytes) -> str | None:
         entries = parse_json(content)["metric_per_case"]
         cases = sorted([file_name_of(entry["prediction_file"]), _labels(entry["metrics"])] for entry in entries)
         canonical = json.dumps(cases, ensure_ascii=True, separators=(",", ":"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
     return f"{SCHEME}:{hashlib.sha256(canonical.encode()).hexdigest()}"
 

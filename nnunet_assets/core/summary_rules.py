@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nnunet_assets.core.commit import FoldInputs
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.making import Making, first_difference, groups_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
 
@@ -25,10 +25,6 @@ def check_fold_names(experiment: Experiment, expected: Sequence[str], found: Seq
         raise SummaryError(f"{first_offenders(repeated)} of {experiment.title} is there twice. Give one result a fold.")
 
 
-Making = tuple[FoldInputs, str]
-"""What a fold's scores come from: the inputs of its model, and the checkpoint of it that was validated."""
-
-
 def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
     """Refuses folds of different making; those who share theirs with most other folds are taken for right.
 
@@ -36,27 +32,24 @@ def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
         title: Of the cross-validation.
         folds: By fold, as far as it is known.
     """
-    groups: dict[Making, list[str]] = {}
-    for fold, making in folds.items():
-        groups.setdefault(making, []).append(fold)
+    groups = groups_of(folds)
     if len(groups) <= 1:
         return
-    (usual_making, usual), *odd = sorted(groups.items(), key=lambda group: -len(group[1]))
+    usual, *odd = groups
     differences = "; ".join(
-        f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(usual_making, making)}"
-        for making, names in odd
+        f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(folds, names[0], usual)}"
+        for names in odd
     )
     remedy = (
         "No group of equal folds is the largest: decide which is right and train the others again"
-        if len(odd[0][1]) == len(usual)
-        else f"Train {first_offenders([name for _, names in odd for name in names])} again, as the others were"
+        if len(odd[0]) == len(usual)
+        else f"Train {first_offenders([name for names in odd for name in names])} again, as the others were"
     )
     raise SummaryError(f"The folds of {title} must not be averaged: {differences}. {remedy}.")
 
 
-def _differences(left: Making, right: Making) -> str:
-    checkpoints = [] if left[1] == right[1] else ["the checkpoint that was validated"]
-    return ", ".join([*left[0].differences(right[0]), *checkpoints])
+def _differences(folds: Mapping[str, Making], fold: str, others: Sequence[str]) -> str:
+    return ", ".join(first_difference(folds[fold], [folds[other] for other in others]))
 
 
 def check_cases(experiment: Experiment, folds: Sequence[FoldResult]) -> None:

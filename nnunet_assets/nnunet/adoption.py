@@ -10,7 +10,6 @@ The checkpoint is a pickle from elsewhere, and is read without running the code 
 """
 
 import pickle
-import re
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -33,12 +32,18 @@ from nnunet_assets.core.journal import Record, journal_path, read_records, write
 from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
 from nnunet_assets.core.provenance import file_sha256, json_sha256
-from nnunet_assets.core.score_digest import SUMMARY_FILE
-from nnunet_assets.errors import FoldError, NnunetAssetsError, first_offenders
+from nnunet_assets.core.score_digest import SUMMARY_FILE, file_name_of, scores_digest
+from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError, first_offenders
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.code_names import refuse_foreign_code, refuse_foreign_code_in
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.fold_attempt import fold_state
+from nnunet_assets.nnunet.foreign_files import (
+    is_of_several_processes,
+    logged_validation_sizes,
+    proved_settings,
+    read_debug,
+)
 from nnunet_assets.nnunet.pretrained import load_without_code
 from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.nnunet.trainer import evaluated_labels
@@ -47,20 +52,6 @@ from nnunet_assets.settings import trusted_code
 
 ATTEMPT_PREFIX = "adopted-"
 
-SETTINGS = (
-    "num_epochs",
-    "num_iterations_per_epoch",
-    "num_val_iterations_per_epoch",
-    "initial_lr",
-    "weight_decay",
-    "oversample_foreground_percent",
-    "probabilistic_oversampling",
-    "enable_deep_supervision",
-    "batch_size",
-)
-"""What nnU-Net's debug.json says of how a fold was trained; folds that differ in it must not be averaged."""
-
-_SPLIT_SIZE = re.compile(r"This split has (\d+) training and (\d+) validation cases")
 # nnU-Net's name of the pseudo Dice by label.
 _BY_LABEL = CLASS_PREFIX.partition("/")[0]
 
@@ -119,18 +110,51 @@ def adopt_fold(fold_folder: Path, trusted: Container[str] = ()) -> Adopted:
         ) from error
 
 
+def adopted_before(fold_folder: Path) -> Adopted:
+    """Returns what is known of a fold that is adopted; reads no checkpoint.
+
+    Raises:
+        FoldError: It is not adopted.
+    """
+    known = read_committed(fold_folder)
+    if known is None or not known.is_adopted:
+        raise FoldError(f"{fold_folder} is not adopted. `nnunet-assets adopt {fold_folder}` takes it in.")
+    return Adopted(fold_folder, _experiment(fold_folder), known, is_new=False)
+
+
 def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
     experiment = _experiment(fold_folder)
     known = read_committed(fold_folder, check_files=True)
-    if known and known.is_adopted:
+    if known and known.is_adopted and known.scores is not None:
         return Adopted(fold_folder, experiment, known, is_new=False)
-    _check_state(fold_folder)
-    found = _read(fold_folder, experiment, trusted)
+    if not (known and known.is_adopted):
+        _check_state(fold_folder)
+        return _commit(_read(fold_folder, experiment, trusted), fold_folder)
+    # A version before took it in, which read less of what its files prove.
+    try:
+        found = _read(fold_folder, experiment, trusted)
+    except (FoldError, SummaryError):
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    if _is_as_told(fold_folder, _manifest(fold_folder, found)):
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    return _commit(found, fold_folder)
+
+
+def _commit(found: "_Found", fold_folder: Path) -> Adopted:
+    """Writes the journal and, last of all, what makes the fold a finished one."""
     manifest = _manifest(fold_folder, found)
-    if not _has_journal_of_its_training(fold_folder):
-        write_records(journal_path(fold_folder), _records(found, manifest))
+    records = _journal(fold_folder, found, manifest)
+    if records is not None:
+        write_records(journal_path(fold_folder), records)
     commit_fold(fold_folder, manifest)
-    return Adopted(fold_folder, experiment, manifest, is_new=True)
+    return Adopted(fold_folder, found.experiment, manifest, is_new=True)
+
+
+def _is_as_told(fold_folder: Path, manifest: Manifest) -> bool:
+    """Says whether the manifest that is there says the same of inputs, settings and cases."""
+    told = load_json(fold_folder / OWN_FOLDER / "manifest.json")
+    same = [name for name in ("settings", "validation_cases") if told["details"][name] == manifest.details[name]]
+    return len(same) == 2 and told["inputs"] == asdict(manifest.inputs)
 
 
 def _experiment(fold_folder: Path) -> Experiment:
@@ -175,10 +199,20 @@ def _was_adopted(fold_folder: Path) -> bool:
         return False
 
 
-def _has_journal_of_its_training(fold_folder: Path) -> bool:
-    """Says whether a tracked trainer wrote the journal while it trained; its MLflow run is that of the same attempt."""
-    first = next(read_records(journal_path(fold_folder)), None)
-    return first is not None and not str(first.values.get("attempt", "")).startswith(ATTEMPT_PREFIX)
+def _journal(fold_folder: Path, found: "_Found", manifest: Manifest) -> list[Record] | None:
+    """Returns the journal of an adopted fold; None: the one that is there says all.
+
+    A tracked trainer may have written it while it trained; then its MLflow run is that of the same attempt, and only
+    the scores are those that the fold has now.
+    """
+    there = list(read_records(journal_path(fold_folder)))
+    ends = [record for record in there if record.kind == "end"]
+    if not there or str(there[0].values.get("attempt", "")).startswith(ATTEMPT_PREFIX):
+        return list(_records(found, manifest, after_ms=max((record.time_ms for record in ends), default=0)))
+    end = _end(found, after_ms=there[-1].time_ms)
+    if ends and ends[-1].values == end.values:
+        return None
+    return [*(record for record in there if record.kind != "end"), end]
 
 
 def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) -> _Found:
@@ -209,7 +243,7 @@ def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) ->
         plans,
         description,
         checkpoint["logging"],
-        _debug(fold_folder),
+        read_debug(fold_folder),
         int(checkpoint["current_epoch"]),
         cases,
     )
@@ -259,34 +293,24 @@ def _case_ids(fold_folder: Path, file_ending: str) -> list[str]:
     """Returns the cases that summary.json names, each once: which they were to be nothing else in the fold says."""
     try:
         entries = load_json(fold_folder / SUMMARY_FILE)["metric_per_case"]
-        return sorted({Path(entry["prediction_file"]).name.removesuffix(file_ending) for entry in entries})
-    except (ValueError, KeyError, TypeError):
+        return sorted({file_name_of(entry["prediction_file"]).removesuffix(file_ending) for entry in entries})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []  # torn: reading the scores says so
 
 
 def _check_split_size(fold_folder: Path, n_cases: int) -> None:
-    """Refuses scores of fewer or more cases than the newest log says were to be validated."""
-    logs = sorted(fold_folder.glob("training_log_*.txt"), key=lambda log: log.stat().st_mtime)
-    sizes = [size for log in logs for size in _SPLIT_SIZE.findall(log.read_text(errors="replace"))]
-    if sizes and int(sizes[-1][1]) != n_cases:
+    """Refuses scores of fewer or more cases than any log says were to be validated."""
+    sizes = logged_validation_sizes(fold_folder)
+    if sizes and n_cases not in sizes:
         raise FoldError(
-            f"{fold_folder / SUMMARY_FILE} has the scores of {n_cases} cases, and by the log {sizes[-1][1]} were to be "
+            f"{fold_folder / SUMMARY_FILE} has the scores of {n_cases} cases, and by the log {sizes[-1]} were to be "
             "validated. Run the validation again (nnUNetv2_train --val), then adopt the fold."
         )
 
 
-def _debug(fold_folder: Path) -> dict[str, str]:
-    """Returns nnU-Net's debug.json, all of it texts; empty where it is not there or torn: it proves nothing then."""
-    try:
-        content = load_json(fold_folder / "debug.json")
-    except (OSError, ValueError):
-        return {}
-    return {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
-
-
 def _manifest(fold_folder: Path, found: _Found) -> Manifest:
     files = {name: file_sha256(fold_folder / name) for name in RESULT_FILES}
-    settings = {name: found.debug[name] for name in SETTINGS if name in found.debug}
+    settings = proved_settings(found.debug)
     epochs = _epochs(found)
     device = found.debug.get("gpu_name") or found.debug.get("device", UNKNOWN).partition(":")[0]
     return Manifest(
@@ -314,7 +338,9 @@ def _manifest(fold_folder: Path, found: _Found) -> Manifest:
             "started": _utc(found, START, 0),
             "ended": _utc(found, END, -1),
             "unknown": ["raw data", "splits", "the checkpoint that was validated", "the version of nnU-Net", "seed"],
+            "several_gpus": is_of_several_processes(found.debug),
         },
+        scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
     )
 
 
@@ -358,7 +384,7 @@ def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
     return collected.found
 
 
-def _records(found: _Found, manifest: Manifest) -> Iterator[Record]:
+def _records(found: _Found, manifest: Manifest, *, after_ms: int) -> Iterator[Record]:
     """Yields the journal that the training would have written here, at the times that it had."""
     epochs = _epochs(found)
     ends = [int(1000 * float(time)) for time in found.logging.get(END, [])]
@@ -366,8 +392,16 @@ def _records(found: _Found, manifest: Manifest) -> Iterator[Record]:
     yield Record("start", begin, None, {"attempt": manifest.details["attempt"], "params": _parameters(found, manifest)})
     for epoch, values in epochs:
         yield Record("epoch", ends[epoch], epoch, values)
-    series = series_of(found.cases, found.experiment, found.fold)
-    yield Record("end", ends[len(epochs) - 1] + 1 if epochs else begin + 1, None, series)
+    yield _end(found, after_ms=after_ms)
+
+
+def _end(found: _Found, *, after_ms: int) -> Record:
+    """Returns the scores as the end of a journal, at the time at which they were taken in.
+
+    Nothing says when they were made; and MLflow has to take them for later ones than those of an earlier adoption.
+    """
+    time_ms = max(int(1000 * datetime.now(UTC).timestamp()), after_ms + 1)
+    return Record("end", time_ms, None, series_of(found.cases, found.experiment, found.fold))
 
 
 def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:

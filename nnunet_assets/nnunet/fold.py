@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nnunet_assets.core.commit import FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
+from nnunet_assets.core.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode, failure_class
 from nnunet_assets.core.journal import n_saved_epochs
@@ -30,6 +30,7 @@ from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
+from nnunet_assets.nnunet.validation_files import lack_of_probabilities, reason_to_validate
 from nnunet_assets.nnunet.workers import worker_variables
 from nnunet_assets.settings import trusted_code
 
@@ -90,10 +91,14 @@ def run_fold(
         committed = read_committed(fold_folder, check_files=True)
         if committed and committed.is_adopted and not retrain:
             _refuse_validation_of_adopted(fold_folder, request.options)
+            _say_lack(request, fold_folder, committed, say)
             return FoldOutcome(committed, is_new=False)
         if committed and not retrain and _is_current(committed, request):
-            if not _must_validate(committed, request.options):
+            reason = reason_to_validate(fold_folder, committed, request.options)
+            if reason is None:
+                _say_lack(request, fold_folder, committed, say)
                 return FoldOutcome(committed, is_new=False)
+            say(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
@@ -217,17 +222,26 @@ def _is_current(committed: Manifest, request: FoldRequest) -> bool:
     return committed.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
 
 
-def _must_validate(committed: Manifest, options: TrainingOptions) -> bool:
-    """Says whether a finished fold has to be predicted and scored again to be what is asked for."""
-    was = committed.details.get("options", {})
-    has_other_scores = bool(was.get("val_best")) != options.val_best
-    lacks_probabilities = options.npz and not was.get("npz")
-    return options.validation_only or has_other_scores or lacks_probabilities
+def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, say: Callable[[str], None]) -> None:
+    """Says that probabilities that are asked for are missing and cannot be made here, with the way to get them."""
+    if not request.options.npz or not (lack := lack_of_probabilities(fold_folder, committed)):
+        return
+    remedy = (
+        "`nnUNetv2_train --val --npz` on it makes them, and leaves it adopted"
+        if committed.is_adopted
+        else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
+    )
+    say(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
 
 
-def _commit(fold_folder: Path) -> str | None:
-    """Returns what tells one COMMIT from the next; None: the fold is not finished."""
-    return commit_sha256(fold_folder) if read_committed(fold_folder) else None
+def _commit(fold_folder: Path) -> tuple[str, int] | None:
+    """Returns what tells one COMMIT from the next; None: the fold is not finished.
+
+    A validation that is run again with the same result ends with the same manifest, and a COMMIT of its own.
+    """
+    if not read_committed(fold_folder):
+        return None
+    return commit_sha256(fold_folder), (fold_folder / OWN_FOLDER / COMMIT_FILE).stat().st_mtime_ns
 
 
 def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:

@@ -19,7 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import COMMIT_FILE, RESULT_FILES, FoldInputs, Manifest, commit_fold, read_committed
+from nnunet_assets.core.commit import (
+    COMMIT_FILE,
+    RESULT_FILES,
+    FoldInputs,
+    Manifest,
+    commit_again,
+    commit_fold,
+    read_committed,
+)
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.journal import (
     Record,
@@ -130,7 +138,7 @@ def train_as_rank(
         set_odd_best_aside(fold_folder, say)
         manifest = _manifest(trainer, request, device, started, seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
-        commit_fold(fold_folder, _validated_again(earlier, manifest) if earlier else manifest)
+        _commit(fold_folder, manifest, earlier)
         forget_previous_checkpoint(fold_folder)
     rank.leave()
 
@@ -207,6 +215,19 @@ def _keep_records(
             say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
 
     return close
+
+
+def _commit(fold_folder: Path, manifest: Manifest, earlier: Manifest | None) -> None:
+    """Makes the fold finished; one that was before, and is validated again with the same result, is the same fold.
+
+    What was made of it (a summary, a cascade's next stage) stays up to date then.
+    """
+    if earlier is None:
+        commit_fold(fold_folder, manifest)
+    elif manifest.has_same_result(earlier):
+        commit_again(fold_folder)
+    else:
+        commit_fold(fold_folder, _validated_again(earlier, manifest))
 
 
 def _validated_again(earlier: Manifest, now: Manifest) -> Manifest:

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.case_results import CaseResult, read_case_results
-from nnunet_assets.core.commit import COMMIT_FILE, UNKNOWN, FoldInputs, read_committed
+from nnunet_assets.core.commit import COMMIT_FILE, UNKNOWN, read_committed
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation import Problem
 from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER, Roots, fold_index
+from nnunet_assets.core.making import Making
 from nnunet_assets.core.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.image_reader import reader_of_model
-from nnunet_assets.nnunet.results_folder import is_foreign
+from nnunet_assets.nnunet.results_folder import experiment_of, is_foreign
+from nnunet_assets.nnunet.validation_files import VALIDATION
 
-VALIDATION = "validation"
-"""nnU-Net's folder of a fold's predictions."""
+_PREDICT = "Predict it."
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,13 @@ def cases_of_folds(
         raise _nothing_finished(subject, folds)
     description = parse_dataset_json(model_folder / DATASET_JSON)
     found = PredictedCases(subject, description, reader=reader_of_model(model_folder))
-    makings: dict[str, tuple[FoldInputs, bool]] = {}
+    makings: dict[str, Making] = {}
     for fold in folds:
         folder = model_folder / fold
         manifest = read_committed(folder)
         if manifest:
             wanted = manifest.details["validation_cases"]
-            makings[fold] = manifest.inputs, bool(manifest.details.get("options", {}).get("val_best"))
+            makings[fold] = Making.of(manifest)
         elif (folder / OWN_FOLDER / COMMIT_FILE).is_file():
             found.problems.append(_changed(fold, folder))
             wanted = _cases_of_manifest(folder)
@@ -129,7 +130,7 @@ def cases_of_folds(
     if not found.folds:
         raise _nothing_finished(subject, folds)
     _refuse_mixture(found, makings)
-    splits_hash = next((inputs.splits_hash for inputs, _ in makings.values()), UNKNOWN)
+    splits_hash = next((making.inputs.splits_hash for making in makings.values()), UNKNOWN)
     found.patients = read_patients(references.parent, splits_hash, [files.case for files in found.cases])
     return found
 
@@ -220,7 +221,9 @@ def _pair(found: PredictedCases, fold: str | None, predictions: Path, references
     for case in sorted(wanted):
         files = PredictedCase(fold, case, references / f"{case}{ending}", predictions / f"{case}{ending}")
         if case not in there:
-            message = f"Case {case!r} has no prediction {files.prediction}. Predict it, or run the validation again."
+            message = (
+                f"Case {case!r} has no prediction {files.prediction}. {_way_back(predictions) if fold else _PREDICT}"
+            )
             found.problems.append(Problem(message, fold, case))
         elif not files.reference.is_file():
             message = f"Case {case!r} has no reference {files.reference} to be compared with. Restore it."
@@ -235,6 +238,21 @@ def _pair(found: PredictedCases, fold: str | None, predictions: Path, references
         found.problems.append(Problem(message, fold))
 
 
+def _way_back(predictions: Path) -> str:
+    """Returns how the predictions of a fold come back; the fold stays what it is."""
+    again = "run the validation of this fold again"
+    experiment = experiment_of(predictions.parent.parent)
+    if experiment is None:
+        return f"To have it predicted, {again}."
+    fold = predictions.parent.name.removeprefix("fold_")
+    flags = f"-tr {experiment.trainer} -p {experiment.plans} --val"
+    variant = f" --variant {experiment.variant}" if experiment.variant else ""
+    return (
+        f"To have it predicted, {again}: `nnunet-assets train {experiment.dataset} {experiment.configuration} {fold} "
+        f"{flags}{variant}`, or `nnUNetv2_train` with the same where the fold was adopted."
+    )
+
+
 def _cases_in(folder: Path, ending: str) -> set[str]:
     try:
         names = {path.name for path in folder.iterdir()}
@@ -244,19 +262,17 @@ def _cases_in(folder: Path, ending: str) -> set[str]:
     return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
 
 
-def _refuse_mixture(found: PredictedCases, makings: Mapping[str, tuple[FoldInputs, bool]]) -> None:
+def _refuse_mixture(found: PredictedCases, makings: Mapping[str, Making]) -> None:
     """Keeps cases from being taken together that one cross-validation does not have."""
     for sentence in (*_different_makings(makings), *_cases_in_two_folds(found)):
         found.may_be_pooled = False
         found.problems.append(Problem(f"{sentence} Each case is reported, but no mean is taken over the folds."))
 
 
-def _different_makings(makings: Mapping[str, tuple[FoldInputs, bool]]) -> Iterator[str]:
+def _different_makings(makings: Mapping[str, Making]) -> Iterator[str]:
     first = next(iter(makings), None)
-    for fold, (inputs, is_best) in makings.items():
-        if first is not None and makings[fold] != makings[first]:
-            differences = inputs.differences(makings[first][0])
-            differences += ["the checkpoint that was validated"] if is_best != makings[first][1] else []
+    for fold, making in makings.items():
+        if first is not None and (differences := making.differences(makings[first])):
             yield f"{fold} and {first} differ in {', '.join(differences)}."
 
 

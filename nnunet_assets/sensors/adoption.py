@@ -32,7 +32,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
     )
     def adopt_folds(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
         from nnunet_assets.assets.adopted_folds import back_fill, materialization
-        from nnunet_assets.nnunet.adoption import adopt_fold
+        from nnunet_assets.nnunet.adoption import adopted_before
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
         fold = _next(context.instance, project, experiments, refused)
@@ -43,8 +43,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         if problem:
             cursor = json.dumps({**refused, str(fold): _written_at(fold)})
             return dg.SensorResult(skip_reason=problem, cursor=cursor)
-        # Committed by now, so that this reads no checkpoint.
-        adopted = adopt_fold(fold)
+        adopted = adopted_before(fold)
         # First, since a server that hangs may cost the rest of the tick; what it did not get waits for `sync`.
         context.instance.report_runless_asset_event(materialization(adopted))
         report = back_fill(project.settings, adopted)

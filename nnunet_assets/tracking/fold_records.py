@@ -15,9 +15,12 @@ from nnunet_assets.core.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Man
 from nnunet_assets.core.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.core.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.layout import OWN_FOLDER
-from nnunet_assets.core.score_digest import SUMMARY_FILE
+from nnunet_assets.core.making import settings_of
+from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking import names
+from nnunet_assets.tracking.recall import unflattened
+from nnunet_assets.tracking.runs import scores_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,7 +47,7 @@ def is_validated(run: "Run") -> bool:
 
 
 def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | None:
-    """Returns the scores by case; None where the run does not have the files.
+    """Returns the scores by case; None where the run does not have the files, or not yet those of its last scores.
 
     Raises:
         SummaryError: A file is torn, or not the one that the fold was committed with.
@@ -61,6 +64,8 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
         try:
             manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST]))
             description = _json(fold_folder / DESCRIPTION)
+            if scores_of(run) not in (None, scores_digest((fold_folder / SUMMARY_FILE).read_bytes())):
+                return None  # it was validated again, and the upload was not finished
             return read_fold_result(
                 fold_folder,
                 description["labels"],
@@ -85,7 +90,9 @@ def fold_means(run: "Run", fold: str) -> FoldMeans:
         found = {name: metrics[name] for name in metrics if name.startswith(f"{prefix}/")}
         labels = {names.unescaped(name.partition("/")[2]): _defined(value) for name, value in found.items()}
         means[measure] = Means(_defined(metrics.get(foreground)), dict(sorted(labels.items())))
-    return FoldMeans(fold, run.info.run_id, _inputs(run), means, _validated(run))
+    is_adopted = names.ADOPTED in run.data.tags
+    settings = _settings(run, is_adopted=is_adopted)
+    return FoldMeans(fold, run.info.run_id, _inputs(run), means, _validated(run), settings, is_adopted)
 
 
 def _inputs(run: "Run") -> FoldInputs:
@@ -96,6 +103,14 @@ def _inputs(run: "Run") -> FoldInputs:
         splits_hash=tags.get(names.SPLITS_HASH, UNKNOWN),
         training_hash=tags.get(names.TRAINING_HASH, UNKNOWN),
     )
+
+
+def _settings(run: "Run", *, is_adopted: bool) -> dict[str, Any]:
+    """Returns the training settings among the run's parameters, as `core.making` takes them from a manifest."""
+    params = unflattened(run.data.params)
+    if is_adopted:
+        return settings_of({"settings": params.get("trainer") or {}})
+    return settings_of({"overrides": params.get("overrides") or {}, "options": params.get("options") or {}})
 
 
 def _validated(run: "Run") -> str:

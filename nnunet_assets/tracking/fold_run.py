@@ -8,16 +8,18 @@ lost file is made anew: the run is found by its attempt, and a record that comes
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from errno import EAGAIN
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.journal import Record
+from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.redaction import redacted
+from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import LockingError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -61,6 +63,9 @@ class FoldRun:
         ending: None while the fold trains, and where its process died without a word.
         is_closed: MLflow knows the ending.
         files: What is still to be uploaded, relative to the fold's folder.
+        scores: Digest of the scores that MLflow was told of; None: of none, or by version 0.1.
+        folder: Where the fold lay then, to tell a fold that was moved from a copy of it.
+        made_of: Digest of the scores that the files were made of, of an adopted fold; None: not known.
     """
 
     tracking_uri: str
@@ -77,6 +82,9 @@ class FoldRun:
     ending: Ending | None = None
     is_closed: bool = False
     files: list[str] = field(default_factory=list)
+    scores: str | None = None
+    folder: str | None = None
+    made_of: str | None = None
 
     @classmethod
     def load(cls, fold_folder: Path) -> "FoldRun | None":
@@ -100,14 +108,45 @@ class FoldRun:
             return self
         return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
 
+    def as_continued(self, known: "FoldRun") -> "FoldRun":
+        """Returns this, which is to be sent, as the continuation of what is known of the same attempt."""
+        if known.tracking_uri != self.tracking_uri:
+            return self
+        kept = ("run_id", "experiment_id", "sent", "n_refused", "n_samples_sent", "resumed_at", "scores", "folder")
+        return replace(self, **{name: getattr(known, name) for name in kept})
+
     def forget(self) -> None:
         """Drops what was deleted in MLflow, so that a new run takes every record again.
 
         Which files go along is for the destination to say.
         """
-        self.run_id = self.experiment_id = None
+        self.run_id = self.experiment_id = self.scores = None
         self.sent, self.resumed_at, self.files = [], [], []
         self.n_refused, self.n_samples_sent, self.is_closed = 0, 0, False
+
+    def is_of_original(self, fold_folder: Path) -> bool:
+        """Says whether this was copied along with the fold, and is what is known of the original, which is still there.
+
+        Of a fold that was moved nothing is left where it lay.
+        """
+        if self.folder is None or not Path(self.folder).is_dir() or Path(self.folder).samefile(fold_folder):
+            return False
+        first = next(read_records(journal_path(Path(self.folder))), None)
+        return first is not None and attempt_of(first) == self.attempt
+
+    def has_scores_to_tell(self, fold_folder: Path, records: Sequence[Record]) -> bool:
+        """Says whether the fold was validated again since MLflow was told of its end, so that it has to be told again.
+
+        Args:
+            records: The fold's journal.
+        """
+        if not self.is_closed or self.ending is None or self.ending.status != "FINISHED":
+            return False
+        scores = committed_scores(fold_folder)
+        if scores is None:  # not finished now
+            return False
+        is_other = self.scores not in (None, scores)
+        return is_other or any(record.kind == "end" for record in records[len(self.sent) :])
 
     def cut_back(self, records: Sequence[Record]) -> bool:
         """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.
@@ -162,6 +201,14 @@ def alone(fold_folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def committed_scores(fold_folder: Path) -> str | None:
+    """Returns the digest of a finished fold's scores; None: it is not finished."""
+    manifest = read_committed(fold_folder)
+    if manifest is None or SUMMARY_FILE not in manifest.files:
+        return None
+    return manifest.scores or scores_digest((fold_folder / SUMMARY_FILE).read_bytes())
 
 
 def attempt_of(first: Record) -> str:

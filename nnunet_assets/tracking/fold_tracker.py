@@ -233,6 +233,8 @@ def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
     if not same_place(known, tracking_uri) or known.attempt != attempt_of(records[0]):
         known.forget()
     known.cut_back(records)
+    if known.has_scores_to_tell(fold_folder, records):
+        known.is_closed = False
     return _report_of(known, tracking_uri, len(records), None)
 
 

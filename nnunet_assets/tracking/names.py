@@ -53,6 +53,11 @@ ADOPTED = "nnunet_assets.adopted"
 """`yes` of a fold that was trained elsewhere; no such tag otherwise."""
 VALIDATED = "nnunet_assets.validated"
 """The checkpoint that predicted the validation cases of a fold, such as `checkpoint_best.pth`."""
+SCORES = "nnunet_assets.scores"
+"""Which scores the run holds, of a finished fold: their digest (see `core.score_digest`), which tells what a training
+scored from what it scores when it is validated again. Runs of version 0.1 have no such tag."""
+SCORED_AT = "nnunet_assets.scored_at"
+"""When the run got them, in milliseconds since 1970-01-01 UTC."""
 
 # Tags that a fold's parameters give, to search and group runs by.
 DEVICE = "nnunet_assets.device"

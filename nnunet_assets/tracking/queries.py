@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from itertools import dropwhile, islice
+from itertools import dropwhile, islice, takewhile
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, Kind, closest, fold_order, no_experiment
@@ -23,6 +23,7 @@ from nnunet_assets.tracking import foreign_runs, names
 from nnunet_assets.tracking.client import is_local, pages
 from nnunet_assets.tracking.failures import explained
 from nnunet_assets.tracking.fold_records import fold_means, fold_result, is_validated
+from nnunet_assets.tracking.runs import scores_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,11 +49,24 @@ MAX_GAP = 5
 """Folds after nnU-Net's five are looked for until so many in a row are not finished."""
 
 
-class MlflowRecord:
-    """What a tracking store knows; see `core.cv_groups.CvRecord`."""
+def _nothing_known(_experiment: Experiment, _fold: str) -> str | None:
+    return None
 
-    def __init__(self, client: "MlflowClient") -> None:
+
+class MlflowRecord:
+    """What a tracking store knows; see `core.cv_groups.CvRecord`.
+
+    Args:
+        client: Of the store.
+        own_scores: Returns the digest of a fold's scores on this machine; None: it has no such fold. Where a copy of a
+            fold was validated otherwise, both have runs, and this one's is taken here.
+    """
+
+    def __init__(
+        self, client: "MlflowClient", own_scores: Callable[[Experiment, str], str | None] = _nothing_known
+    ) -> None:
         self._client = client
+        self._own_scores = own_scores
         self.place = f"MLflow at {redacted(client.tracking_uri)}"
 
     def experiments(self) -> Mapping[str, Sequence[CvGroup]]:
@@ -81,7 +95,9 @@ class MlflowRecord:
             group = replace(group, finished_folds=tuple(sorted(newest, key=fold_order)))
             folds = expected(group)
             self._look_for(found.experiment_id, group, folds, newest)
-            finished = {fold: newest[fold] for fold in folds if fold in newest}
+            finished = {
+                fold: self._own(found.experiment_id, group, fold, newest[fold]) for fold in folds if fold in newest
+            }
             if not finished:
                 raise SummaryError(
                     f"{self.place} has no finished run of {' or '.join(folds)} in group {group.name}, so there is "
@@ -147,7 +163,7 @@ class MlflowRecord:
         same = [run for run in first if _group_name(kind, run) == _group_name(kind, first[0])]
         (group,) = _groups([(kind, run) for run in same])
         newest: dict[str, Run] = {}
-        for run in same:
+        for run in sorted(same, key=_age, reverse=True):
             if _is_finished(run):
                 for fold in _fold(kind, run):
                     newest.setdefault(fold, run)
@@ -198,7 +214,22 @@ class MlflowRecord:
             max_results=5,
         )
         of_group = (run for run in runs if run.data.tags.get(type_tag) == "fold")
-        return next((run for run in of_group if _group_name(group.kind, run) == group.name and _is_finished(run)), None)
+        finished = (run for run in of_group if _group_name(group.kind, run) == group.name and _is_finished(run))
+        first = next(finished, None)
+        if first is None:
+            return None
+        # Runs of one training begin at one time: a copy of it that was validated otherwise has one too.
+        same_training = takewhile(lambda run: run.info.start_time == first.info.start_time, finished)
+        return max([first, *same_training], key=_age)
+
+    def _own(self, experiment_id: str, group: CvGroup, fold: str, newest: "Run") -> "Run":
+        """Returns the run that holds this machine's scores of the fold; the newest one where there is none."""
+        own = self._own_scores(group.experiment, fold) if group.experiment else None
+        if own is None or scores_of(newest) == own:
+            return newest
+        query = f"tags.`{names.SCORES}` = '{own}' AND tags.`{names.FOLD}` = '{fold}'{FINISHED}{_of_group(group)}"
+        found = self._client.search_runs([experiment_id], query, order_by=NEWEST, max_results=1)
+        return found[0] if found else newest
 
 
 def tracked_folds(client: "MlflowClient", experiment: Experiment, *, experiment_name: str) -> dict[str, str]:
@@ -246,7 +277,7 @@ def _groups(runs: Sequence[tuple[Kind, "Run"]]) -> list[CvGroup]:
 
 def _of_runs(kind: Kind, name: str, runs: Sequence["Run"]) -> CvGroup:
     newest: dict[str, Run] = {}
-    for run in sorted(runs, key=lambda run: -run.info.start_time):
+    for run in sorted(runs, key=_age, reverse=True):
         for fold in _fold(kind, run) if _is_finished(run) else ():
             newest.setdefault(fold, run)
     group = CvGroup(
@@ -286,6 +317,12 @@ def _fold_value(kind: Kind, fold: str) -> str:
 def _of_group(group: CvGroup) -> str:
     """Returns the condition on a run that it is of the group; what has no tag cannot be asked for by it."""
     return "" if group.name == foreign_runs.NO_GROUP else f" AND tags.`{TAGS[group.kind][1]}` = '{group.name}'"
+
+
+def _age(run: "Run") -> tuple[int, int]:
+    """Returns what sorts the runs of a fold, the newest last: when its training began, and when it was scored last."""
+    scored_at: str = run.data.tags.get(names.SCORED_AT, "")
+    return run.info.start_time, int(scored_at) if scored_at.isdecimal() else 0
 
 
 def _is_finished(run: "Run") -> bool:

@@ -20,8 +20,10 @@ from nnunet_assets.core.journal import (
     saved_epochs_path,
     settled,
 )
+from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.redaction import redacted
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.batches import (
@@ -35,12 +37,25 @@ from nnunet_assets.tracking.batches import (
 from nnunet_assets.tracking.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.failures import Failure, explain
-from nnunet_assets.tracking.fold_run import Ending, FoldRun, alone, attempt_of, params_path, same_place
-from nnunet_assets.tracking.runs import is_active, run_of_attempt
+from nnunet_assets.tracking.fold_run import (
+    Ending,
+    FoldRun,
+    alone,
+    attempt_of,
+    committed_scores,
+    params_path,
+    same_place,
+)
+from nnunet_assets.tracking.runs import active_run, holds_only, is_of_fold, run_of_attempt
+from nnunet_assets.tracking.score_metrics import holds_scores, replacements
 from nnunet_assets.tracking.system_metrics import system_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+RESULT_FILES = ("../dataset.json", f"{OWN_FOLDER}/manifest.json", SUMMARY_FILE)
+"""What a result is read from again, relative to the fold's folder; see `fold_records`."""
 
 
 class _OutOfTimeError(Exception):
@@ -141,10 +156,13 @@ class FoldSender:
         # What cannot be read was not cut back.
         if self._damage is None and self.run.cut_back(records):
             self._is_open = False
+        if self.run.ending is not None and self.run.has_scores_to_tell(self._folder, records):
+            self._take(replace(self.run.ending, files=[*self.run.ending.files, *RESULT_FILES]))
+        self.run.folder = str(self._folder.absolute())
         self.run.save(self._folder)
         if self._client is None:
             self._client = connect(self._destination.tracking_uri, self._destination.artifacts)
-        self._ensure_run(self._client, records[0])
+        self._ensure_run(self._client, records)
         for group in groups(records[len(self.run.sent) :]):
             _check_time(until)
             self._send_group(self._client, group)
@@ -161,6 +179,8 @@ class FoldSender:
         known = FoldRun.load(self._folder)
         if known is not None and same_place(known, self._destination.tracking_uri):
             self.run = replace(known, tags=self.run.tags)
+            if self.run.is_of_original(self._folder):
+                self._forget()
         self.run = self.run.for_attempt(attempt)
         if self._is_live and ending is None:
             self.run.ending = None
@@ -190,16 +210,26 @@ class FoldSender:
         if sentence not in self._notes:
             self._notes.append(sentence)
 
-    def _ensure_run(self, client: "MlflowClient", first: Record) -> None:
-        """Finds the run by its id, else by its attempt, else makes it; a deleted one is made anew."""
+    def _forget(self) -> None:
+        """Begins anew at MLflow, with every record, file and the ending."""
+        self.run.forget()
+        if self.run.ending is not None:
+            self._take(self.run.ending)
+
+    def _ensure_run(self, client: "MlflowClient", records: Sequence[Record]) -> None:
+        """Finds the run by its id, else by its attempt, else makes it; a deleted one is made anew.
+
+        So is one that holds the scores of somebody else: of a copy of this fold that took it over.
+        """
         from mlflow.entities import RunTag
 
-        if self.run.run_id is not None and not is_active(client, self.run.run_id):
-            self.run.forget()
-            if self.run.ending is not None:
-                self._take(self.run.ending)
+        if self.run.run_id is not None:
+            found = active_run(client, self.run.run_id)
+            known = (self.run.scores, committed_scores(self._folder))
+            if found is None or not is_of_fold(found, self.run.tags) or not holds_only(found, known):
+                self._forget()
         if self.run.run_id is None:
-            self._find_or_make(client, first)
+            self._find_or_make(client, records)
         if self._is_open or (self._follows and not self._is_live):
             return
         tags = [RunTag(key, value) for key, value in self._tags().items()]
@@ -210,9 +240,11 @@ class FoldSender:
         self.run.save(self._folder)
         self._is_open = True
 
-    def _find_or_make(self, client: "MlflowClient", first: Record) -> None:
+    def _find_or_make(self, client: "MlflowClient", records: Sequence[Record]) -> None:
         experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination.artifacts)
-        self.run.run_id = run_of_attempt(client, experiment_id, self._tags(), first.time_ms, self.run.run_name)
+        self.run.run_id = run_of_attempt(
+            client, experiment_id, self._tags(), records, self.run.run_name, scores=committed_scores(self._folder)
+        )
         self.run.experiment_id = experiment_id
         self._is_open = False
 
@@ -259,6 +291,11 @@ class FoldSender:
             metrics += [Metric(*point) for point in found]
             if reasons:
                 self._note(f"Not sent: {first_offenders(reasons)}.")
+        self._log(client, metrics)
+        if any(map(holds_scores, group)) and self.run.run_id is not None:
+            self._log(client, replacements(client, self.run.run_id, metrics))
+
+    def _log(self, client: "MlflowClient", metrics: Sequence["Metric"]) -> None:
         for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
             batch = metrics[start : start + MAX_METRICS_PER_BATCH]
             client.log_batch(self.run.run_id, metrics=batch, synchronous=True)
@@ -290,8 +327,14 @@ class FoldSender:
     def _close(self, client: "MlflowClient", ending: Ending) -> None:
         self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
+        scores = committed_scores(self._folder) if ending.status == "FINISHED" else None
+        if scores is not None:
+            # Before the files: whoever reads these meanwhile sees that they are not of these scores.
+            client.set_tag(self.run.run_id, names.SCORES, scores)
+            client.set_tag(self.run.run_id, names.SCORED_AT, str(time.time_ns() // 1_000_000))
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = True
+        self.run.scores = scores
         self.run.save(self._folder)
 
     def _upload_files(self, client: "MlflowClient", until: float) -> None:

@@ -1,0 +1,116 @@
+"""What this project's own results say of a fold, beside what a record elsewhere says of it.
+
+The disk is what the other records are made from: a fold that was trained, validated or adopted again is another on the
+disk before it is another in MLflow or in Dagster. A fold that is not on this disk may be on another one, and then
+nothing is said of it.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nnunet_assets.core.commit import COMMIT_FILE, read_committed
+from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.estimate import SAME_SCORE
+from nnunet_assets.core.fold_means import FoldMeans, FoldMeansSummary
+from nnunet_assets.core.fold_result import FoldResult
+from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.errors import SummaryError
+from nnunet_assets.nnunet.child import REQUEST_FILE
+from nnunet_assets.nnunet.results import fold_results_in
+from nnunet_assets.nnunet.validation_series import series_of
+
+
+def own_scores(roots: Roots, experiment: Experiment, fold: str) -> str | None:
+    """Returns the digest of the scores of a finished fold on this disk; None: there is none."""
+    folder = experiment.fold_folder(roots, fold)
+    manifest = read_committed(folder)
+    if manifest is None or SUMMARY_FILE not in manifest.files:
+        return None
+    return manifest.scores or scores_digest((folder / SUMMARY_FILE).read_bytes())
+
+
+def behind(roots: Roots, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:
+    """Returns a sentence for each fold of which a record does not have the last result.
+
+    Args:
+        roots: Where this project's results lie.
+        summary: What the record says.
+        place: Where the record lies.
+    """
+    experiment = summary.experiment
+    if experiment is None:
+        return []
+    recorded: dict[str, FoldResult | FoldMeans] = {fold.fold: fold for fold in summary.folds}
+    return [
+        sentence
+        for fold in summary.expected_folds
+        for sentence in _of_fold(experiment.fold_folder(roots, fold), experiment, recorded.get(fold), place)
+    ]
+
+
+def changed_folds(model_folder: Path, folds: Sequence[str]) -> list[str]:
+    """Returns a sentence for each of the folds that was finished and is not what was committed any more."""
+    return [sentence for fold in folds if (sentence := _changed(model_folder / fold))]
+
+
+def _of_fold(
+    folder: Path, experiment: Experiment, recorded: FoldResult | FoldMeans | None, place: str
+) -> Iterator[str]:
+    if not folder.is_dir():
+        return
+    fold, manifest = folder.name, read_committed(folder)
+    if manifest is None:
+        if changed := _changed(folder):
+            yield changed
+        elif recorded and (folder / OWN_FOLDER / REQUEST_FILE).is_file():
+            yield f"{fold} is trained or validated anew in {folder}; {place} has an earlier result of it."
+        elif recorded and (folder / SUMMARY_FILE).is_file():
+            yield (
+                f"{fold} in {folder} was not adopted, and {place} has a result of it that may be another. "
+                f"`nnunet-assets adopt {folder}` takes it in."
+            )
+        return
+    remedy = f"`nnunet-assets adopt {folder}`" if manifest.is_adopted else f"`nnunet-assets sync {folder}`"
+    if recorded is None:
+        yield f"{fold} is finished in {folder}, and {place} does not have it. {remedy} sends it."
+        return
+    try:
+        (own,) = fold_results_in(folder.parent, [fold])
+    except SummaryError as error:
+        yield f"Whether {place} has the last result of {fold} cannot be told: {error}"
+        return
+    if not _is_same(own, recorded, experiment):
+        yield (
+            f"{place} is behind: it has another result of {fold} than {folder}, which was trained or validated again, "
+            f"or is a copy. {remedy} sends what is there."
+        )
+
+
+def _changed(folder: Path) -> str | None:
+    if read_committed(folder) or not (folder / OWN_FOLDER / COMMIT_FILE).is_file():
+        return None
+    return (
+        f"{folder.name} in {folder} was changed outside this project since it was finished: its files are not those of "
+        "its COMMIT. Restore them, or adopt the fold again where it was adopted."
+    )
+
+
+def _is_same(own: FoldResult, recorded: FoldResult | FoldMeans, experiment: Experiment) -> bool:
+    if isinstance(recorded, FoldResult):
+        left, right = (
+            (one.cases, one.inputs, one.n_epochs, one.validated, one.stopped_early) for one in (own, recorded)
+        )
+        return left == right
+    series = series_of(own.cases, experiment, own.fold)
+    means = {
+        **{f"val_{measure}_mean": found.foreground for measure, found in recorded.means.items()},
+        **{f"val_{measure}/{name}": m for measure, found in recorded.means.items() for name, m in found.labels.items()},
+    }
+    return all(_are_close(series.get(name), means.get(name)) for name in {*series, *means})
+
+
+def _are_close(left: float | None, right: float | None) -> bool:
+    if left is None or right is None:
+        return left is right
+    return abs(left - right) <= SAME_SCORE
