@@ -64,9 +64,7 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
         try:
             manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST]))
             description = _json(fold_folder / DESCRIPTION)
-            if scores_of(run) not in (None, scores_digest((fold_folder / SUMMARY_FILE).read_bytes())):
-                return None  # it was validated again, and the upload was not finished
-            return read_fold_result(
+            result = read_fold_result(
                 fold_folder,
                 description["labels"],
                 manifest,
@@ -74,12 +72,15 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
                 file_ending=description["file_ending"],
                 commit_sha256=commit_sha256(fold_folder),
             )
+            # Files of earlier scores: it was validated again, and the upload was not finished.
+            is_last = scores_of(run) in (None, scores_digest((fold_folder / SUMMARY_FILE).read_bytes()))
         except (ValueError, KeyError, TypeError, SummaryError) as error:
             text = str(error).replace(f"{fold_folder}/", "")
             raise SummaryError(
                 f"The files of the MLflow run {run_id} ({fold}) cannot be read: {text} Those on the fold's own disk "
                 "stand: summarize its results folder, with --results."
             ) from error
+    return result if is_last else None
 
 
 def fold_means(run: "Run", fold: str) -> FoldMeans:

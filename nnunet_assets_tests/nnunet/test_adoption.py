@@ -95,12 +95,21 @@ def test_adopting_again_changes_nothing_and_a_fold_that_changed_since_is_adopted
     assert [record.epoch for record in read_records(journal_path(folder))] == [None, 0, 1, 2, 3, None]
 
 
-def test_a_journal_of_a_tracked_training_is_kept(tmp_path: Path) -> None:
+def test_a_journal_of_a_tracked_training_is_kept_and_ends_with_the_scores_that_the_fold_has(tmp_path: Path) -> None:
     folder = write_foreign_fold(tmp_path, 0, CASES)
     append_record(journal_path(folder), "start", {"attempt": "of the tracked trainer", "params": {}})
     before = journal_path(folder).read_bytes()
     adopt_fold(folder)
-    assert journal_path(folder).read_bytes() == before
+    assert journal_path(folder).read_bytes().startswith(before)
+    start, end = read_records(journal_path(folder))
+    assert (start.kind, end.kind, end.values["val_dice_mean"]) == ("start", "end", pytest.approx((0.8 + 0.375) / 2))
+
+    write_foreign_fold(tmp_path, 0, {"a": (0.5, 0.5), "b": (0.5, 0.5)})
+    adopt_fold(folder)
+
+    start_again, again = read_records(journal_path(folder))
+    assert start_again == start
+    assert (again.values["val_dice_mean"], again.time_ms > end.time_ms) == (0.5, True)
 
 
 def test_an_adopted_fold_is_never_trained_again_by_itself(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class TestTheSameNumbersEverywhere:
 
         result = run(tracked, "summarize", "-e", DATASET, "--source", "dagster")
 
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "fold_0, fold_1, fold_2 of" in result.stderr
         assert "is not what Dagster recorded" in result.stderr
 
@@ -356,7 +356,7 @@ class TestBadInput:
             (lambda text: text.replace('"a.nii.gz', '"z.nii.gz').replace("/a.nii.gz", "/z.nii.gz"), "z (not in"),
             (lambda text: text.replace("/b.nii.gz", "/a.nii.gz"), "a (more than once)"),
             (lambda text: text.replace('"2"', '"3"'), "belongs to another dataset"),
-            (lambda text: text.replace("0.7,", "0.71,"), "is not the file that fold_0 was committed with"),
+            (lambda text: text.replace("0.7,", "0.71,"), "does not hold the scores that fold_0 was committed with"),
         ],
     )
     def test_scores_that_are_spoiled_on_the_server_are_refused(
