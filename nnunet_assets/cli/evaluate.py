@@ -209,8 +209,9 @@ def _evaluate(
     policy = metric_policy(description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions))
     folder = output or wanted.folder
     if not output and (policy != declared or wanted.others):
-        # Reports and figures show the declared evaluation, and would show this one in its place.
-        folder /= json_sha256([policy.digest, *wanted.others])[:16]
+        # Reports and figures show the declared evaluation, and would show this one in its place. The name is the same
+        # in every version of the metrics: what an older one left there is brought up to date.
+        folder /= json_sha256([policy.digest_of_version(1), *wanted.others])[:16]
     with _progress() as on_progress:
         evaluation = evaluate_cases(
             wanted.found,

@@ -2,29 +2,42 @@
 
 Knows arrays and their spacing; files, and which labels there are, it does not know.
 
-Surface distances are those between boundary voxels: MONAI's (`use_subvoxels=False`) and MetricsReloaded's definition,
-with which published numbers can be compared. A surface voxel belongs to the mask and has a face on its outside; the
-image's border is outside. Distances go from centre to centre in mm, so that two masks that differ by one layer are one
-voxel apart along the axis of that layer. Each surface voxel counts the same whatever area it stands for; the surface
-elements of google-deepmind/surface-distance weigh by area and give other values, above all where voxels are not cubes.
+Surface distances are measured in the two ways that published numbers are; each metric's name says which.
+
+`hd95_mm`, `assd_mm` and `nsd` are those between boundary voxels: MONAI's (`use_subvoxels=False`) and MetricsReloaded's
+definition. A surface voxel belongs to the mask and has a face on its outside; the image's border is outside. Distances
+go from centre to centre in mm, so that two masks that differ by one layer are one voxel apart along the axis of that
+layer. Each surface voxel counts the same whatever area it stands for.
 
 * HD95 is the larger of the two directed 95th percentiles, with linear interpolation. (MedPy takes one percentile of
   both directions together.)
 * ASSD is the mean over both directions' distances together. (MedPy takes the mean of the two directed means.)
 * NSD is the part of both surfaces' voxels that lies within the tolerance of the other surface.
 
+`hd95_surface_mm`, `assd_surface_mm` and `nsd_surface` are those between surface elements, which count by their area:
+google-deepmind/surface-distance's definition (`surface_elements`). They lie between the voxels. The values differ, most
+for thin objects, tolerances of about a voxel, and voxels that are no cubes.
+
+* HD95 is the larger of the two directed distances within which 95 % of a surface's area lies.
+* ASSD is the mean over both surfaces' area together. (surface-distance gives the two directed means.)
+* NSD is the part of both surfaces' area that lies within the tolerance of the other surface.
+
 SciPy computes the geometry: erosion, connected components and a k-d tree, whose memory grows with the surfaces and not
 with the space between them as a distance transform's does.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy
+from nnunet_assets.core.surface_elements import surface_elements
 
 HD_PERCENTILE = 95
+
+SurfaceOf = Callable[[np.ndarray, Sequence[float]], tuple[np.ndarray, np.ndarray | None]]
+"""Takes a mask and its spacing; returns the points of its surface in mm and what each weighs, None: all the same."""
 
 _HEADER_ROUNDING = 1e-6
 """Headers keep spacings in 32 bits: 5 voxels of 0.6 mm are 3.0000001 mm, which a tolerance of 3 mm includes."""
@@ -45,6 +58,9 @@ class LabelMetrics:
         hd95_mm: See the module; None where a mask is empty.
         assd_mm: As `hd95_mm`.
         nsd: In [0, 1]; 0 where one mask is empty, None where both are.
+        hd95_surface_mm: As `hd95_mm`, by surface elements.
+        assd_surface_mm: As `assd_mm`, by surface elements.
+        nsd_surface: As `nsd`, by surface elements.
         reference_voxels: Size of the reference; 0: it is empty.
         prediction_voxels: Size of the prediction; 0: it is empty.
         reference_ml: Volume in millilitres; None for an image of two axes, which has no volume.
@@ -55,6 +71,8 @@ class LabelMetrics:
         lesions_found: Those of them that the prediction touches.
         lesions_prediction: Connected components of the prediction.
         lesions_false: Those of them that the reference does not touch.
+        image_diagonal_mm: Of the whole image, along the axes that distances are measured along: no surface distance of
+            the case can be larger. None where only masks are known.
     """
 
     dice: float | None
@@ -64,6 +82,9 @@ class LabelMetrics:
     hd95_mm: float | None
     assd_mm: float | None
     nsd: float | None
+    hd95_surface_mm: float | None
+    assd_surface_mm: float | None
+    nsd_surface: float | None
     reference_voxels: int
     prediction_voxels: int
     reference_ml: float | None
@@ -74,6 +95,7 @@ class LabelMetrics:
     lesions_found: int | None = None
     lesions_prediction: int | None = None
     lesions_false: int | None = None
+    image_diagonal_mm: float | None = None
 
 
 def case_metrics(
@@ -96,6 +118,7 @@ def case_metrics(
     axes = [axis for axis, n in enumerate(reference.shape) if n > 1] or [reference.ndim - 1]
     in_plane_mm = [spacing_mm[axis] for axis in axes]
     shape = [reference.shape[axis] for axis in axes]
+    diagonal_mm = float(np.linalg.norm(np.multiply(shape, in_plane_mm)))
     pair = [_encoded(image, policy).reshape(shape) for image in (reference, prediction)]
     boxes = [find_objects(codes, len(policy.voxel_values)) for codes in pair]
     metrics = {}
@@ -103,7 +126,8 @@ def case_metrics(
         codes = [policy.voxel_values.index(value) for value in rule.values]
         box = _union([image_boxes[code] for image_boxes in boxes for code in codes])
         masks = _masks(pair[0][box], pair[1][box], codes, policy)
-        metrics[name] = mask_metrics(*masks, in_plane_mm, rule, voxel_ml=voxel_ml)
+        found = mask_metrics(*masks, in_plane_mm, rule, voxel_ml=voxel_ml)
+        metrics[name] = replace(found, image_diagonal_mm=diagonal_mm)
     return metrics
 
 
@@ -126,16 +150,20 @@ def mask_metrics(
     """
     n_reference, n_prediction = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
     n_both = int(np.count_nonzero(reference & prediction))
-    hd95_mm, assd_mm, nsd = _surface_metrics(reference, prediction, spacing_mm, rule.nsd_tolerance_mm)
+    by_voxels = _surface_metrics(reference, prediction, spacing_mm, rule.nsd_tolerance_mm, voxel_surface)
+    by_elements = _surface_metrics(reference, prediction, spacing_mm, rule.nsd_tolerance_mm, surface_elements)
     lesions = _lesions(reference, prediction) if rule.counts_lesions else (None, None, None, None)
     return LabelMetrics(
         dice=_ratio(2 * n_both, n_reference + n_prediction),
         iou=_ratio(n_both, n_reference + n_prediction - n_both),
         sensitivity=_ratio(n_both, n_reference),
         precision=_ratio(n_both, n_prediction),
-        hd95_mm=hd95_mm,
-        assd_mm=assd_mm,
-        nsd=nsd,
+        hd95_mm=by_voxels[0],
+        assd_mm=by_voxels[1],
+        nsd=by_voxels[2],
+        hd95_surface_mm=by_elements[0],
+        assd_surface_mm=by_elements[1],
+        nsd_surface=by_elements[2],
         reference_voxels=n_reference,
         prediction_voxels=n_prediction,
         reference_ml=None if voxel_ml is None else n_reference * voxel_ml,
@@ -149,19 +177,27 @@ def mask_metrics(
     )
 
 
-def surface_distances_mm(
-    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the distance of each surface voxel to the other surface: the reference's, then the prediction's.
+def voxel_surface(mask: np.ndarray, spacing_mm: Sequence[float]) -> tuple[np.ndarray, None]:
+    """Returns where the surface voxels lie, `(n, n_axes)` in mm; none weighs more than another."""
+    from scipy.ndimage import binary_erosion
 
-    Both masks must hold a voxel.
+    return np.argwhere(mask & ~binary_erosion(mask)) * np.asarray(spacing_mm, float), None
+
+
+def surface_distances_mm(reference: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distance of each point of a surface to the other surface: the reference's, then the prediction's.
+
+    Args:
+        reference: `(n, n_axes)` in mm, at least one point.
+        prediction: Likewise.
     """
     from scipy.spatial import KDTree
 
-    surfaces = [np.argwhere(_surface(mask)) * np.asarray(spacing_mm, float) for mask in (reference, prediction)]
-    # Voxel centres lie on a grid, where the balanced tree's medians cost more than they save.
-    trees = [KDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False) for points in surfaces]
-    return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
+    # The points lie on a grid, where the balanced tree's medians cost more than they save.
+    trees = [
+        KDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False) for points in (reference, prediction)
+    ]
+    return trees[1].query(reference)[0], trees[0].query(prediction)[0]
 
 
 def unknown_values(voxels: np.ndarray, policy: MetricPolicy) -> dict[int, int]:
@@ -179,26 +215,37 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _surface_metrics(
-    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    spacing_mm: Sequence[float],
+    tolerance_mm: float,
+    surface_of: SurfaceOf,
 ) -> tuple[float | None, float | None, float | None]:
-    """Returns HD95, ASSD and NSD."""
+    """Returns HD95, ASSD and NSD between the surfaces as `surface_of` has them."""
     is_there = bool(reference.any()), bool(prediction.any())
     if not all(is_there):
         return None, None, 0.0 if any(is_there) else None
-    distances = surface_distances_mm(reference, prediction, spacing_mm)
-    together = np.concatenate(distances)
+    surfaces = [surface_of(mask, spacing_mm) for mask in (reference, prediction)]
+    weights = [areas for _, areas in surfaces]
+    known = [areas for areas in weights if areas is not None]
+    distances = surface_distances_mm(surfaces[0][0], surfaces[1][0])
+    together, weight = np.concatenate(distances), np.concatenate(known) if known else None
+    is_within = together <= tolerance_mm * (1 + _HEADER_ROUNDING)
     return (
-        max(float(np.percentile(directed, HD_PERCENTILE)) for directed in distances),
-        float(together.mean()),
-        float(np.mean(together <= tolerance_mm * (1 + _HEADER_ROUNDING))),
+        max(_percentile(directed, areas) for directed, areas in zip(distances, weights, strict=True)),
+        float(np.average(together, weights=weight)),
+        float(np.average(is_within, weights=weight)),
     )
 
 
-def _surface(mask: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import binary_erosion
-
-    surface: np.ndarray = mask & ~binary_erosion(mask)
-    return surface
+def _percentile(distances_mm: np.ndarray, areas: np.ndarray | None) -> float:
+    """Returns the distance within which 95 % of the points lie, or of their area where they have one."""
+    if areas is None:
+        return float(np.percentile(distances_mm, HD_PERCENTILE))
+    order = np.argsort(distances_mm)
+    parts = np.cumsum(areas[order]) / areas.sum()
+    found = np.searchsorted(parts, HD_PERCENTILE / 100)
+    return float(distances_mm[order][min(int(found), len(order) - 1)])
 
 
 def _lesions(reference: np.ndarray, prediction: np.ndarray) -> tuple[int, int, int, int]:

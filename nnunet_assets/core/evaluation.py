@@ -18,7 +18,10 @@ SCHEMA = 1
 
 PROBLEMS_SHOWN = 10
 
-COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, "nsd_tolerance_mm": float}
+CASE_COLUMNS: dict[str, type] = {"nsd_tolerance_mm": float, "image_diagonal_mm": float}
+"""What is no metric: by what NSD was measured, and what no distance of the case can exceed."""
+
+COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, **CASE_COLUMNS}
 """The columns of the table of cases; `fold` is empty where predictions belong to none."""
 
 
@@ -28,9 +31,12 @@ SHOWN_METRICS = {
     "hd95_mm": "HD95 [mm]",
     "assd_mm": "ASSD [mm]",
     "nsd": "NSD",
+    "hd95_surface_mm": "HD95, surface [mm]",
+    "assd_surface_mm": "ASSD, surface [mm]",
+    "nsd_surface": "NSD, surface",
     "volume_error_ml": "Volume error [ml]",
 }
-"""Metric to the heading of its column, in tables for a first look."""
+"""Metric to its name in tables, a row or a column each."""
 
 
 def metric_title(metric: str) -> str:
@@ -38,10 +44,16 @@ def metric_title(metric: str) -> str:
     return SHOWN_METRICS.get(metric, metric.capitalize())
 
 
-EVALUATED_METRICS = ("hd95_mm", "assd_mm", "nsd", "sensitivity", "precision")
+FIRST_METRICS = ("dice", "iou", "hd95_mm", "assd_mm", "nsd", "volume_error_ml")
+"""Of `SHOWN_METRICS` those that a table has room for with a column each."""
+
+EVALUATED_METRICS = (
+    *("hd95_mm", "assd_mm", "nsd", "hd95_surface_mm", "assd_surface_mm", "nsd_surface"),
+    *("sensitivity", "precision"),
+)
 """Those that say which of two predictions is the better one, and that no summary has."""
 
-LOWER_IS_BETTER = ("hd95_mm", "assd_mm")
+LOWER_IS_BETTER = ("hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm")
 """Of these, those whose best mean is the lowest."""
 
 

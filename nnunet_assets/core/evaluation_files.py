@@ -9,7 +9,7 @@ from typing import Any
 
 from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import SUMMARY_FOLDER
-from nnunet_assets.core.metric_policy import MetricPolicy
+from nnunet_assets.core.metric_policy import READ_VERSIONS, MetricPolicy
 from nnunet_assets.errors import EvaluationError
 
 EVALUATION_FILE, PARQUET_FILE, CSV_FILE = "evaluation.json", "cases.parquet", "cases.csv"
@@ -22,7 +22,7 @@ def evaluation_folder(parent: Path) -> Path:
 
 
 def read_evaluation(folder: Path, policy: MetricPolicy) -> dict[str, Any]:
-    """Returns what the evaluation in a folder says, as `Evaluation.to_json` wrote it.
+    """Returns what the evaluation in a folder says, as `Evaluation.to_json` wrote it, now or in an older version.
 
     Args:
         folder: `evaluation_folder`.
@@ -39,7 +39,7 @@ def read_evaluation(folder: Path, policy: MetricPolicy) -> dict[str, Any]:
         content: dict[str, Any] = load_json(file)
     except ValueError as error:
         raise EvaluationError(f"{file} is not valid JSON ({error}). Materialize cv_evaluation again.") from None
-    if content["policy_digest"] != policy.digest:
+    if content["policy_digest"] not in map(policy.digest_of_version, READ_VERSIONS):
         raise EvaluationError(
             f"{file} was measured by other rules than are declared (labels, tolerances, lesions, or an older version "
             "of the metrics). Materialize cv_evaluation again."

@@ -13,8 +13,12 @@ from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import EvaluationError, first_offenders
 
-METRICS_VERSION = 1
-"""Raised whenever `case_metrics` gives another number for the same voxels: what was kept is then computed anew."""
+METRICS_VERSION = 2
+"""Raised whenever `case_metrics` gives another number for the same voxels, or more of them: what was kept is then
+computed anew."""
+
+READ_VERSIONS = (2, 1)
+"""Whose evaluations are shown: 1 has no surface elements, and otherwise the same numbers."""
 
 DEFAULT_NSD_TOLERANCE_MM = 2.0
 """About what two readers differ by on organs in CT and MRI of 1 to 3 mm voxels. A paper states its own for each label,
@@ -25,12 +29,18 @@ DEFINITIONS = {
     "iou": "TP / (TP + FP + FN).",
     "sensitivity": "TP / (TP + FN); undefined where the reference is empty.",
     "precision": "TP / (TP + FP); undefined where the prediction is empty.",
-    "surface": "The voxels of a mask with a face on its outside, at their centres; the image's border is outside. An "
-    "axis of one voxel is no axis.",
+    "surface": "Of hd95_mm, assd_mm and nsd: the voxels of a mask with a face on its outside, at their centres, each "
+    "counted the same, as in MONAI and MetricsReloaded; the image's border is outside. An axis of one voxel is no "
+    "axis.",
+    "surface_elements": "Of hd95_surface_mm, assd_surface_mm and nsd_surface: the elements of the surface between the "
+    "voxels, counted by their area in mm2 (length, of a plane), as in google-deepmind/surface-distance.",
     "hd95_mm": "The larger of the two directed 95th percentiles (linear interpolation) of the distances from each "
     "surface voxel to the other surface.",
     "assd_mm": "The mean of the distances of both directions taken together.",
     "nsd": "The part of both surfaces' voxels that lies within the tolerance (at most so far) of the other surface.",
+    "hd95_surface_mm": "The larger of the two directed distances within which 95 % of a surface's area lies.",
+    "assd_surface_mm": "The mean distance over the area of both surfaces taken together.",
+    "nsd_surface": "The part of both surfaces' area that lies within the tolerance (at most so far) of the other one.",
     "volume_error_ml": "Prediction minus reference; relative: divided by the reference, undefined where that is empty.",
     "lesions": "Components connected by faces, edges or corners; one is found where it shares a voxel with the other "
     "mask.",
@@ -76,7 +86,11 @@ class MetricPolicy:
     @property
     def digest(self) -> str:
         """What names the policy together with the version of the metrics."""
-        return json_sha256({"version": METRICS_VERSION, **self.to_json()})
+        return self.digest_of_version(METRICS_VERSION)
+
+    def digest_of_version(self, version: int) -> str:
+        """Returns the digest as a version of the metrics made it."""
+        return json_sha256({"version": version, **self.to_json()})
 
     def to_json(self) -> dict[str, Any]:
         """Returns the policy as JSON values."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.whole_file import written_whole
+from nnunet_assets.errors import EvaluationError, first_offenders
 from nnunet_assets.reports.escaping import defuse_csv
 
 ROWS_A_PART = 10_000
@@ -87,10 +88,18 @@ def read_cases(
         parquet: The table.
         metrics: Columns that it has.
         if_there: Columns that it may lack, as those of older versions do; None in every case then.
+
+    Raises:
+        EvaluationError: An older version wrote the table, and did not measure one of the metrics.
     """
     import pyarrow.parquet as pq
 
-    there = [*metrics, *(name for name in if_there if name in pq.read_schema(parquet).names)]
+    names = set(pq.read_schema(parquet).names)
+    if missing := [metric for metric in metrics if metric not in names]:
+        raise EvaluationError(
+            f"{parquet} has no {first_offenders(missing)}: an older version wrote it. Materialize cv_evaluation again."
+        )
+    there = [*metrics, *(name for name in if_there if name in names)]
     found: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in pq.read_table(parquet, columns=["case", "label", *there]).to_pylist():
         found.setdefault(row["case"], {})[row["label"]] = {name: row.get(name) for name in (*metrics, *if_there)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.estimate import Bootstrap
-from nnunet_assets.core.evaluation import SHOWN_METRICS
+from nnunet_assets.core.evaluation import FIRST_METRICS, SHOWN_METRICS
 from nnunet_assets.core.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
 from nnunet_assets.core.label_totals import label_estimate
 from nnunet_assets.core.provenance import write_atomically
@@ -53,8 +53,8 @@ def short_records(content: Evaluated) -> list[dict[str, str]]:
             "label": name,
             **{
                 shown: mean_and_sd(found) + (f" (n = {found.n_defined})" if found.n_defined not in (0, n_dice) else "")
-                for metric, shown in SHOWN_METRICS.items()
-                for found in [label_estimate(totals, metric)]
+                for metric in FIRST_METRICS
+                for shown, found in [(SHOWN_METRICS[metric], label_estimate(totals, metric))]
             },
             **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
             "cases": f"{n_dice} of {totals['n_cases']}",
@@ -65,9 +65,9 @@ def short_records(content: Evaluated) -> list[dict[str, str]]:
 
 
 def interval_records(content: Evaluated) -> list[dict[str, str]]:
-    """Returns one row a label with the intervals of the means of `SHOWN_METRICS`; empty where there is none at all."""
+    """Returns one row a label with the intervals of the means of `FIRST_METRICS`; empty where there is none at all."""
     estimates = {
-        name: {shown: label_estimate(totals, metric) for metric, shown in SHOWN_METRICS.items()}
+        name: {SHOWN_METRICS[metric]: label_estimate(totals, metric) for metric in FIRST_METRICS}
         for name, totals in _labels(content).items()
     }
     if not any(found.interval for row in estimates.values() for found in row.values()):
@@ -86,6 +86,8 @@ def notes(content: Evaluated) -> list[str]:
     sentences = [
         "Mean ± SD over the cases in which the metric is defined; SD has n − 1 in its denominator.",
         f"NSD at a tolerance of {_tolerances(content)}.",
+        "HD95, ASSD and NSD are those between the centres of surface voxels, each counted the same (as in MONAI and "
+        "MetricsReloaded); those called surface are between surface elements by their area (as in surface-distance).",
     ]
     if content.get("bootstrap"):
         sentences += interval_notes(Bootstrap(**content["bootstrap"]))

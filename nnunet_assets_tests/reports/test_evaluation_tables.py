@@ -67,8 +67,9 @@ def test_intervals_are_a_short_table_of_their_own_where_there_is_one() -> None:
 
 
 def test_notes_say_tolerances_and_what_was_drawn() -> None:
-    _, tolerances, drawn, unknown = notes(evaluation().to_json())
+    _, tolerances, surfaces, drawn, unknown = notes(evaluation().to_json())
     assert tolerances == "NSD at a tolerance of 1.5 mm (organ), 2 mm (lesion)."
+    assert "between the centres of surface voxels" in surfaces
     assert "Bayesian bootstrap of 6 cases (9999 resamples)" in drawn
     assert "one set of 6 in 20 does not hold a failure that befalls one case in 2" in unknown
 
