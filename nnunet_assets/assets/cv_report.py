@@ -40,7 +40,7 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="2",
+        code_version="3",
         # In a run that predicts the test set too it comes after that, whatever becomes of it, and shows the gap.
         op_tags={"dagster/priority": "-3"} if config.test_set else None,
     )

@@ -47,7 +47,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         kinds={"json", "mlflow"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="2",
+        code_version="3",
         check_specs=summary_check_specs(key),
     )
     def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:

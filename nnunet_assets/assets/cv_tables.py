@@ -26,7 +26,7 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         kinds={"csv", "parquet", "table"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="2",
+        code_version="3",
     )
     def cv_tables(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         folder = experiment.summary_folder(project.settings.roots)

@@ -13,9 +13,16 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.dataset_json import parse_dataset_json
+from nnunet_assets.core.evaluation_files import evaluation_folder, read_evaluation
 from nnunet_assets.core.journal import journal_path, read_records
+from nnunet_assets.core.label_totals import label_estimate
 from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
+from nnunet_assets.errors import EvaluationError
+from nnunet_assets.reports.case_table import read_cases
+from nnunet_assets.reports.evaluation_tables import to_markdown
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -126,6 +133,21 @@ def test_a_summary_is_read(roots: Roots, experiment: Experiment) -> None:
     summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
     assert summary.is_complete
     assert [fold.fold for fold in summary.folds] == ["fold_0", "fold_1"]
+
+
+def test_an_evaluation_is_shown_without_what_was_not_measured_then(roots: Roots) -> None:
+    model = SHORT.model_folder(roots)
+    policy = metric_policy(parse_dataset_json(model / "dataset.json"))
+    content = read_evaluation(evaluation_folder(model), policy)
+    assert content["metrics_version"] == 1
+    organ = content["labels"]["organ"]
+    assert label_estimate(organ, "nsd").mean is not None
+    assert label_estimate(organ, "nsd_surface").mean is None
+    assert "bootstrap (BCa)" in to_markdown(content)
+    table = evaluation_folder(model) / "cases.parquet"
+    assert read_cases(table, ["nsd", "image_diagonal_mm"])
+    with pytest.raises(EvaluationError, match="has no nsd_surface: an older version wrote it"):
+        read_cases(table, ["nsd_surface"])
 
 
 def test_an_evaluation_is_used_again(project: Path) -> None:
