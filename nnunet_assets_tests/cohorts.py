@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from nnunet_assets.core.mean_intervals import SHARE, SIZE, PatientWeights, Scale
+from nnunet_assets.core.mean_intervals import SHARE, SIZE, Bounds, PatientWeights
 
 Array = np.ndarray
 UNDEFINED = float("nan")
@@ -22,14 +22,14 @@ class Kind:
     Attributes:
         describes: What the scores look like, for the table in the documentation.
         draw: Returns `(n_cases, n_cohorts, n_labels)` scores of as many cases, NaN where undefined.
-        scale: Of the scores.
+        bounds: Of the scores.
         n_scans: Of the patients, in turn; one each where it is `(1,)`.
         is_foreground: Whether the interval is that of the mean of the labels.
     """
 
     describes: str
     draw: Callable[[np.random.Generator, Array, int], Array]
-    scale: Scale = SHARE
+    bounds: Bounds = SHARE
     n_scans: tuple[int, ...] = (1,)
     is_foreground: bool = False
 
@@ -126,10 +126,10 @@ def coverage(name: str, *, n_patients: int, n_cohorts: int, n_resamples: int, se
     weights = PatientWeights([f"p{k:04}" for k in patients], n_resamples=n_resamples)
     values = kind.draw(rng, patients, n_cohorts)
     if kind.is_foreground:
-        found = [weights.means(values[:, k]).interval_over_columns(kind.scale) for k in range(n_cohorts)]
+        found = [weights.means(values[:, k]).interval_over_columns(kind.bounds) for k in range(n_cohorts)]
     else:
         means = weights.means(values[:, :, 0])
-        found = [means.interval(k, kind.scale) for k in range(n_cohorts)]
+        found = [means.interval(k, kind.bounds) for k in range(n_cohorts)]
     shown = [interval for interval in found if interval is not None]
     if not shown:
         return Coverage(0.0, UNDEFINED, UNDEFINED, UNDEFINED)

@@ -53,9 +53,6 @@ EVALUATED_METRICS = (
 )
 """Those that say which of two predictions is the better one, and that no summary has."""
 
-LOWER_IS_BETTER = ("hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm")
-"""Of these, those whose best mean is the lowest."""
-
 
 @dataclass(frozen=True)
 class Problem:

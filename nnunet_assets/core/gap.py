@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_defined
-from nnunet_assets.core.mean_intervals import SHARE, PatientWeights, bootstrap_of, scale_of
+from nnunet_assets.core.mean_intervals import SHARE, PatientWeights, bootstrap_of, bounds_of
 
 SCHEMA = 1
 
@@ -76,7 +76,7 @@ def find_gaps(test: CaseValues, cross_validation: CaseValues, cases: Sequence[st
         others = [cross_validation[name][metric] for name in labels]
         means = weights.means(np.array(columns, dtype=float).T)
         for number, name in enumerate(labels):
-            estimate = replace(Estimate.of(columns[number]), interval=means.interval(number, scale_of(metric)))
+            estimate = replace(Estimate.of(columns[number]), interval=means.interval(number, bounds_of(metric)))
             by_label[name].append(Gap(name, metric, estimate, Estimate.of(others[number])))
         if metric in FOREGROUND_METRICS:
             interval = means.interval_over_columns(SHARE)

@@ -44,7 +44,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scale:
+class Bounds:
     """The values that a score can have; None: without a bound on this side."""
 
     lowest: float | None
@@ -63,20 +63,20 @@ class Scale:
         return below, largest + (largest - low) if self.highest is None else self.highest
 
 
-SHARE = Scale(0.0, 1.0)
-SIZE = Scale(0.0, None)
+SHARE = Bounds(0.0, 1.0)
+SIZE = Bounds(0.0, None)
 
-SCALES = {
+BOUNDS = {
     **dict.fromkeys(("dice", "iou", "sensitivity", "precision", "nsd", "nsd_surface"), SHARE),
-    "volume_error_ml": Scale(None, None),
-    "volume_error_relative": Scale(-1.0, None),
+    "volume_error_ml": Bounds(None, None),
+    "volume_error_relative": Bounds(-1.0, None),
 }
-"""Metric to its scale; lengths, volumes and counts, which are not in it, have `SIZE`."""
+"""Metric to its bounds; lengths, volumes and counts, which are not in it, have `SIZE`."""
 
 
-def scale_of(metric: str) -> Scale:
+def bounds_of(metric: str) -> Bounds:
     """Returns the values that a metric can have."""
-    return SCALES.get(metric, SIZE)
+    return BOUNDS.get(metric, SIZE)
 
 
 def bootstrap_of(clustered_by: Literal["patient", "case"], n_clusters: int) -> Bootstrap:
@@ -106,23 +106,23 @@ class WeightedMeans:
     smallest: Array
     largest: Array
 
-    def interval(self, column: int, scale: Scale) -> Interval | None:
+    def interval(self, column: int, bounds: Bounds) -> Interval | None:
         """Returns the 95 % confidence interval of a column's mean; None of too few patients."""
         n = int(self.n_patients[column])
-        return None if n < scale.min_patients else self._interval([column], scale, n)
+        return None if n < bounds.min_patients else self._interval([column], bounds, n)
 
-    def interval_over_columns(self, scale: Scale) -> Interval | None:
+    def interval_over_columns(self, bounds: Bounds) -> Interval | None:
         """Returns that of the mean of the columns' means; None where one that has a value at all has too few patients.
 
         Columns without a value are left out of the mean.
         """
         columns = [int(column) for column in np.flatnonzero(self.n_patients)]
         fewest = int(self.n_patients[columns].min()) if columns else 0
-        return None if fewest < scale.min_patients else self._interval(columns, scale, fewest)
+        return None if fewest < bounds.min_patients else self._interval(columns, bounds, fewest)
 
-    def _interval(self, columns: Sequence[int], scale: Scale, n: int) -> Interval:
+    def _interval(self, columns: Sequence[int], bounds: Bounds, n: int) -> Interval:
         added = self.n_cases_added[columns][:, None] * self._added_weights(n)
-        ends = np.array([scale.ends(self.smallest[one], self.largest[one]) for one in columns])
+        ends = np.array([bounds.ends(self.smallest[one], self.largest[one]) for one in columns])
         sums, counts = self.sums[columns], self.counts[columns] + added
         tail = (1 - CONFIDENCE) / 2
         low = np.quantile(((sums + added * ends[:, :1]) / counts).mean(axis=0), tail)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.estimate import Bootstrap
-from nnunet_assets.core.mean_intervals import SHARE, SIZE, PatientWeights, Scale, bootstrap_of, scale_of
+from nnunet_assets.core.mean_intervals import SHARE, SIZE, Bounds, PatientWeights, bootstrap_of, bounds_of
 from nnunet_assets_tests.cohorts import coverage
 
 UNDEFINED = float("nan")
@@ -20,10 +20,10 @@ def names(n):
     return [f"p{k:03}" for k in range(n)]
 
 
-def interval_of(values, patients=None, scale=SHARE, n_resamples=9999):
+def interval_of(values, patients=None, bounds=SHARE, n_resamples=9999):
     column = np.array(values, dtype=float)[:, None]
     patients = names(len(values)) if patients is None else patients
-    return PatientWeights(patients, n_resamples=n_resamples).means(column).interval(0, scale)
+    return PatientWeights(patients, n_resamples=n_resamples).means(column).interval(0, bounds)
 
 
 def test_equal_scores_have_an_interval_by_hand():
@@ -60,18 +60,18 @@ def test_of_fewer_than_six_patients_there_is_none_and_undefined_scores_do_not_co
 
 
 def test_of_lengths_there_is_none_below_sixty_patients():
-    assert interval_of([2.0] * 59, scale=SIZE) is None
-    found = interval_of([2.0] * 60, scale=SIZE)
+    assert interval_of([2.0] * 59, bounds=SIZE) is None
+    found = interval_of([2.0] * 60, bounds=SIZE)
     assert found.low < 2 < found.high
 
 
 def test_scales_are_those_of_the_metrics():
-    assert scale_of("dice") == scale_of("nsd_surface") == SHARE
-    assert scale_of("hd95_mm") == scale_of("reference_ml") == SIZE
-    assert scale_of("volume_error_ml") == Scale(None, None)
+    assert bounds_of("dice") == bounds_of("nsd_surface") == SHARE
+    assert bounds_of("hd95_mm") == bounds_of("reference_ml") == SIZE
+    assert bounds_of("volume_error_ml") == Bounds(None, None)
     assert SIZE.ends(1.0, 4.0) == (0.0, 8.0)
-    assert Scale(None, None).ends(-1.0, 4.0) == (-6.0, 9.0)
-    assert Scale(-1.0, None).ends(-0.5, 1.0) == (-1.0, 3.0)
+    assert Bounds(None, None).ends(-1.0, 4.0) == (-6.0, 9.0)
+    assert Bounds(-1.0, None).ends(-0.5, 1.0) == (-1.0, 3.0)
 
 
 def test_patients_stand_for_all_of_their_cases():
@@ -157,7 +157,7 @@ class TestNoFailureMovesAnEndUp:
         index = data.draw(st.integers(0, len(distances_mm) - 1))
         worse = [*distances_mm]
         worse[index] = data.draw(st.floats(distances_mm[index], 500))
-        before, after = (interval_of(v, scale=SIZE, n_resamples=RESAMPLES) for v in (distances_mm, worse))
+        before, after = (interval_of(v, bounds=SIZE, n_resamples=RESAMPLES) for v in (distances_mm, worse))
         assert after.low >= before.low - 1e-9
         assert after.high >= before.high - 1e-9
 

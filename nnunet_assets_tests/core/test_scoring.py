@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunet_assets.core.evaluation import EVALUATED_METRICS, LOWER_IS_BETTER
+from nnunet_assets.core.evaluation import EVALUATED_METRICS
 from nnunet_assets.core.scoring import Scale, counted, is_failure, scale_of
 
 BOTH_EMPTY = {"dice": None, "nsd": None, "hd95_mm": None, "assd_mm": None, "sensitivity": None, "precision": None}
@@ -22,7 +22,8 @@ def test_a_failure_counts_the_worst_value_and_what_is_in_neither_mask_nothing(me
 
 
 def test_of_distances_alone_the_lowest_is_the_best() -> None:
-    assert {metric for metric in EVALUATED_METRICS if scale_of(metric).is_lower_better} == {*LOWER_IS_BETTER}
+    distances = {"hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm"}
+    assert {metric for metric in EVALUATED_METRICS if scale_of(metric).is_lower_better} == distances
     assert scale_of("hd95_mm", 400.0) == Scale(best=0.0, worst=400.0)
     assert scale_of("dice") == scale_of("nsd", 400.0) == Scale(best=1.0, worst=0.0)
     assert (scale_of("dice").reach, scale_of("assd_mm", 400.0).reach, scale_of("assd_mm").reach) == (

@@ -145,7 +145,7 @@ def test_an_evaluation_is_shown_without_what_was_not_measured_then(roots: Roots)
     assert label_estimate(organ, "nsd_surface").mean is None
     assert "bootstrap (BCa)" in to_markdown(content)
     table = evaluation_folder(model) / "cases.parquet"
-    assert read_cases(table, ["nsd", "image_diagonal_mm"])
+    assert read_cases(table, ["nsd"], if_there=["image_diagonal_mm"])
     with pytest.raises(EvaluationError, match="has no nsd_surface: an older version wrote it"):
         read_cases(table, ["nsd_surface"])
 
