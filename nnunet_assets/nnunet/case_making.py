@@ -18,7 +18,7 @@ from typing import Any
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.nnunet.case_check import case_sha256
+from nnunet_assets.nnunet.case_check import CompanionDigest, case_sha256
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord
 from nnunet_assets.nnunet.child import ChildFailure, die_with_parent
 from nnunet_assets.nnunet.failures import explain
@@ -38,6 +38,7 @@ class CaseJob:
         configuration: The configuration to preprocess for.
         description: The content of dataset.json.
         set_folder: Of the set that takes the case.
+        companions: The files beside images and label as they were looked at (`companion_files`).
     """
 
     case: str
@@ -49,6 +50,7 @@ class CaseJob:
     configuration: str
     description: Mapping[str, Any]
     set_folder: Path
+    companions: Sequence[CompanionDigest] = ()
 
     @property
     def reference(self) -> str:
@@ -63,12 +65,34 @@ class CaseJob:
         """
         try:
             label = FileRecord.of(Path(self.label))
-            found = case_sha256([file_sha256(Path(image)) for image in self.images], label.sha256)
+            images = [file_sha256(Path(image)) for image in self.images]
+            beside = [(of, path, _sha256_or_none(Path(path))) for of, path, _ in self.companions]
         except FileNotFoundError as error:
             raise self.changed() from error
-        if self.looked_at not in {None, found}:
+        # By the first scheme, which names some cases still, or by the second (`digest_schemes`).
+        names = {None, case_sha256(images, label.sha256), case_sha256(images, label.sha256, beside)}
+        if self.looked_at not in names or beside != [tuple(one) for one in self.companions]:
             raise self.changed()
         return label
+
+    def references(self) -> dict[str, FileRecord]:
+        """Returns what the label image and the files beside it are now, by their names among the references.
+
+        Raises:
+            ChildFailure: As `label_as_looked_at`.
+        """
+        label = self.label_as_looked_at()
+        return {self.reference: label, **{name: FileRecord.of(path) for name, path in self.beside_reference().items()}}
+
+    def beside_reference(self) -> dict[str, Path]:
+        """Returns the files beside the label image by their names among the references.
+
+        A TIFF's sidecar is named after it; other files are named in the label image.
+        """
+        is_tiff = self.label.lower().endswith((".tif", ".tiff"))
+        sidecar = self.case + ".json"
+        beside = (Path(path) for of, path, sha256 in self.companions if of == "label" and sha256)
+        return {sidecar if is_tiff else path.name: path for path in beside}
 
     def changed(self) -> ChildFailure:
         """Returns the error of raw files that are not those that were looked at."""
@@ -77,6 +101,10 @@ class CaseJob:
             f"{self.case}: its files ({self.label} and its images) were changed after the raw data was looked at. Look "
             "again when nothing writes there: materialize raw_dataset, or run `nnunet-assets check`.",
         )
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    return file_sha256(path) if path.is_file() else None
 
 
 def make_cases(jobs: Sequence[CaseJob], n_processes: int) -> None:
@@ -125,7 +153,7 @@ def make_cases_by_nnunet(jobs: Sequence[CaseJob], n_processes: int) -> None:
                 path.replace(work / path.name)
         if not any(work.iterdir()):
             raise ChildFailure(ExitCode.BUG, f"The preprocessor left no file of the case {job.case} in {shown}.")
-        case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
+        case_set.take(job.case, job.raw, work, job.references())
 
 
 def has_own_loop(plans_file: Path, configuration: str) -> bool:
@@ -160,7 +188,7 @@ def _make_case(job: CaseJob) -> None:
         plans.get_configuration(job.configuration),
         job.description,
     )
-    case_set.take(job.case, job.raw, work, {job.reference: job.label_as_looked_at()})
+    case_set.take(job.case, job.raw, work, job.references())
 
 
 @cache

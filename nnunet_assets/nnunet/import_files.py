@@ -17,6 +17,7 @@ from nnunet_assets.core.dataset_json import (
 from nnunet_assets.core.findings import refuse_errors
 from nnunet_assets.core.label_rules import label_value
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.import_companions import refuse_detached, spacing_transfers
 from nnunet_assets.nnunet.import_dataset import ImportedDataset, OnProgress, write_dataset
 from nnunet_assets.nnunet.nifti import ENDINGS, read_shape, read_volume, shape_text
 from nnunet_assets.nnunet.raw_root import refuse_taken
@@ -54,7 +55,9 @@ def import_files(
     """
     refuse_taken(raw_root, dataset)
     ending = _ending(cases, compress=compress)
-    transfers = list(_transfers(cases, ending))
+    refuse_detached(cases.files, ending)
+    spacings, warnings = spacing_transfers(cases, ending)
+    transfers = [*_transfers(cases, ending), *spacings]
     n_read = 0 if labels else len(cases.training)
 
     def on_file(n_done: int, n_files: int) -> None:
@@ -80,7 +83,7 @@ def import_files(
         on_progress=on_file,
         tables=tables,
     )
-    changes = tuple(_changes(cases, transfers, description, link, are_found=labels is None))
+    changes = (*_changes(cases, transfers, description, link, are_found=labels is None), *warnings)
     return ImportedDataset(dataset, raw_root / dataset, len(cases.training), len(cases.test), changes)
 
 

@@ -139,18 +139,19 @@ def _jobs(
             "Materialize raw_dataset again.",
         )
     description = load_json(prepared.folder / "dataset.json")
-    looked_at_by_case = prepared.read_raw().case_hashes
+    looked_at = prepared.read_raw()
     return [
         CaseJob(
             case=case,
             raw=raw,
-            looked_at=raw if case in looked_at_by_case else None,
+            looked_at=raw if case in looked_at.case_hashes else None,
             images=tuple(files[case]["images"]),
             label=files[case]["label"],
             plans_file=prepared.plans_file(plans),
             configuration=configuration,
             description=description,
             set_folder=case_set.folder,
+            companions=tuple((of, path, sha256) for of, path, sha256 in looked_at.companions.get(case, ())),
         )
         for case, raw in wanted.raw.items()
     ]
@@ -324,25 +325,30 @@ def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
 def _refresh_references(folder: Path, case_set: CaseSet, jobs: Sequence[CaseJob]) -> None:
     """Makes `gt_segmentations`, the references of every validation, equal to the labels the cases were made with.
 
-    nnU-Net's own copies only labels with a newer time: a corrected label with an old one would never be used.
+    nnU-Net's own copies only labels with a newer time, without the files beside them: a corrected label with an old
+    one would never be used, and the spacing of a 3D TIFF is lost.
     """
     folder.mkdir(exist_ok=True)
-    records = case_set.records()
+    records, kept = case_set.records(), set[str]()
     for job in jobs:
         record = records[job.case]
-        if job.reference not in record.references:  # an older version made the case
-            record = replace(record, references={job.reference: job.label_as_looked_at()})
+        wanted = {job.reference, *job.beside_reference()}
+        if not wanted <= set(record.references):  # an older version made the case
+            record = replace(record, references=job.references())
             case_set.note(job.case, record)
-        if not record.references[job.reference].is_of(folder / job.reference, every_byte=True):
-            _copy_label(job, record.references[job.reference], folder / job.reference)
-    for stray in {path.name for path in folder.iterdir()} - {job.reference for job in jobs}:
+        sources = {job.reference: Path(job.label), **job.beside_reference()}
+        for name, source in sources.items():
+            if not record.references[name].is_of(folder / name, every_byte=True):
+                _copy_label(job, source, record.references[name], folder / name)
+        kept |= wanted
+    for stray in {path.name for path in folder.iterdir()} - kept:
         (folder / stray).unlink()
     fsync_folder(folder)
 
 
-def _copy_label(job: CaseJob, label: FileRecord, place: Path) -> None:
+def _copy_label(job: CaseJob, source: Path, label: FileRecord, place: Path) -> None:
     copy = place.with_name(f".{place.name}")
-    shutil.copyfile(job.label, copy)
+    shutil.copyfile(source, copy)
     if not label.is_of(copy, every_byte=True):
         raise job.changed()
     # By its time it is known without being read.

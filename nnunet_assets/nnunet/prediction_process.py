@@ -105,6 +105,9 @@ def _write(predictor: Any, case: Case, logits: Any, properties: Mapping[str, Any
     part = Path(case["part"] + predictor.dataset_json["file_ending"])
     with part.open("rb") as file:
         os.fsync(file.fileno())
+    # Of a 3D TIFF nnU-Net writes the spacing beside it; first, so that no prediction is whole without it.
+    if (sidecar := part.with_name(Path(case["part"]).name + ".json")).exists():
+        sidecar.replace(Path(case["file"]).with_name(f"{case['case']}.json"))
     part.replace(case["file"])
     print(f"{case['case']} is predicted.", flush=True)
 

@@ -2,7 +2,8 @@
 
 On disk, in a model's `nnunet_assets/`:
 
-    test_predictions/CASE.ENDING        as nnUNetv2_predict writes them, with dataset.json and plans.json
+    test_predictions/CASE.ENDING        as nnUNetv2_predict writes them, with dataset.json and plans.json (and, of 3D
+                                        TIFFs, with the spacing in CASE.json)
     test_predictions/predictions.json   by case, what it was made from and the SHA-256 of its file; written last
     .test_predictions/made_from.json    by case, what the files in `cases` are made from
     .test_predictions/cases/            predictions that are whole
@@ -66,13 +67,23 @@ class PredictionStore:
         before = read_json(self._made_from) or {}
         for file in self.cases.iterdir():
             case = file.name.removesuffix(self._ending)
+            if self._has_sidecars and case == file.name:
+                case = case.removesuffix(".json")
             if case not in wanted or before.get(case) != wanted[case]:
                 file.unlink()
         write_json_atomically(self._made_from, dict(wanted))
         for case, record in self._records().items():
             is_wanted = record["made_from"] == wanted.get(case) and not self.file(case).exists()
             if is_wanted and self._is_whole(case, record):
+                if (sidecar := self.folder / f"{case}.json").is_file() and self._has_sidecars:
+                    (self.cases / sidecar.name).unlink(missing_ok=True)
+                    link_or_copy(sidecar, self.cases / sidecar.name)
                 link_or_copy(self.finished_file(case), self.file(case))
+
+    @property
+    def _has_sidecars(self) -> bool:
+        """Whether nnU-Net writes the spacing of a prediction into `CASE.json` beside it."""
+        return self._ending.lower() in (".tif", ".tiff")
 
     def discard(self) -> None:
         """Removes what was predicted beside the whole folder: nobody knows what made it."""

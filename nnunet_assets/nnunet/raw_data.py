@@ -82,7 +82,7 @@ class RawDataset:
         labels: By foreground label name.
         case_hashes: By case, the digest of its images and label, and of the files beside them.
         kept_names: As in `digest_schemes`.
-        companions: By case, the files beside its images and label, where there are any.
+        companions: By case, the files beside its images and label, where there are or may be any.
         image_hashes: By case, the digest of its images' voxels, as in `RawRecord`.
         label_volumes_ml: By case and foreground label name, in ml; empty where the voxels were not read.
         findings: All that is wrong, errors and warnings.
@@ -225,7 +225,7 @@ def inspect_raw_dataset(
         labels=labels,
         case_hashes={case: json_sha256(content) for case, content in contents.items()},
         kept_names=kept,
-        companions={fact.case: beside for fact in facts if (beside := tuple(one for one in fact.companions if one[2]))},
+        companions={fact.case: fact.companions for fact in facts if fact.companions},
         image_hashes={fact.case: json_sha256(list(digests)) for fact in facts if any(digests := image_digests(fact))},
         label_volumes_ml=volumes,
         findings=tuple(findings),
