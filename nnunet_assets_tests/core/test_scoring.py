@@ -5,10 +5,12 @@ import pytest
 from nnunet_assets.core.evaluation import EVALUATED_METRICS
 from nnunet_assets.core.scoring import Scale, counted, is_failure, scale_of
 
-BOTH_EMPTY = {"dice": None, "nsd": None, "hd95_mm": None, "assd_mm": None, "sensitivity": None, "precision": None}
-MISSED = {"dice": 0.0, "nsd": 0.0, "hd95_mm": None, "assd_mm": None, "sensitivity": 0.0, "precision": None}
-HALLUCINATED = {"dice": 0.0, "nsd": 0.0, "hd95_mm": None, "assd_mm": None, "sensitivity": None, "precision": 0.0}
-FOUND = {"dice": 0.9, "nsd": 0.8, "hd95_mm": 2.5, "assd_mm": 1.5, "sensitivity": 0.7, "precision": 0.6}
+DISTANCES = ("hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm")
+SHARES = ("dice", "nsd", "nsd_surface")
+BOTH_EMPTY = dict.fromkeys((*SHARES, *DISTANCES, "sensitivity", "precision"))
+MISSED = {**BOTH_EMPTY, **dict.fromkeys(SHARES, 0.0), "sensitivity": 0.0}
+HALLUCINATED = {**BOTH_EMPTY, **dict.fromkeys(SHARES, 0.0), "precision": 0.0}
+FOUND = {name: 0.5 + k / 8 for k, name in enumerate(BOTH_EMPTY)}
 
 
 @pytest.mark.parametrize("metric", ["dice", *EVALUATED_METRICS])
@@ -22,8 +24,7 @@ def test_a_failure_counts_the_worst_value_and_what_is_in_neither_mask_nothing(me
 
 
 def test_of_distances_alone_the_lowest_is_the_best() -> None:
-    distances = {"hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm"}
-    assert {metric for metric in EVALUATED_METRICS if scale_of(metric).is_lower_better} == distances
+    assert {metric for metric in EVALUATED_METRICS if scale_of(metric).is_lower_better} == {*DISTANCES}
     assert scale_of("hd95_mm", 400.0) == Scale(best=0.0, worst=400.0)
     assert scale_of("dice") == scale_of("nsd", 400.0) == Scale(best=1.0, worst=0.0)
     assert (scale_of("dice").reach, scale_of("assd_mm", 400.0).reach, scale_of("assd_mm").reach) == (
