@@ -74,6 +74,12 @@ def _attribute_problem(name: str, value: object) -> str | None:
     return None
 
 
+def _absolute(folder: str) -> str:
+    if not Path(folder).is_absolute():
+        raise ValueError(f"{folder!r} is not an absolute path")
+    return folder
+
+
 def _owner(owner: str) -> str:
     # Dagster's own rule (is_valid_owner): there a wrong owner stops the whole location, and no file is named.
     email = re.fullmatch(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}\b", owner)
@@ -192,6 +198,8 @@ class DatasetConfig(Declaration):
     """Cases to leave out, each with the reason in a sentence. The files stay where and as they are."""
     repair_headers_mm: Annotated[float, Field(gt=0, le=10_000)] | None = None
     """Give files that lie at most so many mm apart the header of their case's first image, in a copy. Absent: none."""
+    files_from: list[Annotated[str, AfterValidator(_absolute)]] = []
+    """Folders outside of nnUNet_raw in which files that dataset.json lists under `dataset` may lie; absolute."""
     verify_integrity: bool = True
     """Run nnU-Net's own integrity check too, before planning. It always runs for formats other than NIfTI."""
     owners: Owners = []
@@ -200,7 +208,7 @@ class DatasetConfig(Declaration):
     @property
     def curation(self) -> Curation:
         """What of the raw data is left out or repaired."""
-        return Curation(self.quarantine, self.repair_headers_mm)
+        return Curation(self.quarantine, self.repair_headers_mm, tuple(self.files_from))
 
     @model_validator(mode="after")
     def _a_case_for_each_fold(self) -> "DatasetConfig":

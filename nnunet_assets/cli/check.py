@@ -33,9 +33,24 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave cases with errors out, and repair headers that differ by at most 0.1 mm in copies; no file is changed.",
 )
+@click.option(
+    "--files-from",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="A folder outside of nnUNet_raw in which files that dataset.json lists may lie, as `files_from` declares it.",
+)
 @click.option("--undo", is_flag=True, help="Take back what --fix decided.")
 @project_option
-def check(dataset: str, project: Path, *, rehash: bool, folds: int | None, fix: bool, undo: bool) -> int:
+def check(
+    dataset: str,
+    project: Path,
+    *,
+    rehash: bool,
+    folds: int | None,
+    fix: bool,
+    files_from: tuple[str, ...],
+    undo: bool,
+) -> int:
     """Read every case of DATASET, such as Dataset004_Hippocampus, and say what is wrong with it.
 
     Cases that have not changed since they were last read are not read again. The findings are shown, and written with
@@ -46,9 +61,9 @@ def check(dataset: str, project: Path, *, rehash: bool, folds: int | None, fix: 
         raise ConfigError("--fix and --undo contradict each other. Give one of the two.")
     if undo:
         _undo(settings, dataset)
-    found, curated = inspect(settings, dataset, n_folds=folds, rehash=rehash)
+    found, curated = inspect(settings, dataset, n_folds=folds, rehash=rehash, files_from=files_from)
     if fix and _fix(settings, found, curated):
-        found, _ = inspect(settings, dataset, n_folds=folds, rehash=False)
+        found, _ = inspect(settings, dataset, n_folds=folds, rehash=False, files_from=files_from)
     if found.findings:
         click.echo(findings_text([*found.errors, *found.warnings]))
     click.echo(f"{dataset}: {found.report.headline()}. Cases read: {found.n_read}.")
@@ -67,6 +82,7 @@ def _fix(settings: Settings, found: "RawDataset", curated: "CuratedDataset") -> 
         found.findings,
         quarantined=curated.quarantined,
         repaired=[repair.file for repair in curated.repairs],
+        variables=settings.variables,
     )
     for case, reason in fixes.curation.quarantine.items():
         click.echo(f"{case} is left out: {reason}")
@@ -91,7 +107,7 @@ def _undo(settings: Settings, dataset: str) -> None:
 
 
 def inspect(
-    settings: Settings, dataset: str, *, n_folds: int | None, rehash: bool
+    settings: Settings, dataset: str, *, n_folds: int | None, rehash: bool, files_from: tuple[str, ...] = ()
 ) -> "tuple[RawDataset, CuratedDataset]":
     """Looks at a dataset with a progress bar, and records what was found as the asset does; says where the page is."""
     # Numpy comes with them.
@@ -113,7 +129,13 @@ def inspect(
 
         cache = FactCache(prepared.fact_cache, rehash=rehash)
         found, curated = look_at_raw_data(
-            settings.roots, dataset, n_folds or default_folds, curation, show, cache=cache
+            settings.roots,
+            dataset,
+            n_folds or default_folds,
+            curation.over(Curation(files_from=files_from)),
+            show,
+            cache=cache,
+            variables=settings.variables,
         )
     for case, reason in curated.quarantined.items():
         click.echo(f"{case} is in quarantine: {reason}")

@@ -78,7 +78,12 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
     say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
     prepared = PreparedDataset(settings.roots, dataset.dataset)
     found, _ = look_at_raw_data(
-        settings.roots, dataset.dataset, dataset.folds, dataset.curation, cache=FactCache(prepared.fact_cache)
+        settings.roots,
+        dataset.dataset,
+        dataset.folds,
+        dataset.curation,
+        cache=FactCache(prepared.fact_cache),
+        variables=settings.variables,
     )
     page, *_ = write_intake(prepared.intake_folder, found.report)
     say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

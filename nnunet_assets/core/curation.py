@@ -18,14 +18,17 @@ class Curation:
         quarantine: Case to the reason why it is left out.
         repair_headers_mm: Files of a case that lie apart by their headers, but by no more than so many millimetres, get
             the header of the case's first image; None: none does.
+        files_from: Folders outside of nnUNet_raw in which files that dataset.json lists may lie; absolute.
     """
 
     quarantine: Mapping[str, str] = field(default_factory=dict)
     repair_headers_mm: float | None = None
+    files_from: tuple[str, ...] = ()
 
     def over(self, other: "Curation") -> "Curation":
         """Returns both together; where they speak of the same, this one counts."""
         return Curation(
             quarantine={**other.quarantine, **self.quarantine},
             repair_headers_mm=other.repair_headers_mm if self.repair_headers_mm is None else self.repair_headers_mm,
+            files_from=(*self.files_from, *other.files_from),
         )

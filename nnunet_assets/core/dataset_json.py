@@ -3,6 +3,7 @@
 Knows nnU-Net v2's rules for this one file. Whether images and labels agree with it is for `nnunet.raw_data`.
 """
 
+import codecs
 import difflib
 import json
 import re
@@ -100,6 +101,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         DatasetError: The file is absent, not JSON, not an object, or holds one key twice.
     """
+    _refuse_other_encoding(path)
     try:
         content = load_json(path, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except FileNotFoundError:
@@ -121,6 +123,31 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DatasetError(f"D004 {path} holds a JSON {type(content).__name__}; nnU-Net needs an object, {{...}}.")
     return content
+
+
+def has_byte_order_mark(path: Path) -> bool:
+    """Tells whether a file in UTF-8 begins with a byte order mark, as some editors on Windows write it.
+
+    nnU-Net cannot read such a dataset.json. No readable file: False.
+    """
+    return _first_bytes(path).startswith(codecs.BOM_UTF8)
+
+
+def _refuse_other_encoding(path: Path) -> None:
+    start = _first_bytes(path)
+    # JSON begins with two ASCII characters: in UTF-16 and UTF-32 a zero is among their bytes.
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or start[:4] == codecs.BOM_UTF32_BE or b"\0" in start:
+        raise DatasetError(
+            f"D002 {path} is not valid JSON to nnU-Net, which reads UTF-8: it is UTF-16 or UTF-32. Save it as UTF-8."
+        )
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return b""
 
 
 def check_description(content: Mapping[str, Any]) -> list[Finding]:
@@ -252,7 +279,11 @@ def _check_entries(entries: Any) -> Iterator[tuple[str, str]]:
 
 
 def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
+    if not isinstance(entry, dict) or not _is_path(entry.get("label")):
         return False
     images = entry.get("images")
-    return isinstance(images, list) and bool(images) and all(isinstance(image, str) for image in images)
+    return isinstance(images, list) and bool(images) and all(_is_path(image) for image in images)
+
+
+def _is_path(text: Any) -> bool:
+    return isinstance(text, str) and text != "" and "\0" not in text

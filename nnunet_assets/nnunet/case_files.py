@@ -5,16 +5,18 @@ Looks at names only; what is in the files is for `case_check`.
 
 import os
 import re
-from collections.abc import Iterator
-from copy import deepcopy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from errno import ELOOP
 from pathlib import Path
+from types import MappingProxyType
 
 from nnunet_assets.core.dataset_json import FILE_ENDINGS, DatasetDescription
+from nnunet_assets.core.droppings import is_dropping
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet import nifti
+from nnunet_assets.nnunet.dataset_entries import Entry, read_entries
 
 IMAGES = "imagesTr"
 LABELS = "labelsTr"
@@ -37,14 +39,21 @@ class CaseFiles:
     label: Path | None
 
 
-def find_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+def find_cases(
+    folder: Path, description: DatasetDescription, variables: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[CaseFiles], list[Finding]]:
     """Returns the training cases, sorted by name, and what is wrong with their file names.
+
+    Args:
+        folder: The dataset's.
+        description: Its dataset.json.
+        variables: What the variables in its entries stand for; a curated dataset has none.
 
     Raises:
         OSError: A folder cannot be listed.
     """
     if "dataset" in description.raw:
-        return _listed_cases(folder, description)
+        return _listed_cases(read_entries(folder, description, variables), description)
     return _named_cases(folder, description, IMAGES, LABELS)
 
 
@@ -57,7 +66,7 @@ def find_test_cases(folder: Path, description: DatasetDescription) -> tuple[list
         OSError: A folder cannot be listed.
     """
     cases, findings = _named_cases(folder, description, TEST_IMAGES, TEST_LABELS)
-    if not any(not entry.name.startswith(".") for entry in _entries(folder / TEST_LABELS)):
+    if all(is_dropping(entry.name) for entry in _entries(folder / TEST_LABELS)):
         return cases, [finding for finding in findings if finding.code != "D026"]
     # A reference without an image is nothing to nnU-Net's training; here it is a case that nobody would predict.
     return cases, [replace(one, severity="error") if one.code == "D027" else one for one in findings]
@@ -68,19 +77,30 @@ def voxels_are_checked(description: DatasetDescription) -> bool:
     return description.file_ending.lower() in nifti.ENDINGS
 
 
-def _listed_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
-    """Resolves the `dataset` entry of dataset.json by nnU-Net's own rule for relative paths and variables in them."""
-    from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+def counted_droppings(folder: Path, description: DatasetDescription) -> list[str]:
+    """Returns what other systems left among the training images and labels and nnU-Net would count."""
+    # There, files are listed one by one.
+    if "dataset" in description.raw:
+        return []
+    return [
+        f"{subfolder}/{entry.name}"
+        for subfolder in (IMAGES, LABELS)
+        for entry in _entries(folder / subfolder)
+        if is_dropping(entry.name) and entry.name.endswith(description.file_ending)
+    ]
 
-    entries = get_filenames_of_train_images_and_targets(str(folder), deepcopy(dict(description.raw)))
+
+def _listed_cases(entries: Sequence[Entry], description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Says which of the listed files are there."""
     cases, findings = [], []
-    for case in sorted(entries):
-        images = [Path(image) for image in entries[case]["images"]]
-        label = Path(entries[case]["label"])
+    for entry in entries:
+        case, images, label = entry.case, entry.images, entry.label
         absent = [file for file in (*images, label) if not file.is_file()]
         for file in absent:
             code = "D026" if file == label else "D022"
             message = f"Case {case!r} lists {file} in dataset.json, which is not there. Correct the path or the entry."
+            if "$" in str(file):
+                message += " Variables are read as nnU-Net's own processes get them, with its three folders."
             findings.append(Finding(code, "error", message, case, str(file)))
         if len(images) != len(description.channel_names) and not _may_hold_all_channels(len(images), description):
             findings.append(_wrong_channels(case, [f"{len(images)} images"], description))
@@ -96,7 +116,7 @@ def _named_cases(
     ending = description.file_ending
     images, findings = _files(folder, images_folder, ending)
     labels, label_findings = _files(folder, labels_folder, ending)
-    findings += label_findings
+    findings += [*label_findings, *_droppings(folder, (images_folder, labels_folder), ending)]
     channels: dict[str, dict[int, Path]] = {}
     for stem, file in images.items():
         if match := re.fullmatch(r"(.+)_(\d{4})", stem, re.DOTALL):
@@ -121,6 +141,8 @@ def _files(folder: Path, subfolder: str, ending: str) -> tuple[dict[str, Path], 
     """Returns the files by their name without the ending, and findings for what only looks like one."""
     files, findings, strays = {}, [], []
     for entry in _entries(folder / subfolder):
+        if is_dropping(entry.name):
+            continue
         name = f"{subfolder}/{entry.name}"
         stem = entry.name.removesuffix(ending)
         if stem == entry.name:
@@ -143,6 +165,23 @@ def _files(folder: Path, subfolder: str, ending: str) -> tuple[dict[str, Path], 
         )
         findings.append(Finding("D019", "warning", message))
     return files, findings
+
+
+def _droppings(folder: Path, subfolders: Sequence[str], ending: str) -> Iterator[Finding]:
+    """Yields one note on all that other systems left there."""
+    names = [
+        f"{one}/{entry.name}"
+        for one in subfolders
+        for entry in _entries(folder / one)
+        # What somebody hid, and nobody takes for an image, is no news: .gitignore.
+        if is_dropping(entry.name) and (entry.name.endswith(ending) or not re.match(r"\.(?!_|DS_Store)", entry.name))
+    ]
+    if names:
+        message = (
+            f"{len(names)} file{'s' if len(names) > 1 else ''} that other systems leave beside one's own "
+            f"{'are' if len(names) > 1 else 'is'} passed over, also by nnU-Net: {first_offenders(names)}."
+        )
+        yield Finding("D059", "warning", message)
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
@@ -222,7 +261,7 @@ def _no_images(folder: Path, ending: str) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding("D028", "error", f"There is no folder {folder.name}; it must hold the images.")
         return
-    names = [entry.name for entry in _entries(folder)]
+    names = [entry.name for entry in _entries(folder) if not is_dropping(entry.name)]
     others = {other: sum(name.endswith(other) for name in names) for other in FILE_ENDINGS}
     counts = [f"{count} that end in {other}" for other, count in others.items() if count]
     if counts:

@@ -1,6 +1,7 @@
 """A raw dataset without its quarantined cases and with headers put right: made beside, never in nnUNet_raw.
 
-A split that lies beside the raw data is left out, too: nnU-Net's planner would copy it to where `splits` writes.
+A split that lies beside the raw data is left out, too: nnU-Net's planner would copy it to where `splits` writes. And so
+is whatever nnU-Net would read otherwise: a byte order mark, files that other systems left, variables in paths.
 
 On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/raw/DIGEST/DATASET/`: `dataset.json`, complete, whose `dataset`
 entries name the original files or repaired copies; `repaired/`, these copies; `curation.json`, what was left out and
@@ -11,20 +12,29 @@ dataset (`raw.json`) says which one counts, so an interruption leaves the one be
 import difflib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nnunet_assets.core.curation import Curation
-from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
+from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription, has_byte_order_mark, parse_dataset_json
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.case_files import IMAGES, LABELS, CaseFiles, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.case_files import (
+    IMAGES,
+    LABELS,
+    CaseFiles,
+    counted_droppings,
+    find_cases,
+    voxels_are_checked,
+)
 from nnunet_assets.nnunet.curation_file import CURATION_FILE, UNDO, case_of, read_curation
+from nnunet_assets.nnunet.dataset_entries import have_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.image_reader import reader_of_cases, reads_nifti_here
@@ -66,6 +76,7 @@ def look_at_raw_data(
     on_progress: OnProgress | None = None,
     *,
     cache: FactCache | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[RawDataset, CuratedDataset]:
     """Curates a raw dataset, reads every file of it once, and records what was found for those who come after.
 
@@ -76,12 +87,14 @@ def look_at_raw_data(
         declared: What the project declares; what `nnunet-assets check --fix` wrote is added.
         on_progress: Told about each case; None: nobody is.
         cache: As for `inspect_raw_dataset`.
+        variables: The environment of nnU-Net's processes, by which the entries of dataset.json are read; its three
+            folders are added.
 
     Raises:
         DatasetError: As `curate` and `inspect_raw_dataset`.
     """
     prepared = PreparedDataset(roots, dataset)
-    curated = curate(roots, dataset, declared.over(read_curation(prepared)))
+    curated = curate(roots, dataset, declared.over(read_curation(prepared)), variables)
     found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress, cache, former=prepared.former_raw())
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
@@ -93,20 +106,29 @@ def look_at_raw_data(
     return found, curated
 
 
-def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
+def curate(
+    roots: Roots, dataset: str, curation: Curation, variables: Mapping[str, str] = MappingProxyType({})
+) -> CuratedDataset:
     """Makes the raw root in which quarantined cases are left out and headers put right; reads headers only.
 
     Returns:
-        The user's own nnUNet_raw where there is nothing to leave out, no split either, and nothing to repair.
+        The user's own nnUNet_raw where there is nothing to leave out, no split either, nothing to repair, and nothing
+        that nnU-Net would read otherwise.
 
     Raises:
-        DatasetError: There is no such dataset, its dataset.json is wrong, a quarantined case does not exist, no case is
-            left, or headers cannot be repaired in this format.
+        DatasetError: There is no such dataset, its dataset.json is wrong or lists files that may not be read, a
+            quarantined case does not exist, no case is left, or headers cannot be repaired in this format.
     """
     folder = dataset_folder(roots.raw, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
+    environment = {**variables, **roots.environment()}
+    if "dataset" in description.raw:
+        entries = read_entries(folder, description, environment)
+        wanted = [entry for entry in entries if entry.case not in curation.quarantine]
+        refuse_outside(wanted, folder, roots.raw, [Path(one) for one in curation.files_from])
     try:
-        cases, findings = find_cases(folder, description)
+        cases, findings = find_cases(folder, description, environment)
+        is_read_otherwise = _is_read_otherwise(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
     known = [files.case for files in cases] + [case_of(f, description.file_ending) or "" for f in findings]
@@ -116,11 +138,11 @@ def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
         raise DatasetError(f"All {len(cases)} cases of {dataset} are in quarantine, so none is left. {_TAKE_OUT}")
     repairs = _repairs(left, description, curation)
     split = folder / SPLITS_FILE
-    if not curation.quarantine and not repairs and not split.exists():
+    if not (curation.quarantine or repairs or split.exists() or is_read_otherwise):
         return CuratedDataset(roots.raw)
     findings = [f for f in findings if case_of(f, description.file_ending) not in curation.quarantine]
     names = _names_of_copies(left, description, repairs)
-    content = _description(folder, description, left, len(curation.quarantine), names)
+    content = _description(folder, description, left, {len(cases), len(left) + len(curation.quarantine)}, names)
     root = _write(PreparedDataset(roots, dataset), content, curation, {names[r.file]: r for r in repairs})
     return CuratedDataset(
         raw_root=root,
@@ -128,8 +150,30 @@ def curate(roots: Roots, dataset: str, curation: Curation) -> CuratedDataset:
         digest=root.name,
         quarantined=dict(curation.quarantine),
         repairs=repairs,
-        findings=(*shared_id(roots.raw, dataset), *findings, *([_split_found(split)] if split.exists() else [])),
+        findings=(
+            *shared_id(roots.raw, dataset),
+            *findings,
+            *([_split_found(split)] if split.exists() else []),
+            *([_mark_found(folder)] if has_byte_order_mark(folder / DATASET_JSON) else []),
+        ),
     )
+
+
+def _is_read_otherwise(folder: Path, description: DatasetDescription) -> bool:
+    """Tells whether nnU-Net would take another file of this dataset than is taken here, or none at all."""
+    return (
+        has_byte_order_mark(folder / DATASET_JSON)
+        or bool(counted_droppings(folder, description))
+        or ("dataset" in description.raw and have_variables(description))
+    )
+
+
+def _mark_found(folder: Path) -> Finding:
+    message = (
+        f"{folder / DATASET_JSON} begins with a byte order mark, at which nnU-Net stops; it gets a copy without it. "
+        "Save the file as UTF-8 without one to be rid of this."
+    )
+    return Finding("D005", "warning", message, file=DATASET_JSON)
 
 
 def _split_found(split: Path) -> Finding:
@@ -211,22 +255,32 @@ def _description(
     folder: Path,
     description: DatasetDescription,
     cases: Sequence[CaseFiles],
-    n_quarantined: int,
+    right_numbers: Collection[int],
     copies: Mapping[Path, str],
 ) -> dict[str, Any]:
-    """Returns the dataset.json of the cases that are left; a number that was wrong before stays as wrong."""
-    n_training = description.n_training
+    """Returns the dataset.json of the cases that are left.
+
+    Args:
+        folder: The original's.
+        description: The original.
+        cases: Those that are left.
+        right_numbers: What the original may say of the number of cases, with those that are left out. So may it say the
+            number of those that are left. Any other number stays as it is, for the check to name.
+        copies: As `_names_of_copies`.
+    """
+    n_training, n_left = description.n_training, len(cases)
     entries = {}
     for files in cases:
-        # Where the label is missing, the check of the case says so.
+        # Where image or label is missing, the check of the case says so.
+        images = files.images or (folder / IMAGES / f"{files.case}_0000{description.file_ending}",)
         label = files.label or folder / LABELS / f"{files.case}{description.file_ending}"
         entries[files.case] = {
-            "images": [_entry(image, copies) for image in files.images],
+            "images": [_entry(image, copies) for image in images],
             "label": _entry(label, copies),
         }
     return {
         **description.raw,
-        "numTraining": len(cases) if n_training is None else n_training - n_quarantined,
+        "numTraining": n_left if n_training is None or n_training in right_numbers else n_training,
         "dataset": entries,
     }
 

@@ -5,9 +5,10 @@ On disk: `nnUNet_preprocessed/DATASET/.nnunet_assets/curation.json` with `quaran
 """
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nnunet_assets.core.curation import HEADER_TOLERANCE_MM, Curation
@@ -52,6 +53,7 @@ def propose_fixes(
     *,
     quarantined: Collection[str] = (),
     repaired: Collection[Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> ProposedFixes:
     """Returns what to leave out and what to repair: a case with an error goes, unless another header puts it right.
 
@@ -63,13 +65,15 @@ def propose_fixes(
         findings: What the check of the dataset found.
         quarantined: Cases that are left out already.
         repaired: Files whose headers are repaired already.
+        variables: As for `look_at_raw_data`.
 
     Raises:
         DatasetError: There is no such dataset, or its dataset.json is wrong.
     """
     folder = dataset_folder(roots.raw, dataset)
     description = parse_dataset_json(folder / DATASET_JSON)
-    cases = [files for files in find_cases(folder, description)[0] if files.case not in quarantined]
+    found, _ = find_cases(folder, description, {**variables, **roots.environment()})
+    cases = [files for files in found if files.case not in quarantined]
     reader = reader_of_cases(description, cases)
     is_here = reads_nifti_here(reader, description.file_ending)
     repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM, str(reader)) if is_here else ()
@@ -121,7 +125,8 @@ def read_curation(prepared: PreparedDataset) -> Curation:
 def write_curation(prepared: PreparedDataset, curation: Curation) -> Path:
     """Writes the file, in place of the one that is there, and returns its path."""
     path = prepared.own / CURATION_FILE
-    write_json_atomically(path, asdict(curation))
+    kept = {"quarantine": dict(curation.quarantine), "repair_headers_mm": curation.repair_headers_mm}
+    write_json_atomically(path, kept)
     return path
 
 

@@ -285,7 +285,9 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
     sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")} & set(kinds)
     kind = kinds[sizes.pop()] if sizes else None
     if kind is None or len(start) < kind.sizeof_hdr:
-        raise VolumeError("D049", f"{name} is no NIfTI image: it starts with {start[:8]!r}. Export it again as NIfTI.")
+        raise VolumeError(
+            "D049", f"{name} is no NIfTI image: its first bytes are those of something else. Export it again as NIfTI."
+        )
     try:
         header = kind(start[: kind.sizeof_hdr], check=False)
         shape = tuple(int(n) for n in header.get_data_shape())

@@ -106,8 +106,8 @@ class PreparedDataset:
         raw = self.curated_root(self.curation)
         if not raw.is_dir():
             raise PlanningError(
-                f"{self.dataset} has cases in quarantine, repaired headers or a split beside it, but {raw}, which was "
-                "made without them, is gone. Materialize raw_dataset again."
+                f"{self.dataset} has cases in quarantine, repaired headers, or files beside it that nnU-Net must "
+                f"not see, but {raw}, which was made without them, is gone. Materialize raw_dataset again."
             )
         return replace(self._roots, raw=raw)
 

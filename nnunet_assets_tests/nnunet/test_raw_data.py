@@ -464,8 +464,8 @@ class TestDamagedFiles:
             (b"\0\5\x16\7\0\2\0\0Mac OS X", "it is a resource file that macOS writes beside the real one"),
             (b"PK\3\4....", "it is a ZIP archive; unpack it"),
             (b"\0" * 128 + b"DICM....", "it is a DICOM file; convert the series to NIfTI"),
-            (b"hello", "it starts with b'hello'"),
-            (gzip.compress(b"hello", mtime=0), "it starts with b'hello'"),
+            (b"hello", "its first bytes are those of something else"),
+            (gzip.compress(b"hello", mtime=0), "its first bytes are those of something else"),
         ],
     )
     def test_what_is_no_image_is_named_for_what_it_is(self, folder, content, sentence):
@@ -525,12 +525,11 @@ class TestDamagedFiles:
 
 
 class TestOtherLayouts:
-    def test_paths_listed_in_dataset_json_are_read_by_nnunets_rules(self, folder, tmp_path, monkeypatch):
+    def test_paths_listed_in_dataset_json_are_read_by_nnunets_rules(self, folder, tmp_path):
         (folder / "imagesTr").rename(tmp_path / "images")
         (folder / "labelsTr").rename(folder / "masks")
-        monkeypatch.setenv("TINY_IMAGES", str(tmp_path / "images"))
         entries = {
-            f"patient {n}": {"images": [f"$TINY_IMAGES/case_{n}_0000.nii.gz"], "label": f"masks/case_{n}.nii.gz"}
+            f"patient {n}": {"images": [f"{tmp_path}/images/case_{n}_0000.nii.gz"], "label": f"masks/case_{n}.nii.gz"}
             for n in range(6)
         }
         write_json(folder / "dataset.json", tiny_json(dataset=entries))
