@@ -146,7 +146,6 @@ CLEAN = {
         tiny_json(10, labels={"background": 0, "whole": [1, 2], "lesion": 2}, regions_class_order=[1, 2]),
     ),
     "notes beside the images": lambda folder: (folder / "imagesTr" / "README.txt").write_text("by hand"),
-    "hidden system files": lambda folder: (folder / "imagesTr" / ".DS_Store").write_bytes(b"\0"),
     "test images": lambda folder: write_volume(folder / "imagesTs" / "x_0000.nii.gz", tiny_image()),
 }
 
