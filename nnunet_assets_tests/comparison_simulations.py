@@ -16,6 +16,8 @@ from nnunet_assets.core.scoring import scale_of
 PART_WITH_LESION = 0.6
 MEAN_ORGAN, MEAN_LESION = 18 / 20, 6 / 8.5
 LEVEL = 0.05
+N_HALVES = 1 << 13
+COHORTS_AT_ONCE = 250
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,29 @@ class Rates:
     coverage: float
 
 
-def rates(models: tuple[Model, Model], *, n_patients: int, n_cohorts: int, seed: int) -> Rates:
+def rates(
+    models: tuple[Model, Model], *, n_patients: int, n_cohorts: int, seed: int, n_halves: int = N_HALVES
+) -> Rates:
     """Returns what the test of the difference finds; `coverage` is that of the foreground's interval."""
     rng = np.random.default_rng(seed)
-    halves = Halves([f"p{k:04}" for k in range(n_patients)], n_halves=1 << 13)
+    halves = Halves([f"p{k:04}" for k in range(n_patients)], n_halves=n_halves)
     truth = (models[0].mean_lesion - models[1].mean_lesion) / 2
-    found = {"lesion": 0, "foreground": 0}
-    n_holding = 0
-    for _ in range(n_cohorts):
-        scores = cohort(rng, n_patients, models)
-        labels = [halves.means(scores[:, :, k].T) for k in range(2)]
-        foreground = LabelMeans()
-        for means in labels:
-            foreground.add(means)
-        for name, means in (("lesion", labels[1]), ("foreground", foreground.mean())):
-            (difference,) = paired_differences(means, [(0, 1)], scale_of("dice"))
-            found[name] += difference.p is not None and difference.p < LEVEL
-        if (interval := difference.interval) is not None:
-            n_holding += interval.low <= truth <= interval.high
-    return Rates(found["lesion"] / n_cohorts, found["foreground"] / n_cohorts, n_holding / n_cohorts)
+    n_lesion = n_foreground = n_holding = 0
+    for start in range(0, n_cohorts, COHORTS_AT_ONCE):
+        n = min(COHORTS_AT_ONCE, n_cohorts - start)
+        # (n_patients, n_cohorts * 2, n_labels): the halves are the same for all cohorts.
+        scores = np.concatenate([cohort(rng, n_patients, models).transpose(1, 0, 2) for _ in range(n)], axis=1)
+        lesion, foreground = halves.means(scores[:, :, 1]), LabelMeans()
+        foreground.add(halves.means(scores[:, :, 0]))
+        foreground.add(lesion)
+        pairs = [(2 * one, 2 * one + 1) for one in range(n)]
+        n_lesion += sum(is_found(one.p) for one in paired_differences(lesion, pairs, scale_of("dice")))
+        for one in paired_differences(foreground.mean(), pairs, scale_of("dice")):
+            n_foreground += is_found(one.p)
+            n_holding += one.interval is not None and one.interval.low <= truth <= one.interval.high
+    return Rates(n_lesion / n_cohorts, n_foreground / n_cohorts, n_holding / n_cohorts)
+
+
+def is_found(p: float | None) -> bool:
+    """Tells whether the test finds a difference."""
+    return p is not None and p < LEVEL

@@ -209,5 +209,5 @@ def _is_foreground(one: Difference | Standing, metric: str) -> bool:
 def _noise(one: Difference, floor: float | None) -> str:
     if one.is_within_noise is None or floor is None:
         return "not known"
-    size = beside(floor, abs(one.mean or 0.0), digits=4)
+    size = beside(floor, abs(one.mean or 0.0), abs(float(_mean(one, floor))), digits=4)
     return f"{'smaller' if one.is_within_noise else 'larger'} than the noise between seeds ({size})"

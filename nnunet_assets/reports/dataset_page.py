@@ -63,7 +63,7 @@ def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[st
     if comparison.bootstrap is not None:
         yield {"number": str(comparison.n_cases), "meaning": "shared validation cases"}
     if ranked := rank_records(comparison):
-        yield {"number": ranked[0]["Dice, pooled"], "meaning": "Dice of the first, pooled"}
+        yield {"number": ranked[0]["Dice, pooled"], "meaning": "highest Dice, pooled"}
     folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
     yield {"number": str(folds), "meaning": "finished folds"}
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -286,6 +287,28 @@ def test_a_summary_becomes_a_contender_with_both_metrics():
     assert {(d.metric, d.label, d.mean) for d in found.differences} == {
         (metric, label, mean) for metric in ("dice", "iou") for label, mean in (("A", 0), (None, 0), ("never", None))
     }
+
+
+def test_the_means_are_the_summarys_own_and_nnunets_to_the_last_digits():
+    from math import fsum
+
+    rng = np.random.default_rng(4)
+    cases = {
+        f"c{k:02}": {
+            "A": float(rng.beta(8, 2)),
+            "B": None if k % 3 == 0 else float(rng.beta(2, 2)),
+            "C": None if k % 2 else 0.0,
+        }
+        for k in range(31)
+    }
+    summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
+    contenders = [Contender.of(summary), replace(Contender.of(summary), name="other")]
+    for one in compared(*contenders).standings:
+        label = summary.foreground if one.label is None else summary.labels[one.label]
+        assert one.mean == pytest.approx(getattr(label, one.metric).pooled.mean, abs=1e-12)
+        if one.label is not None and one.metric == "dice":
+            defined = [scores[one.label] for scores in cases.values() if scores[one.label] is not None]
+            assert one.mean == pytest.approx(fsum(defined) / len(defined), abs=1e-12)
 
 
 def test_json_holds_everything_and_null_where_it_is_undefined():

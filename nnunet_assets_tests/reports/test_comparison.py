@@ -3,8 +3,11 @@ import io
 import re
 from dataclasses import replace
 
+import pytest
+
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
+from nnunet_assets.core.estimate import Interval
 from nnunet_assets.reports.comparison import (
     difference_records,
     differences_to_csv,
@@ -87,3 +90,55 @@ def test_what_all_are_compared_with_is_named_with_the_reason():
     assert any(
         "compared with one alone, second: the first in the order of the declarations that" in n for n in notes(many)
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "column", "text"),
+    [
+        ({"p_corrected": 0.0499}, "p (corrected)", "0.0499"),
+        ({"p_corrected": 0.05}, "p (corrected)", "0.050"),
+        ({"p_corrected": 0.0499999}, "p (corrected)", "0.0499999"),
+        ({"mean": -0.00001}, "Dice, left − right", "0.0000"),
+        ({"effect": -0.001}, "effect", "0.00"),
+        ({"interval": Interval(-0.00001, 0.02)}, "95 % interval", "-0.00001 to +0.0200"),
+        ({"interval": Interval(0.0, 0.02)}, "95 % interval", "0.0000 to +0.0200"),
+        (
+            {"mean": None, "interval": None, "p": None, "no_p_because": "undefined in one"},
+            "p (corrected)",
+            "undefined in one",
+        ),
+    ],
+)
+def test_no_number_is_rounded_to_the_other_side_of_a_limit_and_zero_has_no_sign(fields, column, text):
+    found = compare("Dataset001_X", [contender("one", 0.0), contender("two", 0.01)], {})
+    shown = replace(found, differences=tuple(replace(one, **fields) for one in found.differences))
+    (record,) = difference_records(shown)
+    assert record[column] == text
+    assert text.replace("undefined in one", "undefined") in to_markdown(shown).replace("\\", "")
+
+
+@pytest.mark.parametrize(("mean", "floor"), [(-0.02129, 0.02131), (0.02126, 0.02128), (-0.02132, 0.02131), (0.5, 0.1)])
+def test_a_difference_and_the_noise_are_shown_on_their_sides_of_each_other(mean, floor):
+    found = compared()
+    is_within = abs(mean) < floor
+    differences = tuple(replace(one, mean=mean, is_within_noise=is_within) for one in found.differences)
+    noise = tuple(replace(one, noise=replace(one.noise, floor=floor)) for one in found.noise)
+    first = difference_records(replace(found, differences=differences, noise=noise))[0]
+    size = float(re.search(r"\(([\d.]+)\)", first["noise between seeds"])[1])
+    assert first["noise between seeds"].startswith("smaller" if is_within else "larger")
+    assert (abs(float(first["Dice, left − right"])) < size) == is_within
+
+
+def test_a_comparison_of_an_older_version_says_that_its_differences_are_others():
+    older = replace(compared(), schema=1)
+    assert any(note.startswith("An older version made this comparison") for note in notes(older))
+    assert not any(note.startswith("Differences: of the pooled means") for note in notes(older))
+    assert "not told apart from" in to_markdown(older)
+
+
+def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
+    moved = {"A": {case: 5 * dice for case, dice in DICES.items()}}
+    pair = [Contender(name, "raw", "splits", {"hd95_mm": moved}) for name in ("one", "two")]
+    found = compare("Dataset001_X", pair, {}, diagonal_mm=123.456)
+    assert any("counts 123.456 mm, the diagonal of the largest image." in note for note in notes(found, "hd95_mm"))
+    assert rank_records(found, "hd95_mm")[0]["HD95 [mm], missed ones counted, pooled"] == "3.375"
