@@ -63,6 +63,7 @@ def ensure_instance(project: Path) -> Path:
     settings = Settings.from_environment(project)
     home = settings.dagster_home
     file = home / "dagster.yaml"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         write_atomically(file, DAGSTER_YAML.encode())
     if pool_limit(settings.project) is None:

@@ -58,7 +58,7 @@ def init_project(folder: Path) -> Path:
     try:
         for name, content in contents.items():
             if not (root / name).exists():
-                write_atomically(root / name, content.encode())
+                write_atomically(root / name, content.encode(), is_private=name == ".env")
         ensure_instance(root)
     except OSError as error:
         raise ConfigError(f"The project cannot be written to {root}: {error.strerror}.") from error

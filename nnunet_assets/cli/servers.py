@@ -27,6 +27,7 @@ from nnunet_assets.cli import background
 from nnunet_assets.core.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.instance_files import ensure_instance
+from nnunet_assets.private_files import make_private
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE, Settings, project_settings
 from nnunet_assets.workspace_file import stop_importing_from_project
@@ -141,6 +142,8 @@ def _prepare(folder: Path) -> Settings:
     settings = project_settings(folder)
     read_project(settings.project)
     ensure_instance(settings.project)
+    for sentence in make_private(settings.project):
+        click.echo(sentence)
     if changed := stop_importing_from_project(settings.project):
         click.echo(changed)
     answer_signals()

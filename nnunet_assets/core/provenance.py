@@ -27,16 +27,23 @@ def json_sha256(value: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, *, is_private: bool = False) -> None:
     """Writes a file that a reader, or a machine that loses power, sees whole or not at all.
 
     The bytes go to a temporary file beside it, are flushed to the disk, and take the name by a rename.
+
+    Args:
+        path: The file; made with its folder where it is not there.
+        content: Its bytes.
+        is_private: Nobody but the owner may ever read it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile.mkstemp: that file only its owner may read, where the umask should decide as for any other file.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with temporary.open("xb") as file:
+        if is_private:
+            temporary.touch(mode=0o600, exist_ok=False)
+        with temporary.open("wb" if is_private else "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -98,6 +98,7 @@ def _make(database: Path) -> None:
 
     fresh = database.with_name(f".{database.name}.new")
     fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)  # case names, paths and notes: SQLite keeps the mode for what it adds
     try:
         MlflowClient(tracking_uri=_uri(fresh)).search_experiments(max_results=1)
     except Exception as error:

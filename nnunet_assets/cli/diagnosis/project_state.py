@@ -10,6 +10,7 @@ from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
+from nnunet_assets.private_files import open_to_others
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
 from nnunet_assets.workspace_file import WORKSPACE_FILE, imports_from
@@ -40,6 +41,9 @@ def declaration_findings(settings: Settings) -> Iterator[Finding]:
 def instance_findings(settings: Settings) -> Iterator[Finding]:
     """Looks at Dagster's instance, and at what Dagster's own commands would take for it."""
     yield from _variable_findings(settings)
+    for path in open_to_others(settings.project):
+        remedy = f"`nnunet-assets dev` and `up` change that; or: chmod go= {shlex.quote(str(path))}"
+        yield Finding("warning", path.name, f"{path} can be read by other users of this machine.", remedy)
     if folder := imports_from(settings.project):
         remedy = "Remove that line: what is in `experiments` is found without it."
         found = f"has working_directory: {folder}: Dagster imports modules from there before all others."
