@@ -31,7 +31,7 @@ from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.validation_files import lack_of_probabilities, reason_to_validate
-from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.nnunet.workers import check_worker_variables, worker_variables
 from nnunet_assets.settings import trusted_code
 
 UNCOUNTED_GPU_BYTES = 1024**3
@@ -75,6 +75,7 @@ def run_fold(
             training that other inputs put aside.
 
     Raises:
+        ConfigError: As `check_worker_variables`.
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
@@ -100,6 +101,7 @@ def run_fold(
                 return FoldOutcome(committed, is_new=False)
             say(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
+        check_worker_variables(environment)
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
             room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,

@@ -17,7 +17,7 @@ from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
-from nnunet_assets.nnunet.workers import positive_number, worker_variables
+from nnunet_assets.nnunet.workers import EXPORT, check_worker_variables, positive_number, worker_variables
 from nnunet_assets.settings import trusted_code
 
 _logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def prepare(
         PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
             project did not make.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
-        ConfigError: nnUNet_def_n_proc is not a positive number.
+        ConfigError: As `check_worker_variables`.
     """
     prepared = PreparedDataset(roots, dataset)
     with prepared.preparing(say):
@@ -114,6 +114,7 @@ def prepare(
         if replan or not all(
             _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
         ):
+            check_worker_variables(environment)  # those of the training too, which comes after hours of this
             request = {
                 "dataset": dataset,
                 "plans": plans,
@@ -158,9 +159,9 @@ def _run(
             "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
         )
     folder = prepared.own / f"prepare_{request['plans']}"
-    n_asked = positive_number(environment, "nnUNet_def_n_proc")
+    n_asked = positive_number(environment, EXPORT)
     n_processes = {
-        "n_processes": n_asked or int(worker_variables(environment)["nnUNet_def_n_proc"]),
+        "n_processes": n_asked or int(worker_variables(environment)[EXPORT]),
         "n_processes_is_set": n_asked is not None,
     }
 

@@ -23,7 +23,7 @@ from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.prediction_store import PredictionStore
 from nnunet_assets.nnunet.prepared import planned_in
 from nnunet_assets.nnunet.supervisor import run_with_restarts
-from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.nnunet.workers import check_worker_variables, worker_variables
 from nnunet_assets.settings import trusted_code
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def predict_held_out(
         say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart.
 
     Raises:
+        ConfigError: As `check_worker_variables`.
         FoldError: Another process predicts, the folds changed meanwhile, or the previous stage of a cascade has not
             predicted every case.
         ForeignCodeError: The model's plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
@@ -104,6 +105,7 @@ def predict_held_out(
         store.begin(wanted)
         n_missing = len(store.missing(wanted))
         if n_missing:
+            check_worker_variables(environment)
             job = _Job(ensemble, held_out, roots, device, environment, store, before, wanted)
             _predict(job, lambda n_done: on_progress(n_done, n_missing), say)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:

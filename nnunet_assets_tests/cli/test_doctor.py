@@ -174,7 +174,18 @@ class TestFolders:
         assert (finding.level, finding.found) == ("warning", "0.1 GiB in /.")
 
 
-@pytest.mark.parametrize(("value", "level"), [("1", "ok"), ("64000", "warning"), ("many", "error"), ("-1", "error")])
+@pytest.mark.parametrize("value", ["0", "many", "-1"])
+def test_nobody_would_export(value: str) -> None:
+    findings = list(machine.worker_findings({"nnUNet_def_n_proc": value}))
+
+    assert only(findings, "nnUNet_def_n_proc").level == "error"
+    assert only(findings, "nnUNet_def_n_proc").found == f"is {value!r}, not a whole number of at least 1."
+    assert only(findings, "nnUNet_n_proc_DA").level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [("0", "ok"), ("1", "ok"), ("64000", "warning"), ("many", "error"), ("-1", "error")]
+)
 def test_worker_processes(value: str, level: str) -> None:
     findings = list(machine.worker_findings({"nnUNet_n_proc_DA": value}))
 

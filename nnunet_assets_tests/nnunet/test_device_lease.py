@@ -1,6 +1,7 @@
 """Who gets which GPU: `nvidia-smi` is a program that prints what one printed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -187,14 +188,27 @@ def test_on_processors_alone_the_threads_are_divided_among_the_folds_that_run(ma
         assert own.variables == {}
 
 
+@pytest.mark.parametrize("value", ["-1", "abc", "1.5", "1e1", "2 4", "+2", "0x2", "None", "½"])
+@pytest.mark.parametrize("name", ["nnUNet_def_n_proc", "nnUNet_n_proc_DA"])
+def test_a_number_of_workers_that_is_none_is_refused_by_name(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} is {re.escape(repr(value))}, not a whole number of at least"):
+        worker_variables({name: value})
+
+
+def test_without_workers_a_training_augments_by_itself_and_nobody_would_export():
+    assert worker_variables({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": ""})["nnUNet_n_proc_DA"] == "0"
+    with pytest.raises(ConfigError, match="nnUNet_def_n_proc is '0', not a whole number of at least 1"):
+        worker_variables({"nnUNet_def_n_proc": "0", "nnUNet_n_proc_DA": "0"})
+
+
 def test_workers_are_divided_among_as_many_folds_as_the_gpus_hold(machine):
     with device_lease("auto", machine(SMALL, LARGE, NNUNET_ASSETS_FOLDS_PER_GPU="2")) as lease:
         assert lease.n_sharing == 4
     assert worker_variables({}, 16, n_sharing=4) == {"nnUNet_def_n_proc": "2", "nnUNet_n_proc_DA": "3"}
     assert worker_variables({}, 1, n_sharing=4) == {"nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
-    own = {"nnUNet_n_proc_DA": "12", "nnUNet_def_n_proc": "0"}
+    own = {"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "12"}
     assert worker_variables(own, 2, n_sharing=4) == own
-    assert worker_variables(own, 2, n_halvings=2) == {"nnUNet_n_proc_DA": "3", "nnUNet_def_n_proc": "0"}
+    assert worker_variables(own, 2, n_halvings=2) == {"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "3"}
     assert worker_variables({}, 8, n_halvings=9) == {"nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
     assert usable_cpus() >= 1
 

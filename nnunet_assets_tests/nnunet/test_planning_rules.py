@@ -274,7 +274,7 @@ def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
 @pytest.mark.parametrize("value", ["0", "many"])
 def test_a_number_of_processes_that_is_none_is_an_error(records, without_nnunet, value):
     records[1].stamp_plans("nnUNetPlans", {}, plans_hash=None)
-    with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', which is not a whole number above 0"):
+    with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', not a whole number of at least 1"):
         run(records, environment={**without_nnunet, "nnUNet_def_n_proc": value})
 
 

@@ -9,7 +9,7 @@ import psutil
 
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
-from nnunet_assets.nnunet.workers import worker_variables
+from nnunet_assets.nnunet.workers import worker_problem, worker_variables
 from nnunet_assets.settings import Settings
 
 GIB = 1024**3
@@ -97,11 +97,14 @@ def memory_findings() -> Iterator[Finding]:
 def worker_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
     """Looks at how many processes a fold will start, and how folds are to share GPUs and processors."""
     n_cpus = os.cpu_count() or 1
-    for name, value in worker_variables(variables).items():
+    fitted = worker_variables({})
+    for name in fitted:
+        value = variables.get(name) or fitted[name]
         if not variables.get(name):
             yield Finding("ok", name, f"{value}, fitted to {n_cpus} processors")
-        elif not value.isdecimal():
-            yield Finding("error", name, f"is {value!r}, not a whole number.", f"Unset {name}, or set it to a number.")
+        elif problem := worker_problem(name, value):
+            found, remedy = problem.removeprefix(f"{name} ").split(". ", 1)
+            yield Finding("error", name, f"{found}.", remedy)
         elif int(value) > n_cpus:
             found = f"{value}, as set, on {n_cpus} processors: folds starve each other."
             yield Finding("warning", name, found, f"Unset {name}: then it is fitted to the machine.")
