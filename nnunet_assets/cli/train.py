@@ -3,7 +3,6 @@
 import json
 import logging
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
     from nnunet_assets.config import ExperimentConfig
     from nnunet_assets.core.commit import FoldInputs
+    from nnunet_assets.core.journal import Record
     from nnunet_assets.nnunet.fold_request import FoldRequest
     from nnunet_assets.project import Project
 
@@ -229,7 +229,7 @@ class EpochLines:
 
     def __init__(self, fold_folder: Path, say: Say) -> None:
         self._folder, self._say = fold_folder, say
-        self._shown_until = time.time_ns() // 1_000_000
+        self._seen = {_key(record) for record in _records_of_earlier(fold_folder)}
         self._n_epochs: int | None = None
         self._n_bytes = -1
 
@@ -250,12 +250,25 @@ class EpochLines:
         for record in read_records(journal):
             if record.kind == "start":  # a group that could not be read has nothing but the reason
                 self._n_epochs = record.values.get("params", {}).get("trainer", {}).get("num_epochs")
-            if record.time_ms > self._shown_until and record.epoch is not None:
-                self._shown_until = record.time_ms
+            if record.epoch is not None and _key(record) not in self._seen:
+                self._seen.add(_key(record))
                 self._say(epoch_line(record.epoch + 1, self._n_epochs, record.values))
                 if record.epoch + 1 == self._n_epochs:
                     self._say("Predicting and scoring the validation cases.")
         self._n_bytes = n_bytes
+
+
+def _records_of_earlier(fold_folder: Path) -> "list[Record]":
+    from nnunet_assets.core.journal import journal_path, read_records
+
+    with suppress(OSError):
+        return list(read_records(journal_path(fold_folder)))
+    return []
+
+
+def _key(record: "Record") -> tuple[int | None, int]:
+    """Returns what tells an epoch from the same one of an earlier training."""
+    return record.epoch, record.time_ms
 
 
 def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:

@@ -7,16 +7,21 @@ series), `end` (validation results). Missing values are `null`, since JSON has n
 
 import json
 import math
+import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.core.whole_file import append_whole
+
+_TAIL_BYTES = 1 << 20
+"""More than a line has, even with the parameters of a training."""
 
 Kind = Literal["start", "epoch", "end"]
 
@@ -28,7 +33,7 @@ class Record:
     Attributes:
         kind: `start`, `epoch` or `end`.
         time_ms: When it was written, in milliseconds since 1970-01-01 UTC; the time stamp that tracking uses, so
-            that a record sent twice is the same record.
+            that a record sent twice is the same record. It grows from record to record, whatever is done to the clock.
         epoch: Zero-based epoch of an `epoch` record; None for the other kinds.
         values: Series name to number (None: undefined) for `epoch` and `end`, any JSON for `start`.
     """
@@ -50,7 +55,34 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
     Raises:
         OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
     """
-    append_whole(path, _line(Record(kind, time.time_ns() // 1_000_000, epoch, values)), flushes=True)
+    append_whole(path, _line(Record(kind, max(now_ms(), _last_ms(path) + 1), epoch, values)), flushes=True)
+
+
+def now_ms() -> int:
+    """Returns the time, in milliseconds since 1970-01-01 UTC, as this process would have it had nobody set the clock.
+
+    A clock is set while folds train for days: by hand, by a virtual machine that wakes up, by the first answer of a
+    time server. What lies between two of these times has really passed.
+    """
+    return _start_ms() + time.monotonic_ns() // 1_000_000
+
+
+@cache
+def _start_ms() -> int:
+    """Returns when the monotonic clock stood at 0."""
+    return (time.time_ns() - time.monotonic_ns()) // 1_000_000
+
+
+def _last_ms(path: Path) -> int:
+    """Returns the time of a journal's last record, which may be of a process before the clock was set; else 0."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            lines = file.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return 0
+    records = filter(None, map(_parse, lines[-2:]))
+    return max((record.time_ms for record in records), default=0)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -3,6 +3,7 @@
 It speaks nnU-Net's logger interface: `update_config`, `log`, `log_summary`; nnU-Net 2.7 and later.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +58,8 @@ class EpochLogger(ABC):
             value: A number.
             step: The zero-based epoch.
         """
+        if key in (START, END):  # nnU-Net's own times follow the clock, which somebody may set meanwhile
+            value = time.monotonic()
         try:
             self._values[self._series(key)] = float(value)
         except (TypeError, ValueError, ArithmeticError, RuntimeError):  # the last is torch's, of more than one number

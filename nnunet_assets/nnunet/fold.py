@@ -149,7 +149,7 @@ def _train(
     """Runs the fold's process on a leased device, again where a restart may help."""
     fold_folder = request.experiment.fold_folder(roots, request.fold)
     own_folder = fold_folder / OWN_FOLDER
-    before, asked_at = _commit(fold_folder), time.time()
+    before, asked_at = _commit(fold_folder), time.monotonic()
 
     def start(n_halvings: int) -> ChildResult:
         heartbeat = Heartbeat(fold_folder, say)
@@ -177,7 +177,7 @@ def _train(
                     **asdict(request),
                     "fold_folder": str(fold_folder),
                     "attempt": attempt,
-                    "asked_at": asked_at,
+                    "waited_seconds": time.monotonic() - asked_at,
                     "meeting_folder": meeting_folder,
                 },
                 folder=own_folder,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from nnunet_assets.core.journal import (
     Record,
     append_record,
     journal_path,
+    now_ms,
     read_records,
     readable_until_epoch,
     write_records,
@@ -102,7 +103,8 @@ def train_as_rank(
     """
     started = datetime.now(UTC)
     # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
-    start = time.monotonic() - (time.time() - request["asked_at"])
+    began = time.monotonic()
+    start = began - request["waited_seconds"]
     fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
     checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
     earlier = read_committed(fold_folder)
@@ -136,7 +138,7 @@ def train_as_rank(
         series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
         append_record(journal_path(fold_folder), "end", series)
         set_odd_best_aside(fold_folder, say)
-        manifest = _manifest(trainer, request, device, started, seconds)
+        manifest = _manifest(trainer, request, device, (started, began), seconds)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
         _commit(fold_folder, manifest, earlier)
         forget_previous_checkpoint(fold_folder)
@@ -250,7 +252,7 @@ def _open_journal(
         params = training_parameters(trainer, request)
         for group, values in whole_batch.items():
             params[group] = {**params[group], **values}
-        start = Record("start", time.time_ns() // 1_000_000, None, {"attempt": request["attempt"], "params": params})
+        start = Record("start", now_ms(), None, {"attempt": request["attempt"], "params": params})
         records = [start, *records]
     write_records(journal, records)
 
@@ -309,10 +311,12 @@ def _manifest(
     trainer: Any,
     request: Mapping[str, Any],
     device: Any,
-    started: datetime,
+    began: tuple[datetime, float],
     seconds: Mapping[str, float],
 ) -> Manifest:
     fold_folder = Path(trainer.output_folder)
+    started, clock = began
+    ended = started + timedelta(seconds=time.monotonic() - clock)  # the clock may have been set since
     return Manifest(
         fold=request["fold"],
         inputs=FoldInputs(**request["inputs"]),
@@ -333,7 +337,7 @@ def _manifest(
             "host": socket.gethostname(),
             "python": platform.python_version(),
             "started": started.isoformat(),
-            "ended": datetime.now(UTC).isoformat(),
+            "ended": ended.isoformat(),
         },
         scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
     )

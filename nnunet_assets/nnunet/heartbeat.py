@@ -37,9 +37,10 @@ class Heartbeat:
         self._folder, self._say = fold_folder, say
         self._silent_seconds, self._look_seconds = silent_seconds, look_seconds
         self._next_look = time.monotonic() + look_seconds
-        # Not older: the files may be those of an attempt of last week.
-        self._started = time.time()
-        self._told_of: float | None = None
+        # The files may be those of an attempt of last week: a change of their times counts, not how old they are.
+        self._first = self._seen = _signs_of_earlier(fold_folder)
+        self._changed = time.monotonic()
+        self._is_told = False
 
     def look(self) -> None:
         """Looks, unless it did so a moment ago; a disk that does not answer now is looked at again later."""
@@ -50,24 +51,32 @@ class Heartbeat:
             self._look()
 
     def _look(self) -> None:
-        last = max([self._started, *_signs(self._folder)])
-        if last == self._told_of or time.time() - last < self._silent_seconds:
+        if (seen := list(_signs(self._folder))) != self._seen:
+            self._seen, self._changed, self._is_told = seen, time.monotonic(), False
+        silence = time.monotonic() - self._changed
+        if self._is_told or silence < self._silent_seconds:
             return
-        self._told_of = last
-        since = time.strftime("%H:%M", time.localtime(last))
+        self._is_told = True
+        since = time.strftime("%H:%M", time.localtime(time.time() - silence))
         self._say(
             f"No sign of life since {since}, for more than {self._silent_seconds / 60:.0f} minutes, while "
-            f"{self._doing(last)}. It goes on; where that is too long for this model, end the run and start it again."
+            f"{self._doing()}. It goes on; where that is too long for this model, end the run and start it again."
         )
 
-    def _doing(self, last: float) -> str:
-        if last == self._started:
+    def _doing(self) -> str:
+        if self._seen == self._first:
             return "starting"
         n_predicted = len(list((self._folder / "validation").glob("*.*")))
         if n_predicted:
             return f"predicting the validation cases ({n_predicted} files written)"
         epochs = [record.epoch for record in read_records(journal_path(self._folder)) if record.epoch is not None]
         return f"training, after epoch {epochs[-1] + 1}" if epochs else "starting"
+
+
+def _signs_of_earlier(fold_folder: Path) -> list[float]:
+    with suppress(OSError):
+        return list(_signs(fold_folder))
+    return []
 
 
 def _signs(fold_folder: Path) -> Iterator[float]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nnunet_assets.core.journal import journal_path, settled_records
+from nnunet_assets.core.journal import journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.core.redaction import redacted
 from nnunet_assets.errors import first_offenders
@@ -144,7 +144,7 @@ class FoldTracker:
             paths = [*self._write(contents or {}), *files]
             # A fold that is superseded takes its files along; at the old place lie another training's.
             relative = [os.path.relpath(path, self._fold_folder) for path in paths]
-            ending = Ending(status, time.time_ns() // 1_000_000, relative, dict(metrics or {}), failure)
+            ending = Ending(status, self._end_ms(), relative, dict(metrics or {}), failure)
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)
@@ -156,6 +156,12 @@ class FoldTracker:
                 self._thread.join(timeout_seconds + WRITING_SECONDS)
             self._report = _report(self._sender, self._fold_folder, self._tracking_uri)
         return self._report
+
+    def _end_ms(self) -> int:
+        """Returns the time of the end, which is not before that of what the journal has."""
+        with suppress(OSError):
+            return max([now_ms(), *(record.time_ms for record in read_records(journal_path(self._fold_folder)))])
+        return now_ms()
 
     def _start(self) -> None:
         if self._thread.ident is not None:

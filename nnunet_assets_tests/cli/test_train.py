@@ -283,6 +283,19 @@ def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_
     assert shown == ["Epoch 1: train loss 0.5000"]
 
 
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_epochs_go_on_being_shown_whatever_is_done_to_the_clock(tmp_path: Path, hours: int) -> None:
+    journal, now = journal_path(tmp_path), time.time_ns() // 1_000_000
+    earlier = [Record("start", now - 9, None, {}), *(Record("epoch", now + n, n, {"val_loss": 0.5}) for n in range(2))]
+    write_records(journal, earlier)
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    set_to = now + hours * 3_600_000
+    write_records(journal, [*earlier, *(Record("epoch", set_to + n, n, {"val_loss": 0.25}) for n in range(2, 5))])
+    lines.show_new()
+    assert shown == [f"Epoch {n}: val loss 0.2500" for n in (3, 4, 5)]
+
+
 # --- for real -----------------------------------------------------------------------------------------------------
 
 TINY = Experiment("Dataset952_Phantom", "3d_fullres", variant="tiny")

@@ -3,15 +3,19 @@ import math
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 
 from nnunet_assets.core.journal import (
+    Record,
     append_record,
     journal_path,
+    now_ms,
     read_records,
     readable_until_epoch,
     truncate_after_epoch,
+    write_records,
 )
 
 
@@ -163,3 +167,31 @@ def test_a_line_is_a_checksum_and_json(path):
         "epoch": 4,
         "values": {"val_loss": 0.25},
     }
+
+
+SET_CLOCK = """
+import itertools, sys, time
+from pathlib import Path
+real, jumps = time.time_ns, itertools.cycle([0, 3600, -3600, -7200, 1])
+time.time_ns = lambda: real() + next(jumps) * 10**9
+from nnunet_assets.core.journal import append_record
+for epoch in range(int(sys.argv[2]), int(sys.argv[3])):
+    append_record(Path(sys.argv[1]), "epoch", {}, epoch)
+"""
+
+
+def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path):
+    before = time.time_ns() // 1_000_000
+    append_record(path, "start", {})
+    ahead = Record("epoch", before + 3_600_000, 0, {})  # by a process before the clock was set back
+    write_records(path, [*read_records(path), ahead])
+    for first in (1, 21):
+        subprocess.run([sys.executable, "-c", SET_CLOCK, str(path), str(first), str(first + 20)], check=True)
+    times = [record.time_ms for record in read_records(path)]
+    assert len(times) == 42
+    assert times == sorted(set(times))
+    assert times[-1] - ahead.time_ms < 1000  # and what has passed is not what the clock says
+
+
+def test_the_time_is_that_of_the_clock_where_nobody_sets_it():
+    assert abs(now_ms() - time.time_ns() // 1_000_000) < 1000

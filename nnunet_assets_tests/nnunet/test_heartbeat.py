@@ -19,7 +19,14 @@ def fold(tmp_path):
 
 @pytest.fixture
 def later(monkeypatch):
-    """Moves the clock on by so many seconds, which no file sees."""
+    """Lets so many seconds pass, which no file sees."""
+    real = time.monotonic
+    return lambda seconds: monkeypatch.setattr(heartbeat.time, "monotonic", lambda: real() + seconds)
+
+
+@pytest.fixture
+def set_clock(monkeypatch):
+    """Sets the clock on by so many seconds, or back."""
     real = time.time
     return lambda seconds: monkeypatch.setattr(heartbeat.time, "time", lambda: real() + seconds)
 
@@ -47,6 +54,8 @@ def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
     (fold / "validation" / "case_1.nii.gz").touch()
     written(fold / "validation", 2)
     watch.look()
+    later(2 * HOUR)
+    watch.look()
     assert "while predicting the validation cases (1 files written)" in said[1]
 
 
@@ -61,9 +70,21 @@ def test_the_files_of_an_earlier_attempt_are_no_silence(fold, later):
     assert "while starting" in said[0]
 
 
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR, -24 * HOUR, 365 * 24 * HOUR])
+def test_a_clock_that_is_set_is_no_silence_and_hides_none(fold, later, set_clock, seconds):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    set_clock(seconds)
+    watch.look()
+    assert said == []
+    later(HOUR)
+    watch.look()
+    assert len(said) == 1
+
+
 def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=600)
+    watch = Heartbeat(fold, said.append, look_seconds=2 * HOUR)
     later(HOUR)
     watch.look()
     assert said == []

@@ -1,13 +1,22 @@
 import math
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
 from nnunet_assets.core.journal import read_records
+from nnunet_assets.nnunet import epoch_logger
 from nnunet_assets.nnunet.journal_logger import JournalLogger
 
 
+@pytest.fixture(autouse=True)
+def _a_clock_of_two_and_a_half_seconds_a_look(monkeypatch):
+    looks = count(100.0, 2.5)
+    monkeypatch.setattr(epoch_logger, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+
+
 def log_epoch(logger, epoch, train_loss=0.5, val_loss=0.75):
-    """Logs what nnU-Net's trainer logs in one epoch, in its order."""
+    """Logs what nnU-Net's trainer logs in one epoch, in its order, by a clock that is set back an hour meanwhile."""
     logger.log("epoch_start_timestamps", 100.0 * epoch, epoch)
     logger.log("lrs", 0.01, epoch)
     logger.log("train_losses", train_loss, epoch)
@@ -16,7 +25,7 @@ def log_epoch(logger, epoch, train_loss=0.5, val_loss=0.75):
     logger.log("dice_per_class_or_region/class_1", 0.5, epoch)
     logger.log("dice_per_class_or_region/class_2", math.nan, epoch)
     logger.log("val_losses", val_loss, epoch)
-    logger.log("epoch_end_timestamps", 100.0 * epoch + 2.5, epoch)
+    logger.log("epoch_end_timestamps", 100.0 * epoch - 3600, epoch)
 
 
 def test_an_epoch_becomes_one_record_with_our_names(tmp_path):
@@ -57,7 +66,7 @@ def test_a_series_of_the_users_trainer_keeps_its_name_and_none_is_required(tmp_p
     logger.log("epoch_end_timestamps", 2.0, 0)
     logger.close()
     (record,) = read_records(tmp_path / "journal")
-    assert record.values == {"my_series": 3.0, "epoch_seconds": 1.0}
+    assert record.values == {"my_series": 3.0, "epoch_seconds": 2.5}
 
 
 def test_what_a_trainer_logs_amiss_breaks_no_training_and_is_counted(tmp_path):
