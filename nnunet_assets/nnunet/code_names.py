@@ -77,18 +77,24 @@ def refuse_foreign_classes(source: Path | str, trusted: Container[str], plans: A
     _refuse(source, [name for name in found if not _is_trusted(name, trusted) and not _is_network_class(name.value)])
 
 
-def refuse_foreign_code_in(plans_file: Path, dataset_json_file: Path, trusted: Container[str]) -> None:
+def refuse_foreign_code_in(plans_file: Path | None, dataset_json_file: Path, trusted: Container[str]) -> None:
     """Passes where both files, as far as they are there, name no foreign code (`refuse_foreign_code`).
+
+    Args:
+        plans_file: None: no plans are read.
+        dataset_json_file: The dataset.json beside them.
+        trusted: As for `refuse_foreign_code`.
 
     Raises:
         ForeignCodeError: One does.
         PlanningError: One is no JSON.
     """
-    refuse_foreign_code(plans_file, trusted, plans=read_json(plans_file))
+    if plans_file is not None:
+        refuse_foreign_code(plans_file, trusted, plans=read_json(plans_file))
     refuse_foreign_code(dataset_json_file, trusted, dataset_json=read_json(dataset_json_file))
 
 
-def refuse_foreign_code_in_child(plans_file: Path, dataset_json_file: Path) -> None:
+def refuse_foreign_code_in_child(plans_file: Path | None, dataset_json_file: Path) -> None:
     """Passes where both files name no foreign code, and the plans only classes of networks; before nnU-Net reads them.
 
     Raises:
@@ -96,7 +102,8 @@ def refuse_foreign_code_in_child(plans_file: Path, dataset_json_file: Path) -> N
     """
     trusted = trusted_code()
     refuse_foreign_code_in(plans_file, dataset_json_file, trusted)
-    refuse_foreign_classes(plans_file, trusted, read_json(plans_file) or {})
+    if plans_file is not None:
+        refuse_foreign_classes(plans_file, trusted, read_json(plans_file) or {})
 
 
 def _is_trusted(name: CodeName, trusted: Container[str]) -> bool:

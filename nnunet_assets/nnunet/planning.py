@@ -103,12 +103,11 @@ def prepare(
     prepared = PreparedDataset(roots, dataset)
     with prepared.preparing(say):
         raw = prepared.read_raw()
-        refuse_foreign_code_in(
-            prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON, trusted_code(environment)
-        )
         verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
         made_from = {**verified, "planner": PLANNERS.get(plans)}
         replan = _must_plan(prepared, plans, made_from)
+        kept = None if replan else prepared.plans_file(plans)  # one that is made anew may be torn
+        refuse_foreign_code_in(kept, prepared.raw_folder / DATASET_JSON, trusted_code(environment))
         before = prepared.known_files()
         watch = _Watch(prepared, plans, configurations, on_progress, say)
         if replan or not all(

@@ -50,7 +50,8 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
     prepared = PreparedDataset(_roots(), request["dataset"])
     plans = request["plans"]
     dataset_id = int(request["dataset"][7:10])
-    refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
+    kept = None if request["replan"] else prepared.plans_file(plans)
+    refuse_foreign_code_in_child(kept, prepared.raw_folder / DATASET_JSON)
     if request["verify_integrity"]:
         _verify_integrity(prepared)
         prepared.note_verified(request["verified"])
