@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from nnunet_assets.core.child_environment import child_environment, is_pattern
 from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.places import Places
 from nnunet_assets.errors import ConfigError
 
 PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
@@ -86,6 +87,11 @@ class Settings:
     def child_environment(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`."""
         return child_environment({**self.variables, **more}, self.child_variables)
+
+    @property
+    def places(self) -> Places:
+        """The folders whose place on the disk is in nothing that is made to be shown."""
+        return Places.of(self.roots, self.project)
 
     @property
     def dagster_home(self) -> Path:

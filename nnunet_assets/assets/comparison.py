@@ -6,6 +6,7 @@ table of experiments by labels, `comparison_table.csv`, `.parquet`, `.tex` and `
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,8 @@ def build_comparison(
         folder.mkdir(parents=True, exist_ok=True)
         with comparison_lock(folder), shown_as_failure():
             found = compare_declared(roots, declared, config.dataset)
-            preview = _write(folder, found)
+            shown = replace(found, left_out=project.settings.places.hidden_in(found.left_out))
+            preview = _write(folder, shown)
         context.log.info(found.headline())
         files = sorted(folder.glob("comparison*.*"))
         return dg.MaterializeResult(
@@ -85,7 +87,7 @@ def build_comparison(
                 "headline": dg.MetadataValue.text(found.headline()),
                 **_shown(folder, found),
                 "figure": dg.MetadataValue.md(f"![{FOREST_CAPTION}]({preview})"),
-                **track_comparison(project.settings, found, files, context),
+                **track_comparison(project.settings, shown, files, context),
             },
             check_results=[_every_experiment(found)],
         )

@@ -72,6 +72,7 @@ def build_cv_evaluation(
                 write_table=write_case_table,
                 write_labels=write_label_tables,
                 on_progress=progress_log(context.log.info),
+                places=project.settings.places,
             )
         context.log.info(f"{evaluation.headline()}; {evaluation.n_computed} cases computed, the others were known.")
         content = evaluation.to_json()

@@ -65,7 +65,16 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
             evaluation = declared_evaluation(roots, experiment, dataset)
             commits = {fold: commit_sha256(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
             gaps, drawn = _gaps(folder, commits)
-            page = cv_page(summary, manifests, parameters, figures, evaluation, gaps=gaps, drawn_for_gaps=drawn)
+            page = cv_page(
+                summary,
+                manifests,
+                parameters,
+                figures,
+                evaluation,
+                gaps=gaps,
+                drawn_for_gaps=drawn,
+                places=project.settings.places,
+            )
         write_atomically(folder / "cv_report.html", page.encode())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),

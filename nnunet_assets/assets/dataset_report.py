@@ -58,7 +58,7 @@ def build_dataset_report(
             entries = [_entry(settings.roots, folder, experiment) for experiment in experiments]
             forest = folder / f"{FOREST_FILE}.svg"
             figures = [PageFigure(FOREST_CAPTION, forest.read_bytes(), "image/svg+xml")] if forest.is_file() else []
-            page = dataset_page(comparison, entries, figures)
+            page = dataset_page(comparison, entries, figures, settings.places)
             write_atomically(file, page.encode())
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),

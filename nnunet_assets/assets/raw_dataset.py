@@ -121,7 +121,7 @@ def _look(
             cache=FactCache(prepared.fact_cache, rehash=rehash),
             variables=settings.variables,
         )
-    files = write_intake(prepared.intake_folder, found.report)
+    files = write_intake(prepared.intake_folder, found.report, settings.places)
     context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
     tracked = track_dataset(settings, found.report, files, context)
     return found, curated, {"report": dg.MetadataValue.path(files[0]), **tracked}

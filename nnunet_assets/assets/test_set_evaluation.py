@@ -16,6 +16,7 @@ from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.gap import GAP_METRICS, Gap, find_gaps, gaps_to_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
+from nnunet_assets.core.places import Places
 from nnunet_assets.core.provenance import write_atomically, write_json_atomically
 from nnunet_assets.nnunet.ensemble import Ensemble
 from nnunet_assets.nnunet.evaluation import evaluate_cases
@@ -67,7 +68,7 @@ def evaluate_validation(roots: Roots, ensemble: Ensemble, dataset: DatasetConfig
     references = references_folder(roots, ensemble.experiment.dataset)
     found = cases_of_folds(ensemble.folder, references, ensemble.folds, ensemble.experiment.title)
     folder = evaluation_folder(ensemble.folder)
-    _evaluate(found, dataset, folder, say).refuse_empty()
+    _evaluate(found, dataset, folder, say, Places.of(roots)).refuse_empty()
     return folder / PARQUET_FILE
 
 
@@ -93,7 +94,7 @@ def evaluate_predictions(
     found = cases_of_folders(predicted.folder, references, predicted.folder / DATASET_JSON)
     found.subject = f"{ensemble.experiment.title}, test set"
     folder = ensemble.experiment.summary_folder(roots) / TESTED_FOLDER
-    evaluation = _evaluate(found, dataset, folder, say)
+    evaluation = _evaluate(found, dataset, folder, say, Places.of(roots))
     evaluation.refuse_empty()
     table = folder / PARQUET_FILE
     gaps = find_gaps(read_metrics(table, GAP_METRICS), read_metrics(validation, GAP_METRICS), read_case_names(table))
@@ -103,7 +104,9 @@ def evaluate_predictions(
     return EvaluatedEnsemble(folder, evaluation, gaps)
 
 
-def _evaluate(found: PredictedCases, dataset: DatasetConfig, folder: Path, say: Callable[[str], None]) -> Evaluation:
+def _evaluate(
+    found: PredictedCases, dataset: DatasetConfig, folder: Path, say: Callable[[str], None], places: Places
+) -> Evaluation:
     policy = metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels)
     return evaluate_cases(
         found,
@@ -112,4 +115,5 @@ def _evaluate(found: PredictedCases, dataset: DatasetConfig, folder: Path, say: 
         write_table=write_case_table,
         write_labels=write_label_tables,
         on_progress=progress_log(say),
+        places=places,
     )

@@ -141,7 +141,7 @@ def inspect(
         click.echo(f"{case} is in quarantine: {reason}")
     if curated.repairs:
         click.echo(f"Files with repaired headers, in copies below {curated.raw_root}: {len(curated.repairs)}.")
-    page, *_ = write_intake(prepared.intake_folder, found.report)
+    page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
     click.echo(f"The report is in {page}")
     return found, curated
 

@@ -109,9 +109,9 @@ def evaluate(
             f"{folder} is not the folder of a model, which has {DATASET_JSON} and fold_0, ...; and a folder of "
             "predictions needs --references, the folder of what is right."
         )
-    evaluation, folder = _evaluate(wanted, given_mm, lesions, output)
+    evaluation, folder = _evaluate(wanted, given_mm, lesions, output, project)
     if as_json:
-        click.echo(json.dumps({**evaluation.to_json(), "files": str(folder)}, indent=2))
+        click.echo(json.dumps({**evaluation.to_json(project_settings(project).places), "files": str(folder)}, indent=2))
     else:
         _show(evaluation, folder)
     return INCOMPLETE if evaluation.problems or evaluation.missing_folds else DONE
@@ -200,7 +200,7 @@ def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) 
 
 
 def _evaluate(
-    wanted: _Wanted, tolerances_mm: Mapping[str, float], lesions: Sequence[str], output: Path | None
+    wanted: _Wanted, tolerances_mm: Mapping[str, float], lesions: Sequence[str], output: Path | None, project: Path
 ) -> tuple[Evaluation, Path]:
     from nnunet_assets.nnunet.evaluation import evaluate_cases
 
@@ -220,6 +220,7 @@ def _evaluate(
             write_table=write_case_table,
             write_labels=write_label_tables,
             on_progress=on_progress,
+            places=project_settings(project).places,
         )
     evaluation.refuse_empty()
     return evaluation, folder

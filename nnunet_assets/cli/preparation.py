@@ -85,5 +85,5 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
         cache=FactCache(prepared.fact_cache),
         variables=settings.variables,
     )
-    page, *_ = write_intake(prepared.intake_folder, found.report)
+    page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
     say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

@@ -12,6 +12,7 @@ from nnunet_assets.core.case_results import LabelScore
 from nnunet_assets.core.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
+from nnunet_assets.core.places import Places
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 SCHEMA = 1
@@ -125,11 +126,11 @@ class Evaluation:
         more = [f"... and {hidden} more problems."] if hidden > 0 else []
         return "\n".join([*(problem.message for problem in self.problems[:PROBLEMS_SHOWN]), *more])
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the evaluation as JSON values; what is undefined is null."""
+    def to_json(self, places: Places = Places()) -> dict[str, Any]:  # noqa: B008 - frozen
+        """Returns the evaluation as JSON values; what is undefined is null, and no text has an absolute path in it."""
         return {
             "schema": SCHEMA,
-            "subject": self.subject,
+            "subject": places.hidden(self.subject),
             "metrics_version": METRICS_VERSION,
             "policy": self.policy.to_json(),
             "policy_digest": self.policy.digest,
@@ -140,7 +141,7 @@ class Evaluation:
             "n_evaluated": self.n_evaluated,
             "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
             "labels": None if self.labels is None else {name: found.to_json() for name, found in self.labels.items()},
-            "problems": [asdict(problem) for problem in self.problems],
+            "problems": places.hidden_in([asdict(problem) for problem in self.problems]),
         }
 
 

@@ -28,6 +28,7 @@ from nnunet_assets.core.evaluation_intervals import add_intervals
 from nnunet_assets.core.kernel_lock import flock
 from nnunet_assets.core.label_totals import LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import MetricPolicy
+from nnunet_assets.core.places import Places
 from nnunet_assets.core.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet import nifti
@@ -68,6 +69,7 @@ def evaluate_cases(
     write_labels: WriteLabels,
     on_progress: OnProgress = lambda *_: None,
     n_workers: int | None = None,
+    places: Places = Places(),  # noqa: B008 - frozen
 ) -> Evaluation:
     """Evaluates the cases, writes the folder's files and returns what they say.
 
@@ -82,6 +84,7 @@ def evaluate_cases(
         write_labels: How the tables of labels are written.
         on_progress: Told about each case that was not known yet.
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
+        places: Folders whose place is not to be in the files, which are shown to others.
 
     Raises:
         EvaluationError: Another process evaluates into the folder, or it cannot be written.
@@ -107,7 +110,7 @@ def evaluate_cases(
             bootstrap=add_intervals(totals, evaluated, found.patients) if found.may_be_pooled else None,
             n_computed=n_computed,
         )
-        content = evaluation.to_json()
+        content = evaluation.to_json(places)
         write_labels(content, folder)
         write_json_atomically(folder / EVALUATION_FILE, content)
         kept.forget_others({files.key for files in found.cases})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.places import Places
 from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.interval_notes import interval_notes
@@ -46,6 +47,7 @@ def cv_page(
     *,
     gaps: "Sequence[Gap]" = (),
     drawn_for_gaps: Bootstrap | None = None,
+    places: Places = Places(),  # noqa: B008 - frozen
 ) -> str:
     """Returns the page.
 
@@ -57,6 +59,7 @@ def cv_page(
         evaluation: What `evaluation.json` holds.
         gaps: To the test set; empty: these folds have predicted none.
         drawn_for_gaps: How the intervals of the test means were made.
+        places: Folders whose place is not to be on the page.
     """
     cases = list(_cases(summary))
     report = {
@@ -81,7 +84,7 @@ def cv_page(
         "methods": methods_paragraph(summary, manifests, parameters),
         "provenance": _provenance(summary, manifests, evaluation),
     }
-    return render_page("cv_report.html.j2", report=report)
+    return render_page("cv_report.html.j2", places, report=report)
 
 
 def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison
 from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.places import Places
 from nnunet_assets.reports.comparison import difference_records, notes, rank_records
 from nnunet_assets.reports.comparison_table import table_header, table_notes, table_rows
 from nnunet_assets.reports.cv_page import PageFigure
@@ -30,13 +31,19 @@ class Entry:
     report: str | None
 
 
-def dataset_page(comparison: Comparison, entries: Sequence[Entry], figures: Sequence[PageFigure]) -> str:
+def dataset_page(
+    comparison: Comparison,
+    entries: Sequence[Entry],
+    figures: Sequence[PageFigure],
+    places: Places = Places(),  # noqa: B008 - frozen
+) -> str:
     """Returns the page.
 
     Args:
         comparison: Of the experiments whose summaries are complete; of fewer than two it says so.
         entries: Every declared experiment, in the order of the declarations.
         figures: In the order of the page.
+        places: Folders whose place is not to be on the page.
     """
     # What was left out stands at the head of the page, with the reasons.
     compared = replace(comparison, left_out={})
@@ -55,7 +62,7 @@ def dataset_page(comparison: Comparison, entries: Sequence[Entry], figures: Sequ
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "provenance": dict(_provenance(comparison, entries)),
     }
-    return render_page("dataset_report.html.j2", report=report)
+    return render_page("dataset_report.html.j2", places, report=report)
 
 
 def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[str, str]]:

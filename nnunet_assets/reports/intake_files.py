@@ -3,12 +3,14 @@
 `intake.parquet` has a row a case, `findings.parquet` a row a finding, `intake.html` both. Each is replaced as a whole.
 """
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.intake import CaseRow, IntakeReport
+from nnunet_assets.core.places import Places
 from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.reports.intake_page import intake_page
 
@@ -21,10 +23,12 @@ FINDINGS = "findings.parquet"
 _AXES = "xyz"
 
 
-def write_intake(folder: Path, report: IntakeReport) -> list[Path]:
-    """Writes the three files, the page first, and returns their paths."""
+def write_intake(folder: Path, report: IntakeReport, places: Places = Places()) -> list[Path]:  # noqa: B008 - frozen
+    """Writes the three files, the page first, and returns their paths; the place of no folder is in them."""
+    hidden = [replace(finding, message=places.hidden(finding.message)) for finding in report.findings]
+    report = replace(report, findings=tuple(hidden))
     contents = {
-        PAGE: intake_page(report).encode(),
+        PAGE: intake_page(report, places).encode(),
         CASES: _parquet(cases_table(report)),
         FINDINGS: _parquet(findings_table(report)),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnunet_assets.core.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.intake import CaseRow, IntakeReport
+from nnunet_assets.core.places import Places
 from nnunet_assets.reports.page import render_page
 
 SHOWN_MESSAGES = 50
@@ -21,10 +22,11 @@ class _Cell:
     key: float | None = None
 
 
-def intake_page(report: IntakeReport) -> str:
-    """Returns the page."""
+def intake_page(report: IntakeReport, places: Places = Places()) -> str:  # noqa: B008 - frozen
+    """Returns the page, with the place of no folder on it."""
     return render_page(
         "intake.html.j2",
+        places,
         report=report,
         groups=list(_groups(report)),
         labels=list(_labels(report)),

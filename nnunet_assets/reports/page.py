@@ -8,6 +8,8 @@ import base64
 import hashlib
 from typing import Any
 
+from nnunet_assets.core.places import Places
+
 _SCRIPT = """
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
@@ -23,21 +25,37 @@ for (const table of document.querySelectorAll("table")) {
 """
 
 
-def render_page(template: str, **values: Any) -> str:
-    """Returns a page of `templates`, which extends `page.html.j2`."""
+def render_page(template: str, places: Places, **values: Any) -> str:
+    """Returns a page of `templates`, which extends `page.html.j2`; no absolute path is on it.
+
+    Args:
+        template: The template's name.
+        places: Folders whose place is not to be on the page.
+        values: For the template.
+    """
     # Comes with Dagster and MLflow; its import costs what no load of the definitions should.
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     environment = Environment(
-        loader=PackageLoader("nnunet_assets.reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("nnunet_assets.reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Whatever a page is given to say goes through here, so that nobody has to think of it elsewhere.
+        finalize=lambda value: places.hidden(value) if _is_text(value) else value,
     )
     return environment.get_template(template).render(
         **values,
         script=Markup(_SCRIPT),  # noqa: S704 (a constant of this file)
         script_hash=f"sha256-{digest}",
     )
+
+
+def _is_text(value: Any) -> bool:
+    """Says whether a value is for people: not a script of ours, nor a file within the page."""
+    return type(value) is str and not value.startswith("data:")
 
 
 def data_uri(content: bytes, kind: str) -> str:
