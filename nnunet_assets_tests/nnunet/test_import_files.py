@@ -3,11 +3,12 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
@@ -336,3 +337,79 @@ def test_a_second_dataset_of_the_id_is_refused_before_anything_is_read(source: P
     (source.parent / "raw/Dataset012_Other").mkdir(parents=True)
     with pytest.raises(DatasetError, match="The id of Dataset012_Own is taken by Dataset012_Other"):
         brought(found(source))
+
+
+class TestSpacingsOfTiffs:
+    """A 3D TIFF has its spacing in a file beside it, which comes along under nnU-Net's name for it."""
+
+    SPACING: ClassVar = {"spacing": [80.0, 7.6, 7.6]}
+
+    @pytest.fixture
+    def stacks(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "stacks"
+        for n in range(6):
+            rng = np.random.default_rng(n)
+            for name in (f"images/c {n}_EM", f"labels/c {n}"):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(folder / f"{name}.tif", rng.integers(0, 3, (10, 12, 14)).astype(np.uint8))
+        return folder
+
+    def imported(self, stacks: Path, **changes: Any) -> ImportedDataset:
+        return brought(
+            found(stacks, ("EM",), images="images/{case}_{channel}.tif", labels="labels/{case}.tif"), **changes
+        )
+
+    def spacing(self, imported: ImportedDataset, name: str) -> list[float]:
+        from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
+
+        path = str(imported.folder / name)
+        _, properties = Tiff3DIO().read_images((path,)) if name.startswith("images") else Tiff3DIO().read_seg(path)
+        return list(properties["spacing"])
+
+    @pytest.mark.parametrize("names", ["images/c {}_EM.json", "images/c {}.json", "labels/c {}.json"])
+    @pytest.mark.parametrize("link", ["copy", "symlink"])
+    def test_come_along_for_image_and_label_however_they_are_named(self, stacks: Path, names: str, link: str) -> None:
+        for n in range(6):
+            write_json(stacks / names.format(n), self.SPACING)
+        imported = self.imported(stacks, link=link)
+        for name in ("imagesTr/c_0_0000.tif", "labelsTr/c_0.tif", "imagesTr/c_5_0000.tif"):
+            assert self.spacing(imported, name) == self.SPACING["spacing"]
+        assert not any("No spacing" in change for change in imported.changes)
+        assert inspect_raw_dataset(imported.folder.parent, NAME, 3).findings == ()
+
+    def test_that_are_not_known_are_said_at_import_and_at_every_look(self, stacks: Path) -> None:
+        for n in range(4):
+            write_json(stacks / f"images/c {n}.json", self.SPACING)
+        write_json(stacks / "images/c 4.json", {"microscope": "ours"})
+        imported = self.imported(stacks)
+        assert any("No spacing is known of 2 of 6 cases (c_4, c_5)" in change for change in imported.changes)
+        found = inspect_raw_dataset(imported.folder.parent, NAME, 3).findings
+        assert {finding.code for finding in found} == {"D078", "D072"}
+
+    def test_that_are_none_are_refused(self, stacks: Path) -> None:
+        write_json(stacks / "images/c 2.json", {"spacing": [1.0, 2.0]})
+        with pytest.raises(DatasetError, match=r"c 2\.json holds no spacing of c_2"):
+            self.imported(stacks)
+
+    def test_of_flat_tiffs_are_not_looked_for(self, tmp_path: Path) -> None:
+        for n in range(6):
+            for name in (f"images/c{n}.tif", f"labels/c{n}.tif"):
+                (tmp_path / "flat" / name).parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(tmp_path / "flat" / name, np.full((8, 9), n % 2, np.uint8))
+        imported = brought(
+            found(tmp_path / "flat", ("EM",), images="images/{case}.tif", labels="labels/{case}.tif"), labels=GIVEN
+        )
+        assert not any("spacing" in change for change in imported.changes)
+
+
+def test_headers_with_their_voxels_elsewhere_are_refused(tmp_path: Path) -> None:
+    import SimpleITK
+
+    for n in range(6):
+        for name in (f"images/c{n}", f"labels/c{n}"):
+            (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+            image = SimpleITK.GetImageFromArray(np.full((4, 5, 6), n, np.uint8))
+            SimpleITK.WriteImage(image, str(tmp_path / f"s/{name}.nhdr"))
+            (tmp_path / f"s/{name}.nhdr").rename(tmp_path / f"s/{name}.nrrd")
+    with pytest.raises(DatasetError, match="12 files are headers whose voxels are in other files"):
+        brought(found(tmp_path / "s", ("EM",), images="images/{case}.nrrd", labels="labels/{case}.nrrd"))

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.curation import Curation
 from nnunet_assets.core.dataset_json import parse_dataset_json
 from nnunet_assets.core.evaluation_files import evaluation_folder, read_evaluation
 from nnunet_assets.core.journal import journal_path, read_records
@@ -21,6 +22,8 @@ from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
 from nnunet_assets.errors import EvaluationError
+from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
+from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.reports.case_table import read_cases
 from nnunet_assets.reports.evaluation_tables import to_markdown
 from nnunet_assets.settings import Settings
@@ -154,6 +157,28 @@ def test_an_evaluation_is_used_again(project: Path) -> None:
     result = run(project, "evaluate", f"{PHANTOM}/short/nnUNetTrainer__tinyPlans__3d_fullres")
     assert result.exit_code == 0, result.output
     assert "organ" in result.output
+
+
+def test_3d_tiffs_keep_the_names_of_then_until_a_spacing_changes(roots: Roots) -> None:
+    manifest = read_committed(TIFF.fold_folder(roots, "fold_0"))
+    assert manifest is not None
+    prepared = PreparedDataset(roots, STACK)
+
+    def is_up_to_date() -> bool:
+        look_at_raw_data(roots, STACK, 2, Curation())
+        is_whole = prepared.case_set(TIFF.plans, TIFF.configuration).is_whole
+        assert is_whole == (prepared.read_raw().content_hash == manifest.inputs.raw_hash)
+        return is_whole
+
+    sidecars = {path: path.read_bytes() for path in (roots.raw / STACK).glob("*Tr/*.json")}
+    assert len(sidecars) >= 4
+    assert is_up_to_date()
+    for path in sidecars:
+        path.write_text('{"spacing": [9.0, 9.0, 9.0]}')
+    assert not is_up_to_date()
+    for path, content in sidecars.items():
+        path.write_bytes(content)
+    assert is_up_to_date()
 
 
 def test_adopting_again_changes_nothing(project: Path, roots: Roots) -> None:
