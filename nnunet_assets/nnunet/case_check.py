@@ -141,7 +141,11 @@ def case_content(
 
 def _sha256_of_data(of: str, companions: Sequence[CompanionDigest], reader: str | None) -> str | None:
     """Returns the digest of an image's voxels where files beside it hold them, and nothing else."""
-    data = [sha256 for whose, _, sha256 in companions if whose == of and sha256]
+    data = [
+        sha256
+        for whose, path, sha256 in companions
+        if whose == of and sha256 and not path.endswith((".hdr", ".hdr.gz"))
+    ]
     return json_sha256(data) if data and reader != TIFF_READER else None
 
 

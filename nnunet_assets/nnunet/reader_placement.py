@@ -73,7 +73,7 @@ def nifti_placement(path: Path, name: str, header: Any, reader: str) -> Placemen
         if int(header["sizeof_hdr"]) != 348:
             raise VolumeError("D045", _refused(name, reader, "it is NIfTI-2, which SimpleITK does not open", "NIfTI-1"))
         try:
-            placement = itk_placement(path, name, reader)
+            placement = itk_placement(path, name, reader, image_io="NiftiImageIO")
         except ItkRefusal:
             raise VolumeError("D045", _refused(name, reader, _why_refused(header))) from None
     return placement
@@ -83,8 +83,14 @@ class ItkRefusal(Exception):  # noqa: N818 (an answer of the library's, which th
     """SimpleITK does not take a header; its own words, which may quote the file, are not kept."""
 
 
-def itk_placement(path: Path, name: str, reader: str) -> Placement:
+def itk_placement(path: Path, name: str, reader: str, image_io: str = "") -> Placement:
     """Returns where a reader that uses SimpleITK puts the voxels of a file of any format.
+
+    Args:
+        path: The file.
+        name: How messages call it.
+        reader: One of `ITK_READERS`.
+        image_io: ITK's name of the format, where it is known; else ITK tries one after the other, which takes longer.
 
     Raises:
         ItkRefusal: SimpleITK does not read it.
@@ -96,6 +102,7 @@ def itk_placement(path: Path, name: str, reader: str) -> Placement:
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     information = SimpleITK.ImageFileReader()
     information.SetFileName(str(path))
+    information.SetImageIO(image_io)
     try:
         information.ReadImageInformation()
     except RuntimeError:

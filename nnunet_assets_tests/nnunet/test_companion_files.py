@@ -167,6 +167,33 @@ class TestDigests:
             job.references()
 
 
+@pytest.mark.parametrize(
+    ("ending", "beside"), [(".mhd", ".raw"), (".nhdr", ".raw"), (".img", ".hdr"), (".hdr", ".img")]
+)
+def test_voxels_beside_their_header_are_in_the_digest_and_only_equal_ones_are_copies(
+    tmp_path: Path, ending: str, beside: str
+) -> None:
+    folder = tmp_path / DATASET
+    for n in range(6):
+        for name in (f"imagesTr/case_{n}_0000", f"labelsTr/case_{n}"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            # The first two images are one.
+            written(folder, f"{name}{ending}", max(n, 1) if "images" in name else 1)
+    write_json(folder / "dataset.json", tiny_json(file_ending=ending, overwrite_image_reader_writer="SimpleITKIO"))
+    found = inspect_raw_dataset(tmp_path, DATASET, 3)
+    assert [(finding.code, finding.case) for finding in found.findings] == [("D054", "case_0")]
+    path = folder / f"imagesTr/case_3_0000{beside}"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    changed = inspect_raw_dataset(tmp_path, DATASET, 3)
+    assert changed.content_hash != found.content_hash
+    assert [case for case, name in changed.case_hashes.items() if name != found.case_hashes[case]] == ["case_3"]
+    if beside == ".raw":
+        path.unlink()
+        missing = inspect_raw_dataset(tmp_path, DATASET, 3).errors
+        assert ("D049", "case_3") in [(finding.code, finding.case) for finding in missing]
+        assert "holds the voxels of the case's image 0 by its header, and is not there" in missing[-1].message
+
+
 def first_scheme(roots: Roots) -> str:
     """The digest of the dataset as version 0.1.0 took it: of dataset.json, images and labels."""
     folder = roots.raw / DATASET
