@@ -12,8 +12,8 @@ from nnunet_assets.core.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, c
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.exit_codes import ExitCode, failure_class
 from nnunet_assets.core.journal import n_saved_epochs
-from nnunet_assets.core.layout import OWN_FOLDER, STOP_FILE, Roots
-from nnunet_assets.core.provenance import remove_unfinished
+from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, STOP_FILE, Roots
+from nnunet_assets.core.provenance import json_sha256, remove_unfinished
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.bound_inputs import bound_roots
@@ -29,6 +29,8 @@ from nnunet_assets.nnunet.fold_lock import fold_lease
 from nnunet_assets.nnunet.fold_request import FoldRequest
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.split_users import note_fold, seen_split, split_held
+from nnunet_assets.nnunet.splits import read_splits
 from nnunet_assets.nnunet.supervisor import run_with_restarts
 from nnunet_assets.nnunet.validation_files import lack_of_probabilities, reason_to_validate
 from nnunet_assets.nnunet.workers import check_worker_variables, worker_variables
@@ -94,6 +96,7 @@ def run_fold(
             _refuse_validation_of_adopted(fold_folder, request.options)
             _say_lack(request, fold_folder, committed, say)
             return FoldOutcome(committed, is_new=False)
+        _begin_on_split(request, roots, prepared, say)
         if committed and not retrain and _is_current(committed, request):
             reason = reason_to_validate(fold_folder, committed, request.options)
             if reason is None:
@@ -287,6 +290,22 @@ def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
             ExitCode.CHANGED_INPUT,
             "",
         )
+
+
+def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDataset, say: Callable[[str], None]) -> None:
+    """Notes beside the split that this fold is of it, while nobody can change it; from then on nobody does unasked."""
+    if request.fold == FULL_FOLD:
+        return
+    with split_held(prepared, say):
+        if json_sha256(read_splits(prepared.folder)) != request.inputs.splits_hash:
+            _check_unchanged(request, roots)
+        if seen_split(prepared, roots.results) not in (None, request.inputs.splits_hash):
+            say(
+                f"{request.experiment.title}, {request.fold}: the split in {prepared.folder} is another one than this "
+                "project saw last: it was edited, or changed by another project on the same nnUNet_preprocessed. The "
+                "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
+            )
+        note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
 
 
 def _check_room(fold_folder: Path, request: FoldRequest) -> None:

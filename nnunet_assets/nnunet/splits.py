@@ -3,7 +3,8 @@
 On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, nnU-Net's own file, and `.nnunet_assets/splits.json` beside
 it, how it was made. It is written before any fold starts, since nnU-Net lets whichever fold starts first write it. A
 file that this project did not make, or that somebody edited, is checked, kept, and never written over. One that lies in
-`nnUNet_raw/DATASET` counts as declared by `splits.file`.
+`nnUNet_raw/DATASET` counts as declared by `splits.file`. Folds that another project trained on it count too: see
+`split_users`.
 """
 
 import json
@@ -21,6 +22,7 @@ from nnunet_assets.core.splits import SPLITS_FILE, OnNewCases, Split, SplitSetti
 from nnunet_assets.core.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
+from nnunet_assets.nnunet.split_users import folds_of_others, note_results, note_trained, notes_of, split_held
 from nnunet_assets.nnunet.splitting import default_split_of, extend_splits, groups_of, make_splits
 from nnunet_assets.nnunet.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
 
@@ -78,7 +80,25 @@ def ensure_splits(
             split lies in nnUNet_raw; or trained folds belong to a split that would change.
     """
     prepared = PreparedDataset(roots, dataset)
-    raw = prepared.read_raw()
+    with split_held(prepared, say):
+        note_results(prepared, roots.results)
+        note_trained(prepared, roots)
+        made = _ensured(prepared, roots, settings, on_new_cases=on_new_cases, renew=renew, say=say)
+        note_results(prepared, roots.results, json_sha256(list(made.folds)))
+        return made
+
+
+def _ensured(
+    prepared: PreparedDataset,
+    roots: Roots,
+    settings: SplitSettings,
+    *,
+    on_new_cases: OnNewCases,
+    renew: bool,
+    say: Callable[[str], None],
+) -> Splits:
+    """Does what `ensure_splits` says, for whoever holds the split."""
+    dataset, raw = prepared.dataset, prepared.read_raw()
     settings = _with_file_of_raw_data(roots.raw / dataset / SPLITS_FILE, settings)
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
@@ -101,7 +121,8 @@ def ensure_splits(
     superseded: list[TrainedFold] = []
     if wanted != found:
         consent = renew or origin == "extended" or (cases_only and on_new_cases == "renew")
-        superseded = _superseded(roots, dataset, found, wanted)
+        superseded = _superseded(trained_folds(roots, dataset), found, wanted)
+        _protect_others(prepared, roots, change, found, wanted)
         _protect(path, superseded, running_folds(roots, dataset), change, consent=consent, say=say)
     # The record first: where this is cut short, the file is still that of the generation before.
     record = record.followed_by(
@@ -268,13 +289,43 @@ def _shown(settings: Mapping[str, Any]) -> str:
 
 
 def _superseded(
-    roots: Roots, dataset: str, found: Sequence[Split] | None, wanted: Sequence[Split]
+    trained: Sequence[TrainedFold], found: Sequence[Split] | None, wanted: Sequence[Split]
 ) -> list[TrainedFold]:
     """Returns the trained folds that belong to the split that is there; those of a still older one are lost already."""
-    trained = trained_folds(roots, dataset)
     if found is None:
         return [fold for fold in trained if fold.splits_hash not in (None, json_sha256(list(wanted)))]
     return [fold for fold in trained if fold.splits_hash in (None, json_sha256(list(found)))]
+
+
+def _why(change: _Change | None) -> str:
+    return "; ".join(filter(None, [change.settings, change.cases])) if change else "neither it nor its record is there"
+
+
+def _protect_others(
+    prepared: PreparedDataset,
+    roots: Roots,
+    change: _Change | None,
+    found: Sequence[Split] | None,
+    wanted: Sequence[Split],
+) -> None:
+    """Refuses a change of the split that folds in another project's results were trained on, whatever is asked here."""
+    users = {
+        results: belonging
+        for results, folds in folds_of_others(prepared, roots).items()
+        if (belonging := _superseded(folds, found, wanted))
+    }
+    if not users:
+        return
+    path = prepared.folder / SPLITS_FILE
+    named = " ".join(f"In {results}: {cost_sentence(folds)}" for results, folds in users.items())
+    notes = ", ".join(str(notes_of(prepared, results)) for results in users)
+    raise DatasetError(
+        f"{path} is not changed, though {_why(change)}: another project, whose results lie elsewhere, trained on it. "
+        f"{named} With another split these folds would be of no use there, so that no word of this project changes it. "
+        "Declare the split as it is there; or give this project an nnUNet_preprocessed of its own (with nnUNet_raw and "
+        "nnUNet_results, in its .env); or, where nobody needs those folds any more, delete what notes them: "
+        f"{notes}."
+    )
 
 
 def _protect(
@@ -287,7 +338,7 @@ def _protect(
     say: Callable[[str], None],
 ) -> None:
     """Refuses a change of the split that supersedes trained folds without its user's word, or while one trains."""
-    why = "; ".join(filter(None, [change.settings, change.cases])) if change else "neither it nor its record is there"
+    why = _why(change)
     if running:
         raise DatasetError(
             f"{path} would change ({why}) while folds train on it: {first_offenders(running)}. nnU-Net reads it once "

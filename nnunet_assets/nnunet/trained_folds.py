@@ -61,6 +61,20 @@ def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
             yield " / ".join(filter(None, (variant, model.name))), model
 
 
+def is_running(model: Path, fold: str) -> bool:
+    """Says whether some process holds a fold's lease.
+
+    Args:
+        model: nnU-Net's folder of the model.
+        fold: `fold_0` ...
+
+    Raises:
+        FoldError: The lock is another user's.
+    """
+    lock = model / SUMMARY_FOLDER / f"{fold}.lock"
+    return lock.exists() and _is_held(lock)
+
+
 def _is_held(path: Path) -> bool:
     lock = kernel_lock(path, timeout=0)
     try:
