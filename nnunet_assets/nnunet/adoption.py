@@ -221,8 +221,9 @@ def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) ->
     checkpoint = _checkpoint(file)
     arguments = checkpoint["init_args"]
     plans, description = arguments["plans"], arguments["dataset_json"]
-    refuse_foreign_code(file, trusted, plans=plans, dataset_json=description)
-    refuse_foreign_code_in(fold_folder.parent / "plans.json", fold_folder.parent / DATASET_JSON, trusted)
+    refuse_foreign_code(file, trusted, plans=plans, dataset_json=description, is_to_run=False)
+    beside = (fold_folder.parent / "plans.json", fold_folder.parent / DATASET_JSON)
+    refuse_foreign_code_in(*beside, trusted, is_to_run=False)
     _check_place(
         file,
         {

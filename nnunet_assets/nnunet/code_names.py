@@ -8,6 +8,8 @@ torch looks in addition at the class itself (`refuse_foreign_classes`), before n
 """
 
 import ast
+import builtins
+import sys
 from collections.abc import Container, Mapping
 from functools import cache
 from importlib import import_module
@@ -38,6 +40,7 @@ def refuse_foreign_code(
     *,
     plans: Any = None,
     dataset_json: Any = None,
+    is_to_run: bool = True,
 ) -> None:
     """Passes where all code that the plans, or a dataset.json, name is nnU-Net's own or trusted.
 
@@ -46,6 +49,8 @@ def refuse_foreign_code(
         trusted: What the user names (`settings.trusted_code`).
         plans: The content; None: not looked at.
         dataset_json: The content; None: not looked at.
+        is_to_run: Whether nnU-Net is to read them next. Where it is not, a bare word for a network by which nothing is
+            found here may stay: whoever trains or predicts with these plans asks again.
 
     Raises:
         ForeignCodeError: It says which key holds which word, and what to do.
@@ -59,7 +64,8 @@ def refuse_foreign_code(
             f"{source} is not as nnU-Net writes it: {first_offenders(wrong)}. Restore the file that nnU-Net wrote."
         )
     names = [entry for entry in found if isinstance(entry, CodeName)]
-    _refuse(source, [name for name in names if not _is_trusted(name, trusted) and not _is_own(name)])
+    foreign = [name for name in names if not _is_trusted(name, trusted) and not _is_own(name)]
+    _refuse(source, [name for name in foreign if is_to_run or not _is_of_nothing(name)])
 
 
 def refuse_foreign_classes(source: Path | str, trusted: Container[str], plans: Any) -> None:
@@ -77,20 +83,23 @@ def refuse_foreign_classes(source: Path | str, trusted: Container[str], plans: A
     _refuse(source, [name for name in found if not _is_trusted(name, trusted) and not _is_network_class(name.value)])
 
 
-def refuse_foreign_code_in(plans_file: Path | None, dataset_json_file: Path, trusted: Container[str]) -> None:
+def refuse_foreign_code_in(
+    plans_file: Path | None, dataset_json_file: Path, trusted: Container[str], *, is_to_run: bool = True
+) -> None:
     """Passes where both files, as far as they are there, name no foreign code (`refuse_foreign_code`).
 
     Args:
         plans_file: None: no plans are read.
         dataset_json_file: The dataset.json beside them.
         trusted: As for `refuse_foreign_code`.
+        is_to_run: As for `refuse_foreign_code`.
 
     Raises:
         ForeignCodeError: One does.
         PlanningError: One is no JSON.
     """
     if plans_file is not None:
-        refuse_foreign_code(plans_file, trusted, plans=read_json(plans_file))
+        refuse_foreign_code(plans_file, trusted, plans=read_json(plans_file), is_to_run=is_to_run)
     refuse_foreign_code(dataset_json_file, trusted, dataset_json=read_json(dataset_json_file))
 
 
@@ -120,6 +129,13 @@ def _refuse(source: Path | str, foreign: list[CodeName]) -> None:
         f"{TRUSTED_CODE_VARIABLE} in the environment or the project's .env (separated by commas); otherwise use plans "
         "that nnU-Net made."
     )
+
+
+def _is_of_nothing(name: CodeName) -> bool:
+    """Says whether it is one word for a network that is neither a module nor a function of Python's here."""
+    word = name.value
+    is_word = name.kind == "network" and name.is_name and "." not in word
+    return is_word and not hasattr(builtins, word) and word not in sys.modules and find_spec(word) is None
 
 
 def _is_own(name: CodeName) -> bool:

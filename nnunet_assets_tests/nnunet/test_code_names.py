@@ -230,6 +230,20 @@ def test_a_fold_with_code_that_the_user_names_is_adopted(adoptable):
     assert adopt_fold(adoptable(plans, plans), trusted={"my_nets.MyUNet"}).is_new
 
 
+def test_a_word_that_names_nothing_here_is_adopted_and_never_run(adoptable):
+    plans = hostile_plans("architecture.network_class_name", "net_of_nobody")
+    assert adopt_fold(adoptable(plans, plans)).is_new
+    with pytest.raises(ForeignCodeError, match="net_of_nobody"):
+        refuse_foreign_code("plans.json", frozenset(), plans=plans)
+
+
+def test_a_word_that_names_a_module_here_is_not_adopted(adoptable, tmp_path, monkeypatch):
+    (tmp_path / "net_of_somebody.py").write_text("raise RuntimeError('it ran')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ForeignCodeError, match="net_of_somebody"):
+        adopt_fold(adoptable(in_folder=hostile_plans("architecture.network_class_name", "net_of_somebody")))
+
+
 def never_started(*_arguments, **_options):
     raise AssertionError("a process was started")
 
