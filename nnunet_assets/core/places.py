@@ -16,7 +16,7 @@ _START = r"(?:(?:file|sqlite|vscode):/{2,}|(?<![\w.:/\\~=+#?&-])(?:~?/|[A-Za-z]:
 """A path of Linux, macOS or Windows, a file's URL, or a share of Windows; not `/` between words, nor a web address."""
 
 # A folder's name may have spaces in it, but no end of a sentence or of its part.
-_FOLDERS = r"""(?:(?:[^/\\\n"'<>|.,;:]|[.,;:](?!\s))+[/\\])*?"""
+_FOLDERS = r"""(?:(?:[^/\\\n"'<>|.,;:]|[.,;:](?!\s))+[/\\]){0,40}?"""
 _KNOWN = r"""(?:nnUNet_(?:raw|preprocessed|results)|Dataset\d{3}_[\w.-]+|[A-Za-z]\w*__\w+__\w+|fold_(?:\d+|all))"""
 _WITH_LANDMARK = re.compile(rf"{_START}{_FOLDERS}(?={_KNOWN}(?:[/\\\s.,;:)'\"]|$))")
 _ANY = re.compile(rf"""{_START}(?:[^\s/\\"'<>|]+[/\\])+(?P<name>[^\s/\\"'<>|]*)""")

@@ -46,6 +46,7 @@ from nnunet_assets.tracking.fold_run import (
     params_path,
     same_place,
 )
+from nnunet_assets.tracking.leaving_files import as_it_may_leave, hides_places
 from nnunet_assets.tracking.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.score_metrics import holds_scores, replacements
 from nnunet_assets.tracking.system_metrics import system_path
@@ -357,7 +358,9 @@ class FoldSender:
             self._note(f"{path} was not uploaded: it is not there.")
             return True
         try:
-            client.log_artifact(self.run.run_id, str(path))
+            hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
+            with as_it_may_leave(path, hidden) as file_to_send:
+                client.log_artifact(self.run.run_id, str(file_to_send))
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
             sentence = f"{path.name} was not uploaded. {failure.sentence}"

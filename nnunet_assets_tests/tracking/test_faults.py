@@ -1,5 +1,6 @@
 """A server that is down, silent, restarted or lying costs delay, and never an epoch, a second value or the training."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -212,6 +213,21 @@ def test_files_leave_this_machine_only_if_the_user_agrees(
         start(fold)
         report = following.finish("FINISHED", contents={"curve.png": b"x"})
     assert (report.problem, Tracked(server.uri, fold.parent).files()) == (None, files)
+
+
+def test_files_that_may_leave_this_machine_say_nothing_of_where_they_lay(
+    server: MlflowServer, fold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "ward7-pc")
+    text = f"torn: {fold}/validation/a.nii.gz, /home/smith/w.pth on ward7-pc.\n".encode()
+    with elsewhere(server) as proxy:
+        with tracker(proxy.uri, fold, share_files=True) as following:
+            start(fold)
+            report = following.finish("FINISHED", contents={"notes.txt": text})
+        sent = b"".join(request.path.encode() + request.body for request in proxy.requests)
+    assert report.problem is None
+    assert b"w.pth on host-" in sent
+    assert not [word for word in (b"smith", str(fold.parent).encode(), b"ward7") if word in sent]
 
 
 def test_files_stay_here_when_a_run_that_was_deleted_is_made_anew(server: MlflowServer, fold: Path) -> None:
