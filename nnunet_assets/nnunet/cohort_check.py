@@ -14,6 +14,7 @@ from nnunet_assets.nnunet.case_check import CaseFacts
 from nnunet_assets.nnunet.case_files import IMAGES, LABELS
 from nnunet_assets.nnunet.case_geometry import Geometry
 from nnunet_assets.nnunet.image_reader import TIFF_READER
+from nnunet_assets.nnunet.nifti import shape_text
 from nnunet_assets.nnunet.personal_data import is_personal_name
 
 FEWEST_FOR_OUTLIERS = 5
@@ -24,6 +25,8 @@ ODD_SIZE = 10.0
 """The same for the extent in mm."""
 ODD_Z = 8.0
 """Robust z-score (distance from the median over IQR / 1.349) beyond which an intensity is odd."""
+SMALLEST_FEATURE_MAP = 4
+"""Voxels along an axis, `UNet_featuremap_min_edge_length` of nnU-Net's planner."""
 _LEAST_SPREAD = 0.05
 """Of a typical image's range of intensities: cases as alike as copies must not make every other one odd."""
 _IQR_OF_NORMAL = 1.349
@@ -124,6 +127,19 @@ def tiffs_without_spacing(facts: Sequence[CaseFacts], reader: str | None) -> Ite
             f"number, and into {LABELS}/{unknown[0]}.json; likewise for each case."
         )
         yield Finding("D078", "warning", message)
+
+
+def tiny_images(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Yields that every image is smaller than the smallest feature map of nnU-Net's networks."""
+    shapes = [fact.geometry.shape for fact in facts if fact.geometry]
+    largest = max((max(shape) for shape in shapes), default=SMALLEST_FEATURE_MAP)
+    if largest < SMALLEST_FEATURE_MAP:
+        message = (
+            f"No image of {len(shapes)} has more than {largest} voxels along an axis ({shape_text(shapes[0])} the "
+            f"first), fewer than the {SMALLEST_FEATURE_MAP} of the smallest feature map of nnU-Net's networks: every "
+            "patch is mostly padding. Were the images cut or resampled by mistake?"
+        )
+        yield Finding("D071", "warning", message)
 
 
 def label_findings(n_cases_by_label: Mapping[str, int], n_folds: int, n_cases: int) -> Iterator[Finding]:

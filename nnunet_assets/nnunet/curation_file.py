@@ -77,7 +77,8 @@ def propose_fixes(
     reader = reader_of_cases(description, cases)
     is_here = reads_nifti_here(reader, description.file_ending)
     repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM, str(reader)) if is_here else ()
-    repairs = tuple(repair for repair in repairs if repair.file not in repaired)
+    # A tenth of a millimetre is less than a voxel of any clinical image; under a microscope it is many.
+    repairs = tuple(one for one in repairs if one.file not in repaired and one.distance_mm <= one.voxel_mm / 2)
     repairable = {repair.file for repair in repairs}
     errors: dict[str | None, list[Finding]] = {}
     for finding in findings:
@@ -90,7 +91,8 @@ def propose_fixes(
         dataset_errors += [finding for found in errors.values() for finding in found]
         quarantine = {}
     kept = tuple(repair for repair in repairs if repair.case not in quarantine)
-    return ProposedFixes(Curation(quarantine, HEADER_TOLERANCE_MM if kept else None), kept, tuple(dataset_errors))
+    tolerance_mm = min([HEADER_TOLERANCE_MM, *(repair.voxel_mm / 2 for repair in kept)])
+    return ProposedFixes(Curation(quarantine, tolerance_mm if kept else None), kept, tuple(dataset_errors))
 
 
 def case_of(finding: Finding, file_ending: str) -> str | None:

@@ -34,12 +34,14 @@ class HeaderRepair:
         file: The original.
         first: The case's first image.
         distance_mm: The farthest that a corner of the volume moves.
+        voxel_mm: The smallest side of a voxel.
     """
 
     case: str
     file: Path
     first: Path
     distance_mm: float
+    voxel_mm: float
 
     def digest(self) -> str:
         """Returns what decides every byte of the copy."""
@@ -85,7 +87,7 @@ def header_repairs(files: CaseFiles, tolerance_mm: float, reader: str) -> Iterat
         distance = found.distance_mm(reference)
         is_apart = distance > reference.same_place_mm or not np.allclose(found.spacing_mm, reference.spacing_mm)
         if is_apart and distance <= tolerance_mm:
-            yield HeaderRepair(files.case, file, present[0], distance)
+            yield HeaderRepair(files.case, file, present[0], distance, min(reference.spacing_mm))
 
 
 def all_header_repairs(cases: Sequence[CaseFiles], tolerance_mm: float, reader: str) -> tuple[HeaderRepair, ...]:

@@ -27,6 +27,7 @@ from nnunet_assets.nnunet.cohort_check import (
     name_findings,
     outliers,
     tiffs_without_spacing,
+    tiny_images,
 )
 from nnunet_assets.nnunet.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
 from nnunet_assets.nnunet.fact_cache import FactCache
@@ -202,7 +203,11 @@ def inspect_raw_dataset(
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
     findings += intensity_findings(cases, facts, folder, description)
-    findings += [*outliers(facts, description.channel_names), *tiffs_without_spacing(facts, reader)]
+    findings += [
+        *outliers(facts, description.channel_names),
+        *tiffs_without_spacing(facts, reader),
+        *tiny_images(facts),
+    ]
     findings = [
         *description.warnings,
         *shared_id(raw_root, dataset),

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from nnunet_assets.core.curation import Curation
@@ -122,4 +124,20 @@ def test_a_damaged_file_is_refused_and_can_be_taken_back(roots: Roots, content: 
     with pytest.raises(DatasetError, match=sentence):
         found(roots)
     assert remove_curation(prepared)
+    assert found(roots) == ()
+
+
+def test_under_a_microscope_a_tenth_of_a_millimetre_is_too_far(roots: Roots) -> None:
+    """Voxels of a hundredth of a millimetre: a label half a voxel away is repaired, one of three voxels left out."""
+    folder, size = roots.raw / DATASET, (0.01, 0.01, 0.02)
+    for path in sorted(folder.glob("*Tr/*.nii.gz")):
+        voxels = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+        write_volume(path, voxels, spacing_mm=size)
+    near = write_volume(folder / "labelsTr/case_1.nii.gz", tiny_label(), spacing_mm=size, origin_mm=(0.004, 0, 0))
+    write_volume(folder / "labelsTr/case_2.nii.gz", tiny_label(), spacing_mm=size, origin_mm=(0.03, 0, 0))
+    fixes = proposed(roots)
+    assert [repair.file for repair in fixes.repairs] == [near]
+    assert list(fixes.curation.quarantine) == ["case_2"]
+    assert fixes.curation.repair_headers_mm == pytest.approx(0.005)
+    write_curation(PreparedDataset(roots, DATASET), fixes.curation)
     assert found(roots) == ()

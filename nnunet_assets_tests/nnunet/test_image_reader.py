@@ -220,3 +220,14 @@ def test_the_page_shows_what_the_reader_takes(folder: Path) -> None:
     assert found.report.cases[0].spacing_mm == pytest.approx((0.001, 0.001, 0.002))
     wanted = sum(found.rows[0].label_voxels.values()) * 0.001 * 0.001 * 0.002 / 1000
     assert sum(found.record.label_volumes_ml["case_0"].values()) == pytest.approx(wanted)
+
+
+def test_images_smaller_than_any_feature_map_are_a_warning_with_the_numbers(folder: Path) -> None:
+    for n, path in enumerate(sorted(folder.glob("*Tr/*.nii.gz"))):
+        voxels = np.arange(27).reshape(3, 3, 3) + n if "images" in path.parent.name else np.ones((3, 3, 3))
+        image = nibabel.Nifti1Image(voxels.astype(np.uint8), np.eye(4))  # type: ignore[attr-defined]
+        path.write_bytes(gzip.compress(image.to_bytes()))
+    (finding,) = found_of(folder, "D071")
+    assert (
+        "No image of 6 has more than 3 voxels along an axis (3 × 3 × 3 the first), fewer than the 4" in finding.message
+    )
