@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ import dagster as dg
 from nnunet_assets.assets.fold_model import fold_model_key
 from nnunet_assets.assets.fold_uploads import contents_of, files_of, history
 from nnunet_assets.core.commit import UNKNOWN, commit_sha256, read_committed
+from nnunet_assets.core.cv_groups import group_name
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.layout import Experiment
@@ -17,6 +19,7 @@ from nnunet_assets.core.provenance import write_atomically
 from nnunet_assets.core.redaction import redacted
 from nnunet_assets.nnunet.adoption import Adopted
 from nnunet_assets.nnunet.results import fold_results_in
+from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.reports.case_scores import cases_to_csv
 from nnunet_assets.reports.curves import learning_curve_png
 from nnunet_assets.settings import Settings
@@ -24,7 +27,15 @@ from nnunet_assets.tracking.destination import Destination
 from nnunet_assets.tracking.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold_run import Ending, FoldRun, attempt_of, committed_scores, contents_path
 from nnunet_assets.tracking.fold_tracker import TrackingReport, send_waiting
-from nnunet_assets.tracking.names import ADOPTED, HOST, fold_tags, run_title
+from nnunet_assets.tracking.names import (
+    ADOPTED,
+    EXPERIMENT,
+    HOST,
+    VARIANT,
+    experiment_tags,
+    fold_tags,
+    run_title,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -50,9 +61,11 @@ def prepare_again(settings: Settings, fold_folder: Path) -> None:
     known, manifest = FoldRun.load(fold_folder), read_committed(fold_folder)
     if known is None or manifest is None:
         return
-    experiment = Experiment(**manifest.details["experiment"])
+    experiment = experiment_of(fold_folder.parent) or Experiment(**manifest.details["experiment"])
     if manifest.is_adopted:
         prepare(settings, Adopted(fold_folder, experiment, manifest, is_new=False))
+    elif known.tags.get(EXPERIMENT) != group_name(experiment):
+        _of_copy(settings, known, experiment, manifest.fold).save(fold_folder)
     elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
         made = contents_of(settings.roots, experiment, manifest.fold, _logger.warning)
         for name, content in made.items():
@@ -64,10 +77,27 @@ def prepare(settings: Settings, adopted: Adopted) -> None:
     folder = adopted.folder
     records = list(read_records(journal_path(folder)))
     known = FoldRun.load(folder)
-    if known is None or known.attempt != attempt_of(records[0]):
+    is_of_another = known is not None and known.tags.get(EXPERIMENT) != group_name(adopted.experiment)
+    if known is None or known.attempt != attempt_of(records[0]) or is_of_another:
         _run(settings, adopted, records).save(folder)
     elif _is_of_other_scores(known, adopted, records):
         _run(settings, adopted, records).as_continued(known).save(folder)
+
+
+def _of_copy(settings: Settings, known: FoldRun, experiment: Experiment, fold: str) -> FoldRun:
+    """Returns the run of a fold that was copied from another experiment along with what was known of its run."""
+    tags = {key: value for key, value in known.tags.items() if key != VARIANT}
+    run = replace(
+        known,
+        experiment_name=settings.tracking_experiment(experiment.dataset),
+        run_name=f"{run_title(experiment)} {fold}",
+        tags={**tags, **experiment_tags(experiment, "fold")},
+    )
+    run.forget()
+    if run.ending is not None:
+        destination = Destination(settings.tracking_uri, settings.artifacts, settings.share_files)
+        run.files = list(run.ending.files) if destination.takes_files else []
+    return run
 
 
 def _is_of_other_scores(known: FoldRun, adopted: Adopted, records: list[Record]) -> bool:

@@ -10,13 +10,16 @@ from rich.table import Table
 
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
+from nnunet_assets.core.cv_groups import group_name
 from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.client import probe
 from nnunet_assets.tracking.fold_run import FoldRun, committed_scores
 from nnunet_assets.tracking.fold_tracker import TrackingReport, known_report, send_waiting
+from nnunet_assets.tracking.names import EXPERIMENT
 
 DONE, INCOMPLETE = 0, 2
 SUPERSEDED = "superseded"
@@ -105,12 +108,14 @@ def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[
 
 
 def _prepare_again(settings: Settings, folder: Path) -> None:
-    """Makes the files anew of a fold that was validated again since they were made."""
+    """Makes anew what is sent of a fold that was validated again since, or copied from another experiment."""
     known, scores = FoldRun.load(folder), committed_scores(folder)
     if known is None or scores is None:
         return
+    experiment = experiment_of(folder.parent)
+    is_copy = experiment is not None and known.tags.get(EXPERIMENT, group_name(experiment)) != group_name(experiment)
     is_of_others = known.made_of is not None and known.made_of != scores
-    if is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
+    if is_copy or is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
         from nnunet_assets.assets.adopted_folds import prepare_again
 
         prepare_again(settings, folder)

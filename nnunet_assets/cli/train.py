@@ -20,7 +20,6 @@ from nnunet_assets.settings import Settings, project_settings
 if TYPE_CHECKING:
     from nnunet_assets.cli.train_flags import Flags
     from nnunet_assets.config import ExperimentConfig
-    from nnunet_assets.core.commit import FoldInputs
     from nnunet_assets.core.journal import Record
     from nnunet_assets.nnunet.fold_request import FoldRequest
     from nnunet_assets.project import Project
@@ -187,10 +186,9 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
     state = fold_state(fold_folder)
     if flags.retrain and state != "absent":
         return "training anew; the one that is there is kept among the superseded folds."
-    known = _inputs_of(fold_folder) if state in ("committed", "interrupted") else None
-    if known and known != request.inputs:
+    if state in ("committed", "interrupted") and (others := _changes(fold_folder, request)):
         raise FoldError(
-            f"{fold_folder} holds a training with other {' and '.join(known.differences(request.inputs))}. It is kept "
+            f"{fold_folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
             "change the result, trains beside it."
         )
@@ -216,12 +214,18 @@ def _is_to_validate(fold_folder: Path, request: "FoldRequest") -> bool:
     return committed is not None and reason_to_validate(fold_folder, committed, request.options) is not None
 
 
-def _inputs_of(fold_folder: Path) -> "FoldInputs":
+def _changes(fold_folder: Path, request: "FoldRequest") -> list[str]:
+    """Names in what the fold that is there differs from the one that is asked for."""
     from nnunet_assets.core.commit import read_committed
-    from nnunet_assets.nnunet.fold_attempt import begun_inputs
+    from nnunet_assets.core.making import Making
+    from nnunet_assets.nnunet.fold_attempt import changes_since_begun
 
     committed = read_committed(fold_folder)
-    return committed.inputs if committed else begun_inputs(fold_folder)
+    if committed is None:
+        return changes_since_begun(fold_folder, request)
+    details = committed.details
+    there = Making.asked(committed.inputs, details.get("overrides") or {}, details.get("options") or {})
+    return there.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
 class EpochLines:

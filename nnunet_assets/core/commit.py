@@ -210,6 +210,13 @@ def has_committed_scores(fold_folder: Path, manifest: Manifest, content: bytes) 
     return are_recorded(fold_folder, content, manifest.details.get("validation_cases", []), commit_sha256(fold_folder))
 
 
+def scores_on_disk(fold_folder: Path, manifest: Manifest | None) -> str | None:
+    """Returns the digest of a finished fold's scores; None: it is not finished, or was validated on nothing."""
+    if manifest is None or SUMMARY_FILE not in manifest.files:
+        return None
+    return manifest.scores or scores_digest((fold_folder / SUMMARY_FILE).read_bytes())
+
+
 def _without_paths(manifest: Manifest) -> Manifest:
     """Returns the manifest with case ids that a version before took for whole paths: of a fold from Windows."""
     of_windows = re.compile(r"[A-Za-z]:|\\\\|(?:.*\\)?validation\\")

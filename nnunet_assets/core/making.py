@@ -38,6 +38,11 @@ class Making:
         """Returns the making of a finished fold."""
         return cls(manifest.inputs, manifest.validated, settings_of(manifest.details), manifest.is_adopted)
 
+    @classmethod
+    def asked(cls, inputs: FoldInputs, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> "Making":
+        """Returns the making of a fold that is to be trained, or was begun."""
+        return cls(inputs, UNKNOWN, settings_of({"overrides": overrides, "options": options}))
+
     def differences(self, other: "Making") -> list[str]:
         """Names what the two differ in, of settings with both values: this one's first."""
         left, right = self.inputs, other.inputs

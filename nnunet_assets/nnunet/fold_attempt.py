@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from nnunet_assets.core.commit import COMMIT_FILE, FINAL_CHECKPOINT, FoldInputs, read_committed
 from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.layout import OWN_FOLDER, SUMMARY_FOLDER
+from nnunet_assets.core.making import Making
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.fold_request import FoldRequest
@@ -48,6 +50,16 @@ def begun_inputs(fold_folder: Path) -> FoldInputs:
     return FoldInputs(**_told(fold_folder)["inputs"])
 
 
+def changes_since_begun(fold_folder: Path, request: FoldRequest) -> list[str]:
+    """Names in what a request differs from the last attempt at a fold, which must have been begun here.
+
+    Of settings with both values, the earlier one first.
+    """
+    told = _told(fold_folder)
+    begun = Making.asked(begun_inputs(fold_folder), told.get("overrides") or {}, told.get("options") or {})
+    return begun.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
+
+
 def is_begun(fold_folder: Path, request: FoldRequest) -> bool:
     """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
     try:
@@ -74,7 +86,7 @@ def room_for_attempt(
         )
     changed = ""
     if state in {"interrupted", "committed"} and not retrain:
-        changed = " and ".join(begun_inputs(fold_folder).differences(request.inputs))
+        changed = " and ".join(changes_since_begun(fold_folder, request))
         if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
             yield str(_told(fold_folder)["attempt"])
             return

@@ -8,13 +8,13 @@ nothing is said of it.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nnunet_assets.core.commit import COMMIT_FILE, read_committed
+from nnunet_assets.core.commit import COMMIT_FILE, read_committed, scores_on_disk
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.estimate import SAME_SCORE
 from nnunet_assets.core.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.results import fold_results_in
@@ -24,10 +24,7 @@ from nnunet_assets.nnunet.validation_series import series_of
 def own_scores(roots: Roots, experiment: Experiment, fold: str) -> str | None:
     """Returns the digest of the scores of a finished fold on this disk; None: there is none."""
     folder = experiment.fold_folder(roots, fold)
-    manifest = read_committed(folder)
-    if manifest is None or SUMMARY_FILE not in manifest.files:
-        return None
-    return manifest.scores or scores_digest((folder / SUMMARY_FILE).read_bytes())
+    return scores_on_disk(folder, read_committed(folder))
 
 
 def behind(roots: Roots, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from errno import EAGAIN
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.commit import read_committed, scores_on_disk
 from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.redaction import redacted
-from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import LockingError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -146,7 +146,7 @@ class FoldRun:
         if scores is None:  # not finished now
             return False
         is_other = self.scores not in (None, scores)
-        return is_other or any(record.kind == "end" for record in records[len(self.sent) :])
+        return is_other or any(record.kind == "end" for record in records[self._n_common(records) :])
 
     def cut_back(self, records: Sequence[Record]) -> bool:
         """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.
@@ -156,16 +156,18 @@ class FoldRun:
         Returns:
             Whether anything was dropped.
         """
-        times = [record.time_ms for record in records]
-        n_common = 0
-        while n_common < min(len(times), len(self.sent)) and times[n_common] == self.sent[n_common]:
-            n_common += 1
+        n_common = self._n_common(records)
         if n_common == len(self.sent):
             return False
         self.sent = self.sent[:n_common]
         epochs = [record.epoch for record in records[:n_common] if record.epoch is not None]
         self.resumed_at = [*self.resumed_at, epochs[-1] + 1 if epochs else 0]
         return True
+
+    def _n_common(self, records: Sequence[Record]) -> int:
+        """Returns how many of the journal's records were sent, up to where journal and what was sent part."""
+        pairs = zip((record.time_ms for record in records), self.sent, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def params_path(fold_folder: Path) -> Path:
@@ -205,10 +207,7 @@ def alone(fold_folder: Path) -> Iterator[None]:
 
 def committed_scores(fold_folder: Path) -> str | None:
     """Returns the digest of a finished fold's scores; None: it is not finished."""
-    manifest = read_committed(fold_folder)
-    if manifest is None or SUMMARY_FILE not in manifest.files:
-        return None
-    return manifest.scores or scores_digest((fold_folder / SUMMARY_FILE).read_bytes())
+    return scores_on_disk(fold_folder, read_committed(fold_folder))
 
 
 def attempt_of(first: Record) -> str:

@@ -27,6 +27,7 @@ def run_of_attempt(
     run_name: str,
     *,
     scores: str | None,
+    is_copy: bool = False,
 ) -> str:
     """Returns the id of the run of a fold, which is made if it is not there.
 
@@ -36,20 +37,20 @@ def run_of_attempt(
         tags: Of the run: its attempt, and which fold of which experiment it is.
         records: The fold's journal, which begins when the run does.
         scores: Digest of the fold's scores; None: it is not finished.
+        is_copy: The original is there too, whose run without scores is not this one's.
     """
     query = f"tags.`{names.ATTEMPT}` = '{tags[names.ATTEMPT]}'"
 
-    def mine() -> list["Run"]:
-        found = client.search_runs([experiment_id], query)
-        return [run for run in found if is_of_fold(run, tags) and _may_be_of(run, records, scores)]
-
-    found = mine()
+    there = client.search_runs([experiment_id], query)
+    found = [run for run in there if is_of_fold(run, tags) and _may_be_of(run, records, scores)]
+    found = [run for run in found if not (is_copy and scores_of(run) is None)]
     if not found:
         client.create_run(experiment_id, records[0].time_ms, dict(tags), run_name=run_name)
-        found = mine()
+        others = {run.info.run_id for run in there}
+        found = [run for run in client.search_runs([experiment_id], query) if run.info.run_id not in others]
     # The one that holds the scores already, if there is one.
-    run, *others = sorted(found, key=lambda one: (scores_of(one) != scores, not one.data.metrics, one.info.run_id))
-    for twin in others:
+    run, *twins = sorted(found, key=lambda one: (scores_of(one) != scores, not one.data.metrics, one.info.run_id))
+    for twin in twins:
         if not twin.data.metrics:
             client.delete_run(twin.info.run_id)
     return str(run.info.run_id)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_assets.core.commit import read_committed, scores_on_disk
 from nnunet_assets.core.journal import (
     Record,
     journal_path,
@@ -84,6 +85,7 @@ class FoldSender:
         self._follows = follows
         self._is_live = False
         self._is_open = False
+        self._is_copy = False
         self._last_epoch = 0
         self._client: MlflowClient | None = None
         self._before = self._seen = self._stamp() if follows else None
@@ -181,6 +183,7 @@ class FoldSender:
         if known is not None and same_place(known, self._destination.tracking_uri):
             self.run = replace(known, tags=self.run.tags)
             if self.run.is_of_original(self._folder):
+                self._is_copy = True
                 self._forget()
         self.run = self.run.for_attempt(attempt)
         if self._is_live and ending is None:
@@ -244,7 +247,13 @@ class FoldSender:
     def _find_or_make(self, client: "MlflowClient", records: Sequence[Record]) -> None:
         experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination.artifacts)
         self.run.run_id = run_of_attempt(
-            client, experiment_id, self._tags(), records, self.run.run_name, scores=committed_scores(self._folder)
+            client,
+            experiment_id,
+            self._tags(),
+            records,
+            self.run.run_name,
+            scores=committed_scores(self._folder),
+            is_copy=self._is_copy,
         )
         self.run.experiment_id = experiment_id
         self._is_open = False
@@ -326,13 +335,17 @@ class FoldSender:
             client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
 
     def _close(self, client: "MlflowClient", ending: Ending) -> None:
+        from mlflow.entities import RunTag
+
         self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
-        scores = committed_scores(self._folder) if ending.status == "FINISHED" else None
-        if scores is not None:
+        manifest = read_committed(self._folder) if ending.status == "FINISHED" else None
+        scores = scores_on_disk(self._folder, manifest)
+        if manifest is not None and scores is not None:
             # Before the files: whoever reads these meanwhile sees that they are not of these scores.
-            client.set_tag(self.run.run_id, names.SCORES, scores)
-            client.set_tag(self.run.run_id, names.SCORED_AT, str(time.time_ns() // 1_000_000))
+            now = {names.SCORES: scores, names.SCORED_AT: str(time.time_ns() // 1_000_000)}
+            tags = {**now, names.VALIDATED: manifest.validated}
+            client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = True
         self.run.scores = scores

@@ -1,9 +1,11 @@
 """`adopt` and its sensor: folds of plain nnU-Net in MLflow, in Dagster's record and in summaries."""
 
 import json
+import math
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import dagster as dg
@@ -28,6 +30,7 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 pytestmark = MLFLOW_WARNINGS
 
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
+FIRST = fmean([0.9, 0.7, 0.5])
 KEY = dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"])
 
 
@@ -102,6 +105,99 @@ def test_adopting_again_makes_no_second_run_and_no_second_materialization(
     assert [row["recorded_by_dagster"] for row in again["folds"]] == [True, True]
     assert "adopted before" in run(foreign, "adopt", foreign.roots.results).stdout
     assert len(instance.fetch_materializations(KEY, limit=10).records) == 2
+
+
+def summarized(settings: Settings, source: str) -> tuple[int, Any, str]:
+    result = run(settings, "summarize", "-e", DATASET, "--json", "--source", source)
+    if not result.stdout:
+        return result.exit_code, None, result.stderr
+    told = json.loads(result.stdout)
+    labels = told.get("labels") or {}
+    return result.exit_code, labels["Anterior"]["dice"]["pooled"]["mean"] if labels else None, result.stderr
+
+
+def validate_outside(settings: Settings, fold: str, dice: float) -> Path:
+    """Gives every case of a fold this Dice, as where plain nnU-Net validated it again; returns its folder."""
+    folder = EXPERIMENT.fold_folder(settings.roots, fold)
+    content = json.loads((folder / "validation" / "summary.json").read_bytes())
+    for entry in content["metric_per_case"]:
+        entry["metrics"]["1"] |= {"Dice": dice, "IoU": dice / (2 - dice)}
+    (folder / "validation" / "summary.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_fold_that_was_validated_again_is_behind_everywhere_until_it_is_adopted_again(
+    foreign: Settings, instance: dg.DagsterInstance
+) -> None:
+    (first, _) = json.loads(run(foreign, "adopt", foreign.roots.results, "--json").stdout)["folds"]
+    assert {summarized(foreign, source)[:2] for source in ("mlflow", "results", "dagster")} == {(0, FIRST)}
+
+    validate_outside(foreign, "fold_0", 0.2)
+
+    for source in ("mlflow", "results", "dagster"):
+        code, _, said = summarized(foreign, source)
+        assert code == 2, source
+        assert "fold_0" in said, source
+    run(foreign, "adopt", foreign.roots.results, "--tracker-disable")
+    assert summarized(foreign, "results")[:2] == summarized(foreign, "dagster")[:2] == (0, fmean([0.2, 0.2, 0.5]))
+    code, mean, said = summarized(foreign, "mlflow")
+    assert (code, mean) == (2, FIRST)
+    assert "is behind: it has another result of fold_0 than" in said
+    assert run(foreign, "export", "-e", DATASET, "--format", "csv").exit_code == 2
+
+    assert run(foreign, "sync").stdout.endswith("MLflow has every fold.\n")
+
+    assert {summarized(foreign, source)[:2] for source in ("mlflow", "results", "dagster")} == {
+        (0, fmean([0.2, 0.2, 0.5]))
+    }
+    client = connect(foreign.tracking_uri, foreign.artifacts)
+    tracked = client.get_run(first["mlflow_run"])
+    assert tracked.data.metrics["val_dice/Anterior"] == 0.2
+    assert len(client.search_runs([tracked.info.experiment_id])) == 2
+    table = (foreign.artifacts / first["mlflow_run"] / "artifacts" / "validation_cases.csv").read_text()
+    assert "fold_0,a,,Anterior,0.2," in table
+
+
+def test_means_alone_are_told_to_be_behind_too_and_a_label_that_is_undefined_now_is_not_left_standing(
+    foreign: Settings,
+) -> None:
+    (first, _) = json.loads(run(foreign, "adopt", foreign.roots.results, "--json").stdout)["folds"]
+    for file in foreign.artifacts.glob("*/artifacts/manifest.json"):
+        file.unlink()  # as on a server that takes no files
+    assert summarized(foreign, "mlflow")[0] == 0
+    folder = validate_outside(foreign, "fold_0", float("nan"))
+    run(foreign, "adopt", folder, "--tracker-disable")
+    code, _, said = summarized(foreign, "mlflow")
+    assert (code, "is behind: it has another result of fold_0" in said) == (2, True)
+
+    run(foreign, "sync")
+
+    assert summarized(foreign, "mlflow")[0] == 0
+    metrics = connect(foreign.tracking_uri, foreign.artifacts).get_run(first["mlflow_run"]).data.metrics
+    assert math.isnan(metrics["val_dice/Anterior"])
+
+
+def test_a_copy_in_another_variant_that_was_validated_otherwise_has_a_run_of_its_own(foreign: Settings) -> None:
+    run(foreign, "adopt", foreign.roots.results)
+    model = EXPERIMENT.model_folder(foreign.roots)
+    variant = foreign.roots.results / "variants" / "other" / DATASET / EXPERIMENT.name
+    shutil.copytree(model, variant)
+    content = json.loads((variant / "fold_0" / "validation" / "summary.json").read_bytes())
+    content["metric_per_case"][0]["metrics"]["1"] |= {"Dice": 0.1, "IoU": 0.1 / 1.9}
+    (variant / "fold_0" / "validation" / "summary.json").write_text(json.dumps(content))
+
+    assert run(foreign, "adopt", variant).exit_code == 0
+
+    group = f"{DATASET}/other/{EXPERIMENT.name}"
+    results = [
+        run(foreign, "summarize", "-e", DATASET, "--cv-group", name, "--json", "--folds", "0,1", "--source", source)
+        for name in (group, f"{DATASET}/{EXPERIMENT.name}")
+        for source in ("mlflow", "results")
+    ]
+    assert [result.exit_code for result in results] == [0, 0, 0, 0], [result.stderr for result in results]
+    means = [json.loads(result.stdout)["labels"]["Anterior"]["dice"]["pooled"]["mean"] for result in results]
+    assert means[0] == means[1] == pytest.approx((0.1 + 0.7 + 0.5) / 3)
+    assert means[2] == means[3] == FIRST
 
 
 def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign: Settings) -> None:
