@@ -12,6 +12,8 @@ On disk, in `raw.json`: `digest_scheme`, and `kept_names`, case to the digest of
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.nnunet.case_check import CaseFacts, case_content
 
@@ -24,7 +26,9 @@ def kept_names(
     """Returns the cases that keep the name of the first scheme, each with the digest of the files beside it.
 
     Args:
-        former: The content of `raw.json` as it was before this look; None: there was none.
+        former: The content of `raw.json` as it was before this look; None: there was none. By its `planned_spacings`,
+            those of nnU-Net's fingerprint in the order of the cases, a case is seen whose spacing was changed before
+            the second scheme first looked, and keeps no name.
         facts: The cases as they are now.
         dataset_json: What of dataset.json is part of the dataset's digest.
     """
@@ -33,12 +37,28 @@ def kept_names(
     if former.get("digest_scheme", 1) >= SCHEME:
         return dict(former.get("kept_names", {}))
     names = former.get("case_hashes") or {}
+    planned = former.get("planned_spacings") or []
+    changed = {
+        fact.case
+        for fact, spacing in zip(facts, planned, strict=False)
+        if len(planned) == len(facts) and not _is_of(fact, spacing)
+    }
     is_whole = former.get("content_hash") == dataset_digest(dataset_json, {fact.case: _first(fact) for fact in facts})
     return {
         fact.case: digest
         for fact in facts
-        if (digest := _beside(fact)) and (is_whole or names.get(fact.case) == json_sha256(_first(fact)))
+        if (digest := _beside(fact))
+        and fact.case not in changed
+        and (is_whole or names.get(fact.case) == json_sha256(_first(fact)))
     }
+
+
+def _is_of(fact: CaseFacts, spacing_zyx: Sequence[float]) -> bool:
+    """Tells whether a case has the spacing that nnU-Net's fingerprint has of it, or none is known of it now."""
+    if fact.geometry is None:
+        return True
+    now = fact.geometry.spacing_mm[::-1]
+    return len(now) != len(spacing_zyx) or bool(np.allclose(now, spacing_zyx))
 
 
 def named_content(fact: CaseFacts, kept: Mapping[str, str]) -> dict[str, object]:

@@ -132,10 +132,17 @@ class PreparedDataset:
     def former_raw(self) -> dict[str, Any] | None:
         """Returns the record of the raw dataset as it stands, whichever version made it; None: there is none.
 
+        With `planned_spacings`, those that nnU-Net's fingerprint has of the cases, where there is one.
+
         Raises:
             PlanningError: It is damaged.
         """
-        return read_json(self.own / "raw.json")
+        record = read_json(self.own / "raw.json")
+        if record is None:
+            return None
+        with suppress(PlanningError):  # planning makes it anew
+            record["planned_spacings"] = (read_json(self.folder / "dataset_fingerprint.json") or {}).get("spacings")
+        return record
 
     def write_raw(self, record: RawRecord) -> None:
         """Records the raw dataset as it was found."""

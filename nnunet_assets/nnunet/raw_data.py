@@ -216,7 +216,9 @@ def inspect_raw_dataset(
     ]
     # Entries are paths; what is in the files of a case counts, wherever they lie.
     described = {key: value for key, value in description.raw.items() if key != "dataset"}
-    kept = kept_names(former, facts, described)
+    # As nnU-Net's fingerprint has them: of entries, in their order.
+    order = {case: n for n, case in enumerate(description.raw.get("dataset") or ())}
+    kept = kept_names(former, sorted(facts, key=lambda fact: order.get(fact.case, 0)), described)
     contents = {fact.case: named_content(fact, kept) for fact in facts}
     return RawDataset(
         name=dataset,

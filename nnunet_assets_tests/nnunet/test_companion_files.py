@@ -254,6 +254,14 @@ class TestNamesOfTheFirstScheme:
         assert found.content_hash != old
         assert set(found.kept_names) == set(CASES) - {"case_2"}
 
+    def test_are_not_given_to_a_case_of_another_spacing_than_was_planned_with(self, roots: Roots, old: str) -> None:
+        planned = [[2.0, 1.0, 1.0]] * 3 + [[9.0, 1.0, 1.0]] + [[2.0, 1.0, 1.0]] * 2
+        write_json(PreparedDataset(roots, DATASET).folder / "dataset_fingerprint.json", {"spacings": planned})
+        for _ in range(2):
+            found = look(roots)
+            assert found.content_hash != old
+            assert set(found.kept_names) == set(CASES) - {"case_3"}
+
     def test_are_not_given_to_a_new_dataset(self, roots: Roots) -> None:
         found = look(roots)
         assert (found.digest_scheme, found.kept_names) == (2, {})
