@@ -5,12 +5,18 @@ import pytest
 from nnunet_assets.core.evaluation import EVALUATED_METRICS
 from nnunet_assets.core.scoring import Scale, counted, is_failure, scale_of
 
-DISTANCES = ("hd95_mm", "assd_mm", "hd95_surface_mm", "assd_surface_mm")
-SHARES = ("dice", "nsd", "nsd_surface")
-BOTH_EMPTY = dict.fromkeys((*SHARES, *DISTANCES, "sensitivity", "precision"))
-MISSED = {**BOTH_EMPTY, **dict.fromkeys(SHARES, 0.0), "sensitivity": 0.0}
-HALLUCINATED = {**BOTH_EMPTY, **dict.fromkeys(SHARES, 0.0), "precision": 0.0}
-FOUND = {name: 0.5 + k / 8 for k, name in enumerate(BOTH_EMPTY)}
+DISTANCES = [metric for metric in EVALUATED_METRICS if metric.endswith("_mm")]
+SHARES = [metric for metric in EVALUATED_METRICS if metric.startswith("nsd")]
+BOTH_EMPTY = dict.fromkeys(("dice", *EVALUATED_METRICS))
+MISSED = {**BOTH_EMPTY, **dict.fromkeys(("dice", *SHARES, "sensitivity"), 0.0)}
+HALLUCINATED = {**BOTH_EMPTY, **dict.fromkeys(("dice", *SHARES, "precision"), 0.0)}
+FOUND = {
+    "dice": 0.9,
+    "sensitivity": 0.7,
+    "precision": 0.6,
+    **dict.fromkeys(SHARES, 0.8),
+    **dict.fromkeys(DISTANCES, 2.5),
+}
 
 
 @pytest.mark.parametrize("metric", ["dice", *EVALUATED_METRICS])
