@@ -56,10 +56,12 @@ def paired_differences(means: HalfMeans, pairs: Sequence[tuple[int, int]], scale
         pairs: Columns, left and right.
         scale: Of the metric.
     """
-    by_half, by_patient = np.round(means.by_half, _decimals(scale)), np.round(means.by_patient, _decimals(scale))
+    n_patients = means.by_patient.shape[1]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         some = pairs[start : start + _PAIRS_AT_ONCE]
-        left, right = (list(columns) for columns in zip(*some, strict=True))
+        used, places = np.unique(some, return_inverse=True)
+        left, right = places.reshape(-1, 2).T
+        by_half, by_patient = (np.round(one[used], _decimals(scale)) for one in (means.by_half, means.by_patient))
         differences = _Differences(by_half[left], by_half[right], scale)
         gains = _filled(by_patient[left], by_patient[right], scale.best) * (-1 if scale.is_lower_better else 1)
         better, worse = (gains > SAME_SCORE).sum(axis=1), (gains < -SAME_SCORE).sum(axis=1)
@@ -69,7 +71,7 @@ def paired_differences(means: HalfMeans, pairs: Sequence[tuple[int, int]], scale
                 yield PairedDifference(None, None, None, None, int(better[row]), int(worse[row]))
                 continue
             errors = abs(scale.best - float(means.shown[i])) + abs(scale.best - float(means.shown[j]))
-            has_test = by_patient.shape[1] >= MIN_PATIENTS
+            has_test = n_patients >= MIN_PATIENTS
             yield PairedDifference(
                 mean=shown,
                 interval=differences.interval(row) if has_test else None,
