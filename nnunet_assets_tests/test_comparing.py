@@ -152,7 +152,7 @@ def test_who_has_no_evaluation_of_its_folds_is_left_out_with_the_reason(project:
         left_out: dict[str, str] = json.loads(result.stdout)["left_out"]
         return left_out[name]
 
-    assert "case c0 scores organ dice 0.6 instead of 0.5" in reason()
+    assert "case c0 scores organ dice 0.600 instead of 0.500" in reason()
     (folder / EVALUATION_FILE).unlink()
     assert "evaluation.json is missing. Materialize cv_evaluation first." in reason()
 

@@ -108,7 +108,7 @@ def test_the_log_of_the_run_says_how_far_the_training_is(dev, trained):
         id=run["runId"],
     )
     messages = [event.get("message", "") for event in events["logsForRun"]["events"]]
-    assert any("Epoch 2 of 3" in message and "left" in message for message in messages)
+    assert any("Epoch 1 (2 of 3)" in message and "left" in message for message in messages)
 
 
 def test_a_finished_fold_materialized_again_is_adopted(dev, trained, settings):

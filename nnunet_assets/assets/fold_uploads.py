@@ -13,6 +13,7 @@ from typing import Any
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import Record, journal_path, read_records
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots, fold_index
+from nnunet_assets.core.numbers import apart
 from nnunet_assets.nnunet.child import LOG_FILE
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.results import collect_fold_results
@@ -53,7 +54,8 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, say: Callable[[str], None
             if size_mb <= limit_mb:
                 found.append(path)
             else:
-                say(f"{path.name} is not uploaded: {size_mb:.1f} MB, {CHECKPOINTS_VARIABLE} is {limit_mb:g}.")
+                size, limit = apart(size_mb, limit_mb, 1)
+                say(f"{path.name} is not uploaded: {size} MB, {CHECKPOINTS_VARIABLE} is {limit}.")
     return found
 
 

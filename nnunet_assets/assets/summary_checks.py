@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from nnunet_assets.core.baseline import MIN_DROP, Baseline, baseline_path, read_baseline
+from nnunet_assets.core.baseline import MIN_DROP, Baseline, Score, baseline_path, read_baseline
 from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.layout import Roots, fold_key
+from nnunet_assets.core.numbers import apart, fixed, signed
 from nnunet_assets.core.splits import coverage as split_coverage
 from nnunet_assets.core.splits import is_splits, training_only_sentence
 from nnunet_assets.core.summary_checks import MIN_DISTANCE, MIN_FOLDS, N_DEVIATIONS, coverage, fold_spread
@@ -196,16 +197,17 @@ def _no_outlier(summary: CvSummary) -> dg.AssetCheckResult:
         fine = f"Not looked at: fewer than {MIN_FOLDS} folds have a foreground Dice."
         return _result(OUTLIER_CHECK, [], fine, {"folds": len(summary.completed_folds)})
     problems = [
-        f"{fold} has Dice {spread.dice_by_fold[fold]:.3f}, farther than {spread.limit:.3f} from the median of the "
-        f"folds, {spread.median:.3f}."
+        f"{fold} has Dice {fixed(spread.dice_by_fold[fold])}, {distance} from the median of the folds, "
+        f"{fixed(spread.median)}, and so farther than {limit}."
         for fold in spread.outliers
+        for distance, limit in [apart(abs(spread.dice_by_fold[fold] - spread.median), spread.limit)]
     ]
     absent = {fold: names for fold, names in summary.absent_labels_by_fold.items() if fold in spread.outliers}
     problems += [f"Labels that {fold} does not have: {first_offenders(names)}." for fold, names in absent.items()]
     return _result(
         OUTLIER_CHECK,
         problems,
-        f"Every fold lies within {spread.limit:.3f} of the median of the folds, Dice {spread.median:.3f}.",
+        f"Every fold lies within {fixed(spread.limit)} of the median of the folds, Dice {fixed(spread.median)}.",
         {
             "dice_median": spread.median,
             "scaled_mad": spread.scaled_mad,
@@ -214,7 +216,7 @@ def _no_outlier(summary: CvSummary) -> dg.AssetCheckResult:
         },
         _table(
             ["Fold", "Dice", "From the median"],
-            [[fold, f"{dice:.4f}", f"{dice - spread.median:+.4f}"] for fold, dice in spread.dice_by_fold.items()],
+            [[fold, fixed(dice, 4), signed(dice - spread.median, 4)] for fold, dice in spread.dice_by_fold.items()],
         ),
     )
 
@@ -233,15 +235,16 @@ def _not_below_baseline(roots: Roots, summary: CvSummary) -> dg.AssetCheckResult
         return _result(BASELINE_CHECK, [], fine, {}, **_origin(baseline))
     scores = baseline.scores(summary)
     problems = [
-        f"{score.name}: Dice {score.dice:.3f}, lower than {score.limit:.3f}; the baseline has {score.baseline:.3f}."
+        f"{score.name}: Dice {', lower than '.join(apart(score.dice, score.limit))}; the baseline has "
+        f"{fixed(score.baseline)}."
         if score.dice is not None
-        else f"{score.name}: no Dice; the baseline has {score.baseline:.3f}."
+        else f"{score.name}: no Dice; the baseline has {fixed(score.baseline)}."
         for score in scores
         if score.is_below
     ]
     others = baseline.inputs.differences(summary.inputs)
     remark = [f"The baseline was made from other {', '.join(others)}."] if others else []
-    rows = [[score.name, _shown(score.dice), f"{score.baseline:.4f}", f"{score.limit:.4f}"] for score in scores]
+    rows = [_compared(score) for score in scores]
     return _result(
         BASELINE_CHECK,
         [*problems, *remark] if problems else [],
@@ -252,8 +255,9 @@ def _not_below_baseline(roots: Roots, summary: CvSummary) -> dg.AssetCheckResult
     )
 
 
-def _shown(dice: float | None) -> str:
-    return "undefined" if dice is None else f"{dice:.4f}"
+def _compared(score: Score) -> list[str]:
+    dice, limit = ("undefined", fixed(score.limit, 4)) if score.dice is None else apart(score.dice, score.limit, 4)
+    return [score.name, dice, fixed(score.baseline, 4), limit]
 
 
 def _origin(baseline: Baseline) -> dict[str, dg.MetadataValue]:

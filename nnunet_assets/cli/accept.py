@@ -83,10 +83,11 @@ def _print(baseline: "Baseline", scores: Sequence["Score"], headline: str, path:
     from rich.table import Table
 
     from nnunet_assets.cli.terminal import console
+    from nnunet_assets.core.numbers import fixed
 
     table = Table("Label", "Dice, pooled", "Later ones not lower than")
     for score in scores:
-        table.add_row(score.name, f"{score.baseline:.4f}", f"{score.limit:.4f}")
+        table.add_row(score.name, fixed(score.baseline, 4), fixed(score.limit, 4))
     terminal = console()
     terminal.print(headline)
     terminal.print(table)

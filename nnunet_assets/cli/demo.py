@@ -190,7 +190,7 @@ class _Steps:
             total = self._n_epochs()
             mean_seconds = sum(e["epoch_seconds"] for e in epochs) / len(epochs)
             left = mean_seconds * (total - len(epochs))
-            note = f"epoch {len(epochs)} of {total}, about {left:.0f} s left" if left else "validating"
+            note = f"{len(epochs)} of {total} epochs, about {left:.0f} s left" if left else "validating"
             self._progress.update(task, total=total, completed=len(epochs), note=note)
 
     def _fold_folder(self) -> Path:

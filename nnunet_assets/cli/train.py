@@ -256,7 +256,7 @@ class EpochLines:
                 self._n_epochs = record.values.get("params", {}).get("trainer", {}).get("num_epochs")
             if record.epoch is not None and _key(record) not in self._seen:
                 self._seen.add(_key(record))
-                self._say(epoch_line(record.epoch + 1, self._n_epochs, record.values))
+                self._say(epoch_line(record.epoch, self._n_epochs, record.values))
                 if record.epoch + 1 == self._n_epochs:
                     self._say("Predicting and scoring the validation cases.")
         self._n_bytes = n_bytes

@@ -28,6 +28,7 @@ from nnunet_assets.core.estimate import Bootstrap, Estimate, Interval, mean_of_d
 from nnunet_assets.core.fold_progress import FoldProgress
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.summary_rules import check_cases, check_fold_names, check_inputs
 from nnunet_assets.errors import SummaryError
 
@@ -191,8 +192,8 @@ class CvSummary(FoldProgress):
         if dice.mean is None:
             return f"{self.progress}: Dice undefined, no reference and no prediction holds a label"
         if dice.sd is None:
-            return f"{self.progress}: Dice {dice.mean:.3f}" + ("" if self.is_hold_out else " in one fold")
-        return f"{self.progress}: Dice {dice.mean:.3f} ± {dice.sd:.3f} over folds"
+            return f"{self.progress}: Dice {fixed(dice.mean)}" + ("" if self.is_hold_out else " in one fold")
+        return f"{self.progress}: Dice {fixed(dice.mean)} ± {fixed(dice.sd)} over folds"
 
     def compute_aggregate_metrics(self) -> dict[str, float]:
         """Returns the estimates over folds: `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL` ...

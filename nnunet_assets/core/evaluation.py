@@ -12,7 +12,9 @@ from nnunet_assets.core.case_results import LabelScore
 from nnunet_assets.core.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
+from nnunet_assets.core.numbers import apart, fixed, measured
 from nnunet_assets.core.places import Places
+from nnunet_assets.core.scoring import WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 SCHEMA = 1
@@ -47,6 +49,12 @@ def metric_title(metric: str) -> str:
 
 FIRST_METRICS = ("dice", "iou", "hd95_mm", "assd_mm", "nsd", "volume_error_ml")
 """Of `SHOWN_METRICS` those that a table has room for with a column each."""
+
+
+def measured_title(metric: str) -> str:
+    """Returns the name of a mean over what was measured, which of a distance is not the mean that is compared."""
+    return metric_title(metric) + (f", {WHERE_BOTH}" if is_undefined_by_failure(metric) else "")
+
 
 EVALUATED_METRICS = (
     *("hd95_mm", "assd_mm", "nsd", "hd95_surface_mm", "assd_surface_mm", "nsd_surface"),
@@ -102,9 +110,10 @@ class Evaluation:
         """Returns the result in one line: `49 of 50 cases, organ Dice 0.912, HD95 1.4 mm; 1 problem`."""
         parts = [f"{self.n_evaluated} of {self.n_expected} cases"]
         for name, totals in list((self.labels or {}).items())[:3]:
-            dice, hd95_mm = totals.estimate("dice").mean, totals.estimate("hd95_mm").mean
-            shown = [] if dice is None else [f"Dice {dice:.3f}"]
-            shown += [] if hd95_mm is None else [f"HD95 {hd95_mm:.2f} mm"]
+            dice, hd95_mm = totals.estimate("dice"), totals.estimate("hd95_mm")
+            shown = [] if dice.mean is None else [f"Dice {fixed(dice.mean)}"]
+            where = f" {WHERE_BOTH}" if hd95_mm.n_defined < dice.n_defined else ""
+            shown += [] if hd95_mm.mean is None else [f"HD95 {measured(hd95_mm.mean)} mm{where}"]
             parts.append(f"{name} {' and '.join(shown) or 'undefined'}")
         n_problems = len(self.problems)
         return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
@@ -156,7 +165,7 @@ def table_row(
 def score_difference(found: Mapping[str, Metrics], recorded: Mapping[str, LabelScore]) -> str | None:
     """Returns where a case scores otherwise than nnU-Net recorded when it was validated; None: nowhere."""
     differing = [
-        f"{name} {field.name} {_shown(found[name][field.name])} instead of {_shown(getattr(score, field.name))}"
+        f"{name} {field.name} {' instead of '.join(_shown(found[name][field.name], getattr(score, field.name)))}"
         for name, score in recorded.items()
         for field in fields(score)
         if not _is_same(found[name][field.name], getattr(score, field.name))
@@ -168,5 +177,8 @@ def _is_same(one: float | None, other: float | None) -> bool:
     return one == other if one is None or other is None else abs(one - other) <= SAME_SCORE
 
 
-def _shown(score: float | None) -> str:
-    return "undefined" if score is None else f"{score:.6g}"
+def _shown(one: float | None, other: float | None) -> tuple[str, str]:
+    if one is not None and other is not None:
+        return apart(one, other)
+    texts = ["undefined" if score is None else fixed(score) for score in (one, other)]
+    return texts[0], texts[1]

@@ -14,6 +14,7 @@ from nnunet_assets.core.cv_summary import Estimate
 from nnunet_assets.core.fold_progress import FoldProgress
 from nnunet_assets.core.layout import Experiment
 from nnunet_assets.core.making import Making
+from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.summary_rules import check_inputs
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -117,9 +118,9 @@ class FoldMeansSummary(FoldProgress):
         if estimate.mean is None:
             return f"{self.progress}: {name} undefined"
         alone = "" if self.is_hold_out else " in one fold"
-        spread = alone if estimate.sd is None else f" ± {estimate.sd:.3f} over folds"
+        spread = alone if estimate.sd is None else f" ± {fixed(estimate.sd)} over folds"
         note = ", an estimate on random patches and not a result" if self.is_pseudo else ""
-        return f"{self.progress}: {name} {estimate.mean:.3f}{spread}{note}"
+        return f"{self.progress}: {name} {fixed(estimate.mean)}{spread}{note}"
 
     def compute_aggregate_metrics(self) -> dict[str, float]:
         """Returns the estimates over folds as `CvSummary` does; those of the pseudo Dice are called so.

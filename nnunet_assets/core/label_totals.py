@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnunet_assets.core.estimate import Estimate, Interval
+from nnunet_assets.core.scoring import counted, is_undefined_by_failure, scale_of
 
 Metrics = Mapping[str, float | int | None]
 """The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""
@@ -30,6 +31,7 @@ class LabelTotals:
         self.n_cases = self.n_both_empty = self.n_reference_empty = self.n_prediction_empty = 0
         self._values = {name: array("d") for name in METRIC_COLUMNS}
         self._intervals: dict[str, Interval | None] = {}
+        self._diagonals_mm = array("d")
 
     def add(self, metrics: Metrics) -> None:
         """Counts a case in."""
@@ -38,6 +40,8 @@ class LabelTotals:
         self.n_both_empty += is_empty == (True, True)
         self.n_reference_empty += is_empty == (True, False)
         self.n_prediction_empty += is_empty == (False, True)
+        diagonal_mm = metrics.get("image_diagonal_mm")
+        self._diagonals_mm.append(math.nan if diagonal_mm is None else diagonal_mm)
         for name, values in self._values.items():
             value = metrics[name]
             values.append(math.nan if value is None else value)
@@ -53,6 +57,24 @@ class LabelTotals:
     def estimate(self, name: str) -> Estimate:
         """Returns what one metric comes to; `n` counts the cases in which it is undefined, too."""
         return replace(Estimate.of(self._defined(name)), n=self.n_cases, interval=self._intervals.get(name))
+
+    @property
+    def largest_diagonal_mm(self) -> float | None:
+        """The diagonal of the largest image; None where that of one is not known."""
+        largest = max(self._diagonals_mm, default=math.nan)
+        return None if math.isnan(largest) or any(map(math.isnan, self._diagonals_mm)) else largest
+
+    def counted(self, name: str) -> Estimate | None:
+        """Returns what a metric comes to where missed and hallucinated ones count, as `scoring` says.
+
+        None where they count nothing else than was measured, or the size of an image is not known.
+        """
+        scale = scale_of(name, self.largest_diagonal_mm)
+        if not is_undefined_by_failure(name) or scale.worst is None:
+            return None
+        pairs = zip(self._values[name], self._values["dice"], strict=True)
+        values = [counted(name, {name: _known(value), "dice": _known(dice)}, scale) for value, dice in pairs]
+        return Estimate.of(values)
 
     def lesions(self) -> dict[str, float | int | None] | None:
         """Returns the lesions of all cases together, by `DEFINITIONS`; None where they are not counted.
@@ -77,6 +99,7 @@ class LabelTotals:
     def to_json(self) -> dict[str, Any]:
         """Returns the counts of empty masks, what each metric that is defined anywhere comes to, and the lesions."""
         found = {name: self.estimate(name) for name in METRIC_COLUMNS}
+        with_missed = {name: self.counted(name) for name in METRIC_COLUMNS}
         lesions = self.lesions()
         return {
             "n_cases": self.n_cases,
@@ -84,6 +107,10 @@ class LabelTotals:
             "n_reference_empty": self.n_reference_empty,
             "n_prediction_empty": self.n_prediction_empty,
             "metrics": {name: _flat(estimate) for name, estimate in found.items() if estimate.n_defined},
+            "missed_counted": {
+                "diagonal_mm": self.largest_diagonal_mm,
+                "metrics": {name: _flat(one) for name, one in with_missed.items() if one and one.n_defined},
+            },
             **({} if lesions is None else {"lesions": lesions}),
         }
 
@@ -95,9 +122,23 @@ def label_estimate(totals: Mapping[str, Any], metric: str) -> Estimate:
     """Returns what a metric comes to, of what `LabelTotals.to_json` returned, now or in an older version."""
     if (flat := totals["metrics"].get(metric)) is None:
         return Estimate(mean=None, sd=None, n=totals["n_cases"], n_defined=0)
+    return _estimate(flat)
+
+
+def counted_estimate(totals: Mapping[str, Any], metric: str) -> Estimate | None:
+    """Returns what `LabelTotals.counted` returned, likewise; None in an older version too."""
+    flat = totals.get("missed_counted", {"metrics": {}})["metrics"].get(metric)
+    return None if flat is None else _estimate(flat)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _estimate(flat: Mapping[str, Any]) -> Estimate:
     low, high = flat.get("ci_low"), flat.get("ci_high")
-    shared = {name: flat.get(name) for name in _SHARED}
-    return Estimate(**shared, interval=None if low is None else Interval(low, high))
+    shared: dict[str, Any] = {name: flat.get(name) for name in _SHARED}
+    return Estimate(**shared, interval=None if low is None or high is None else Interval(low, high))
 
 
 def _flat(estimate: Estimate) -> dict[str, float | int | None]:

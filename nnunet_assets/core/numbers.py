@@ -11,6 +11,7 @@ P_LIMITS = (0.05, 0.01)
 """Levels at which readers judge a p value."""
 
 _MOST_DIGITS = 17
+_UNITS = ("_mm", "_ml")
 
 
 def fixed(number: float, digits: int = 3) -> str:
@@ -35,6 +36,25 @@ def beside(number: float, *limits: float, digits: int = 3) -> str:
         if all(_side(float(text), limit) == _side(number, limit) for limit in limits):
             return text
     return repr(number)
+
+
+def apart(number: float, limit: float, digits: int = 3) -> tuple[str, str]:
+    """Returns both with the same decimals: so many, and more where with fewer they would not compare as they do."""
+    for more in range(digits, _MOST_DIGITS + 1):
+        texts = fixed(number, more), fixed(limit, more)
+        if _side(*map(float, texts)) == _side(number, limit):
+            return texts
+    return repr(number), repr(limit)
+
+
+def text_of(metric: str, number: float) -> str:
+    """Returns a value of a metric as its unit, by the end of its name, has it: `_mm`, `_ml` or none."""
+    return measured(number) if metric.endswith(_UNITS) else fixed(number)
+
+
+def signed_text_of(metric: str, difference: float) -> str:
+    """Returns a difference of a metric, likewise, with its sign."""
+    return signed_measured(difference) if metric.endswith(_UNITS) else signed(difference)
 
 
 def measured(number: float) -> str:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.numbers import apart
 
 CHECKPOINTS_AT_ONCE = 3
 """The latest, the best, and the one that is being written beside them."""
@@ -23,7 +24,8 @@ def lacking_room(folder: Path, needed_bytes: int, what: str) -> str | None:
     free = shutil.disk_usage(folder).free
     if free >= needed_bytes:
         return None
-    return f"{what} at least {needed_bytes / 1e9:.2f} GB on the disk, and {free / 1e9:.2f} GB are free at {folder}."
+    needed_gb, free_gb = apart(needed_bytes / 1e9, free / 1e9, 2)
+    return f"{what} at least {needed_gb} GB on the disk, and {free_gb} GB are free at {folder}."
 
 
 def needed_checkpoint_bytes(fold_folder: Path) -> int:

@@ -257,7 +257,7 @@ def _open_journal(
     write_records(journal, records)
 
     def report(epoch: int, values: Mapping[str, float]) -> None:
-        say(epoch_line(epoch + 1, trainer.num_epochs, values))
+        say(epoch_line(epoch, trainer.num_epochs, values))
 
     logger = JournalLogger(journal, label_names(trainer), report)
     trainer.logger.loggers.append(logger)
@@ -268,7 +268,7 @@ def _plan_of(trainer: Any, *, is_trained: bool) -> str:
     if is_trained:
         return "trained before, only the validation is missing"
     plan = f"{trainer.num_epochs} epochs of {trainer.num_iterations_per_epoch} iterations"
-    return f"{plan}, resuming after epoch {trainer.current_epoch}" if trainer.current_epoch else plan
+    return f"{plan}, resuming after {trainer.current_epoch} of them" if trainer.current_epoch else plan
 
 
 def _validate(trainer: Any, options: TrainingOptions, rank: Rank) -> float:

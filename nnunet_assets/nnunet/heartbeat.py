@@ -70,7 +70,7 @@ class Heartbeat:
         if n_predicted:
             return f"predicting the validation cases ({n_predicted} files written)"
         epochs = [record.epoch for record in read_records(journal_path(self._folder)) if record.epoch is not None]
-        return f"training, after epoch {epochs[-1] + 1}" if epochs else "starting"
+        return f"training, after epoch {epochs[-1]}" if epochs else "starting"
 
 
 def _signs_of_earlier(fold_folder: Path) -> list[float]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 
+from nnunet_assets.core.numbers import fixed
+
 
 def reporter(stack: ExitStack) -> Callable[[str], None]:
     """Returns what tells the run a sentence.
@@ -47,19 +49,19 @@ def reporter(stack: ExitStack) -> Callable[[str], None]:
 
 
 def epoch_line(epoch: int, n_epochs: int | None, values: Mapping[str, float | None]) -> str:
-    """Returns what a person follows of an epoch: `Epoch 3 of 1000: train loss 0.1234, ..., about 13:05:09 left`.
+    """Returns what a person follows of an epoch: `Epoch 2 (3 of 1000): train loss 0.1234, ..., about 13:05 left`.
 
     Args:
-        epoch: From 1.
+        epoch: From 0, as in nnU-Net's own log, in the journal and in MLflow.
         n_epochs: Of the whole training; None: not known.
         values: Series name to value; what is undefined, or was not logged, is left out.
     """
     named = {"train loss": "train_loss", "val loss": "val_loss", "pseudo Dice": "pseudo_dice_mean"}
-    shown = [f"{name} {value:.4f}" for name, key in named.items() if (value := values.get(key)) is not None]
+    shown = [f"{name} {fixed(value, 4)}" for name, key in named.items() if (value := values.get(key)) is not None]
     if (seconds := values.get("epoch_seconds")) is not None:
         shown.append(f"{seconds:.1f} s")
-        shown += [f"about {duration(seconds * (n_epochs - epoch))} left"] if n_epochs else []
-    return f"Epoch {epoch}{f' of {n_epochs}' if n_epochs else ''}: {', '.join(shown)}"
+        shown += [f"about {duration(seconds * (n_epochs - epoch - 1))} left"] if n_epochs else []
+    return f"Epoch {epoch}{f' ({epoch + 1} of {n_epochs})' if n_epochs else ''}: {', '.join(shown)}"
 
 
 def duration(seconds: float) -> str:

@@ -116,7 +116,7 @@ def train(trainer: Any, say: Callable[[str], None]) -> str | None:
     try:
         trainer.run_training()
     except TrainingStopped as stop:
-        reason = f"{stop} (after epoch {trainer.current_epoch} of {trainer.num_epochs})"
+        reason = f"{stop} (after {trainer.current_epoch} of {trainer.num_epochs} epochs)"
         say(f"The training ends early: {reason}.")
         fold_folder = Path(trainer.output_folder)
         # By each process that trains the fold: all of them agreed on the reason.
@@ -165,7 +165,7 @@ def _no_progress(trainer: Any, patience: int | None) -> str | None:
         return None
     n_ago = len(ema) - 1 - best
     of_these = "" if n_ago == n_since else f", {n_since} of them with a pseudo Dice"
-    return f"the moving average of the pseudo Dice was best in epoch {best + 1}, {n_ago} epochs ago{of_these}"
+    return f"the moving average of the pseudo Dice was best in epoch {best}, {n_ago} epochs ago{of_these}"
 
 
 def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float) -> str | None:

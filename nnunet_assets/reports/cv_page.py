@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.commit import Manifest
 from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.places import Places
 from nnunet_assets.reports import evaluation_tables
+from nnunet_assets.reports.estimates import mean_text
 from nnunet_assets.reports.gap import gap_headline, gap_records
 from nnunet_assets.reports.interval_notes import interval_notes
 from nnunet_assets.reports.methods import methods_paragraph
@@ -119,7 +121,7 @@ def _words(name: str) -> str:
 
 
 def _number(estimate: Estimate) -> str:
-    return "undefined" if estimate.mean is None else f"{estimate.mean:.3f}"
+    return mean_text(estimate)
 
 
 def _warnings(summary: CvSummary, evaluation: Mapping[str, Any]) -> Iterator[str]:
@@ -164,8 +166,8 @@ def _cases(summary: CvSummary) -> Iterator[list[str]]:
     scores = {case.case_id: case.scores for fold in summary.folds for case in fold.cases}
     for case in summary.ranked_cases():
         dices = [scores[case.case_id][name].dice for name in summary.labels]
-        texts = ["undefined" if dice is None else f"{dice:.3f}" for dice in dices]
-        yield [case.case_id, case.fold, f"{case.dice:.3f}", *texts]
+        texts = ["undefined" if dice is None else fixed(dice) for dice in dices]
+        yield [case.case_id, case.fold, fixed(case.dice), *texts]
 
 
 def _provenance(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> dict[str, str]:

@@ -4,17 +4,19 @@ They are made of what `Evaluation.to_json` returned or `evaluation.json` holds; 
 and intervals. An empty cell of the CSV is undefined, never 0; text that users chose is escaped.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.estimate import Bootstrap
-from nnunet_assets.core.evaluation import FIRST_METRICS, SHOWN_METRICS
+from nnunet_assets.core.estimate import Bootstrap, Estimate
+from nnunet_assets.core.evaluation import FIRST_METRICS, SHOWN_METRICS, measured_title, metric_title
 from nnunet_assets.core.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
-from nnunet_assets.core.label_totals import label_estimate
+from nnunet_assets.core.label_totals import counted_estimate, label_estimate
+from nnunet_assets.core.numbers import fixed, measured
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.scoring import COUNTED, WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets.reports.interval_notes import interval_notes
@@ -48,13 +50,13 @@ def short_records(content: Evaluated) -> list[dict[str, str]]:
     """
     labels = _labels(content)
     has_lesions = any("lesions" in totals for totals in labels.values())
+    has_failures = any(map(_has_failures, labels.values()))
     return [
         {
             "label": name,
             **{
-                shown: mean_and_sd(found) + (f" (n = {found.n_defined})" if found.n_defined not in (0, n_dice) else "")
-                for metric in FIRST_METRICS
-                for shown, found in [(SHOWN_METRICS[metric], label_estimate(totals, metric))]
+                title: mean_and_sd(found, metric) + _of_others(found, n_dice)
+                for metric, title, found in _columns(totals, has_failures=has_failures)
             },
             **(_lesion_texts(totals.get("lesions")) if has_lesions else {}),
             "cases": f"{n_dice} of {totals['n_cases']}",
@@ -67,13 +69,13 @@ def short_records(content: Evaluated) -> list[dict[str, str]]:
 def interval_records(content: Evaluated) -> list[dict[str, str]]:
     """Returns one row a label with the intervals of the means of `FIRST_METRICS`; empty where there is none at all."""
     estimates = {
-        name: {SHOWN_METRICS[metric]: label_estimate(totals, metric) for metric in FIRST_METRICS}
+        name: {metric: label_estimate(totals, metric) for metric in FIRST_METRICS}
         for name, totals in _labels(content).items()
     }
     if not any(found.interval for row in estimates.values() for found in row.values()):
         return []
     return [
-        {"label": name, **{shown: interval_text(found) for shown, found in row.items()}}
+        {"label": name, **{measured_title(metric): interval_text(found, metric) for metric, found in row.items()}}
         for name, row in estimates.items()
     ]
 
@@ -89,6 +91,13 @@ def notes(content: Evaluated) -> list[str]:
         "HD95, ASSD and NSD are those between the centres of surface voxels, each counted the same (as in MONAI and "
         "MetricsReloaded); those called surface are between surface elements by their area (as in surface-distance).",
     ]
+    if failing := [totals for totals in labels.values() if _has_failures(totals)]:
+        diagonal_mm = measured(failing[0]["missed_counted"]["diagonal_mm"])
+        sentences.append(
+            f"HD95 and ASSD, {WHERE_BOTH}: over the cases in which reference and prediction hold the label. "
+            f"{COUNTED.capitalize()}: one that is in the reference or in the prediction alone counts {diagonal_mm} mm, "
+            "the diagonal of the largest image."
+        )
     if content.get("bootstrap"):
         sentences += interval_notes(Bootstrap(**content["bootstrap"]))
     return sentences
@@ -111,8 +120,7 @@ def to_csv(content: Evaluated) -> str:
             "n_cases_defined": found.n_defined,
         }
         for name, totals in _labels(content).items()
-        for metric in totals["metrics"]
-        for found in [label_estimate(totals, metric)]
+        for metric, found in _all_estimates(totals)
     ]
     return csv_text(COLUMNS, rows)
 
@@ -153,22 +161,59 @@ def to_latex(content: Evaluated) -> str:
 
 def _rows(content: Evaluated) -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yields label, metric, mean ± SD, interval, median and cases, as people read them."""
+    has_failures = any(map(_has_failures, _labels(content).values()))
     for name, totals in _labels(content).items():
-        for metric, shown in SHOWN_METRICS.items():
-            found = label_estimate(totals, metric)
+        for metric, title, found in _columns(totals, SHOWN_METRICS, has_failures=has_failures):
             cases = f"{found.n_defined} of {found.n}"
-            yield name, shown, mean_and_sd(found), interval_text(found), median_and_quartiles(found), cases
+            texts = mean_and_sd(found, metric), interval_text(found, metric), median_and_quartiles(found, metric)
+            yield name, title, *texts, cases
+
+
+def _columns(
+    totals: Mapping[str, Any], metrics: Iterable[str] = FIRST_METRICS, *, has_failures: bool
+) -> Iterator[tuple[str, str, Estimate]]:
+    """Yields metrics, each with its title and what it comes to; where missed ones count, that follows.
+
+    Args:
+        totals: Of a label.
+        metrics: Which.
+        has_failures: Whether what missed ones count is shown.
+    """
+    for metric in metrics:
+        yield metric, measured_title(metric), label_estimate(totals, metric)
+        if has_failures and is_undefined_by_failure(metric):
+            nothing = Estimate(mean=None, sd=None, n=totals["n_cases"], n_defined=0)
+            yield metric, f"{metric_title(metric)}, {COUNTED}", counted_estimate(totals, metric) or nothing
+
+
+def _has_failures(totals: Mapping[str, Any]) -> bool:
+    with_missed = counted_estimate(totals, "hd95_mm")
+    return with_missed is not None and with_missed.n_defined != label_estimate(totals, "hd95_mm").n_defined
+
+
+def _of_others(found: Estimate, n_dice: int) -> str:
+    """Returns in how many cases a metric is defined where that is not said by the number of those with a Dice."""
+    return f" (n = {found.n_defined})" if found.n_defined not in (0, n_dice) else ""
+
+
+def _all_estimates(totals: Mapping[str, Any]) -> Iterator[tuple[str, Estimate]]:
+    """Yields every metric that is defined in any case, and `METRIC_missed_counted` where missed ones count."""
+    for metric in totals["metrics"]:
+        yield metric, label_estimate(totals, metric)
+    for metric in totals.get("missed_counted", {"metrics": {}})["metrics"]:
+        if with_missed := counted_estimate(totals, metric):
+            yield f"{metric}_missed_counted", with_missed
 
 
 def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:
     """Returns the columns of lesions; empty cells for a label whose are not counted."""
     if lesions is None:
         return dict.fromkeys(("Lesions found", "False lesions a case", "Lesion F1"), "")
-    part = "" if lesions["sensitivity"] is None else f" ({lesions['sensitivity']:.3f})"
+    part = "" if lesions["sensitivity"] is None else f" ({fixed(lesions['sensitivity'])})"
     return {
         "Lesions found": f"{lesions['n_found']} of {lesions['n_reference']}{part}",
-        "False lesions a case": f"{lesions['false_per_case']:.2f}",
-        "Lesion F1": "undefined" if lesions["f1"] is None else f"{lesions['f1']:.3f}",
+        "False lesions a case": fixed(lesions["false_per_case"], 2),
+        "Lesion F1": "undefined" if lesions["f1"] is None else fixed(lesions["f1"]),
     }
 
 

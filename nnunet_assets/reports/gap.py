@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.evaluation import SHOWN_METRICS
+from nnunet_assets.core.evaluation import SHOWN_METRICS, measured_title
+from nnunet_assets.core.numbers import signed_text_of
 from nnunet_assets.reports.estimates import interval_text, mean_text
 from nnunet_assets.reports.rows import FOREGROUND, Row, csv_text, label_cells
 
@@ -44,11 +45,11 @@ def gap_records(gaps: "Sequence[Gap]") -> list[dict[str, str]]:
     return [
         {
             "label": FOREGROUND if gap.label is None else gap.label,
-            "metric": SHOWN_METRICS[gap.metric],
-            "test": mean_text(gap.test),
-            "95 % interval": interval_text(gap.test),
-            "cross-validation": mean_text(gap.cross_validation),
-            "test − cross-validation": _signed(gap.difference),
+            "metric": measured_title(gap.metric),
+            "test": mean_text(gap.test, gap.metric),
+            "95 % interval": interval_text(gap.test, gap.metric),
+            "cross-validation": mean_text(gap.cross_validation, gap.metric),
+            "test − cross-validation": _signed(gap.metric, gap.difference),
             "test cases": f"{gap.test.n_defined} of {gap.test.n}",
             "validation cases": f"{gap.cross_validation.n_defined} of {gap.cross_validation.n}",
         }
@@ -60,10 +61,10 @@ def gap_records(gaps: "Sequence[Gap]") -> list[dict[str, str]]:
 def gap_headline(gaps: "Sequence[Gap]") -> str:
     """Returns the foreground Dice in one line: `Dice 0.870 on the test set, 0.912 in the cross-validation (−0.042)`."""
     (dice,) = [gap for gap in gaps if gap.label is None and gap.metric == "dice"]
-    difference = "" if dice.difference is None else f" ({_signed(dice.difference)})"
+    difference = "" if dice.difference is None else f" ({_signed(dice.metric, dice.difference)})"
     test, validation = mean_text(dice.test), mean_text(dice.cross_validation)
     return f"Dice {test} on the test set, {validation} in the cross-validation{difference}"
 
 
-def _signed(difference: float | None) -> str:
-    return "undefined" if difference is None else f"{difference:+.3f}".replace("-", "−")
+def _signed(metric: str, difference: float | None) -> str:
+    return "undefined" if difference is None else signed_text_of(metric, difference).replace("-", "−")

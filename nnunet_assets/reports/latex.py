@@ -80,4 +80,4 @@ def escaped_rows(rows: Iterable[Iterable[str]]) -> list[list[str]]:
 
 def escaped_number(text: str) -> str:
     r"""Returns LaTeX of a cell such as `0.871 ± 0.012`: `\num{0.871} $\pm$ \num{0.012}`."""
-    return re.sub(r"(?<![\w.])-?\d+\.\d{3}(?!\w)", r"\\num{\g<0>}", escape_latex(text))
+    return re.sub(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?(?!\w)", r"\\num{\g<0>}", escape_latex(text))

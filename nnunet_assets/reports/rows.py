@@ -29,9 +29,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     writer = csv.DictWriter(text, fieldnames=columns)
     writer.writeheader()
     writer.writerows(
-        {column: defuse_csv(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
+        {column: defuse_csv(cell) if isinstance(cell, str) else _unsigned_zero(cell) for column, cell in row.items()}
+        for row in rows
     )
     return text.getvalue()
+
+
+def _unsigned_zero(cell: Cell) -> Cell:
+    return 0.0 if isinstance(cell, float) and cell == 0 else cell
 
 
 def parquet_bytes(columns: Mapping[str, type], rows: Sequence[Row]) -> bytes:

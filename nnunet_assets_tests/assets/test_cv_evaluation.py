@@ -46,7 +46,7 @@ def test_the_finished_folds_are_evaluated_and_shown(project: Path, instance: dg.
     result = evaluated(project, instance)
 
     shown = metadata(result, "cv_evaluation")
-    assert shown["headline"] == "3 of 3 cases, organ Dice 0.500 and HD95 5.00 mm, lesion Dice 0.500 and HD95 5.00 mm"
+    assert shown["headline"] == "3 of 3 cases, organ Dice 0.500 and HD95 5.000 mm, lesion Dice 0.500 and HD95 5.000 mm"
     assert shown["cases_computed"] == 3
     found = check(result, EVALUATED_CHECK)
     assert (found.passed, found.description) == (False, "Not finished: fold_1.")
@@ -93,7 +93,7 @@ def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, r
     write_fold(roots, EXPERIMENT, "fold_2", dict.fromkeys("cdef", HIGHER))
     shown = metadata(evaluated(project, instance), "cv_evaluation")
     records = [record.data for record in shown["intervals"].records]
-    assert [record["HD95 [mm]"] for record in records] == ["none"] * 2
+    assert [record["HD95 [mm], where both have it"] for record in records] == ["none"] * 2
     assert all(re.fullmatch(r"0\.\d{3} to 0\.\d{3}", record["Dice"]) for record in records)
     assert "Bayesian bootstrap of 6 cases" in shown["notes"]
 

@@ -337,7 +337,7 @@ class TestChecks:
 
         result = materialized(FOUR_FOLDS, "cv_summary", folder=project, instance=instance)
 
-        assert str(check(result, "no_fold_is_an_outlier").description).startswith("fold_3 has Dice 0.400, farther")
+        assert str(check(result, "no_fold_is_an_outlier").description).startswith("fold_3 has Dice 0.400, 0.500 from")
         assert check(result, "no_fold_is_an_outlier").metadata["dice_median"].value == pytest.approx(0.9)
         assert str(check(result, "no_label_is_absent_everywhere").description).startswith("lesion: in no reference")
         assert not check(result, "no_label_is_absent_everywhere").passed

@@ -280,7 +280,7 @@ def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_
     )
     lines.show_new()
     lines.show_new()
-    assert shown == ["Epoch 1: train loss 0.5000"]
+    assert shown == ["Epoch 0: train loss 0.5000"]
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 1])
@@ -323,7 +323,7 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path)
     assert result.exit_code == 0, result.stderr
     assert "Reading every case of Dataset952_Phantom" in result.stderr
     assert "fold_0: training from the beginning." in result.stderr
-    assert "Epoch 1 of 1: train loss " in result.stderr
+    assert "Epoch 0 (1 of 1): train loss " in result.stderr
     assert "Tracked in MLflow: " in result.stderr
     said: dict[str, Any] = json.loads(result.stdout)
     folder = TINY.fold_folder(

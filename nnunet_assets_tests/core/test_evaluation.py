@@ -5,10 +5,10 @@ import pytest
 from nnunet_assets.core.case_results import LabelScore
 from nnunet_assets.core.dataset_json import DatasetDescription
 from nnunet_assets.core.evaluation import Evaluation, Problem, score_difference
-from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
+from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, counted_estimate
 from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy, metric_policy
 from nnunet_assets.errors import EvaluationError
-from nnunet_assets.reports.evaluation_tables import short_records
+from nnunet_assets.reports.evaluation_tables import notes, short_records, to_csv
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
 
@@ -30,8 +30,9 @@ def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_
     missed = metrics(dice=0.0, iou=0.0, nsd=0.0, prediction_voxels=0)
     found = evaluation(metrics(dice=0.9, hd95_mm=2.0), metrics(dice=0.6, hd95_mm=5.0), missed)
     (row,) = short_records(found.to_json())
-    assert (row["Dice"], row["HD95 [mm]"], row["cases"]) == ("0.500 ± 0.458", "3.500 ± 2.121 (n = 2)", "3 of 3")
-    assert row["ASSD [mm]"] == "undefined"
+    assert (row["Dice"], row["cases"]) == ("0.500 ± 0.458", "3 of 3")
+    assert row["HD95 [mm], where both have it"] == "3.500 ± 2.121 (n = 2)"
+    assert row["ASSD [mm], where both have it"] == "undefined"
     label = found.to_json()["labels"]["organ"]
     assert (label["n_prediction_empty"], label["n_reference_empty"], label["n_both_empty"]) == (1, 0, 0)
     assert label["metrics"]["hd95_mm"] == {
@@ -45,6 +46,27 @@ def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_
         "ci_low": None,
         "ci_high": None,
     }
+
+
+def test_a_missed_label_counts_the_diagonal_of_the_largest_image_in_a_mean_of_its_own() -> None:
+    missed = metrics(dice=0.0, nsd=0.0, prediction_voxels=0, image_diagonal_mm=50.0)
+    empty = metrics(reference_voxels=0, prediction_voxels=0, image_diagonal_mm=40.0)
+    found = evaluation(metrics(dice=0.9, hd95_mm=2.0, image_diagonal_mm=30.0), missed, empty).to_json()
+    (row,) = short_records(found)
+    assert row["HD95 [mm], where both have it"] == "2.000 (n = 1)"
+    assert row["HD95 [mm], missed ones counted"] == "26.000 ± 33.941"
+    assert any("counts 50.000 mm, the diagonal of the largest image" in note for note in notes(found))
+    lines = {line.split(",")[1]: line.split(",")[2] for line in to_csv(found).splitlines()}
+    assert (lines["hd95_mm"], lines["hd95_mm_missed_counted"]) == ("2.0", "26.0")
+    assert counted_estimate(found["labels"]["organ"], "hd95_mm").n_defined == 2
+    assert counted_estimate(found["labels"]["organ"], "dice") is None
+
+
+def test_missed_ones_count_nothing_where_the_size_of_an_image_is_not_known() -> None:
+    missed = metrics(dice=0.0, prediction_voxels=0)
+    found = evaluation(metrics(dice=0.9, hd95_mm=2.0, image_diagonal_mm=30.0), missed).to_json()
+    assert counted_estimate(found["labels"]["organ"], "hd95_mm") is None
+    assert "HD95 [mm], missed ones counted" not in short_records(found)[0]
 
 
 def test_lesions_are_also_taken_over_all_cases() -> None:
@@ -84,8 +106,10 @@ def test_the_headline_counts_the_problems_and_the_text_shows_the_first() -> None
 def test_a_score_is_as_recorded_to_the_twelfth_digit() -> None:
     recorded = {"organ": LabelScore(dice=0.5, iou=1 / 3)}
     assert score_difference({"organ": metrics(dice=0.5 + 1e-14, iou=1 / 3)}, recorded) is None
+    closer = score_difference({"organ": metrics(dice=0.5 + 1e-9, iou=1 / 3)}, recorded)
+    assert closer == "organ dice 0.500000001 instead of 0.500000000"
     difference = score_difference({"organ": metrics(dice=0.5 + 1e-6, iou=None)}, recorded)
-    assert difference == "organ dice 0.500001 instead of 0.5, organ iou undefined instead of 0.333333"
+    assert difference == "organ dice 0.500001 instead of 0.500000, organ iou undefined instead of 0.333"
 
 
 def description(**labels: int | tuple[int, ...]) -> DatasetDescription:

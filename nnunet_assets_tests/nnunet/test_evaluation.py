@@ -136,7 +136,7 @@ class TestTheNumbers:
             for row in model.rows()
         ]
         assert evaluation.headline() == (
-            "4 of 4 cases, organ Dice 0.500 and HD95 5.00 mm, lesion Dice 0.500 and HD95 5.00 mm"
+            "4 of 4 cases, organ Dice 0.500 and HD95 5.000 mm, lesion Dice 0.500 and HD95 5.000 mm"
         )
 
     def test_come_with_their_definitions_and_policy(self, model: Model) -> None:
@@ -283,7 +283,7 @@ class TestWhatIsWrong:
     def test_a_prediction_that_was_changed_after_the_validation(self, model: Model) -> None:
         write_case(model.prediction("a"), REFERENCE)
         message = the_problem(model.evaluate())
-        assert "it scores organ dice 1 instead of 0.5, organ iou 1 instead of 0.333333" in message
+        assert "it scores organ dice 1.000 instead of 0.500, organ iou 1.000 instead of 0.333" in message
         assert {row["case"] for row in model.rows()} == {"b", "c", "d"}
 
     def test_an_old_prediction_in_the_folder(self, model: Model) -> None:
@@ -315,7 +315,7 @@ class TestWhatIsWrong:
 
     def test_a_summary_json_with_nan_where_the_prediction_has_a_score(self, model: Model) -> None:
         write_fold_summary(model, {"c": {"1": 0.5, "2": 0.5}, "d": {"1": 0.5, "2": None}})
-        assert "it scores lesion dice 0.5 instead of undefined" in the_problem(model.evaluate())
+        assert "it scores lesion dice 0.500 instead of undefined" in the_problem(model.evaluate())
 
     def test_folds_of_another_making_are_reported_but_not_averaged(self, model: Model) -> None:
         model.evaluate()

@@ -48,7 +48,7 @@ def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
     watch.look()
     watch.look()
     assert len(said) == 1
-    assert "for more than 30 minutes, while training, after epoch 1. It goes on" in said[0]
+    assert "for more than 30 minutes, while training, after epoch 0. It goes on" in said[0]
 
     (fold / "validation").mkdir()
     (fold / "validation" / "case_1.nii.gz").touch()

@@ -75,18 +75,18 @@ def test_a_process_that_fails_leaves_the_session_open_for_its_next_start(message
         (
             1000,
             {"train_loss": -0.5, "val_loss": 0.25, "pseudo_dice_mean": 0.75, "epoch_seconds": 47.25},
-            "Epoch 3 of 1000: train loss -0.5000, val loss 0.2500, pseudo Dice 0.7500, 47.2 s, about 13:05:08 left",
+            "Epoch 2 (3 of 1000): train loss -0.5000, val loss 0.2500, pseudo Dice 0.7500, 47.2 s, about 13:05:08 left",
         ),
         (
             4,
             {"train_loss": 0.5, "val_loss": None, "epoch_seconds": 309.0},
-            "of 4: train loss 0.5000, 309.0 s, about 5:09 left",
+            "(3 of 4): train loss 0.5000, 309.0 s, about 5:09 left",
         ),
-        (None, {"train_loss": 0.5, "epoch_seconds": 1.0}, "Epoch 3: train loss 0.5000, 1.0 s"),
-        (4, {"train_loss": 0.5}, "Epoch 3 of 4: train loss 0.5000"),
+        (None, {"train_loss": 0.5, "epoch_seconds": 1.0}, "Epoch 2: train loss 0.5000, 1.0 s"),
+        (4, {"train_loss": 0.5}, "Epoch 2 (3 of 4): train loss 0.5000"),
     ],
 )
 def test_an_epoch_is_told_by_what_is_known_of_it(
     n_epochs: int | None, values: dict[str, float | None], line: str
 ) -> None:
-    assert epoch_line(3, n_epochs, values).endswith(line)
+    assert epoch_line(2, n_epochs, values).endswith(line)

@@ -80,7 +80,7 @@ def test_a_training_without_limits_goes_to_its_last_epoch(clock, fold_folder):
 def test_a_training_without_progress_ends_after_its_patience(clock, fold_folder):
     epochs, reason = trained(Trainer(clock, [0.1, 0.3, 0.2, 0.3, 0.25, 0.2, 0.4]), fold_folder, patience=3)
     assert epochs == 5
-    assert reason == "the moving average of the pseudo Dice was best in epoch 2, 3 epochs ago (after epoch 5 of 7)"
+    assert reason == "the moving average of the pseudo Dice was best in epoch 1, 3 epochs ago (after 5 of 7 epochs)"
 
 
 def test_progress_starts_the_patience_anew(clock, fold_folder):
@@ -97,8 +97,8 @@ def test_patience_counts_the_epochs_that_could_have_shown_progress(clock, fold_f
     epochs, reason = trained(Trainer(clock, ema), fold_folder, patience=2)
     assert epochs == 6
     assert reason == (
-        "the moving average of the pseudo Dice was best in epoch 2, 4 epochs ago, 2 of them with a pseudo Dice (after "
-        "epoch 6 of 7)"
+        "the moving average of the pseudo Dice was best in epoch 1, 4 epochs ago, 2 of them with a pseudo Dice (after "
+        "6 of 7 epochs)"
     )
 
 
@@ -106,7 +106,7 @@ def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):
     # 5 minutes: 0.5 are kept, and after the fourth epoch no further one fits.
     epochs, reason = trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)
     assert epochs == 4
-    assert reason == "the time budget leaves 60 s, which the validation may need (after epoch 4 of 6)"
+    assert reason == "the time budget leaves 60 s, which the validation may need (after 4 of 6 epochs)"
 
 
 def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_folder):
@@ -163,7 +163,7 @@ def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, f
 
     trainer.on_epoch_end = third_epoch_is_enough
     epochs, reason = trained(trainer, fold_folder)
-    assert (epochs, reason) == (3, ".nnunet_assets/STOP asked for it (after epoch 3 of 6)")
+    assert (epochs, reason) == (3, ".nnunet_assets/STOP asked for it (after 3 of 6 epochs)")
     assert not (fold_folder / STOP_FILE).exists()
 
 
@@ -188,7 +188,7 @@ class TestTheNextProcessKnowsWhyTheOneBeforeEnded:
     def test_though_it_was_killed_before_it_validated(self, clock, fold_folder):
         trainer = Trainer(clock, RISING)
         killed_after_its_final_checkpoint(trainer, fold_folder, time_budget_minutes=5)
-        reason = "the time budget leaves 60 s, which the validation may need (after epoch 4 of 6)"
+        reason = "the time budget leaves 60 s, which the validation may need (after 4 of 6 epochs)"
         assert earlier_end(trainer, fold_folder) == reason
 
     def test_unless_it_trained_on_and_ended_elsewhere(self, clock, fold_folder):

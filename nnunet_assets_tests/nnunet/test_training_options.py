@@ -164,7 +164,7 @@ def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
 
     outcome = project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500}, on_poll=ask)
     assert 0 < outcome.manifest.n_epochs < 500
-    assert outcome.manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after epoch")
+    assert outcome.manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after ")
     assert len(epochs_of(project, experiment)) == outcome.manifest.n_epochs
     assert read_committed(project.folder("fold_0", experiment), check_files=True) == outcome.manifest
 

@@ -142,7 +142,7 @@ def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
     dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
     page = cv_page(summary(), {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
     assert "<h2>Test set</h2>" in page
-    assert "Dice 0.600 on the test set, 0.600 in the cross-validation (+0.000)" in page
+    assert "Dice 0.600 on the test set, 0.600 in the cross-validation (0.000)" in page
     assert "<td>2 of 2</td><td>2 of 2</td>" in page
     assert "<h2>Test set</h2>" not in cv_page(summary(), {}, {}, [], EVALUATION)
 

@@ -58,8 +58,8 @@ def test_intervals_are_a_short_table_of_their_own_where_there_is_one() -> None:
         "label": "lesion",
         "Dice": f"{interval.low:.3f} to {interval.high:.3f}",
         "IoU": "none",
-        "HD95 [mm]": "none",
-        "ASSD [mm]": "none",
+        "HD95 [mm], where both have it": "none",
+        "ASSD [mm], where both have it": "none",
         "NSD": "none",
         "Volume error [ml]": "none",
     }
@@ -82,7 +82,7 @@ def test_markdown_and_latex_have_a_row_a_label_and_shown_metric() -> None:
     assert f"| organ | Dice | 0.500 ± 0.000 | {low} to {high} | 0.500 \\[0.500, 0.500\\] | 7 of 7 |" in markdown
     cells = rf"\num{{0.500}} $\pm$ \num{{0.000}} & \num{{{low}}} to \num{{{high}}} & 7 of 7 \\"
     assert rf"    organ & Dice & {cells}" in latex
-    assert r"     & HD95 {[}mm] & \num{2.000} $\pm$ \num{0.000} & none & 6 of 7 \\" in latex
+    assert r"     & HD95 {[}mm], where both have it & \num{2.000} $\pm$ \num{0.000} & none & 6 of 7 \\" in latex
     assert r"    lesion & Dice" in latex
     assert latex.count(r"\midrule") == 2  # one before each label
 

@@ -119,8 +119,8 @@ def test_agreement_is_the_mean_difference_and_its_limits():
 def test_two_empty_masks_say_nothing_about_agreement():
     shown = texts(draw_bland_altman({"A": [(1, 2), (2, 4), (0, 0)], "never": [(0, 0)]}))
     # Differences 1 and 2: mean 1.5, SD 0.707.
-    assert "A: bias 1.5 ml" in " ".join(shown)
-    assert "0.114 to 2.89" in " ".join(shown)
+    assert "A: bias 1.500 ml" in " ".join(shown)
+    assert "0.114 to 2.886 ml" in " ".join(shown)
     assert not any("never" in text for text in shown)
     assert texts(draw_bland_altman({"never": [(0, 0)]})) == ["No case holds any label, in reference or prediction."]
 

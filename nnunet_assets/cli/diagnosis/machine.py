@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.core.numbers import beside
 from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
 from nnunet_assets.nnunet.workers import worker_problem, worker_variables
 from nnunet_assets.settings import Settings
@@ -74,7 +75,7 @@ def _filesystem_findings(project: Path) -> Iterator[Finding]:
 
 def _space_finding(folder: Path) -> Finding:
     free_gib = shutil.disk_usage(folder).free / GIB
-    found = f"{free_gib:.0f} GiB free at {folder}"
+    found = f"{beside(free_gib, MIN_FREE_GIB, digits=0)} GiB free at {folder}"
     if free_gib < MIN_FREE_GIB:
         remedy = "Preprocessed cases and checkpoints take tens of GiB: make room, or set nnU-Net's variables elsewhere."
         return Finding("warning", "disk", f"{found}.", remedy)
@@ -86,7 +87,7 @@ def memory_findings() -> Iterator[Finding]:
     if not SHARED_MEMORY.is_dir():
         return
     size_gib = shutil.disk_usage(SHARED_MEMORY).total / GIB
-    found = f"{size_gib:.1f} GiB in {SHARED_MEMORY}"
+    found = f"{beside(size_gib, MIN_SHARED_GIB, digits=1)} GiB in {SHARED_MEMORY}"
     if size_gib < MIN_SHARED_GIB:
         remedy = "Workers that do not fit end with a bus error. In Docker: --shm-size=8g or --ipc=host."
         yield Finding("warning", "shared memory", f"{found}.", remedy)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nnunet_assets.core.numbers import measured
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,
@@ -94,9 +95,9 @@ def _draw_panel(axes: Any, title: str, pairs: Sequence[tuple[float, float]], *, 
         rasterized=is_picture,
     )
     axes.axhline(found.bias_ml, color="black", linewidth=1)
-    text = f"{title}: bias {found.bias_ml:.3g} ml"
+    text = f"{title}: bias {measured(found.bias_ml)} ml"
     if found.limits_ml:
         for limit in found.limits_ml:
             axes.axhline(limit, color=COLOURS[1], linewidth=1, linestyle="--")
-        text += f"\n95 % limits {found.limits_ml[0]:.3g} to {found.limits_ml[1]:.3g} ml"
+        text += f"\n95 % limits {measured(found.limits_ml[0])} to {measured(found.limits_ml[1])} ml"
     axes.set_title(text)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.numbers import beside, fixed
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,
@@ -86,7 +87,7 @@ def draw_bars(summary: CvSummary) -> "Figure":
         _, colour, _ = next(threshold for threshold in THRESHOLDS if estimate.mean >= threshold[0])
         error = {"xerr": estimate.sd, "error_kw": {"linewidth": 0.8, "capsize": 2}} if estimate.sd else {}
         axes.barh(row, estimate.mean, height=0.6, color=colour, **error)
-        axes.text(1.03, row, f"{estimate.mean:.3f}", va="center")
+        axes.text(1.03, row, beside(estimate.mean, *(lowest for lowest, _, _ in THRESHOLDS)), va="center")
     axes.set_yticks(range(len(names)), shortened(names))
     axes.set(xlabel="mean Dice, pooled over cases (line: SD)", xlim=(0, 1.12), ylim=(len(names) - 0.5, -0.5))
     axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
@@ -115,7 +116,7 @@ def draw_fold_map(summary: CvSummary) -> "Figure":
             if folds[column] in summary.missing_folds:
                 text, colour = ("missing" if row == 0 else ""), "black"
             else:
-                text = "–" if mean is None else f"{mean:.3f}"
+                text = "–" if mean is None else fixed(mean)
                 colour = "white" if mean is not None and mean < 0.5 else "black"
             axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks(range(len(folds)), folds)
