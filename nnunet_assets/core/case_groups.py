@@ -122,9 +122,12 @@ class GroupTable:
         columns = list(reader.fieldnames or [])
         for name in (self.case, self.column):
             if name not in columns:
+                # Of a file with neither of the two, nothing is shown: it may be no table at all.
+                is_table = not columns or bool({self.case, self.column} & set(columns))
+                shown = f" Its columns: {', '.join(columns) or 'none'}." if is_table else ""
                 raise ConfigError(
-                    f"{self.path} has no column {name!r}. Its columns: {', '.join(columns) or 'none'}. Name the right "
-                    "one in `splits.groups`, as `case` or `column`."
+                    f"{self.path} has no column {name!r}.{shown} Name the right one in `splits.groups`, as `case` or "
+                    "`column`."
                 )
         try:
             return [(reader.line_num, row) for row in reader]

@@ -25,7 +25,8 @@ from nnunet_assets.nnunet.image_reader import TIFF_READER, reads_nifti_here
 from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
 from nnunet_assets.nnunet.other_formats import other_placement
 from nnunet_assets.nnunet.personal_data import personal_fields
-from nnunet_assets.nnunet.reader_placement import ITK_READERS, nifti_placement
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, Placement, nifti_placement
+from nnunet_assets.nnunet.reader_voxels import read_voxels
 from nnunet_assets.nnunet.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.voxel_statistics import intensities_of, value_counts, voxel_sha256
 
@@ -213,7 +214,19 @@ class _Check:
         except VolumeError as error:
             self._add(error.code, str(error), name)
             return _Read(sha256)
+        self._look_at_voxels(path, name, is_label, placement)
         return _Read(sha256, placed(name, placement) if placement else None)
+
+    def _look_at_voxels(self, path: Path, name: str, is_label: bool, placement: Placement | None) -> None:
+        try:
+            voxels = read_voxels(path, name, self.reader, placement.shape if placement else ())
+        except VolumeError as error:
+            self._add(error.code, str(error), name)
+            return
+        if voxels and is_label:
+            self.extremes.add_label(voxels)
+        elif voxels:
+            self.extremes.add_image(path, voxels)
 
     def _read_voxels(self, path: Path, name: str, is_label: bool) -> _Read:
         try:

@@ -31,6 +31,7 @@ from nnunet_assets.nnunet import (
     other_formats,
     personal_data,
     reader_placement,
+    reader_voxels,
     voxel_extremes,
     voxel_statistics,
 )
@@ -44,7 +45,7 @@ FLUSH_SECONDS = 5.0
 
 _CODE = (
     *(case_check, case_geometry, companion_files, header_check, intake, intensity_rules, nifti),
-    *(other_formats, personal_data, reader_placement, voxel_extremes, voxel_statistics),
+    *(other_formats, personal_data, reader_placement, reader_voxels, voxel_extremes, voxel_statistics),
 )
 _PASSING = frozenset({"D050", "D051", "D053"})
 """Findings that may be gone the next time although no file changed: there was less memory, or it was being written, or

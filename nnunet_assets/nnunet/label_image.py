@@ -19,6 +19,7 @@ from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.companion_files import label_companions, tiff_spacing
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reader_class, reads_nifti_here
 from nnunet_assets.nnunet.reader_placement import ITK_READERS, affine_of_itk, nifti_placement
+from nnunet_assets.nnunet.reader_voxels import unreadable
 
 ReadLabel = Callable[[Path], "LabelImage"]
 
@@ -112,9 +113,10 @@ def _read_by_nnunet(
     try:
         with redirect_stdout(StringIO()):  # where there is no sidecar, nnU-Net says so for each file
             voxels, properties = read_seg(str(path))
-    # What its libraries raise where a file is damaged; whether it is cut is theirs to find.
-    except (RuntimeError, OSError, ValueError, SyntaxError, AssertionError, KeyError) as error:
-        raise EvaluationError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (its libraries raise anything on a damaged file; to find it is theirs)
+        raise EvaluationError(unreadable(str(path), error)) from None
     if len(voxels) > 1:
         raise nifti.VolumeError(
             "D046",

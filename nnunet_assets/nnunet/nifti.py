@@ -192,7 +192,9 @@ def _opened(path: Path, name: str) -> Iterator[tuple[_Digesting, Any]]:
     except EOFError:
         raise VolumeError("D047", _cut(name, f"its gzip stream breaks off after {size} bytes")) from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise VolumeError("D048", f"{name} is damaged: {error}. Copy or download it again.") from None
+        # "Not a gzipped file (b'..')", of what follows the first stream: nothing of a file is quoted.
+        why = str(error).partition(" (")[0]
+        raise VolumeError("D048", f"{name} is damaged: {why}. Copy or download it again.") from None
     except OSError as error:
         raise VolumeError("D053", f"{name} cannot be read: {error.strerror or error}.") from None
 
@@ -218,7 +220,7 @@ def _read_start(name: str, stream: Any, most_bytes: int) -> tuple[bytes, Any, in
     offset = max(int(header.get_data_offset()), int(header["sizeof_hdr"]))
     if offset + n_bytes > most_bytes:
         raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
-    if offset + n_bytes > (most := _most_voxel_bytes()):
+    if offset + n_bytes > (most := most_voxel_bytes()):
         raise VolumeError(
             "D050",
             f"{name} unpacks to {(offset + n_bytes) / 1e9:.1f} GB, more than this machine's or container's memory has "
@@ -271,7 +273,7 @@ def _most_bytes(path: Path, *, is_gzip: bool) -> int:
     return path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
 
 
-def _most_voxel_bytes() -> int:
+def most_voxel_bytes() -> int:
     """Returns a file's share of half of the memory: nnU-Net holds an image twice while it reads it."""
     return memory_bytes() // 2 // READ_AT_ONCE
 

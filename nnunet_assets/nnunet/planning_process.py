@@ -225,15 +225,27 @@ def _verify_integrity(prepared: PreparedDataset) -> None:
     try:
         with redirect_stdout(printed):
             nnunet.verify_dataset_integrity(str(prepared.raw_folder), default_num_processes)
-    except (RuntimeError, AssertionError, FileNotFoundError) as error:
+    except Exception as error:  # noqa: BLE001 (its libraries raise anything on a file that they cannot read)
         raise ChildFailure(
             ExitCode.BAD_INPUT,
-            f"nnU-Net's own integrity check does not agree with {prepared.raw_folder}: {error}"
+            f"nnU-Net's own integrity check does not agree with {prepared.raw_folder}: {_without_contents(error)}"
             f"\n{first_offenders(_about_cases(printed.getvalue()))}\nPut it right. Or, where the files are NIfTI and "
             "nnU-Net is mistaken, turn its check off: `verify_integrity: false` in the dataset's declaration.",
-        ) from error
+        ) from None
     finally:
         print(printed.getvalue(), flush=True)
+
+
+def _without_contents(error: Exception) -> str:
+    """Returns what an error says, where it is nnU-Net's own; a library's may quote the file that it cannot read."""
+    origin = error.__traceback__
+    while origin and origin.tb_next:
+        origin = origin.tb_next
+    module = str(origin.tb_frame.f_globals.get("__name__")) if origin else ""
+    if module.partition(".")[0] == "nnunetv2" or isinstance(error, FileNotFoundError):
+        return str(error)
+    named = re.search(r'"(/[^"]*)"', str(error))  # SimpleITK's way
+    return f"a file cannot be read ({type(error).__name__}){f': {named[1]}' if named else ''}"
 
 
 def _about_cases(printed: str) -> list[str]:

@@ -258,8 +258,8 @@ def _image_columns(table: Path, columns: Sequence[str], channels: Channels) -> t
     named = [name.removeprefix("image_") for name in found if name != "image"]
     if "case" not in columns or len(set(columns)) < len(columns) or not found or (named and "image" in found):
         raise ConfigError(
-            f"{table} has the columns {first_offenders(columns) or 'none'}. It needs 'case', 'label', and 'image' or "
-            "one 'image_NAME' for each channel, each once."
+            f"{table} has {_known_columns(columns, found)}. It needs 'case', 'label', and 'image' or one 'image_NAME' "
+            "for each channel, each once."
         )
     if not named:
         _, names = _channel_order({None}, channels)
@@ -268,6 +268,13 @@ def _image_columns(table: Path, columns: Sequence[str], channels: Channels) -> t
         raise ConfigError(f"--channel names {', '.join(channels)}, but {table} has {first_offenders(named)}.")
     names = tuple(channels or named)
     return tuple(f"image_{name}" for name in names), names
+
+
+def _known_columns(columns: Sequence[str], images: Sequence[str]) -> str:
+    """Returns the columns for people; of a file that has none that is needed, nothing: it is no such table."""
+    if not {"case", "label", *images} & set(columns):
+        return "none of the columns of a list"
+    return f"the columns {first_offenders(columns)}"
 
 
 def _images_in(columns: Sequence[str]) -> list[str]:

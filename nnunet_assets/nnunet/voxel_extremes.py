@@ -13,6 +13,7 @@ import numpy as np
 
 from nnunet_assets.core.intensity_rules import MOST, Extremes, Range
 from nnunet_assets.nnunet.nifti import Volume
+from nnunet_assets.nnunet.reader_voxels import PlainVoxels
 
 _BLOCK = 1 << 16
 """Stays in a processor's cache: three times as fast as 1 << 20."""
@@ -25,18 +26,21 @@ _KEPT = 1000
 """Places of voxels that are looked up in the label image."""
 
 
+Voxels = Volume | PlainVoxels
+
+
 class ExtremesOfCase:
     """Takes the images of a case one by one, and then its label image, so that no two are in memory at once."""
 
     def __init__(self) -> None:
         self._looks: dict[Path, tuple[Extremes, tuple[int, ...], np.ndarray, np.ndarray]] = {}
 
-    def add_image(self, path: Path, volume: Volume) -> None:
+    def add_image(self, path: Path, volume: Voxels) -> None:
         """Looks at an image."""
         look = _Look(volume)
         self._looks[path] = (look.extremes(), volume.shape, *look.odd)
 
-    def add_label(self, volume: Volume) -> None:
+    def add_label(self, volume: Voxels) -> None:
         """Notes which of the odd voxels are in a label, where images and label have one shape."""
         labels = volume.stored.ravel(order="K")
         for path, (image, shape, places, values) in self._looks.items():
@@ -113,7 +117,7 @@ class _Sums:
 class _Look:
     """One image. Voxels that are NaN or infinite in the file are findings of their own, and count for nothing here."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Voxels) -> None:
         self._volume = volume
         self._flat = volume.stored.ravel(order="K")
         sample, _ = _as_read(self._flat[:: max(1, self._flat.size // _SAMPLE)], volume)
@@ -203,7 +207,7 @@ class _Look:
         return voxel, f"{value:.6g}"
 
 
-def _as_read(stored: np.ndarray, volume: Volume) -> tuple[np.ndarray, np.ndarray]:
+def _as_read(stored: np.ndarray, volume: Voxels) -> tuple[np.ndarray, np.ndarray]:
     """Returns voxels as 64-bit floats, and which of them are numbers in the file, whatever its slope makes of them."""
     is_number = np.isfinite(stored) if stored.dtype.kind == "f" else np.ones(stored.shape, bool)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -257,7 +257,7 @@ def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
 def test_an_image_larger_than_its_share_of_the_memory_is_refused_before_it_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nifti, "_most_voxel_bytes", lambda: 479)  # an image of these has 480
+    monkeypatch.setattr(nifti, "most_voxel_bytes", lambda: 479)  # an image of these has 480
     folder = write_tiny_dataset(tmp_path, n_cases=10)
     errors = inspect(folder).errors
     assert {error.code for error in errors} == {"D050"}
@@ -266,7 +266,7 @@ def test_an_image_larger_than_its_share_of_the_memory_is_refused_before_it_is_un
 
 def test_files_that_are_read_at_once_share_the_memory_that_the_container_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nifti, "memory_bytes", lambda: 8000)
-    assert nifti._most_voxel_bytes() == 1000
+    assert nifti.most_voxel_bytes() == 1000
     assert case_reading.WORKERS == 4
 
 
