@@ -94,6 +94,11 @@ class Settings:
         return Places.of(self.roots, self.project)
 
     @property
+    def data(self) -> Path:
+        """The project's data folder, in which lies what is no setting, and not nnU-Net's."""
+        return self.artifacts.parent
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance folder: inside the project, so that projects never share runs."""
         return self.project / ".dagster"

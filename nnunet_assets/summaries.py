@@ -51,7 +51,7 @@ def summarize_experiment(
     settings = project_settings()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
     group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
-    remarks = behind(settings.roots, summary, record.place) if results is None else []
+    remarks = [] if results else behind(settings.roots, settings.data, summary, record.place)
     for remark in filter(None, [left_out_remark(group, summary), *remarks]):
         warnings.warn(remark, stacklevel=2)
     return with_intervals(settings, summary)
@@ -87,7 +87,7 @@ def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvReco
     from nnunet_assets.tracking.queries import MlflowRecord
 
     client = connect_to_read(tracking_uri or settings.tracking_uri, settings.artifacts)
-    return MlflowRecord(client, partial(own_scores, settings.roots))
+    return MlflowRecord(client, partial(own_scores, settings.roots, settings.data))
 
 
 def folder_record(folder: Path) -> CvRecord:

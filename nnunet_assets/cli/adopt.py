@@ -43,6 +43,7 @@ def adopt(folder: Path, *, tracker_disable: bool, as_json: bool, project: Path) 
         if found is None:
             continue
         adopted.append(found)
+        _remember(settings, found)
         if not tracker_disable:
             from nnunet_assets.assets.adopted_folds import back_fill
 
@@ -94,6 +95,15 @@ def _adopted(fold: Path, settings: "Settings", problems: dict[Path, str]) -> "Ad
     except NnunetAssetsError as error:
         problems[fold] = str(error)
         return None
+
+
+def _remember(settings: "Settings", found: "Adopted") -> None:
+    """Has the project know of a fold that lies outside its results."""
+    from nnunet_assets.assets.adopted_folds import is_in_project
+    from nnunet_assets.nnunet.adopted_places import remember_place
+
+    if not is_in_project(settings, found):
+        remember_place(settings.data, found.folder)
 
 
 def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Path], list[str]]:

@@ -94,7 +94,8 @@ def found_summary(
     with opened_record(settings, **record) as opened:
         group, summary = opened.summary(name, cv_group, expected)
         # Another folder of results is of its own right.
-        late = [] if record.get("results") else behind(settings.roots, summary, opened.place)
+        data = settings.data if record.get("source") in (None, "mlflow") else None
+        late = [] if record.get("results") else behind(settings.roots, data, summary, opened.place)
     return group, with_intervals(settings, summary), late
 
 

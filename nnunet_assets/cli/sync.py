@@ -14,6 +14,7 @@ from nnunet_assets.core.cv_groups import group_name
 from nnunet_assets.core.journal import journal_path, settled_records
 from nnunet_assets.core.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.nnunet.adopted_places import adopted_places
 from nnunet_assets.nnunet.results_folder import experiment_of
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.client import probe
@@ -57,12 +58,15 @@ def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) 
 
 
 def tracked_folders(settings: Settings) -> Iterator[Path]:
-    """Yields the folders of all folds that were ever tracked, the superseded ones included, in order."""
+    """Yields the folders of all folds that were ever tracked, the superseded ones and those adopted elsewhere too."""
     results = settings.roots.results
     for root in [results, *sorted((results / "variants").glob("*"))]:
         for model in sorted(root.glob("Dataset*/*__*__*")):
             folds = [*model.glob("fold_*"), *(model / SUMMARY_FOLDER / SUPERSEDED).glob("fold_*")]
             yield from (fold for fold in sorted(folds) if FoldRun.load(fold) is not None)
+    for fold in adopted_places(settings.data):
+        if FoldRun.load(fold) is not None and not fold.resolve().is_relative_to(results.resolve()):
+            yield fold
 
 
 def _checked(fold: Path) -> Path:

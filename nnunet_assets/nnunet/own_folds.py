@@ -5,7 +5,7 @@ disk before it is another in MLflow or in Dagster. A fold that is not on this di
 nothing is said of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from nnunet_assets.core.commit import COMMIT_FILE, read_committed, scores_on_disk
@@ -16,22 +16,29 @@ from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
+from nnunet_assets.nnunet.adopted_places import place_of_fold
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.nnunet.validation_series import series_of
 
 
-def own_scores(roots: Roots, experiment: Experiment, fold: str) -> str | None:
-    """Returns the digest of the scores of a finished fold on this disk; None: there is none."""
-    folder = experiment.fold_folder(roots, fold)
+def own_scores(roots: Roots, data: Path, experiment: Experiment, fold: str) -> str | None:
+    """Returns the digest of the scores of a finished fold on this disk; None: there is none.
+
+    Args:
+        roots: Where this project's results lie.
+        data: The project's data folder, which knows of folds that were adopted outside these.
+    """
+    folder = _folder(roots, data, experiment, fold)
     return scores_on_disk(folder, read_committed(folder))
 
 
-def behind(roots: Roots, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:
+def behind(roots: Roots, data: Path | None, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:
     """Returns a sentence for each fold of which a record does not have the last result.
 
     Args:
         roots: Where this project's results lie.
+        data: As for `own_scores`; None: the record has to know of the results alone.
         summary: What the record says.
         place: Where the record lies.
     """
@@ -42,13 +49,15 @@ def behind(roots: Roots, summary: CvSummary | FoldMeansSummary, place: str) -> l
     return [
         sentence
         for fold in summary.expected_folds
-        for sentence in _of_fold(experiment.fold_folder(roots, fold), experiment, recorded.get(fold), place)
+        for sentence in _of_fold(_folder(roots, data, experiment, fold), experiment, recorded.get(fold), place)
     ]
 
 
-def changed_folds(model_folder: Path, folds: Sequence[str]) -> list[str]:
-    """Returns a sentence for each of the folds that was finished and is not what was committed any more."""
-    return [sentence for fold in folds if (sentence := _changed(model_folder / fold))]
+def _folder(roots: Roots, data: Path | None, experiment: Experiment, fold: str) -> Path:
+    folder = experiment.fold_folder(roots, fold)
+    if folder.is_dir() or data is None:
+        return folder
+    return place_of_fold(data, experiment, fold) or folder
 
 
 def _of_fold(

@@ -286,6 +286,27 @@ def test_what_lies_elsewhere_is_adopted_and_the_project_is_said_not_to_see_it(
     assert (alone.exit_code, "hold-out (fold_0): Dice 0.700" in alone.stdout) == (0, True)
 
 
+def test_of_what_was_adopted_elsewhere_the_project_knows_whether_mlflow_is_behind(
+    foreign: Settings, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "cluster"
+    shutil.move(foreign.roots.results, elsewhere)
+    foreign.roots.results.mkdir()
+    assert run(foreign, "adopt", elsewhere).exit_code == 0
+    assert summarized(foreign, "mlflow")[:2] == (0, FIRST)
+    fold = elsewhere / DATASET / EXPERIMENT.name / "fold_0"
+    content = (fold / "validation" / "summary.json").read_text()
+    (fold / "validation" / "summary.json").write_text(content.replace("0.9", "0.8"))
+    assert "was changed outside" in summarized(foreign, "mlflow")[2]
+    run(foreign, "adopt", elsewhere, "--tracker-disable")
+    code, _, said = summarized(foreign, "mlflow")
+    assert (code, "is behind" in said) == (2, True)
+
+    assert run(foreign, "sync").exit_code == 0
+
+    assert summarized(foreign, "mlflow")[:2] == (0, pytest.approx(fmean([0.8, 0.7, 0.5])))
+
+
 def test_a_folder_without_such_a_fold_is_an_error(tracked: Settings) -> None:
     result = run(tracked, "adopt", tracked.roots.results)
     assert result.exit_code == 1

@@ -187,7 +187,7 @@ class Folds(RuleBasedStateMachine):
             _, summary = record.summary(DATASET, group_name(experiment), lambda _group: FOLDS)
         except SummaryError:
             return []  # it has no numbers of it at all, and says so
-        late = behind(settings.roots, summary, record.place)
+        late = behind(settings.roots, settings.data, summary, record.place)
         if not late:
             recorded = {fold.fold: fold for fold in summary.folds}
             for fold in FOLDS:
