@@ -34,6 +34,7 @@ from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_in
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.core.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError, first_offenders
+from nnunet_assets.nnunet.checkpoint_form import BY_LABEL, check_form
 from nnunet_assets.nnunet.child import REQUEST_FILE
 from nnunet_assets.nnunet.code_names import refuse_foreign_code, refuse_foreign_code_in
 from nnunet_assets.nnunet.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
@@ -51,9 +52,6 @@ from nnunet_assets.nnunet.validation_series import series_of
 from nnunet_assets.settings import trusted_code
 
 ATTEMPT_PREFIX = "adopted-"
-
-# nnU-Net's name of the pseudo Dice by label.
-_BY_LABEL = CLASS_PREFIX.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -264,6 +262,7 @@ def _checkpoint(file: Path) -> dict[str, Any]:
         raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
     if missing:
         raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")
+    check_form(file, content)
     checkpoint: dict[str, Any] = content
     return checkpoint
 
@@ -283,6 +282,8 @@ def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
         there = load_json(path)
     except (OSError, ValueError) as error:
         raise FoldError(f"{path}, which nnU-Net writes beside the folds, cannot be read: {error}.") from error
+    if not isinstance(there, dict):
+        raise FoldError(f"{path}, which nnU-Net writes beside the folds, holds a {type(there).__name__}, no object.")
     odd = [key for key in ("labels", "file_ending") if there.get(key) != description.get(key)]
     if odd:
         raise FoldError(
@@ -356,6 +357,8 @@ def _utc(found: _Found, key: str, index: int) -> str:
 class _Epochs(EpochLogger):
     """Collects what the checkpoint's own log holds, under the names that a fold trained here has for it."""
 
+    is_live = False
+
     def __init__(self, label_names: Sequence[str]) -> None:
         super().__init__(label_names)
         self.found: list[tuple[int, Mapping[str, float]]] = []
@@ -372,12 +375,12 @@ def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
     labels = found.description["labels"]
     label_names = evaluated_labels(LabelManager(labels, found.description.get("regions_class_order")), labels)
     collected = _Epochs(label_names)
-    keys = [key for key in (START, *SERIES, _BY_LABEL, END) if found.logging.get(key)]
+    keys = [key for key in (START, *SERIES, BY_LABEL, END) if found.logging.get(key)]
     n_whole = min((len(found.logging[key]) for key in keys), default=0) if {START, END} <= set(keys) else 0
     for epoch in range(n_whole):
         for key in keys:
             value = found.logging[key][epoch]
-            if key == _BY_LABEL:
+            if key == BY_LABEL:
                 for number, label_value in enumerate(value[: len(label_names)], start=1):
                     collected.log(f"{CLASS_PREFIX}{number}", label_value, epoch)
             else:

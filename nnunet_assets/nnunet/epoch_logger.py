@@ -33,6 +33,9 @@ class EpochLogger(ABC):
         n_refused: How many values were no numbers.
     """
 
+    is_live = True
+    """Whether the epochs are those of a training that runs now, so that it may measure their times itself."""
+
     def __init__(self, label_names: Sequence[str]) -> None:
         self._label_names = label_names
         self.n_refused = 0
@@ -58,7 +61,10 @@ class EpochLogger(ABC):
             value: A number.
             step: The zero-based epoch.
         """
-        if key in (START, END):  # nnU-Net's own times follow the clock, which somebody may set meanwhile
+        if self.is_live and key in (
+            START,
+            END,
+        ):  # nnU-Net's own times follow the clock, which somebody may set meanwhile
             value = time.monotonic()
         try:
             self._values[self._series(key)] = float(value)
