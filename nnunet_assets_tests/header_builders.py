@@ -51,19 +51,30 @@ def _nifti(place: Path, rng: np.random.Generator) -> RandomFile:
     if rng.random() < 0.3:
         header["scl_slope"], header["scl_inter"] = rng.choice([0, 1, 0.5, -2, 0.1, np.nan]), rng.choice([0, 3, -7])
     is_first = kind is nibabel.Nifti1Header  # type: ignore[attr-defined]
-    offset = (352 if is_first else 544) + 16 * int(rng.integers(3) == 0)
-    header["vox_offset"] = offset
+    offset = (352 if is_first else 544) + int(rng.choice([0, 16, 4, 1000], p=[0.7, 0.1, 0.1, 0.1]))
+    if is_first and rng.random() < 0.05:
+        offset = 348
+    header["vox_offset"] = 0 if offset == 348 and rng.random() < 0.5 else offset
     header["magic"] = b"n+1" if is_first else b"n+2\0\r\n\x1a\n"
     voxels = rng.integers(0, 100, shape).astype(dtype)
     content = header.binaryblock.ljust(offset, b"\0") + voxels.tobytes("F")
     ending = ".nii.gz" if rng.random() < 0.8 else ".nii"
     path = place / f"a{ending}"
-    path.write_bytes(gzip.compress(content, 1) if ending == ".nii.gz" else content)
+    packing = rng.choice(["gzip", "blocks", "none"], p=[0.8, 0.15, 0.05]) if ending == ".nii.gz" else "none"
+    path.write_bytes(_packed(content, str(packing)))
     description: dict[str, Any] = {"file_ending": ending}
     if rng.random() < 0.3:
         readers = ["SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient", "None"]
         description["overwrite_image_reader_writer"] = str(rng.choice(readers))
-    return RandomFile(path, description, f"{kind.__name__} {shape} {dtype} {about}")
+    return RandomFile(path, description, f"{kind.__name__} {shape} {dtype} {about} {packing} at {offset}")
+
+
+def _packed(content: bytes, packing: str) -> bytes:
+    """Returns the content as it is, compressed, or compressed in several members, as `bgzip` and `cat` make them."""
+    if packing == "none":
+        return content
+    parts = [content] if packing == "gzip" else [content[:300], content[300:500], content[500:]]
+    return b"".join(gzip.compress(part, 1) for part in parts)
 
 
 def _place(header: Any, rng: np.random.Generator) -> str:

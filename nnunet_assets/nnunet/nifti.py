@@ -160,6 +160,12 @@ def read_header(path: Path) -> Any:
         return header
 
 
+def is_gzip(path: Path) -> bool:
+    """Tells whether a file's bytes are compressed, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+
+
 def write_nifti(path: Path, image: Any) -> None:
     """Writes a nibabel image as `.nii.gz`; the same image gives the same bytes, unlike nibabel's own writing."""
     path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))

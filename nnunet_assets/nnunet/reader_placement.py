@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_assets.nnunet.nifti import VolumeError, shape_text
+from nnunet_assets.nnunet.nifti import VolumeError, is_gzip, shape_text
 
 ITK_READERS = ("SimpleITKIO", "SimpleITKIOWithReorient")
 NIBABEL_READERS = ("NibabelIO", "NibabelIOWithReorient")
@@ -67,6 +67,8 @@ def nifti_placement(path: Path, name: str, header: Any, reader: str) -> Placemen
             (D042), or its place is no number (D049); or the reader ignores the unit of its lengths (D076).
     """
     if reader in NIBABEL_READERS:
+        if path.name.lower().endswith(".gz") and not is_gzip(path):
+            raise VolumeError("D045", _refused(name, reader, "it is not compressed although its name ends in .gz"))
         placement = _nibabel_placement(name, header, is_reoriented=reader == NIBABEL_READERS[1])
         _refuse_ignored_unit(name, header, reader)
     else:
