@@ -81,13 +81,14 @@ def ranks_to_csv(comparison: Comparison) -> str:
 def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[dict[str, str]]:
     """Returns one row an experiment, the best first: the rank of its foreground mean and how stable that is."""
     ranked = [one for one in comparison.standings if _is_foreground(one, metric) and one.rank is not None]
+    drawn = "halves" if comparison.schema == SCHEMA_VERSION else "resamples"
     return [
         {
             "rank": str(one.rank),
             "experiment": one.experiment,
             f"{mean_title(metric)}, pooled": fixed(one.mean or 0.0),
             "cases at the worst value": "not known" if one.n_worst is None else str(one.n_worst),
-            "rank in 95 % of halves": f"{one.rank_low} to {one.rank_high}",
+            f"rank in 95 % of {drawn}": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{one.first_share:.0%}",
         }
         for one in sorted(ranked, key=lambda one: one.rank or 0)

@@ -1,8 +1,16 @@
 """What a missed, hallucinated or absent object counts, and which way a score is better."""
 
-import pytest
+from dataclasses import asdict
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from nnunet_assets.core.case_metrics import case_metrics
 from nnunet_assets.core.evaluation import EVALUATED_METRICS
+from nnunet_assets.core.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.scoring import Scale, counted, is_failure, scale_of
 
 DISTANCES = [metric for metric in EVALUATED_METRICS if metric.endswith("_mm")]
@@ -44,3 +52,27 @@ def test_a_distance_without_a_known_diagonal_stays_unknown_and_is_a_failure_all_
     assert counted("hd95_mm", MISSED, scale_of("hd95_mm")) is None
     assert is_failure("hd95_mm", MISSED)
     assert not is_failure("hd95_mm", BOTH_EMPTY)
+
+
+MASKS = arrays(np.uint8, (4, 5, 6), elements=st.integers(0, 1))
+POLICY = MetricPolicy(labels={"organ": LabelRule((1,))}, voxel_values=(0, 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS, MASKS, st.tuples(*[st.sampled_from([0.5, 1.0, 7.0])] * 3))
+def test_no_prediction_is_worse_than_a_missed_one(
+    reference: np.ndarray, prediction: np.ndarray, spacing_mm: tuple[float, float, float]
+) -> None:
+    reference[0, 0, 0] = 1
+    nothing = np.zeros_like(reference)
+    found, missed, false = (
+        asdict(case_metrics(one, other, spacing_mm, POLICY)["organ"])
+        for one, other in ((reference, prediction), (reference, nothing), (nothing, reference))
+    )
+    for metric in ("dice", "iou", *EVALUATED_METRICS):
+        scale = scale_of(metric, found["image_diagonal_mm"])
+        score, worst = counted(metric, found, scale), counted(metric, missed, scale)
+        assert score is not None
+        assert worst == scale.worst
+        assert worst >= score if scale.is_lower_better else worst <= score
+        assert counted(metric, false, scale) in {scale.worst, None if metric == "sensitivity" else scale.worst}
