@@ -1,5 +1,6 @@
 """Whatever a model fails in besides, no number and no mark of it against any other gets better."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nnunet_assets.core import comparison, paired
 from nnunet_assets.core.comparison import Comparison, Difference, Standing, compare
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.scoring import Scale, scale_of
@@ -141,7 +143,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @pytest.mark.parametrize("metric", ["dice", "hd95_mm"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seeds=st.tuples(SEEDS, SEEDS),
     sizes=st.tuples(st.integers(6, 10), st.integers(1, 3)),
@@ -174,3 +176,30 @@ def test_the_search_sees_a_model_that_gets_better(metric: str) -> None:
         except AssertionError:
             n_found += 1
     assert n_found > 40
+
+
+def holm(differences: Iterable[Difference]) -> Iterator[Difference]:
+    """Corrects as version 0.1.0 did: the smallest p times all, the next times one less, and never less than before."""
+    found = list(differences)
+    largest = 0.0
+    for done, index in enumerate(sorted(range(len(found)), key=lambda index: found[index].p or 0.0)):
+        if (p := found[index].p) is not None:
+            largest = max(largest, min(1.0, (len(found) - done) * p))
+            found[index] = replace(found[index], p_corrected=largest)
+    return iter(found)
+
+
+@pytest.mark.parametrize("rule", ["Holm's correction", "halves in which one mean is undefined are left out"])
+def test_the_search_finds_that_other_rules_would_pay(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = comparison._differences
+    if rule == "Holm's correction":
+        monkeypatch.setattr(comparison, "_differences", lambda *args: holm(own(*args)))
+    else:
+        monkeypatch.setattr(paired, "_filled", lambda left, right, best: left - right)
+    for seed in range(200):
+        before = cohort("dice", seed, 6, 2, is_close=False)
+        try:
+            refuse_improvement(before, failed(before, seed, 3))
+        except AssertionError:
+            return
+    pytest.fail(f"200 cohorts do not show that {rule} pays.")
