@@ -119,7 +119,7 @@ def _look(
             config.curation,
             lambda done, n: _log_progress(context, done, n),
             cache=FactCache(prepared.fact_cache, rehash=rehash),
-            variables=settings.variables,
+            variables=settings.child_environment(),
         )
     files = write_intake(prepared.intake_folder, found.report, settings.places)
     context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")

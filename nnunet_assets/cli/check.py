@@ -82,7 +82,7 @@ def _fix(settings: Settings, found: "RawDataset", curated: "CuratedDataset") -> 
         found.findings,
         quarantined=curated.quarantined,
         repaired=[repair.file for repair in curated.repairs],
-        variables=settings.variables,
+        variables=settings.child_environment(),
     )
     for case, reason in fixes.curation.quarantine.items():
         click.echo(f"{case} is left out: {reason}")
@@ -135,7 +135,7 @@ def inspect(
             curation.over(Curation(files_from=files_from)),
             show,
             cache=cache,
-            variables=settings.variables,
+            variables=settings.child_environment(),
         )
     for case, reason in curated.quarantined.items():
         click.echo(f"{case} is in quarantine: {reason}")

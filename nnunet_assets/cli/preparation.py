@@ -83,7 +83,7 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
         dataset.folds,
         dataset.curation,
         cache=FactCache(prepared.fact_cache),
-        variables=settings.variables,
+        variables=settings.child_environment(),
     )
     page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
     say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

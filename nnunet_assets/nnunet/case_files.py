@@ -17,6 +17,7 @@ from nnunet_assets.core.findings import Finding
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.dataset_entries import Entry, read_entries
+from nnunet_assets.settings import CHILD_VARIABLES_VARIABLE
 
 IMAGES = "imagesTr"
 LABELS = "labelsTr"
@@ -100,7 +101,10 @@ def _listed_cases(entries: Sequence[Entry], description: DatasetDescription) -> 
             code = "D026" if file == label else "D022"
             message = f"Case {case!r} lists {file} in dataset.json, which is not there. Correct the path or the entry."
             if "$" in str(file):
-                message += " Variables are read as nnU-Net's own processes get them, with its three folders."
+                message += (
+                    " Variables are those of nnU-Net's own processes, with its three folders; "
+                    f"{CHILD_VARIABLES_VARIABLE} lets more of yours through."
+                )
             findings.append(Finding(code, "error", message, case, str(file)))
         if len(images) != len(description.channel_names) and not _may_hold_all_channels(len(images), description):
             findings.append(_wrong_channels(case, [f"{len(images)} images"], description))

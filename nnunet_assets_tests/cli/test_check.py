@@ -10,7 +10,14 @@ from nnunet_assets.nnunet import file_stats
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets_tests.intake_defects import DEFECTS
 from nnunet_assets_tests.project_builders import write_project
-from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume
+from nnunet_assets_tests.raw_builders import (
+    DATASET,
+    tiny_json,
+    tiny_label,
+    write_json,
+    write_tiny_dataset,
+    write_volume,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +130,44 @@ class TestFix:
         assert isinstance(run(tmp_path, "--fix", "--undo").exception, ConfigError)
         result = CliRunner().invoke(check, ["../x", "--undo", "--project", str(tmp_path)])
         assert isinstance(result.exception, DatasetError)
+
+
+class TestListedFiles:
+    @pytest.fixture
+    def listed(self, tmp_path: Path, folder: Path) -> Path:
+        """Moves the labels out of nnUNet_raw, and lists them by a variable; returns where they lie."""
+        outside = tmp_path / "labels of others"
+        (folder / "labelsTr").rename(outside)
+        cases = {
+            f"case_{n}": {"images": [f"imagesTr/case_{n}_0000.nii.gz"], "label": f"$STUDY/case_{n}.nii.gz"}
+            for n in range(10)
+        }
+        write_json(folder / "dataset.json", tiny_json(10, dataset=cases))
+        return outside
+
+    def test_the_users_word_is_an_option_and_a_field(
+        self, tmp_path: Path, listed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / ".env").write_text(f"STUDY='{listed}'\nNNUNET_ASSETS_CHILD_VARIABLES=STUDY\n")
+        refused = run(tmp_path)
+        assert isinstance(refused.exception, DatasetError)
+        assert f"lists 10 files outside of {tmp_path}/data/nnUNet_raw" in str(refused.exception)
+        assert run(tmp_path, "--files-from", str(listed)).return_value == 0
+        document = (
+            "type: nnunet_assets.components.NnunetDataset\n"
+            f"attributes: {{dataset: {DATASET}, files_from: ['{listed}']}}\n"
+        )
+        write_project(tmp_path, {"defs.yaml": document})
+        assert run(tmp_path).return_value == 0
+
+    @pytest.mark.parametrize("name", ["STUDY", "GITHUB_PAT", "MYSQL_PWD"])
+    def test_a_variable_that_is_not_let_through_is_not_shown(
+        self, tmp_path: Path, folder: Path, listed: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "hunter2")
+        text = (folder / "dataset.json").read_text().replace("$STUDY", f"${name}")
+        (folder / "dataset.json").write_text(text)
+        result = run(tmp_path)
+        assert result.return_value == 1
+        assert f"${name}/case_0.nii.gz in dataset.json, which is not there" in result.stdout
+        assert "hunter2" not in result.output

@@ -82,7 +82,7 @@ class TestVariables:
         found, _ = look(roots)
         assert {one.code for one in found.errors} == {"D022"}
         assert "Case 'case_0' lists $NOWHERE/case_0_0000" in found.errors[0].message.replace(f"{folder_of(roots)}/", "")
-        assert "Variables are read as nnU-Net's own processes get them" in found.errors[0].message
+        assert "Variables are those of nnU-Net's own processes" in found.errors[0].message
 
     @settings(max_examples=100, deadline=None)
     @given(
