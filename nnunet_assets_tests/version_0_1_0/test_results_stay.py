@@ -24,6 +24,7 @@ from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.nnunet.results import fold_results_in
 from nnunet_assets.reports.case_table import read_cases
 from nnunet_assets.reports.evaluation_tables import to_markdown
 from nnunet_assets.settings import Settings
@@ -123,6 +124,36 @@ def test_finished_folds_are_not_trained_again(project: Path, roots: Roots, exper
     assert runs(project) == runs_before
 
 
+@pytest.mark.parametrize(("experiment", "fold"), FINISHED, ids=lambda one: getattr(one, "name_in_dataset", one))
+@pytest.mark.parametrize("record", ["the summary", "the journal"])
+def test_folds_that_were_validated_again_with_the_same_scores_are_finished(
+    roots: Roots, experiment: Experiment, fold: str, record: str
+) -> None:
+    folder = experiment.fold_folder(roots, fold)
+    file, summary = folder / "validation" / "summary.json", experiment.summary_folder(roots) / SUMMARY_FILE
+    before, good = fold_results_in(folder.parent, [fold]), file.read_bytes()
+    known = summary.read_bytes() if summary.exists() else None
+    content = json.loads(good)
+    content["metric_per_case"].reverse()
+    for entry in content["metric_per_case"]:
+        entry["prediction_file"] = f"/moved/{fold}/validation/{Path(entry['prediction_file']).name}"
+    if record == "the journal":
+        summary.unlink(missing_ok=True)
+    try:
+        file.write_text(json.dumps(content))
+        assert read_committed(folder, check_files=True) is not None
+        assert fold_results_in(folder.parent, [fold]) == before
+        label = next(iter(content["metric_per_case"][0]["metrics"].values()))
+        label["Dice"] = 0.123 if label["Dice"] != 0.123 else 0.5
+        label["IoU"] = 0.1
+        file.write_text(json.dumps(content))
+        assert read_committed(folder) is None
+    finally:
+        file.write_bytes(good)
+        if known is not None:
+            summary.write_bytes(known)
+
+
 @pytest.mark.parametrize("experiment", [SHORT, ADOPTED], ids=lambda one: one.name_in_dataset)
 def test_every_source_gives_the_numbers_of_then(project: Path, experiment: Experiment) -> None:
     for source in ("results", "mlflow"):
@@ -199,3 +230,31 @@ def test_an_interrupted_fold_goes_on(project: Path, roots: Roots) -> None:
     assert after == list(range(6))
     assert {run_id for run_id, _ in runs(project)} == {run_id for run_id, _ in runs_before}
     assert {status for _, status in runs(project)} == {"FINISHED"}
+
+
+def test_a_fold_that_is_adopted_again_goes_on_in_its_run_and_every_source_has_its_scores(
+    project: Path, roots: Roots
+) -> None:
+    folder, runs_before = ADOPTED.fold_folder(roots, "fold_0"), runs(project)
+    file, good = folder / "validation" / "summary.json", (folder / "validation" / "summary.json").read_bytes()
+    content = json.loads(good)
+    for entry in content["metric_per_case"]:
+        entry["metrics"]["1"] |= {"Dice": 0.25, "IoU": 1 / 7}
+    file.write_text(json.dumps(content))
+    result = run(project, "adopt", str(folder))
+    assert result.exit_code == 0, result.output
+
+    means = [
+        summarized(project, ADOPTED, source)["labels"]["organ"]["dice"]["pooled"]["mean"]
+        for source in ("results", "mlflow")
+    ]
+
+    assert means[0] == means[1] != pytest.approx(POOLED[ADOPTED]["organ"])
+    assert {run_id for run_id, _ in runs(project)} == {run_id for run_id, _ in runs_before}
+    assert run(project, "sync").exit_code == 0
+    assert {run_id for run_id, _ in runs(project)} == {run_id for run_id, _ in runs_before}
+    file.write_bytes(good)
+    assert run(project, "adopt", str(folder)).exit_code == 0
+    assert summarized(project, ADOPTED, "mlflow")["labels"]["organ"]["dice"]["pooled"]["mean"] == pytest.approx(
+        POOLED[ADOPTED]["organ"], abs=1e-12
+    )
