@@ -18,6 +18,7 @@ from nnunet_assets.core.provenance import json_sha256, remove_unfinished, write_
 from nnunet_assets.nnunet.results import collect_fold_results
 from nnunet_assets.reports.case_scores import cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.escaping import escape_markdown
+from nnunet_assets.reports.interval_notes import interval_notes
 from nnunet_assets.reports.summary_notes import coverage_notes
 from nnunet_assets.reports.tables import to_short_records, to_spread_records
 from nnunet_assets.resources import ProjectResource
@@ -78,6 +79,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 **_covered(summary),
                 "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
                 "spread": dg.MetadataValue.table([dg.TableRecord(row) for row in to_spread_records(summary)]),
+                **_about_intervals(summary),
                 "worst_cases": dg.MetadataValue.md(_worst_cases(summary)),
                 "computing": dg.MetadataValue.json(asdict(summary.computing)),
                 **_plotted(summary),
@@ -102,6 +104,12 @@ def _sole_summary(folder: Path) -> Iterator[None]:
     with kernel_lock(folder / ".cv_summary.lock"):
         remove_unfinished(folder)
         yield
+
+
+def _about_intervals(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+    if summary.bootstrap is None:
+        return {}
+    return {"intervals": dg.MetadataValue.text(" ".join(interval_notes(summary.bootstrap)))}
 
 
 def _worst_cases(summary: CvSummary) -> str:

@@ -96,7 +96,7 @@ def notes(content: Evaluated) -> list[str]:
         sentences.append(
             f"HD95 and ASSD, {WHERE_BOTH}: over the cases in which reference and prediction hold the label. "
             f"{COUNTED.capitalize()}: one that is in the reference or in the prediction alone counts {diagonal_mm} mm, "
-            "the diagonal of the largest image."
+            "the diagonal of the largest image; of a label without such cases both means are the same."
         )
     if content.get("bootstrap"):
         sentences += interval_notes(Bootstrap(**content["bootstrap"]))
@@ -154,16 +154,15 @@ def to_latex(content: Evaluated) -> str:
     ]
     header = r"Label & Metric & Mean $\pm$ SD & 95\,\% interval & Cases \\"
     caption = f"{content['subject']}: {_progress(content)}"
-    return latex_table(
-        tabular("llccr", [header], *groups), caption=caption, label=None, notes=notes(content), is_small=True
-    )
+    # Names of metrics are broken into lines: the longest is wider than what the other columns leave of a line.
+    rows = tabular(r"lp{0.24\linewidth}ccr", [header], *groups)
+    return latex_table(rows, caption=caption, label=None, notes=notes(content), is_small=True)
 
 
 def _rows(content: Evaluated) -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yields label, metric, mean ± SD, interval, median and cases, as people read them."""
-    has_failures = any(map(_has_failures, _labels(content).values()))
     for name, totals in _labels(content).items():
-        for metric, title, found in _columns(totals, SHOWN_METRICS, has_failures=has_failures):
+        for metric, title, found in _columns(totals, SHOWN_METRICS, has_failures=_has_failures(totals)):
             cases = f"{found.n_defined} of {found.n}"
             texts = mean_and_sd(found, metric), interval_text(found, metric), median_and_quartiles(found, metric)
             yield name, title, *texts, cases
