@@ -4,7 +4,7 @@ On disk, in a model's `nnunet_assets/`:
 
     test_predictions/CASE.ENDING        as nnUNetv2_predict writes them, with dataset.json and plans.json (and, of 3D
                                         TIFFs, with the spacing in CASE.json)
-    test_predictions/predictions.json   by case, what it was made from and the SHA-256 of its file; written last
+    test_predictions/predictions.json   by case, what it was made from and the SHA-256 of its files; written last
     .test_predictions/made_from.json    by case, what the files in `cases` are made from
     .test_predictions/cases/            predictions that are whole
     .test_predictions/parts/            those that are being written
@@ -105,7 +105,7 @@ class PredictionStore:
         """Makes the predictions, of which none is missing, the folder that is whole."""
         for name in ("dataset.json", "plans.json"):
             shutil.copyfile(model_folder / name, self.cases / name)
-        cases = {case: {"made_from": wanted[case], "sha256": file_sha256(self.file(case))} for case in wanted}
+        cases = {case: {"made_from": wanted[case], **self._digests(self.file(case))} for case in wanted}
         write_json_atomically(self.cases / MANIFEST, {**details, "cases": cases})
         # Killed between the two, the next start finds every case in `cases` and finishes.
         if self.folder.exists():
@@ -119,4 +119,14 @@ class PredictionStore:
 
     def _is_whole(self, case: str, record: Mapping[str, str]) -> bool:
         path = self.finished_file(case)
-        return path.is_file() and file_sha256(path) == record["sha256"]
+        if not path.is_file():
+            return False
+        found = self._digests(path)
+        # Records of older versions say nothing of a sidecar.
+        return found["sha256"] == record["sha256"] and record.get("beside") in (None, found.get("beside"))
+
+    def _digests(self, file: Path) -> dict[str, str]:
+        """Returns the SHA-256 of a prediction and, under `beside`, of its sidecar, where it has one."""
+        sidecar = file.with_name(f"{file.name.removesuffix(self._ending)}.json")
+        beside = {"beside": file_sha256(sidecar)} if self._has_sidecars and sidecar.is_file() else {}
+        return {"sha256": file_sha256(file), **beside}

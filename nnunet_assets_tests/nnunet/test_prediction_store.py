@@ -101,3 +101,39 @@ def test_a_kill_between_the_two_renames_loses_nothing(store: PredictionStore) ->
     assert predict(store, WANTED) == []
     assert store.is_current(WANTED)
     assert {path.name for path in store.folder.parent.iterdir()} == {"test_predictions", ".test_predictions"}
+
+
+class TestSpacingsOf3DTiffs:
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> PredictionStore:
+        for name in ("dataset.json", "plans.json"):
+            write_json(tmp_path / "model" / name, {})
+        return PredictionStore(tmp_path / "own", ".tif")
+
+    def make(self, store: PredictionStore, wanted: dict[str, str]) -> list[str]:
+        store.begin(wanted)
+        for case in store.missing(wanted):
+            (store.cases / f"{case}.json").write_text(f"spacing of {case}, {wanted[case]}")
+        return predict(store, wanted)
+
+    def spacings(self, store: PredictionStore) -> dict[str, str]:
+        return {case: (store.folder / f"{case}.json").read_text() for case in store.predicted()}
+
+    def test_go_with_their_predictions(self, store: PredictionStore) -> None:
+        wanted = {"a": "1", "b": "2"}
+        assert self.make(store, wanted) == ["a", "b"]
+        changed = {"a": "1", "b": "other"}
+        store.begin(changed)  # killed; begun again
+        assert self.make(store, changed) == ["b"]
+        assert self.spacings(store) == {"a": "spacing of a, 1", "b": "spacing of b, other"}
+
+    @pytest.mark.parametrize("content", ["other", None])
+    def test_that_change_or_go_are_made_again(self, store: PredictionStore, content: str | None) -> None:
+        wanted = {"a": "1", "b": "2"}
+        self.make(store, wanted)
+        assert store.is_current(wanted)
+        sidecar = store.folder / "b.json"
+        sidecar.unlink() if content is None else sidecar.write_text(content)
+        assert not store.is_current(wanted)
+        assert self.make(store, wanted) == ["b"]
+        assert store.is_current(wanted)
