@@ -4,12 +4,12 @@ On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, and `.nnunet_assets/sp
 any more.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.cv_summary import CvSummary
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import SPLITS_FILE, coverage, is_splits
@@ -41,6 +41,6 @@ def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[st
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return load_json(path)
     except (OSError, ValueError):
         return None

@@ -1,12 +1,12 @@
 """What the plans files of a project say, where they are there when its declarations are read."""
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.configurations import resolved
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
 
@@ -34,7 +34,7 @@ class PlannedConfigurations:
         if self._preprocessed is None:
             return None
         try:
-            planned = json.loads(self.file(dataset, plans).read_bytes())["configurations"]
+            planned = load_json(self.file(dataset, plans))["configurations"]
             return resolved(planned, self.file(dataset, plans))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None  # planning says what is wrong with it

@@ -7,12 +7,12 @@
 Named as the readers name them, whether they are there or not: a file that comes later changes what is read.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.image_reader import TIFF_READER
 from nnunet_assets.nnunet.nifti import VolumeError
@@ -69,7 +69,7 @@ def tiff_spacing(sidecar: Path, name: str) -> tuple[float, float, float] | None:
         VolumeError: It holds no spacing (D077).
     """
     try:
-        spacing = json.loads(sidecar.read_bytes())["spacing"]
+        spacing = load_json(sidecar)["spacing"]
         z, y, x = (float(mm) for mm in spacing if not isinstance(mm, bool | str))
         if len(spacing) == 3 and all(0 < mm < float("inf") for mm in (z, y, x)):
             return z, y, x

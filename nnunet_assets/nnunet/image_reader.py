@@ -4,7 +4,6 @@ Plans name it. For a dataset `overwrite_image_reader_writer` of dataset.json doe
 ending that opens the first image. What it says of spacing, origin and direction is for `reader_placement`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.dataset_json import DATASET_JSON, DatasetDescription
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.case_files import CaseFiles
@@ -70,7 +70,7 @@ def reader_of_model(folder: Path) -> str | None:
     """
     file = folder / "plans.json"
     try:
-        name = json.loads(file.read_bytes()).get("image_reader_writer")
+        name = load_json(file).get("image_reader_writer")
     except (OSError, ValueError, AttributeError):
         return None
     return name if isinstance(name, str) and is_reader(name, file) else None

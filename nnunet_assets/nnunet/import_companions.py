@@ -4,11 +4,11 @@ A 3D TIFF has its spacing in a file of its own; in the source that is `NAME.json
 `NAME_0000.tif`. Voxels in a file of their own are refused: the header names it, and would name it in vain.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.companion_files import image_companions, tiff_spacing
 from nnunet_assets.nnunet.image_reader import TIFF_READER, dataset_reader
@@ -87,7 +87,7 @@ def _sidecar(file: Path, ending: str, case: str) -> Path | None:
 
 def _holds_spacing(path: Path) -> bool:
     try:
-        content = json.loads(path.read_bytes())
+        content = load_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and "spacing" in content

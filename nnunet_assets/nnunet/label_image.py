@@ -18,7 +18,7 @@ from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.companion_files import label_companions, tiff_spacing
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reader_class, reads_nifti_here
-from nnunet_assets.nnunet.reader_placement import ITK_READERS, affine_of_itk, nifti_placement
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, ItkRefusal, affine_of_itk, itk_placement, nifti_placement
 from nnunet_assets.nnunet.reader_voxels import unreadable
 
 ReadLabel = Callable[[Path], "LabelImage"]
@@ -110,6 +110,8 @@ def _read_by_nnunet(
 ) -> LabelImage:
     sidecars = label_companions(path, reader) if reader == TIFF_READER else []
     known = [tiff_spacing(sidecar, str(path)) for sidecar in sidecars]
+    if reader in ITK_READERS:
+        _refuse_oversized(path, reader)
     try:
         with redirect_stdout(StringIO()):  # where there is no sidecar, nnU-Net says so for each file
             voxels, properties = read_seg(str(path))
@@ -131,6 +133,16 @@ def _read_by_nnunet(
     voxels = voxels[0, 0] if is_plane else voxels[0]
     spacing_mm = _spacing(spacing_mm[-voxels.ndim :], path)
     return LabelImage(_whole(voxels, path), spacing_mm, affine, is_spacing_known=None not in known)
+
+
+def _refuse_oversized(path: Path, reader: str) -> None:
+    try:
+        itk_placement(path, str(path), reader)
+    except ItkRefusal:
+        return  # nnU-Net's reader says what it does not like
+    except nifti.VolumeError as error:
+        if error.code in ("D047", "D050"):
+            raise
 
 
 def _whole(voxels: np.ndarray, path: Path) -> np.ndarray:

@@ -27,7 +27,7 @@ READ_AT_ONCE = 4
 _BLOCK = 1 << 20
 _HEADER_BYTES = 540  # of NIfTI-2, the longer one
 _GZIP_MAGIC = b"\x1f\x8b"
-_DEFLATE_LIMIT = 1032
+DEFLATE_LIMIT = 1032
 """DEFLATE turns a byte into at most so many. A header that promises more is wrong: known without unpacking anything."""
 _MOST_EXTENSION_BYTES = 1 << 20
 """What is kept of the texts between header and voxels."""
@@ -276,7 +276,7 @@ def _endless(name: str) -> VolumeError:
 
 
 def _most_bytes(path: Path, *, is_gzip: bool) -> int:
-    return path.stat().st_size * (_DEFLATE_LIMIT if is_gzip else 1)
+    return path.stat().st_size * (DEFLATE_LIMIT if is_gzip else 1)
 
 
 def most_voxel_bytes() -> int:

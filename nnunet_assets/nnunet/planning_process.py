@@ -161,7 +161,7 @@ def _jobs(
 def _sizes(prepared: PreparedDataset, plans: str, configuration: str) -> tuple[dict[str, Any], ...]:
     """Returns the fingerprint, the plans and the configuration's plan, which say how large the cases are."""
     fingerprint = load_json(prepared.folder / "dataset_fingerprint.json")
-    content = json.loads(prepared.plans_file(plans).read_bytes())
+    content = load_json(prepared.plans_file(plans))
     return fingerprint, content, prepared.configurations(plans)[configuration]
 
 
@@ -284,7 +284,7 @@ def _noted(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
 def _add_configurations(plans_file: Path, own: Mapping[str, Any]) -> None:
     """Gives new plans the configurations that a user added to the old ones, as nnU-Net's own planner does."""
     if own:
-        content = json.loads(plans_file.read_bytes())
+        content = load_json(plans_file)
         added = {**content, "configurations": {**content["configurations"], **own}}
         write_atomically(plans_file, json.dumps(added, indent=4).encode())
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunet_assets.nnunet.image_limits import refuse_oversized_image
 from nnunet_assets.nnunet.nifti import VolumeError, is_gzip, shape_text
 
 ITK_READERS = ("SimpleITKIO", "SimpleITKIOWithReorient")
@@ -109,6 +110,8 @@ def itk_placement(path: Path, name: str, reader: str, image_io: str = "") -> Pla
         information.ReadImageInformation()
     except RuntimeError:
         raise ItkRefusal from None
+    if not image_io:
+        refuse_oversized_image(path, name, information)
     n_axes = information.GetDimension()
     shape = tuple(int(n) for n in information.GetSize())
     if n_axes not in (2, 3) or information.GetNumberOfComponents() > 1:
