@@ -17,6 +17,7 @@ from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.journal import journal_path, read_records
 from nnunet_assets.core.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
+from nnunet_assets.core.version_history import mixed_in_words
 from nnunet_assets.instance_files import pool_limit_of
 from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.nnunet.fold import FoldOutcome
@@ -73,6 +74,11 @@ class FoldRunConfig(dg.Config):
         default=None,
         gt=0,
         description="Stop after the last epoch that leaves time to validate, in so many minutes; empty: as declared.",
+    )
+
+    despite_changes: bool = Field(
+        default=False,
+        description="Go on with a fold that another minor version of nnU-Net began; both are recorded.",
     )
 
     def asked_now(self) -> AskedNow:
@@ -192,12 +198,13 @@ def _metadata(
     outcome: FoldOutcome, roots: Roots, experiment: Experiment, fold_folder: Path
 ) -> dict[str, dg.MetadataValue]:
     manifest = outcome.manifest
-    stopped = manifest.details.get("stopped_early")
+    stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
     return {
         **_scores(roots, experiment, manifest.fold),
         "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
+        **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
         **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
         **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
         "device": dg.MetadataValue.text(manifest.device),

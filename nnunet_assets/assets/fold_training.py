@@ -32,6 +32,7 @@ class AskedNow:
         val_best: As in `TrainingOptions`.
         npz: As in `TrainingOptions`; what the experiment declares is not taken back.
         time_budget_minutes: As in `TrainingOptions`; None: as declared.
+        despite_changes: As in `FoldRequest`.
     """
 
     retrain: bool = False
@@ -40,6 +41,7 @@ class AskedNow:
     val_best: bool = False
     npz: bool = False
     time_budget_minutes: float | None = None
+    despite_changes: bool = False
 
     def options(self, declared: TrainingOptions) -> TrainingOptions:
         """Returns the declared options with what is asked now over them."""
@@ -83,7 +85,8 @@ def fold_request(
         training_hash = json_sha256([training_hash, *commits])
     inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}
-    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by)
+    word = asked.despite_changes
+    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by, word)
 
 
 def _weights_sha256(path: str | None) -> str | None:

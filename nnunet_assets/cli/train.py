@@ -65,7 +65,12 @@ Say = Callable[[str], None]
 @click.option(
     "--from-run", metavar="RUN_ID", help="Train the fold of an MLflow run again, with what that run was trained with."
 )
-@click.option("--despite-changes", is_flag=True, help="With --from-run: also on other data, plans or splits.")
+@click.option(
+    "--despite-changes",
+    is_flag=True,
+    help="Also go on with a fold that another minor version of nnU-Net began; with --from-run: also on other data, "
+    "plans or splits.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
 @project_option
 def train(**given: Any) -> int:
@@ -111,6 +116,7 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     from nnunet_assets.cli.preparation import ensure_prepared
     from nnunet_assets.cli.rerun import rerun_of
     from nnunet_assets.core.training_rules import check_options
+    from nnunet_assets.nnunet.fold_versions import check_versions
 
     settings = project_settings(flags.project)
     project = _project(settings)
@@ -131,6 +137,10 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
         say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
     if not rerun and config.identity not in [declared.identity for declared in project.experiments]:
         say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+    if not asked.retrain:
+        # Before hours of preprocessing by the version that is installed now.
+        folder, title = config.identity.fold_folder(settings.roots, fold), f"{config.identity.title}, {fold}"
+        check_versions(folder, title, despite_changes=asked.despite_changes)
     ensure_prepared(settings, project, config, say)
     request = fold_request(settings, config, fold, asked)
     if rerun:

@@ -78,6 +78,7 @@ class Flags:
             val_best=self.val_best,
             npz=self.npz,
             time_budget_minutes=self.time_budget_minutes,
+            despite_changes=self.despite_changes,
         )
 
     @property

@@ -21,6 +21,7 @@ from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.recorded_scores import are_recorded
 from nnunet_assets.core.score_digest import SUMMARY_FILE, file_name_of, scores_digest
+from nnunet_assets.core.version_history import mixed_versions
 
 FINAL_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_final.pth", "checkpoint_best.pth"
 RESULT_FILES = (FINAL_CHECKPOINT, SUMMARY_FILE)
@@ -113,6 +114,15 @@ class Manifest:
     def is_adopted(self) -> bool:
         """Whether the fold was trained elsewhere, so that only what its files prove is known."""
         return "adopted" in self.details
+
+    @property
+    def mixed_versions(self) -> dict[str, list[str]]:
+        """The packages of which it had more than one version, in order; of an older one nobody noted it."""
+        return mixed_versions(self.details.get("stages", []))
+
+    def versions_of(self, name: str) -> list[str]:
+        """Returns the versions of a package that it was made under, in order; none where they are not known."""
+        return self.mixed_versions.get(name) or ([self.versions[name]] if name in self.versions else [])
 
     @property
     def validated(self) -> str:

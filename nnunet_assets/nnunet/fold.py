@@ -27,6 +27,7 @@ from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_lock import fold_lease
 from nnunet_assets.nnunet.fold_request import FoldRequest
+from nnunet_assets.nnunet.fold_versions import check_versions, note_stage
 from nnunet_assets.nnunet.heartbeat import Heartbeat
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.split_users import note_fold, seen_split, split_held
@@ -112,6 +113,7 @@ def run_fold(
         ):
             _check_unchanged(request, roots)
             _check_room(fold_folder, request)
+            _note_versions(request, fold_folder, prepared, say)
             before = _commit(fold_folder)
             result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
@@ -306,6 +308,15 @@ def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDatase
                 "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
             )
         note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
+
+
+def _note_versions(
+    request: FoldRequest, fold_folder: Path, prepared: PreparedDataset, say: Callable[[str], None]
+) -> None:
+    """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
+    title, despite = f"{request.experiment.title}, {request.fold}", request.despite_changes
+    check_versions(fold_folder, title, despite_changes=despite, say=say)
+    note_stage(fold_folder, request.experiment, prepared, title=title, despite_changes=despite)
 
 
 def _check_room(fold_folder: Path, request: FoldRequest) -> None:

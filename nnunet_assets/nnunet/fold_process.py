@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from nnunet_assets.core.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.training_options import TrainingOptions
+from nnunet_assets.core.version_history import read_stages
 from nnunet_assets.nnunet.checkpoints import (
     BEST,
     FINAL,
@@ -329,6 +330,7 @@ def _manifest(
         files={name: file_sha256(fold_folder / name) for name in RESULT_FILES if (fold_folder / name).is_file()},
         details={
             "attempt": request["attempt"],
+            "stages": [asdict(stage) for stage in read_stages(fold_folder)],
             "experiment": request["experiment"],
             "overrides": request["overrides"],
             "options": request["options"],

@@ -21,6 +21,7 @@ class FoldRequest:
         inputs: Digests of what the fold is to be trained on.
         dagster_run_id: The run that asks; None: not from a Dagster run.
         options: How to train.
+        despite_changes: Go on with what another minor version of nnU-Net began, by the user's word.
         asked_by: Names who asks, over all retries of the same run; None: nobody who tries again.
     """
 
@@ -32,3 +33,4 @@ class FoldRequest:
     dagster_run_id: str | None
     options: TrainingOptions = field(default_factory=TrainingOptions)
     asked_by: str | None = None
+    despite_changes: bool = False

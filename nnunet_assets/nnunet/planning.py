@@ -10,6 +10,7 @@ from nnunet_assets.core.configurations import PLANNERS, unknown_configuration
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.splits import SPLITS_FILE
+from nnunet_assets.core.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import PlanningError, did_you_mean
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
@@ -315,4 +316,7 @@ def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, An
             "plans_name too) and declare that name as `plans`; to have it made anew, delete it. (Configurations may be "
             "added to it under names of their own.)"
         )
-    return {key: stamp.get(key) for key in made_from} != dict(made_from)
+    made = {key: stamp.get(key) for key in made_from}
+    if made[NNUNET] is not None and not is_other_minor(str(made[NNUNET]), str(made_from[NNUNET])):
+        made[NNUNET] = made_from[NNUNET]
+    return made != dict(made_from)

@@ -85,7 +85,9 @@ def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mappi
     changed = case_set.changed_references(prepared.references) if case_set.is_whole else []
     damaged = case_set.damaged() if case_set.is_whole else []
     if not case_set.is_whole or changed or damaged:
-        wanted = prepared.ingredients(plans, configuration)
+        # A whole one may be of another last number of nnU-Net's version.
+        whole = case_set.ingredients() if case_set.is_whole else None
+        wanted = whole or prepared.ingredients(plans, configuration)
         case_set.begin(wanted, _why(prepared.earlier_ingredients(plans, configuration), wanted, damaged, changed))
         _reuse_cases(case_set, wanted)
         there = case_set.records()

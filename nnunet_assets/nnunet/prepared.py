@@ -18,6 +18,7 @@ from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.configurations import next_stages, plans_digests, resolved, with_inherited, without_own
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, making, read_json, sets_in
 
@@ -280,7 +281,7 @@ class PreparedDataset:
             **{name: content.get(name) for name in PLANS_FIELDS},
             **{name: value for name, value in plan.items() if name not in TRAINING_FIELDS},
             **_read_of_dataset(description, plan, content.get(INTENSITIES) or {}),
-            "nnunetv2": version("nnunetv2"),
+            NNUNET: version(NNUNET),
         }
         raw = self.read_raw()
         return Ingredients(
@@ -295,7 +296,13 @@ class PreparedDataset:
         Raises:
             PlanningError: As for `ingredients`.
         """
-        return CaseSet(self.sets_folder(plans, configuration) / self.ingredients(plans, configuration).digest)
+        folder, wanted = self.sets_folder(plans, configuration), self.ingredients(plans, configuration)
+        exact = CaseSet(folder / wanted.digest)
+        if exact.is_whole:
+            return exact
+        # Another last number of nnU-Net's version preprocesses as before; making every case anew would end all folds.
+        alike = (found for found in sets_in(folder) if found.is_whole and _is_alike(found.ingredients(), wanted))
+        return next(alike, exact)
 
     def sets_folder(self, plans: str, configuration: str) -> Path:
         """Returns where the sets lie that are shown in the same folder of nnU-Net's."""
@@ -315,7 +322,7 @@ class PreparedDataset:
     def wanted_digests(self, folder_name: str) -> set[str]:
         """Returns the sets that any plans of this dataset want of nnU-Net's folder of that name."""
         return {
-            self.ingredients(plans, configuration).digest
+            self.case_set(plans, configuration).folder.name
             for plans in self._plans()
             for configuration in self.configurations(plans)
             if self.cases_folder(plans, configuration).name == folder_name
@@ -365,6 +372,14 @@ def _read_of_dataset(
         **{name: description.get(name) for name in DATASET_FIELDS},
         INTENSITIES: {channel: intensities.get(channel) for channel in used},
     }
+
+
+def _is_alike(found: Ingredients | None, wanted: Ingredients) -> bool:
+    """Says whether cases were made from the same, by nnU-Net of the same minor version."""
+    if found is None or found.raw != wanted.raw or NNUNET not in found.read:
+        return False
+    versions = (json.loads(one.read[NNUNET]) for one in (found, wanted))
+    return {**found.read, NNUNET: wanted.read[NNUNET]} == wanted.read and not is_other_minor(*versions)
 
 
 def planned_in(plans_file: Path) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from nnunet_assets.core.cv_summary import CvSummary, Estimate
 from nnunet_assets.core.estimate import Bootstrap
 from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.places import Places
+from nnunet_assets.core.version_history import mixed_in_words
 from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.estimates import mean_text
 from nnunet_assets.reports.gap import gap_headline, gap_records
@@ -68,7 +69,7 @@ def cv_page(
         "title": summary.experiment.title,
         "headline": summary.headline(),
         "tiles": list(_tiles(summary)),
-        "warnings": list(_warnings(summary, evaluation)),
+        "warnings": list(_warnings(summary, manifests, evaluation)),
         "scores": to_short_records(summary),
         "spread": to_spread_records(summary),
         "notes": notes(summary),
@@ -124,7 +125,7 @@ def _number(estimate: Estimate) -> str:
     return mean_text(estimate)
 
 
-def _warnings(summary: CvSummary, evaluation: Mapping[str, Any]) -> Iterator[str]:
+def _warnings(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> Iterator[str]:
     if summary.missing_folds:
         yield f"Not complete: {', '.join(summary.missing_folds)} missing."
     if evaluation["folds"] != list(summary.completed_folds):
@@ -132,6 +133,9 @@ def _warnings(summary: CvSummary, evaluation: Mapping[str, Any]) -> Iterator[str
             f"Surfaces and volumes are of {', '.join(evaluation['folds'])}, the scores of "
             f"{', '.join(summary.completed_folds)}. Materialize cv_evaluation and cv_summary again."
         )
+    for name, manifest in manifests.items():
+        if mixed := mixed_in_words(manifest.mixed_versions):
+            yield f"{name} was made under more than one version: {mixed}. It is not what one of them alone would make."
     for fold in summary.folds:
         if fold.stopped_early:
             yield f"{fold.fold} was not trained to its last epoch: {fold.stopped_early}."
@@ -173,7 +177,7 @@ def _cases(summary: CvSummary) -> Iterator[list[str]]:
 def _provenance(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> dict[str, str]:
     inputs = summary.inputs
     names = dict.fromkeys(name for manifest in manifests.values() for name in manifest.versions)
-    by_name = {name: [m.versions[name] for m in manifests.values() if name in m.versions] for name in names}
+    by_name = {name: [version for m in manifests.values() for version in m.versions_of(name)] for name in names}
     versions = {name: " or ".join(dict.fromkeys(found)) for name, found in by_name.items()}
     return {
         "raw data": inputs.raw_hash,

@@ -53,9 +53,11 @@ def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters:
         parts.append(f"on patches of {patch} voxels")
     if spacing := _of_all(parameters, "plans", "spacing"):
         parts.append(f"at a spacing of {spacing} mm")
-    versions = [manifest.versions for manifest in manifests.values()]
-    packages = [f"{name} {_same([v[name] for v in versions if name in v])}" for name in ("nnunetv2", "torch")
-                if any(name in v for v in versions)]  # fmt: skip
+    packages = [
+        f"{name} {_same(found)}"
+        for name in ("nnunetv2", "torch")
+        if (found := [version for manifest in manifests.values() for version in manifest.versions_of(name)])
+    ]
     devices = _same([manifest.device for manifest in manifests.values()])
     return f"{' '.join(parts)} ({', '.join([*packages, f'device {devices}'])})."
 

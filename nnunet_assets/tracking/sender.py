@@ -25,6 +25,7 @@ from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.core.redaction import redacted
 from nnunet_assets.core.score_digest import SUMMARY_FILE
+from nnunet_assets.core.version_history import mixed_in_words, mixed_versions, read_stages
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking import names
 from nnunet_assets.tracking.batches import (
@@ -262,6 +263,8 @@ class FoldSender:
         tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}
         if self.run.resumed_at:
             tags[names.RESUMED_AT] = ", ".join(str(epoch) for epoch in self.run.resumed_at)
+        if mixed := mixed_in_words(mixed_versions(read_stages(self._folder))):
+            tags[names.MIXED_VERSIONS] = mixed
         if self._pseudonyms and names.HOST in tags:
             tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
         return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
