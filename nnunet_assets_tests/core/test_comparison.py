@@ -52,6 +52,22 @@ def test_a_difference_is_that_of_the_means_left_minus_right():
     assert (found.no_p_because, found.is_within_noise) == (None, None)
 
 
+@pytest.mark.parametrize("folds", [["fold_0"], ["fold_0", "fold_1"]])
+def test_hold_outs_and_splits_that_validate_some_cases_are_compared_on_the_cases_that_they_validate(folds):
+    def summary(variant, scores):
+        halves = [range(8)] if len(folds) == 1 else [range(4), range(4, 8)]
+        results = [
+            build_fold_result(fold, {f"c{k}": {"A": scores[k]} for k in half})
+            for fold, half in zip(folds, halves, strict=True)
+        ]
+        found = summarize(replace(EXPERIMENT, variant=variant), folds, results)
+        return Contender.of(replace(found, training_only=("t1", "t2")))
+
+    both = compared(summary("first", FIRST), summary("second", SECOND))
+    (found,) = (one for one in foreground(both) if one.metric == "dice")
+    assert (found.mean, found.n_cases) == (pytest.approx(-0.34 / 8), 8)
+
+
 def test_the_test_takes_patients_where_they_are_known_and_the_mean_still_goes_over_cases():
     patients = {f"c{k}": f"p{k // 2}" for k in range(8)}
     (found,) = foreground(compared(contender("first", FIRST, patients=patients), contender("second", SECOND)))
