@@ -70,15 +70,21 @@ class FilePattern:
     def find(self, folder: Path) -> list[FoundFile]:
         """Returns the files below a folder that the pattern names, by path; hidden ones are passed over.
 
-        Links to folders are followed, no deeper than the pattern goes.
+        Links to folders are followed, but not back into a folder above.
         """
         found = [
             FoundFile(path, "_".join(texts[word] for word in self.case_words), texts.get(CHANNEL))
-            for path, texts in self._find(folder, 0, {})
+            for path, texts in self._find(folder, (), {})
         ]
         return sorted(found, key=lambda file: file.path)
 
-    def _find(self, folder: Path, depth: int, texts: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, str]]]:
+    def _find(
+        self, folder: Path, above: tuple[Path, ...], texts: Mapping[str, str]
+    ) -> Iterator[tuple[Path, dict[str, str]]]:
+        # A link upwards would lead through all the others again, once more on each level of the pattern.
+        depth, real = len(above), folder.resolve()
+        if real in above:
+            return
         pieces = self._pieces(self._parts[depth], texts)
         is_last = depth == len(self._parts) - 1
         with os.scandir(folder) as entries:
@@ -91,7 +97,7 @@ class FilePattern:
             if is_last:
                 yield path, known
             else:
-                yield from self._find(path, depth + 1, known)
+                yield from self._find(path, (*above, real), known)
 
     def _pieces(self, part: str, texts: Mapping[str, str]) -> list[Piece]:
         pieces: list[Piece] = []

@@ -54,6 +54,15 @@ def test_links_are_followed_and_a_circle_ends(tmp_path: Path) -> None:
     assert found(folder, "{series}/{case}.nii") == [("linked_a", None), ("x_a", None)]
 
 
+def test_circles_of_links_are_not_walked_again_and_again(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "data", "x/y/a.nii")
+    for n in range(10):
+        (folder / f"circle_{n}").symlink_to(folder, target_is_directory=True)
+        (folder / f"x/up_{n}").symlink_to(folder, target_is_directory=True)
+    assert found(folder, "*/*/*/*/*/*/*/*/*/*/{case}.nii") == []  # 10 to the 10 ways
+    assert found(folder, "*/{session}/{case}.nii") == [("y_a", None)]
+
+
 def test_a_second_pattern_puts_names_together_as_the_first(tmp_path: Path) -> None:
     touch(tmp_path, "7/labels of 01.nii")
     first = FilePattern("{case}/{session}.nii")
