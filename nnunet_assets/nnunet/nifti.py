@@ -316,7 +316,9 @@ def _header(name: str, start: bytes) -> tuple[Any, int]:
 
 def _itk_scaling(header: Any) -> tuple[float, float]:
     slope, intercept = (float(header[field]) for field in ("scl_slope", "scl_inter"))
-    return slope if np.isfinite(slope) and slope else 1.0, intercept if np.isfinite(intercept) else 0.0
+    # ITK takes a slope of less than the smallest step of 64-bit floats for none.
+    is_slope = np.isfinite(slope) and abs(slope) >= np.finfo(np.float64).eps
+    return slope if is_slope else 1.0, intercept if np.isfinite(intercept) else 0.0
 
 
 def _nibabel_scaling(name: str, header: Any) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """What is said of intensities is what nnU-Net's own normalization does to the same arrays."""
 
+import gzip
 import time
 import tracemalloc
 from collections.abc import Sequence
@@ -17,7 +18,14 @@ from nnunet_assets.nnunet.nifti import Volume
 from nnunet_assets.nnunet.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets.nnunet.voxel_extremes import ExtremesOfCase
 from nnunet_assets_tests.intake_defects import image_of, label_of, voxels_of
-from nnunet_assets_tests.raw_builders import tiny_json, tiny_label, write_json, write_tiny_dataset, write_volume
+from nnunet_assets_tests.raw_builders import (
+    tiny_image,
+    tiny_json,
+    tiny_label,
+    write_json,
+    write_tiny_dataset,
+    write_volume,
+)
 
 CHANNELS = ("T1", "CT", "noNorm", "zscore", "rescale_to_0_1", "rgb_to_0_1")
 SHAPE = (24, 25, 26)
@@ -314,3 +322,21 @@ def test_numbers_that_z_score_turns_into_nothing_are_found_in_every_case(tmp_pat
     findings = inspect(folder).findings
     assert [(one.code, one.severity) for one in findings] == 6 * [("D033", "error")]
     assert all(sentence in one.message for one in findings)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("slope", [0.0, -1.0, 1e-38, 2.1e-16, 2.3e-16, 1e-6, 1e36, 1e37, 3e38, np.inf, np.nan])
+def test_a_slope_is_found_where_what_nnunets_reader_makes_of_it_is_lost(tmp_path, ending, slope):
+    from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+    folder = write_tiny_dataset(tmp_path, n_cases=4, ending=ending)
+    path = folder / f"imagesTr/case_2_0000{ending}"
+    content = bytearray(nibabel.Nifti1Image((100 * tiny_image(2)).astype(np.int16), np.diag([1, 1, 2, 1])).to_bytes())
+    content[112:120] = np.array([slope, 0], "<f4").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)) if ending == ".nii.gz" else bytes(content))
+    with np.errstate(all="ignore"):
+        image = (SimpleITKIO if ending == ".nii.gz" else NibabelIO)().read_images((str(path),))[0][0]
+    made = normalized(image, "MRI")
+    is_lost = bool(made is None or not np.isfinite(made).all() or np.ptp(made) < 1e-3)
+    assert [one.case for one in inspect(folder).findings if one.code == "D033"] == ["case_2"] * is_lost
