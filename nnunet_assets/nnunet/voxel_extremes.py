@@ -191,7 +191,7 @@ class _Look:
             nonzero=whole.without_zeros().range(),
             nonzero_rest=rest.without_zeros().range(),
             width=self._width,
-            step=float(np.spacing(np.float32(min(max(abs(self._centre), self._width), MOST)))),
+            step=float(np.spacing(np.float32(min(max(abs(self._centre), self._width), MOST / 2)))),
             n_too_large=self._n_too_large,
             n_odd=n_odd,
             voxel=voxel,
