@@ -106,6 +106,36 @@ def test_a_network_class_that_has_moved_is_passed_as_nnunet_finds_it():
     assert code_names._is_network_class(name)
 
 
+def test_every_word_of_nnunets_own_lists_and_planners_is_passed():
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+    from nnunetv2.preprocessing.normalization.map_channel_name_to_normalization import (
+        channel_name_to_normalization_mapping,
+    )
+
+    words = {
+        "image_reader_writer": {found.__name__ for found in LIST_OF_IO_CLASSES} | {"SimpleITKIOWithReorient"},
+        "normalization_schemes.1": {found.__name__ for found in channel_name_to_normalization_mapping.values()},
+        "resampling_fn_data": set(),
+        "preprocessor_name": {"DefaultPreprocessor"},
+        "architecture.network_class_name": set(),
+    }
+    for file in (NNUNET / "experiment_planning").rglob("*planner*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Assign) and "resampling" in ast.unparse(node.targets[0]):
+                words["resampling_fn_data"] |= {found for found in _names_in(node.value) if found.startswith("res")}
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "self.UNet_class":
+                module = "dynamic_network_architectures.architectures.unet"
+                words["architecture.network_class_name"] |= {f"{module}.{name}" for name in _names_in(node.value)}
+    words["resampling_fn_data"] |= {"resample_torch_fornnunet", "no_resampling_hack"}
+    assert len(words["architecture.network_class_name"]) == 2
+    assert len(words["resampling_fn_data"]) >= 3
+    assert [(place, word) for place, found in words.items() for word in found if is_refused(place, word)] == []
+
+
+def _names_in(node):
+    return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
+
+
 def _full_name(found):
     return f"{found.__module__}.{found.__name__}"
 
