@@ -37,7 +37,9 @@ class Places:
         """Returns nnU-Net's folders, and the project's."""
         names = {roots.raw: "nnUNet_raw", roots.preprocessed: "nnUNet_preprocessed", roots.results: "nnUNet_results"}
         places = {**({project: ""} if project else {}), **names}
-        return cls({str(form): name for folder, name in places.items() for form in (folder, folder.resolve())})
+        forms = {form: name for folder, name in places.items() for form in (folder, folder.resolve())}
+        # The root of all folders is no place, and stands between words.
+        return cls({str(form): name for form, name in forms.items() if len(form.parts) > 1})
 
     def hidden(self, text: str) -> str:
         """Returns a text in which no absolute path stands.

@@ -70,6 +70,12 @@ def test_nothing_above_a_known_folder_is_shown_whatever_its_name(above, below, s
     assert places.hidden(sentence.format(path)) == sentence.format("/".join(["nnUNet_results", *below]))
 
 
+def test_a_project_in_the_root_of_all_folders_takes_no_stroke_for_itself():
+    root = Path("/")
+    places = Places.of(Roots(root, root, root), root)
+    assert places.hidden("Dice / IoU of Dataset001_A / short") == "Dice / IoU of Dataset001_A / short"
+
+
 def test_all_texts_of_a_json_value_are_looked_at():
     value = {"a": ["/x/y/z.txt", {"b": "/x/y/w.txt"}], "n": 3, "none": None}
     assert Places().hidden_in(value) == {"a": ["z.txt", {"b": "w.txt"}], "n": 3, "none": None}
