@@ -20,6 +20,7 @@ from nnunet_assets.nnunet.case_files import TEST_IMAGES, TEST_LABELS, CaseFiles,
 from nnunet_assets.nnunet.case_reading import OnProgress, read_cases
 from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.image_reader import reader_of_model
+from nnunet_assets.nnunet.intensity_check import intensity_findings
 from nnunet_assets.nnunet.other_formats import file_geometry
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.reader_findings import reader_findings
@@ -106,6 +107,9 @@ def read_held_out(
     findings += [
         finding for files, fact in zip(found, facts, strict=True) for finding in _far_apart(files, fact, str(reader))
     ]
+    # The model's own statistics normalize a CT: what lies in a reference decides nothing.
+    unlabelled = [replace(fact, voxels_by_value=None) for fact in facts]
+    findings += intensity_findings(found, unlabelled, folder, description)
     refuse_errors(subject, findings)
     return HeldOutCases(folder, tuple(_held_out_cases(found, facts)), tuple(findings))
 

@@ -146,3 +146,17 @@ def test_without_a_folder_of_test_images_the_way_out_is_said(tmp_path: Path) -> 
     write_json(roots.raw / DATASET / "dataset.json", tiny_json())
     with pytest.raises(DatasetError, match=r"imagesTs does not exist. Put the test images there.* or take `test_set`"):
         read(roots)
+
+
+def test_an_image_that_normalization_turns_into_nothing_is_refused_and_a_flattened_one_is_a_warning(
+    roots: Roots,
+) -> None:
+    image = roots.raw / DATASET / "imagesTs" / "new_b_0001.nii.gz"
+    voxels = tiny_image(3)
+    voxels[1, 2, 3] = 3000
+    write_volume(image, voxels)
+    assert [warning.code for warning in read(roots).warnings] == ["D033"]
+    voxels[1, 2, 3] = 3e38
+    write_volume(image, voxels)
+    with pytest.raises(DatasetError, match=r"D033 imagesTs/new_b_0001\.nii\.gz has 3e\+38 at index \(1, 2, 3\)"):
+        read(roots)
