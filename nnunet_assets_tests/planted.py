@@ -1,5 +1,6 @@
 """Folders full of modules that must not run: each leaves a mark when it does, and then is no use to anybody."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -55,3 +56,34 @@ def plant(folder: Path, marks: Path, names: Iterable[str]) -> None:
 def marks_in(marks: Path) -> dict[str, str]:
     """Returns which planted modules ran, and in what."""
     return {path.name: path.read_text() for path in sorted(marks.iterdir())}
+
+
+OURS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
+# `python -m` and `-c` put the current folder before everything else; the command does not.
+COMMAND = Path(sys.executable).with_name("nnunet-assets")
+
+
+class Planted:
+    """A project, and a folder to stand in, both full of modules that must not run."""
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        self.project = project
+        self.here, self.marks = folder / "here", folder / "marks"
+        self.here.mkdir()
+        for place in (self.project, self.here):
+            plant(place, self.marks, module_names())
+
+    def run(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name not in OURS}
+        return subprocess.run(
+            [str(COMMAND), *arguments],
+            cwd=folder or self.here,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def ran(self) -> dict[str, str]:
+        return marks_in(self.marks)

@@ -4,48 +4,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from nnunet_assets.cli.init import init_project
 from nnunet_assets.core.interpreter import python_command, whole_paths, with_safe_imports
-from nnunet_assets_tests.planted import marks_in, module_names, plant, started_with
-
-OURS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
-# `python -m` and `-c` put the current folder before everything else; the command does not.
-COMMAND = Path(sys.executable).with_name("nnunet-assets")
-
-
-class Planted:
-    """A project, and a folder to stand in, both full of modules that must not run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.project = init_project(folder / "project")
-        self.here, self.marks = folder / "here", folder / "marks"
-        self.here.mkdir()
-        for place in (self.project, self.here):
-            plant(place, self.marks, module_names())
-
-    def run(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name not in OURS}
-        return subprocess.run(
-            [str(COMMAND), *arguments],
-            cwd=folder or self.here,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    @property
-    def ran(self) -> dict[str, str]:
-        return marks_in(self.marks)
+from nnunet_assets_tests.planted import Planted, module_names, plant, started_with
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return Planted(tmp_path_factory.mktemp("planted"))
+    folder = tmp_path_factory.mktemp("planted")
+    return Planted(folder, init_project(folder / "project"))
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,7 @@ from nnunet_assets.tracking.fold_run import (
     same_place,
 )
 from nnunet_assets.tracking.leaving_files import as_it_may_leave, hides_places
+from nnunet_assets.tracking.redacted_files import without_credentials
 from nnunet_assets.tracking.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.score_metrics import holds_scores, replacements
 from nnunet_assets.tracking.system_metrics import system_path
@@ -375,7 +376,7 @@ class FoldSender:
             return True
         try:
             hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
-            with as_it_may_leave(path, hidden) as file_to_send:
+            with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
                 client.log_artifact(self.run.run_id, str(file_to_send))
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
