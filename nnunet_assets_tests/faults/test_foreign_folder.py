@@ -93,11 +93,12 @@ def places_of(secret: dict[str, str], folder: Path) -> list[str]:
 def test_a_fold_is_trained_from_the_command_line(
     planted: Planted, secret: dict[str, str], said: Callable[..., None]
 ) -> None:
-    project = ("--project", str(planted.project))
+    project, store = ("--project", str(planted.project)), f"sqlite:///{planted.project}/data/mlflow.db"
     for arguments in (
         ("train", "900", "3d_fullres", "0", "--variant", "tiny", "-device", "cpu", *project),
         ("check", DATASET, *project),
-        ("summarize", "--dataset", DATASET, *project),
+        ("summarize", "--experiment", DATASET, "--tracking-uri", store),
+        ("export", "--experiment", DATASET, "--tracking-uri", store, "--format", "csv"),
         ("doctor", *project),
     ):
         done = planted.run(*arguments, **secret)
