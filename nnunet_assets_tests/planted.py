@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import IO
 
 NOT_INSTALLED = (
     "wandb",
@@ -74,15 +76,35 @@ class Planted:
             plant(place, self.marks, module_names())
 
     def run(self, *arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name not in OURS}
-        return subprocess.run(
+        """Runs a command to its end."""
+        # Servers may inherit a pipe and keep it open.
+        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+            code = subprocess.run(
+                [str(COMMAND), *arguments],
+                cwd=folder or self.here,
+                env=self._environment(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                check=False,
+            ).returncode
+            for stream in (stdout, stderr):
+                stream.seek(0)
+            return subprocess.CompletedProcess(arguments, code, stdout.read(), stderr.read())
+
+    def start(self, *arguments: str, output: IO[bytes], **variables: str) -> "subprocess.Popen[bytes]":
+        """Starts a command that goes on."""
+        return subprocess.Popen(
             [str(COMMAND), *arguments],
-            cwd=folder or self.here,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
+            cwd=self.here,
+            env=self._environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {**{name: value for name, value in os.environ.items() if name not in OURS}, **variables}
 
     @property
     def ran(self) -> dict[str, str]:

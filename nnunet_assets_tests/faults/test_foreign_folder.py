@@ -8,6 +8,8 @@ import json
 import re
 import secrets
 import shutil
+import signal
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +143,28 @@ def test_a_fold_is_trained_by_the_servers_of_up(
         assert [name for name, value in secret.items() if secret_of(value) in values] == [], module
     assert places_of(secret, planted.project) == []
     said(processes=sorted(environments), variables=json.dumps({m: len(v) for m, v in environments.items()}))
+
+
+def test_dev_starts_and_loads_the_project(planted: Planted, secret: dict[str, str]) -> None:
+    port = free_port()
+    log = planted.here.parent / "dev.log"
+    with log.open("wb") as output:
+        process = planted.start(
+            "dev", str(planted.project), "--port", str(port), "--mlflow-port", str(free_port()), output=output, **secret
+        )
+    try:
+        dagster = DagsterDev(f"http://127.0.0.1:{port}", log)
+        deadline = time.monotonic() + 200
+        while "Dagster " not in log.read_text() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.5)
+        locations = "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
+        found = dagster.query(locations)["workspaceOrError"]["locationEntries"]
+        assert [(location["name"], location["loadStatus"]) for location in found] == [("nnunet_assets", "LOADED")]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+    assert planted.ran == {}
+    assert places_of(secret, planted.project) == []
 
 
 def environments_of_children(project: str) -> dict[str, str]:
