@@ -1,5 +1,11 @@
-"""A project's `workspace.yaml`, by which Dagster's own commands find the code location, and from where that imports."""
+"""A project's `workspace.yaml`, by which Dagster's own commands find the code location, and from where that imports.
 
+While Dagster imports a code location, a folder goes before all others: the one that the file names, or the current one,
+where a `random.py` or an `nnunet_assets` would take over every run. `experiments` is found without it.
+"""
+
+import os
+import re
 from pathlib import Path
 
 import yaml
@@ -8,11 +14,10 @@ from nnunet_assets.core.provenance import write_atomically
 
 WORKSPACE_FILE = "workspace.yaml"
 MODULE = "nnunet_assets.definitions"
+NOWHERE = os.devnull
 
-# What every project got up to version 0.1.0. It changes nothing but that modules in the project's folder go before all
-# others: the folder of experiments is found without it.
-_WRITTEN_BEFORE = "      location_name: nnunet_assets\n      working_directory: .\n"
-_WRITTEN_NOW = "      location_name: nnunet_assets\n"
+# As every project got it, with the working directory of version 0.1.0 or without any.
+_WRITTEN = re.compile(r"^( *)location_name: nnunet_assets\n(?: *working_directory: \.\n)?", re.MULTILINE)
 
 
 def imports_from(project: Path) -> str | None:
@@ -23,19 +28,20 @@ def imports_from(project: Path) -> str | None:
     try:
         declared = yaml.safe_load((project / WORKSPACE_FILE).read_text(encoding="utf-8"))
         modules = [entry["python_module"] for entry in declared["load_from"] if "python_module" in entry]
-        named = [module.get("working_directory") for module in modules if module.get("module_name") == MODULE]
+        named = [module.get("working_directory", ".") for module in modules if module.get("module_name") == MODULE]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
         return None
-    return next((str(folder) for folder in named if folder), None)
+    return next((str(folder) for folder in named if folder != NOWHERE), None)
 
 
 def stop_importing_from_project(project: Path) -> str | None:
-    """Takes the working directory that earlier versions wrote out of the file; returns a sentence where it did."""
+    """Makes a file that `init` wrote name no folder to import from; returns a sentence where it did."""
     file = project / WORKSPACE_FILE
     if imports_from(project) != ".":
         return None
     text = file.read_text(encoding="utf-8")
-    if _WRITTEN_BEFORE not in text:
+    changed = _WRITTEN.sub(rf"\1location_name: nnunet_assets\n\1working_directory: {NOWHERE}\n", text, count=1)
+    if changed == text:
         return None
-    write_atomically(file, text.replace(_WRITTEN_BEFORE, _WRITTEN_NOW).encode())
-    return f"{file}: removed `working_directory: .`, by which a random.py beside it would take over every run."
+    write_atomically(file, changed.encode())
+    return f"{file} has working_directory: {NOWHERE} now: a random.py beside it would take over every run."

@@ -155,7 +155,7 @@ def test_dev_starts_and_loads_the_project(planted: Planted, secret: dict[str, st
     try:
         dagster = DagsterDev(f"http://127.0.0.1:{port}", log)
         deadline = time.monotonic() + 200
-        while "Dagster " not in log.read_text() and time.monotonic() < deadline and process.poll() is None:
+        while "Dagster  http" not in log.read_text() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.5)
         locations = "{ workspaceOrError { ... on Workspace { locationEntries { name loadStatus } } } }"
         found = dagster.query(locations)["workspaceOrError"]["locationEntries"]

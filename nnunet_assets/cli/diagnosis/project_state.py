@@ -13,7 +13,7 @@ from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
 from nnunet_assets.private_files import open_to_others
 from nnunet_assets.project import read_project
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
-from nnunet_assets.workspace_file import WORKSPACE_FILE, imports_from
+from nnunet_assets.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from
 
 
 def read_settings(project: Path) -> tuple[Settings, Finding]:
@@ -45,8 +45,8 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
         remedy = f"`nnunet-assets dev` and `up` change that; or: chmod go= {shlex.quote(str(path))}"
         yield Finding("warning", path.name, f"{path} can be read by other users of this machine.", remedy)
     if folder := imports_from(settings.project):
-        remedy = "Remove that line: what is in `experiments` is found without it."
-        found = f"has working_directory: {folder}: Dagster imports modules from there before all others."
+        remedy = f"Set working_directory: {NOWHERE} there; what is in `experiments` is found without it."
+        found = f"Dagster imports modules from {folder} before all others."
         yield Finding("warning", WORKSPACE_FILE, found, remedy)
     if not (settings.dagster_home / "dagster.yaml").exists():
         remedy = "`nnunet-assets dev`, `up` and `demo` write it."
