@@ -102,7 +102,8 @@ def read_volume(path: Path, name: str | None = None, *, as_itk: bool = True) -> 
         path: The file.
         name: How messages call it; None: its path.
         as_itk: Whether slope and intercept are taken as SimpleITK takes them, which of a slope of 0 or none keeps the
-            intercept; else as nibabel, which keeps neither.
+            intercept, and lets voxels whose place is not said follow the header; else as nibabel, which keeps neither,
+            and leaves room for the flag of extensions.
 
     Raises:
         VolumeError: The file is no NIfTI (D049), is cut (D047), damaged (D048), too large for this machine (D050) or
@@ -111,7 +112,7 @@ def read_volume(path: Path, name: str | None = None, *, as_itk: bool = True) -> 
     name = name or str(path)
     with _opened(path, name) as (source, stream):
         is_gzip = stream is not source
-        header, extensions, content = _read_image(name, stream, _most_bytes(path, is_gzip=is_gzip))
+        header, extensions, content = _read_image(name, stream, _most_bytes(path, is_gzip=is_gzip), as_itk=as_itk)
         slope, intercept = _itk_scaling(header) if as_itk else _nibabel_scaling(name, header)
         shape = tuple(int(n) for n in header.get_data_shape())
         return Volume(
@@ -215,7 +216,7 @@ def _refuse_impostor(name: str, start: bytes, size: int) -> None:
         raise VolumeError("D049", f"{name} is compressed although its name ends in .nii; name it .nii.gz.")
 
 
-def _read_start(name: str, stream: Any, most_bytes: int) -> tuple[bytes, Any, int, int]:
+def _read_start(name: str, stream: Any, most_bytes: int, *, as_itk: bool = True) -> tuple[bytes, Any, int, int]:
     """Returns the first bytes, the header, and where its voxels begin and how many bytes they take, where that can be.
 
     Args:
@@ -224,6 +225,8 @@ def _read_start(name: str, stream: Any, most_bytes: int) -> tuple[bytes, Any, in
     start = stream.read(_HEADER_BYTES)
     header, n_bytes = _header(name, start)
     offset = max(int(header.get_data_offset()), int(header["sizeof_hdr"]))
+    if not as_itk and not header.get_data_offset():
+        offset = int(header.single_vox_offset)
     if offset + n_bytes > most_bytes:
         raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
     if offset + n_bytes > (most := most_voxel_bytes()):
@@ -236,12 +239,12 @@ def _read_start(name: str, stream: Any, most_bytes: int) -> tuple[bytes, Any, in
     return start, header, offset, n_bytes
 
 
-def _read_image(name: str, stream: Any, most_bytes: int) -> tuple[Any, bytes, bytearray]:
+def _read_image(name: str, stream: Any, most_bytes: int, *, as_itk: bool) -> tuple[Any, bytes, bytearray]:
     """Returns header, extensions and the voxels' bytes, and reads the stream to its end, where gzip keeps its checksum.
 
     The voxels are read into their place: `stream.read` of them all would hold them twice.
     """
-    start, header, offset, n_bytes = _read_start(name, stream, most_bytes)
+    start, header, offset, n_bytes = _read_start(name, stream, most_bytes, as_itk=as_itk)
     extensions = bytearray(start[int(header["sizeof_hdr"]) : offset])
     skipped = offset - len(start)
     while skipped > 0 and (block := stream.read(min(skipped, _BLOCK))):

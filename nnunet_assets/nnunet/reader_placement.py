@@ -7,7 +7,7 @@ here, since the latter reads no voxel: an axis of negative spacing is turned rou
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from logging import NullHandler, getLogger
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,6 @@ UNITS = {1: "metres", 3: "micrometres"}
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """ITK's world axes lead to the left and to posterior, NIfTI's and ours to the right and to anterior."""
-
-_SILENT = getLogger(f"{__name__}.silent")
-_SILENT.addHandler(NullHandler())
-_SILENT.propagate = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def nifti_placement(path: Path, name: str, header: Any, reader: str) -> Placemen
     if reader in NIBABEL_READERS:
         if path.name.lower().endswith(".gz") and not is_gzip(path):
             raise VolumeError("D045", _refused(name, reader, "it is not compressed although its name ends in .gz"))
-        placement = _nibabel_placement(name, header, is_reoriented=reader == NIBABEL_READERS[1])
+        placement = _nibabel_placement(path, name, is_reoriented=reader == NIBABEL_READERS[1])
         _refuse_ignored_unit(name, header, reader)
     else:
         if int(header["sizeof_hdr"]) != 348:
@@ -171,32 +167,33 @@ def _rearranged(found: Placement, axes: tuple[tuple[int, bool], ...]) -> Placeme
     )
 
 
-def _nibabel_placement(name: str, header: Any, *, is_reoriented: bool) -> Placement:
-    """Says again what `nibabel.load` makes of a header, and nnU-Net's reader of that; of no voxel."""
+def _nibabel_placement(path: Path, name: str, *, is_reoriented: bool) -> Placement:
+    """Returns where a reader that uses nibabel puts the voxels of a NIfTI file."""
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
     from nibabel.orientations import OrientationError, io_orientation
     from nibabel.spatialimages import HeaderDataError
 
-    taken = header.copy()
-    shape = tuple(int(n) for n in taken.get_data_shape())
-    if len(shape) != 3:
-        raise _wrong_axes(name, shape)
-    reader = NIBABEL_READERS[is_reoriented]
+    # What nibabel would print about a header comes as a finding.
+    getLogger("nibabel.global").setLevel(CRITICAL)
+    axes: tuple[tuple[int, bool], ...] = ()
     try:
-        taken.check_fix(logger=_SILENT, error_level=40)
-        affine = taken.get_best_affine()
-        zooms = np.array(taken.get_zooms())
-        _refuse_nonsense(name, zooms, affine)
-        axes: tuple[tuple[int, bool], ...] = ()
+        image: Any = nibabel.load(path)
+        if len(image.shape) != 3:
+            raise _wrong_axes(name, image.shape)
         if is_reoriented:
-            kind = nibabel.Nifti2Image if int(taken["sizeof_hdr"]) == 540 else nibabel.Nifti1Image
-            orientation = io_orientation(affine)
-            image = kind(np.broadcast_to(np.uint8(0), shape), affine, taken).as_reoriented(orientation)
-            affine, zooms, shape = image.affine, np.array(image.header.get_zooms()), image.shape
+            orientation = io_orientation(image.affine)
+            # Of no voxel: what is turned is only their number.
+            image = type(image)(np.broadcast_to(np.uint8(0), image.shape), image.affine, image.header)
+            image = image.as_reoriented(orientation)
             axes = tuple((old, orientation[old, 1] < 0) for old in np.argsort(orientation[:, 0]).tolist())
-    except (HeaderDataError, OrientationError, np.linalg.LinAlgError) as error:
-        raise VolumeError("D045", _refused(name, reader, f"nibabel says: {error}")) from None
-    return Placement(shape, tuple(float(mm) for mm in zooms), np.asarray(affine, float), axes)
+    except (HeaderDataError, ImageFileError, OrientationError, np.linalg.LinAlgError, OSError, ValueError) as error:
+        reason = f"nibabel says: {error}" if isinstance(error, HeaderDataError) else "nibabel cannot read it"
+        raise VolumeError("D045", _refused(name, NIBABEL_READERS[is_reoriented], reason)) from None
+    shape = tuple(int(n) for n in image.shape)
+    zooms = np.array(image.header.get_zooms())
+    _refuse_nonsense(name, zooms, np.asarray(image.affine))
+    return Placement(shape, tuple(float(mm) for mm in zooms), np.asarray(image.affine, float), axes)
 
 
 def _refuse_ignored_unit(name: str, header: Any, reader: str) -> None:

@@ -22,6 +22,7 @@ ALLOWED_REFUSALS = {
     "D046": "several numbers a voxel or a fourth axis, which nnU-Net takes for channels: no label image",
     "D049": "an origin or direction that is no number",
     "D042": "a spacing that is none",
+    "D047": "a file that ends before its last voxel, which nibabel fills up where it is not compressed",
 }
 """Why a file that nnU-Net's reader takes may be refused here; fixed before any file is drawn."""
 
