@@ -51,7 +51,8 @@ def summarize_experiment(
     settings = project_settings()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
     group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
-    remarks = [] if results else behind(settings.roots, settings.data, summary, record.place)
+    is_own = group.is_native and not results
+    remarks = behind(settings.roots, settings.data, summary, record.place) if is_own else []
     for remark in filter(None, [left_out_remark(group, summary), *remarks]):
         warnings.warn(remark, stacklevel=2)
     return with_intervals(settings, summary)

@@ -93,9 +93,10 @@ def found_summary(
     expected = expected_folds(settings, _numbers(folds))
     with opened_record(settings, **record) as opened:
         group, summary = opened.summary(name, cv_group, expected)
-        # Another folder of results is of its own right.
+        # Another folder of results, and what another program recorded, are of their own right.
         data = settings.data if record.get("source") in (None, "mlflow") else None
-        late = [] if record.get("results") else behind(settings.roots, data, summary, opened.place)
+        is_own = group.is_native and not record.get("results")
+        late = behind(settings.roots, data, summary, opened.place) if is_own else []
     return group, with_intervals(settings, summary), late
 
 

@@ -77,7 +77,7 @@ def _of_fold(
                 f"`nnunet-assets adopt {folder}` takes it in."
             )
         return
-    remedy = f"`nnunet-assets adopt {folder}`" if manifest.is_adopted else f"`nnunet-assets sync {folder}`"
+    remedy = _sending(folder, is_adopted=manifest.is_adopted)
     if recorded is None:
         yield f"{fold} is finished in {folder}, and {place} does not have it. {remedy} sends it."
         return
@@ -91,6 +91,15 @@ def _of_fold(
             f"{place} is behind: it has another result of {fold} than {folder}, which was trained or validated again, "
             f"or is a copy. {remedy} sends what is there."
         )
+
+
+def _sending(folder: Path, *, is_adopted: bool) -> str:
+    """Returns what sends a finished fold to MLflow, or has Dagster record it."""
+    if is_adopted:
+        return f"`nnunet-assets adopt {folder}`"
+    if (folder / OWN_FOLDER / "mlflow_run.json").is_file():
+        return f"`nnunet-assets sync {folder}`"
+    return "Materializing it, or `nnunet-assets train`, which trains no finished fold again,"
 
 
 def _changed(folder: Path) -> str | None:
