@@ -13,6 +13,7 @@ from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.fold_means import FoldMeansSummary
 from nnunet_assets.core.layout import Experiment, fold_key
 from nnunet_assets.core.provenance import write_atomically
+from nnunet_assets.core.recorded_splits import folds_of_split
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.own_folds import behind, own_scores
 from nnunet_assets.nnunet.results_folder import FolderRecord
@@ -121,7 +122,14 @@ def expected_folds(settings: Settings, folds: Sequence[int] | None) -> Callable[
     if (settings.project / EXPERIMENTS_FOLDER).is_dir():
         project = read_project(settings.project)
         declared = {config.identity: project.folds_of(config) for config in project.experiments}
-    return lambda group: (group.experiment and declared.get(group.experiment)) or group.default_folds
+
+    def expected(group: CvGroup) -> Sequence[str]:
+        if group.experiment is None:
+            return group.default_folds
+        there = folds_of_split(settings.roots.preprocessed / group.experiment.dataset, group.finished_folds)
+        return declared.get(group.experiment) or there or group.default_folds
+
+    return expected
 
 
 def log_cv_summary(

@@ -4,13 +4,14 @@ On disk: `nnUNet_preprocessed/DATASET/splits_final.json`, and `.nnunet_assets/sp
 any more.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.json_file import load_json
-from nnunet_assets.core.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Roots, fold_key
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import SPLITS_FILE, coverage, is_splits
 
@@ -37,6 +38,15 @@ def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[st
         return tuple(made[-1].get("training_only", ())) if made else None
     except (LookupError, TypeError, AttributeError):
         return None
+
+
+def folds_of_split(preprocessed_dataset: Path, finished: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the folds of the split that is there; None: there is none, or other folds than its were finished."""
+    splits = _read(preprocessed_dataset / SPLITS_FILE)
+    if not is_splits(splits) or not splits:
+        return None
+    folds = tuple(fold_key(index) for index in range(len(splits)))
+    return folds if set(finished) <= {*folds, FULL_FOLD} else None
 
 
 def _read(path: Path) -> Any:

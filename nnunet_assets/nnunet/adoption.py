@@ -27,6 +27,7 @@ from nnunet_assets.core.commit import (
     commit_fold,
     read_committed,
 )
+from nnunet_assets.core.configurations import resolved
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.json_file import load_json
@@ -409,7 +410,8 @@ def _end(found: _Found, *, after_ms: int) -> Record:
 
 
 def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
-    configuration = found.plans["configurations"].get(found.experiment.configuration, {})
+    # With what it inherits, as nnU-Net trained it.
+    configuration = resolved(found.plans["configurations"], "plans").get(found.experiment.configuration, {})
     return {
         "experiment": asdict(found.experiment),
         "fold": found.fold,

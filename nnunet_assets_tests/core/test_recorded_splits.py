@@ -4,7 +4,7 @@ import pytest
 
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.provenance import json_sha256
-from nnunet_assets.core.recorded_splits import read_training_only, with_recorded_split
+from nnunet_assets.core.recorded_splits import folds_of_split, read_training_only, with_recorded_split
 from nnunet_assets.core.splits_record import SplitsRecord
 from nnunet_assets_tests.core.test_cv_summary import hand_worked
 
@@ -39,6 +39,13 @@ def test_what_is_torn_says_nothing(folder, content):
     (folder / ".nnunet_assets" / "splits.json").write_text(content)
     (folder / "splits_final.json").write_text(content)
     assert read_training_only(folder, DIGEST) is None
+
+
+def test_the_folds_of_a_split_are_expected_where_no_other_is_finished(folder):
+    assert folds_of_split(folder, ["fold_0"]) is None
+    (folder / "splits_final.json").write_text(json.dumps(SPLITS))
+    assert folds_of_split(folder, ["fold_1", "fold_all"]) == ("fold_0", "fold_1")
+    assert folds_of_split(folder, ["fold_2"]) is None
 
 
 def test_a_summary_of_an_unknown_split_is_left_as_it_is(tmp_path):
