@@ -38,6 +38,15 @@ def beside(number: float, *limits: float, digits: int = 3) -> str:
     return repr(number)
 
 
+def significant(number: float, *limits: float, digits: int = 3) -> str:
+    """Returns the number with so many significant digits, more where fewer would put it across a limit: `0.0123`."""
+    for more in range(digits, _MOST_DIGITS + 1):
+        text = f"{number + 0.0:.{more}g}"
+        if all(_side(float(text), limit) == _side(number, limit) for limit in limits):
+            return text
+    return repr(number)
+
+
 def apart(number: float, limit: float, digits: int = 3) -> tuple[str, str]:
     """Returns both with the same decimals: so many, and more where with fewer they would not compare as they do."""
     for more in range(digits, _MOST_DIGITS + 1):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.findings import Finding
+from nnunet_assets.core.numbers import significant
 from nnunet_assets.nnunet.nifti import shape_text
 from nnunet_assets.nnunet.reader_placement import Placement, nifti_placement
 
@@ -96,9 +97,9 @@ def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
             yield Finding("D042", "error", message, *where)
         elif (distance := other.distance_mm(first)) > first.same_place_mm:
             message = (
-                f"{other.name} lies {distance:.3g} mm away from {first.name} by their headers "
-                f"({_apart(first, other)}; up to {first.same_place_mm:g} mm is allowed). nnU-Net would pair them voxel "
-                "by voxel all the same. Look at both in a viewer: where that is right, set the dataset's "
+                f"{other.name} lies {significant(distance, first.same_place_mm)} mm away from {first.name} by their "
+                f"headers ({_apart(first, other)}; up to {first.same_place_mm:g} mm is allowed). nnU-Net would pair "
+                "them voxel by voxel all the same. Look at both in a viewer: where that is right, set the dataset's "
                 "`repair_headers_mm` to "
                 f"{_rounded_up(distance):g} or more, which gives it that header in a copy; else export it "
                 "again, or leave the case out by `quarantine`."

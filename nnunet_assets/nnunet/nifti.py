@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from nnunet_assets.core.numbers import apart
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preprocessing_memory import memory_bytes
 
@@ -230,10 +231,11 @@ def _read_start(name: str, stream: Any, most_bytes: int, *, as_itk: bool = True)
     if offset + n_bytes > most_bytes:
         raise VolumeError("D047", _cut(name, f"its header promises {n_bytes} bytes of voxels, more than it can hold"))
     if offset + n_bytes > (most := most_voxel_bytes()):
+        needed_gb, most_gb = apart((offset + n_bytes) / 1e9, most / 1e9, 1)
         raise VolumeError(
             "D050",
-            f"{name} unpacks to {(offset + n_bytes) / 1e9:.1f} GB, more than this machine's or container's memory has "
-            f"room for ({most / 1e9:.1f} GB: {READ_AT_ONCE} files are read at once, and nnU-Net holds an image twice). "
+            f"{name} unpacks to {needed_gb} GB, more than this machine's or container's memory has "
+            f"room for ({most_gb} GB: {READ_AT_ONCE} files are read at once, and nnU-Net holds an image twice). "
             "Look whether its header is right; crop or resample the image, or take it away.",
         )
     return start, header, offset, n_bytes

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.numbers import beside, fixed, measured, p_text, signed, signed_measured
+from nnunet_assets.core.numbers import apart, beside, fixed, measured, p_text, signed, signed_measured, significant
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9)
 
@@ -79,6 +79,27 @@ def test_a_volume_keeps_three_significant_digits(number, text):
     assert measured(number) == text
 
 
+@pytest.mark.parametrize(
+    ("number", "limit", "text"),
+    [(0.0010004, 0.001, "0.0010004"), (7.0, 0.001, "7"), (0.0123456, 0.001, "0.0123"), (-0.0, 1.0, "0")],
+)
+def test_significant_digits_stay_on_their_side_of_a_limit(number, limit, text):
+    assert significant(number, limit) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "limit", "texts"),
+    [
+        (0.8499, 0.8501, ("0.8499", "0.8501")),
+        (0.65, 0.68, ("0.650", "0.680")),
+        (0.5, 0.5, ("0.500", "0.500")),
+        (2.001e9 / 1e9, 2.0, ("2.001", "2.000")),
+    ],
+)
+def test_two_numbers_that_differ_do_not_look_the_same(number, limit, texts):
+    assert apart(number, limit) == texts
+
+
 def test_a_difference_of_volumes_has_a_sign():
     assert [signed_measured(number) for number in (2.5, -2.5, 3.43e-07, 0.0)] == [
         "+2.500",
@@ -104,5 +125,7 @@ def test_no_text_is_a_negative_zero_and_none_is_farther_than_half_of_its_last_di
 @given(NUMBERS, st.one_of(NUMBERS, st.floats(-1e-6, 1e-6)), st.integers(1, 6))
 def test_what_is_shown_compares_with_every_limit_as_the_number_does(number, offset, digits):
     limit = number + offset
-    shown = float(beside(number, limit, digits=digits))
-    assert (shown < limit, shown > limit) == (number < limit, number > limit)
+    for text in (beside(number, limit, digits=digits), significant(number, limit, digits=digits)):
+        assert (float(text) < limit, float(text) > limit) == (number < limit, number > limit)
+    one, other = map(float, apart(number, limit, digits))
+    assert (one < other, one > other) == (number < limit, number > limit)
