@@ -5,11 +5,12 @@ that it does not read go through nnU-Net's own reader. Formats without a header 
 sidecar) get the spacing that nnU-Net stands in for it, so that millimetres are pixels there.
 """
 
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from nnunet_assets.nnunet.reader_voxels import unreadable
 ReadLabel = Callable[[Path], "LabelImage"]
 
 _PLACE = ("spacing", "origin", "direction")
+
+_stdout = Lock()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,13 @@ def _read_nifti(path: Path, reader: str) -> LabelImage:
     return LabelImage(_whole(voxels, path), _spacing(placement.spacing_mm[::-1], path), placement.affine)
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps back what nnU-Net prints of a file without a sidecar; thread by thread, since stdout is everybody's."""
+    with _stdout, redirect_stdout(StringIO()):
+        yield
+
+
 def _read_by_nnunet(
     path: Path, reader: str, read_seg: Callable[[str], tuple[np.ndarray, dict[str, Any]]]
 ) -> LabelImage:
@@ -113,7 +123,7 @@ def _read_by_nnunet(
     if reader in ITK_READERS:
         _refuse_oversized(path, reader)
     try:
-        with redirect_stdout(StringIO()):  # where there is no sidecar, nnU-Net says so for each file
+        with _silence() if None in known else nullcontext():
             voxels, properties = read_seg(str(path))
     except MemoryError:
         raise
