@@ -159,4 +159,4 @@ def test_who_has_no_evaluation_of_its_folds_is_left_out_with_the_reason(project:
 
 def test_another_metric_is_wrong_usage(project: Path) -> None:
     result = run(project, "--metric", "volume_error_ml")
-    assert "is not one of 'hd95_mm', 'assd_mm', 'nsd', 'hd95_surface_mm', " in str(result.exception)
+    assert "is not one of 'hd95_mm', 'assd_mm', 'nsd', 'hausdorff95_surface_mm', " in str(result.exception)

@@ -14,9 +14,9 @@ layer. Each surface voxel counts the same whatever area it stands for.
 * ASSD is the mean over both directions' distances together. (MedPy takes the mean of the two directed means.)
 * NSD is the part of both surfaces' voxels that lies within the tolerance of the other surface.
 
-`hd95_surface_mm`, `assd_surface_mm` and `nsd_surface` are those between surface elements, which count by their area:
-google-deepmind/surface-distance's definition (`surface_elements`). They lie between the voxels. The values differ, most
-for thin objects, tolerances of about a voxel, and voxels that are no cubes.
+`hausdorff95_surface_mm`, `assd_surface_mm` and `nsd_surface` are those between surface elements, which count by their
+area: google-deepmind/surface-distance's definition (`surface_elements`). They lie between the voxels. The values
+differ, most for thin objects, tolerances of about a voxel, and voxels that are no cubes.
 
 * HD95 is the larger of the two directed distances within which 95 % of a surface's area lies.
 * ASSD is the mean over both surfaces' area together. (surface-distance gives the two directed means.)
@@ -58,7 +58,7 @@ class LabelMetrics:
         hd95_mm: See the module; None where a mask is empty.
         assd_mm: As `hd95_mm`.
         nsd: In [0, 1]; 0 where one mask is empty, None where both are.
-        hd95_surface_mm: As `hd95_mm`, by surface elements.
+        hausdorff95_surface_mm: As `hd95_mm`, by surface elements.
         assd_surface_mm: As `assd_mm`, by surface elements.
         nsd_surface: As `nsd`, by surface elements.
         reference_voxels: Size of the reference; 0: it is empty.
@@ -82,7 +82,7 @@ class LabelMetrics:
     hd95_mm: float | None
     assd_mm: float | None
     nsd: float | None
-    hd95_surface_mm: float | None
+    hausdorff95_surface_mm: float | None
     assd_surface_mm: float | None
     nsd_surface: float | None
     reference_voxels: int
@@ -161,7 +161,7 @@ def mask_metrics(
         hd95_mm=by_voxels[0],
         assd_mm=by_voxels[1],
         nsd=by_voxels[2],
-        hd95_surface_mm=by_elements[0],
+        hausdorff95_surface_mm=by_elements[0],
         assd_surface_mm=by_elements[1],
         nsd_surface=by_elements[2],
         reference_voxels=n_reference,

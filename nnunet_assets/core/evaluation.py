@@ -34,7 +34,7 @@ SHOWN_METRICS = {
     "hd95_mm": "HD95 [mm]",
     "assd_mm": "ASSD [mm]",
     "nsd": "NSD",
-    "hd95_surface_mm": "HD95, surface [mm]",
+    "hausdorff95_surface_mm": "HD95, surface [mm]",
     "assd_surface_mm": "ASSD, surface [mm]",
     "nsd_surface": "NSD, surface",
     "volume_error_ml": "Volume error [ml]",
@@ -57,7 +57,7 @@ def measured_title(metric: str) -> str:
 
 
 EVALUATED_METRICS = (
-    *("hd95_mm", "assd_mm", "nsd", "hd95_surface_mm", "assd_surface_mm", "nsd_surface"),
+    *("hd95_mm", "assd_mm", "nsd", "hausdorff95_surface_mm", "assd_surface_mm", "nsd_surface"),
     *("sensitivity", "precision"),
 )
 """Those that say which of two predictions is the better one, and that no summary has."""

@@ -25,7 +25,7 @@ FOREGROUND_METRICS = ("dice", "iou")
 
 GAP_METRICS = (
     *("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd"),
-    *("hd95_surface_mm", "assd_surface_mm", "nsd_surface"),
+    *("hausdorff95_surface_mm", "assd_surface_mm", "nsd_surface"),
     *("volume_error_ml", "volume_error_relative"),
 )
 """Of `evaluation.METRIC_COLUMNS` those whose mean says how good a prediction is."""

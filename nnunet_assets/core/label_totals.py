@@ -15,7 +15,7 @@ Metrics = Mapping[str, float | int | None]
 LESION_COLUMNS = ("lesions_reference", "lesions_found", "lesions_prediction", "lesions_false")
 METRIC_COLUMNS: dict[str, type] = {
     **dict.fromkeys(("dice", "iou", "sensitivity", "precision", "hd95_mm", "assd_mm", "nsd"), float),
-    **dict.fromkeys(("hd95_surface_mm", "assd_surface_mm", "nsd_surface"), float),
+    **dict.fromkeys(("hausdorff95_surface_mm", "assd_surface_mm", "nsd_surface"), float),
     **dict.fromkeys(("reference_voxels", "prediction_voxels"), int),
     **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
     **dict.fromkeys(LESION_COLUMNS, int),

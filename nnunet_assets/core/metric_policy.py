@@ -32,13 +32,13 @@ DEFINITIONS = {
     "surface": "Of hd95_mm, assd_mm and nsd: the voxels of a mask with a face on its outside, at their centres, each "
     "counted the same, as in MONAI and MetricsReloaded; the image's border is outside. An axis of one voxel is no "
     "axis.",
-    "surface_elements": "Of hd95_surface_mm, assd_surface_mm and nsd_surface: the elements of the surface between the "
-    "voxels, counted by their area in mm2 (length, of a plane), as in google-deepmind/surface-distance.",
+    "surface_elements": "Of hausdorff95_surface_mm, assd_surface_mm and nsd_surface: the elements of the surface "
+    "between the voxels, counted by their area in mm2 (length, of a plane), as in google-deepmind/surface-distance.",
     "hd95_mm": "The larger of the two directed 95th percentiles (linear interpolation) of the distances from each "
     "surface voxel to the other surface.",
     "assd_mm": "The mean of the distances of both directions taken together.",
     "nsd": "The part of both surfaces' voxels that lies within the tolerance (at most so far) of the other surface.",
-    "hd95_surface_mm": "The larger of the two directed distances within which 95 % of a surface's area lies.",
+    "hausdorff95_surface_mm": "The larger of the two directed distances within which 95 % of a surface's area lies.",
     "assd_surface_mm": "The mean distance over the area of both surfaces taken together.",
     "nsd_surface": "The part of both surfaces' area that lies within the tolerance (at most so far) of the other one.",
     "volume_error_ml": "Prediction minus reference; relative: divided by the reference, undefined where that is empty.",

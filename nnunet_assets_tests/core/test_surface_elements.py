@@ -80,7 +80,7 @@ class TestMetrics:
         found = mask_metrics(self.PLATE, self.HIGHER, SPACING_MM, ORGAN)
         assert (found.nsd_surface, found.nsd) == (pytest.approx(0.5), 0.0)
         assert (found.assd_surface_mm, found.assd_mm) == (pytest.approx(2.5), pytest.approx(5.0))
-        assert (found.hd95_surface_mm, found.hd95_mm) == (5.0, 5.0)
+        assert (found.hausdorff95_surface_mm, found.hd95_mm) == (5.0, 5.0)
 
     def test_count_by_area(self) -> None:
         # Prediction: the plate, and a voxel of its own 5 pixels of 1 mm to the right of the plate's last.
@@ -93,7 +93,7 @@ class TestMetrics:
         assert found.assd_surface_mm == pytest.approx(alone * 4.5 / (2 * plate + alone))
         # More than 5 % of the prediction's area is the voxel's, and less than 5 % the half that is 5 mm off.
         assert alone / 2 < 0.05 * (plate + alone) < alone
-        assert found.hd95_surface_mm == 4.0
+        assert found.hausdorff95_surface_mm == 4.0
 
     def test_95_percent_are_those_of_the_area(self) -> None:
         # A plate of 12 x 40 voxels and a speck: of 41 x 13 x 2 places 8 are the speck's, and less than 5 % of the area.
@@ -102,7 +102,7 @@ class TestMetrics:
         plate[2, 2:14, 2:42] = True
         prediction = plate.copy()
         prediction[2, 2, 48] = True
-        assert mask_metrics(plate, prediction, SPACING_MM, ORGAN).hd95_surface_mm == 0.0
+        assert mask_metrics(plate, prediction, SPACING_MM, ORGAN).hausdorff95_surface_mm == 0.0
 
     def test_equal_masks_and_empty_ones_are_as_by_voxels(self) -> None:
         nothing = np.zeros_like(self.PLATE)
@@ -110,9 +110,9 @@ class TestMetrics:
             mask_metrics(reference, prediction, SPACING_MM, ORGAN)
             for reference, prediction in ((self.PLATE, self.PLATE), (self.PLATE, nothing), (nothing, nothing))
         )
-        assert (same.hd95_surface_mm, same.assd_surface_mm, same.nsd_surface) == (0.0, 0.0, 1.0)
-        assert (missed.hd95_surface_mm, missed.assd_surface_mm, missed.nsd_surface) == (None, None, 0.0)
-        assert (none.hd95_surface_mm, none.assd_surface_mm, none.nsd_surface) == (None, None, None)
+        assert (same.hausdorff95_surface_mm, same.assd_surface_mm, same.nsd_surface) == (0.0, 0.0, 1.0)
+        assert (missed.hausdorff95_surface_mm, missed.assd_surface_mm, missed.nsd_surface) == (None, None, 0.0)
+        assert (none.hausdorff95_surface_mm, none.assd_surface_mm, none.nsd_surface) == (None, None, None)
 
     def test_an_image_of_one_slice_has_contours(self) -> None:
         image = np.zeros((1, 7, 7), np.uint8)
@@ -136,7 +136,7 @@ class TestMetrics:
     def test_they_are_what_every_pair_of_elements_says(self, reference, prediction, tolerance_mm) -> None:
         found = mask_metrics(reference, prediction, SPACING_MM, LabelRule((1,), tolerance_mm))
         if not (reference.any() and prediction.any()):
-            assert found.hd95_surface_mm is None
+            assert found.hausdorff95_surface_mm is None
             return
         (ours, our_areas), (theirs, their_areas) = (surface_elements(m, SPACING_MM) for m in (reference, prediction))
         pairs = np.linalg.norm(ours[:, None] - theirs[None], axis=2)
@@ -147,4 +147,4 @@ class TestMetrics:
         assert found.nsd_surface == pytest.approx(within / whole)
         # Not more than 5 % of either surface's area is farther away than HD95.
         for distances, areas in ((to_theirs, our_areas), (to_ours, their_areas)):
-            assert areas[distances > found.hd95_surface_mm + 1e-9].sum() <= (0.05 + 1e-9) * areas.sum()
+            assert areas[distances > found.hausdorff95_surface_mm + 1e-9].sum() <= (0.05 + 1e-9) * areas.sum()
