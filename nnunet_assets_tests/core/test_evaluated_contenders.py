@@ -79,5 +79,5 @@ def test_an_evaluation_that_lacks_a_case_is_refused() -> None:
 def test_an_evaluation_of_predictions_that_were_made_anew_is_refused() -> None:
     known = cases()
     known["c"]["organ"]["dice"] = 0.5
-    with pytest.raises(EvaluationError, match=r"case c scores organ dice 0\.5 instead of 0\.75\. Materialize"):
+    with pytest.raises(EvaluationError, match=r"case c scores organ dice 0\.500 instead of 0\.750\. Materialize"):
         evaluated_contender(summary(), CONTENT, known, "hd95_mm")
