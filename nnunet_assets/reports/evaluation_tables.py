@@ -25,9 +25,9 @@ from nnunet_assets.reports.rows import Row, csv_text, markdown_table
 
 COLUMNS = (
     *("label", "metric", "mean", "sd", "median", "q1", "q3", "ci95_low", "ci95_high"),
-    *("n_cases", "n_cases_defined"),
+    *("n_cases", "n_cases_defined", "mean_missed_counted", "n_cases_missed_counted"),
 )
-"""Of the CSV; the interval is that of the mean."""
+"""Of the CSV; the interval is that of the mean. The last two are empty where a missed object is defined anyway."""
 
 Evaluated = Mapping[str, Any]
 """What `Evaluation.to_json` returned."""
@@ -104,7 +104,7 @@ def notes(content: Evaluated) -> list[str]:
 
 
 def to_csv(content: Evaluated) -> str:
-    """Returns one row a label and metric that is defined in any of its cases, by `COLUMNS`."""
+    """Returns one row a label and metric that is defined in any of its cases, or counts a missed one, by `COLUMNS`."""
     rows: list[Row] = [
         {
             "label": name,
@@ -118,9 +118,11 @@ def to_csv(content: Evaluated) -> str:
             "ci95_high": found.interval.high if found.interval else None,
             "n_cases": found.n,
             "n_cases_defined": found.n_defined,
+            "mean_missed_counted": with_missed.mean if with_missed else None,
+            "n_cases_missed_counted": with_missed.n_defined if with_missed else None,
         }
         for name, totals in _labels(content).items()
-        for metric, found in _all_estimates(totals)
+        for metric, found, with_missed in _all_estimates(totals)
     ]
     return csv_text(COLUMNS, rows)
 
@@ -195,13 +197,11 @@ def _of_others(found: Estimate, n_dice: int) -> str:
     return f" (n = {found.n_defined})" if found.n_defined not in (0, n_dice) else ""
 
 
-def _all_estimates(totals: Mapping[str, Any]) -> Iterator[tuple[str, Estimate]]:
-    """Yields every metric that is defined in any case, and `METRIC_missed_counted` where missed ones count."""
-    for metric in totals["metrics"]:
-        yield metric, label_estimate(totals, metric)
-    for metric in totals.get("missed_counted", {"metrics": {}})["metrics"]:
-        if with_missed := counted_estimate(totals, metric):
-            yield f"{metric}_missed_counted", with_missed
+def _all_estimates(totals: Mapping[str, Any]) -> Iterator[tuple[str, Estimate, Estimate | None]]:
+    """Yields every metric with its estimate, and with that in which missed ones count, where they do."""
+    counted = totals.get("missed_counted", {"metrics": {}})["metrics"]
+    for metric in dict.fromkeys([*totals["metrics"], *counted]):
+        yield metric, label_estimate(totals, metric), counted_estimate(totals, metric)
 
 
 def _lesion_texts(lesions: Mapping[str, Any] | None) -> dict[str, str]:

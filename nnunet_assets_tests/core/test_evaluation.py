@@ -1,5 +1,7 @@
 """What an evaluation says as a whole, of cases worked out by hand."""
 
+import csv
+
 import pytest
 
 from nnunet_assets.core.case_results import LabelScore
@@ -56,8 +58,9 @@ def test_a_missed_label_counts_the_diagonal_of_the_largest_image_in_a_mean_of_it
     assert row["HD95 [mm], where both have it"] == "2.000 (n = 1)"
     assert row["HD95 [mm], missed ones counted"] == "26.000 ± 33.941"
     assert any("counts 50.000 mm, the diagonal of the largest image" in note for note in notes(found))
-    lines = {line.split(",")[1]: line.split(",")[2] for line in to_csv(found).splitlines()}
-    assert (lines["hd95_mm"], lines["hd95_mm_missed_counted"]) == ("2.0", "26.0")
+    lines = {line["metric"]: line for line in csv.DictReader(to_csv(found).splitlines())}
+    assert (lines["hd95_mm"]["mean"], lines["hd95_mm"]["mean_missed_counted"]) == ("2.0", "26.0")
+    assert lines["dice"]["mean_missed_counted"] == ""
     assert counted_estimate(found["labels"]["organ"], "hd95_mm").n_defined == 2
     assert counted_estimate(found["labels"]["organ"], "dice") is None
 
