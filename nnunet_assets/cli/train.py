@@ -263,7 +263,12 @@ class EpochLines:
             return
         for record in read_records(journal):
             if record.kind == "start":  # a group that could not be read has nothing but the reason
-                self._n_epochs = record.values.get("params", {}).get("trainer", {}).get("num_epochs")
+                trainer = record.values.get("params", {}).get("trainer", {})
+                self._n_epochs = trainer.get("num_epochs")
+                if _key(record) not in self._seen and (n := trainer.get("num_iterations_per_epoch")) is not None:
+                    # The first epoch may take an hour to end.
+                    self._say(f"The training begins: {self._n_epochs} epochs of {n} iterations.")
+                self._seen.add(_key(record))
             if record.epoch is not None and _key(record) not in self._seen:
                 self._seen.add(_key(record))
                 self._say(epoch_line(record.epoch, self._n_epochs, record.values))

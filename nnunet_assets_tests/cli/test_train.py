@@ -21,6 +21,7 @@ from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.reporter import epoch_line
 from nnunet_assets.project import Project
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, write_prepared
 from nnunet_assets_tests.project_builders import write_project
@@ -281,6 +282,21 @@ def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_
     lines.show_new()
     lines.show_new()
     assert shown == ["Epoch 0: train loss 0.5000"]
+
+
+def test_a_training_that_begins_is_shown_before_its_first_epoch_ends_and_once(tmp_path: Path) -> None:
+    trainer = {"num_epochs": 1000, "num_iterations_per_epoch": 250}
+    start = Record("start", 5, None, {"params": {"trainer": trainer}})
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    write_records(journal_path(tmp_path), [start])
+    lines.show_new()
+    write_records(journal_path(tmp_path), [start, Record("epoch", 6, 0, {"val_loss": 0.5})])
+    lines.show_new()
+    assert shown == ["The training begins: 1000 epochs of 250 iterations.", epoch_line(1, 1000, {"val_loss": 0.5})]
+    again: list[str] = []
+    EpochLines(tmp_path, again.append).show_new()
+    assert again == []
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 1])
