@@ -293,7 +293,7 @@ def test_a_training_that_begins_is_shown_before_its_first_epoch_ends_and_once(tm
     lines.show_new()
     write_records(journal_path(tmp_path), [start, Record("epoch", 6, 0, {"val_loss": 0.5})])
     lines.show_new()
-    assert shown == ["The training begins: 1000 epochs of 250 iterations.", epoch_line(1, 1000, {"val_loss": 0.5})]
+    assert shown == ["The training begins: 1000 epochs of 250 iterations.", epoch_line(0, 1000, {"val_loss": 0.5})]
     again: list[str] = []
     EpochLines(tmp_path, again.append).show_new()
     assert again == []
