@@ -35,7 +35,7 @@ FOREST_CAPTION = "Differences between the experiments in mean Dice, with 95 % co
 ROWS_SHOWN = 100
 """Of each table in the web UI; the files have all rows."""
 
-DESCRIPTION = """The experiments of the dataset against each other, case by case, on shared splits.
+DESCRIPTION = """The experiments of the dataset against each other, on shared splits.
 
 For each pair the difference of the pooled means with its 95 % confidence interval, its test with Bonferroni's
 correction, its effect size and, where variants differ in their seed alone, the noise between seeds; for each experiment

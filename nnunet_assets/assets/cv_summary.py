@@ -30,9 +30,9 @@ DESCRIPTION = """The result of the cross-validation, from the first finished fol
 
 Dice and IoU of whole validation cases, by label and for the foreground: pooled over all cases, and over folds (mean
 and SD of the fold means). Undefined scores (label absent in reference and prediction) are left out and counted, never
-taken for 0. The pooled means have 95 % confidence intervals, of patients drawn with replacement where the splits know
-groups, else of cases. Folds that were not trained on the same raw data, plans, splits and settings are refused by
-name."""
+taken for 0. The pooled means have 95 % confidence intervals, from patients where the splits know groups, else from
+cases, that allow for failures which none of them shows. Folds that were not trained on the same raw data, plans, splits
+and settings are refused by name."""
 
 
 def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:

@@ -5,7 +5,7 @@ and by nothing else: a copy of its pooled Dice, with who accepted it when and th
 
 A Dice is below the baseline where it is lower than the baseline's by more than 0.02 *and* by more than two standard
 errors of the baseline's mean (SD / sqrt(n)), where that is of 6 cases or more. Those allow for other cases too, so that
-the rule is slow to complain; `comparison` tests differences case by case. The 95 % interval is no part of it: it
+the rule is slow to complain; `comparison` tests differences on shared cases. The 95 % interval is no part of it: it
 reaches down for failures that the baseline does not show, and a later summary that has them is what the rule is there
 to name. Compared are the folds that the baseline has, and no others: the mean of other folds is one of other cases.
 """

@@ -35,10 +35,11 @@ class Bootstrap:
     """How the confidence intervals of a summary or comparison were made.
 
     Attributes:
-        clustered_by: What was drawn with replacement: patients with all their cases, or single cases where it is not
-            known whose they are.
+        clustered_by: What was drawn: patients with all their cases, or single cases where it is not known whose they
+            are.
         n_clusters: Patients, or cases.
-        n_resamples: Times that so many were drawn.
+        n_resamples: Times that weights of them, halves of them or, in older versions, so many of them were drawn; of
+            few patients the number of all halves.
         seed: The same seed gives the same draws.
         confidence: 0.95.
         method: `bayesian`, as `mean_intervals` says; `halves`, of differences, as `halves` says; or `bca`, as versions
