@@ -10,7 +10,7 @@ from nnunet_assets.core.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
-from nnunet_assets.core.scoring import scale_of
+from nnunet_assets.core.scoring import DIAGONAL_MM, scale_of
 from nnunet_assets.core.summary_files import complete_summaries
 from nnunet_assets.declarations.repeats import sets_of_repeats
 from nnunet_assets.errors import DatasetError, EvaluationError
@@ -79,7 +79,7 @@ class _Evaluation:
 
 
 def _evaluation(roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str) -> _Evaluation:
-    from nnunet_assets.core.evaluated_contenders import DIAGONAL_MM, columns_of
+    from nnunet_assets.core.evaluated_contenders import columns_of
 
     model = summary.experiment.model_folder(roots)
     policy = metric_policy(parse_dataset_json(model / DATASET_JSON), config.nsd_tolerance_mm, config.lesion_labels)

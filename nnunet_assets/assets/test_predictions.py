@@ -1,4 +1,4 @@
-"""`test_predictions`: the test set, predicted by all folds together, and the gap to the cross-validation.
+"""`test_predictions`: the test set, predicted by all folds together, and the gap to the validation cases.
 
 On disk, in the model's `nnunet_assets/`: `test_predictions/` (see `nnunet.prediction_store`) and `test_evaluation/`
 with what `cv_evaluation` writes of its cases, `gap.json` and `gap.csv`.
@@ -20,7 +20,7 @@ from nnunet_assets.core.layout import TRAINING_POOL, Experiment
 from nnunet_assets.core.provenance import file_sha256, json_sha256
 from nnunet_assets.instance_files import pool_limit_of
 from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE
-from nnunet_assets.reports.gap import gap_headline, gap_records
+from nnunet_assets.reports.gap import gap_headline, gap_notes, gap_records, what_of
 from nnunet_assets.resources import ProjectResource
 from nnunet_assets.settings import Settings
 
@@ -34,9 +34,8 @@ DESCRIPTION = """The test set (`imagesTs`), predicted by all folds together: nnU
 
 Every expected fold must be finished. What was predicted by the same folds of the same images is not predicted again,
 and a prediction that was interrupted goes on with the next case. Where `labelsTs` has references, the predictions are
-evaluated as the validation cases are, and the gap to the cross-validation is shown: test minus cross-validation, by
-label and metric, each with its number of cases. The intervals are of the test means, from cases drawn with
-replacement."""
+evaluated as the validation cases are, and the gap to the cross-validation, or the hold-out, is shown: test minus
+validation, by label and metric, each with its number of cases. The intervals are of the test means alone."""
 
 NO_REFERENCES = "The test set has no references (labelsTs): it is predicted, and not evaluated."
 
@@ -95,10 +94,10 @@ def build_test_predictions(
                     ensemble, predicted, references, validation, roots=settings.roots, dataset=dataset, say=say
                 )
         tracked = track_test_set(settings, ensemble, tested, context) if tested else {}
-        context.log.info(gap_headline(tested.gaps) if tested else NO_REFERENCES)
+        context.log.info(gap_headline(tested.gaps, what_of(folds)) if tested else NO_REFERENCES)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(_version(predicted, tested)),
-            metadata={**_shown(predicted, held_out), **_scores(tested), **tracked},
+            metadata={**_shown(predicted, held_out), **_scores(tested, what_of(folds)), **tracked},
             check_results=[every_case(tested.evaluation) if tested else _not_evaluated()],
         )
 
@@ -150,13 +149,14 @@ def _shown(predicted: "Predicted", held_out: "HeldOutCases") -> dict[str, dg.Met
     }
 
 
-def _scores(tested: "EvaluatedEnsemble | None") -> dict[str, dg.MetadataValue]:
+def _scores(tested: "EvaluatedEnsemble | None", what: str) -> dict[str, dg.MetadataValue]:
     if tested is None:
         return {"headline": dg.MetadataValue.text(NO_REFERENCES)}
     evaluation = tested.evaluation
     return {
-        "headline": dg.MetadataValue.text(gap_headline(tested.gaps)),
-        "gap": dg.MetadataValue.table([dg.TableRecord(row) for row in gap_records(tested.gaps)]),
+        "headline": dg.MetadataValue.text(gap_headline(tested.gaps, what)),
+        "gap": dg.MetadataValue.table([dg.TableRecord(row) for row in gap_records(tested.gaps, what)]),
+        "gap_notes": dg.MetadataValue.text("\n".join(gap_notes(tested.gaps, what))),
         **shown_labels(evaluation.to_json()),
         **{f"file_{path.suffix[1:]}": dg.MetadataValue.path(path) for path in tested.gap_files},
         **({"problems": dg.MetadataValue.text(evaluation.problem_text())} if evaluation.problems else {}),

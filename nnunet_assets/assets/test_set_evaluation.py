@@ -13,7 +13,7 @@ from nnunet_assets.core.commit import commit_sha256
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.evaluation_files import PARQUET_FILE, evaluation_folder
-from nnunet_assets.core.gap import GAP_METRICS, Gap, find_gaps, gaps_to_json
+from nnunet_assets.core.gap import GAP_COLUMNS, Gap, find_gaps, gaps_to_json
 from nnunet_assets.core.layout import Roots
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.places import Places
@@ -82,7 +82,7 @@ def evaluate_predictions(
     dataset: DatasetConfig,
     say: Callable[[str], None],
 ) -> EvaluatedEnsemble:
-    """Evaluates the predictions of a test set, writes the gap to the cross-validation, and returns both.
+    """Evaluates the predictions of a test set, writes the gap to the validation cases, and returns both.
 
     Args:
         references: Folder of the references.
@@ -97,7 +97,7 @@ def evaluate_predictions(
     evaluation = _evaluate(found, dataset, folder, say, Places.of(roots))
     evaluation.refuse_empty()
     table = folder / PARQUET_FILE
-    gaps = find_gaps(read_metrics(table, GAP_METRICS), read_metrics(validation, GAP_METRICS), read_case_names(table))
+    gaps = find_gaps(read_metrics(table, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(table))
     commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
     write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest, commits))
     write_atomically(folder / GAP_TABLE, gaps_to_csv(gaps).encode())

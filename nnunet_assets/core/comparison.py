@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 from nnunet_assets.core.contenders import Contender, Field, compatible, side_by_side
 from nnunet_assets.core.estimate import MIN_PATIENTS, Bootstrap, Interval
-from nnunet_assets.core.evaluation import metric_title
+from nnunet_assets.core.evaluation import counted_title
 from nnunet_assets.core.halves import SEED, HalfMeans, Halves, LabelMeans
 from nnunet_assets.core.numbers import fixed
 from nnunet_assets.core.paired import paired_differences
 from nnunet_assets.core.ranks import ranked
-from nnunet_assets.core.scoring import COUNTED, Scale, is_undefined_by_failure, scale_of
+from nnunet_assets.core.scoring import Scale, scale_of
 from nnunet_assets.core.statistics import SeedNoise, bonferroni, seed_noise
 from nnunet_assets.errors import first_offenders
 
@@ -144,7 +144,7 @@ class Comparison:
         bootstrap: How the intervals were made.
         notes: What was left out of all experiments.
         diagonal_mm: What a missed or hallucinated object counts as a distance; None: no distances are compared, or
-            none of them was missed or hallucinated.
+            nobody knows the size of an image, and then none was missed or hallucinated.
         schema: As which version of the file it was made.
     """
 
@@ -184,7 +184,7 @@ class Comparison:
             and not one.is_within_noise
         }
         others = [name for name in self.experiments if name != first.experiment and name not in told_apart]
-        title, mean = mean_title(first.metric), fixed(first.mean or 0.0)
+        title, mean = counted_title(first.metric), fixed(first.mean or 0.0)
         if not others:
             return f"{first.experiment} is first in {title} ({mean})"
         most = "lowest" if scale_of(first.metric).is_lower_better else "highest"
@@ -249,11 +249,6 @@ def compare(
         notes=field.notes,
         diagonal_mm=diagonal_mm,
     )
-
-
-def mean_title(metric: str) -> str:
-    """Returns the name of the mean that is compared: `Dice`, `HD95 [mm], missed ones counted`."""
-    return metric_title(metric) + (f", {COUNTED}" if is_undefined_by_failure(metric) else "")
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,11 @@ from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.cv_summary import METRICS, CvSummary
 from nnunet_assets.core.evaluation import score_difference
 from nnunet_assets.core.label_totals import Metrics
-from nnunet_assets.core.scoring import counted, is_failure, scale_of
+from nnunet_assets.core.scoring import DIAGONAL_MM, counted, is_failure, scale_of
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 CaseMetrics = Mapping[str, Mapping[str, Metrics]]
 """By case and label the metrics."""
-
-DIAGONAL_MM = "image_diagonal_mm"
-"""The column of the table of cases that says how large an image is; evaluations of older versions have none."""
 
 
 def columns_of(metric: str) -> list[str]:

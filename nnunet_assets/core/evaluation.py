@@ -14,14 +14,14 @@ from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.core.numbers import apart, fixed, measured
 from nnunet_assets.core.places import Places
-from nnunet_assets.core.scoring import WHERE_BOTH, is_undefined_by_failure
+from nnunet_assets.core.scoring import COUNTED, DIAGONAL_MM, WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 SCHEMA = 1
 
 PROBLEMS_SHOWN = 10
 
-CASE_COLUMNS: dict[str, type] = {"nsd_tolerance_mm": float, "image_diagonal_mm": float}
+CASE_COLUMNS: dict[str, type] = {"nsd_tolerance_mm": float, DIAGONAL_MM: float}
 """What is no metric: by what NSD was measured, and what no distance of the case can exceed."""
 
 COLUMNS: dict[str, type] = {"fold": str, "case": str, "label": str, **METRIC_COLUMNS, **CASE_COLUMNS}
@@ -54,6 +54,11 @@ FIRST_METRICS = ("dice", "iou", "hd95_mm", "assd_mm", "nsd", "volume_error_ml")
 def measured_title(metric: str) -> str:
     """Returns the name of a mean over what was measured, which of a distance is not the mean that is compared."""
     return metric_title(metric) + (f", {WHERE_BOTH}" if is_undefined_by_failure(metric) else "")
+
+
+def counted_title(metric: str) -> str:
+    """Returns the name of a mean as it is compared: `Dice`, `HD95 [mm], missed ones counted`."""
+    return metric_title(metric) + (f", {COUNTED}" if is_undefined_by_failure(metric) else "")
 
 
 EVALUATED_METRICS = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nnunet_assets.core.estimate import Estimate, Interval
-from nnunet_assets.core.scoring import counted, is_undefined_by_failure, scale_of
+from nnunet_assets.core.scoring import DIAGONAL_MM, counted, is_undefined_by_failure, scale_of
 
 Metrics = Mapping[str, float | int | None]
 """The numbers of one label of one case, as `case_metrics.LabelMetrics` names them."""
@@ -40,7 +40,7 @@ class LabelTotals:
         self.n_both_empty += is_empty == (True, True)
         self.n_reference_empty += is_empty == (True, False)
         self.n_prediction_empty += is_empty == (False, True)
-        diagonal_mm = metrics.get("image_diagonal_mm")
+        diagonal_mm = metrics.get(DIAGONAL_MM)
         self._diagonals_mm.append(math.nan if diagonal_mm is None else diagonal_mm)
         for name, values in self._values.items():
             value = metrics[name]

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 _MM = "_mm"
 """How the name of every distance between surfaces ends."""
 
+DIAGONAL_MM = "image_diagonal_mm"
+"""The column of the table of cases that says how large an image is; evaluations of older versions have none."""
+
 COUNTED, WHERE_BOTH = "missed ones counted", "where both have it"
 """What the title of a mean adds to the metric's name: the two means of a metric that `is_undefined_by_failure`, this
 module's and that over what was measured, must not be taken for each other."""
@@ -58,6 +61,11 @@ def scale_of(metric: str, diagonal_mm: float | None = None) -> Scale:
 def is_undefined_by_failure(metric: str) -> bool:
     """Tells whether a metric cannot be measured of an object that was missed, so that a mean may count it or not."""
     return metric.endswith(_MM) or metric == "precision"
+
+
+def is_hurt_by_hallucination(metric: str) -> bool:
+    """Tells whether an object that is drawn where there is none counts; sensitivity is undefined there."""
+    return metric != "sensitivity"
 
 
 def is_failure(metric: str, metrics: Mapping[str, float | int | None]) -> bool:

@@ -10,11 +10,11 @@ from nnunet_assets.core.comparison import (
     Comparison,
     Difference,
     Standing,
-    mean_title,
 )
 from nnunet_assets.core.estimate import Bootstrap
+from nnunet_assets.core.evaluation import counted_title
 from nnunet_assets.core.numbers import beside, fixed, p_text, signed
-from nnunet_assets.core.scoring import scale_of
+from nnunet_assets.core.scoring import is_hurt_by_hallucination, scale_of
 from nnunet_assets.reports.escaping import escape_markdown
 from nnunet_assets.reports.rows import Row, csv_text, label_cells, markdown_table
 
@@ -86,10 +86,10 @@ def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[
         {
             "rank": str(one.rank),
             "experiment": one.experiment,
-            f"{mean_title(metric)}, pooled": fixed(one.mean or 0.0),
+            f"{counted_title(metric)}, pooled": fixed(one.mean or 0.0),
             "cases at the worst value": "not known" if one.n_worst is None else str(one.n_worst),
             f"rank in 95 % of {drawn}": f"{one.rank_low} to {one.rank_high}",
-            "first in": f"{one.first_share:.0%}",
+            "first in": f"{beside(100 * (one.first_share or 0.0), 0, 100, digits=0)}%",
         }
         for one in sorted(ranked, key=lambda one: one.rank or 0)
     ]
@@ -102,7 +102,7 @@ def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) ->
         {
             "left": one.left,
             "right": one.right,
-            f"{mean_title(metric)}, left − right": _mean(one, floors.get((one.metric, one.label))),
+            f"{counted_title(metric)}, left − right": _mean(one, floors.get((one.metric, one.label))),
             "95 % interval": interval_text(one) or "none",
             "p (corrected)": one.no_p_because or ("undefined" if one.p_corrected is None else p_text(one.p_corrected)),
             "effect": "none" if one.effect is None else signed(one.effect, 2),
@@ -189,18 +189,23 @@ LEVEL_NOTE = f"An interval without 0 is a p below {SIGNIFICANT_BELOW:g} before t
 
 def _worst_note(comparison: Comparison, metric: str) -> str:
     scale = scale_of(metric, comparison.diagonal_mm)
-    left_out = "A case without it in either mask is left out of its mean."
+    if not is_hurt_by_hallucination(metric):
+        return (
+            f"An object that is missed counts {scale.worst or 0.0:g}. A case whose reference does not have it is left "
+            f"out of its mean: {counted_title(metric).lower()} does not see what is drawn where there is none."
+        )
+    failed, left_out = (
+        "An object that is missed, or drawn where there is none,",
+        "A case without it in either mask is left out of its mean.",
+    )
     if not scale.is_lower_better:
-        return f"An object that is missed, or drawn where there is none, counts {scale.worst or 0.0:g}. {left_out}"
+        return f"{failed} counts {scale.worst or 0.0:g}. {left_out}"
     counts = (
         f"counts {fixed(scale.worst)} mm, the diagonal of the largest image"
         if scale.worst is not None
         else "is nowhere"
     )
-    return (
-        f"{mean_title(metric)}: the lowest mean is the best. An object that is missed, or drawn where there is none, "
-        f"{counts}. {left_out}"
-    )
+    return f"{counted_title(metric)}: the lowest mean is the best. {failed} {counts}. {left_out}"
 
 
 def _is_foreground(one: Difference | Standing, metric: str) -> bool:

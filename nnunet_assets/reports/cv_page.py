@@ -12,7 +12,7 @@ from nnunet_assets.core.places import Places
 from nnunet_assets.core.version_history import mixed_in_words
 from nnunet_assets.reports import evaluation_tables
 from nnunet_assets.reports.estimates import mean_text
-from nnunet_assets.reports.gap import gap_headline, gap_records
+from nnunet_assets.reports.gap import gap_headline, gap_notes, gap_records
 from nnunet_assets.reports.interval_notes import interval_notes
 from nnunet_assets.reports.methods import methods_paragraph
 from nnunet_assets.reports.page import data_uri, render_page
@@ -78,7 +78,7 @@ def cv_page(
         "surface_intervals": evaluation_tables.interval_records(evaluation),
         "surface_notes": evaluation_tables.notes(evaluation),
         "problems": [problem["message"] for problem in evaluation["problems"]],
-        "test_set": _test_set(gaps, drawn_for_gaps) if gaps else None,
+        "test_set": _test_set(gaps, drawn_for_gaps, summary.what) if gaps else None,
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "folds": list(_folds(summary, manifests)),
         "case_columns": ["case", "fold", "mean over labels", *summary.labels],
@@ -90,9 +90,9 @@ def cv_page(
     return render_page("cv_report.html.j2", places, report=report)
 
 
-def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None) -> dict[str, Any]:
-    sentences = interval_notes(drawn, of="test mean") if drawn else []
-    return {"headline": gap_headline(gaps), "rows": gap_records(gaps), "notes": sentences}
+def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None, what: str) -> dict[str, Any]:
+    sentences = [*gap_notes(gaps, what), *(interval_notes(drawn, of="test mean") if drawn else [])]
+    return {"headline": gap_headline(gaps, what), "rows": gap_records(gaps, what), "notes": sentences}
 
 
 def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:

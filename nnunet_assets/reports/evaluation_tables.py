@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.estimate import Bootstrap, Estimate
-from nnunet_assets.core.evaluation import FIRST_METRICS, SHOWN_METRICS, measured_title, metric_title
+from nnunet_assets.core.evaluation import FIRST_METRICS, SHOWN_METRICS, counted_title, measured_title
 from nnunet_assets.core.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
 from nnunet_assets.core.label_totals import counted_estimate, label_estimate
 from nnunet_assets.core.numbers import fixed, measured
@@ -184,7 +184,7 @@ def _columns(
         yield metric, measured_title(metric), label_estimate(totals, metric)
         if has_failures and is_undefined_by_failure(metric):
             nothing = Estimate(mean=None, sd=None, n=totals["n_cases"], n_defined=0)
-            yield metric, f"{metric_title(metric)}, {COUNTED}", counted_estimate(totals, metric) or nothing
+            yield metric, counted_title(metric), counted_estimate(totals, metric) or nothing
 
 
 def _has_failures(totals: Mapping[str, Any]) -> bool:

@@ -6,12 +6,8 @@ import pytest
 
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.cv_summary import CvSummary, summarize
-from nnunet_assets.core.evaluated_contenders import (
-    DIAGONAL_MM,
-    columns_of,
-    evaluated_contender,
-    largest_diagonal_mm,
-)
+from nnunet_assets.core.evaluated_contenders import columns_of, evaluated_contender, largest_diagonal_mm
+from nnunet_assets.core.scoring import DIAGONAL_MM
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 

@@ -18,7 +18,9 @@ from nnunet_assets.core.gap import (
 )
 from nnunet_assets.core.gap import find_gaps as find_gaps_of_cases
 from nnunet_assets.core.label_totals import METRIC_COLUMNS, LabelTotals
-from nnunet_assets.reports.gap import gap_headline, gap_records, gaps_to_csv
+from nnunet_assets.core.scoring import DIAGONAL_MM
+from nnunet_assets.core.splits import HOLD_OUT
+from nnunet_assets.reports.gap import gap_headline, gap_notes, gap_records, gaps_to_csv, what_of
 
 
 def values_of(**dice: Values) -> CaseValues:
@@ -135,7 +137,7 @@ def test_csv_and_json_have_every_metric_and_leave_the_undefined_empty() -> None:
     assert len(lines) == 1 + 2 * len(GAP_METRICS) + len(FOREGROUND_METRICS)
     assert lines[0].startswith("level,label,metric,difference,test_mean,test_ci95_low")
     (hd95,) = [line for line in lines if line.startswith("label,organ,hd95_mm,")]
-    assert hd95 == "label,organ,hd95_mm,,,,,,2,0,,,3,0"
+    assert hd95 == "label,organ,hd95_mm,,,,,,2,0,,,3,0,,,,,"
     content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS), allow_nan=False))
     assert content["predictions"] == "digest"
     drawn = drawn_for_gaps(content)
@@ -151,3 +153,71 @@ def test_what_was_written_is_read_as_it_was_unless_the_folds_are_others_now() ->
     assert gaps_from_json(content, FOLDS) == gaps
     assert gaps_from_json(content, {**FOLDS, "fold_1": "trained again"}) is None
     assert gaps_from_json({**content, "schema": 0}, FOLDS) is None
+
+
+def distances_of(hd95_mm: Values, dice: Values, *, diagonal_mm: float | None = 100.0) -> CaseValues:
+    values = values_of(lesion=dice)["lesion"]
+    return {"lesion": {**values, "hd95_mm": hd95_mm, DIAGONAL_MM: [diagonal_mm] * len(dice)}}
+
+
+# Each side misses or hallucinates one; the test set misses the hardest of its lesions, and looks nearer for it.
+MISSING = distances_of([2.0, None, None], [0.8, 0.0, None])
+VALIDATED = distances_of([4.0, 6.0, 2.0, None], [0.7, 0.6, 0.8, 0.0], diagonal_mm=50.0)
+
+
+def test_a_gap_of_distances_says_which_mean_it_is_of_and_has_the_one_that_counts_missed_objects_beside_it() -> None:
+    gap = gap_of(find_gaps(MISSING, VALIDATED), "lesion", "hd95_mm")
+    assert gap.difference == pytest.approx(2.0 - 4.0)
+    assert gap.with_missed is not None
+    # The larger diagonal counts on both sides, and what is in neither mask on none.
+    assert gap.with_missed.test.mean == pytest.approx((2 + 100) / 2)
+    assert gap.with_missed.cross_validation.mean == pytest.approx((4 + 6 + 2 + 100) / 4)
+    assert gap.with_missed.difference == pytest.approx(51 - 28)
+    rows = [row for row in gap_records(find_gaps(MISSING, VALIDATED)) if row["metric"].startswith("HD95 [mm]")]
+    assert [(row["metric"], row["test − cross-validation"], row["test cases"]) for row in rows] == [
+        ("HD95 [mm], where both have it", "−2.000", "1 of 3"),
+        ("HD95 [mm], missed ones counted", "+23.000", "2 of 3"),
+    ]
+    (line,) = [line for line in gaps_to_csv(find_gaps(MISSING, VALIDATED)).splitlines() if ",hd95_mm," in line]
+    assert line.endswith(",23.0,51.0,2,28.0,4")
+    (_, note) = gap_notes(find_gaps(MISSING, VALIDATED))
+    assert "where both have it" in note
+
+
+def test_one_more_failure_never_makes_the_gap_that_counts_it_look_better() -> None:
+    worse = distances_of([None, None, None], [0.0, 0.0, None])
+    before, after = (gap_of(find_gaps(test, VALIDATED), "lesion", "hd95_mm") for test in (MISSING, worse))
+    assert after.difference is None
+    assert before.with_missed is not None
+    assert after.with_missed is not None
+    assert after.with_missed.difference == pytest.approx(100 - 28)
+    rows = [row["metric"] for row in gap_records(find_gaps(worse, VALIDATED)) if row["metric"].startswith("HD95 [mm]")]
+    assert rows == ["HD95 [mm], missed ones counted"]
+
+
+def test_where_nothing_is_missed_or_the_size_of_an_image_is_not_known_there_is_one_row() -> None:
+    whole = distances_of([2.0, 3.0], [0.8, 0.7])
+    for test in (whole, distances_of([2.0, None], [0.8, 0.0], diagonal_mm=None)):
+        gaps = find_gaps(test, whole)
+        rows = [row["metric"] for row in gap_records(gaps) if row["metric"].startswith("HD95 [mm]")]
+        assert rows == ["HD95 [mm], where both have it"]
+
+
+def test_what_counts_missed_objects_is_read_as_it_was_and_older_files_do_not_have_it() -> None:
+    gaps = find_gaps(MISSING, VALIDATED)
+    content = json.loads(json.dumps(gaps_to_json(gaps, "digest", FOLDS), allow_nan=False))
+    assert gaps_from_json(content, FOLDS) == gaps
+    older = {**content, "gaps": [{k: v for k, v in gap.items() if k != "with_missed"} for gap in content["gaps"]]}
+    read = gaps_from_json(older, FOLDS)
+    assert read is not None
+    assert all(gap.with_missed is None for gap in read)
+    assert [gap.difference for gap in read] == [gap.difference for gap in gaps]
+
+
+def test_the_gap_to_a_hold_out_is_called_so() -> None:
+    gaps = find_gaps(TEST, VALIDATION)
+    assert what_of(["fold_0"]) == HOLD_OUT
+    assert what_of(["fold_0", "fold_1"]) == "cross-validation"
+    texts = [gap_headline(gaps, HOLD_OUT), *gap_notes(gaps, HOLD_OUT), *map(str, gap_records(gaps, HOLD_OUT))]
+    assert texts[0] == "Dice 0.450 on the test set, 0.700 in the hold-out (−0.250)"
+    assert not any("cross-validation" in text or "all folds" in text for text in texts)

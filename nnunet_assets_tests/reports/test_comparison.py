@@ -8,6 +8,7 @@ import pytest
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.core.estimate import Interval
+from nnunet_assets.core.scoring import counted, scale_of
 from nnunet_assets.reports.comparison import (
     difference_records,
     differences_to_csv,
@@ -142,3 +143,28 @@ def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
     found = compare("Dataset001_X", pair, {}, diagonal_mm=123.456)
     assert any("counts 123.456 mm, the diagonal of the largest image." in note for note in notes(found, "hd95_mm"))
     assert rank_records(found, "hd95_mm")[0]["HD95 [mm], missed ones counted, pooled"] == "3.375"
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentences"),
+    [
+        ("precision", ["drawn where there is none, counts 0.", "A case without it in either mask is left out"]),
+        ("sensitivity", ["An object that is missed counts 0.", "A case whose reference does not have it is left out"]),
+    ],
+)
+def test_the_notes_say_of_each_metric_which_failures_count(metric, sentences):
+    contenders = [Contender(name, "raw", "splits", {metric: {"A": DICES}}) for name in ("one", "two")]
+    said = " ".join(notes(compare("D", contenders, {}), metric))
+    assert all(sentence in said for sentence in sentences)
+    # What scoring counts as it is drawn where there is none.
+    drawn = {"dice": 0.0, "sensitivity": None, "precision": 0.0}
+    assert (counted(metric, drawn, scale_of(metric)) is not None) == ("drawn where there is none, counts 0" in said)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100%"), (0.998, "99.8%"), (0.5, "50%"), (0.0004, "0.04%"), (0, "0%")]
+)
+def test_a_share_of_first_ranks_is_neither_all_nor_none_where_it_is_not(share, text):
+    found = compared()
+    standings = tuple(replace(one, first_share=share) for one in found.standings)
+    assert rank_records(replace(found, standings=standings))[0]["first in"] == text

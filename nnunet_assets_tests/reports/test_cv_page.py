@@ -144,7 +144,18 @@ def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
     assert "<h2>Test set</h2>" in page
     assert "Dice 0.600 on the test set, 0.600 in the cross-validation (0.000)" in page
     assert "<td>2 of 2</td><td>2 of 2</td>" in page
+    assert "a validation case by the one fold that has not seen it." in page
     assert "<h2>Test set</h2>" not in cv_page(summary(), {}, {}, [], EVALUATION)
+
+
+def test_the_gap_to_a_hold_out_is_not_called_one_to_a_cross_validation():
+    dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
+    alone = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", CASES)])
+    page = cv_page(alone, {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
+    shown = page.split("<h2>Test set</h2>")[1].split("<h2>Figures</h2>")[0]
+    assert "Dice 0.600 on the test set, 0.600 in the hold-out (0.000)" in shown
+    assert "cross-validation" not in shown
+    assert "all folds" not in shown
 
 
 def test_the_methods_say_what_the_folds_were_trained_with():
