@@ -105,6 +105,7 @@ def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
         "configurations": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("none"),
         "made_now": dg.MetadataValue.text(", ".join(made.made) or "nothing: all was up to date"),
         **({"why": dg.MetadataValue.md("\n".join(f"- {name}: {text}" for name, text in why.items()))} if why else {}),
+        **({"padding": dg.MetadataValue.text("\n".join(map(str, made.padding)))} if made.padding else {}),
         "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
         "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
         "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),

@@ -81,7 +81,9 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D061": FindingKind("entries of the wrong form", "List images and label of each case."),
     "D062": FindingKind("dataset name or id of no use", "Rename the folder; each id may be there once."),
     "D070": FindingKind("very many labels", "Declare only what is to be segmented."),
-    "D071": FindingKind("images of a few voxels", "Look whether they were cut or resampled by mistake."),
+    "D071": FindingKind(
+        "images of a few voxels, or smaller than the patch", "Look whether they were cut or resampled."
+    ),
     "D072": FindingKind("stands out from the cohort", "Look at the image; export it like the others."),
     "D073": FindingKind("possibly personal data", "Empty the header's fields, rename the cases."),
     "D074": FindingKind("a split beside the raw data", "Keep it, or move it away and declare `splits`."),

@@ -39,6 +39,7 @@ from nnunet_assets.nnunet.fact_cache import FactCache
 from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.partial_folder import partial_folder, remove_abandoned
+from nnunet_assets.nnunet.patch_padding import padding_findings
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw_root import dataset_folder
@@ -99,6 +100,7 @@ def look_at_raw_data(
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
+    found = replace(found, findings=(*found.findings, *padding_findings(prepared, found.rows)))
     before = prepared.curation
     prepared.write_raw(replace(found.record, curation=curated.digest))
     # The one before may still be read by a planning that runs.

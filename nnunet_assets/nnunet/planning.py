@@ -15,6 +15,7 @@ from nnunet_assets.errors import PlanningError, did_you_mean
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.patch_padding import Padding, padding
 from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.supervisor import run_with_restarts
@@ -55,6 +56,7 @@ class PreparedPlans:
         made: What had to be made: `plans`, configurations.
         gpu_memory_gb: What the planner aims at, as `target`, and expects by configuration; empty: it does not say.
         is_verified: Whether nnU-Net's own integrity check agreed with the raw data; else it did not run.
+        padding: Of which configurations every case is smaller than the patch, with the numbers.
     """
 
     plans_hash: str
@@ -65,6 +67,7 @@ class PreparedPlans:
     made: tuple[str, ...]
     gpu_memory_gb: Mapping[str, float]
     is_verified: bool
+    padding: tuple[Padding, ...] = ()
 
 
 def prepare(
@@ -134,6 +137,9 @@ def prepare(
         for configuration, found in cases.items():
             if found.n_made:  # between two looks perhaps
                 watch.explain(configuration, found.why)
+        padded = tuple(one for c in available if (one := padding(prepared, plans, c)))
+        for one in padded:
+            say(str(one))
         return PreparedPlans(
             plans_hash=str(prepared.plans_hash(plans)),
             configurations=tuple(available),
@@ -143,6 +149,7 @@ def prepare(
             made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
             gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
             is_verified=prepared.is_verified(verified),
+            padding=padded,
         )
 
 

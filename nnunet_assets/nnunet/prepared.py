@@ -323,12 +323,13 @@ class PreparedDataset:
         """Returns the sets that any plans of this dataset want of nnU-Net's folder of that name."""
         return {
             self.case_set(plans, configuration).folder.name
-            for plans in self._plans()
+            for plans in self.plans_on_disk()
             for configuration in self.configurations(plans)
             if self.cases_folder(plans, configuration).name == folder_name
         }
 
-    def _plans(self) -> Iterator[str]:
+    def plans_on_disk(self) -> Iterator[str]:
+        """Yields the identifiers of the plans that are there, whoever made them."""
         for path in self.folder.glob("*.json"):
             with suppress(PlanningError):  # a damaged file wants nothing
                 content = read_json(path)
