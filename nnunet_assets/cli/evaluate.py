@@ -15,14 +15,14 @@ from nnunet_assets.config import DatasetConfig
 from nnunet_assets.core.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation import Evaluation
 from nnunet_assets.core.evaluation_files import evaluation_folder
-from nnunet_assets.core.layout import Roots, fold_key
+from nnunet_assets.core.layout import fold_key
 from nnunet_assets.core.metric_policy import metric_policy
 from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.reports.case_table import write_case_table
 from nnunet_assets.reports.evaluation_tables import interval_records, notes, short_records, write_label_tables
-from nnunet_assets.settings import project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predicted_cases import PredictedCases
@@ -103,7 +103,7 @@ def evaluate(
     elif predictions is None and not folder.is_dir():
         wanted = _of_experiment(str(target), references, project)
     elif references is not None:
-        wanted = _of_folders(folder, references, dataset_json)
+        wanted = _of_folders(folder, references, dataset_json, project)
     else:
         raise EvaluationError(
             f"{folder} is not the folder of a model, which has {DATASET_JSON} and fold_0, ...; and a folder of "
@@ -133,19 +133,19 @@ def _is_model(folder: Path) -> bool:
 
 def _of_model(folder: Path, references: Path | None, project: Path) -> _Wanted:
     """Takes the finished folds in a model's folder, those of plain nnU-Net too; as declared, where it is."""
-    model, roots = folder.resolve(), project_settings(project).roots
+    model, settings = folder.resolve(), project_settings(project)
     if (project / EXPERIMENTS_FOLDER).is_dir():
         declared = read_project(project)
         for config in declared.experiments:
-            if config.identity.model_folder(roots).resolve() == model:
+            if config.identity.model_folder(settings.roots).resolve() == model:
                 dataset, folds = declared.dataset(config.dataset), declared.folds_of(config)
                 return _of_folds(
-                    roots, model, folds, str(folder), references=references, dataset=dataset, of_plain_nnunet=True
+                    settings, model, folds, str(folder), references=references, dataset=dataset, of_plain_nnunet=True
                 )
     # Not fold_all, which was validated on cases that it was trained on.
     numbers = sorted(int(path.name[5:]) for path in model.glob("fold_*") if path.name[5:].isdecimal())
     folds = [fold_key(number) for number in numbers]
-    return _of_folds(roots, model, folds, str(folder), references=references, of_plain_nnunet=True)
+    return _of_folds(settings, model, folds, str(folder), references=references, of_plain_nnunet=True)
 
 
 def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted:
@@ -155,14 +155,14 @@ def _of_experiment(name: str, references: Path | None, project: Path) -> _Wanted
         config = declared.experiment(name.replace(" ", ""))
     except ConfigError as error:
         raise EvaluationError(f"{name!r} is neither a folder nor an experiment. {error}") from None
-    roots = project_settings(project).roots
-    dataset, model = declared.dataset(config.dataset), config.identity.model_folder(roots)
+    settings = project_settings(project)
+    dataset, model = declared.dataset(config.dataset), config.identity.model_folder(settings.roots)
     folds, title = declared.folds_of(config), config.identity.title
-    return _of_folds(roots, model, folds, title, references=references, dataset=dataset)
+    return _of_folds(settings, model, folds, title, references=references, dataset=dataset)
 
 
 def _of_folds(
-    roots: Roots,
+    settings: Settings,
     model: Path,
     folds: Sequence[str],
     subject: str,
@@ -175,10 +175,16 @@ def _of_folds(
     from nnunet_assets.nnunet.predicted_cases import cases_of_folds, references_folder
     from nnunet_assets.nnunet.results_folder import is_foreign
 
-    validated_with = references_folder(roots, model.parent.name)
+    validated_with = references_folder(settings.roots, model.parent.name)
     other = references if references and references.resolve() != validated_with.resolve() else None
     found = cases_of_folds(
-        model, validated_with, folds, subject, other_references=other, of_plain_nnunet=of_plain_nnunet
+        model,
+        validated_with,
+        folds,
+        subject,
+        other_references=other,
+        of_plain_nnunet=of_plain_nnunet,
+        trusted=settings.trusted_code,
     )
     others = [fold for fold in found.folds if is_foreign(model / fold)] + ([str(other.resolve())] if other else [])
     if dataset is None:
@@ -186,7 +192,7 @@ def _of_folds(
     return _Wanted(found, evaluation_folder(model), dataset.nsd_tolerance_mm, dataset.lesion_labels, others)
 
 
-def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) -> _Wanted:
+def _of_folders(predictions: Path, references: Path, dataset_json: Path | None, project: Path) -> _Wanted:
     from nnunet_assets.nnunet.predicted_cases import cases_of_folders
 
     places = [predictions / DATASET_JSON, references / DATASET_JSON, references.resolve().parent / DATASET_JSON]
@@ -196,7 +202,8 @@ def _of_folders(predictions: Path, references: Path, dataset_json: Path | None) 
             f"There is no {DATASET_JSON}, which names the labels, in {predictions}, {references} or above that. "
             "Name it with --dataset-json."
         )
-    return _Wanted(cases_of_folders(predictions, references, description), evaluation_folder(predictions))
+    trusted = project_settings(project).trusted_code
+    return _Wanted(cases_of_folders(predictions, references, description, trusted), evaluation_folder(predictions))
 
 
 def _evaluate(
@@ -204,7 +211,7 @@ def _evaluate(
 ) -> tuple[Evaluation, Path]:
     from nnunet_assets.nnunet.evaluation import evaluate_cases
 
-    description = wanted.found.description
+    description, settings = wanted.found.description, project_settings(project)
     declared = metric_policy(description, wanted.tolerances_mm, wanted.lesion_labels)
     policy = metric_policy(description, {**wanted.tolerances_mm, **tolerances_mm}, (*wanted.lesion_labels, *lesions))
     folder = output or wanted.folder
@@ -220,7 +227,8 @@ def _evaluate(
             write_table=write_case_table,
             write_labels=write_label_tables,
             on_progress=on_progress,
-            places=project_settings(project).places,
+            places=settings.places,
+            trusted=settings.trusted_code,
         )
     evaluation.refuse_empty()
     return evaluation, folder

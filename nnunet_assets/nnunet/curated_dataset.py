@@ -43,6 +43,7 @@ from nnunet_assets.nnunet.patch_padding import padding_findings
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw_root import dataset_folder
+from nnunet_assets.settings import trusted_code
 
 _OF_FILE_NAMES = ("D022", "D026")
 """What is found of the names in nnUNet_raw, and again of the entries that were made of them."""
@@ -96,7 +97,15 @@ def look_at_raw_data(
     """
     prepared = PreparedDataset(roots, dataset)
     curated = curate(roots, dataset, declared.over(read_curation(prepared)), variables)
-    found = inspect_raw_dataset(curated.raw_root, dataset, n_folds, on_progress, cache, former=prepared.former_raw())
+    found = inspect_raw_dataset(
+        curated.raw_root,
+        dataset,
+        n_folds,
+        on_progress,
+        cache,
+        former=prepared.former_raw(),
+        trusted=trusted_code(variables),
+    )
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
@@ -138,7 +147,7 @@ def curate(
     left = [files for files in cases if files.case not in curation.quarantine]
     if cases and not left:
         raise DatasetError(f"All {len(cases)} cases of {dataset} are in quarantine, so none is left. {_TAKE_OUT}")
-    repairs = _repairs(left, description, curation)
+    repairs = _repairs(left, description, curation, trusted_code(variables))
     split = folder / SPLITS_FILE
     if not (curation.quarantine or repairs or split.exists() or is_read_otherwise):
         return CuratedDataset(roots.raw)
@@ -200,7 +209,7 @@ def _refuse_unknown(curation: Curation, known: Sequence[str], folder: Path) -> N
 
 
 def _repairs(
-    cases: Sequence[CaseFiles], description: DatasetDescription, curation: Curation
+    cases: Sequence[CaseFiles], description: DatasetDescription, curation: Curation, trusted: frozenset[str]
 ) -> tuple[HeaderRepair, ...]:
     if curation.repair_headers_mm is None:
         return ()
@@ -209,7 +218,7 @@ def _repairs(
             f"repair_headers_mm is set, but the images end in {description.file_ending}, and only headers of NIfTI "
             "files (.nii.gz, .nii) can be repaired. Take repair_headers_mm away, or convert the images."
         )
-    reader = reader_of_cases(description, cases)
+    reader = reader_of_cases(description, cases, trusted)
     if not reads_nifti_here(reader, description.file_ending):
         return ()
     return all_header_repairs(cases, curation.repair_headers_mm, str(reader))

@@ -23,6 +23,7 @@ from nnunet_assets.nnunet.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw_root import dataset_folder
+from nnunet_assets.settings import trusted_code
 
 CURATION_FILE = "curation.json"
 UNDO = "`nnunet-assets check DATASET --undo`"
@@ -74,7 +75,7 @@ def propose_fixes(
     description = parse_dataset_json(folder / DATASET_JSON)
     found, _ = find_cases(folder, description, {**variables, **roots.environment()})
     cases = [files for files in found if files.case not in quarantined]
-    reader = reader_of_cases(description, cases)
+    reader = reader_of_cases(description, cases, trusted_code(variables))
     is_here = reads_nifti_here(reader, description.file_ending)
     repairs = all_header_repairs(cases, HEADER_TOLERANCE_MM, str(reader)) if is_here else ()
     # A tenth of a millimetre is less than a voxel of any clinical image; under a microscope it is many.

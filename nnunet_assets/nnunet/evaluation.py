@@ -70,6 +70,7 @@ def evaluate_cases(
     on_progress: OnProgress = lambda *_: None,
     n_workers: int | None = None,
     places: Places = Places(),  # noqa: B008 - frozen
+    trusted: frozenset[str] = frozenset(),
 ) -> Evaluation:
     """Evaluates the cases, writes the folder's files and returns what they say.
 
@@ -85,13 +86,14 @@ def evaluate_cases(
         on_progress: Told about each case that was not known yet.
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
         places: Folders whose place is not to be in the files, which are shown to others.
+        trusted: As for `image_reader.is_reader`.
 
     Raises:
         EvaluationError: Another process evaluates into the folder, or it cannot be written.
     """
     with _sole_evaluation(folder):
         remove_unfinished(folder)
-        reader = _reader(found)
+        reader = _reader(found, trusted)
         kept = KeptCases(folder, policy.digest, reader)
         failures, n_computed = _compute(found, reader, policy, kept, on_progress=on_progress, n_workers=n_workers)
         totals = {name: LabelTotals() for name in policy.labels}
@@ -131,14 +133,14 @@ def _sole_evaluation(folder: Path) -> Iterator[None]:
         yield
 
 
-def _reader(found: PredictedCases) -> str:
+def _reader(found: PredictedCases, trusted: frozenset[str]) -> str:
     """Returns nnU-Net's reader of the cases: that of the model that predicted them, where it is known.
 
     Raises:
         EvaluationError: There is none.
     """
     example = found.cases[0].reference if found.cases else None
-    reader = found.reader or dataset_reader(found.description.raw, example)
+    reader = found.reader or dataset_reader(found.description.raw, example, trusted)
     if reader is None:
         raise EvaluationError(
             f"nnU-Net has no reader for {example or found.description.file_ending}, the first reference: each that "

@@ -34,19 +34,22 @@ BY_ENDING: Mapping[str, tuple[str, ...]] = {
 KNOWN_READERS = frozenset({*ITK_READERS, *NIBABEL_READERS, PHOTO_READER, TIFF_READER})
 
 
-def dataset_reader(description: Mapping[str, Any], example: Path | None) -> str | None:
+def dataset_reader(
+    description: Mapping[str, Any], example: Path | None, trusted: frozenset[str] = frozenset()
+) -> str | None:
     """Returns the name of the reader of a dataset's files; None: none of nnU-Net's opens the example.
 
     Args:
         description: The content of dataset.json.
         example: The first image, by which nnU-Net chooses among the readers for an ending; None: there is none, and
             the first reader for the ending is taken.
+        trusted: As for `is_reader`.
 
     Raises:
         ForeignCodeError: As `is_reader`.
     """
     wanted = str(description.get("overwrite_image_reader_writer", "None"))
-    if wanted != "None" and is_reader(wanted, DATASET_JSON):
+    if wanted != "None" and is_reader(wanted, DATASET_JSON, trusted):
         return wanted
     readers = BY_ENDING.get(str(description.get("file_ending")).lower(), ())
     if example is None:
@@ -54,15 +57,17 @@ def dataset_reader(description: Mapping[str, Any], example: Path | None) -> str 
     return next((reader for reader in readers if _opens(reader, example)), None)
 
 
-def reader_of_cases(description: DatasetDescription, cases: Sequence[CaseFiles]) -> str | None:
+def reader_of_cases(
+    description: DatasetDescription, cases: Sequence[CaseFiles], trusted: frozenset[str] = frozenset()
+) -> str | None:
     """Returns the reader of a dataset, where nnU-Net looks at the first image of the first case."""
     listed = description.raw.get("dataset")
     first = next(iter(listed), None) if isinstance(listed, dict) else None
     found = next((files for files in cases if files.case == first), None) or next(iter(cases), None)
-    return dataset_reader(description.raw, next(iter(found.images), None) if found else None)
+    return dataset_reader(description.raw, next(iter(found.images), None) if found else None, trusted)
 
 
-def reader_of_model(folder: Path) -> str | None:
+def reader_of_model(folder: Path, trusted: frozenset[str] = frozenset()) -> str | None:
     """Returns the reader that the plans.json in a folder names; None: there is none, or it names none.
 
     Raises:
@@ -73,18 +78,23 @@ def reader_of_model(folder: Path) -> str | None:
         name = load_json(file).get("image_reader_writer")
     except (OSError, ValueError, AttributeError):
         return None
-    return name if isinstance(name, str) and is_reader(name, file) else None
+    return name if isinstance(name, str) and is_reader(name, file, trusted) else None
 
 
-def is_reader(name: str, source: Path | str) -> bool:
+def is_reader(name: str, source: Path | str, trusted: frozenset[str] = frozenset()) -> bool:
     """Tells whether nnU-Net has a reader of this name, which `source` names.
+
+    Args:
+        name: The name.
+        source: For the message.
+        trusted: What the user names (`settings.trusted_code`) beside what this process's own environment does.
 
     Raises:
         ForeignCodeError: It is neither nnU-Net's own nor trusted by the user.
     """
     if name in KNOWN_READERS:
         return True
-    refuse_foreign_code(source, trusted_code(), plans={"image_reader_writer": name})
+    refuse_foreign_code(source, trusted | trusted_code(), plans={"image_reader_writer": name})
     return _class(name) is not None
 
 

@@ -86,6 +86,7 @@ def cases_of_folds(
     *,
     other_references: Path | None = None,
     of_plain_nnunet: bool = False,
+    trusted: frozenset[str] = frozenset(),
 ) -> PredictedCases:
     """Returns the validation cases of the finished folds.
 
@@ -98,6 +99,7 @@ def cases_of_folds(
         other_references: What to compare with in their place, such as a second reader's; nnU-Net's scores say nothing
             about these.
         of_plain_nnunet: Also take the folds that nnU-Net trained without this package.
+        trusted: As for `image_reader.is_reader`.
 
     Raises:
         DatasetError: The model's dataset.json cannot be used.
@@ -106,7 +108,7 @@ def cases_of_folds(
     if not any((model_folder / fold).is_dir() for fold in folds):
         raise _nothing_finished(subject, folds)
     description = parse_dataset_json(model_folder / DATASET_JSON)
-    found = PredictedCases(subject, description, reader=reader_of_model(model_folder))
+    found = PredictedCases(subject, description, reader=reader_of_model(model_folder, trusted))
     makings: dict[str, Making] = {}
     for fold in folds:
         folder = model_folder / fold
@@ -135,7 +137,9 @@ def cases_of_folds(
     return found
 
 
-def cases_of_folders(predictions: Path, references: Path, dataset_json: Path) -> PredictedCases:
+def cases_of_folders(
+    predictions: Path, references: Path, dataset_json: Path, trusted: frozenset[str] = frozenset()
+) -> PredictedCases:
     """Returns the cases of a folder of predictions and one of references, paired by their file names.
 
     Raises:
@@ -143,7 +147,7 @@ def cases_of_folders(predictions: Path, references: Path, dataset_json: Path) ->
         EvaluationError: There is no reference.
     """
     # nnUNetv2_predict leaves the plans beside its predictions.
-    reader = reader_of_model(predictions) or reader_of_model(dataset_json.parent)
+    reader = reader_of_model(predictions, trusted) or reader_of_model(dataset_json.parent, trusted)
     found = PredictedCases(str(predictions), parse_dataset_json(dataset_json), reader=reader)
     ending = found.description.file_ending
     wanted = sorted(_cases_in(references, ending))

@@ -171,6 +171,7 @@ def inspect_raw_dataset(
     cache: FactCache | None = None,
     *,
     former: Mapping[str, Any] | None = None,
+    trusted: frozenset[str] = frozenset(),
 ) -> RawDataset:
     """Reads every file of a raw dataset once and returns what it holds, with all that is wrong.
 
@@ -181,6 +182,7 @@ def inspect_raw_dataset(
         on_progress: Told about each case; None: nobody is.
         cache: What is known from before, by which unchanged cases are not read; None: all are.
         former: The content of `raw.json` from the look before this one, whose names may go on to hold.
+        trusted: As for `image_reader.is_reader`.
 
     Raises:
         DatasetError: There is no such dataset, its dataset.json is wrong, so that nothing can be looked at, or it went
@@ -192,7 +194,7 @@ def inspect_raw_dataset(
         cases, findings = find_cases(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
-    reader, of_reader = reader_findings(description, cases)
+    reader, of_reader = reader_findings(description, cases, trusted)
     facts, n_read = read_cases(cases, folder, description, reader, on_progress=on_progress, cache=cache)
     findings += of_reader
     names = tuple(files.case for files in cases)

@@ -9,12 +9,14 @@ from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.image_reader import BY_ENDING, reader_of_cases
 
 
-def reader_findings(description: DatasetDescription, cases: Sequence[CaseFiles]) -> tuple[str | None, list[Finding]]:
+def reader_findings(
+    description: DatasetDescription, cases: Sequence[CaseFiles], trusted: frozenset[str] = frozenset()
+) -> tuple[str | None, list[Finding]]:
     """Returns nnU-Net's reader of a dataset, and what its owner should know about the choice.
 
     Where none opens the first image it is the first for the ending, so that each case's fault is named.
     """
-    reader = reader_of_cases(description, cases)
+    reader = reader_of_cases(description, cases, trusted)
     usual = next(iter(BY_ENDING.get(description.file_ending.lower(), ())), None)
     return reader or usual, list(_findings(reader, usual, description, cases))
 

@@ -5,9 +5,10 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.check import check
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.errors import ConfigError, DatasetError
-from nnunet_assets.nnunet import file_stats
+from nnunet_assets.errors import ConfigError, DatasetError, ForeignCodeError
+from nnunet_assets.nnunet import file_stats, image_reader
 from nnunet_assets.nnunet.prepared import PreparedDataset
+from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.intake_defects import DEFECTS
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import (
@@ -171,3 +172,14 @@ class TestListedFiles:
         assert result.return_value == 1
         assert f"${name}/case_0.nii.gz in dataset.json, which is not there" in result.stdout
         assert "hunter2" not in result.output
+
+
+def test_a_reader_that_the_projects_env_file_trusts_may_be_named(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRUSTED_CODE_VARIABLE, raising=False)
+    monkeypatch.setattr(image_reader, "_class", lambda name: None)  # nnU-Net, whose import takes long, has no such
+    write_json(folder / "dataset.json", {**tiny_json(), "numTraining": 10, "overwrite_image_reader_writer": "Mine"})
+    assert isinstance(run(tmp_path).exception, ForeignCodeError)
+    (tmp_path / ".env").write_text(f"{TRUSTED_CODE_VARIABLE}=Mine\n")
+    assert run(tmp_path, "--fix").return_value == 0

@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 from nnunet_assets.cli.evaluate import evaluate
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Roots
-from nnunet_assets.errors import ConfigError, EvaluationError
+from nnunet_assets.errors import ConfigError, EvaluationError, ForeignCodeError
+from nnunet_assets.nnunet import image_reader
+from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.builders import EXPERIMENT
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, references_of, write_case, write_fold
 from nnunet_assets_tests.project_builders import write_project
@@ -224,3 +226,19 @@ def test_wrong_usage_is_said_in_a_sentence(arguments, error, sentence) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, error)
     assert re.search(sentence, str(result.exception))
+
+
+def test_code_that_the_projects_env_file_trusts_may_be_named_by_plans(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictions, references = folders
+    monkeypatch.delenv(TRUSTED_CODE_VARIABLE, raising=False)
+    monkeypatch.setattr(image_reader, "_class", lambda name: None)  # nnU-Net, whose import takes long, has no such
+    write_json(predictions / "plans.json", {"image_reader_writer": "MyReader"})
+    assert isinstance(run(predictions, "--references", references).exception, ForeignCodeError)
+    (tmp_path / ".env").write_text(f"{TRUSTED_CODE_VARIABLE}=MyReader\n")
+    assert run(predictions, "--references", references).return_value == 0
+    write_json(references.parent / "dataset.json", {**tiny_json(), "overwrite_image_reader_writer": "Another"})
+    assert isinstance(run(predictions, "--references", references).exception, ForeignCodeError)
+    (tmp_path / ".env").write_text(f"{TRUSTED_CODE_VARIABLE}=MyReader,Another\n")
+    assert run(predictions, "--references", references).return_value == 0
