@@ -24,6 +24,12 @@ FAMILIES = (
         "TORCH*",
         "PYTORCH_*",
         "TRITON_*",
+        "CUBLASLT_*",
+        "NVRTC_*",
+        "NVSHMEM_*",
+        "FI_*",
+        "IBV_*",
+        "RDMAV_*",
     ),
     *(
         "HIP_*",
@@ -36,9 +42,14 @@ FAMILIES = (
         "RANK",
         "WORLD_SIZE",
         "LOCAL_RANK",
+        "GPU_DEVICE_ORDINAL",
+        "ROCBLAS_*",
+        "HIPBLASLT_*",
     ),
     # threads, memory and libraries of numbers and images
     *("OMP_*", "GOMP_*", "MKL_*", "KMP_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "MALLOC_*", "ITK_*"),
+    *("DNNL_*", "ONEDNN_*", "ATEN_*", "KINETO_*", "NUMBA_*", "NPY_*", "NUMPY_*", "GOTO_NUM_THREADS", "TQDM_*"),
+    *("GLIBC_TUNABLES", "TCMALLOC_*", "MIMALLOC_*"),
     *("SITK_*", "BLOSC_*", "HDF5_*", "MPLCONFIGDIR", "MPLBACKEND", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_*"),
     # the machine and its user
     *(
@@ -56,8 +67,12 @@ FAMILIES = (
         "LANG",
         "LANGUAGE",
     ),
-    *("LC_*", "XDG_*", "CC", "CXX", "SLURM_*", "LSB_JOBID", "PBS_JOBID", "PBS_NODEFILE", "SYSTEMROOT"),
-    # Python; not PYTHONSTARTUP, PYTHONINSPECT and PYTHONBREAKPOINT, which run something
+    *("LC_*", "XDG_*", "SLURM_*", "SLURMD_NODENAME", "LSB_JOBID", "PBS_JOBID", "PBS_NODEFILE", "SYSTEMROOT"),
+    # the compiler that torch.compile calls, and where environment modules, Nix and Xcode put what it needs
+    *("CC", "CXX", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH"),
+    *("GCC_EXEC_PREFIX", "NIX_*", "SDKROOT", "DEVELOPER_DIR"),
+    # Python, and the packages of EasyBuild's modules; not PYTHONSTARTUP, PYTHONINSPECT and PYTHONBREAKPOINT, which
+    # run something
     *(
         "VIRTUAL_ENV",
         "CONDA_PREFIX",
@@ -66,11 +81,17 @@ FAMILIES = (
         "PYTHONSAFEPATH",
         "PYTHONHOME",
         "PYTHONUSERBASE",
+        "PYTHON_CPU_COUNT",
+        "PYTHON_GIL",
+        "PYTHONDEVMODE",
+        "PYTHONPLATLIBDIR",
+        "EBPYTHONPREFIXES",
     ),
     *("PYTHONNOUSERSITE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE"),
     *("PYTHONPYCACHEPREFIX", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONFAULTHANDLER", "PYTHONMALLOC", "PYTHONOPTIMIZE"),
     # the way out, for nnU-Net's optional logger and weights that a trainer downloads
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HUGGINGFACE_HUB_CACHE"),
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
 )
 """Names, and beginnings of names (`*`)."""
@@ -92,8 +113,15 @@ def child_environment(variables: Mapping[str, str], added: Iterable[str] = ()) -
     return {
         name: value
         for name, value in variables.items()
-        if is_asked_for(name) or (is_needed(name) and not is_secret_name(name) and redacted(value) == value)
+        if is_asked_for(name) or (is_needed(name) and not is_secret_name(name) and _holds_no_credential(value))
     }
+
+
+def _holds_no_credential(value: str) -> bool:
+    # Of folders with colons between them each alone: /home/pat:/opt assigns nothing to `pat`.
+    folders = value.split(":")
+    are_paths = all(folder.startswith("/") and not folder.startswith("//") for folder in folders if folder)
+    return all(redacted(part) == part for part in (folders if are_paths else [value]))
 
 
 def is_pattern(text: str) -> bool:

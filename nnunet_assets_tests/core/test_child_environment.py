@@ -29,6 +29,15 @@ NEEDED = {
     "SSL_CERT_FILE": "/etc/ssl/cert.pem",
     "DAGSTER_PIPES_CONTEXT": "eJyrVkrKz1eyUlBKSixSqgUAKLgFPg==",
     "NNUNET_ASSETS_FOLDS_AT_ONCE": "2",
+    # torch.compile links with what a module names; packages of EasyBuild's modules are found by it
+    "LIBRARY_PATH": "/cvmfs/gcc/lib",
+    "CPATH": "/cvmfs/gcc/include",
+    "EBPYTHONPREFIXES": "/cvmfs/scipy:/cvmfs/torch",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "GLIBC_TUNABLES": "glibc.malloc.arena_max=2",
+    "HF_HUB_OFFLINE": "1",
+    "SLURMD_NODENAME": "gpu07",
 }
 SECRET = {
     "MLFLOW_TRACKING_URI": "https://me:hunter2@host",
@@ -83,3 +92,13 @@ def test_the_key_of_weights_and_biases_passes_where_nnunet_is_asked_to_use_it(sw
 )
 def test_a_pattern_is_a_name_or_a_beginning(text: str, is_one: bool) -> None:
     assert is_pattern(text) is is_one
+
+
+@pytest.mark.parametrize("value", ["/home/pat:/opt/lib", ":/opt/token:/usr/bin:", "/srv/secret:/data/jwt:/bin"])
+def test_folders_that_are_called_like_a_credential_are_folders(value: str) -> None:
+    assert child_environment({"PATH": value, "LD_LIBRARY_PATH": value}) == {"PATH": value, "LD_LIBRARY_PATH": value}
+
+
+@pytest.mark.parametrize("value", ["/bin:token=hunter2hunter2", "/data?token=hunter2", "/x/ghp_" + 30 * "a"])
+def test_what_is_more_than_folders_is_looked_at_as_a_whole(value: str) -> None:
+    assert child_environment({"PATH": value}) == {}
