@@ -34,7 +34,7 @@ import dagster as dg
 def slow_fold() -> None:
     folder = Path(os.environ["NNUNET_ASSETS_PROJECT"])
     (folder / "began").write_text(str(os.getpid()))
-    for _ in range(200):
+    for _ in range(1500):
         if (folder / "go_on").exists():
             break
         time.sleep(0.2)
