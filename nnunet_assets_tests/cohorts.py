@@ -122,7 +122,7 @@ def coverage(name: str, *, n_patients: int, n_cohorts: int, n_resamples: int, se
     """Returns what becomes of the intervals of cohorts of so many patients, drawn and shown as a summary does."""
     kind, rng = KINDS[name], np.random.default_rng(seed)
     patients = np.repeat(np.arange(n_patients), [kind.n_scans[k % len(kind.n_scans)] for k in range(n_patients)])
-    truth = _truth(kind)
+    truth = truth_of(kind)
     weights = PatientWeights([f"p{k:04}" for k in patients], n_resamples=n_resamples)
     values = kind.draw(rng, patients, n_cohorts)
     if kind.is_foreground:
@@ -142,7 +142,7 @@ def coverage(name: str, *, n_patients: int, n_cohorts: int, n_resamples: int, se
 
 
 @cache
-def _truth(kind: Kind) -> float:
+def truth_of(kind: Kind) -> float:
     """Returns the mean of the population: of every case, or of the labels' means."""
     n = MEANS_FROM // 10 // len(kind.n_scans)
     patients = np.repeat(np.arange(n * len(kind.n_scans)), list(kind.n_scans) * n)

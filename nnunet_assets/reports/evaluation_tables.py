@@ -96,7 +96,8 @@ def notes(content: Evaluated) -> list[str]:
         sentences.append(
             f"HD95 and ASSD, {WHERE_BOTH}: over the cases in which reference and prediction hold the label. "
             f"{COUNTED.capitalize()}: one that is in the reference or in the prediction alone counts {diagonal_mm} mm, "
-            "the diagonal of the largest image; of a label without such cases both means are the same."
+            "the diagonal of the largest image; of a label without such cases both means are the same. The means that "
+            "count them have no interval."
         )
     if content.get("bootstrap"):
         sentences += interval_notes(Bootstrap(**content["bootstrap"]))
