@@ -1,6 +1,7 @@
 """What stands beside confidence intervals: how they were made, and what so many patients cannot tell."""
 
 from nnunet_assets.core.estimate import FULL_WEIGHT_PATIENTS, MIN_PATIENTS, MIN_PATIENTS_UNBOUNDED, Bootstrap
+from nnunet_assets.core.numbers import significant
 
 MISSED_SETS = 0.05
 """In so many sets of patients a failure that is named here is not to be seen."""
@@ -35,11 +36,11 @@ def interval_notes(drawn: Bootstrap, of: str = "pooled mean") -> list[str]:
     )
     return [
         made,
-        f"What no {one} shows, nobody can know: one set of {n} in 20 does not hold a failure that befalls one {one} in "
-        f"{_unseen(n)}. The interval is {covered}.",
+        f"What no {one} shows, nobody can know: one set of {n} in 20 does not hold a failure that befalls "
+        f"{significant(unseen_percent(n), digits=2)} % of all {one}s. The interval is {covered}.",
     ]
 
 
-def _unseen(n: int) -> int:
-    """Returns k, so that a failure of one patient in k is missing in `MISSED_SETS` of all sets of n."""
-    return int(1 / (1 - MISSED_SETS ** (1 / n)))
+def unseen_percent(n: int) -> float:
+    """Returns how many patients in 100 a failure befalls that is missing in `MISSED_SETS` of all sets of n."""
+    return 100 * (1 - MISSED_SETS ** (1 / n))

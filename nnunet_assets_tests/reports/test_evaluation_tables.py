@@ -71,7 +71,7 @@ def test_notes_say_tolerances_and_what_was_drawn() -> None:
     assert tolerances == "NSD at a tolerance of 1.5 mm (organ), 2 mm (lesion)."
     assert "between the centres of surface voxels" in surfaces
     assert "Bayesian bootstrap of 6 cases (9999 resamples)" in drawn
-    assert "one set of 6 in 20 does not hold a failure that befalls one case in 2" in unknown
+    assert "one set of 6 in 20 does not hold a failure that befalls 39 % of all cases." in unknown
 
 
 def test_markdown_and_latex_have_a_row_a_label_and_shown_metric() -> None:
