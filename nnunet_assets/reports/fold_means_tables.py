@@ -33,13 +33,16 @@ def to_records(summary: FoldMeansSummary) -> list[Row]:
 
 
 def to_short_records(summary: FoldMeansSummary) -> list[dict[str, str]]:
-    """Returns the same rows as people read them: `0.871 ± 0.012`, `5 of 5`."""
+    """Returns the same rows as people read them: `0.871 ± 0.012`, `5 of 5`; of a hold-out its mean alone."""
     return [
         {
             "label": FOREGROUND if label_name is None else label_name,
             "score": MEASURE_NAMES[measure],
-            "over folds": mean_and_sd(estimate),
-            "folds": f"{estimate.n_defined} of {estimate.n}",
+            **(
+                {"mean": mean_and_sd(estimate)}
+                if summary.is_hold_out
+                else {"over folds": mean_and_sd(estimate), "folds": f"{estimate.n_defined} of {estimate.n}"}
+            ),
         }
         for measure, label_name, estimate in _estimates(summary)
     ]
@@ -67,7 +70,8 @@ def to_latex(summary: FoldMeansSummary, caption: str | None = None, label: str |
     if summary.is_pseudo:
         text = f"Pseudo Dice, no result: {text}"
     rows = escaped_rows(row.values() for row in to_short_records(summary))
-    table = tabular("llcr", [r"Label & Score & Over folds & Folds \\"], rows)
+    columns, header = ("llc", "Mean") if summary.is_hold_out else ("llcr", "Over folds & Folds")
+    table = tabular(columns, [rf"Label & Score & {header} \\"], rows)
     return latex_table(table, caption=text, label=label, notes=notes(summary))
 
 
@@ -76,7 +80,9 @@ def notes(summary: FoldMeansSummary) -> list[str]:
     return [
         f"{summary.progress}.",
         summary.reason,
-        "Over folds: mean ± SD of the fold means; SD has n − 1 in its denominator.",
+        "Mean: over the validation cases."
+        if summary.is_hold_out
+        else "Over folds: mean ± SD of the fold means; SD has n − 1 in its denominator.",
     ]
 
 

@@ -46,7 +46,8 @@ def _design(summary: CvSummary) -> str:
 def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters: Sequence[Mapping[str, Any]]) -> str:
     epochs = _same([str(fold.n_epochs) for fold in summary.folds])
     iterations = _of_all(parameters, "trainer", "num_iterations_per_epoch")
-    parts = [f"Each fold was trained for {epochs} epochs" + (f" of {iterations} iterations" if iterations else "")]
+    model = "The model" if summary.is_hold_out else "Each fold"
+    parts = [f"{model} was trained for {epochs} epochs" + (f" of {iterations} iterations" if iterations else "")]
     if batch := _of_all(parameters, "data", "batch_size"):
         parts.append(f"with a batch size of {batch}")
     if patch := _of_all(parameters, "plans", "patch_size"):

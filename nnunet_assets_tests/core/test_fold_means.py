@@ -9,6 +9,7 @@ from nnunet_assets.core.cv_groups import DEFAULT_FOLDS, CvGroup, chosen_group, c
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.errors import SummaryError
+from nnunet_assets.reports.fold_means_tables import to_latex, to_short_records
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
 
 DICE = st.none() | st.floats(0, 1)
@@ -95,3 +96,14 @@ def test_the_newest_group_with_a_finished_fold_is_chosen_and_a_close_name_is_sug
     with pytest.raises(SummaryError, match=r"no finished fold, .* Without one: D/c\."):
         chosen_group(groups[2:], None, "Here")
     assert closest("x", []) == "There is none at all."
+
+
+def test_the_tables_of_a_hold_out_say_nothing_over_folds() -> None:
+    alone, two = (
+        summarize_means(None, "x", names, [means(name, 0.5) for name in names], "No cases.")
+        for names in (["fold_0"], ["fold_0", "fold_1"])
+    )
+    assert list(to_short_records(alone)[0].values()) == ["a", "Dice", "0.500"]
+    assert "Over folds" not in to_latex(alone)
+    assert "Over folds: mean" in to_latex(two)
+    assert to_short_records(two)[0]["folds"] == "2 of 2"

@@ -152,6 +152,7 @@ def test_the_gap_to_a_hold_out_is_not_called_one_to_a_cross_validation():
     dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
     alone = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", CASES)])
     page = cv_page(alone, {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
+    assert "Each fold was trained" not in page
     shown = page.split("<h2>Test set</h2>")[1].split("<h2>Figures</h2>")[0]
     assert "Dice 0.600 on the test set, 0.600 in the hold-out (0.000)" in shown
     assert "cross-validation" not in shown
