@@ -102,7 +102,7 @@ def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) ->
         {
             "left": one.left,
             "right": one.right,
-            f"{counted_title(metric)}, left − right": _mean(one, floors.get((one.metric, one.label))),
+            f"{counted_title(metric)}, left − right": mean_difference_text(one, floors.get((one.metric, one.label))),
             "95 % interval": interval_text(one) or "none",
             "p (corrected)": one.no_p_because or ("undefined" if one.p_corrected is None else p_text(one.p_corrected)),
             "effect": "none" if one.effect is None else signed(one.effect, 2),
@@ -126,7 +126,8 @@ def _end(end: float) -> str:
     return f"+{text}" if end > 0 else text
 
 
-def _mean(one: Difference, floor: float | None) -> str:
+def mean_difference_text(one: Difference, floor: float | None) -> str:
+    """Returns the difference as people read it, on its side of the noise between seeds; None: that is not known."""
     if one.mean is None:
         return "undefined"
     if floor is None:
@@ -215,5 +216,5 @@ def _is_foreground(one: Difference | Standing, metric: str) -> bool:
 def _noise(one: Difference, floor: float | None) -> str:
     if one.is_within_noise is None or floor is None:
         return "not known"
-    size = beside(floor, abs(one.mean or 0.0), abs(float(_mean(one, floor))), digits=4)
+    size = beside(floor, abs(one.mean or 0.0), abs(float(mean_difference_text(one, floor))), digits=4)
     return f"{'smaller' if one.is_within_noise else 'larger'} than the noise between seeds ({size})"

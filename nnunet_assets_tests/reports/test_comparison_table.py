@@ -3,12 +3,14 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
 from nnunet_assets.core.comparison import compare
 from nnunet_assets.core.contenders import Contender
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.reports.comparison import difference_records
 from nnunet_assets.reports.comparison_table import to_csv, to_latex, to_markdown, to_parquet, to_records
 from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.figures import style
@@ -160,6 +162,19 @@ def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noi
     noisy = compare("Dataset001_X", pair, {}, [frozenset({"a", "b"})])
     floor = noisy.noise[-1].noise.floor
     assert f"noise between seeds (±{floor:.4f})" in texts(draw_forest(noisy))
+
+
+def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_the_noise():
+    pair = [contender("a", {"A": DICES}), contender("b", {"A": [*DICES[1:], 0.5]}), contender("c", {"A": DICES[::-1]})]
+    noisy = compare("Dataset001_X", pair, {}, [frozenset({"a", "b"})])
+    floor = noisy.noise[-1].noise.floor
+    differences = tuple(replace(one, mean=floor - 1e-6, is_within_noise=True) for one in noisy.differences)
+    close = replace(noisy, differences=differences)
+    shown = texts(draw_forest(close))
+    (noise,) = [text for text in shown if "noise" in text]
+    difference = difference_records(close)[0]["Dice, left − right"]
+    assert any(text.startswith(f"{difference} [") for text in shown)
+    assert float(difference) < float(noise.removeprefix("noise between seeds (±").removesuffix(")"))
 
 
 def test_the_forest_is_the_same_again_and_shows_the_largest_of_many_differences():

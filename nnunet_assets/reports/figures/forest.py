@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.comparison import Comparison, Difference
-from nnunet_assets.core.numbers import signed
-from nnunet_assets.reports.comparison import HEADLINE_METRIC, interval_text
+from nnunet_assets.core.numbers import beside
+from nnunet_assets.reports.comparison import HEADLINE_METRIC, interval_text, mean_difference_text
 from nnunet_assets.reports.experiment_names import short_names
 from nnunet_assets.reports.figures.style import (
     COLOURS,
@@ -43,10 +43,11 @@ def draw_forest(comparison: Comparison) -> "Figure":
     (axes,) = add_axes(figure)
     floor = next((f.noise.floor for f in comparison.noise if f.metric == HEADLINE_METRIC and f.label is None), None)
     if floor is not None:
-        axes.axvspan(-floor, floor, color="0.88", linewidth=0, label=f"noise between seeds (±{floor:.4f})")
+        text = beside(floor, *(abs(one.mean or 0.0) for one in shown), digits=4)
+        axes.axvspan(-floor, floor, color="0.88", linewidth=0, label=f"noise between seeds (±{text})")
     axes.axvline(0, color="black", linewidth=0.8)
     for row, one in enumerate(shown):
-        _draw_pair(axes, row, one)
+        _draw_pair(axes, row, one, floor)
     _name_pairs(axes, shown, comparison.experiments)
     axes.set(xlabel="difference in mean Dice, left − right (line: 95 % interval)", ylim=(len(shown) - 0.5, -0.5))
     for kind, face in (("significant", COLOURS[0]), ("not significant", "white")):
@@ -57,13 +58,14 @@ def draw_forest(comparison: Comparison) -> "Figure":
     return figure
 
 
-def _draw_pair(axes: Any, row: int, one: Difference) -> None:
+def _draw_pair(axes: Any, row: int, one: Difference, floor: float | None) -> None:
     if one.interval:
         axes.plot([one.interval.low, one.interval.high], [row, row], color=COLOURS[0], linewidth=1.2)
     face = COLOURS[0] if one.is_significant else "white"
     axes.plot([one.mean], [row], "o", color=COLOURS[0], markerfacecolor=face, markersize=4)
     interval = f" [{interval_text(one, ', ')}]" if one.interval else ""
-    axes.text(1.02, row, f"{signed(one.mean or 0.0, 4)}{interval}", transform=axes.get_yaxis_transform(), va="center")
+    text = f"{mean_difference_text(one, floor)}{interval}"
+    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
 
 
 def _name_pairs(axes: Any, shown: Sequence[Difference], experiments: Sequence[str]) -> None:
