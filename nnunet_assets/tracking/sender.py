@@ -89,6 +89,7 @@ class FoldSender:
         self._is_open = False
         self._is_copy = False
         self._last_epoch = 0
+        self._untold: Ending | None = None
         self._client: MlflowClient | None = None
         self._before = self._seen = self._stamp() if follows else None
         self._damage: str | None = None
@@ -132,6 +133,7 @@ class FoldSender:
         """
         # Before its first pass a sender does not know what the disk does; that pass then writes the ending itself.
         if self.run.attempt is not None:
+            self._untold = ending
             self._take(ending)
             self.run.save(self._folder)
 
@@ -161,8 +163,10 @@ class FoldSender:
         # What cannot be read was not cut back.
         if self._damage is None and self.run.cut_back(records):
             self._is_open = False
-        if self.run.ending is not None and self.run.has_scores_to_tell(self._folder, records):
-            self._take(replace(self.run.ending, files=[*self.run.ending.files, *RESULT_FILES]))
+        over = self._known_before(ending)
+        if over is not None and self.run.has_scores_to_tell(self._folder, records):
+            over = replace(over, files=[*over.files, *RESULT_FILES])
+            self._take(over)
         self.run.folder = str(self._folder.absolute())
         self.run.save(self._folder)
         if self._client is None:
@@ -174,9 +178,9 @@ class FoldSender:
             self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
         self._send_samples(self._client, until)
-        if self.run.ending is not None and not self.run.is_closed:
+        if over is not None and over == self.run.ending and not self.run.is_closed:
             _check_time(until)
-            self._close(self._client, self.run.ending)
+            self._close(self._client, over)
         self._upload_files(self._client, until)
 
     def _recall(self, attempt: str, ending: Ending | None) -> None:
@@ -192,6 +196,13 @@ class FoldSender:
             self.run.ending = None
         elif ending is not None and ending != self.run.ending and (self._is_live or self._is_news(ending)):
             self._take(ending)
+
+    def _known_before(self, ending: Ending | None) -> Ending | None:
+        """Returns the ending that was known before this pass read the journal; None: there was none.
+
+        One that another thread kept meanwhile is of more records than this pass has seen: the next pass is told it.
+        """
+        return None if ending is None and self.run.ending == self._untold else self.run.ending
 
     def _is_news(self, ending: Ending) -> bool:
         """Says whether a training that has ended is known to have ended otherwise.
@@ -351,7 +362,7 @@ class FoldSender:
             tags = {**now, names.VALIDATED: manifest.validated}
             client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
-        self.run.is_closed = True
+        self.run.is_closed = self.run.ending == ending
         self.run.scores = scores
         self.run.save(self._folder)
 

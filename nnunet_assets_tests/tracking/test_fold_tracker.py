@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nnunet_assets.core.journal import journal_path, saved_epochs_path, truncate_after_epoch
-from nnunet_assets.tracking.fold_run import FoldRun
+from nnunet_assets.tracking.fold_run import Ending, FoldRun
 from nnunet_assets.tracking.fold_tracker import known_report, send_waiting
+from nnunet_assets.tracking.sender import FoldSender
 from nnunet_assets_tests.tracking.folds import TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -299,6 +301,36 @@ def test_what_only_the_end_knows_stands_at_the_last_epoch(uri: str, fold: Path, 
         report = following.finish("FINISHED", metrics={"training_hours": 2.5})
     assert (report.n_sent, report.is_done) == (4, True)
     assert Tracked(uri, tmp_path).history("training_hours") == [(2, 2.5)]
+
+
+def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all_the_same(
+    uri: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure, keep = FoldSender._ensure_run, FoldSender.keep
+    is_sending, is_kept = threading.Event(), threading.Event()
+
+    def ensured(self: FoldSender, *given: Any) -> None:
+        ensure(self, *given)
+        is_sending.set()
+        assert is_kept.wait(20)
+
+    def kept(self: FoldSender, ending: Ending) -> None:
+        keep(self, ending)
+        is_kept.set()
+
+    monkeypatch.setattr(FoldSender, "_ensure_run", ensured)
+    monkeypatch.setattr(FoldSender, "keep", kept)
+    with tracker(uri, fold) as following:
+        start(fold)
+        assert is_sending.wait(20)  # the journal was read, with no epoch in it
+        train(fold, 0, 2)
+        validate(fold)
+        report = following.finish("FINISHED", metrics={"training_hours": 2.5})
+    assert (report.n_sent, report.is_done) == (5, True)
+    tracked = Tracked(uri, tmp_path)
+    assert tracked.history("training_hours") == [(2, 2.5)]
+    assert tracked.history("val_dice_mean") == [(2, 0.87)]
+    assert tracked.run.info.status == "FINISHED"
 
 
 def test_an_upload_that_is_under_way_is_no_server_that_is_down(uri: str, fold: Path) -> None:
