@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import FoldError, PlanningError
@@ -50,7 +51,7 @@ def note_results(prepared: PreparedDataset, results: Path, splits_hash: str | No
     """
     try:
         results.mkdir(parents=True, exist_ok=True)
-        path = prepared.own / FOLDER / f"{_root_id(results)}.json"
+        path = prepared.own / FOLDER / f"{_own_id(prepared, results)}.json"
     except OSError:
         return
     known = _read(path) or {}
@@ -75,6 +76,8 @@ def note_fold(prepared: PreparedDataset, roots: Roots, experiment: Experiment, f
 
 def note_trained(prepared: PreparedDataset, roots: Roots) -> None:
     """Notes the folds that are there already, of versions that noted nobody."""
+    if _known_id(roots.results) is None:  # it cannot be written to
+        return
     for trained in trained_folds(roots, prepared.dataset):
         if trained.splits_hash is not None:
             *variant, name = trained.experiment.split(" / ")
@@ -143,13 +146,31 @@ def _noted_fold(content: Any, dataset: str, roots: Roots, *, is_there: bool) -> 
         return trained
 
 
-def _root_id(results: Path) -> str:
-    """Returns what names a results folder, which is given one where it has none."""
-    known = _known_id(results)
-    if known is None:
-        known = uuid.uuid4().hex
-        write_json_atomically(results / ROOT_FILE, {"id": known})
+def _own_id(prepared: PreparedDataset, results: Path) -> str:
+    """Returns what names a results folder; a copy that was made with the name of another one gets one of its own.
+
+    Else the notes of the two were one, and the folds of the original nobody's.
+    """
+    known = _root_id(results)
+    noted = _read(prepared.own / FOLDER / f"{known}.json") or {}
+    original = Path(str(noted.get("results", results)))
+    if _known_id(original) == known and not (original / ROOT_FILE).samefile(results / ROOT_FILE):
+        return _root_id(results, instead_of=known)
     return known
+
+
+def _root_id(results: Path, *, instead_of: str | None = None) -> str:
+    """Returns what names a results folder, which is given one where it has none, or this one."""
+    if (known := _known_id(results)) not in (None, instead_of):
+        return str(known)
+    place = results / ROOT_FILE
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Projects that begin with two datasets at once hold no other lock in common.
+    with kernel_lock(place.with_suffix(".lock")):
+        if (known := _known_id(results)) in (None, instead_of):
+            known = uuid.uuid4().hex
+            write_json_atomically(place, {"id": known})
+    return str(known)
 
 
 def _known_id(results: Path) -> str | None:

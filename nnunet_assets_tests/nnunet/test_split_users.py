@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from nnunet_assets.core.layout import Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet import split_users
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets.nnunet.split_users import folds_of_others, note_fold, notes_of, seen_split, split_held
 from nnunet_assets.nnunet.splits import Splits, ensure_splits
@@ -105,6 +107,62 @@ def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_spl
     with pytest.raises(DatasetError, match="set `on_change: renew`"):
         moved.split(3)
     assert moved.split(3, renew=True).what == "made anew"
+
+
+def test_results_that_were_copied_are_not_those_of_the_original(pair, tmp_path):
+    mine, _ = pair
+    mine.train()
+    shutil.copytree(tmp_path / "mine", tmp_path / "copy")
+    copy = Project(tmp_path, "copy")
+    copy.split()
+    shutil.rmtree(LONG.fold_folder(copy.roots, "fold_0"))
+    with pytest.raises(DatasetError, match=rf"In {mine.roots.results}: 1 trained fold belongs to it"):
+        copy.split(3)
+    assert list(folds_of_others(mine.prepared, mine.roots)) == []
+    assert mine.split().what == "kept"
+
+
+def test_results_that_are_reached_by_two_paths_are_one(pair, tmp_path):
+    mine, _ = pair
+    mine.train()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    linked = Project(tmp_path, "link")
+    assert linked.split().what == "kept"
+    assert folds_of_others(linked.prepared, linked.roots) == {}
+
+
+def test_projects_that_begin_with_two_datasets_at_once_give_their_results_one_name(tmp_path, monkeypatch):
+    results, names, at_once = tmp_path / "results", [], threading.Barrier(4)
+    known = split_users._known_id
+
+    def seen_by_all_at_first(folder: Path) -> str | None:
+        found = known(folder)
+        if threading.current_thread() in waiting:
+            waiting.discard(threading.current_thread())
+            at_once.wait(10)
+        return found
+
+    threads = [threading.Thread(target=lambda: names.append(split_users._root_id(results))) for _ in range(4)]
+    waiting = set(threads)
+    monkeypatch.setattr(split_users, "_known_id", seen_by_all_at_first)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names) == 4
+    assert set(names) == {known(results)}
+
+
+def test_results_that_cannot_be_written_to_keep_nobody_from_a_split(pair, monkeypatch):
+    mine, _ = pair
+    mine.train(is_noted=False)
+    (mine.roots.results / split_users.ROOT_FILE).unlink()
+
+    def refused(*_given: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(split_users, "_root_id", refused)
+    assert mine.split().what == "kept"
 
 
 def test_folds_of_a_version_that_noted_nobody_are_found_in_the_results_that_are_known(pair):
