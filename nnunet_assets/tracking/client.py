@@ -125,8 +125,8 @@ def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SEC
     """Returns what was found at a tracking URI, such as `SQLite store /data/mlflow.db, 3 experiments`.
 
     Args:
-        timeout_seconds: How long to wait, without the import of MLflow; a server that takes the connection and never
-            answers costs no more.
+        timeout_seconds: How long to wait, without the import of MLflow, nor what it takes to make a new SQLite store;
+            a server that takes the connection and never answers costs no more.
 
     Raises:
         TrackingError: As `connect`, and when the time is over.
@@ -134,6 +134,9 @@ def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SEC
     _check_uri(tracking_uri)
     prepare_environment()
     import mlflow
+
+    if is_to_be_made(tracking_uri):
+        connect(tracking_uri, artifacts)
 
     def look() -> str:
         # The first page holds 1000: more than that needs no exact number.

@@ -13,6 +13,7 @@ import pytest
 
 from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.tracking import sqlite_store
 from nnunet_assets.tracking.client import connect, get_or_create_experiment, is_local, probe, run_url
 from nnunet_assets.tracking.fold_run import alone
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
@@ -204,6 +205,17 @@ def test_probing_a_server_that_never_answers_ends_in_time(tmp_path: Path) -> Non
     with silent() as uri, pytest.raises(TrackingError, match="is not reachable: no answer within 2 s"):
         probe(uri, tmp_path, timeout_seconds=2)
     assert time.monotonic() - started < 4
+
+
+def test_making_a_new_store_on_a_slow_disk_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = sqlite_store._make
+
+    def slowly(database: Path) -> None:
+        make(database)
+        time.sleep(3)
+
+    monkeypatch.setattr(sqlite_store, "_make", slowly)
+    assert probe(store(tmp_path), tmp_path / "artifacts", timeout_seconds=3).startswith("SQLite store")
 
 
 def test_a_probe_says_what_it_found(whole_store: Path, mlflow_server: MlflowServer, tmp_path: Path) -> None:

@@ -32,12 +32,13 @@ pytestmark = MLFLOW_WARNINGS
 
 @pytest.fixture
 def server(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
-    """The module's server, running, without the runs of the test before."""
-    yield mlflow_server
+    """The session's server, running, without the runs of the tests before, of whichever module."""
     mlflow_server.start()
     tracked = Tracked(mlflow_server.uri, Path("/nowhere"))
     for run in tracked.runs:
         tracked.delete(run)
+    yield mlflow_server
+    mlflow_server.start()
 
 
 @pytest.fixture
