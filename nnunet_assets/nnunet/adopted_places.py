@@ -27,7 +27,14 @@ def adopted_places(data: Path) -> list[Path]:
     except (OSError, ValueError):
         return []
     places = [Path(place) for place in found if isinstance(place, str)] if isinstance(found, list) else []
-    return [place for place in places if place.is_dir()]
+    return [place for place in places if _is_there(place)]
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except OSError:  # a drive that fails, or a folder that may not be looked into any more
+        return False
 
 
 def place_of_fold(data: Path, experiment: Experiment, fold: str) -> Path | None:

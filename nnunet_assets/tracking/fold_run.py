@@ -127,11 +127,17 @@ class FoldRun:
     def is_of_original(self, fold_folder: Path) -> bool:
         """Says whether this was copied along with the fold, and is what is known of the original, which is still there.
 
-        Of a fold that was moved nothing is left where it lay.
+        Of a fold that was moved nothing is left where it lay. A folder that may not be looked into is taken for the
+        original: nobody replaces what may be another user's.
         """
-        if self.folder is None or not Path(self.folder).is_dir() or Path(self.folder).samefile(fold_folder):
+        if self.folder is None:
             return False
-        first = next(read_records(journal_path(Path(self.folder))), None)
+        try:
+            if not Path(self.folder).is_dir() or Path(self.folder).samefile(fold_folder):
+                return False
+            first = next(read_records(journal_path(Path(self.folder))), None)
+        except PermissionError:
+            return True
         return first is not None and attempt_of(first) == self.attempt
 
     def has_scores_to_tell(self, fold_folder: Path, records: Sequence[Record]) -> bool:

@@ -1,6 +1,7 @@
 """The tracker on a real SQLite store: what reaches the run, and that it does so once."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -331,6 +332,27 @@ def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all
     assert tracked.history("training_hours") == [(2, 2.5)]
     assert tracked.history("val_dice_mean") == [(2, 0.87)]
     assert tracked.run.info.status == "FINISHED"
+
+
+def test_a_copy_of_a_fold_whose_original_may_not_be_looked_into_is_no_failure(
+    uri: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tracker(uri, fold) as following:
+        start(fold)
+        following.finish("FINISHED")
+    copy = tmp_path / "mine" / fold.name
+    shutil.copytree(fold, copy)
+    is_dir = Path.is_dir
+
+    def refused(self: Path, **options: Any) -> bool:
+        if self == fold:
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_dir(self, **options)
+
+    monkeypatch.setattr(Path, "is_dir", refused)
+    report = send_waiting(uri, tmp_path / "artifacts", copy)
+    assert (report.problem, report.is_done) == (None, True)
+    assert len(Tracked(uri, tmp_path).runs) == 2
 
 
 def test_an_upload_that_is_under_way_is_no_server_that_is_down(uri: str, fold: Path) -> None:
