@@ -16,11 +16,13 @@ from typing import Any
 
 from nnunet_assets.core.commit import read_committed
 from nnunet_assets.core.configurations import next_stages, plans_digests, resolved, with_inherited, without_own
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, Ingredients, making, read_json, sets_in
+from nnunet_assets.nnunet.child import REQUEST_FILE
 
 PLANS_FIELDS = ("image_reader_writer", "transpose_forward", "label_manager")
 """What preprocessing reads of a plans file beside the configuration and, where it is used, the intensity statistics."""
@@ -211,8 +213,8 @@ class PreparedDataset:
     def plans_hash_of(self, experiment: Experiment) -> str:
         """Returns the digest of the plans for the folds of an experiment, by the rule that its first folds went by.
 
-        Folds that an older version trained have the digest of the whole file. Where that is still the file's, they are
-        what is there now, and so are those that are trained beside them.
+        Folds that an older version trained, or began, have the digest of the whole file. Where that is still the
+        file's, they are what is there now, and so are those that are trained beside them.
 
         Raises:
             PlanningError: The plans are damaged, or the configuration inherits from what is not there.
@@ -221,8 +223,8 @@ class PreparedDataset:
         digest, older = plans_digests(content, experiment.configuration, self.plans_file(experiment.plans))
         if digest == older:
             return digest
-        models = experiment.model_folder(self._roots).glob("fold_*")
-        found = {manifest.inputs.plans_hash for folder in models if (manifest := read_committed(folder))}
+        folds = experiment.model_folder(self._roots).glob("fold_*")
+        found = {known for folder in folds if (known := _plans_hash_of_fold(folder))}
         return older if older in found and digest not in found else digest
 
     def configurations(self, plans: str) -> dict[str, dict[str, Any]]:
@@ -358,6 +360,16 @@ class PreparedDataset:
         folder.mkdir(parents=True, exist_ok=True)
         with making(folder):
             yield
+
+
+def _plans_hash_of_fold(folder: Path) -> str | None:
+    """Returns the digest of the plans of a fold that is finished, or was begun; None: it is neither."""
+    if manifest := read_committed(folder):
+        return manifest.inputs.plans_hash
+    try:
+        return str(load_json(folder / OWN_FOLDER / REQUEST_FILE)["inputs"]["plans_hash"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _read_of_dataset(

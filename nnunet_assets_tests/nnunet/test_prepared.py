@@ -1,10 +1,10 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from nnunet_assets.core.commit import FoldInputs, commit_fold
-from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.core.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
 from nnunet_assets_tests.builders import build_manifest
@@ -223,6 +223,14 @@ def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what
     folder = EXPERIMENT.fold_folder(prepared.roots, "fold_0")
     commit_fold(folder, build_manifest(folder, FoldInputs("raw", whole_file, "splits", "training")))
     assert prepared.plans_hash_of(EXPERIMENT) == whole_file
+    # Nor does one that was interrupted begin anew.
+    begun = replace(EXPERIMENT, variant="short")
+    write_json_atomically(
+        begun.fold_folder(prepared.roots, "fold_1") / ".nnunet_assets" / "request.json",
+        {"inputs": asdict(FoldInputs("raw", whole_file, "splits", "training"))},
+    )
+    assert prepared.plans_hash_of(begun) == whole_file
+    assert prepared.plans_hash_of(replace(EXPERIMENT, variant="other")) != whole_file
     content["configurations"]["3d_fullres"]["batch_size"] = 3
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
     assert prepared.plans_hash_of(EXPERIMENT) not in (whole_file, json_sha256(content))
