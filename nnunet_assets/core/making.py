@@ -13,6 +13,10 @@ from typing import Any
 from nnunet_assets.core.commit import UNKNOWN, FoldInputs, Manifest
 from nnunet_assets.errors import first_offenders
 
+OF_ONE_PROCESS = ("batch_size", "oversample_foreground_percent")
+"""What the files of a fold that several processes trained (DDP) say of the first one's share; the whole batch is that
+of the plans. Version 0.1 took the share for the whole."""
+
 CHANGING_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options that are part of a training's digest; see `TrainingOptions`."""
 
@@ -51,6 +55,12 @@ class Making:
             left, right = (replace(inputs, training_hash=UNKNOWN) for inputs in (left, right))
         named = [_with_settings(difference, odd) for difference in left.differences(right)]
         return named if self.validated == other.validated else [*named, "the checkpoint that was validated"]
+
+    def may_be_share_of(self, other: "Making") -> bool:
+        """Says whether two adopted folds differ in nothing but what version 0.1 took one process's share for."""
+        odd = different_settings(self.settings, other.settings, both_proved=True)
+        others = replace(other, settings={name: value for name, value in other.settings.items() if name not in odd})
+        return self.is_adopted and other.is_adopted and {*odd} <= {*OF_ONE_PROCESS} and not self.differences(others)
 
 
 def settings_of(details: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.fold_result import FoldResult
 from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.making import Making, first_difference, groups_of
+from nnunet_assets.core.making import OF_ONE_PROCESS, Making, first_difference, groups_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
 
@@ -40,12 +40,24 @@ def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
         f"{first_offenders(names)} and {first_offenders(usual)} differ in {_differences(folds, names[0], usual)}"
         for names in odd
     )
-    remedy = (
+    remedy = _remedy(folds, usual, odd)
+    raise SummaryError(f"The folds of {title} must not be averaged: {differences}. {remedy}.")
+
+
+def _remedy(folds: Mapping[str, Making], usual: Sequence[str], odd: Sequence[Sequence[str]]) -> str:
+    """Returns what makes folds fit each other, that of least work first."""
+    training = (
         "No group of equal folds is the largest: decide which is right and train the others again"
         if len(odd[0]) == len(usual)
         else f"Train {first_offenders([name for names in odd for name in names])} again, as the others were"
     )
-    raise SummaryError(f"The folds of {title} must not be averaged: {differences}. {remedy}.")
+    if not all(folds[names[0]].may_be_share_of(folds[usual[0]]) for names in odd):
+        return training
+    return (
+        f"All of these were adopted, and version 0.1 took of a fold that several GPUs trained one GPU's share "
+        f"({', '.join(OF_ONE_PROCESS)}) for the whole: adopt them again (`nnunet-assets adopt`). Where they differ "
+        f"still: {training[0].lower()}{training[1:]}"
+    )
 
 
 def _differences(folds: Mapping[str, Making], fold: str, others: Sequence[str]) -> str:

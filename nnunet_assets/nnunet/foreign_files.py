@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.json_file import load_json
+from nnunet_assets.core.making import OF_ONE_PROCESS
 
 SETTINGS = (
     "num_epochs",
@@ -25,9 +26,6 @@ SETTINGS = (
     "batch_size",
 )
 """What nnU-Net's debug.json says of how a fold was trained; folds that differ in it must not be averaged."""
-
-OF_ONE_PROCESS = ("batch_size", "oversample_foreground_percent")
-"""Where several processes train a fold (DDP), the first one's share; the whole batch is that of the plans."""
 
 _SPLIT_SIZE = re.compile(r"This (?:random 80:20 )?split has (\d+) training and (\d+) validation cases")
 _LOG_NAME = re.compile(r"training_log_(\d+)_(\d+)_(\d+)_(\d+)_(\d+)_(\d+)\.txt")

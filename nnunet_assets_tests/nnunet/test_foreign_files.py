@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from nnunet_assets.core.commit import UNKNOWN, Manifest, commit_fold
 from nnunet_assets.core.cv_summary import summarize
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.making import OF_ONE_PROCESS
 from nnunet_assets.core.provenance import file_sha256
 from nnunet_assets.errors import FoldError, SummaryError
 from nnunet_assets.nnunet.adoption import adopt_fold
 from nnunet_assets.nnunet.foreign_files import (
-    OF_ONE_PROCESS,
     SETTINGS,
     logged_validation_sizes,
     proved_settings,
