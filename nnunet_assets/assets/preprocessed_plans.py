@@ -6,6 +6,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 import dagster as dg
+from pydantic import Field
 
 from nnunet_assets.assets.failures import shown_as_failure
 from nnunet_assets.config import DatasetConfig
@@ -25,10 +26,20 @@ changed, cases only where the plans or the raw data did. Plans that somebody edi
 PLANNED_CHECK = "has_every_wanted_configuration"
 
 
+class PlansRunConfig(dg.Config):
+    """What one run of the planning may ask for."""
+
+    despite_changes: bool = Field(
+        default=False,
+        description="Make anew what another minor version of nnU-Net made, though folds were trained on it.",
+    )
+
+
 def build_preprocessed_plans(
     *, config: DatasetConfig, plans: str, configurations: Sequence[str], trainers: Sequence[str], group: str
 ) -> dg.AssetsDefinition:
     """Returns the asset of one dataset and one plans identifier, for all experiments that use them."""
+    declared = config
     key = dg.AssetKey(plans_key(config.dataset, plans))
     check = dg.AssetCheckSpec(
         PLANNED_CHECK, asset=key, description="The planner dropped none of the configurations that experiments want."
@@ -44,21 +55,24 @@ def build_preprocessed_plans(
         check_specs=[check],
         code_version=f"nnunetv2 {version('nnunetv2')}, {PLANNERS.get(plans, plans)}: {', '.join(configurations)}",
     )
-    def preprocessed_plans(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def preprocessed_plans(
+        context: dg.AssetExecutionContext, config: PlansRunConfig, project: ProjectResource
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
             made = prepare(
                 settings.roots,
-                config.dataset,
+                declared.dataset,
                 plans,
                 configurations=configurations,
                 trainers=trainers,
                 environment=settings.child_environment(),
-                verify_integrity=config.verify_integrity,
+                verify_integrity=declared.verify_integrity,
+                despite_changes=config.despite_changes,
                 on_progress=_ProgressLog(context),
                 say=context.log.info,
             )
-            raw_hash = PreparedDataset(settings.roots, config.dataset).read_raw().content_hash
+            raw_hash = PreparedDataset(settings.roots, declared.dataset).read_raw().content_hash
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256([raw_hash, made.plans_hash])),
             metadata=_metadata(made),

@@ -14,10 +14,24 @@ from nnunet_assets.project import Project
 from nnunet_assets.settings import Settings
 
 
-def ensure_prepared(settings: Settings, project: Project, config: ExperimentConfig, say: Callable[[str], None]) -> None:
+def ensure_prepared(
+    settings: Settings,
+    project: Project,
+    config: ExperimentConfig,
+    say: Callable[[str], None],
+    *,
+    despite_changes: bool = False,
+) -> None:
     """Makes what a fold of the experiment needs and is not there; what is there is left alone.
 
     One process at a time does it for a dataset: what another one made while this one waited is found here.
+
+    Args:
+        settings: Where the project keeps its things.
+        project: What it declares.
+        config: The experiment.
+        say: Takes sentences about what happens meanwhile.
+        despite_changes: As for `prepare`.
 
     Raises:
         DatasetError: The raw data is not there or contradicts itself.
@@ -47,6 +61,7 @@ def ensure_prepared(settings: Settings, project: Project, config: ExperimentConf
             trainers=[config.trainer],
             environment=settings.child_environment(),
             verify_integrity=dataset.verify_integrity,
+            despite_changes=despite_changes,
             say=say,
         )
 

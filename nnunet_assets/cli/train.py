@@ -141,7 +141,7 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
         # Before hours of preprocessing by the version that is installed now.
         folder, title = config.identity.fold_folder(settings.roots, fold), f"{config.identity.title}, {fold}"
         check_versions(folder, title, despite_changes=asked.despite_changes)
-    ensure_prepared(settings, project, config, say)
+    ensure_prepared(settings, project, config, say, despite_changes=asked.despite_changes)
     request = fold_request(settings, config, fold, asked)
     if rerun:
         changes = rerun.changes(settings, request)

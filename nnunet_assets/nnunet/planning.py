@@ -15,6 +15,7 @@ from nnunet_assets.errors import PlanningError, did_you_mean
 from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.patch_padding import Padding, padding
 from nnunet_assets.nnunet.plan_card import why_dropped
 from nnunet_assets.nnunet.prepared import PreparedDataset
@@ -79,6 +80,7 @@ def prepare(
     trainers: Sequence[str],
     environment: Mapping[str, str],
     verify_integrity: bool = True,
+    despite_changes: bool = False,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
     say: Callable[[str], None] = _logger.warning,
 ) -> PreparedPlans:
@@ -95,12 +97,13 @@ def prepare(
         environment: Environment of the child, without nnU-Net's folders.
         verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
             not agreed with yet. Where the voxels were not looked at, it runs all the same.
+        despite_changes: Make anew what another minor version of nnU-Net made, though folds were trained on it.
         on_progress: Called with the configuration, the cases that are there so far, and all cases.
         say: Takes sentences about what happens meanwhile: a wait for another process, why cases are made, a restart.
 
     Raises:
-        PlanningError: The child failed, nnU-Net's integrity check does not agree, or a plans file is there that this
-            project did not make.
+        PlanningError: The child failed, nnU-Net's integrity check does not agree, a plans file is there that this
+            project did not make, or one that another minor version of nnU-Net made for folds that are there.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         ConfigError: As `check_worker_variables`.
     """
@@ -117,6 +120,8 @@ def prepare(
         if replan or not all(
             _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
         ):
+            if not despite_changes:
+                refuse_other_version(prepared, plans, configurations, raw.content_hash)
             check_worker_variables(environment)  # those of the training too, which comes after hours of this
             request = {
                 "dataset": dataset,

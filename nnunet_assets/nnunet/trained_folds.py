@@ -23,12 +23,14 @@ class TrainedFold:
         fold: `fold_0` ...
         splits_hash: Digest of the split that it was trained on; None: unknown, since it was trained elsewhere.
         seconds: Wall time of training and validation; None where it is not finished, or was trained elsewhere.
+        raw_hash: Digest of the raw data that it was trained on; None: unknown.
     """
 
     experiment: str
     fold: str
     splits_hash: str | None
     seconds: float | None
+    raw_hash: str | None = None
 
 
 def trained_folds(roots: Roots, dataset: str) -> list[TrainedFold]:
@@ -97,7 +99,8 @@ def _folds_of(model: Path, experiment: str) -> Iterator[TrainedFold]:
             continue
         manifest = read_committed(folder)
         seconds = sum(manifest.seconds.values()) if manifest else None
-        yield TrainedFold(experiment, folder.name, request["inputs"]["splits_hash"], seconds)
+        inputs = request["inputs"]
+        yield TrainedFold(experiment, folder.name, inputs["splits_hash"], seconds, inputs.get("raw_hash"))
 
 
 def cost_sentence(folds: Sequence[TrainedFold]) -> str:

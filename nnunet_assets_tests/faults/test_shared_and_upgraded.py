@@ -19,7 +19,7 @@ from nnunet_assets.core.provenance import json_sha256
 from nnunet_assets.core.splits import SplitSettings
 from nnunet_assets.core.training_options import TrainingOptions
 from nnunet_assets.core.version_history import read_stages
-from nnunet_assets.errors import DatasetError, FoldError
+from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.fold import run_fold
 from nnunet_assets.nnunet.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.fold_request import FoldRequest
@@ -110,7 +110,9 @@ def test_f50_another_minor_nnunet_goes_on_by_the_users_word_alone(project, tmp_p
     upgraded = under(project, tmp_path / "other")
     with pytest.raises(FoldError, match=f'made from other input .*nnunetv2 was "{installed}", is "{minor}"'):
         train(upgraded)  # its cases are those of the version before
-    upgraded.prepare()
+    with pytest.raises(PlanningError, match=rf"{minor} is installed.*--despite-changes"):
+        upgraded.prepare()
+    upgraded.prepare(despite_changes=True)
     before = n_saved_epochs(project.folder("fold_0"))
     with pytest.raises(FoldError, match=rf"and {minor} is installed.*--despite-changes"):
         train(upgraded)

@@ -2,16 +2,23 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from importlib.metadata import version
 from queue import Queue
 
 import pytest
 
 from nnunet_assets.core.configurations import PLANNERS
+from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.planning import PreparedCases, check_configuration, prepare
 from nnunet_assets.nnunet.planning_process import _add_configurations, _own_configurations
 from nnunet_assets.nnunet.prepared import RawRecord
+from nnunet_assets.nnunet.split_users import note_results
 from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, plans_content, write_plans, write_prepared
 
 UNKNOWN = "nnUNetTrainerTypo"
@@ -31,8 +38,6 @@ def without_nnunet(tmp_path):
 
 
 def stamp_as_planned(prepared, plans="nnUNetPlans", **changes):
-    from importlib.metadata import version
-
     made_from = {"raw_hash": "the raw data", "planner": PLANNERS[plans], "nnunetv2": version("nnunetv2")}
     prepared.stamp_plans(plans, {**made_from, **changes}, prepared.plans_hash(plans))
 
@@ -223,6 +228,53 @@ def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_ma
 @pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
 def test_plans_made_from_other_input_are_made_again(records, without_nnunet, changes):
     stamp_as_planned(records[1], **changes)
+    assert request_of(records, without_nnunet)["replan"]
+
+
+def begin_fold(records, plans="nnUNetPlans", raw_hash="the raw data", variant=None, results=None):
+    roots = replace(records[0], results=results or records[0].results)
+    folder = Experiment(DATASET, "3d_fullres", plans=plans, variant=variant).fold_folder(roots, "fold_0")
+    inputs = {**asdict(INPUTS), "raw_hash": raw_hash}
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": inputs})
+
+
+@pytest.mark.parametrize("plans", ["nnUNetPlans", "MyPlans"])  # planned again, or only preprocessed
+def test_what_folds_were_trained_on_is_made_anew_for_another_minor_nnunet_by_the_users_word_alone(
+    records, without_nnunet, monkeypatch, tmp_path, plans
+):
+    prepared, installed, minor = records[1], version("nnunetv2"), next_version("nnunetv2", 1)
+    stamp_as_planned(prepared)
+    write_plans(prepared, "MyPlans")
+    begin_fold(records, plans, variant="short")
+    monkeypatch.syspath_prepend(overlay(tmp_path / "last", {"nnunetv2": next_version("nnunetv2", 2)}))
+    assert run(records, plans).made == ()
+    monkeypatch.syspath_prepend(overlay(tmp_path / "minor", {"nnunetv2": minor}))
+    with pytest.raises(PlanningError) as caught:
+        run(records, plans, environment=without_nnunet)
+    message = str(caught.value)
+    assert f"was prepared with {plans} by nnunetv2 {installed}, and {minor} is installed" in message
+    assert f"1 trained fold belongs to it (hours unknown): short / nnUNetTrainer__{plans}__3d_fullres: fold" in message
+    assert f"(pip install nnunetv2=={installed})" in message
+    assert "`--despite-changes`, or `despite_changes: true`" in message
+    assert not (prepared.own / f"prepare_{plans}").exists()
+    assert request_of(records, without_nnunet, plans, despite_changes=True)["replan"] == (plans == "nnUNetPlans")
+
+
+def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(records, without_nnunet, tmp_path):
+    stamp_as_planned(records[1], nnunetv2="2.0.1")
+    begin_fold(records, results=tmp_path / "theirs")
+    note_results(records[1], tmp_path / "theirs")
+    with pytest.raises(PlanningError, match=r"by nnunetv2 2\.0\.1, .* 1 trained fold belongs to it"):
+        run(records, environment=without_nnunet)
+
+
+def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, without_nnunet):
+    stamp_as_planned(records[1], nnunetv2="2.0.1")
+    begin_fold(records, raw_hash="other raw data")
+    begin_fold(records, "MyPlans")
+    adopted = Experiment(DATASET, "3d_fullres").fold_folder(records[0], "fold_1")
+    adopted.mkdir(parents=True)
+    (adopted / "checkpoint_final.pth").touch()
     assert request_of(records, without_nnunet)["replan"]
 
 
