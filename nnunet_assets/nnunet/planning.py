@@ -12,7 +12,7 @@ from nnunet_assets.core.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.splits import SPLITS_FILE
 from nnunet_assets.core.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import PlanningError, did_you_mean
-from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, show
+from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, is_shown, read_json, show
 from nnunet_assets.nnunet.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.nnunet.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.folds_on_plans import refuse_other_version
@@ -205,7 +205,10 @@ def check_configuration(prepared: PreparedDataset, plans: str, configuration: st
         PlanningError: They do not, and it will not; or there is no plans file, and nnU-Net plans none of that name.
     """
     source = prepared.plans_file(plans)
-    is_there = source.exists()
+    try:
+        is_there = read_json(source) is not None
+    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+        return
     prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
     available = list(prepared.configurations(plans)) if is_there else None
     if not is_there and plans not in PLANNERS:
