@@ -140,6 +140,7 @@ def test_the_fold_is_nnunets_own_with_one_hidden_folder_more(project):
         "peak_memory.json",
         "request.json",
         "saved_epochs",
+        "versions.json",
     }
 
 
