@@ -1,11 +1,13 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.commit import FoldInputs, Manifest, commit_fold, commit_sha256, read_committed
 from nnunet_assets.core.journal import Record, journal_path, write_records
 from nnunet_assets.core.provenance import file_sha256
+from nnunet_assets.core.score_digest import SUMMARY_FILE
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 
 DICES = {"a": 0.5, "b": 0.25, "c": float("nan")}
@@ -205,3 +207,16 @@ def test_cases_of_windows_that_a_version_before_took_for_whole_paths_get_their_n
     content = {"schema": 1, **asdict(manifest)}
     del content["scores"]
     assert Manifest.from_json(content).details["validation_cases"] == ["case_00", "case_01", "case_02"]
+
+
+def test_a_validation_again_has_the_same_result_by_its_scores_or_in_schema_1_by_its_bytes():
+    files = {"checkpoint_final.pth": "weights", SUMMARY_FILE: "bytes"}
+    now = replace(build_manifest(Path("fold_0")), files=files, scores="scores-1:a")
+    elsewhere = replace(now, files={**files, SUMMARY_FILE: "the same scores under other paths"})
+    old = replace(now, scores=None)
+    assert now.has_same_result(elsewhere)
+    assert now.has_same_result(old)
+    assert not elsewhere.has_same_result(old)
+    assert not now.has_same_result(replace(elsewhere, scores="scores-1:b"))
+    assert not now.has_same_result(replace(now, files={**files, "checkpoint_final.pth": "others"}))
+    assert not replace(old, files={}).has_same_result(replace(old, files={}))
