@@ -1,6 +1,5 @@
 """The trained folds that belong to a dataset's split, whoever made them: what a change of the split would cost."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from nnunet_assets.core.commit import read_committed
+from nnunet_assets.core.json_file import load_json
 from nnunet_assets.core.kernel_lock import kernel_lock
 from nnunet_assets.core.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
 from nnunet_assets.nnunet.child import REQUEST_FILE
@@ -21,7 +21,8 @@ class TrainedFold:
     Attributes:
         experiment: Variant, where it has one, and nnU-Net's folder: `short / nnUNetTrainer__nnUNetPlans__2d`.
         fold: `fold_0` ...
-        splits_hash: Digest of the split that it was trained on; None: unknown, since it was trained elsewhere.
+        splits_hash: Digest of the split that it was trained on; None: unknown, since it was trained elsewhere, or what
+            it was told cannot be read.
         seconds: Wall time of training and validation; None where it is not finished, or was trained elsewhere.
         raw_hash: Digest of the raw data that it was trained on; None: unknown.
     """
@@ -92,14 +93,16 @@ def _folds_of(model: Path, experiment: str) -> Iterator[TrainedFold]:
         if folder.name == FULL_FOLD:
             continue
         try:
-            request = json.loads((folder / OWN_FOLDER / REQUEST_FILE).read_text())
+            inputs = load_json(folder / OWN_FOLDER / REQUEST_FILE)["inputs"]
         except FileNotFoundError:
             if any(folder.glob("checkpoint_*.pth")):
                 yield TrainedFold(experiment, folder.name, None, None)
             continue
+        except (OSError, ValueError, LookupError, TypeError):  # another user's, or torn
+            yield TrainedFold(experiment, folder.name, None, None)
+            continue
         manifest = read_committed(folder)
         seconds = sum(manifest.seconds.values()) if manifest else None
-        inputs = request["inputs"]
         yield TrainedFold(experiment, folder.name, inputs["splits_hash"], seconds, inputs.get("raw_hash"))
 
 

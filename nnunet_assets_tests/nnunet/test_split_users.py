@@ -109,6 +109,14 @@ def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_spl
     assert moved.split(3, renew=True).what == "made anew"
 
 
+def test_a_fold_of_which_nobody_can_read_what_it_was_told_holds_the_split(pair):
+    mine, other = pair
+    mine.train()
+    (LONG.fold_folder(mine.roots, "fold_0") / ".nnunet_assets" / "request.json").write_text('{"inputs": ')
+    with pytest.raises(DatasetError, match="1 trained fold belongs to it"):
+        other.split(3)
+
+
 def test_results_that_were_copied_are_not_those_of_the_original(pair, tmp_path):
     mine, _ = pair
     mine.train()
