@@ -351,6 +351,18 @@ class TestConfigurationsOfOnesOwn:
         plans_in(tmp_path, {"3d_fullres": {}, "3d_fullres_bs8": {"inherits_from": "3d_fullres"}})
         assert read_project(tmp_path).experiments
 
+    def test_one_that_comes_back_with_plans_that_are_being_made_is_declared_all_the_while(self, tmp_path: Path) -> None:
+        own = EXPERIMENT.replace("2d", "mine")
+        root = write_project(tmp_path, {"defs.yaml": documents(DATASET, own)})
+        stamp = root / "data/nnUNet_preprocessed/Dataset004_Hippocampus/.nnunet_assets/nnUNetPlans.json"
+        stamp.parent.mkdir(parents=True)
+        stamp.write_text(json.dumps({"plans_hash": None, "own_configurations": {"mine": {"inherits_from": "2d"}}}))
+        assert read_project(root).experiments
+        plans_in(root, {"2d": {}}, "nnUNetPlans")
+        assert read_project(root).experiments
+        stamp.write_text(json.dumps({"plans_hash": "made"}))
+        assert "mine is not in" in errors_of(root, {})[0]
+
     def test_a_cascade_by_the_plans_needs_the_stage_that_they_name(self, tmp_path: Path) -> None:
         low = {"next_stage": ["big_cascade"]}
         plans_in(

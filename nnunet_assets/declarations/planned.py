@@ -1,12 +1,13 @@
 """What the plans files of a project say, where they are there when its declarations are read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.configurations import resolved
 from nnunet_assets.core.json_file import load_json
+from nnunet_assets.core.layout import OWN_FOLDER
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
 
@@ -29,6 +30,17 @@ class PlannedConfigurations:
     def file(self, dataset: str, plans: str) -> Path:
         """Returns where the plans are, or would be."""
         return (self._preprocessed or Path("nnUNet_preprocessed")) / dataset / f"{plans}.json"
+
+    def coming_back(self, dataset: str, plans: str) -> Collection[str]:
+        """Returns the configurations of a user that plans will have again which are being made, or were until a kill.
+
+        A project whose declarations were refused meanwhile could not even be planned to its end.
+        """
+        stamp = self.file(dataset, plans).parent / OWN_FOLDER / f"{plans}.json"
+        try:
+            return list(load_json(stamp)["own_configurations"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ()
 
     def _read(self, dataset: str, plans: str) -> Mapping[str, Mapping[str, Any]] | None:
         if self._preprocessed is None:

@@ -110,6 +110,8 @@ def _configurations_unknown(
 ) -> Iterator[FileProblem]:
     for declared in experiments:
         config = declared.config
+        if config.configuration in planned.coming_back(config.dataset, config.plans):
+            continue
         there = planned.of(config.dataset, config.plans)
         source = planned.file(config.dataset, config.plans)
         available = None if there is None else list(there)

@@ -209,6 +209,8 @@ def check_configuration(prepared: PreparedDataset, plans: str, configuration: st
         is_there = read_json(source) is not None
     except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
         return
+    if configuration in (prepared.plans_stamp(plans) or {}).get("own_configurations", {}):
+        return  # it comes back with the plans that are being made
     prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
     available = list(prepared.configurations(plans)) if is_there else None
     if not is_there and plans not in PLANNERS:

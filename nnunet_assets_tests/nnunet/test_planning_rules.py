@@ -181,6 +181,15 @@ def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(rec
         check_configuration(records[1], plans, configuration)
 
 
+def test_a_configuration_that_comes_back_with_plans_that_are_being_made_is_let_through(records):
+    records[1].stamp_plans("nnUNetPlans", {"own_configurations": {"mine": {"inherits_from": "2d"}}}, plans_hash=None)
+    check_configuration(records[1], "nnUNetPlans", "mine")
+    records[1].plans_file("nnUNetPlans").unlink()
+    check_configuration(records[1], "nnUNetPlans", "mine")
+    with pytest.raises(PlanningError, match="nnU-Net plans no 'others'"):
+        check_configuration(records[1], "nnUNetPlans", "others")
+
+
 @pytest.mark.parametrize("plans", ["nnUNetPlans", "nnUNetResEncUNetMPlans", "MyPlans"])
 def test_a_configuration_that_is_there_or_may_be_planned_is_let_through(records, plans):
     write_plans(records[1], "MyPlans")
