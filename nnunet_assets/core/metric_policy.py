@@ -18,7 +18,8 @@ METRICS_VERSION = 2
 computed anew."""
 
 READ_VERSIONS = (2, 1)
-"""Whose evaluations are shown: 1 has no surface elements, and otherwise the same numbers."""
+"""Whose evaluations are shown: 1 has no surface elements, and otherwise the same numbers where it took the spacing from
+the header as nnU-Net's reader does (of sform and qform that differ it may not have)."""
 
 DEFAULT_NSD_TOLERANCE_MM = 2.0
 """About what two readers differ by on organs in CT and MRI of 1 to 3 mm voxels. A paper states its own for each label,
