@@ -5,9 +5,9 @@ training left out. Both sides are pooled over cases: each test case is predicted
 validation case once, by the one fold that has not seen it. The foreground mean is that of the summary: the mean of the
 label means. A score is undefined (None) as everywhere, and left out of its mean.
 
-Both sides of a gap are the same estimand. A distance or a precision is undefined where an object is missed or
-hallucinated, so that such a gap is one of the cases where both masks have it, and shrinks where more are missed; beside
-it stands the gap of the means that count them (`Gap.with_missed`), of distances by one diagonal for both sides.
+Both sides of a gap are the same estimand. A distance is undefined where an object is missed or hallucinated, a
+precision where it is missed, so that such a gap is one of the other cases, and can shrink where more are missed;
+beside it stands the gap of the means that count them (`Gap.with_missed`), of distances by one diagonal for both sides.
 
 The intervals are of the test means alone. That leaves out how sure the cross-validation's mean is, and takes each test
 case for a patient of its own.
