@@ -16,6 +16,7 @@ from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.case_files import CaseFiles
 from nnunet_assets.nnunet.code_names import refuse_foreign_code
+from nnunet_assets.nnunet.image_limits import refuse_oversized_raster
 from nnunet_assets.nnunet.reader_placement import ITK_READERS, NIBABEL_READERS, itk_placement, nifti_placement
 from nnunet_assets.settings import trusted_code
 
@@ -134,9 +135,10 @@ def _opens(reader: str, example: Path) -> bool:
         if reader in ITK_READERS:
             itk_placement(example, example.name, reader)
         else:
+            refuse_oversized_raster(example, example.name)
             with redirect_stdout(StringIO()):  # nnU-Net says where a TIFF has no sidecar
                 reader_class(reader)().read_images((str(example),))
-    except nifti.VolumeError:  # several numbers a voxel, of which nnU-Net makes channels
+    except nifti.VolumeError:  # several numbers a voxel, of which nnU-Net makes channels; or too many
         return True
     except Exception:  # noqa: BLE001 (as nnU-Net, which goes on to the next reader whatever was raised)
         return False

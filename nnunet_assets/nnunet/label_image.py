@@ -18,6 +18,7 @@ import numpy as np
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.companion_files import label_companions, tiff_spacing
+from nnunet_assets.nnunet.image_limits import refuse_oversized_raster
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reader_class, reads_nifti_here
 from nnunet_assets.nnunet.reader_placement import ITK_READERS, ItkRefusal, affine_of_itk, itk_placement, nifti_placement
 from nnunet_assets.nnunet.reader_voxels import unreadable
@@ -122,6 +123,8 @@ def _read_by_nnunet(
     known = [tiff_spacing(sidecar, str(path)) for sidecar in sidecars]
     if reader in ITK_READERS:
         _refuse_oversized(path, reader)
+    elif reader in (PHOTO_READER, TIFF_READER):
+        refuse_oversized_raster(path, str(path))
     try:
         with _silence() if None in known else nullcontext():
             voxels, properties = read_seg(str(path))

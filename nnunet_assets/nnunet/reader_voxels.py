@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nnunet_assets.nnunet.image_limits import refuse_oversized_raster
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER
 from nnunet_assets.nnunet.nifti import VolumeError, most_voxel_bytes
 from nnunet_assets.nnunet.reader_placement import ITK_READERS
@@ -56,6 +57,8 @@ def read_voxels(path: Path, name: str, reader: str | None, shape: Sequence[int] 
             f"container's memory has room for ({most / 1e9:.1f} GB a file). Look whether its header is right; crop or "
             "resample the image, or take it away.",
         )
+    if reader in (PHOTO_READER, TIFF_READER):
+        refuse_oversized_raster(path, name)
     try:
         voxels = _read(path, reader)
     except MemoryError:
