@@ -32,6 +32,11 @@ class FoundFile:
     channel: str | None
 
 
+def _is_device(path: Path) -> bool:
+    """Tells whether a path leads to what is neither file nor folder; a pipe would be waited for without end."""
+    return path.exists() and not path.is_file()
+
+
 class FilePattern:
     """A pattern, relative to a folder.
 
@@ -91,7 +96,7 @@ class FilePattern:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
         for name in names:
             found, path = match(pieces, name), folder / name
-            if found is None or path.is_dir() == is_last:
+            if found is None or path.is_dir() == is_last or (is_last and _is_device(path)):
                 continue
             known = {**texts, **found}
             if is_last:

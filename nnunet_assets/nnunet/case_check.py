@@ -21,7 +21,7 @@ from nnunet_assets.nnunet.case_geometry import Geometry, misplaced, placed
 from nnunet_assets.nnunet.companion_files import PAIR_ENDINGS, Companion, case_companions
 from nnunet_assets.nnunet.file_stats import FileStat, stat_of
 from nnunet_assets.nnunet.header_check import header_findings
-from nnunet_assets.nnunet.image_reader import TIFF_READER, reads_nifti_here
+from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reads_nifti_here
 from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
 from nnunet_assets.nnunet.other_formats import other_placement
 from nnunet_assets.nnunet.personal_data import personal_fields
@@ -223,7 +223,13 @@ class _Check:
         except VolumeError as error:
             self._add(error.code, str(error), name)
             return
-        if voxels and is_label:
+        if is_label and voxels is None and self.reader in (*ITK_READERS, PHOTO_READER):
+            message = (
+                f"{name} holds several numbers a voxel, as colours do; nnU-Net trains with them as they come, and no "
+                "evaluation can tell which of them is the label. Save it with one."
+            )
+            self._add("D046", message, name, warning=True)
+        elif voxels and is_label:
             self.extremes.add_label(voxels)
         elif voxels:
             self.extremes.add_image(path, voxels)

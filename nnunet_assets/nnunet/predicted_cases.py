@@ -259,7 +259,8 @@ def _way_back(predictions: Path) -> str:
 
 def _cases_in(folder: Path, ending: str) -> set[str]:
     try:
-        names = {path.name for path in folder.iterdir()}
+        # No folder, and no pipe, which would be waited for.
+        names = {path.name for path in folder.iterdir() if path.is_file()}
     except OSError as error:
         raise EvaluationError(f"{folder} cannot be listed: {error.strerror}.") from None
     # Hidden files are what tools leave beside real ones, such as ._NAME.

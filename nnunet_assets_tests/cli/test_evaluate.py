@@ -1,6 +1,7 @@
 """`evaluate` on experiments, models' folders and plain folders, as a user calls it."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -242,3 +243,13 @@ def test_code_that_the_projects_env_file_trusts_may_be_named_by_plans(
     assert isinstance(run(predictions, "--references", references).exception, ForeignCodeError)
     (tmp_path / ".env").write_text(f"{TRUSTED_CODE_VARIABLE}=MyReader,Another\n")
     assert run(predictions, "--references", references).return_value == 0
+
+
+def test_a_prediction_that_is_no_file_is_missing_and_a_pipe_is_not_waited_for(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    for name, make in (("b.nii.gz", os.mkfifo), ("c.nii.gz", os.mkdir)):
+        write_case(references / name, REFERENCE)
+        make(predictions / name)
+    result = run(predictions, "--references", references)
+    assert result.return_value == 2
+    assert re.sub(r"\s+", " ", result.stdout).count("has no prediction") == 2

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,11 @@ def test_a_second_pattern_puts_names_together_as_the_first(tmp_path: Path) -> No
 def test_a_pattern_that_means_nothing_is_refused(pattern: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         FilePattern(pattern)
+
+
+def test_a_pipe_is_passed_over_and_never_waited_for(tmp_path: Path) -> None:
+    folder = touch(tmp_path, "a.nii")
+    os.mkfifo(folder / "pipe.nii")
+    (folder / "link.nii").symlink_to("pipe.nii")
+    (folder / "dangling.nii").symlink_to("nowhere")  # whose name its reader says
+    assert found(folder, "{case}.nii") == [("a", None), ("dangling", None)]

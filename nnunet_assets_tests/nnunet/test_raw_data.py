@@ -636,3 +636,25 @@ def test_the_real_hippocampus_cases_are_good_here_and_for_nnunet(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "your dataset is most likely OK" in result.stdout
+
+
+def test_a_label_image_in_colours_is_named_and_one_in_grey_is_not(tmp_path: Path) -> None:
+    from skimage import io
+
+    folder = tmp_path / DATASET
+    grey = np.zeros((8, 9), np.uint8)
+    grey[2:5, 2:5] = 1
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True)
+    for n in range(5):
+        picture = np.random.default_rng(n).integers(0, 255, (8, 9), np.uint8)
+        io.imsave(folder / "imagesTr" / f"case_{n}_0000.png", picture, check_contrast=False)
+        label = np.stack([grey] * 3, axis=-1) if n == 2 else grey
+        io.imsave(folder / "labelsTr" / f"case_{n}.png", label, check_contrast=False)
+    write_json(folder / "dataset.json", tiny_json(5, file_ending=".png"))
+
+    found = inspect_raw_dataset(tmp_path, DATASET, 2)
+
+    of_colours = [finding for finding in found.findings if finding.code == "D046"]
+    assert [(one.case, one.severity) for one in of_colours] == [("case_2", "warning")]
+    assert "labelsTr/case_2.png holds several numbers a voxel, as colours do" in of_colours[0].message
