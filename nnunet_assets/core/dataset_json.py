@@ -158,6 +158,7 @@ def check_description(content: Mapping[str, Any]) -> list[Finding]:
         *check_labels(content.get("labels"), content.get("regions_class_order")),
         *_check_channels(content.get("channel_names")),
         *_check_file_ending(content),
+        *_check_reader(content),
         *_check_n_training(content),
         *_check_entries(content.get("dataset", {})),
     ]
@@ -249,6 +250,16 @@ def _check_file_ending(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         close = difflib.get_close_matches(ending.lower(), FILE_ENDINGS, n=1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
         yield "D020", f"file_ending {ending!r} is not one that nnU-Net knows. {supported}.{hint}"
+
+
+def _check_reader(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    key = "overwrite_image_reader_writer"
+    if key in content and not isinstance(content[key], str):
+        yield (
+            "D079",
+            f"{key} is {json.dumps(content[key])}, no name of a reader, and nnU-Net stops there. Take the key away, or "
+            f'name a reader: "{key}": "SimpleITKIO".',
+        )
 
 
 def _check_n_training(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -90,4 +90,5 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D076": FindingKind("lengths in a unit that the reader ignores", "Write the lengths in millimetres."),
     "D077": FindingKind("a 3D TIFF's spacing of no use", "Write three numbers in mm, along Z, Y and X."),
     "D078": FindingKind("3D TIFFs without a spacing", "Write CASE.json with the spacing beside image and label."),
+    "D079": FindingKind("a reader that is no name", "Name one of nnU-Net's readers, or take the key away."),
 }

@@ -123,11 +123,14 @@ def _refuse(source: Path | str, foreign: list[CodeName]) -> None:
     if not foreign:
         return
     offenders = first_offenders([f"{name.key} is {shortened(name.value)}" for name in foreign])
+    remedy = "use plans that nnU-Net made"
+    if all(name.kind == "reader" for name in foreign):
+        readers = _defined_below(FOLDERS["reader"], is_function=False) - {"BaseReaderWriter"}
+        remedy = f"name one of nnU-Net's readers ({', '.join(sorted(readers))})"
     raise ForeignCodeError(
         f"{source} names code that is neither nnU-Net's own nor named by you, and nnU-Net would run it: {offenders}. "
         f"If you know it and trust it, add {'that name' if len(foreign) == 1 else 'these names'} to "
-        f"{TRUSTED_CODE_VARIABLE} in the environment or the project's .env (separated by commas); otherwise use plans "
-        "that nnU-Net made."
+        f"{TRUSTED_CODE_VARIABLE} in the environment or the project's .env (separated by commas); otherwise {remedy}."
     )
 
 

@@ -95,7 +95,9 @@ def is_reader(name: str, source: Path | str, trusted: frozenset[str] = frozenset
     """
     if name in KNOWN_READERS:
         return True
-    refuse_foreign_code(source, trusted | trusted_code(), plans={"image_reader_writer": name})
+    of_dataset = {"overwrite_image_reader_writer": name} if source == DATASET_JSON else None
+    of_plans = None if of_dataset else {"image_reader_writer": name}
+    refuse_foreign_code(source, trusted | trusted_code(), plans=of_plans, dataset_json=of_dataset)
     return _class(name) is not None
 
 

@@ -202,6 +202,15 @@ def test_a_reader_of_ones_own_may_have_an_ending_of_its_own():
     assert problem(file_ending=".npz", overwrite_image_reader_writer="MyReader") == ""
 
 
+@pytest.mark.parametrize(("value", "shown"), [(None, "null"), (1, "1"), (["SimpleITKIO"], '["SimpleITKIO"]')])
+def test_a_reader_that_is_no_text_is_named_since_nnunet_fails_with_it(value, shown):
+    (found,) = check_description({**tiny_json(), "overwrite_image_reader_writer": value})
+    assert f"{found.code} {found.message}".startswith(
+        f"D079 overwrite_image_reader_writer is {shown}, no name of a reader, and nnU-Net stops"
+    )
+    assert problem(overwrite_image_reader_writer="None") == problem(overwrite_image_reader_writer="NibabelIO") == ""
+
+
 @pytest.mark.parametrize(
     ("channels", "sentence"),
     [

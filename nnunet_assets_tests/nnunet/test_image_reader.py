@@ -69,7 +69,7 @@ class TestTheReader:
     @pytest.mark.parametrize("name", ["Type", "os.system", "np"])
     def test_is_never_something_else_that_nnunet_would_find_by_the_name(self, folder: Path, name: str) -> None:
         declared = {"file_ending": ".nii.gz", "overwrite_image_reader_writer": name}
-        with pytest.raises(ForeignCodeError, match=name):
+        with pytest.raises(ForeignCodeError, match=rf"overwrite_image_reader_writer is '{name}'.*\(NaturalImage2DIO,"):
             dataset_reader(declared, image_of(folder, "case_0"))
 
     def test_is_the_next_for_the_whole_dataset_where_the_first_image_is_refused_and_this_is_said(
