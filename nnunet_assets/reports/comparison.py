@@ -174,15 +174,20 @@ def _method(comparison: Comparison, drawn: Bootstrap, metric: str) -> list[str]:
         ]
     unit = drawn.clustered_by
     return [
-        f"Differences: of the pooled means, left minus right; interval and p from {drawn.n_resamples} random halves of "
-        f"the {drawn.n_clusters} {unit}s, corrected by Bonferroni over all pairs of the metric and label. "
+        f"Differences: of the pooled means, left minus right; interval and p from {halves_text(drawn)}, corrected "
+        "by Bonferroni over all pairs of the metric and label. "
         f"{LEVEL_NOTE}",
         "Effect: the difference divided by the sum of both errors, what each mean lacks of the best value: from −1 to "
         "1, 0.33 where one errs twice as much as the other.",
-        f"Ranks: of the pooled means; the interval and the share of first ranks are those of random halves of the "
-        f"{unit}s.",
+        f"Ranks: of the pooled means; the interval and the share of first ranks are those of halves of the {unit}s.",
         _worst_note(comparison, metric),
     ]
+
+
+def halves_text(drawn: Bootstrap) -> str:
+    """Returns of which halves differences are judged: `all 256 halves of the 8 cases`, or `32768 random halves of`."""
+    number, kind = ("all ", "") if drawn.n_resamples == 1 << drawn.n_clusters else ("", "random ")
+    return f"{number}{drawn.n_resamples} {kind}halves of the {drawn.n_clusters} {drawn.clustered_by}s"
 
 
 LEVEL_NOTE = f"An interval without 0 is a p below {SIGNIFICANT_BELOW:g} before the correction."

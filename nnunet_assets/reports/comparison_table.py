@@ -98,7 +98,7 @@ def table_notes(comparison: Comparison) -> list[str]:
     sentences = [
         f"Dice, mean ± SD over {cases}; of the foreground the mean of the label means, and the SD of the cases' means.",
         "Bold: the highest mean. †: not significantly worse than that (test of the difference of the two means by "
-        f"random halves of the {unit}s, p of 0.05 or more after Bonferroni's correction over all pairs of the label), "
+        f"halves of the {unit}s, p of 0.05 or more after Bonferroni's correction over all pairs of the label), "
         "which is no proof that it is as good.",
     ]
     if "not_tested" in verdicts(comparison, HEADLINE_METRIC).values():

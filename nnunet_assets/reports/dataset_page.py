@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from nnunet_assets.core.comparison import SCHEMA_VERSION, Comparison
 from nnunet_assets.core.cv_summary import CvSummary
 from nnunet_assets.core.places import Places
-from nnunet_assets.reports.comparison import difference_records, notes, rank_records
+from nnunet_assets.reports.comparison import difference_records, halves_text, notes, rank_records
 from nnunet_assets.reports.comparison_table import table_header, table_notes, table_rows
 from nnunet_assets.reports.cv_page import PageFigure
 from nnunet_assets.reports.experiment_names import short_names
@@ -106,8 +106,9 @@ def _provenance(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[tu
         yield f"plans of {name}", one.plans_hash
         yield f"training settings of {name}", one.training_hash
     if drawn := comparison.bootstrap:
-        kind = "random halves" if comparison.schema == SCHEMA_VERSION else "resamples"
-        yield (
-            "intervals",
-            f"{drawn.n_resamples} {kind} of {drawn.n_clusters} {drawn.clustered_by}s, seed {drawn.seed}",
+        made = (
+            halves_text(drawn)
+            if comparison.schema == SCHEMA_VERSION
+            else f"{drawn.n_resamples} resamples of {drawn.n_clusters} {drawn.clustered_by}s"
         )
+        yield "intervals", f"{made}, seed {drawn.seed}"

@@ -7,11 +7,13 @@ import pytest
 
 from nnunet_assets.core.comparison import Comparison, compare
 from nnunet_assets.core.contenders import Contender
-from nnunet_assets.core.estimate import Interval
+from nnunet_assets.core.estimate import Bootstrap, Interval
+from nnunet_assets.core.halves import Halves
 from nnunet_assets.core.scoring import counted, scale_of
 from nnunet_assets.reports.comparison import (
     difference_records,
     differences_to_csv,
+    halves_text,
     notes,
     rank_records,
     ranks_to_csv,
@@ -168,3 +170,13 @@ def test_a_share_of_first_ranks_is_neither_all_nor_none_where_it_is_not(share, t
     found = compared()
     standings = tuple(replace(one, first_share=share) for one in found.standings)
     assert rank_records(replace(found, standings=standings))[0]["first in"] == text
+
+
+@pytest.mark.parametrize(
+    ("n_patients", "text"), [(8, "all 256 halves of the 8 p"), (15, "all 32768 halves"), (16, "32768 random halves")]
+)
+def test_halves_are_called_random_only_where_not_all_are_taken(n_patients, text):
+    halves = Halves([f"p{k}" for k in range(n_patients)])
+    drawn = Bootstrap("patient", n_patients, n_resamples=len(halves), seed=1, method="halves")
+    assert text in halves_text(drawn)
+    assert halves.has_all == halves_text(drawn).startswith("all ")

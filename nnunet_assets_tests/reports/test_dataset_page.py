@@ -41,7 +41,7 @@ def test_the_page_has_every_experiment_the_comparison_and_what_is_missing():
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
     for digest in (INPUTS.raw_hash, INPUTS.splits_hash, INPUTS.plans_hash, INPUTS.training_hash):
         assert f"<code>{digest}</code>" in page
-    assert "256 random halves of 8 cases, seed" in page
+    assert "all 256 halves of the 8 cases, seed" in page
 
 
 def test_the_page_names_no_case():
