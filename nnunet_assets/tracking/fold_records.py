@@ -15,7 +15,7 @@ from nnunet_assets.core.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Man
 from nnunet_assets.core.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.core.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.layout import OWN_FOLDER
-from nnunet_assets.core.making import settings_of
+from nnunet_assets.core.making import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking import names
@@ -110,7 +110,9 @@ def _settings(run: "Run", *, is_adopted: bool) -> dict[str, Any]:
     """Returns the training settings among the run's parameters, as `core.making` takes them from a manifest."""
     params = unflattened(run.data.params)
     if is_adopted:
-        return settings_of({"settings": params.get("trainer") or {}})
+        unproved = OF_ONE_PROCESS if names.SEVERAL_GPUS in run.data.tags else ()
+        proved = {name: value for name, value in (params.get("trainer") or {}).items() if name not in unproved}
+        return settings_of({"settings": proved})
     return settings_of({"overrides": params.get("overrides") or {}, "options": params.get("options") or {}})
 
 

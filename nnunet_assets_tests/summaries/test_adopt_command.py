@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.commit import commit_sha256
+from nnunet_assets.core.commit import commit_again, commit_sha256
 from nnunet_assets.core.journal import append_record, journal_path
 from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.provenance import write_json_atomically
 from nnunet_assets.nnunet.adoption import adopt_fold
 from nnunet_assets.nnunet.fold_attempt import fold_state
 from nnunet_assets.nnunet.results_folder import unadopted_folds
@@ -105,6 +106,39 @@ def test_adopting_again_makes_no_second_run_and_no_second_materialization(
     assert [row["recorded_by_dagster"] for row in again["folds"]] == [True, True]
     assert "adopted before" in run(foreign, "adopt", foreign.roots.results).stdout
     assert len(instance.fetch_materializations(KEY, limit=10).records) == 2
+
+
+def test_a_fold_of_several_gpus_that_version_0_1_adopted_is_to_be_adopted_again_and_fits_then_in_every_source(
+    foreign: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = [EXPERIMENT.fold_folder(foreign.roots, f"fold_{number}") for number in range(2)]
+    for fold, of_the_batch in zip(folds, ({"is_ddp": "True", "batch_size": "1"}, {"batch_size": "2"}), strict=True):
+        told = json.loads((fold / "debug.json").read_text())
+        (fold / "debug.json").write_text(json.dumps({**told, **of_the_batch}))
+    with monkeypatch.context() as before:
+        for module in ("adoption", "foreign_files"):
+            before.setattr(f"nnunet_assets.nnunet.{module}.is_of_several_processes", lambda _debug: False)
+        assert run(foreign, "adopt", foreign.roots.results).exit_code == 0
+    for fold in folds:
+        own = fold / ".nnunet_assets"
+        manifest = json.loads((own / "manifest.json").read_text())
+        write_json_atomically(own / "manifest.json", {**manifest, "schema": 1, "scores": None})
+        commit_again(fold)
+        known = json.loads((own / "mlflow_run.json").read_text())
+        unknown_then = dict.fromkeys(("scores", "folder", "made_of"))
+        write_json_atomically(own / "mlflow_run.json", {**known, **unknown_then})
+    for source in ("results", "mlflow"):
+        code, _, said = summarized(foreign, source)
+        assert code == 1
+        assert "batch_size 1 and 2" in said or "batch_size 2 and 1" in said
+        assert "adopt them again (`nnunet-assets adopt`)" in said
+
+    assert run(foreign, "adopt", foreign.roots.results).exit_code == 0
+
+    assert [summarized(foreign, source)[0] for source in ("results", "mlflow")] == [0, 0]
+    for file in foreign.artifacts.glob("*/artifacts/dataset.json"):
+        file.unlink()  # as on a server that gets no files
+    assert summarized(foreign, "mlflow")[0] == 0
 
 
 def summarized(settings: Settings, source: str) -> tuple[int, Any, str]:
