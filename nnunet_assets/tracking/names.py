@@ -54,8 +54,8 @@ HOST = "nnunet_assets.host"
 ADOPTED = "nnunet_assets.adopted"
 """`yes` of a fold that was trained elsewhere; no such tag otherwise."""
 SEVERAL_GPUS = "nnunet_assets.several_gpus"
-"""`yes` of an adopted fold that several GPUs trained; no such tag otherwise. Its first parameters may be of version 0.1,
-which took one GPU's share of the batch for the whole."""
+"""`yes` of an adopted fold that several GPUs trained; no such tag otherwise. Its parameters may be of version 0.1,
+which took one GPU's share for the whole."""
 VALIDATED = "nnunet_assets.validated"
 """The checkpoint that predicted the validation cases of a fold, such as `checkpoint_best.pth`."""
 SCORES = "nnunet_assets.scores"
