@@ -54,8 +54,8 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, say: Callable[[str], None
             if size_mb <= limit_mb:
                 found.append(path)
             else:
-                size, limit = apart(size_mb, limit_mb, 1)
-                say(f"{path.name} is not uploaded: {size} MB, {CHECKPOINTS_VARIABLE} is {limit}.")
+                size, _ = apart(size_mb, limit_mb, 1)
+                say(f"{path.name} is not uploaded: {size} MB, {CHECKPOINTS_VARIABLE} is {limit_mb:g}.")
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -101,6 +102,9 @@ class TrackedProject:
         write_validation_summary(folder, [summary_entry(case, {"1": 0.5}) for case in SPLITS[0]["val"]])
         labels = {"labels": {"background": 0, "organ": 1}, "file_ending": ".nii.gz"}
         (folder.parent / "dataset.json").write_text(json.dumps(labels))
+        for case in SPLITS[0]["val"]:
+            np.savez(folder / "validation" / f"{case}.npz", probabilities=np.zeros((2, 1, 1, 1)))
+            (folder / "validation" / f"{case}.pkl").write_bytes(b"properties")
         (folder / ".nnunet_assets").mkdir()
         (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"inputs": asdict(inputs), "attempt": "a"}))
         (folder / RESULT_FILES[0]).write_bytes(b"weights")
