@@ -261,12 +261,28 @@ def test_what_folds_were_trained_on_is_made_anew_for_another_minor_nnunet_by_the
     with pytest.raises(PlanningError) as caught:
         run(records, plans, environment=without_nnunet)
     message = str(caught.value)
-    assert f"was prepared with {plans} by nnunetv2 {installed}, and {minor} is installed" in message
+    assert f"was prepared by nnunetv2 {installed}, and {minor} is installed" in message
+    assert f"not prepared anew, with {plans}, without your word" in message
     assert f"1 trained fold belongs to it (hours unknown): short / nnUNetTrainer__{plans}__3d_fullres: fold" in message
     assert f"(pip install nnunetv2=={installed})" in message
     assert "`--despite-changes`, or `despite_changes: true`" in message
     assert not (prepared.own / f"prepare_{plans}").exists()
     assert request_of(records, without_nnunet, plans, despite_changes=True)["replan"] == (plans == "nnUNetPlans")
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_plans_that_share_the_cases_of_folds_ask_for_that_word_too(
+    records, without_nnunet, monkeypatch, tmp_path, is_planned
+):
+    stamp_as_planned(records[1])
+    begin_fold(records)
+    if is_planned:
+        write_plans(records[1], "nnUNetResEncUNetMPlans")
+        stamp_as_planned(records[1], "nnUNetResEncUNetMPlans")
+    monkeypatch.syspath_prepend(overlay(tmp_path / "minor", {"nnunetv2": next_version("nnunetv2", 1)}))
+    with pytest.raises(PlanningError, match="nnUNetTrainer__nnUNetPlans__3d_fullres: fold_0"):
+        run(records, "nnUNetResEncUNetMPlans", environment=without_nnunet)
+    assert request_of(records, without_nnunet, "nnUNetResEncUNetMPlans", configurations=("2d",))["replan"]
 
 
 def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(records, without_nnunet, tmp_path):
@@ -281,6 +297,7 @@ def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, w
     stamp_as_planned(records[1], nnunetv2="2.0.1")
     begin_fold(records, raw_hash="other raw data")
     begin_fold(records, "MyPlans")
+    begin_fold(records, "nnUNetPlans__old")
     adopted = Experiment(DATASET, "3d_fullres").fold_folder(records[0], "fold_1")
     adopted.mkdir(parents=True)
     (adopted / "checkpoint_final.pth").touch()
