@@ -61,11 +61,8 @@ class EpochLogger(ABC):
             value: A number.
             step: The zero-based epoch.
         """
-        if self.is_live and key in (
-            START,
-            END,
-        ):  # nnU-Net's own times follow the clock, which somebody may set meanwhile
-            value = time.monotonic()
+        if self.is_live and key in (START, END):
+            value = time.monotonic()  # nnU-Net's own times follow the clock, which somebody may set meanwhile
         try:
             self._values[self._series(key)] = float(value)
         except (TypeError, ValueError, ArithmeticError, RuntimeError):  # the last is torch's, of more than one number

@@ -3,12 +3,15 @@
 import os
 import sys
 import threading
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nnunet_assets.core.exit_codes import ExitCode
 from nnunet_assets.core.training_options import TrainingOptions
+from nnunet_assets.nnunet import epoch_logger
 from nnunet_assets.nnunet.child import ChildFailure
 from nnunet_assets.nnunet.fold_failure import FoldFailed
 from nnunet_assets.nnunet.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
@@ -27,7 +30,10 @@ def shown(fold_folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(e.step, round(e.value, 4)) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_each_epoch_has_a_point_in_every_series_of_the_journal_that_is_defined(tmp_path: Path) -> None:
+def test_each_epoch_has_a_point_in_every_series_of_the_journal_that_is_defined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch_logger, "time", SimpleNamespace(monotonic=count(0, 2.5).__next__))
     logger = TensorBoardLogger(tmp_path, LABELS, 0)
     logger.update_config({"hparas": {}})
     log_epoch(logger, 0, train_loss=0.5)
