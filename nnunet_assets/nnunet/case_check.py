@@ -26,7 +26,7 @@ from nnunet_assets.nnunet.nifti import Volume, VolumeError, read_volume
 from nnunet_assets.nnunet.other_formats import other_placement
 from nnunet_assets.nnunet.personal_data import personal_fields
 from nnunet_assets.nnunet.reader_placement import ITK_READERS, Placement, nifti_placement
-from nnunet_assets.nnunet.reader_voxels import read_voxels
+from nnunet_assets.nnunet.reader_voxels import PlainVoxels, read_voxels
 from nnunet_assets.nnunet.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.voxel_statistics import intensities_of, value_counts, voxel_sha256
 
@@ -175,6 +175,11 @@ class _Check:
     def is_voxels(self) -> bool:
         return reads_nifti_here(self.reader, self.description.file_ending)
 
+    @property
+    def _is_zeroed(self) -> bool:
+        """Whether what is no number comes out of the reader as 0: ITK does that with NIfTI, and nobody else."""
+        return self.is_voxels and self.reader in ITK_READERS
+
     def read(self, path: Path, of: str) -> _Read:
         name = _relative(path, self.folder)
         before = _stat_or_gone(path, name)
@@ -233,6 +238,7 @@ class _Check:
             self.extremes.add_label(voxels)
         elif voxels:
             self.extremes.add_image(path, voxels)
+            self._check_image(voxels, name)
 
     def _read_voxels(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
@@ -269,13 +275,13 @@ class _Check:
             )
             self._add("D073", message, name, warning=True)
 
-    def _check_image(self, volume: Volume, name: str) -> bool:
+    def _check_image(self, volume: Volume | PlainVoxels, name: str) -> bool:
         """Returns whether all voxels have the same value."""
         stored = volume.stored
         if stored.dtype.kind == "f" and not np.isfinite(stored).all():
             for code, kind, mask in (("D031", "NaN", np.isnan(stored)), ("D032", "infinity", np.isinf(stored))):
                 if n_voxels := int(mask.sum()):
-                    self._add(code, _not_finite(name, n_voxels, kind, mask), name)
+                    self._add(code, _not_finite(name, n_voxels, kind, mask, is_read_as_0=self._is_zeroed), name)
         elif stored.min() == stored.max():
             self._add("D034", f"{name} has the same value in every voxel; is it the right file?", name, warning=True)
             return True
@@ -324,11 +330,12 @@ def _stat_or_gone(path: Path, name: str) -> FileStat:
         ) from None
 
 
-def _not_finite(name: str, n_voxels: int, kind: str, mask: np.ndarray) -> str:
+def _not_finite(name: str, n_voxels: int, kind: str, mask: np.ndarray, *, is_read_as_0: bool) -> str:
     first = tuple(int(i) for i in np.unravel_index(int(mask.argmax()), mask.shape))
+    read = "nnU-Net would read 0 there" if is_read_as_0 else "nnU-Net takes it as it is, and mean and spread with it"
     return (
-        f"{name} has {_voxels(n_voxels)} of {kind}, the first at index {first}. nnU-Net would read 0 there; put a "
-        "value that makes sense for the image."
+        f"{name} has {_voxels(n_voxels)} of {kind}, the first at index {first}. {read}; put a value that makes sense "
+        "for the image."
     )
 
 

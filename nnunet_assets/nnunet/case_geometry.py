@@ -10,7 +10,7 @@ import numpy as np
 
 from nnunet_assets.core.findings import Finding
 from nnunet_assets.core.numbers import significant
-from nnunet_assets.nnunet.nifti import shape_text
+from nnunet_assets.nnunet.nifti import ENDINGS, shape_text
 from nnunet_assets.nnunet.reader_placement import Placement, nifti_placement
 
 SAME_PLACE_MM = 1e-3
@@ -99,12 +99,19 @@ def misplaced(case: str, geometries: Sequence[Geometry]) -> Iterator[Finding]:
             message = (
                 f"{other.name} lies {significant(distance, first.same_place_mm)} mm away from {first.name} by their "
                 f"headers ({_apart(first, other)}; up to {first.same_place_mm:g} mm is allowed). nnU-Net would pair "
-                "them voxel by voxel all the same. Look at both in a viewer: where that is right, set the dataset's "
-                "`repair_headers_mm` to "
-                f"{_rounded_up(distance):g} or more, which gives it that header in a copy; else export it "
-                "again, or leave the case out by `quarantine`."
+                "them voxel by voxel all the same. Look at both in a viewer: where that is right, "
+                f"{_repair(other.name, distance)}; else export it again, or leave the case out by `quarantine`."
             )
             yield Finding("D043", "error", message, *where)
+
+
+def _repair(name: str, distance_mm: float) -> str:
+    if not name.lower().endswith(ENDINGS):
+        return "write the place of the first file into the header of this one"
+    return (
+        f"set the dataset's `repair_headers_mm` to {_rounded_up(distance_mm):g} or more, which gives it that header in "
+        "a copy"
+    )
 
 
 def _rounded_up(distance_mm: float) -> float:

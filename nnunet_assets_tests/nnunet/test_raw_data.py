@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -16,6 +17,7 @@ from nnunet_assets.core.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
+from nnunet_assets.nnunet.image_reader import dataset_reader, reader_class
 from nnunet_assets.nnunet.import_dataset import import_dataset
 from nnunet_assets.nnunet.raw_data import RawDataset, Spread, inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import (
@@ -658,3 +660,60 @@ def test_a_label_image_in_colours_is_named_and_one_in_grey_is_not(tmp_path: Path
     of_colours = [finding for finding in found.findings if finding.code == "D046"]
     assert [(one.case, one.severity) for one in of_colours] == [("case_2", "warning")]
     assert "labelsTr/case_2.png holds several numbers a voxel, as colours do" in of_colours[0].message
+
+
+@pytest.mark.parametrize(("bad", "code"), [(np.nan, "D031"), (np.inf, "D032"), (-np.inf, "D032")])
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".tif"])
+def test_a_voxel_that_is_no_number_is_named_in_every_format(tmp_path: Path, ending: str, bad: float, code: str) -> None:
+    folder = _of_format(tmp_path, ending, lambda image: image.__setitem__((1, 2, 3), bad))
+
+    found = inspect_raw_dataset(tmp_path, DATASET, 2)
+
+    (finding,) = [one for one in found.findings if one.code in ("D031", "D032")]
+    assert (finding.code, finding.case, finding.severity) == (code, "case_2", "error")
+    assert "1 voxel of" in finding.message
+    assert "at index (3, 2, 1)" in finding.message
+    assert "takes it as it is" in finding.message
+    # nnU-Net's reader does.
+    image = folder / "imagesTr" / f"case_2_0000{ending}"
+    voxels, _ = reader_class(str(dataset_reader({"file_ending": ending}, image)))().read_images((str(image),))
+    assert not np.isfinite(voxels[0, 1, 2, 3])
+
+
+def test_a_repair_is_proposed_only_where_headers_can_be_repaired(tmp_path: Path) -> None:
+    import SimpleITK
+
+    folder = _of_format(tmp_path, ".nrrd", lambda image: None)
+    label = folder / "labelsTr" / "case_2.nrrd"
+    moved = SimpleITK.ReadImage(str(label))
+    moved.SetOrigin((5, 0, 0))
+    SimpleITK.WriteImage(moved, str(label))
+
+    (finding,) = inspect_raw_dataset(tmp_path, DATASET, 2).errors
+
+    assert finding.code == "D043"
+    assert "repair_headers_mm" not in finding.message
+    assert "write the place of the first file into the header of this one" in finding.message
+
+
+def _of_format(root: Path, ending: str, spoil: Callable[[np.ndarray], object]) -> Path:
+    """Writes six cases in a format; the image of `case_2`, axes (z, y, x), is spoilt."""
+    import SimpleITK
+    import tifffile
+
+    folder = root / DATASET
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True)
+    label = np.zeros((5, 6, 7), np.uint8)
+    label[1:3, 1:3, 1:3] = 1
+    for n in range(6):
+        image = np.random.default_rng(n).normal(100, 20, label.shape).astype(np.float32)
+        if n == 2:
+            spoil(image)
+        for array, file in ((image, f"imagesTr/case_{n}_0000{ending}"), (label, f"labelsTr/case_{n}{ending}")):
+            if ending == ".tif":
+                tifffile.imwrite(folder / file, array)
+            else:
+                SimpleITK.WriteImage(SimpleITK.GetImageFromArray(array), str(folder / file))
+    write_json(folder / "dataset.json", tiny_json(6, file_ending=ending))
+    return folder
