@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,8 +97,11 @@ def run_fold(
             _refuse_validation_of_adopted(fold_folder, request.options)
             _say_lack(request, fold_folder, committed, say)
             return FoldOutcome(committed, is_new=False)
-        _begin_on_split(request, roots, prepared, say)
-        if committed and not retrain and _is_current(committed, request):
+        is_finished = committed is not None and not retrain and _is_current(committed, request)
+        # A finished one is noted too, where anybody may write beside the split.
+        with suppress(OSError) if is_finished else nullcontext():
+            _begin_on_split(request, roots, prepared, say)
+        if committed and is_finished:
             reason = reason_to_validate(fold_folder, committed, request.options)
             if reason is None:
                 _say_lack(request, fold_folder, committed, say)

@@ -133,6 +133,19 @@ def test_a_finished_fold_is_adopted_without_a_child(records):
     assert outcome.manifest.inputs == inputs_of(records)
 
 
+def test_a_finished_fold_needs_no_right_to_write_beside_the_split(records, monkeypatch):
+    request = request_for(records)
+    commit(EXPERIMENT.fold_folder(records[0], "fold_0"), request.inputs)
+
+    def refused(*_given):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("nnunet_assets.nnunet.fold.split_held", refused)
+    assert not run_fold(request, records[0], environment={}).is_new
+    with pytest.raises(OSError, match="Read-only"):
+        run_fold(request_for(records, "fold_1"), records[0], environment={})
+
+
 def test_a_training_made_elsewhere_is_never_trained_over(records):
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     folder.mkdir(parents=True)
