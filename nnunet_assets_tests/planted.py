@@ -36,9 +36,17 @@ def module_names() -> tuple[str, ...]:
 
 @cache
 def started_with() -> frozenset[str]:
-    """Returns the modules that the interpreter has before the first line of a program: nobody can keep them out."""
+    """Returns the modules that the interpreter asks for before the first line of a program: nobody can keep them out.
+
+    Some of them are not there, such as those of Windows, for which an editable installation's finder asks too.
+    """
     asked = [sys.executable, "-c", "import sys; print(*{name.split('.')[0] for name in sys.modules})"]
-    return frozenset(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+    there = frozenset(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+    with tempfile.TemporaryDirectory() as folder:
+        modules, marks = Path(folder) / "modules", Path(folder) / "marks"
+        plant(modules, marks, set(module_names()) - there)
+        subprocess.run([sys.executable, "-c", ""], env={**os.environ, "PYTHONPATH": str(modules)}, check=True)
+        return there | marks_in(marks).keys()
 
 
 def plant(folder: Path, marks: Path, names: Iterable[str]) -> None:
