@@ -92,7 +92,7 @@ def test_a_new_project_is_valid_for_dagster(project: Path) -> None:
 
 
 def test_broken_declarations_are_named_with_file_and_line_all_at_once(project: Path) -> None:
-    wrong = EXPERIMENT.replace("2d", "2e") + "  trainr: X\n"
+    wrong = EXPERIMENT.replace("2d", "../2d") + "  trainr: X\n"
     write_project(project, {"mine/defs.yaml": documents(DATASET, wrong), "torn/defs.yaml": "type: [\n"})
 
     done = validated(project)
