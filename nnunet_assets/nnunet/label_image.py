@@ -20,7 +20,14 @@ from nnunet_assets.nnunet import nifti
 from nnunet_assets.nnunet.companion_files import label_companions, tiff_spacing
 from nnunet_assets.nnunet.image_limits import refuse_oversized_raster
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER, reader_class, reads_nifti_here
-from nnunet_assets.nnunet.reader_placement import ITK_READERS, ItkRefusal, affine_of_itk, itk_placement, nifti_placement
+from nnunet_assets.nnunet.reader_placement import (
+    ITK_READERS,
+    ITK_READING,
+    ItkRefusal,
+    affine_of_itk,
+    itk_placement,
+    nifti_placement,
+)
 from nnunet_assets.nnunet.reader_voxels import unreadable
 
 ReadLabel = Callable[[Path], "LabelImage"]
@@ -126,7 +133,10 @@ def _read_by_nnunet(
     elif reader in (PHOTO_READER, TIFF_READER):
         refuse_oversized_raster(path, str(path))
     try:
-        with _silence() if None in known else nullcontext():
+        with (
+            _silence() if None in known else nullcontext(),
+            ITK_READING if reader in ITK_READERS else nullcontext(),
+        ):
             voxels, properties = read_seg(str(path))
     except MemoryError:
         raise

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from logging import CRITICAL, getLogger
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from nnunet_assets.nnunet.nifti import VolumeError, is_gzip, shape_text
 
 ITK_READERS = ("SimpleITKIO", "SimpleITKIOWithReorient")
 NIBABEL_READERS = ("NibabelIO", "NibabelIOWithReorient")
+
+ITK_READING = Lock()
+"""Held by the thread that reads with SimpleITK. Its readers of NIfTI and NRRD keep what they are at in variables of
+their libraries: two threads at once ended a whole check, once in some thousand headers of damaged files."""
 
 UNITS = {1: "metres", 3: "micrometres"}
 """NIfTI's codes of lengths that are not millimetres."""
@@ -103,7 +108,8 @@ def itk_placement(path: Path, name: str, reader: str, image_io: str = "") -> Pla
     information.SetFileName(str(path))
     information.SetImageIO(image_io)
     try:
-        information.ReadImageInformation()
+        with ITK_READING:
+            information.ReadImageInformation()
     except RuntimeError:
         raise ItkRefusal from None
     if not image_io:

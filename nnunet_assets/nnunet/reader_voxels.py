@@ -14,7 +14,7 @@ import numpy as np
 from nnunet_assets.nnunet.image_limits import refuse_oversized_raster
 from nnunet_assets.nnunet.image_reader import PHOTO_READER, TIFF_READER
 from nnunet_assets.nnunet.nifti import VolumeError, most_voxel_bytes
-from nnunet_assets.nnunet.reader_placement import ITK_READERS
+from nnunet_assets.nnunet.reader_placement import ITK_READERS, ITK_READING
 
 _BYTES = 4
 """Of a voxel, in nnU-Net's 32-bit floats."""
@@ -84,7 +84,9 @@ def _read(path: Path, reader: str | None) -> np.ndarray | None:
     if reader in ITK_READERS:
         import SimpleITK
 
-        return np.asarray(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))))
+        with ITK_READING:
+            image = SimpleITK.ReadImage(str(path))
+        return np.asarray(SimpleITK.GetArrayFromImage(image))
     if reader == TIFF_READER:
         import tifffile
 

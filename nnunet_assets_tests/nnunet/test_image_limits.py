@@ -3,7 +3,9 @@
 import gzip
 import resource
 import struct
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +128,37 @@ def test_a_picture_of_a_usual_size_and_a_file_that_is_none_are_not_called_too_la
     none.write_bytes(b"no picture")
     image_limits.refuse_oversized_raster(file, file.name)
     image_limits.refuse_oversized_raster(none, none.name)
+
+
+def test_one_thread_at_a_time_reads_with_simpleitk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    inside, most = [], []
+
+    def watched(read):
+        def call(*arguments):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            try:
+                return read(*arguments)
+            finally:
+                inside.pop()
+
+        return call
+
+    file = tmp_path / "a.nrrd"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((3, 4, 5), np.uint8)), str(file))
+    monkeypatch.setattr(
+        SimpleITK.ImageFileReader, "ReadImageInformation", watched(SimpleITK.ImageFileReader.ReadImageInformation)
+    )
+    monkeypatch.setattr(SimpleITK, "ReadImage", watched(SimpleITK.ReadImage))
+    calls = [
+        lambda: itk_placement(file, file.name, "SimpleITKIO"),
+        lambda: read_voxels(file, file.name, "SimpleITKIO"),
+        lambda: label_reader("SimpleITKIO", ".nrrd")(file),
+    ]
+    label_reader("SimpleITKIO", ".nrrd")  # imports nnU-Net
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(call) for call in calls * 4]:
+            future.result()
+    assert len(most) >= 16
+    assert max(most) == 1
