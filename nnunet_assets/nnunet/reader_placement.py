@@ -21,8 +21,8 @@ ITK_READERS = ("SimpleITKIO", "SimpleITKIOWithReorient")
 NIBABEL_READERS = ("NibabelIO", "NibabelIOWithReorient")
 
 ITK_READING = Lock()
-"""Held by the thread that reads with SimpleITK. Its readers of NIfTI and NRRD keep what they are at in variables of
-their libraries: two threads at once ended a whole check, once in some thousand headers of damaged files."""
+"""Held by the thread that reads with SimpleITK: two at once, in headers of damaged files, ended a whole check with
+"Aborted". Why is not known; its readers of NIfTI and NRRD keep what they are at in global variables."""
 
 UNITS = {1: "metres", 3: "micrometres"}
 """NIfTI's codes of lengths that are not millimetres."""
