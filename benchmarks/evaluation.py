@@ -19,19 +19,19 @@ import nibabel
 import numpy as np
 import pyarrow.parquet as pq
 
-from nnunet_assets.core.case_results import CaseResult, LabelScore
-from nnunet_assets.core.commit import FoldInputs
-from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.evaluation_files import PARQUET_FILE
-from nnunet_assets.core.fold_result import FoldResult
-from nnunet_assets.core.intervals import with_intervals
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.metric_policy import metric_policy
-from nnunet_assets.nnunet.evaluation import evaluate_cases
-from nnunet_assets.nnunet.nifti import write_nifti
-from nnunet_assets.nnunet.predicted_cases import cases_of_folders
-from nnunet_assets.reports.case_table import write_case_table
-from nnunet_assets.reports.evaluation_tables import write_label_tables
+from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE
+from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
+from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.nnunet.images.nifti import write_nifti
+from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
+from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders
+from nnunet_assets.reports.tables.case_table import write_case_table
+from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 
 N_LABELS = 5
 N_PATTERNS = 8

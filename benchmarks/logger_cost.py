@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from statistics import median, quantiles
 
-from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.nnunet.journal_logger import JournalLogger
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets_tests.tracking.folds import Tracked, tracker
 from nnunet_assets_tests.tracking.servers import Answer, MlflowServer, Request, forwarded, serving
 

@@ -19,11 +19,11 @@ from contextlib import closing
 from pathlib import Path
 from statistics import median
 
-from nnunet_assets.core.commit import FoldInputs
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.tracking import names
-from nnunet_assets.tracking.client import connect, connect_to_read, get_or_create_experiment
-from nnunet_assets.tracking.queries import MlflowRecord
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.tracking.reading.queries import MlflowRecord
+from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.client import connect, connect_to_read, get_or_create_experiment
 
 ROUNDS = 9
 MANY, FEW = 5000, 10

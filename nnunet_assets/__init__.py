@@ -10,13 +10,13 @@ __version__ = "0.1.0"
 # Name: module and attribute. On demand: whoever imports the package for its definitions or its command line needs
 # neither trainer nor summary.
 _EXPORTS = {
-    "create_tracked_trainer": ("tracked_trainer", "create_tracked_trainer"),
-    "summarize_experiment": ("summaries", "summarize_experiment"),
-    "log_cv_summary": ("summaries", "log_cv_summary"),
-    "export_csv": ("summaries", "export_csv"),
-    "export_latex": ("summaries", "export_latex"),
-    "CVSummary": ("core.cv_summary", "CvSummary"),
-    "FoldResult": ("core.fold_result", "FoldResult"),
+    "create_tracked_trainer": ("workflows.tracked_trainer", "create_tracked_trainer"),
+    "summarize_experiment": ("workflows.summaries", "summarize_experiment"),
+    "log_cv_summary": ("workflows.summaries", "log_cv_summary"),
+    "export_csv": ("workflows.summaries", "export_csv"),
+    "export_latex": ("workflows.summaries", "export_latex"),
+    "CVSummary": ("core.summary.cv_summary", "CvSummary"),
+    "FoldResult": ("core.fold.fold_result", "FoldResult"),
 }
 __all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the names of a table are strings)
 

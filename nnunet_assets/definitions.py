@@ -11,10 +11,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.jobs import build_jobs
-from nnunet_assets.mlflow_border import mlflow_tracking
-from nnunet_assets.project import EXPERIMENTS_FOLDER, read_project
-from nnunet_assets.resources import ProjectResource
+from nnunet_assets.resources.mlflow import mlflow_tracking
+from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.core.layout import Experiment, dataset_key, plans_key
-from nnunet_assets.project import Project
+from nnunet_assets.core.files.layout import Experiment, dataset_key, plans_key
+from nnunet_assets.declarations.project import Project
 
 if TYPE_CHECKING:
     # What `define_asset_job` returns; Dagster has no public name for it.

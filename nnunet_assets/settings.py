@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from nnunet_assets.core.child_environment import child_environment, is_pattern
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.core.places import Places
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.processes.child_environment import child_environment, is_pattern
 
 PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
 MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.case_results import CaseResult, LabelScore
-from nnunet_assets.core.commit import FoldInputs, Manifest
-from nnunet_assets.core.fold_result import FoldResult
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.core.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
+from nnunet_assets.core.fold.commit import FoldInputs, Manifest
+from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 
 EXPERIMENT = Experiment(dataset="Dataset004_Hippocampus", configuration="3d_fullres")
 INPUTS = FoldInputs(raw_hash="raw", plans_hash="plans", splits_hash="splits", training_hash="training")

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from nnunet_assets.core.mean_intervals import SHARE, SIZE, Bounds, PatientWeights
+from nnunet_assets.core.statistics.mean_intervals import SHARE, SIZE, Bounds, PatientWeights
 
 Array = np.ndarray
 UNDEFINED = float("nan")

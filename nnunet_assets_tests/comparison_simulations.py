@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnunet_assets.core.halves import Halves, LabelMeans
-from nnunet_assets.core.paired import paired_differences
-from nnunet_assets.core.scoring import scale_of
+from nnunet_assets.core.statistics.halves import Halves, LabelMeans
+from nnunet_assets.core.statistics.paired import paired_differences
+from nnunet_assets.core.statistics.scoring import scale_of
 
 PART_WITH_LESION = 0.6
 MEAN_ORGAN, MEAN_LESION = 18 / 20, 6 / 8.5

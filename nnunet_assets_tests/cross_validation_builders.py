@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import FoldInputs, commit_fold
-from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.score_digest import SUMMARY_FILE
-from nnunet_assets.nnunet.results import fold_results_in
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold_tracker import FoldTracker
-from nnunet_assets.tracking.names import fold_tags, run_title
+from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.names import fold_tags, run_title
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
 LABELS = {"background": 0, "tumor (core)": 1, "=edema & <rest>": 2}

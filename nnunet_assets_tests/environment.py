@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from nnunet_assets.tracking.client import prepare_environment
+from nnunet_assets.tracking.store.client import prepare_environment
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_assets.core.commit import FoldInputs, commit_fold
-from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.raw_builders import tiny_json, write_json, write_volume
 

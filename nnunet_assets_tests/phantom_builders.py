@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.cli.init import init_project
+from nnunet_assets.cli.project.init import init_project
 
 DATASET = "Dataset900_Phantom"
 PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits", "preprocessed_plans")]

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.commit import FoldInputs
-from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.nnunet.case_sets import CaseSet, FileRecord, show
-from nnunet_assets.nnunet.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
-from nnunet_assets.nnunet.splits import write_splits
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, show
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import write_splits
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
 
 DATASET = "Dataset951_Records"
 EXPERIMENT = Experiment(dataset=DATASET, configuration="3d_fullres")

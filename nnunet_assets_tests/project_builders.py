@@ -5,8 +5,8 @@ from textwrap import dedent
 
 import pytest
 
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.project import read_project
 
 DATASET = """
 type: nnunet_assets.components.NnunetDataset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject
 
 # Only what nnU-Net hard-wires to CUDA where there are several processes; the rest is its own.
@@ -53,5 +53,7 @@ def cpu_ranks_in(folder: Path, code: str = CPU_RANKS) -> dict[str, str]:
 
 def ranks_below(fold_process: psutil.Process) -> list[psutil.Process]:
     """Returns the processes that train for a fold's process, the first one first."""
-    ranks = [child for child in fold_process.children() if "nnunet_assets.nnunet.rank_process" in child.cmdline()]
+    ranks = [
+        child for child in fold_process.children() if "nnunet_assets.nnunet.training.rank_process" in child.cmdline()
+    ]
     return sorted(ranks, key=lambda rank: int(json.loads(rank.cmdline()[-1])["rank"]["number"]))

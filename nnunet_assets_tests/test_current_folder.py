@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from nnunet_assets.cli.init import init_project
-from nnunet_assets.core.interpreter import python_command, whole_paths, with_safe_imports
+from nnunet_assets.cli.project.init import init_project
+from nnunet_assets.processes.interpreter import python_command, whole_paths, with_safe_imports
 from nnunet_assets_tests.planted import Planted, module_names, plant, started_with
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.cli.init import init_project
+from nnunet_assets.cli.project.init import init_project
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 # And numpy and nibabel, which only the check of a raw dataset needs.
@@ -79,7 +79,9 @@ def test_a_project_that_declares_nothing_loads(project: Path) -> None:
 
 def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:
     write_project(tmp_path, {"defs.yaml": DATASET})
-    (tmp_path / "dg.toml").write_text((Path(__file__).parents[1] / "nnunet_assets/cli/templates/dg.toml").read_text())
+    (tmp_path / "dg.toml").write_text(
+        (Path(__file__).parents[1] / "nnunet_assets/cli/project/templates/dg.toml").read_text()
+    )
 
     assert loaded(tmp_path)[1] == "3 assets"
 

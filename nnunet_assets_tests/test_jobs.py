@@ -1,6 +1,6 @@
 import dagster as dg
 
-from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets_tests.assets.graphs import declared, graph
 

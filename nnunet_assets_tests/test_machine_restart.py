@@ -6,11 +6,11 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.client import connect
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets_tests.dagster_dev import dagster_dev
 from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

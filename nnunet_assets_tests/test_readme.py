@@ -13,10 +13,13 @@ from pydantic import BaseModel
 
 import nnunet_assets
 from nnunet_assets import settings as settings_module
-from nnunet_assets.assets import summary_tracking
+from nnunet_assets.assets.summary import summary_tracking
 from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
-from nnunet_assets.config import (
+from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
+from nnunet_assets.core.fold.journal import read_records
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.declarations.config import (
     DatasetConfig,
     ExperimentConfig,
     GroupsConfig,
@@ -24,18 +27,15 @@ from nnunet_assets.config import (
     SplitsConfig,
     VariantConfig,
 )
-from nnunet_assets.core.cv_summary import summarize
-from nnunet_assets.core.gap import GAP_METRICS, find_gaps
-from nnunet_assets.core.journal import read_records
+from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.jobs import build_jobs
-from nnunet_assets.nnunet.journal_logger import JournalLogger
-from nnunet_assets.project import Project, read_project
+from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings
-from nnunet_assets.tracking import names
-from nnunet_assets.tracking.test_set_run import gap_metrics
+from nnunet_assets.tracking.assets.holdout_run import gap_metrics
+from nnunet_assets.tracking.store import names
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
-from nnunet_assets_tests.nnunet.test_journal_logger import log_epoch
+from nnunet_assets_tests.nnunet.training.test_journal_logger import log_epoch
 from nnunet_assets_tests.project_builders import write_project
 
 ROOT = Path(nnunet_assets.__file__).resolve().parents[1]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from nnunet_assets.core.layout import Roots
+from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.sqlite_store import database_path
+from nnunet_assets.tracking.store.sqlite_store import database_path
 
 
 def roots_of(project: Path, **variables: str) -> Roots:

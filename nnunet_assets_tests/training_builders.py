@@ -9,17 +9,18 @@ from typing import Any
 
 import psutil
 
-from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.core.splits import SplitSettings
-from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.nnunet.fold import FoldOutcome, run_fold
-from nnunet_assets.nnunet.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.fold_request import FoldRequest
-from nnunet_assets.nnunet.phantom import write_phantom
-from nnunet_assets.nnunet.planning import PreparedPlans, prepare
-from nnunet_assets.nnunet.prepared import PreparedDataset, RawRecord
-from nnunet_assets.nnunet.splits import ensure_splits
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.splits.splits import SplitSettings
+from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.nnunet.importing.phantom import write_phantom
+from nnunet_assets.nnunet.preparation.planning import PreparedPlans, prepare
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
 
 DATASET = "Dataset950_Phantom"
 TINY = {"num_epochs": 3, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
@@ -110,7 +111,7 @@ def preprocessed_content(folder: Path) -> dict[str, str]:
 def fold_processes() -> list[psutil.Process]:
     """Returns the trainers that this process started and that still run, without their workers."""
     children = psutil.Process().children()
-    return [child for child in children if "nnunet_assets.nnunet.fold_process" in _command(child)]
+    return [child for child in children if "nnunet_assets.nnunet.training.fold_process" in _command(child)]
 
 
 def _command(process: psutil.Process) -> list[str]:

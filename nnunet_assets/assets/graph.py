@@ -4,22 +4,22 @@ import re
 
 import dagster as dg
 
-from nnunet_assets.assets.comparison import build_comparison
-from nnunet_assets.assets.cv_evaluation import build_cv_evaluation
-from nnunet_assets.assets.cv_figures import build_cv_figures
-from nnunet_assets.assets.cv_report import build_cv_report
-from nnunet_assets.assets.cv_summary import build_cv_summary
-from nnunet_assets.assets.cv_tables import build_cv_tables
-from nnunet_assets.assets.dataset_report import build_dataset_report
-from nnunet_assets.assets.fold_model import build_fold_model
-from nnunet_assets.assets.full_model import build_full_model
-from nnunet_assets.assets.preprocessed_plans import build_preprocessed_plans
-from nnunet_assets.assets.raw_dataset import build_raw_dataset
-from nnunet_assets.assets.split_checks import build_split_checks
-from nnunet_assets.assets.splits import build_splits
-from nnunet_assets.assets.test_predictions import build_test_predictions
-from nnunet_assets.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.project import Project
+from nnunet_assets.assets.dataset.preprocessed_plans import build_preprocessed_plans
+from nnunet_assets.assets.dataset.raw_dataset import build_raw_dataset
+from nnunet_assets.assets.dataset.split_checks import build_split_checks
+from nnunet_assets.assets.dataset.splits import build_splits
+from nnunet_assets.assets.fold.fold_model import build_fold_model
+from nnunet_assets.assets.fold.full_model import build_full_model
+from nnunet_assets.assets.holdout.holdout_predictions import build_test_predictions
+from nnunet_assets.assets.summary.comparison import build_comparison
+from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
+from nnunet_assets.assets.summary.cv_figures import build_cv_figures
+from nnunet_assets.assets.summary.cv_report import build_cv_report
+from nnunet_assets.assets.summary.cv_summary import build_cv_summary
+from nnunet_assets.assets.summary.cv_tables import build_cv_tables
+from nnunet_assets.assets.summary.dataset_report import build_dataset_report
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.project import Project
 
 
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:

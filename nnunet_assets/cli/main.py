@@ -11,29 +11,37 @@ from typing import Any
 import click
 
 from nnunet_assets import __version__
-from nnunet_assets.core.redaction import redacted
+from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import BehindError, NnunetAssetsError, storage_errors_in_words
 
 # Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
 COMMANDS = {
-    "demo": ("demo", "demo", "Run a whole cross-validation on a generated dataset."),
-    "init": ("init", "init", "Make a project folder with an example that works at once."),
-    "check-config": ("check_config", "check_config", "Check a project's YAML files, and show what they declare."),
-    "import-dataset": ("import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
-    "check": ("check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
-    "train": ("train", "train", "Train one fold, with nnU-Net's own flags."),
-    "compare": ("compare", "compare", "Compare the experiments of a dataset."),
-    "evaluate": ("evaluate", "evaluate", "Evaluate saved predictions by case and label, without training again."),
-    "summarize": ("summarize", "summarize", "Show what the finished folds of an experiment say together."),
-    "list": ("list_experiments", "list_experiments", "List experiments, their groups and finished folds."),
-    "export": ("export", "export", "Write the summary of an experiment as CSV or LaTeX."),
-    "accept": ("accept", "accept", "Accept the summary of an experiment as its baseline."),
-    "adopt": ("adopt", "adopt", "Take in finished folds that plain nnU-Net trained."),
-    "sync": ("sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
-    "doctor": ("doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
-    "dev": ("servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),
-    "up": ("servers", "up", "Start web UI, daemon and MLflow in the background."),
-    "down": ("servers", "down", "Stop what `up` started."),
+    "demo": ("project.demo", "demo", "Run a whole cross-validation on a generated dataset."),
+    "init": ("project.init", "init", "Make a project folder with an example that works at once."),
+    "check-config": (
+        "project.check_config",
+        "check_config",
+        "Check a project's YAML files, and show what they declare.",
+    ),
+    "import-dataset": ("dataset.import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
+    "check": ("dataset.check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
+    "train": ("fold.train", "train", "Train one fold, with nnU-Net's own flags."),
+    "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
+    "evaluate": (
+        "results.evaluate",
+        "evaluate",
+        "Evaluate saved predictions by case and label, without training again.",
+    ),
+    "summarize": ("results.summarize", "summarize", "Show what the finished folds of an experiment say together."),
+    "list": ("results.list_experiments", "list_experiments", "List experiments, their groups and finished folds."),
+    "export": ("results.export", "export", "Write the summary of an experiment as CSV or LaTeX."),
+    "accept": ("results.accept", "accept", "Accept the summary of an experiment as its baseline."),
+    "adopt": ("fold.adopt", "adopt", "Take in finished folds that plain nnU-Net trained."),
+    "sync": ("results.sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),
+    "doctor": ("project.doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
+    "dev": ("project.servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),
+    "up": ("project.servers", "up", "Start web UI, daemon and MLflow in the background."),
+    "down": ("project.servers", "down", "Stop what `up` started."),
 }
 
 

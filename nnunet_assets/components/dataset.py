@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from nnunet_assets.components.loaded_project import loaded_project
 from nnunet_assets.components.scaffold import DatasetScaffolder
-from nnunet_assets.config import DatasetConfig
+from nnunet_assets.declarations.config import DatasetConfig
 
 
 @dg.scaffold_with(DatasetScaffolder)

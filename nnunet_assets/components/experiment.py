@@ -5,7 +5,7 @@ from pydantic import BaseModel
 
 from nnunet_assets.components.loaded_project import loaded_project
 from nnunet_assets.components.scaffold import ExperimentScaffolder
-from nnunet_assets.config import ExperimentConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 
 
 @dg.scaffold_with(ExperimentScaffolder)

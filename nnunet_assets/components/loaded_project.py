@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nnunet_assets.project import Project, read_project
+from nnunet_assets.declarations.project import Project, read_project
 
 _last_read: tuple[dg.ComponentTree, Project] | None = None
 

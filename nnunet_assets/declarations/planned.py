@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.configurations import resolved
-from nnunet_assets.core.json_file import load_json
-from nnunet_assets.core.layout import OWN_FOLDER
+from nnunet_assets.core.dataset.configurations import resolved
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
 

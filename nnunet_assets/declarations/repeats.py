@@ -6,9 +6,9 @@ that differ in name and `seed` alone repeat each other. What they differ in is t
 
 from collections.abc import Sequence
 
-from nnunet_assets.config import ExperimentConfig
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import json_sha256
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.declarations.config import ExperimentConfig
 
 
 def sets_of_repeats(configs: Sequence[ExperimentConfig]) -> list[frozenset[Experiment]]:

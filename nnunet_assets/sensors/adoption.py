@@ -7,10 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.core.interpreter import python_command, with_safe_imports
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.jobs import fold_model_key
-from nnunet_assets.resources import ProjectResource
+from nnunet_assets.processes.interpreter import python_command, with_safe_imports
+from nnunet_assets.resources.project_folder import ProjectResource
 
 ADOPTING_SECONDS = 50
 """The daemon gives a tick 60 s; importing torch takes 6 to 19 of them."""
@@ -31,8 +31,8 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         description="Takes in finished folds of declared experiments that plain nnU-Net trained.",
     )
     def adopt_folds(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        from nnunet_assets.assets.adopted_folds import back_fill, materialization
-        from nnunet_assets.nnunet.adoption import adopted_before
+        from nnunet_assets.assets.fold.adopted_folds import back_fill, materialization
+        from nnunet_assets.nnunet.adoption.adoption import adopted_before
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
         fold = _next(context.instance, project, experiments, refused)
@@ -57,7 +57,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
 def _next(
     instance: dg.DagsterInstance, project: ProjectResource, experiments: Sequence[Experiment], refused: dict[str, int]
 ) -> Path | None:
-    from nnunet_assets.nnunet.results_folder import unadopted_folds
+    from nnunet_assets.nnunet.results.results_folder import unadopted_folds
 
     for experiment in experiments:
         model = experiment.model_folder(project.settings.roots)
@@ -69,8 +69,8 @@ def _next(
 
 def _unrecorded(instance: dg.DagsterInstance, experiment: Experiment, model: Path) -> list[Path]:
     """Returns the adopted folds that Dagster does not know, or knows as they were before."""
-    from nnunet_assets.assets.recorded_folds import recorded_folds
-    from nnunet_assets.core.commit import commit_sha256, read_committed
+    from nnunet_assets.assets.fold.recorded_folds import recorded_folds
+    from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 
     folds = [fold for fold in sorted(model.glob("fold_*")) if (known := read_committed(fold)) and known.is_adopted]
     if not folds:
@@ -85,7 +85,7 @@ def _written_at(fold: Path) -> int:
 
 def _adopt(fold: Path, environment: Mapping[str, str]) -> str | None:
     """Adopts a fold in a process of its own, which keeps torch out of the daemon; returns what is wrong with it."""
-    command = python_command("-m", "nnunet_assets.nnunet.adoption", str(fold))
+    command = python_command("-m", "nnunet_assets.nnunet.adoption.adoption", str(fold))
     try:
         done = subprocess.run(
             command,

@@ -4,7 +4,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nnunet_assets.tracking.client import connect
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets_tests.environment import environment_without
 
 

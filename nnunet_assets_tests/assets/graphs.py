@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 
 from nnunet_assets.assets import dataset_definitions, experiment_definitions
-from nnunet_assets.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.project import Project
-from nnunet_assets.resources import ProjectResource
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.resources.project_folder import ProjectResource
 
 
 def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[ExperimentConfig] = ()) -> Project:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nnunet_assets.assets import run_tracking
+from nnunet_assets.assets.border import run_tracking
 from nnunet_assets.cli.main import main
-from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
-from nnunet_assets.core.commit import commit_fold
-from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.core.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets_tests.assets.graphs import declared, graph, materialized
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER, found_in

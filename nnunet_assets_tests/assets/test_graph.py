@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from nnunet_assets.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets_tests.assets.graphs import declared, graph
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"

@@ -14,9 +14,9 @@ from dagster_shared.check import CheckError
 import nnunet_assets
 from nnunet_assets.components import CrossValidationExperiment, NnunetDataset, dataset
 from nnunet_assets.components.scaffold import DatasetParams, DatasetScaffolder, ExperimentParams, ExperimentScaffolder
-from nnunet_assets.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.project import Project, read_project
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 Built = list[tuple[Project, DatasetConfig | ExperimentConfig]]
@@ -189,7 +189,7 @@ class TestScaffolding:
 
 def test_dg_scaffolds_an_experiment_that_dg_checks(tmp_path: Path) -> None:
     """Dagster's own commands, in processes of their own as a user runs them."""
-    from nnunet_assets.cli.init import init_project
+    from nnunet_assets.cli.project.init import init_project
 
     root = init_project(tmp_path / "project")
 

@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_assets.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.repeats import sets_of_repeats
 
 PLAIN = ExperimentConfig(dataset="Dataset004_Hippocampus", configuration="2d")

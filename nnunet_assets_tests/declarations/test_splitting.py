@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.project import read_project
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, errors_of, write_project
 
 SITES = "case,site\nc1,Oslo\nc2,Oslo\nc3,Lyon\nc4,Bern\n"

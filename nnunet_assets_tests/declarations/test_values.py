@@ -6,8 +6,8 @@ import pytest
 from dagster._core.definitions.utils import is_valid_owner
 from pydantic import ValidationError
 
-from nnunet_assets.config import DatasetConfig
-from nnunet_assets.project import read_project
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, errors_of, write_project
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.tracking.client import connect
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.faults.trials import SIBLING, Trial, new_trial
 from nnunet_assets_tests.training_builders import PhantomProject, roots_in

@@ -8,16 +8,16 @@ It ends with the fold's exit code; a signal counts as 128 + n.
 import os
 import sys
 
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.training_options import TrainingOptions
-from nnunet_assets.nnunet.fold import run_fold
-from nnunet_assets.nnunet.fold_failure import FoldFailed
-from nnunet_assets.nnunet.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.fold_lock import fold_lease
-from nnunet_assets.nnunet.fold_request import FoldRequest
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold_tracker import FoldTracker
-from nnunet_assets.tracking.names import fold_tags
+from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.names import fold_tags
 from nnunet_assets_tests.training_builders import DATASET
 
 # Every second epoch is saved, so that a kill meets epochs before, in and after a save.

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
 from nnunet_assets_tests.phantom_builders import DATASET, phantom_project, variant
@@ -138,7 +138,7 @@ def test_a_fold_is_trained_by_the_servers_of_up(
     finally:
         planted.run("down", str(planted.project), **secret)
     assert planted.ran == {}
-    assert "nnunet_assets.nnunet.fold_process" in environments
+    assert "nnunet_assets.nnunet.training.fold_process" in environments
     for module, values in environments.items():
         assert [name for name, value in secret.items() if secret_of(value) in values] == [], module
     assert places_of(secret, planted.project) == []

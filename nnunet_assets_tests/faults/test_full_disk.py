@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.trials import FOLD_OF_TRIALS, SIBLING, Trial, check_finished
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

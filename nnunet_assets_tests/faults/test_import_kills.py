@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet.import_dataset import import_dataset
-from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.nnunet.importing.import_dataset import import_dataset
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_decathlon, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in
 
 pytestmark = pytest.mark.faults
 
 IMPORT = """
-import sys; from pathlib import Path; from nnunet_assets.nnunet.import_dataset import import_dataset
+import sys; from pathlib import Path; from nnunet_assets.nnunet.importing.import_dataset import import_dataset
 source, raw = map(Path, sys.argv[1:])
 import nibabel, numpy
 print("started", flush=True)
 import_dataset(source, raw)
 """
 CURATE = """
-import sys; from pathlib import Path; from nnunet_assets.core.curation import Curation
-from nnunet_assets.core.layout import Roots
-from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
+import sys; from pathlib import Path; from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 roots = Roots(*map(Path, sys.argv[1:]))
 import nibabel, numpy
 print("started", flush=True)

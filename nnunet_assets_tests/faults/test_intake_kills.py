@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_assets.nnunet.fact_cache import FactCache
-from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
+from nnunet_assets.nnunet.raw.fact_cache import FactCache
+from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_volume
 
 pytestmark = pytest.mark.faults
@@ -24,9 +24,10 @@ N_CASES = 60
 LOOK = """
 import sys
 from pathlib import Path
-from nnunet_assets.nnunet import fact_cache, file_stats
-from nnunet_assets.nnunet.raw_data import inspect_raw_dataset
-from nnunet_assets.reports.intake_files import write_intake
+from nnunet_assets.nnunet.raw import fact_cache
+from nnunet_assets.core.files import file_stats
+from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
+from nnunet_assets.reports.pages.intake_files import write_intake
 file_stats.SAFETY_SECONDS, fact_cache.FLUSH_SECONDS = 0.0, 0.05
 root, own = Path(sys.argv[1]), Path(sys.argv[2])
 while True:  # as long as it takes to be killed, in every part of it

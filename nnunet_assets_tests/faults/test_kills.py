@@ -15,7 +15,7 @@ from textwrap import dedent
 
 import pytest
 
-from nnunet_assets.core.exit_codes import ExitCode
+from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
 from nnunet_assets_tests.faults.trials import KILLED, Trial, kill_group, resume_and_check

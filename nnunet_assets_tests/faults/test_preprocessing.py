@@ -20,9 +20,9 @@ import psutil
 import pytest
 
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.case_sets import CaseSet, is_shown
-from nnunet_assets.nnunet.fold_inputs import fold_inputs
-from nnunet_assets_tests.processes import living
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.preparation.case_sets import CaseSet, is_shown
+from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, preprocessed_content, roots_in
 
 pytestmark = pytest.mark.faults

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.tracking.client import connect
-from nnunet_assets.tracking.names import FOLD
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.names import FOLD
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.trials import FOLD_OF_TRIALS, Trial, check_finished, kill_group, resume_and_check
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -196,8 +196,8 @@ import json, os, resource, sys
 from pathlib import Path
 from types import SimpleNamespace
 import torch
-from nnunet_assets.nnunet.checkpoints import save_checkpoints_safely
-from nnunet_assets.nnunet.child import ChildFailure
+from nnunet_assets.nnunet.checkpoints.checkpoints import save_checkpoints_safely
+from nnunet_assets.processes.child import ChildFailure
 
 folder, checkpoint = Path(sys.argv[1]), torch.load(sys.argv[2], map_location="cpu", weights_only=False)
 outcomes, best = {}, folder / "checkpoint_best.pth"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.layout import fold_key
-from nnunet_assets.tracking.fold_tracker import send_waiting
+from nnunet_assets.core.files.layout import fold_key
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
 from nnunet_assets_tests.faults.trials import SIBLING, Trial, check_finished, check_tracking

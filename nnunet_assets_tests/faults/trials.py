@@ -18,14 +18,14 @@ from typing import Any
 import psutil
 import pytest
 
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.journal import Record, journal_path, read_records
-from nnunet_assets.core.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.provenance import file_sha256
-from nnunet_assets.tracking.client import connect
-from nnunet_assets.tracking.names import FOLD, RESUMED_AT
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.names import FOLD, RESUMED_AT
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
-from nnunet_assets_tests.processes import living
+from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.training_builders import DATASET
 
 FOLD_OF_TRIALS, SIBLING = "fold_0", "fold_1"
@@ -261,6 +261,8 @@ def _mark_of(process: psutil.Process) -> str | None:
 def _is_trainer(process: psutil.Process) -> bool:
     try:
         # A worker that was forked has its parent's command line, but not its session's first place.
-        return "nnunet_assets.nnunet.fold_process" in process.cmdline() and os.getpgid(process.pid) == process.pid
+        return (
+            "nnunet_assets.nnunet.training.fold_process" in process.cmdline() and os.getpgid(process.pid) == process.pid
+        )
     except (psutil.Error, ProcessLookupError):
         return False

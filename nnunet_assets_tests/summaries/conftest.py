@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.assets.conftest import _clean_environment, instance, new_store, project
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold

@@ -13,18 +13,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.commit import commit_again, commit_sha256
-from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.core.layout import Experiment
-from nnunet_assets.core.provenance import write_json_atomically
-from nnunet_assets.nnunet.adoption import adopt_fold
-from nnunet_assets.nnunet.fold_attempt import fold_state
-from nnunet_assets.nnunet.results_folder import unadopted_folds
-from nnunet_assets.resources import ProjectResource
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.fold.commit import commit_again, commit_sha256
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.nnunet.adoption.adoption import adopt_fold
+from nnunet_assets.nnunet.folds.fold_attempt import fold_state
+from nnunet_assets.nnunet.results.results_folder import unadopted_folds
+from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.client import connect
-from nnunet_assets.tracking.fold_tracker import TrackingReport
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -265,7 +265,7 @@ def test_the_sensor_records_a_fold_whose_adoption_was_killed_before(
     foreign: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nnunet_assets.assets.adopted_folds.back_fill",
+        "nnunet_assets.assets.fold.adopted_folds.back_fill",
         lambda *_: TrackingReport(None, None, None, 0, 0, 0, None, is_done=True),
     )
     shutil.rmtree(EXPERIMENT.fold_folder(foreign.roots, "fold_1"))
@@ -290,7 +290,7 @@ def test_a_fold_that_a_tracked_trainer_made_is_one_to_adopt(foreign: Settings) -
 
 
 def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nnunet_assets.assets import adopted_folds
+    from nnunet_assets.assets.fold import adopted_folds
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     send = adopted_folds.send_waiting

@@ -15,12 +15,12 @@ from click.testing import CliRunner, Result
 
 import nnunet_assets
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.commit import FoldInputs, commit_sha256
-from nnunet_assets.core.layout import OWN_FOLDER, Experiment
-from nnunet_assets.nnunet.results_folder import FolderRecord
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.fold.commit import FoldInputs, commit_sha256
+from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking import names
-from nnunet_assets.tracking.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT

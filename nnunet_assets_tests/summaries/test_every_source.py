@@ -20,27 +20,27 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from nnunet_assets.assets import adopted_folds
-from nnunet_assets.assets.adopted_folds import back_fill, materialization, prepare
-from nnunet_assets.assets.recorded_folds import DagsterRecord
-from nnunet_assets.cli import sync
-from nnunet_assets.core.commit import commit_fold, read_committed
-from nnunet_assets.core.cv_groups import group_name
-from nnunet_assets.core.fold_result import FoldResult
-from nnunet_assets.core.journal import Record, journal_path, read_records, write_records
-from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.core.score_digest import SUMMARY_FILE
+from nnunet_assets.assets.fold import adopted_folds
+from nnunet_assets.assets.fold.adopted_folds import back_fill, materialization, prepare
+from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
+from nnunet_assets.cli.results import sync
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_fold, read_committed
+from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.errors import NnunetAssetsError, SummaryError
-from nnunet_assets.nnunet.adoption import adopt_fold
-from nnunet_assets.nnunet.own_folds import behind
-from nnunet_assets.nnunet.results import fold_results_in
-from nnunet_assets.nnunet.validation_series import series_of
+from nnunet_assets.nnunet.adoption.adoption import adopt_fold
+from nnunet_assets.nnunet.results.own_folds import behind
+from nnunet_assets.nnunet.results.results import fold_results_in
+from nnunet_assets.nnunet.training.validation_series import series_of
 from nnunet_assets.settings import Settings
-from nnunet_assets.summaries import mlflow_record
-from nnunet_assets.tracking import client
-from nnunet_assets.tracking.client import connect
-from nnunet_assets.tracking.fold_tracker import FoldTracker, send_waiting
-from nnunet_assets.tracking.names import fold_tags, run_title
+from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, send_waiting
+from nnunet_assets.tracking.store import client
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.names import fold_tags, run_title
+from nnunet_assets.workflows.summaries import mlflow_record
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.foreign_fold_builders import DATASET, DESCRIPTION, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.journal import append_record, journal_path
-from nnunet_assets.tracking.client import connect
-from nnunet_assets.tracking.fold_tracker import FoldTracker
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.client import connect
 
 DATASET = "Dataset004_Hippocampus"
 TAGS = {"nnunet_assets.fold": "fold_0", "dagster_run_id": "run-1"}

@@ -12,21 +12,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.commit import read_committed
-from nnunet_assets.core.curation import Curation
-from nnunet_assets.core.dataset_json import parse_dataset_json
-from nnunet_assets.core.evaluation_files import evaluation_folder, read_evaluation
-from nnunet_assets.core.journal import journal_path, read_records
-from nnunet_assets.core.label_totals import label_estimate
-from nnunet_assets.core.layout import Experiment, Roots
-from nnunet_assets.core.metric_policy import metric_policy
-from nnunet_assets.core.summary_files import SUMMARY_FILE, read_summary
+from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
+from nnunet_assets.core.evaluation.evaluation_files import evaluation_folder, read_evaluation
+from nnunet_assets.core.evaluation.label_totals import label_estimate
+from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.summary.summary_files import SUMMARY_FILE, read_summary
 from nnunet_assets.errors import EvaluationError
-from nnunet_assets.nnunet.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.prepared import PreparedDataset
-from nnunet_assets.nnunet.results import fold_results_in
-from nnunet_assets.reports.case_table import read_cases
-from nnunet_assets.reports.evaluation_tables import to_markdown
+from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.results.results import fold_results_in
+from nnunet_assets.reports.tables.case_table import read_cases
+from nnunet_assets.reports.tables.evaluation_tables import to_markdown
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from nnunet_assets.cli.diagnosis.findings import Finding
-from nnunet_assets.core.interpreter import python_command, with_safe_imports
-from nnunet_assets.instance_files import count_gpus
+from nnunet_assets.processes.interpreter import python_command, with_safe_imports
+from nnunet_assets.project_folder.dagster_home import count_gpus
 
 PACKAGE = "nnunet_assets"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.diagnosis.findings import Finding
-from nnunet_assets.core.numbers import beside
-from nnunet_assets.nnunet.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
-from nnunet_assets.nnunet.workers import worker_problem, worker_variables
+from nnunet_assets.core.text.numbers import beside
+from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
+from nnunet_assets.processes.workers import worker_problem, worker_variables
 from nnunet_assets.settings import Settings
 
 GIB = 1024**3

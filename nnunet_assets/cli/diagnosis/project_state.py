@@ -7,13 +7,13 @@ from pathlib import Path
 import yaml
 
 from nnunet_assets.cli.diagnosis.findings import Finding
-from nnunet_assets.core.layout import TRAINING_POOL
+from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, TrackingError
-from nnunet_assets.instance_files import count_gpus, pool_limit, unset_settings
-from nnunet_assets.private_files import open_to_others
-from nnunet_assets.project import read_project
+from nnunet_assets.project_folder.dagster_home import count_gpus, pool_limit, unset_settings
+from nnunet_assets.project_folder.private_files import open_to_others
+from nnunet_assets.project_folder.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
-from nnunet_assets.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from
 
 
 def read_settings(project: Path) -> tuple[Settings, Finding]:
@@ -97,7 +97,7 @@ def _variable_findings(settings: Settings) -> Iterator[Finding]:
 
 def tracking_findings(settings: Settings) -> Iterator[Finding]:
     """Asks the tracking store for its experiments; a file that is still to be made is not made by looking."""
-    from nnunet_assets.tracking.client import is_to_be_made, probe
+    from nnunet_assets.tracking.store.client import is_to_be_made, probe
 
     try:
         if is_to_be_made(settings.tracking_uri):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.numbers import measured
+from nnunet_assets.core.text.numbers import measured
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.case_slice import CaseSlice
+from nnunet_assets.core.evaluation.case_slice import CaseSlice
 from nnunet_assets.reports.figures.style import COLOURS, add_axes, in_style, new_figure, say_instead
 
 if TYPE_CHECKING:

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.comparison import Comparison, Difference
-from nnunet_assets.core.numbers import beside
-from nnunet_assets.reports.comparison import HEADLINE_METRIC, interval_text, mean_difference_text
-from nnunet_assets.reports.experiment_names import short_names
+from nnunet_assets.core.comparison.comparison import Comparison, Difference
+from nnunet_assets.core.text.numbers import beside
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     add_axes,
@@ -15,6 +13,8 @@ from nnunet_assets.reports.figures.style import (
     say_instead,
     shortened,
 )
+from nnunet_assets.reports.tables.comparison_rows import HEADLINE_METRIC, interval_text, mean_difference_text
+from nnunet_assets.reports.text.experiment_names import short_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

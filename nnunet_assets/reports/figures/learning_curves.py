@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.journal import Record
+from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     add_axes,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.cv_summary import CvSummary
-from nnunet_assets.core.numbers import beside, fixed
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.text.numbers import beside, fixed
 from nnunet_assets.reports.figures.style import (
     COLOURS,
     MANY_POINTS,

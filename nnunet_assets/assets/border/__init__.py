@@ -1,0 +1,1 @@
+"""What all assets need to speak with Dagster and MLflow."""

@@ -1,0 +1,149 @@
+"""`preprocessed_plans`: nnU-Net's fingerprint, plans and preprocessed cases."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.metadata import version
+
+import dagster as dg
+from pydantic import Field
+
+from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.core.dataset.configurations import PLANNERS
+from nnunet_assets.core.files.layout import dataset_key, plans_key
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.nnunet.plans.plan_card import plan_row
+from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans, prepare
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.resources.project_folder import ProjectResource
+
+DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
+
+What is up to date is left alone: plans are made again only where the raw data, the planner or nnU-Net's version
+changed, cases only where the plans or the raw data did. Plans that somebody edited are never overwritten."""
+
+PLANNED_CHECK = "has_every_wanted_configuration"
+
+
+class PlansRunConfig(dg.Config):
+    """What one run of the planning may ask for."""
+
+    despite_changes: bool = Field(
+        default=False,
+        description="Make anew what another minor version of nnU-Net made, though folds were trained on it.",
+    )
+
+
+def build_preprocessed_plans(
+    *, config: DatasetConfig, plans: str, configurations: Sequence[str], trainers: Sequence[str], group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one dataset and one plans identifier, for all experiments that use them."""
+    declared = config
+    key = dg.AssetKey(plans_key(config.dataset, plans))
+    check = dg.AssetCheckSpec(
+        PLANNED_CHECK, asset=key, description="The planner dropped none of the configurations that experiments want."
+    )
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetKey(dataset_key(config.dataset, "raw_dataset"))],
+        group_name=group,
+        kinds={"json", "numpy"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        check_specs=[check],
+        code_version=f"nnunetv2 {version('nnunetv2')}, {PLANNERS.get(plans, plans)}: {', '.join(configurations)}",
+    )
+    def preprocessed_plans(
+        context: dg.AssetExecutionContext, config: PlansRunConfig, project: ProjectResource
+    ) -> dg.MaterializeResult:
+        settings = project.settings
+        with shown_as_failure():
+            made = prepare(
+                settings.roots,
+                declared.dataset,
+                plans,
+                configurations=configurations,
+                trainers=trainers,
+                environment=settings.child_environment(),
+                verify_integrity=declared.verify_integrity,
+                despite_changes=config.despite_changes,
+                on_progress=_ProgressLog(context),
+                say=context.log.info,
+            )
+            raw_hash = PreparedDataset(settings.roots, declared.dataset).read_raw().content_hash
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256([raw_hash, made.plans_hash])),
+            metadata=_metadata(made),
+            check_results=[_check(made, plans)],
+        )
+
+    return preprocessed_plans
+
+
+class _ProgressLog:
+    """Logs every tenth of a configuration's cases once, with the time that is left."""
+
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        self._context = context
+        self._logged: dict[str, int] = {}
+        self._first: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, configuration: str, done: int, n: int) -> None:
+        began, done_before = self._first.setdefault(configuration, (time.monotonic(), done))
+        tenth = done * 10 // n
+        if tenth > self._logged.get(configuration, 0):
+            self._logged[configuration] = tenth
+            left = ""
+            if done > done_before:
+                seconds = (time.monotonic() - began) / (done - done_before) * (n - done)
+                left = f", about {timedelta(seconds=round(seconds))} left"
+            self._context.log.info(f"{done} of {n} cases are preprocessed for {configuration}{left}.")
+
+
+def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
+    rows = [
+        dg.TableRecord(
+            {
+                "configuration": configuration,
+                **plan_row(plan),
+                "GPU memory (GB, planner's estimate)": str(made.gpu_memory_gb.get(configuration, "unknown")),
+                **_cases(made.cases[configuration]),
+            }
+        )
+        for configuration, plan in made.planned.items()
+    ]
+    why = {configuration: cases.why for configuration, cases in made.cases.items() if cases.why}
+    return {
+        "configurations": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("none"),
+        "made_now": dg.MetadataValue.text(", ".join(made.made) or "nothing: all was up to date"),
+        **({"why": dg.MetadataValue.md("\n".join(f"- {name}: {text}" for name, text in why.items()))} if why else {}),
+        **({"padding": dg.MetadataValue.text("\n".join(map(str, made.padding)))} if made.padding else {}),
+        "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
+        "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
+        "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),
+        "nnunet_integrity_check": dg.MetadataValue.text("agrees" if made.is_verified else "did not run"),
+        "plans_hash": dg.MetadataValue.text(made.plans_hash),
+    }
+
+
+def _cases(cases: PreparedCases) -> dict[str, int | str]:
+    return {
+        "cases": cases.n_made + cases.n_reused,
+        "preprocessed now": cases.n_made,
+        "size (MB)": f"{cases.n_bytes / 1e6:.1f}",
+    }
+
+
+def _check(made: PreparedPlans, plans: str) -> dg.AssetCheckResult:
+    reasons = " ".join(dict.fromkeys(made.dropped.values()))
+    return dg.AssetCheckResult(
+        check_name=PLANNED_CHECK,
+        passed=not made.dropped,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=f"The plans {plans} do not have {', '.join(made.dropped)}. {reasons} Take the experiments that "
+        "want it out of the YAML."
+        if made.dropped
+        else "Every wanted configuration is planned and preprocessed.",
+    )

@@ -1,0 +1,200 @@
+"""`raw_dataset` and `case_list`: the data in nnUNet_raw, looked at before anything is made from it, in one step.
+
+They are two assets so that a label that was touched up makes the plans stale, but not the splits: those follow from the
+names of the cases alone. Neither can be asked for without the other: splits beside a new `raw_dataset` would not wait
+for it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.dataset.dataset_tracking import track_dataset
+from nnunet_assets.core.dataset.findings import findings_text
+from nnunet_assets.core.files.layout import dataset_key
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.reports.pages.intake_files import write_intake
+from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset
+    from nnunet_assets.nnunet.raw.raw_data import RawDataset, Spread
+
+CONSISTENT_CHECK = "is_consistent"
+SHOWN_FINDINGS = 100
+"""Rows of the table in the web UI; the page has more, findings.parquet all."""
+
+DESCRIPTION = """The dataset as it lies in `nnUNet_raw`: dataset.json, images and labels.
+
+Materializing it reads every case that changed since the last time: missing files, shapes and spacings that differ,
+unknown label values, NaN, cut files, copies, cases that stand out. Its data version is a digest of the contents, so
+that everything made from it turns stale when they change. The folder itself is never written: cases in `quarantine`
+are left out, and headers repaired in copies."""
+
+CASE_LIST_DESCRIPTION = """The names of the training cases, from which the splits follow.
+
+Made in one step with `raw_dataset`. Its data version changes when a case is added, removed or renamed, or
+with a `splits_final.json` beside them in `nnUNet_raw`, and not when an image or a label is edited."""
+
+
+class IntakeRunConfig(dg.Config):
+    """What one run may ask for."""
+
+    rehash: bool = Field(
+        default=False, description="Read every file anew, also those whose size and times are as they were."
+    )
+
+
+def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the two assets of one declared dataset."""
+    declared = config
+    key, list_key = (dg.AssetKey(dataset_key(config.dataset, name)) for name in ("raw_dataset", "case_list"))
+    check = dg.AssetCheckSpec(
+        CONSISTENT_CHECK,
+        asset=key,
+        blocking=True,
+        description="No case contradicts dataset.json or itself; nothing downstream starts where one does.",
+    )
+    descriptions = {key: DESCRIPTION, list_key: CASE_LIST_DESCRIPTION}
+
+    @dg.multi_asset(
+        name="__".join(key.path).replace(".", "_").replace("-", "_"),
+        specs=[
+            dg.AssetSpec(
+                one,
+                group_name=group,
+                kinds={"dataset", "file"} if one == key else {"dataset"},
+                owners=config.owners,
+                description=description,
+                code_version=_code_version(declared),
+            )
+            for one, description in descriptions.items()
+        ],
+        check_specs=[check],
+    )
+    def raw_dataset(
+        context: dg.AssetExecutionContext, config: IntakeRunConfig, project: ProjectResource
+    ) -> Iterator[dg.MaterializeResult]:
+        found, curated, shown = _look(declared, project.settings, context, rehash=config.rehash)
+        names: dg.MaterializeResult[None] = dg.MaterializeResult(
+            asset_key=list_key,
+            data_version=dg.DataVersion(json_sha256([*sorted(found.cases), *filter(None, [curated.splits_sha256])])),
+            metadata={"cases": dg.MetadataValue.int(found.n_cases)},
+        )
+        contents: dg.MaterializeResult[None] = dg.MaterializeResult(
+            asset_key=key,
+            data_version=dg.DataVersion(found.content_hash),
+            metadata={**_metadata(found), **_curation_metadata(curated), **shown},
+            check_results=[_check(found, curated)],
+        )
+        # The names first: after a check that fails nothing more is recorded.
+        yield names
+        yield contents
+
+    return raw_dataset
+
+
+def _look(
+    config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext, *, rehash: bool
+) -> "tuple[RawDataset, CuratedDataset, dict[str, dg.MetadataValue]]":
+    """Returns what was found, of which cases, and where it is shown."""
+    # Numpy comes with them: 0.1 s, which every load of the definitions would pay.
+    from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
+    from nnunet_assets.nnunet.raw.fact_cache import FactCache
+
+    prepared = PreparedDataset(settings.roots, config.dataset)
+    with shown_as_failure():
+        _generate_phantom(config, settings, context)
+        # The check stops this run only; the record that this writes stops later ones, of splits or plans alone.
+        found, curated = look_at_raw_data(
+            settings.roots,
+            config.dataset,
+            config.folds,
+            config.curation,
+            lambda done, n: _log_progress(context, done, n),
+            cache=FactCache(prepared.fact_cache, rehash=rehash),
+            variables=settings.child_environment(),
+        )
+    files = write_intake(prepared.intake_folder, found.report, settings.places)
+    context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
+    tracked = track_dataset(settings, found.report, files, context)
+    return found, curated, {"report": dg.MetadataValue.path(files[0]), **tracked}
+
+
+def _code_version(config: DatasetConfig) -> str:
+    # The reason for a quarantine is for people.
+    declared = [sorted(config.quarantine), config.repair_headers_mm]
+    return f"2 {json_sha256(declared)[:8]}" if any(declared) else "2"
+
+
+def _generate_phantom(config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext) -> None:
+    if config.phantom and not (settings.roots.raw / config.dataset).exists():
+        from nnunet_assets.nnunet.importing.phantom import write_phantom
+
+        context.log.info(f"Generating {config.phantom.cases} phantom cases of {config.dataset}.")
+        write_phantom(settings.roots.raw, config.dataset, config.phantom.cases, config.phantom.seed)
+
+
+def _log_progress(context: dg.AssetExecutionContext, done: int, n: int) -> None:
+    if done == n or done % max(1, n // 10) == 0:
+        context.log.info(f"Read {done} of {n} cases.")
+
+
+def _check(found: "RawDataset", curated: "CuratedDataset") -> dg.AssetCheckResult:
+    errors, warnings = findings_text(found.errors), findings_text(found.warnings)
+    return dg.AssetCheckResult(
+        check_name=CONSISTENT_CHECK,
+        passed=not errors,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=errors or "Every case was read, and nothing contradicts.",
+        metadata={
+            "errors": dg.MetadataValue.text(errors or "none"),
+            "warnings": dg.MetadataValue.text(warnings or "none"),
+            **_curation_metadata(curated),
+        },
+    )
+
+
+def _curation_metadata(curated: "CuratedDataset") -> dict[str, dg.MetadataValue]:
+    """Returns what was left out and repaired, where anything was."""
+    quarantined = "\n".join(f"{case}: {reason}" for case, reason in curated.quarantined.items())
+    repaired = "\n".join(f"{repair.file} (by {repair.distance_mm:.3g} mm)" for repair in curated.repairs)
+    shown = {"quarantined": quarantined, "repaired_headers": repaired}
+    return {name: dg.MetadataValue.text(text) for name, text in shown.items() if text}
+
+
+def _metadata(found: "RawDataset") -> dict[str, dg.MetadataValue]:
+    rows = [
+        dg.TableRecord({"label": name, "cases": label.n_cases, "volume (ml)": _spread([label.volume_ml])})
+        for name, label in found.labels.items()
+    ]
+    findings = [
+        dg.TableRecord({"code": f.code, "severity": f.severity, "case": f.case or "", "finding": f.message})
+        for f in [*found.errors, *found.warnings][:SHOWN_FINDINGS]
+    ]
+    return {
+        "cases": dg.MetadataValue.int(found.n_cases),
+        "errors": dg.MetadataValue.int(len(found.errors)),
+        "warnings": dg.MetadataValue.int(len(found.warnings)),
+        "findings": dg.MetadataValue.table(findings) if findings else dg.MetadataValue.text("none"),
+        "channels": dg.MetadataValue.text(", ".join(found.description.channel_names)),
+        "labels": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("not read: not a NIfTI dataset"),
+        "spacing_mm": dg.MetadataValue.text(_spread(found.spacing_mm)),
+        "shape_voxels": dg.MetadataValue.text(_spread(found.shape)),
+        "folder": dg.MetadataValue.path(found.folder),
+        "content_hash": dg.MetadataValue.text(found.content_hash),
+        "cases_read": dg.MetadataValue.int(found.n_read),
+    }
+
+
+def _spread(axes: "Sequence[Spread | None] | None") -> str:
+    """Returns `1 (0.95 to 1.05) x ...`: median and range along each axis of the file, X first."""
+    if axes is None or None in axes:
+        return "unknown"
+    return " x ".join(f"{a.median:.4g} ({a.minimum:.4g} to {a.maximum:.4g})" for a in axes if a)

@@ -1,0 +1,140 @@
+"""`splits`: which cases train and which validate, in each fold."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+import dagster as dg
+from pydantic import Field
+
+from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.core.files.layout import dataset_key, fold_key
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
+from nnunet_assets.declarations.config import DatasetConfig, SplitsConfig
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
+from nnunet_assets.nnunet.preparation.splitting import groups_of
+from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.resources.project_folder import ProjectResource
+
+DESCRIPTION = """The folds of the cross-validation: `splits_final.json` in `nnUNet_preprocessed`.
+
+Written before any fold starts, as nnU-Net would write it or as the dataset's `splits` declare. A file of your own is
+kept, and checked. What folds were trained on is not changed without your word: `on_new_cases` in the declaration, or
+`on_change` in the run's config."""
+
+
+class OnChange(Enum):
+    """The words of `core.splits.splits.OnNewCases`; Dagster's run config knows enumerations, not literals."""
+
+    refuse = "refuse"
+    extend = "extend"
+    renew = "renew"
+
+
+class SplitsRunConfig(dg.Config):
+    """What one run of the splits may ask for."""
+
+    on_change: OnChange | None = Field(
+        default=None,
+        description="What to do this time where folds were trained on another split: refuse; extend, which deals new "
+        "cases to the folds there are; renew, which splits all cases anew. Empty: as the dataset declares.",
+    )
+
+
+def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one declared dataset."""
+    declared = config.splits or SplitsConfig()
+    # The case list decides who is split; only stratification reads the labels.
+    labels = ["raw_dataset"] if settings.stratify else []
+
+    @dg.asset(
+        key=dg.AssetKey(dataset_key(config.dataset, "splits")),
+        deps=[dg.AssetKey(dataset_key(config.dataset, name)) for name in ("case_list", *labels)],
+        group_name=group,
+        kinds={"json"},
+        owners=config.owners,
+        description=DESCRIPTION,
+        code_version=settings.version,
+    )
+    def splits(
+        context: dg.AssetExecutionContext, config: SplitsRunConfig, project: ProjectResource
+    ) -> dg.MaterializeResult:
+        roots, dataset = project.settings.roots, context.asset_key.path[0]
+        prepared = PreparedDataset(roots, dataset)
+        with shown_as_failure():
+            made = ensure_splits(
+                roots,
+                dataset,
+                settings,
+                on_new_cases=config.on_change.value if config.on_change else declared.on_new_cases,
+                renew=config.on_change is OnChange.renew,
+                say=context.log.warning,
+            )
+            raw = prepared.read_raw()
+            groups = groups_of(settings, raw)
+        context.log.info(f"The split was {made.what}.")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(json_sha256(list(made.folds))),
+            metadata={
+                "folds": dg.MetadataValue.table(_rows(made, raw, groups)),
+                "made": dg.MetadataValue.text(made.what),
+                "covers": dg.MetadataValue.text(coverage(made.folds, raw.cases).in_words()),
+                "how": dg.MetadataValue.text(_how(made)),
+                "file": dg.MetadataValue.path(prepared.folder / SPLITS_FILE),
+                **_history(made),
+            },
+        )
+
+    return splits
+
+
+def _rows(made: Splits, raw: RawRecord, groups: Mapping[str, str]) -> list[dg.TableRecord]:
+    """Returns a row a fold; of each label the number of validation cases that have it."""
+    rows = []
+    for index, fold in enumerate(made.folds):
+        row: dict[str, str | int] = {"fold": fold_key(index), "train": len(fold["train"]), "val": len(fold["val"])}
+        if names := sorted({groups[case] for case in fold["val"] if case in groups}):
+            row["groups in val"] = names[0] if len(names) == 1 else len(names)
+        for label in next(iter(raw.label_volumes_ml.values()), {}):
+            row[f"{label} in val"] = n_cases_with(label, fold["val"], raw.label_volumes_ml)
+        rows.append(row)
+    # Dagster's tables have one type a column.
+    if len({type(row.get("groups in val")) for row in rows}) > 1:
+        rows = [{**row, "groups in val": str(row.get("groups in val"))} for row in rows]
+    return [dg.TableRecord(row) for row in rows]
+
+
+def _how(made: Splits) -> str:
+    settings = made.settings
+    if not made.record.generations:
+        return "the user's own file, which this project did not make or which was edited since; checked, not changed"
+    if settings.file:
+        return f"read from {settings.file}"
+    if settings.leave_one_group_out and settings.groups:
+        return f"one group left out at a time, by {settings.groups.title}"
+    ways = [
+        *([f"in groups by {settings.groups.title}"] if settings.groups else []),
+        *(["stratified by presence and volume of the labels"] if settings.stratify else []),
+    ]
+    return f"{', '.join(ways) or 'as nnU-Net does'}, seed {settings.seed}"
+
+
+def _history(made: Splits) -> dict[str, dg.MetadataValue]:
+    rows = [
+        dg.TableRecord(
+            {
+                "when": generation.made_at,
+                "what": generation.origin,
+                "settings": ", ".join(f"{name}={value}" for name, value in generation.settings.items()),
+                "cases added": sum(len(cases) for cases in generation.added.values()),
+                "cases removed": len(generation.removed),
+            }
+        )
+        for generation in made.record.generations
+    ]
+    return {
+        **({"history": dg.MetadataValue.table(rows)} if rows else {}),
+        **({"superseded": dg.MetadataValue.text(cost_sentence(made.superseded))} if made.superseded else {}),
+    }

@@ -1,0 +1,187 @@
+"""An adopted fold beside those that were trained here: its run in MLflow, and its materialization in Dagster."""
+
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+
+from nnunet_assets.assets.fold.fold_model import fold_model_key
+from nnunet_assets.assets.fold.fold_uploads import contents_of, files_of, history
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.fold.commit import UNKNOWN, commit_sha256, read_committed
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.summary.cv_groups import group_name
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.nnunet.adoption.adoption import Adopted
+from nnunet_assets.nnunet.results.results import fold_results_in
+from nnunet_assets.nnunet.results.results_folder import experiment_of
+from nnunet_assets.reports.figures.curves import learning_curve_png
+from nnunet_assets.reports.tables.case_scores import cases_to_csv
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold.fold_figures import ending_metrics
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, committed_scores, contents_path
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.names import (
+    ADOPTED,
+    EXPERIMENT,
+    HOST,
+    SEVERAL_GPUS,
+    VARIANT,
+    experiment_tags,
+    fold_tags,
+    run_title,
+)
+
+_logger = logging.getLogger(__name__)
+
+
+def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:
+    """Sends the curves, scores and files of an adopted fold to MLflow, at the times that its training had.
+
+    What is there already is not sent again. The run of a fold that was adopted before, or that a tracked trainer made,
+    goes on, and gets the scores and files that the fold has now.
+    """
+    prepare(settings, adopted)
+    return send_waiting(
+        settings.tracking_uri,
+        settings.artifacts,
+        adopted.folder,
+        share_files=settings.share_files,
+        preprocessed=settings.roots.preprocessed,
+    )
+
+
+def prepare_again(settings: Settings, fold_folder: Path) -> None:
+    """Makes the files for MLflow anew of a fold that was validated again since they were made, tracked or not."""
+    known, manifest = FoldRun.load(fold_folder), read_committed(fold_folder)
+    if known is None or manifest is None:
+        return
+    experiment = experiment_of(fold_folder.parent) or Experiment(**manifest.details["experiment"])
+    if manifest.is_adopted:
+        prepare(settings, Adopted(fold_folder, experiment, manifest, is_new=False))
+    elif known.tags.get(EXPERIMENT) != group_name(experiment):
+        _of_copy(settings, known, experiment, manifest.fold).save(fold_folder)
+    elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
+        made = contents_of(settings.roots, experiment, manifest.fold, _logger.warning)
+        for name, content in made.items():
+            write_atomically(contents_path(fold_folder, name), content)
+
+
+def prepare(settings: Settings, adopted: Adopted) -> None:
+    """Notes on the disk what is to be sent of an adopted fold, unless that was done for the scores that it has now."""
+    folder = adopted.folder
+    records = list(read_records(journal_path(folder)))
+    known = FoldRun.load(folder)
+    is_of_another = known is not None and known.tags.get(EXPERIMENT) != group_name(adopted.experiment)
+    if known is None or known.attempt != attempt_of(records[0]) or is_of_another:
+        _run(settings, adopted, records).save(folder)
+    elif _is_of_other_scores(known, adopted, records):
+        _run(settings, adopted, records).as_continued(known).save(folder)
+
+
+def _of_copy(settings: Settings, known: FoldRun, experiment: Experiment, fold: str) -> FoldRun:
+    """Returns the run of a fold that was copied from another experiment along with what was known of its run."""
+    tags = {key: value for key, value in known.tags.items() if key != VARIANT}
+    run = replace(
+        known,
+        experiment_name=settings.tracking_experiment(experiment.dataset),
+        run_name=f"{run_title(experiment)} {fold}",
+        tags={**tags, **experiment_tags(experiment, "fold")},
+    )
+    run.forget()
+    if run.ending is not None:
+        destination = Destination(settings.tracking_uri, settings.artifacts, settings.share_files)
+        run.files = list(run.ending.files) if destination.takes_files else []
+    return run
+
+
+def _is_of_other_scores(known: FoldRun, adopted: Adopted, records: list[Record]) -> bool:
+    """Says whether what is noted to be sent is of an earlier adoption, or of the training before it."""
+    if ADOPTED not in known.tags:
+        return True
+    if known.made_of is None:  # version 0.1 noted it
+        return not known.is_closed or known.has_scores_to_tell(adopted.folder, records)
+    return known.made_of != committed_scores(adopted.folder)
+
+
+def materialization(adopted: Adopted) -> dg.AssetMaterialization:
+    """Returns what Dagster records of an adopted fold, with what is unknown of it."""
+    manifest = adopted.manifest
+    summary = summarize(adopted.experiment, [manifest.fold], fold_results_in(adopted.folder.parent, [manifest.fold]))
+    dice = summary.foreground.dice.pooled.mean
+    return dg.AssetMaterialization(
+        asset_key=fold_model_key(adopted.experiment),
+        partition=manifest.fold,
+        description="Trained elsewhere, and adopted with what its files prove.",
+        metadata={
+            **({} if dice is None else {"dice": dg.MetadataValue.float(dice)}),
+            "validation_cases": dg.MetadataValue.int(summary.n_cases),
+            "epochs": dg.MetadataValue.int(manifest.n_epochs),
+            "device": dg.MetadataValue.text(manifest.device),
+            "folder": dg.MetadataValue.path(adopted.folder),
+            "unknown": dg.MetadataValue.text(", ".join(manifest.details["unknown"])),
+        },
+        tags={"dagster/data_version": commit_sha256(adopted.folder)},
+    )
+
+
+def is_in_project(settings: Settings, adopted: Adopted) -> bool:
+    """Says whether the fold lies where the project's assets look for it."""
+    place = adopted.experiment.fold_folder(settings.roots, adopted.folder.name)
+    return place.is_dir() and place.samefile(adopted.folder)
+
+
+def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun:
+    """Returns the run of a training that is over, with all that is to be sent."""
+    folder, manifest, experiment = adopted.folder, adopted.manifest, adopted.experiment
+    host = manifest.details["host"]
+    files = [*files_of(folder), *_made(adopted, records)]
+    ending = Ending(
+        "FINISHED",
+        _ended_ms(records),
+        [os.path.relpath(path, folder) for path in files],
+        ending_metrics(records, manifest),
+    )
+    destination = Destination(settings.tracking_uri, settings.artifacts, settings.share_files)
+    return FoldRun(
+        redacted(settings.tracking_uri),
+        settings.tracking_experiment(experiment.dataset),
+        f"{run_title(experiment)} {folder.name}",
+        {
+            **fold_tags(experiment, folder.name, manifest.inputs, validated=manifest.validated),
+            ADOPTED: "yes",
+            **({HOST: host} if host != UNKNOWN else {}),
+            **({SEVERAL_GPUS: "yes"} if manifest.details.get("several_gpus") else {}),
+        },
+        attempt=attempt_of(records[0]),
+        ending=ending,
+        files=ending.files if destination.takes_files else [],
+        made_of=committed_scores(folder),
+    )
+
+
+def _ended_ms(records: list[Record]) -> int:
+    """Returns when the training ended: with its last epoch, where one is known."""
+    return max((record.time_ms for record in records if record.kind == "epoch"), default=records[-1].time_ms)
+
+
+def _made(adopted: Adopted, records: list[Record]) -> list[Path]:
+    """Writes what is made for the run; not splits and packages, which would be today's."""
+    folder = adopted.folder
+    summary = summarize(adopted.experiment, [folder.name], fold_results_in(folder.parent, [folder.name]))
+    contents = {
+        "history.json": (json.dumps(history(records), indent=2, ensure_ascii=False) + "\n").encode(),
+        "validation_cases.csv": cases_to_csv(summary).encode(),
+        "learning_curve.png": learning_curve_png(records),
+    }
+    paths = []
+    for name, content in contents.items():
+        write_atomically(contents_path(folder, name), content)
+        paths.append(contents_path(folder, name))
+    return paths

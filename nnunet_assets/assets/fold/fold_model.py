@@ -1,0 +1,236 @@
+"""`fold_model`: five trained and validated models, one a partition."""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.border.partitions import fold_partitions
+from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
+from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
+from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
+from nnunet_assets.core.fold.commit import commit_sha256
+from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.fold.version_history import mixed_in_words
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.nnunet.folds.fold import FoldOutcome
+from nnunet_assets.nnunet.results.results import collect_fold_results
+from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
+from nnunet_assets.project_folder.dagster_home import pool_limit_of
+from nnunet_assets.reports.figures.curves import learning_curve_png
+from nnunet_assets.resources.project_folder import ProjectResource
+
+DESCRIPTION = """One trained and validated model a fold, in nnU-Net's own folder `fold_k`.
+
+Each partition trains in a process of its own and logs its curves to MLflow. A finished fold is not trained again when
+it is materialized again, unless its raw data, plans, splits or settings changed or `retrain` is set in the run's
+config; an interrupted one goes on from its last checkpoint. `dice` is that of whole validation cases; the pseudo Dice
+of the learning curve is an estimate on random patches."""
+
+NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
+
+
+RETRY_TAG = "dagster/retry_number"
+"""Dagster's own, on a run that it started by itself in place of one that died."""
+
+
+class RunDevice(Enum):
+    """The devices of `declarations.config.Device`; Dagster's run config knows enumerations, not literals."""
+
+    auto = "auto"
+    cuda = "cuda"
+    cpu = "cpu"
+    mps = "mps"
+
+
+class FoldRunConfig(dg.Config):
+    """What one run of a fold may ask for."""
+
+    retrain: bool = Field(
+        default=False, description="Train anew even where the fold is finished; the old one is kept, superseded."
+    )
+    device: RunDevice | None = Field(
+        default=None, description="Where to train this time; empty: as the experiment declares."
+    )
+    validation_only: bool = Field(
+        default=False,
+        description="Predict and score the validation cases of a trained fold again, train nothing (nnU-Net's --val).",
+    )
+    val_best: bool = Field(
+        default=False,
+        description="Validate checkpoint_best.pth in place of the final one (nnU-Net's --val_best).",
+    )
+    npz: bool = Field(
+        default=False,
+        description="Keep the class probabilities of the validation cases (nnU-Net's --npz), declared or not.",
+    )
+    time_budget_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="Stop after the last epoch that leaves time to validate, in so many minutes; empty: as declared.",
+    )
+
+    despite_changes: bool = Field(
+        default=False,
+        description="Go on with a fold that another minor version of nnU-Net began; both are recorded.",
+    )
+
+    def asked_now(self) -> AskedNow:
+        """Returns what the run asks for, without Dagster's types."""
+        return AskedNow(**{**dict(self), "device": self.device.value if self.device else None})
+
+
+def build_fold_model(
+    *, config: ExperimentConfig, folds: Sequence[str], previous: Experiment | None, group: str
+) -> dg.AssetsDefinition:
+    """Returns the partitioned asset of one experiment; `previous` is the stage of a cascade that it starts from."""
+    experiment, declared = config.identity, config
+
+    @dg.asset(
+        key=fold_model_key(experiment),
+        deps=[*model_deps(experiment, previous), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
+        partitions_def=fold_partitions(folds),
+        group_name=group,
+        kinds={"pytorch", "mlflow"},
+        owners=config.owners,
+        description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
+        code_version=config.training_hash()[:16],
+        op_tags=queued_as(config.training_hash()),
+        pool=TRAINING_POOL,
+    )
+    def fold_model(
+        context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
+    ) -> dg.MaterializeResult:
+        return materialize_fold(context, declared, context.partition_key, config, project)
+
+    return fold_model
+
+
+def fold_model_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of an experiment's folds."""
+    return dg.AssetKey([*experiment.key_prefix, "fold_model"])
+
+
+def model_deps(experiment: Experiment, previous: Experiment | None) -> list[dg.AssetDep]:
+    """Returns what every model of an experiment is made from; splits are what its folds need beside it."""
+    deps = [dg.AssetDep(dg.AssetKey(plans_key(experiment.dataset, experiment.plans)))]
+    if previous:
+        deps.append(dg.AssetDep(fold_model_key(previous), partition_mapping=dg.AllPartitionMapping()))
+    return deps
+
+
+def materialize_fold(
+    context: dg.AssetExecutionContext,
+    config: ExperimentConfig,
+    fold: str,
+    run_config: FoldRunConfig,
+    project: ProjectResource,
+) -> dg.MaterializeResult:
+    """Trains a fold, or finds it finished, and returns what the web UI shows of it.
+
+    Args:
+        context: The run's.
+        config: What is declared.
+        fold: `fold_3`, `fold_all`.
+        run_config: What the run asks for beside it.
+        project: The project.
+    """
+    settings, asked = project.settings, run_config.asked_now()
+    edited = change_since_queued(context.instance, context.run, context.op_def.name, config.training_hash())
+    for sentence in edited.values():
+        context.log.warning(sentence.value)
+    with shown_as_failure():
+        asked_by = first_try(context.instance, context.run)
+        request = fold_request(
+            settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by.run_id
+        )
+        with _pipes(context) as variables:
+            outcome, tracked = train_fold(
+                settings,
+                request,
+                # Whoever trains beside it shares the processors with it; the user may say otherwise.
+                environment={
+                    FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1),
+                    **settings.variables,
+                    **variables,
+                },
+                log=context.log,
+                retrain=asked.retrain,
+            )
+        fold_folder = request.experiment.fold_folder(settings.roots, fold)
+        metadata = _metadata(outcome, settings.roots, request.experiment, fold_folder)
+    if not outcome.is_new:
+        context.log.info(f"{fold} is finished and up to date; nothing was trained.")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(commit_sha256(fold_folder)),
+        metadata={**metadata, **tracked.metadata, **edited},
+    )
+
+
+def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
+    """Returns the run that Dagster tries again with this one by itself; this one, where a person started it."""
+    while RETRY_TAG in run.tags and run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
+        run = parent
+    return run
+
+
+@contextmanager
+def _pipes(context: dg.AssetExecutionContext) -> Iterator[Mapping[str, str]]:
+    """Opens a Pipes session for the fold's process; yields the variables by which it finds the session.
+
+    Dagster's own subprocess client signals one process and gives up after 20 s; `run_fold` ends the whole group.
+    """
+    with dg.open_pipes_session(
+        context=context,
+        context_injector=dg.PipesTempFileContextInjector(),
+        message_reader=dg.PipesTempFileMessageReader(),
+    ) as session:
+        yield session.get_bootstrap_env_vars()
+
+
+def _metadata(
+    outcome: FoldOutcome, roots: Roots, experiment: Experiment, fold_folder: Path
+) -> dict[str, dg.MetadataValue]:
+    manifest = outcome.manifest
+    stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
+    return {
+        **_scores(roots, experiment, manifest.fold),
+        "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
+        "epochs": dg.MetadataValue.int(manifest.n_epochs),
+        **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
+        **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
+        **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
+        **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
+        "device": dg.MetadataValue.text(manifest.device),
+        "folder": dg.MetadataValue.path(fold_folder),
+        "versions": dg.MetadataValue.json(dict(manifest.versions)),
+    }
+
+
+def _scores(roots: Roots, experiment: Experiment, fold: str) -> dict[str, dg.MetadataValue]:
+    if fold == FULL_FOLD:
+        return {"dice": dg.MetadataValue.text(NO_DICE)}
+    summary = summarize(experiment, [fold], collect_fold_results(roots, experiment, [fold]))
+    dice = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
+    scores = {"dice": summary.foreground.dice.pooled.mean, **{f"dice/{name}": mean for name, mean in dice.items()}}
+    return {
+        **{name: _number(value) for name, value in scores.items()},
+        "validation_cases": dg.MetadataValue.int(summary.n_cases),
+    }
+
+
+def _number(value: float | None) -> dg.MetadataValue:
+    return (
+        dg.MetadataValue.text("undefined: the label is in no case") if value is None else dg.MetadataValue.float(value)
+    )
+
+
+def _learning_curve(fold_folder: Path) -> str:
+    picture = base64.b64encode(learning_curve_png(read_records(journal_path(fold_folder)))).decode()
+    return f"![learning curve](data:image/png;base64,{picture})"

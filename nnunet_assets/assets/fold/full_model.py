@@ -1,0 +1,37 @@
+"""`full_model`: one model trained on every case, for use after the cross-validation has said how good it will be."""
+
+import dagster as dg
+
+from nnunet_assets.assets.fold.fold_model import FoldRunConfig, materialize_fold, model_deps
+from nnunet_assets.assets.fold.queued import queued_as
+from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.resources.project_folder import ProjectResource
+
+DESCRIPTION = """One model trained on every case, in nnU-Net's own folder `fold_all`.
+
+It has no validation cases: nnU-Net scores it on cases that it was trained on, so no Dice is shown, and it is no part of
+the cross-validation's summary, which says how well models trained in this way do on new cases."""
+
+
+def build_full_model(*, config: ExperimentConfig, previous: Experiment | None, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment; `previous` is the stage of a cascade that it starts from."""
+    declared, training_hash = config, config.training_hash()
+
+    @dg.asset(
+        key=dg.AssetKey([*config.identity.key_prefix, "full_model"]),
+        deps=model_deps(config.identity, previous),
+        group_name=group,
+        kinds={"pytorch", "mlflow"},
+        owners=config.owners,
+        description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
+        code_version=training_hash[:16],
+        op_tags=queued_as(training_hash),
+        pool=TRAINING_POOL,
+    )
+    def full_model(
+        context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
+    ) -> dg.MaterializeResult:
+        return materialize_fold(context, declared, FULL_FOLD, config, project)
+
+    return full_model

@@ -1,0 +1,1 @@
+"""The test set, predicted and evaluated."""

@@ -1,0 +1,176 @@
+"""`nnunet-assets import-dataset`: brings a dataset in another form into nnUNet_raw."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset, OnProgress, dataset_name
+from nnunet_assets.nnunet.importing.import_dataset import import_dataset as run_import
+from nnunet_assets.nnunet.importing.import_files import import_files, labels_from_file
+from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
+from nnunet_assets.nnunet.importing.transfer import Link
+from nnunet_assets.settings import project_settings
+
+_QUIET_SECONDS = 2.0
+"""An import that is done by then shows no progress bar."""
+
+
+@click.command("import-dataset")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the new dataset, such as Dataset004_Hippocampus. Default: from SOURCE's name.")
+@click.option("--id", "dataset_id", type=int, help="Id of the new dataset, from 0 to 999. Default: from SOURCE's name.")
+@click.option(
+    "--images", metavar="PATTERN", help="How the images are named below SOURCE: 'imagesTr/{case}_{channel}.nii.gz'."
+)
+@click.option("--labels", metavar="PATTERN", help="How their label images are named: 'labelsTr/{case}.nii.gz'.")
+@click.option("--test-images", metavar="PATTERN", help="How images without labels are named. Default: there are none.")
+@click.option(
+    "--list",
+    "table",
+    type=click.Path(path_type=Path),
+    help="In place of patterns, a CSV or TSV with the columns case, image (or image_NAME for each channel) and label.",
+)
+@click.option(
+    "--channel", "channels", multiple=True, help="Name of a channel, such as CT or T1; once for each, in order."
+)
+@click.option(
+    "--label",
+    "label_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label, such as background=0; once for each. Default: by the values in the label images.",
+)
+@click.option(
+    "--label-names",
+    type=click.Path(path_type=Path),
+    help="In place of --label, a JSON file of names to values, or a dataset.json.",
+)
+@click.option(
+    "--link",
+    type=click.Choice(["copy", "hardlink", "symlink"]),
+    default="copy",
+    show_default=True,
+    help="How images that need no conversion get into nnUNet_raw.",
+)
+@click.option("--compress", is_flag=True, help="Turn .nii into .nii.gz.")
+@project_option
+def import_dataset(
+    source: Path, name: str | None, dataset_id: int | None, link: str, project: Path, **described: Any
+) -> None:
+    """Bring the dataset in SOURCE into nnUNet_raw.
+
+    SOURCE is an unpacked folder of the Medical Segmentation Decathlon (such as Task04_Hippocampus), an nnU-Net v1 task,
+    or any folder of images and labels whose names --images and --labels describe, or --list lists. It is not changed.
+    What is written is a dataset of nnU-Net v2: dataset.json with channel_names, labels by name, one file a channel. It
+    is there as a whole or not at all.
+
+    In a pattern {case} stands for the name of the case, {channel} for that of the channel, * for anything; any other
+    word in braces, such as {session}, becomes part of the case's name. Sub-folders are written as they are: BIDS is
+    'sub-{case}/anat/sub-{case}_{channel}.nii.gz'.
+    """
+    raw_root = project_settings(project).roots.raw
+    how = cast("Link", link)
+    progress = _LateProgress()
+    try:
+        if described["images"] or described["table"]:
+            called = dataset_name(source, name, dataset_id)
+            imported = _import_files(source, raw_root, described, dataset=called, link=how, on_progress=progress.update)
+        else:
+            _refuse_without_names(described)
+            imported = run_import(
+                source, raw_root, dataset=name, dataset_id=dataset_id, link=how, on_progress=progress.update
+            )
+    finally:
+        progress.close()
+    click.echo(f"{imported.name}: {imported.n_training} training and {imported.n_test} test cases in {imported.folder}")
+    for change in imported.changes:
+        click.echo(f"  {change}")
+
+
+def _import_files(
+    source: Path, raw_root: Path, described: dict[str, Any], *, dataset: str, link: Link, on_progress: OnProgress
+) -> ImportedDataset:
+    labels = _labels(described["label_options"], described["label_names"])
+    return import_files(
+        _source_cases(source, described),
+        raw_root,
+        dataset,
+        labels=labels,
+        link=link,
+        compress=described["compress"],
+        on_progress=on_progress,
+    )
+
+
+def _source_cases(source: Path, described: dict[str, Any]) -> SourceCases:
+    images, labels, table, channels = (described[key] for key in ("images", "labels", "table", "channels"))
+    if table and (images or labels or described["test_images"]):
+        raise ConfigError("--list names every file; take --images, --labels and --test-images away, or --list.")
+    if table:
+        return cases_by_list(source, table, channels=channels)
+    if not labels:
+        raise ConfigError("--images needs --labels, the pattern of the label images, such as 'labelsTr/{case}.nii.gz'.")
+    return cases_by_pattern(source, images, labels, test_images=described["test_images"], channels=channels)
+
+
+def _refuse_without_names(described: dict[str, Any]) -> None:
+    flags = {"channels": "--channel", "label_options": "--label", "label_names": "--label-names"}
+    given = [flags.get(key, f"--{key.replace('_', '-')}") for key, value in described.items() if value]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)} need --images or --list. Without one of them, SOURCE is a folder of the Decathlon or "
+            "of nnU-Net v1, whose dataset.json says all that."
+        )
+
+
+def _labels(options: Sequence[str], file: Path | None) -> dict[str, Any] | None:
+    """Returns `labels` as dataset.json has them; None where nothing is said."""
+    if options and file:
+        raise ConfigError("--label and --label-names both name the labels. Give one of the two.")
+    if file:
+        return labels_from_file(file)
+    labels: dict[str, int] = {}
+    for option in options:
+        label_name, equals, value = option.rpartition("=")
+        if not equals or not label_name or not value.isdecimal():
+            raise ConfigError(f"--label is {option!r}. It must be a name, = and a whole number, such as background=0.")
+        if label_name in labels:
+            raise ConfigError(f"--label names {label_name!r} twice.")
+        labels[label_name] = int(value)
+    return {"labels": labels} if labels else None
+
+
+class _LateProgress:
+    """A progress bar in the terminal that appears only where there is something to wait for."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True)
+        self._shown_from = time.monotonic() + _QUIET_SECONDS
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._is_shown = False
+        self._task = self._bar.add_task("Importing", total=None)
+
+    def update(self, n_done: int, n_files: int) -> None:
+        self._bar.update(self._task, completed=n_done, total=n_files)
+        if self._console.is_terminal and not self._is_shown and time.monotonic() >= self._shown_from:
+            self._bar.start()
+            self._is_shown = True
+
+    def close(self) -> None:
+        if self._is_shown:
+            self._bar.stop()

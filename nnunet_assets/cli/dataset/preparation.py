@@ -1,0 +1,104 @@
+"""Raw data looked at, split, planned and preprocessed: what a training from the command line finds or makes.
+
+The records are those of the assets, which then find everything up to date. Dagster itself is not told.
+"""
+
+from collections.abc import Callable
+
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.preparation.planning import check_configuration, is_prepared, prepare
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE, ensure_splits
+from nnunet_assets.settings import Settings
+
+
+def ensure_prepared(
+    settings: Settings,
+    project: Project,
+    config: ExperimentConfig,
+    say: Callable[[str], None],
+    *,
+    despite_changes: bool = False,
+) -> None:
+    """Makes what a fold of the experiment needs and is not there; what is there is left alone.
+
+    One process at a time does it for a dataset: what another one made while this one waited is found here.
+
+    Args:
+        settings: Where the project keeps its things.
+        project: What it declares.
+        config: The experiment.
+        say: Takes sentences about what happens meanwhile.
+        despite_changes: As for `prepare`.
+
+    Raises:
+        DatasetError: The raw data is not there or contradicts itself.
+        PlanningError: The plans do not have the configuration, and no planning would make it; or planning or
+            preprocessing failed.
+    """
+    prepared = PreparedDataset(settings.roots, config.dataset)
+    check_configuration(prepared, config.plans, config.configuration)
+    declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
+    dataset = declared or DatasetConfig(dataset=config.dataset)
+    if not (_is_looked_at(prepared) and _is_split(prepared)):
+        # Two processes that begin together would otherwise decide on what the other is about to change.
+        with prepared.preparing(say):
+            if not _is_looked_at(prepared):
+                _look_at_raw_data(settings, dataset, say)
+            if not _is_split(prepared):
+                say(f"Splitting {config.dataset} into {dataset.folds} folds.")
+                ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
+    # `prepare` holds the dataset by itself, and looks again.
+    if not is_prepared(prepared, config.plans, config.configuration):
+        say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
+        prepare(
+            settings.roots,
+            config.dataset,
+            config.plans,
+            configurations=[config.configuration],
+            trainers=[config.trainer],
+            environment=settings.child_environment(),
+            verify_integrity=dataset.verify_integrity,
+            despite_changes=despite_changes,
+            say=say,
+        )
+
+
+def _is_looked_at(prepared: PreparedDataset) -> bool:
+    try:
+        prepared.read_raw()
+    except PlanningError:  # never looked at, or put right since
+        return False
+    return True
+
+
+def _is_split(prepared: PreparedDataset) -> bool:
+    # A file that is there is the user's own, and a fold checks it.
+    return (prepared.folder / SPLITS_FILE).exists()
+
+
+def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[[str], None]) -> None:
+    # Numpy comes with them.
+    from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
+    from nnunet_assets.nnunet.raw.fact_cache import FactCache
+    from nnunet_assets.reports.pages.intake_files import write_intake
+
+    if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
+        from nnunet_assets.nnunet.importing.phantom import write_phantom
+
+        say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
+        write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
+    say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
+    prepared = PreparedDataset(settings.roots, dataset.dataset)
+    found, _ = look_at_raw_data(
+        settings.roots,
+        dataset.dataset,
+        dataset.folds,
+        dataset.curation,
+        cache=FactCache(prepared.fact_cache),
+        variables=settings.child_environment(),
+    )
+    page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
+    say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

@@ -1,0 +1,347 @@
+"""`nnunet-assets train`: one fold, in nnU-Net's own words, trained and tracked as its asset does it."""
+
+import json
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
+from nnunet_assets.settings import Settings, project_settings
+
+if TYPE_CHECKING:
+    from nnunet_assets.cli.fold.train_flags import Flags
+    from nnunet_assets.core.fold.journal import Record
+    from nnunet_assets.declarations.config import ExperimentConfig
+    from nnunet_assets.declarations.project import Project
+    from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+
+Say = Callable[[str], None]
+
+
+@click.command()
+@click.argument("dataset", required=False)
+@click.argument("configuration", required=False, metavar="[CONFIGURATION]")
+@click.argument("fold", required=False)
+@click.option("-tr", "trainer", help=f"Trainer class.  [default: {DEFAULT_TRAINER}]")
+@click.option("-p", "plans", help=f"Plans identifier.  [default: {DEFAULT_PLANS}]")
+@click.option(
+    "-pretrained_weights",
+    type=click.Path(resolve_path=True, dir_okay=False),
+    help="Checkpoint whose weights the training starts from.",
+)
+@click.option("-num_gpus", type=click.IntRange(min=1), help="GPUs that the fold trains on together.  [default: 1]")
+@click.option("--npz", is_flag=True, help="Keep the class probabilities of the validation cases, for ensembling.")
+@click.option("--c", "continue_training", is_flag=True, help="Go on with an interrupted fold; it does so anyway.")
+@click.option("--val", "validation_only", is_flag=True, help="Only validate a fold that is trained.")
+@click.option("--val_best", is_flag=True, help="Validate checkpoint_best.pth in place of the final one.")
+@click.option("--use_compressed", is_flag=True, help="Accepted; current nnU-Net has no such mode.")
+@click.option("--disable_checkpointing", is_flag=True, help="Write no checkpoint at all, to try things out.")
+@click.option(
+    "-device",
+    type=click.Choice(["cuda", "cpu", "mps"]),
+    help="Where to train.  [default: as declared, else a GPU where there is one]",
+)
+@click.option("--tracker-disable", is_flag=True, help="Do not track this training in MLflow.")
+@click.option("--variant", metavar="NAME", help="The declared experiment of that variant, or a name for these flags.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed everything that draws random numbers.")
+@click.option("--deterministic", is_flag=True, help="One process, deterministic algorithms only; slower.")
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a better pseudo Dice.")
+@click.option(
+    "--time-budget-minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after the last epoch that leaves time to validate within so many minutes.",
+)
+@click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard too, into the fold's folder.")
+@click.option("--retrain", is_flag=True, help="Train anew where the fold is there already; the old one is kept.")
+@click.option(
+    "--from-run", metavar="RUN_ID", help="Train the fold of an MLflow run again, with what that run was trained with."
+)
+@click.option(
+    "--despite-changes",
+    is_flag=True,
+    help="Also go on with a fold that another minor version of nnU-Net began; with --from-run: also on other data, "
+    "plans or splits.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
+@project_option
+def train(**given: Any) -> int:
+    """Train one fold as nnUNetv2_train does, tracked, and safe to interrupt.
+
+    DATASET is a name or a number: 4, 004, Dataset004_Hippocampus. CONFIGURATION is 2d, 3d_fullres, 3d_lowres,
+    3d_cascade_fullres, or any other that the plans file has. FOLD is a number, or all: a model on every case. An
+    experiment that the project declares is trained as declared; any other as the flags say. Data that is not prepared
+    yet is prepared first.
+
+    A finished fold is not trained again unless --retrain is given, which keeps the old one. An interrupted fold goes
+    on from its last checkpoint, with or without --c.
+
+    --from-run needs no DATASET, CONFIGURATION and FOLD. It says first what differs today from when the run was made,
+    and trains in a variant of its own, rerun_ and the first digits of RUN_ID.
+    """
+    # Dagster comes with it.
+    from nnunet_assets.cli.fold.train_flags import Flags
+
+    flags = Flags(**given)
+    say: Say = partial(click.echo, err=flags.as_json)
+    result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
+    try:
+        with _terminated_as_by_ctrl_c(), storage_errors_in_words():
+            result |= _train(flags, say, result)
+    except KeyboardInterrupt:
+        again = "The same command without --retrain" if flags.retrain else "The same command"
+        say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
+        result["status"] = "interrupted"
+    except NnunetAssetsError as error:
+        if not flags.as_json:
+            raise
+        click.echo(str(error), err=True)
+        result |= {"status": "failed", "error": str(error)}
+    if flags.as_json:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    return 1 if result["status"] in ("interrupted", "failed") else 0
+
+
+def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
+    """Trains what the flags ask for and returns the result's fields; `told` takes those that a failure has too."""
+    from nnunet_assets.assets.fold.fold_training import fold_request, train_fold
+    from nnunet_assets.cli.dataset.preparation import ensure_prepared
+    from nnunet_assets.cli.fold.rerun import rerun_of
+    from nnunet_assets.core.fold.training_rules import check_options
+    from nnunet_assets.nnunet.folds.fold_versions import check_versions
+
+    settings = project_settings(flags.project)
+    project = _project(settings)
+    log, asked = _terminal_log(), flags.asked_now
+    rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
+    if rerun:
+        fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
+        told |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
+    else:
+        fold, config = _named(flags, settings, project)
+    check_options(
+        asked.options(config.options(settings.project)),
+        device=asked.device or config.device,
+        retrain=asked.retrain,
+        continue_training=flags.continue_training,
+    )
+    if flags.use_compressed:
+        say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
+    if not rerun and config.identity not in [declared.identity for declared in project.experiments]:
+        say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+    if not asked.retrain:
+        # Before hours of preprocessing by the version that is installed now.
+        folder, title = config.identity.fold_folder(settings.roots, fold), f"{config.identity.title}, {fold}"
+        check_versions(folder, title, despite_changes=asked.despite_changes)
+    ensure_prepared(settings, project, config, say, despite_changes=asked.despite_changes)
+    request = fold_request(settings, config, fold, asked)
+    if rerun:
+        changes = rerun.changes(settings, request)
+        told |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
+        say("\n".join(rerun.in_words(changes)))
+        rerun.check(changes, accepted=flags.despite_changes)
+    fold_folder = request.experiment.fold_folder(settings.roots, fold)
+    say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
+    outcome, tracked = train_fold(
+        settings,
+        request,
+        environment=settings.variables,
+        log=log,
+        retrain=flags.retrain,
+        is_tracked=not flags.tracker_disable,
+        on_poll=EpochLines(fold_folder, say).show_new,
+    )
+    status = "validated" if flags.validation_only else "trained"
+    result = _result(settings, request, status if outcome.is_new else "up to date")
+    say(_in_words(result))
+    if "mlflow_run" in tracked.metadata:
+        say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
+    return result
+
+
+def _named(flags: "Flags", settings: Settings, project: "Project") -> tuple[str, "ExperimentConfig"]:
+    """Returns the fold and the experiment that the command line names."""
+    from nnunet_assets.cli.fold.train_flags import chosen_experiment, dataset_named, fold_named
+
+    dataset, _, fold = flags.named
+    return fold_named(fold), chosen_experiment(flags, dataset_named(dataset, project, settings.roots), project)
+
+
+def _project(settings: Settings) -> "Project":
+    """Returns what the project declares; who only set nnU-Net's variables needs no project."""
+    from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
+
+    if settings.variables.get("nnUNet_raw") and not (settings.project / EXPERIMENTS_FOLDER).is_dir():
+        return Project(settings.project, (), (), has_definitions=False)
+    return read_project(settings.project)
+
+
+def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -> str:
+    """Returns what happens with what is there already.
+
+    Raises:
+        FoldError: A training with other data or settings is there, which only `--retrain` puts aside.
+    """
+    from nnunet_assets.errors import FoldError
+    from nnunet_assets.nnunet.folds.fold_attempt import fold_state
+
+    state = fold_state(fold_folder)
+    if flags.retrain and state != "absent":
+        return "training anew; the one that is there is kept among the superseded folds."
+    if state in ("committed", "interrupted") and (others := _changes(fold_folder, request)):
+        raise FoldError(
+            f"{fold_folder} holds a training with other {' and '.join(others)}. It is kept "
+            "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
+            "change the result, trains beside it."
+        )
+    if flags.validation_only:
+        return "predicting and scoring the validation cases again."
+    if state == "committed" and _is_to_validate(fold_folder, request):
+        return "finished already; nothing is trained, but its validation runs again."
+    return {
+        "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
+        "committed": "finished already; nothing is trained. --retrain trains it anew.",
+        "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
+        "anew.",
+    }.get(
+        state, "training from the beginning" + (": there is nothing to go on with." if flags.continue_training else ".")
+    )
+
+
+def _is_to_validate(fold_folder: Path, request: "FoldRequest") -> bool:
+    from nnunet_assets.core.fold.commit import read_committed
+    from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
+
+    committed = read_committed(fold_folder)
+    return committed is not None and reason_to_validate(fold_folder, committed, request.options) is not None
+
+
+def _changes(fold_folder: Path, request: "FoldRequest") -> list[str]:
+    """Names in what the fold that is there differs from the one that is asked for."""
+    from nnunet_assets.core.fold.commit import read_committed
+    from nnunet_assets.core.fold.training_inputs import Making
+    from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
+
+    committed = read_committed(fold_folder)
+    if committed is None:
+        return changes_since_begun(fold_folder, request)
+    details = committed.details
+    there = Making.asked(committed.inputs, details.get("overrides") or {}, details.get("options") or {})
+    return there.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
+
+
+class EpochLines:
+    """Follows the journal of a fold that trains and prints a line an epoch."""
+
+    def __init__(self, fold_folder: Path, say: Say) -> None:
+        self._folder, self._say = fold_folder, say
+        self._seen = {_key(record) for record in _records_of_earlier(fold_folder)}
+        self._n_epochs: int | None = None
+        self._n_bytes = -1
+
+    def show_new(self) -> None:
+        """Prints what is new; a disk that does not answer now is read again later."""
+        with suppress(OSError):
+            self._show_new()
+
+    def _show_new(self) -> None:
+        from nnunet_assets.core.fold.journal import journal_path, read_records
+        from nnunet_assets.processes.reporter import epoch_line
+
+        journal = journal_path(self._folder)
+        # Asked twice a second, while the journal grows once an epoch.
+        n_bytes = journal.stat().st_size if journal.exists() else 0
+        if n_bytes == self._n_bytes:
+            return
+        for record in read_records(journal):
+            if record.kind == "start":  # a group that could not be read has nothing but the reason
+                trainer = record.values.get("params", {}).get("trainer", {})
+                self._n_epochs = trainer.get("num_epochs")
+                if _key(record) not in self._seen and (n := trainer.get("num_iterations_per_epoch")) is not None:
+                    # The first epoch may take an hour to end.
+                    self._say(f"The training begins: {self._n_epochs} epochs of {n} iterations.")
+                self._seen.add(_key(record))
+            if record.epoch is not None and _key(record) not in self._seen:
+                self._seen.add(_key(record))
+                self._say(epoch_line(record.epoch, self._n_epochs, record.values))
+                if record.epoch + 1 == self._n_epochs:
+                    self._say("Predicting and scoring the validation cases.")
+        self._n_bytes = n_bytes
+
+
+def _records_of_earlier(fold_folder: Path) -> "list[Record]":
+    from nnunet_assets.core.fold.journal import journal_path, read_records
+
+    with suppress(OSError):
+        return list(read_records(journal_path(fold_folder)))
+    return []
+
+
+def _key(record: "Record") -> tuple[int | None, int]:
+    """Returns what tells an epoch from the same one of an earlier training."""
+    return record.epoch, record.time_ms
+
+
+def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:
+    """Returns what `--json` prints; scores that say nothing about new cases are null."""
+    from nnunet_assets.core.files.layout import FULL_FOLD
+    from nnunet_assets.core.fold.journal import journal_path, read_records
+    from nnunet_assets.core.summary.cv_summary import summarize
+    from nnunet_assets.nnunet.results.results import collect_fold_results
+
+    experiment, fold = request.experiment, request.fold
+    fold_folder = experiment.fold_folder(settings.roots, fold)
+    metrics: dict[str, float | None] = {"dice": None, "iou": None, "validation_loss": None}
+    if fold != FULL_FOLD:
+        summary = summarize(experiment, [fold], collect_fold_results(settings.roots, experiment, [fold]))
+        losses = [r.values["val_loss"] for r in read_records(journal_path(fold_folder)) if r.kind == "epoch"]
+        metrics = {
+            "dice": summary.foreground.dice.pooled.mean,
+            "iou": summary.foreground.iou.pooled.mean,
+            "validation_loss": losses[-1] if losses else None,
+        }
+    return {
+        "status": status,
+        "model_path": str(fold_folder),
+        "dataset": experiment.dataset,
+        "configuration": experiment.configuration,
+        "trainer": experiment.trainer,
+        "plans": experiment.plans,
+        "variant": experiment.variant,
+        "fold": fold,
+        "metrics": metrics,
+    }
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    named = {"Dice": result["metrics"]["dice"], "IoU": result["metrics"]["iou"]}
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
+    shown = f": {scores} on its validation cases" if scores else ""
+    return f"{result['fold']} is finished{shown}. {result['model_path']}"
+
+
+def _terminal_log() -> logging.Logger:
+    """Returns a log whose warnings reach the terminal, and keeps MLflow's news about its own tables from it."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    log = logging.getLogger("nnunet_assets.train")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
+    return log
+
+
+@contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """Makes SIGTERM, which a cluster sends, end the fold and its MLflow run as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""Commands for a project, its servers and this machine."""

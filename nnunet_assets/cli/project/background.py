@@ -1,0 +1,124 @@
+"""Processes that outlive the terminal: started, found again by a record in the project's `run`, and stopped.
+
+On disk, in `run/`: `NAME.json` (process, command, page, unit of systemd if it is one) and `NAME.log`.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from nnunet_assets.cli.project import systemd
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.errors import NnunetAssetsError
+
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Background:
+    """A process that was started.
+
+    Attributes:
+        pid: Its number, which another process may have by now.
+        command: What it runs; with the number, it tells whether it is still the same.
+        url: A page that answers once it is up; None: it has none.
+        unit: systemd's unit; None: a detached process.
+    """
+
+    pid: int
+    command: list[str]
+    url: str | None
+    unit: str | None
+
+    def is_alive(self) -> bool:
+        """Tells whether it runs; a process that ended and that nobody waited for does not."""
+        try:
+            return psutil.Process(self.pid).cmdline() == self.command
+        except psutil.Error:
+            return False
+
+
+def log_file(project: Path, name: str) -> Path:
+    """Returns where a process writes what it prints."""
+    return project / "run" / f"{name}.log"
+
+
+def find(project: Path, name: str) -> Background | None:
+    """Returns the process of that name; None where it does not run.
+
+    Raises:
+        NnunetAssetsError: Its record cannot be read, so that nobody can say whether it runs.
+    """
+    record = _record(project, name)
+    try:
+        found = Background(**json.loads(record.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise NnunetAssetsError(
+            f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} "
+            "by hand if it does, and delete the file."
+        ) from error
+    return found if found.is_alive() else None
+
+
+def start(
+    project: Path, name: str, command: Sequence[str], *, url: str | None, environment: Mapping[str, str]
+) -> Background:
+    """Starts a process in the project's folder, as a unit of the user's systemd where there is one."""
+    log = log_file(project, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    unit = systemd.unit_name(project, name) if systemd.is_available() else None
+    if unit:
+        pid = systemd.start(unit, command, folder=project, log=log, environment=environment)
+    else:
+        pid = _detached(command, project, log, environment)
+    started = Background(pid, list(command), url, unit)
+    write_json_atomically(_record(project, name), asdict(started))
+    return started
+
+
+def stop(project: Path, name: str) -> bool:
+    """Ends a process, and not what it started; tells whether it ran."""
+    found = find(project, name)
+    if found is None:
+        return False
+    if found.unit:
+        systemd.stop(found.unit)
+    else:
+        _end(found)
+    _record(project, name).unlink(missing_ok=True)
+    return True
+
+
+def _record(project: Path, name: str) -> Path:
+    return project / "run" / f"{name}.json"
+
+
+def _detached(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str]) -> int:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ).pid
+
+
+def _end(found: Background) -> None:
+    process = psutil.Process(found.pid)
+    process.terminate()
+    # Not process.wait: in a container whose first process reaps nobody, it would wait in vain.
+    deadline = time.monotonic() + STOP_SECONDS
+    while found.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if found.is_alive():
+        process.kill()

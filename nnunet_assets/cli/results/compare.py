@@ -1,0 +1,65 @@
+"""`compare`: the experiments of a dataset against each other, from the summaries that are there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.terminal import console
+from nnunet_assets.core.evaluation.evaluation import EVALUATED_METRICS
+from nnunet_assets.declarations.project import read_project
+from nnunet_assets.settings import project_settings
+from nnunet_assets.workflows.compare import compare_declared, compare_evaluated
+
+DONE, INCOMPLETE = 0, 2
+
+
+@click.command()
+@click.argument("dataset")
+@click.option(
+    "--metric",
+    type=click.Choice(EVALUATED_METRICS),
+    help="Of the evaluations, in place of the summaries' Dice and IoU.",
+)
+@project_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> int:
+    """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.
+
+    Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there,
+    no evaluation of them where --metric asks for one, or is of other splits or raw data, and with 1 where no two may be
+    compared. The reason stands beside each that is left out.
+    """
+    settings = project_settings(project)
+    declared = read_project(settings.project)
+    comparison = (
+        compare_declared(settings.roots, declared, dataset)
+        if metric is None
+        else compare_evaluated(settings.roots, declared, dataset, metric)
+    )
+    code = INCOMPLETE if comparison.left_out else DONE
+    if as_json:
+        click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))
+        return code
+    # numpy, which wrong usage need not wait for.
+    from nnunet_assets.reports.tables.comparison_rows import HEADLINE_METRIC, difference_records, notes, rank_records
+
+    terminal = console()
+    terminal.print(f"{dataset}: {comparison.headline()}", markup=False)
+    shown = metric or HEADLINE_METRIC
+    for rows in (rank_records(comparison, shown), difference_records(comparison, shown)):
+        if rows:
+            terminal.print(_table(rows))
+    for note in notes(comparison, shown):
+        terminal.print(note, markup=False)
+    return code
+
+
+def _table(rows: Sequence[dict[str, str]]) -> Table:
+    table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
+    for row in rows:
+        table.add_row(*row.values())
+    return table

@@ -1,0 +1,102 @@
+"""`summarize`: what the finished folds of an experiment say together, and which are missing."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nnunet_assets.cli.results.record_options import found_summary, group_options
+from nnunet_assets.settings import project_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from nnunet_assets.core.summary.cv_groups import CvGroup
+    from nnunet_assets.workflows.summaries import Summary
+
+DONE, INCOMPLETE = 0, 2
+
+
+@click.command()
+@group_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--log-to-mlflow", is_flag=True, help="Also bring the summary's own MLflow run up to date.")
+def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any) -> int:
+    """Show what the finished folds of an experiment say together.
+
+    The numbers are the same wherever they are read: in MLflow, in a results folder or in Dagster's record. Runs of
+    nnunet-tracker hold pseudo Dice, and are shown as such. Ends with 0 where every expected fold is finished, with 2
+    where one is missing or the record does not have its last result, and with 1 on an error.
+    """
+    settings = project_settings(project)
+    group, summary, behind = found_summary(settings, **asked)
+    run_id = None
+    if log_to_mlflow:
+        from nnunet_assets.workflows.summaries import log_cv_summary
+
+        # A native one's run lies where its asset keeps it, wherever the folds were read.
+        name = None if group.is_native else asked["name"]
+        to = {"tracking_uri": asked["tracking_uri"], "experiment_name": name}
+        run_id = log_cv_summary(summary, **to, settings=settings)
+    if as_json:
+        told = {**_json(group, summary), "behind": behind, "mlflow_run": run_id}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        _print(group, summary, run_id)
+    for sentence in behind:
+        click.echo(sentence, err=True)
+    return DONE if summary.is_complete and not behind else INCOMPLETE
+
+
+def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
+    from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+
+    is_pseudo = isinstance(summary, FoldMeansSummary) and summary.is_pseudo
+    return {
+        "cv_group": group.name,
+        "made_by": group.maker,
+        "score": "pseudo_dice" if is_pseudo else "dice",
+        "left_out_folds": group.left_out(summary.expected_folds),
+        "aggregate_metrics": summary.compute_aggregate_metrics(),
+        **summary.to_json(),
+    }
+
+
+def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
+    from nnunet_assets.cli.terminal import console
+    from nnunet_assets.core.summary.cv_summary import CvSummary
+    from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+    from nnunet_assets.reports.text.interval_notes import interval_notes
+    from nnunet_assets.reports.text.summary_notes import coverage_notes
+    from nnunet_assets.workflows.summaries import left_out_remark
+
+    if isinstance(summary, CvSummary):
+        # Two tables: in one the columns would not fit into a terminal's 80.
+        shown = [summary_tables.to_short_records(summary), summary_tables.to_spread_records(summary)]
+        remarks = [*coverage_notes(summary), *(interval_notes(summary.bootstrap) if summary.bootstrap else [])]
+    else:
+        shown, remarks = [fold_means_tables.to_short_records(summary)], [summary.reason]
+    if left_out := left_out_remark(group, summary):
+        remarks.append(left_out)
+    if run_id:
+        remarks.append(f"Logged to MLflow, run {run_id}.")
+    terminal = console()
+    terminal.print(f"{group.name}\n{summary.headline()}")
+    for rows in shown:
+        terminal.print(_table(rows))
+    for remark in remarks:
+        terminal.print(remark)
+
+
+def _table(rows: "Sequence[Mapping[str, str]]") -> "Table":
+    from rich.table import Table
+
+    table = Table()
+    for column in rows[0]:
+        table.add_column(column.capitalize(), justify="left" if column in ("label", "score") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table

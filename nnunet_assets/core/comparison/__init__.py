@@ -1,0 +1,1 @@
+"""Experiments side by side on the cases that they share."""

@@ -1,0 +1,1 @@
+"""What a dataset and its plans say, and what is found wrong with them."""

@@ -1,0 +1,1 @@
+"""Metrics by case and label, and what they come to."""

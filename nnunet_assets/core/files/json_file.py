@@ -1,0 +1,77 @@
+"""JSON files, read within bounds: a file from elsewhere must neither fill the memory nor end in a traceback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.errors import PlanningError
+
+MOST_BYTES = 256 << 20
+"""The largest that anybody needs here, nnU-Net's summary.json of 5,000 cases with 117 labels, has 120 MB."""
+
+MOST_CONTAINERS = 16_000_000
+"""An empty list of two bytes takes seventy; so many, lists and objects, take less than two gigabytes."""
+
+
+class JsonError(ValueError):
+    """A file holds no JSON, or more of it than is read."""
+
+
+def load_json(path: Path, **options: Any) -> Any:
+    """Returns what a JSON file holds.
+
+    Args:
+        path: The file.
+        options: As `json.loads`.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+        ValueError: As `parse_json`, or `read_json_bytes`.
+    """
+    return parse_json(read_json_bytes(path), **options)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Returns the content of a JSON file; None where there is none.
+
+    Raises:
+        PlanningError: It is damaged.
+    """
+    try:
+        content: dict[str, Any] = load_json(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise PlanningError(
+            f"{path} is not valid JSON ({error}). Restore it, or delete it to have it made again."
+        ) from error
+    return content
+
+
+def read_json_bytes(path: Path) -> bytes:
+    """Returns the bytes of a JSON file.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+        JsonError: It has more than `MOST_BYTES`.
+    """
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise JsonError(f"it has {size / 1e6:.0f} MB, and no JSON file of more than {MOST_BYTES / 1e6:.0f} MB is read")
+    return path.read_bytes()
+
+
+def parse_json(content: bytes, **options: Any) -> Any:
+    """Returns what JSON holds.
+
+    Raises:
+        json.JSONDecodeError: It is no JSON.
+        JsonError: It has more than `MOST_CONTAINERS`, or is nested deeper than Python can follow.
+        ValueError: Any of these, a text that is no UTF-8, or a number of thousands of digits.
+    """
+    if (n := content.count(b"[") + content.count(b"{")) > MOST_CONTAINERS:
+        raise JsonError(f"it has {n} lists and objects, and no more than {MOST_CONTAINERS} are read")
+    try:
+        return json.loads(content, **options)
+    except RecursionError:
+        raise JsonError("its lists or objects are nested too deep") from None

@@ -1,0 +1,1 @@
+"""One fold: what it was asked for and made from, its journal, its COMMIT and what it scored."""

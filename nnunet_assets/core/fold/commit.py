@@ -1,0 +1,243 @@
+"""When a fold is finished: the manifest of what made it and what it made, and the COMMIT that is written last.
+
+On disk, in `fold_k/.nnunet_assets/`: `manifest.json` (inputs, versions, device, times, checksums of the results) and
+`COMMIT` (the SHA-256 of that manifest). A fold is finished if and only if its COMMIT verifies.
+
+A fold is its checkpoint, byte by byte, and the scores of its validation cases: those, not the bytes of
+`validation/summary.json`, in which paths stand, and which a validation that is run again (`nnUNetv2_train --val --npz`)
+writes anew. Manifests of schema 1 vouch for the bytes only; there what else was recorded of the scores may show that
+they are the same (see `recorded_scores`).
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
+from nnunet_assets.core.fold.recorded_scores import are_recorded
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
+from nnunet_assets.core.fold.version_history import mixed_versions
+
+FINAL_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_final.pth", "checkpoint_best.pth"
+RESULT_FILES = (FINAL_CHECKPOINT, SUMMARY_FILE)
+"""What a finished fold holds and its manifest vouches for, relative to the fold's folder."""
+
+SCHEMA = 2
+OLDER_SCHEMAS = (1,)
+"""Also read: 1 has no digest of the scores."""
+
+COMMIT_FILE = "COMMIT"
+"""Written last, in the fold's hidden folder."""
+
+UNKNOWN = "unknown"
+"""In place of a digest that nothing proves: of a fold that was trained elsewhere."""
+
+
+@dataclass(frozen=True)
+class FoldInputs:
+    """What a fold is made from, as digests; two folds may be averaged only where all of them are equal.
+
+    Attributes:
+        raw_hash: Content of the raw dataset.
+        plans_hash: The plans file.
+        splits_hash: The splits file.
+        training_hash: Trainer, configuration and overrides.
+    """
+
+    raw_hash: str
+    plans_hash: str
+    splits_hash: str
+    training_hash: str
+
+    def differences(self, other: "FoldInputs") -> list[str]:
+        """Names the inputs in which the two differ: `raw data`, `plans`, `splits`, `training settings`.
+
+        What is unknown of one of them only may be the same, and is named as unknown.
+        """
+        names = {
+            "raw_hash": "raw data",
+            "plans_hash": "plans",
+            "splits_hash": "splits",
+            "training_hash": "training settings",
+        }
+        mine, theirs = asdict(self), asdict(other)
+        return [
+            f"{text} (unknown of one)" if UNKNOWN in (mine[field], theirs[field]) else text
+            for field, text in names.items()
+            if mine[field] != theirs[field]
+        ]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made a finished fold, and what it made.
+
+    Attributes:
+        fold: `fold_0` ...
+        inputs: What it was made from.
+        versions: Package name to version.
+        device: `cpu`, or the name of the GPU.
+        seconds: Wall time by section: `training` (all epochs, whatever interrupted them) and `validation`.
+        n_epochs: Epochs trained.
+        peak_memory_bytes: By kind (`host`, `gpu`); a kind that does not apply is absent.
+        files: Path relative to the fold's folder, to SHA-256.
+        details: What a person may ask later (host, process, start and end as ISO 8601 in UTC, overrides).
+        scores: Digest of the scores of the validation cases, see `score_digest`; None: of schema 1, or not readable.
+    """
+
+    fold: str
+    inputs: FoldInputs
+    versions: Mapping[str, str]
+    device: str
+    seconds: Mapping[str, float]
+    n_epochs: int
+    peak_memory_bytes: Mapping[str, int]
+    files: Mapping[str, str]
+    details: Mapping[str, Any]
+    scores: str | None = None
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """GPUs times hours of training and validation, while held; None: on another device, or not known."""
+        # Of an adopted fold nobody knows how many GPUs it had.
+        if self.is_adopted or self.device in ("cpu", "mps"):
+            return None
+        n_gpus = self.details.get("options", {}).get("num_gpus", 1)
+        return float(n_gpus * sum(self.seconds.values()) / 3600)
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether the fold was trained elsewhere, so that only what its files prove is known."""
+        return "adopted" in self.details
+
+    @property
+    def mixed_versions(self) -> dict[str, list[str]]:
+        """The packages of which it had more than one version, in order; of an older one nobody noted it."""
+        return mixed_versions(self.details.get("stages", []))
+
+    def versions_of(self, name: str) -> list[str]:
+        """Returns the versions of a package that it was made under, in order; none where they are not known."""
+        return self.mixed_versions.get(name) or ([self.versions[name]] if name in self.versions else [])
+
+    @property
+    def validated(self) -> str:
+        """The checkpoint that predicted the validation cases; of an adopted fold nobody knows it."""
+        if self.is_adopted:
+            return UNKNOWN
+        return validated_checkpoint(val_best=bool(self.details.get("options", {}).get("val_best")))
+
+    def has_same_result(self, other: "Manifest") -> bool:
+        """Whether both are of one training, validated alike by the same programs with the same scores."""
+        mine, theirs = (
+            (one.fold, one.inputs, one.versions, one.files.get(FINAL_CHECKPOINT), one.validated, one.n_epochs)
+            for one in (self, other)
+        )
+        if mine != theirs:
+            return False
+        if self.scores is None or other.scores is None:  # of schema 1, which vouches for the bytes
+            return SUMMARY_FILE in self.files and self.files[SUMMARY_FILE] == other.files.get(SUMMARY_FILE)
+        return self.scores == other.scores
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Manifest":
+        """Reads what `commit_fold` wrote.
+
+        Raises:
+            ValueError: It has another schema, or is not a manifest.
+        """
+        if content.get("schema") not in (SCHEMA, *OLDER_SCHEMAS):
+            raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} and older are read")
+        try:
+            values = {key: value for key, value in content.items() if key != "schema"}
+            manifest = cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
+            return _without_paths(manifest) if content["schema"] == 1 and manifest.is_adopted else manifest
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a manifest: {error}") from error
+
+
+def validated_checkpoint(*, val_best: bool) -> str:
+    """Returns the checkpoint that predicts the validation cases of a fold that is trained here."""
+    return BEST_CHECKPOINT if val_best else FINAL_CHECKPOINT
+
+
+def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest, then the COMMIT that makes the fold finished."""
+    own = fold_folder / OWN_FOLDER
+    write_json_atomically(own / "manifest.json", {"schema": SCHEMA, **asdict(manifest)})
+    commit_again(fold_folder)
+
+
+def commit_again(fold_folder: Path) -> None:
+    """Writes the COMMIT of the manifest that is there already."""
+    own = fold_folder / OWN_FOLDER
+    write_json_atomically(own / COMMIT_FILE, {"manifest_sha256": file_sha256(own / "manifest.json")})
+
+
+def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest | None:
+    """Returns the manifest of a finished fold, or None where the fold is not finished.
+
+    A fold whose result files are gone, or whose `summary.json` holds other scores than the committed ones, is not
+    finished either.
+
+    Args:
+        check_files: Also reads the checkpoints, which takes about 0.6 s a gigabyte.
+    """
+    own = fold_folder / OWN_FOLDER
+    try:
+        commit = load_json(own / COMMIT_FILE)
+        if commit["manifest_sha256"] != file_sha256(own / "manifest.json"):
+            return None
+        manifest = Manifest.from_json(load_json(own / "manifest.json"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+    for name, sha256 in manifest.files.items():
+        file = fold_folder / name
+        if not file.is_file():
+            return None
+        if name == SUMMARY_FILE:
+            if not has_committed_scores(fold_folder, manifest, file.read_bytes()):
+                return None
+        elif (check_files or file.suffix == ".json") and file_sha256(file) != sha256:
+            return None
+    return manifest
+
+
+def has_committed_scores(fold_folder: Path, manifest: Manifest, content: bytes) -> bool:
+    """Says whether a summary.json holds the scores that the fold was committed with.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`, which may hold other records of the scores.
+        manifest: Of the fold.
+        content: The summary.json.
+    """
+    if hashlib.sha256(content).hexdigest() == manifest.files.get(SUMMARY_FILE):
+        return True
+    if manifest.scores is not None:
+        return scores_digest(content) == manifest.scores
+    if SUMMARY_FILE not in manifest.files:
+        return False
+    return are_recorded(fold_folder, content, manifest.details.get("validation_cases", []), commit_sha256(fold_folder))
+
+
+def scores_on_disk(fold_folder: Path, manifest: Manifest | None) -> str | None:
+    """Returns the digest of a finished fold's scores; None: it is not finished, or was validated on nothing."""
+    if manifest is None or SUMMARY_FILE not in manifest.files:
+        return None
+    return manifest.scores or scores_digest((fold_folder / SUMMARY_FILE).read_bytes())
+
+
+def _without_paths(manifest: Manifest) -> Manifest:
+    """Returns the manifest with case ids that a version before took for whole paths: of a fold from Windows."""
+    of_windows = re.compile(r"[A-Za-z]:|\\\\|(?:.*\\)?validation\\")
+    cases = [file_name_of(case) if of_windows.match(case) else case for case in manifest.details["validation_cases"]]
+    return replace(manifest, details={**manifest.details, "validation_cases": cases})
+
+
+def commit_sha256(fold_folder: Path) -> str:
+    """Returns the digest that names a finished fold: the SHA-256 of its manifest."""
+    return file_sha256(fold_folder / OWN_FOLDER / "manifest.json")

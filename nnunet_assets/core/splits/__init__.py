@@ -1,0 +1,1 @@
+"""Splits of cases into folds as values."""

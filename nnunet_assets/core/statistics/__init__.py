@@ -1,0 +1,1 @@
+"""Estimates over cases and folds: intervals, tests, ranks, and what an object counts."""

@@ -1,0 +1,1 @@
+"""The result of a cross-validation, over its folds."""

@@ -1,0 +1,90 @@
+"""Summaries read back from their files, `nnunet_assets/cv_summary.json` in each model's folder.
+
+A summary names the COMMIT of each fold that it is of, so that one is told from the folds that were trained since.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_sha256
+from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.errors import SummaryError, first_offenders
+
+SUMMARY_FILE = "cv_summary.json"
+
+
+def read_summary(file: Path) -> CvSummary:
+    """Returns the summary in a file.
+
+    Raises:
+        SummaryError: There is none, it is damaged, or it was edited.
+    """
+    try:
+        content = load_json(file)
+    except FileNotFoundError:
+        raise SummaryError(f"{file} is missing. Materialize cv_summary first.") from None
+    except ValueError as error:
+        raise SummaryError(f"{file} is not valid JSON ({error}). Materialize cv_summary again.") from None
+    except OSError as error:
+        raise SummaryError(f"{file} cannot be read: {error.strerror}. Materialize cv_summary again.") from error
+    return CvSummary.from_json(content)
+
+
+def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
+    """Returns the summary of an experiment, where it is of the folds that are on the disk.
+
+    A fold whose folder was taken away, and a summary of an older version, which names no commits, count as they are.
+
+    Raises:
+        SummaryError: As `read_summary`, or a fold was trained or validated again since.
+    """
+    summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
+    changed = [fold.fold for fold in summary.folds if _is_another(experiment.fold_folder(roots, fold.fold), fold)]
+    if changed:
+        raise SummaryError(
+            f"The summary of {experiment.title} is not of the folds on the disk: {first_offenders(changed)} was "
+            "trained or validated again since. Materialize cv_summary first."
+        )
+    return summary
+
+
+def _is_another(fold_folder: Path, known: FoldResult) -> bool:
+    if known.commit_sha256 is None or not fold_folder.is_dir():
+        return False
+    try:
+        return commit_sha256(fold_folder) != known.commit_sha256
+    except FileNotFoundError:  # it trains again just now
+        return True
+
+
+def complete_summaries(
+    roots: Roots, wanted: Mapping[Experiment, Sequence[str]]
+) -> tuple[list[CvSummary], dict[str, str]]:
+    """Returns the complete summaries, in the order of `wanted`, and the name of each other experiment with the reason.
+
+    Args:
+        roots: nnU-Net's folders.
+        wanted: Experiment to the folds that it declares.
+    """
+    summaries, left_out = [], {}
+    for experiment, folds in wanted.items():
+        if not (experiment.summary_folder(roots) / SUMMARY_FILE).exists():
+            left_out[experiment.name_in_dataset] = "it has no summary yet"
+            continue
+        try:
+            summary = read_current_summary(roots, experiment)
+        except SummaryError as error:
+            left_out[experiment.name_in_dataset] = str(error)
+            continue
+        if not summary.is_complete:
+            left_out[experiment.name_in_dataset] = f"its summary is incomplete: {summary.progress}"
+        elif later := [fold for fold in folds if fold not in summary.completed_folds]:
+            left_out[experiment.name_in_dataset] = (
+                f"its summary was made before {first_offenders(later)} was declared. Train what is missing"
+            )
+        else:
+            summaries.append(summary)
+    return summaries, left_out

@@ -1,0 +1,1 @@
+"""Texts that people read, and names that people write: numbers, redaction, patterns."""

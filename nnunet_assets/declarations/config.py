@@ -1,0 +1,395 @@
+"""What a researcher may declare in YAML: a dataset, and a cross-validation experiment on it.
+
+Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the asset graph read the same models.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.files.layout import (
+    CONFIGURATION_PATTERN,
+    DATASET_PATTERN,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    NAME_PATTERN,
+    Experiment,
+)
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.training_rules import contradictions
+from nnunet_assets.core.splits.case_groups import GROUP, GroupPattern, GroupSource, GroupTable, pattern_problem
+from nnunet_assets.core.splits.splits import MAX_FOLDS, NNUNET_SEED, OnNewCases, SplitSettings
+
+TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
+
+PATTERN_MEANINGS = {
+    DATASET_PATTERN: "nnU-Net's form DatasetXXX_Name, with three digits and then letters, digits, '.', '_' or '-'",
+    NAME_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter",
+    CONFIGURATION_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter or a digit",
+    TRAINER_PATTERN: "the name of a Python class, at most 100 characters",
+}
+"""What each pattern asks for, in words."""
+
+RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
+"""The options of a training that change its result."""
+
+Device = Literal["auto", "cuda", "cpu", "mps"]
+
+
+def _splits_cleanly(name: str) -> str:
+    if "__" in name or name.endswith("_"):
+        raise ValueError(
+            f"{name!r} must not hold '__' nor end with '_': nnU-Net splits its folder names "
+            "TRAINER__PLANS__CONFIGURATION at '__'"
+        )
+    return name
+
+
+def _each_once(folds: list[int]) -> list[int]:
+    if not folds:
+        raise ValueError("the list is empty; leave it out for every fold of the dataset, or name at least one")
+    repeated = sorted({fold for fold in folds if folds.count(fold) > 1})
+    if repeated:
+        raise ValueError(f"fold {repeated[0]} is listed more than once")
+    return folds
+
+
+def _attribute_problem(name: str, value: object) -> str | None:
+    """Returns why a trainer cannot have this attribute; None: it can."""
+    if not name.isidentifier() or name.startswith("_"):
+        return f"{name!r} is not the name of a trainer's attribute"
+    if not isinstance(value, bool | int | float | str):
+        return f"{name} must be a number, a text, true or false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} must be a finite number, not {value}"
+    if isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?", value):
+        return (
+            f"{name} is the text {value!r}, which looks like a number. YAML takes 1.0e-3 for one, but not 1e-3 or 0,1"
+        )
+    return None
+
+
+def _absolute(folder: str) -> str:
+    if not Path(folder).is_absolute():
+        raise ValueError(f"{folder!r} is not an absolute path")
+    return folder
+
+
+def _owner(owner: str) -> str:
+    # Dagster's own rule (is_valid_owner): there a wrong owner stops the whole location, and no file is named.
+    email = re.fullmatch(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}\b", owner)
+    if not email and not (owner.startswith("team:") and owner != "team:"):
+        raise ValueError(f"{owner!r} is neither an e-mail address nor of the form team:NAME")
+    return owner
+
+
+DatasetName = Annotated[
+    str, Field(pattern=DATASET_PATTERN, description="nnU-Net's dataset name, such as Dataset004_Hippocampus.")
+]
+Configuration = Annotated[str, Field(pattern=CONFIGURATION_PATTERN), AfterValidator(_splits_cleanly)]
+Owners = list[Annotated[str, AfterValidator(_owner)]]
+
+
+class Declaration(BaseModel):
+    """Unknown fields are errors, and a wrong type is never converted in silence."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class PhantomConfig(Declaration):
+    """A generated dataset that looks like a small MRI cohort, for the demo and for trying things out."""
+
+    cases: Annotated[int, Field(ge=5, le=1000)] = 20
+    """How many cases to generate."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """The same seed gives the same voxels."""
+
+
+class GroupsConfig(Declaration):
+    """What says which cases belong together (a patient, a site): a pattern on their names, or a column of a table."""
+
+    pattern: Annotated[str, Field(min_length=1)] | None = None
+    """A regular expression of the whole case name in which (?P<group>...) is the group."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """A CSV or TSV with a header: a path, absolute or from the project's folder."""
+    case: Annotated[str, Field(min_length=1)] = "case"
+    """The file's column of case names."""
+    column: Annotated[str, Field(min_length=1)] = GROUP
+    """The file's column of groups."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "GroupsConfig":
+        if (self.pattern is None) == (self.file is None):
+            raise ValueError("name the groups by `pattern` or by `file`, one of the two")
+        if self.pattern is not None:
+            if without_file := sorted({"case", "column"} & self.model_fields_set):
+                raise ValueError(f"`{without_file[0]}` names a column of `file`, and there is none beside `pattern`")
+            if problem := pattern_problem(self.pattern):
+                raise ValueError(problem)
+        return self
+
+    def source(self, project: Path) -> GroupSource:
+        """Returns what knows the group of a case.
+
+        Args:
+            project: The project's folder, where a relative path of the file begins.
+        """
+        if self.pattern is not None:
+            return GroupPattern(self.pattern)
+        return GroupTable(project / str(self.file), self.case, self.column)
+
+
+class SplitsConfig(Declaration):
+    """How the cases are split into folds, where not as nnU-Net does it."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = NNUNET_SEED
+    """Decides which case goes where; the default is nnU-Net's."""
+    groups: GroupsConfig | None = None
+    """Cases that must stay together, in training or in validation. Absent: each case for itself."""
+    stratify: bool = False
+    """Spread presence and volume of each label evenly over the folds."""
+    leave_one_group_out: bool = False
+    """One fold for each group of `groups.file`, which validates that group alone."""
+    file: Annotated[str, Field(min_length=1)] | None = None
+    """A split of your own in nnU-Net's form: a path, absolute or from the project's folder."""
+    on_new_cases: OnNewCases = "refuse"
+    """What to do where folds were trained and cases were added or removed since."""
+
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> "SplitsConfig":
+        making = [name for name in ("seed", "stratify", "leave_one_group_out") if name in self.model_fields_set]
+        if self.file is not None and making:
+            raise ValueError(f"`file` is a split already, so `{making[0]}` has no effect; remove one of them")
+        if self.file is not None and self.on_new_cases == "extend":
+            raise ValueError("a split of your own (`file`) is not extended: add the new cases to it yourself")
+        if self.leave_one_group_out:
+            if self.groups is None or self.groups.file is None:
+                raise ValueError(
+                    "`leave_one_group_out` makes a fold of each group, which must be known before the cases are: name "
+                    "them in `groups`, with a `file`"
+                )
+            if idle := [name for name in ("seed", "stratify") if name in self.model_fields_set]:
+                raise ValueError(f"`leave_one_group_out` leaves nothing to `{idle[0]}`; remove one of them")
+        return self
+
+
+class DatasetConfig(Declaration):
+    """A raw dataset in nnUNet_raw and how it is split into folds."""
+
+    dataset: DatasetName
+    folds: Annotated[int, Field(ge=1, le=MAX_FOLDS)] = 5
+    """How many folds the cross-validation has. nnU-Net's own is 5; 1 is a hold-out, by a split of your own."""
+    splits: SplitsConfig | None = None
+    """How the cases are split. Absent: as nnU-Net does, into the very same file."""
+    nsd_tolerance_mm: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """Label name to the distance in mm up to which surfaces count as one (NSD). A label left out: 2 mm."""
+    lesion_labels: list[str] = []
+    """Labels whose connected components are counted as lesions, found and missed."""
+    phantom: PhantomConfig | None = None
+    """Generate this dataset where it does not exist yet. Absent: the dataset is the user's own."""
+    quarantine: dict[str, Annotated[str, Field(min_length=1)]] = {}
+    """Cases to leave out, each with the reason in a sentence. The files stay where and as they are."""
+    repair_headers_mm: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    """Give files that lie at most so many mm apart the header of their case's first image, in a copy. Absent: none."""
+    files_from: list[Annotated[str, AfterValidator(_absolute)]] = []
+    """Folders outside of nnUNet_raw in which files that dataset.json lists under `dataset` may lie; absolute."""
+    verify_integrity: bool = True
+    """Run nnU-Net's own integrity check too, before planning. It always runs for formats other than NIfTI."""
+    owners: Owners = []
+    """Who answers for the data: e-mail addresses or team:NAME."""
+
+    @property
+    def curation(self) -> Curation:
+        """What of the raw data is left out or repaired."""
+        return Curation(self.quarantine, self.repair_headers_mm, tuple(self.files_from))
+
+    @model_validator(mode="after")
+    def _a_case_for_each_fold(self) -> "DatasetConfig":
+        if self.phantom and self.phantom.cases < self.folds:
+            raise ValueError(
+                f"{self.phantom.cases} phantom cases do not fill {self.folds} folds; generate more of them"
+            )
+        return self
+
+    def split_settings(self, project: Path) -> SplitSettings:
+        """Returns how the cases are to be split.
+
+        Args:
+            project: The project's folder, where relative paths of files begin.
+        """
+        splits = self.splits or SplitsConfig()
+        return SplitSettings(
+            n_folds=self.folds,
+            seed=splits.seed,
+            groups=splits.groups.source(project) if splits.groups else None,
+            stratify=splits.stratify,
+            leave_one_group_out=splits.leave_one_group_out,
+            file=project / splits.file if splits.file else None,
+        )
+
+
+class VariantConfig(Declaration):
+    """What makes a training differ in its result, under a name. What is absent stays the trainer's own."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """The variant's name; its results lie apart from the default's."""
+    num_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs to train. nnU-Net: 1000."""
+    num_iterations_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Training iterations per epoch. nnU-Net: 250."""
+    num_val_iterations_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Validation iterations per epoch, on random patches. nnU-Net: 50."""
+    initial_lr: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Learning rate at epoch 0. nnU-Net: 0.01."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Weight decay of the optimizer. nnU-Net: 3e-5."""
+    oversample_foreground_percent: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Part of the patches of a batch that must hold foreground, from 0 to 1. nnU-Net: 0.33."""
+    probabilistic_oversampling: bool | None = None
+    """Draw the foreground patches at random instead of a fixed number a batch. nnU-Net: false."""
+    enable_deep_supervision: bool | None = None
+    """Losses at lower resolutions too. nnU-Net: true."""
+    save_every: Annotated[int, Field(ge=1)] | None = None
+    """Write checkpoint_latest.pth every so many epochs. nnU-Net: 50."""
+    hyperparameters: dict[str, Any] = {}
+    """Further attributes of a custom trainer, by name: numbers, texts, true or false. nnU-Net: none."""
+    pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
+    """Checkpoint to take the first weights from, by a path, absolute or from the project's folder. nnU-Net: none."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """Seed of Python, numpy, torch and the augmentation. nnU-Net: none."""
+    deterministic: bool = TrainingOptions.deterministic
+    """One process for training and augmentation, and deterministic algorithms only; slower. nnU-Net: false."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop after so many epochs without a better moving average of the pseudo Dice. nnU-Net: train every epoch."""
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _are_attributes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            if name in cls.model_fields:
+                raise ValueError(f"{name} is a field of the variant itself; write it there")
+            if problem := _attribute_problem(name, value):
+                raise ValueError(problem)
+        return values
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> "VariantConfig":
+        if not self.overrides() and not self.options():
+            raise ValueError(
+                f"variant {self.name!r} overrides nothing; leave it out, or set at least one hyperparameter"
+            )
+        return self
+
+    def overrides(self) -> dict[str, Any]:
+        """Returns trainer attribute to value, only what is set."""
+        own = self.model_dump(exclude={"name", "hyperparameters", *RESULT_OPTIONS}, exclude_none=True)
+        return {**own, **self.hyperparameters}
+
+    def options(self) -> dict[str, Any]:
+        """Returns what else changes the result, as `TrainingOptions` names it, only what is set."""
+        return self.model_dump(include=set(RESULT_OPTIONS), exclude_defaults=True)
+
+
+class ExperimentConfig(Declaration):
+    """One cross-validation: a dataset trained with a configuration, plans and trainer, over its folds."""
+
+    dataset: DatasetName
+    configuration: Configuration
+    """nnU-Net's 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or one that was added to the plans: 3d_fullres_bs8."""
+    plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
+    """Plans identifier."""
+    trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER
+    """Name of the trainer class."""
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] | None = None
+    """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""
+    full_model: bool = False
+    """Also a model trained on every case (nnU-Net's fold `all`), which has no validation."""
+    test_set: bool = False
+    """Also predict imagesTs with all folds together, and evaluate that where labelsTs has references."""
+    variant: VariantConfig | None = None
+    """Named overrides of hyperparameters. Absent: the trainer's own."""
+    device: Device = "auto"
+    """Where to train. auto: a GPU where there is one, else the CPU."""
+    num_gpus: Annotated[int, Field(ge=1)] = TrainingOptions.num_gpus
+    """GPUs that one fold trains on together; more than one needs CUDA, and as many patches in a batch."""
+    npz: bool = TrainingOptions.npz
+    """Keep the class probabilities of the validation cases, which nnU-Net's ensembling reads."""
+    disable_checkpointing: bool = TrainingOptions.disable_checkpointing
+    """Write no checkpoint at all, to try things out: such a fold cannot be resumed, nor used to predict."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = TrainingOptions.checkpoint_minutes
+    """At most so many minutes of training can be lost, or one epoch where that is longer."""
+    time_budget_minutes: Annotated[float, Field(gt=0)] | None = TrainingOptions.time_budget_minutes
+    """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
+    tensorboard: bool = TrainingOptions.tensorboard
+    """Write the curves for TensorBoard too, into .nnunet_assets/tensorboard of each fold."""
+    owners: Owners = []
+    """Who answers for the experiment: e-mail addresses or team:NAME."""
+    description: str = ""
+    """What the experiment is for, shown in the web UI."""
+
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> "ExperimentConfig":
+        for sentence in contradictions(self.options(Path()), device=self.device):
+            raise ValueError(sentence.removesuffix("."))
+        if self.test_set and self.disable_checkpointing:
+            raise ValueError("`test_set` predicts with the folds' checkpoints, and `disable_checkpointing` writes none")
+        return self
+
+    @property
+    def identity(self) -> Experiment:
+        """The experiment that this declares."""
+        return Experiment(
+            dataset=self.dataset,
+            configuration=self.configuration,
+            trainer=self.trainer,
+            plans=self.plans,
+            variant=self.variant.name if self.variant else None,
+        )
+
+    def options(self, project: Path) -> TrainingOptions:
+        """Returns how each fold is trained.
+
+        Args:
+            project: The project's folder, where a relative path of pretrained weights begins.
+        """
+        changing = self.variant.options() if self.variant else {}
+        if weights := changing.get("pretrained_weights"):
+            changing["pretrained_weights"] = str(project / weights)
+        return TrainingOptions(
+            **changing,
+            num_gpus=self.num_gpus,
+            npz=self.npz,
+            disable_checkpointing=self.disable_checkpointing,
+            checkpoint_minutes=self.checkpoint_minutes,
+            time_budget_minutes=self.time_budget_minutes,
+            tensorboard=self.tensorboard,
+        )
+
+    def training_hash(self, weights_sha256: str | None = None) -> str:
+        """Returns the digest of the fields that change what is trained; not owners, device, folds or description.
+
+        Args:
+            weights_sha256: Digest of the pretrained weights, in place of their path; None: the path as declared, since
+                who loads the definitions has no time to read gigabytes.
+        """
+        options = self.variant.options() if self.variant else {}
+        if weights_sha256:
+            options["pretrained_weights"] = weights_sha256
+        return json_sha256(
+            {
+                "configuration": self.configuration,
+                "plans": self.plans,
+                "trainer": self.trainer,
+                "variant": self.variant.name if self.variant else None,
+                "overrides": self.variant.overrides() if self.variant else {},
+                # Absent where nothing is set: folds that were trained before these options existed keep their digest.
+                **({"options": options} if options else {}),
+            }
+        )

@@ -1,0 +1,252 @@
+"""What a project folder declares: every file of `experiments`, read and checked without Dagster.
+
+Dagster stops at the first bad file, takes the whole location down with it, and names no file for a repeated asset key.
+Here everything is read first, and every error of every file is reported with its line.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nnunet_assets.core.files.layout import Experiment, fold_key
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.documents import (
+    EXPERIMENT_TYPE,
+    MODELS,
+    Declared,
+    FileProblem,
+    component_type,
+    document_problems,
+    read_attributes,
+)
+from nnunet_assets.declarations.planned import PlannedConfigurations
+from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
+from nnunet_assets.declarations.splitting import with_known_folds
+from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
+from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
+
+EXPERIMENTS_FOLDER = "experiments"
+
+# In Dagster's order of precedence (find_defs_or_component_yaml): the first that a folder has is the only one read.
+DEFINITION_FILES = ("defs.yaml", "defs.yml", "component.yaml")
+
+# The one component of Dagster's that reads the folders beneath its own file.
+_FOLDER_COMPONENT = ".DefsFolderComponent"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The declarations of a project folder, valid each and together, in the order of their files.
+
+    Attributes:
+        root: The project folder, absolute.
+        datasets: Each dataset once, with the folds that the files it names come to.
+        experiments: Each experiment once, every one on a declared dataset.
+        has_definitions: Whether the folder holds anything that Dagster loads, be it a component of the user's own;
+            `load_from_defs_folder` fails where it does not.
+        stages: Each cascade, with the experiment whose predictions it reads.
+    """
+
+    root: Path
+    datasets: tuple[DatasetConfig, ...]
+    experiments: tuple[ExperimentConfig, ...]
+    has_definitions: bool = True
+    stages: Mapping[Experiment, Experiment] = field(default_factory=dict)
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """Returns the declaration of a dataset.
+
+        Raises:
+            ConfigError: It is not declared.
+        """
+        for dataset in self.datasets:
+            if dataset.dataset == name:
+                return dataset
+        raise ConfigError(undeclared_sentence(name, [dataset.dataset for dataset in self.datasets]))
+
+    def experiment(self, name: str) -> ExperimentConfig:
+        """Returns the declaration of an experiment, named as in its asset keys: `DATASET/VARIANT/TRAINER__...`.
+
+        Raises:
+            ConfigError: It is not declared.
+        """
+        named = {"/".join(experiment.identity.key_prefix): experiment for experiment in self.experiments}
+        if name in named:
+            return named[name]
+        raise ConfigError(
+            f"{name!r} is not an experiment of {self.root}.{did_you_mean(name, named)} Experiments: "
+            f"{first_offenders(list(named)) or 'none'}."
+        )
+
+    def experiments_of(self, dataset: str) -> tuple[ExperimentConfig, ...]:
+        """Returns the experiments on a dataset; none where it has none."""
+        return tuple(experiment for experiment in self.experiments if experiment.dataset == dataset)
+
+    def folds_of(self, experiment: ExperimentConfig) -> list[str]:
+        """Returns the folds that an experiment trains, in order: `fold_0`, `fold_1`, ..."""
+        folds = experiment.folds if experiment.folds is not None else range(self.dataset(experiment.dataset).folds)
+        return [fold_key(index) for index in sorted(folds)]
+
+    def previous_stage(self, experiment: ExperimentConfig) -> Experiment | None:
+        """Returns the experiment whose predictions a cascade reads; None: it is none, as far as the plans are known."""
+        return self.stages.get(experiment.identity)
+
+    def configurations_of(self, dataset: str, plans: str) -> list[str]:
+        """Returns the configurations to preprocess for the experiments with these plans, sorted."""
+        return sorted({wanted.configuration for wanted in self.experiments_of(dataset) if wanted.plans == plans})
+
+
+def read_project(project: Path) -> Project:
+    """Reads and checks everything that a project folder declares; a project without declarations is legal.
+
+    Raises:
+        ConfigError: The folder is no project, or declarations are wrong: all of them, one a line, with file and line.
+    """
+    root = project.resolve()
+    folder = root / EXPERIMENTS_FOLDER
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{root} is not a project: it has no folder '{EXPERIMENTS_FOLDER}'. Name the project's folder, or make a "
+            "project with `nnunet-assets init`."
+        )
+    reader = _Reader(root)
+    reader.read_folder(folder, ())
+    planned = PlannedConfigurations(root)
+    invalid = frozenset(reader.invalid_datasets)
+    reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned))
+    if reader.problems:
+        raise ConfigError(_report(folder, reader.problems))
+    return Project(
+        root=root,
+        datasets=tuple(declared.config for declared in reader.datasets),
+        experiments=tuple(declared.config for declared in reader.experiments),
+        has_definitions=reader.has_definitions,
+        stages={
+            config.identity: stage
+            for config in (declared.config for declared in reader.experiments)
+            if (stage := config.identity.previous_stage(planned.of(config.dataset, config.plans)))
+        },
+    )
+
+
+class _Reader:
+    """Reads a project's files in Dagster's order and collects declarations and problems."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.problems: list[FileProblem] = []
+        self.datasets: list[Declared[DatasetConfig]] = []
+        self.experiments: list[Declared[ExperimentConfig]] = []
+        self.invalid_datasets: set[str] = set()
+        self.has_definitions = False
+
+    def read_folder(self, folder: Path, above: tuple[Path, ...]) -> None:
+        """Reads a folder as Dagster does: its definitions file if it has one, else the folders in it.
+
+        Args:
+            folder: The folder, perhaps a symbolic link.
+            above: The real paths of the folders around it.
+        """
+        here = folder.resolve()
+        if here in above:
+            self._report(folder, "is a symbolic link to a folder above it, which Dagster would follow without end.")
+            return
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if not _is_ignored(entry.name))
+        except OSError as error:
+            self._report(folder, f"the folder cannot be read: {error.strerror}.")
+            return
+        definitions = next((folder / name for name in DEFINITION_FILES if (folder / name).exists()), None)
+        if definitions or any(entry.suffix == ".py" for entry in entries):
+            self.has_definitions = True
+        types = self._read_file(definitions) if definitions else set()
+        reads_beneath = definitions is None or any(name.endswith(_FOLDER_COMPONENT) for name in types)
+        # Beside a component of the user's own, other YAML files are that component's material.
+        is_ours = types <= set(MODELS)
+        for entry in entries:
+            if entry.is_dir() and reads_beneath:
+                self.read_folder(entry, (*above, here))
+            elif entry != definitions and (is_ours or reads_beneath):
+                self._refuse_unread(entry, definitions)
+
+    def _refuse_unread(self, entry: Path, definitions: Path | None) -> None:
+        """Reports the YAML files that Dagster passes over without a word."""
+        if entry.is_dir():
+            for file in sorted(entry.rglob("*")):
+                if _is_yaml(file) and not any(map(_is_ignored, file.relative_to(entry).parts)):
+                    self._report(
+                        file,
+                        f"Dagster reads {self._name(definitions or entry)} and nothing in the folders beneath it. Move "
+                        "this file's folder beside that one.",
+                    )
+        elif _is_yaml(entry) and definitions:
+            self._report(
+                entry,
+                f"Dagster reads only {definitions.name} in this folder. Add the documents of this file to it, each "
+                "after a line `---`, or give it a folder of its own.",
+            )
+        elif _is_yaml(entry):
+            target = self._name(entry.with_suffix("") / DEFINITION_FILES[0])
+            self._report(entry, f"Dagster reads only files named {DEFINITION_FILES[0]}. Move this one to {target}.")
+
+    def _read_file(self, path: Path) -> set[str]:
+        """Reads a definitions file and returns the component types in it."""
+        documents, problems = read_documents(path)
+        if not documents and not problems:
+            self._report(path, "the file declares nothing, which Dagster refuses. Declare something, or delete it.")
+        file = self._name(path)
+        for document in documents:
+            problems.extend(document_problems(document))
+            problems.extend(self._declare(file, document))
+        self.problems.extend(FileProblem(file, problem) for problem in problems)
+        return {kind for document in documents if (kind := component_type(document))}
+
+    def _declare(self, file: str, document: Document) -> list[Problem]:
+        """Collects what a document declares, and returns what is wrong with its attributes.
+
+        A value that YAML read as another (010 as 8) would raise more errors in its wake, so such a document counts as
+        invalid too.
+        """
+        kind = component_type(document)
+        if kind not in MODELS:
+            return []
+        if kind == EXPERIMENT_TYPE:
+            experiment, problems = read_attributes(document, ExperimentConfig)
+            if experiment and not document.problems:
+                self.experiments.append(Declared(experiment, file, document))
+            return problems
+        dataset, problems = read_attributes(document, DatasetConfig)
+        if dataset:
+            dataset, problems = with_known_folds(dataset, self.root, document)
+        if dataset and not document.problems:
+            self.datasets.append(Declared(dataset, file, document))
+        elif name := document.texts.get(("attributes", "dataset")):
+            self.invalid_datasets.add(name)
+        return problems
+
+    def _report(self, path: Path, sentence: str) -> None:
+        self.problems.append(FileProblem(self._name(path), Problem(1, (), sentence)))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
+
+
+def _report(folder: Path, problems: Iterable[FileProblem]) -> str:
+    """Returns all problems, one a line, in the order of files and lines, headed by their number."""
+    lines = [_line(found) for found in sorted(problems, key=lambda found: (found.file, found.problem.line))]
+    count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+    return "\n".join([f"{count} in the declarations of {folder}:", *lines])
+
+
+def _line(found: FileProblem) -> str:
+    place = f"{found.file}:{found.problem.line}: "
+    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.problem.location)
+    return place + (f"{location[1:]}: " if location else "") + found.problem.sentence

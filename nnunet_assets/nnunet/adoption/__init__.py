@@ -1,0 +1,1 @@
+"""Folds that were trained elsewhere, taken in as they are."""

@@ -1,0 +1,432 @@
+"""Folds that something else trained, taken in with what their files prove, and no more.
+
+A finished fold of plain nnU-Net proves which plans, trainer and configuration made it, its curves (the checkpoint holds
+both) and its scores (`validation/summary.json`). Nothing in it proves which raw data and splits it was trained on, nor
+which of its checkpoints was validated: these are unknown, and stay so. What nnU-Net wrote is not touched; journal,
+manifest and COMMIT go into the hidden folder, as those of a fold that was trained here.
+
+The checkpoint is a pickle from elsewhere, and is read without running the code that it may carry. That needs torch:
+`python -m nnunet_assets.nnunet.adoption.adoption FOLD` does it in a process of its own, whose exit code 1 comes with
+a sentence.
+"""
+
+import pickle
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.dataset.configurations import resolved
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
+from nnunet_assets.core.files.provenance import file_sha256, json_sha256
+from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
+from nnunet_assets.core.fold.commit import (
+    FINAL_CHECKPOINT,
+    RESULT_FILES,
+    UNKNOWN,
+    FoldInputs,
+    Manifest,
+    commit_fold,
+    read_committed,
+)
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
+from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError, first_offenders
+from nnunet_assets.nnunet.adoption.checkpoint_form import BY_LABEL, check_form
+from nnunet_assets.nnunet.adoption.foreign_files import (
+    is_of_several_processes,
+    logged_validation_sizes,
+    proved_settings,
+    read_debug,
+)
+from nnunet_assets.nnunet.checkpoints.pretrained import load_without_code
+from nnunet_assets.nnunet.folds.fold_attempt import fold_state
+from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code, refuse_foreign_code_in
+from nnunet_assets.nnunet.results.results_folder import experiment_of
+from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
+from nnunet_assets.nnunet.training.trainer import evaluated_labels
+from nnunet_assets.nnunet.training.validation_series import series_of
+from nnunet_assets.processes.child import REQUEST_FILE
+from nnunet_assets.settings import trusted_code
+
+ATTEMPT_PREFIX = "adopted-"
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A fold that was taken in.
+
+    Attributes:
+        folder: nnU-Net's `fold_k`.
+        experiment: What it is of.
+        manifest: What is known of it.
+        is_new: False where it was adopted before, and has not changed since.
+    """
+
+    folder: Path
+    experiment: Experiment
+    manifest: Manifest
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the files of a fold say."""
+
+    experiment: Experiment
+    fold: str
+    plans: Mapping[str, Any]
+    description: Mapping[str, Any]
+    logging: Mapping[str, Sequence[Any]]
+    debug: Mapping[str, str]
+    n_epochs: int
+    cases: tuple[CaseResult, ...]
+
+
+def adopt_fold(fold_folder: Path, trusted: Container[str] = ()) -> Adopted:
+    """Takes a finished fold in, and returns what is known of it; the same fold again changes nothing.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        trusted: What its plans may name beside nnU-Net's own code (`settings.trusted_code`).
+
+    Raises:
+        FoldError: The fold is not finished, this project is training it or has trained it, its files contradict each
+            other or belong elsewhere, its checkpoint holds more than a checkpoint, or its folder cannot be written.
+        ForeignCodeError: Its plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
+        SummaryError: Its scores are torn, or those of another dataset.
+    """
+    fold_folder = fold_folder.absolute()
+    try:
+        return _taken_in(fold_folder, trusted)
+    except OSError as error:
+        raise FoldError(
+            f"{fold_folder} cannot be adopted: {error.filename or fold_folder}: {error.strerror}. Its files must be "
+            f"readable, and the folder {OWN_FOLDER} in it writable: correct that, or copy the fold, and adopt again."
+        ) from error
+
+
+def adopted_before(fold_folder: Path) -> Adopted:
+    """Returns what is known of a fold that is adopted; reads no checkpoint.
+
+    Raises:
+        FoldError: It is not adopted.
+    """
+    known = read_committed(fold_folder)
+    if known is None or not known.is_adopted:
+        raise FoldError(f"{fold_folder} is not adopted. `nnunet-assets adopt {fold_folder}` takes it in.")
+    return Adopted(fold_folder, _experiment(fold_folder), known, is_new=False)
+
+
+def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
+    experiment = _experiment(fold_folder)
+    known = read_committed(fold_folder, check_files=True)
+    if known and known.is_adopted and known.scores is not None:
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    if not (known and known.is_adopted):
+        _check_state(fold_folder)
+        return _commit(_read(fold_folder, experiment, trusted), fold_folder)
+    # A version before took it in, which read less of what its files prove.
+    try:
+        found = _read(fold_folder, experiment, trusted)
+    except (FoldError, SummaryError):
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    if _is_as_told(fold_folder, _manifest(fold_folder, found)):
+        return Adopted(fold_folder, experiment, known, is_new=False)
+    return _commit(found, fold_folder)
+
+
+def _commit(found: "_Found", fold_folder: Path) -> Adopted:
+    """Writes the journal and, last of all, what makes the fold a finished one."""
+    manifest = _manifest(fold_folder, found)
+    records = _journal(fold_folder, found, manifest)
+    if records is not None:
+        write_records(journal_path(fold_folder), records)
+    commit_fold(fold_folder, manifest)
+    return Adopted(fold_folder, found.experiment, manifest, is_new=True)
+
+
+def _is_as_told(fold_folder: Path, manifest: Manifest) -> bool:
+    """Says whether the manifest that is there says the same of inputs, settings and cases."""
+    told = load_json(fold_folder / OWN_FOLDER / "manifest.json")
+    same = [name for name in ("settings", "validation_cases") if told["details"][name] == manifest.details[name]]
+    return len(same) == 2 and told["inputs"] == asdict(manifest.inputs)
+
+
+def _experiment(fold_folder: Path) -> Experiment:
+    experiment = experiment_of(fold_folder.parent)
+    if experiment is None:
+        raise FoldError(
+            f"{fold_folder} is not where nnU-Net keeps a fold: DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION/fold_k. "
+            "Name the results folder, or one of its models."
+        )
+    if fold_folder.name == FULL_FOLD:
+        raise FoldError(
+            f"{fold_folder} is a model on every case, which is scored on the cases that it was trained on: it has no "
+            "Dice to summarize, and is not adopted."
+        )
+    fold_index(fold_folder.name)
+    return experiment
+
+
+def _check_state(fold_folder: Path) -> None:
+    """Refuses what this project made, and what is not finished."""
+    state = fold_state(fold_folder)
+    was_adopted = _was_adopted(fold_folder)
+    if (fold_folder / OWN_FOLDER / REQUEST_FILE).exists() or state == "committed":
+        raise FoldError(f"{fold_folder} was trained by this project ({state}), so that there is nothing to adopt.")
+    if state == "changed" and not was_adopted:
+        raise FoldError(
+            f"{fold_folder} was finished by this project and changed outside it. Restore it, or train it with "
+            "`retrain: true`, which keeps it among the superseded folds."
+        )
+    missing = [name for name in RESULT_FILES if not (fold_folder / name).is_file()]
+    if missing:
+        raise FoldError(
+            f"{fold_folder} is not finished: {' and '.join(missing)} missing. Let nnU-Net train and validate it to its "
+            "end (nnUNetv2_train --c, or --val), then adopt it."
+        )
+
+
+def _was_adopted(fold_folder: Path) -> bool:
+    try:
+        return Manifest.from_json(load_json(fold_folder / OWN_FOLDER / "manifest.json")).is_adopted
+    except (OSError, ValueError):
+        return False
+
+
+def _journal(fold_folder: Path, found: "_Found", manifest: Manifest) -> list[Record] | None:
+    """Returns the journal of an adopted fold; None: the one that is there says all.
+
+    A tracked trainer may have written it while it trained; then its MLflow run is that of the same attempt, and only
+    the scores are those that the fold has now.
+    """
+    there = list(read_records(journal_path(fold_folder)))
+    ends = [record for record in there if record.kind == "end"]
+    if not there or str(there[0].values.get("attempt", "")).startswith(ATTEMPT_PREFIX):
+        return list(_records(found, manifest, after_ms=max((record.time_ms for record in ends), default=0)))
+    end = _end(found, after_ms=there[-1].time_ms)
+    if ends and ends[-1].values == end.values:
+        return None
+    return [*(record for record in there if record.kind != "end"), end]
+
+
+def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) -> _Found:
+    """Returns what the files say, where they agree with each other and with the place in which they lie."""
+    file = fold_folder / FINAL_CHECKPOINT
+    checkpoint = _checkpoint(file)
+    arguments = checkpoint["init_args"]
+    plans, description = arguments["plans"], arguments["dataset_json"]
+    refuse_foreign_code(file, trusted, plans=plans, dataset_json=description, is_to_run=False)
+    beside = (fold_folder.parent / "plans.json", fold_folder.parent / DATASET_JSON)
+    refuse_foreign_code_in(*beside, trusted, is_to_run=False)
+    _check_place(
+        file,
+        {
+            "dataset": (plans.get("dataset_name"), experiment.dataset),
+            "plans": (plans.get("plans_name"), experiment.plans),
+            "configuration": (arguments["configuration"], experiment.configuration),
+            "trainer": (checkpoint["trainer_name"], experiment.trainer),
+            "fold": (str(arguments["fold"]), str(fold_index(fold_folder.name))),
+        },
+    )
+    _check_labels(fold_folder.parent, description)
+    case_ids = _case_ids(fold_folder, description["file_ending"])
+    cases = read_case_results(fold_folder, description["labels"], case_ids, file_ending=description["file_ending"])
+    _check_split_size(fold_folder, len(cases))
+    return _Found(
+        experiment,
+        fold_folder.name,
+        plans,
+        description,
+        checkpoint["logging"],
+        read_debug(fold_folder),
+        int(checkpoint["current_epoch"]),
+        cases,
+    )
+
+
+def _checkpoint(file: Path) -> dict[str, Any]:
+    try:
+        content = load_without_code(file)
+        missing = {"init_args", "trainer_name", "logging", "current_epoch"} - set(content)
+        missing |= {"plans", "dataset_json", "configuration", "fold"} - set(content.get("init_args", {}))
+    except pickle.UnpicklingError as error:
+        raise FoldError(
+            f"{file} holds more than a checkpoint of nnU-Net, and loading it could run code that it carries. It is not "
+            f"adopted. ({str(error).splitlines()[0]})"
+        ) from error
+    except (RuntimeError, OSError, TypeError, AttributeError) as error:
+        raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
+    if missing:
+        raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")
+    check_form(file, content)
+    checkpoint: dict[str, Any] = content
+    return checkpoint
+
+
+def _check_place(file: Path, said: Mapping[str, tuple[Any, str]]) -> None:
+    odd = [f"{name} {inside!r}, not {place!r}" for name, (inside, place) in said.items() if inside != place]
+    if odd:
+        raise FoldError(
+            f"{file} is not of the place where it lies: it says {first_offenders(odd)}. It was copied or renamed; put "
+            "it back where nnU-Net wrote it."
+        )
+
+
+def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
+    path = model_folder / "dataset.json"
+    try:
+        there = load_json(path)
+    except (OSError, ValueError) as error:
+        raise FoldError(f"{path}, which nnU-Net writes beside the folds, cannot be read: {error}.") from error
+    if not isinstance(there, dict):
+        raise FoldError(f"{path}, which nnU-Net writes beside the folds, holds a {type(there).__name__}, no object.")
+    odd = [key for key in ("labels", "file_ending") if there.get(key) != description.get(key)]
+    if odd:
+        raise FoldError(
+            f"{path} has other {' and '.join(odd)} than the fold was trained with. Restore the file of that training."
+        )
+
+
+def _case_ids(fold_folder: Path, file_ending: str) -> list[str]:
+    """Returns the cases that summary.json names, each once: which they were to be nothing else in the fold says."""
+    try:
+        entries = load_json(fold_folder / SUMMARY_FILE)["metric_per_case"]
+        return sorted({file_name_of(entry["prediction_file"]).removesuffix(file_ending) for entry in entries})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []  # torn: reading the scores says so
+
+
+def _check_split_size(fold_folder: Path, n_cases: int) -> None:
+    """Refuses scores of fewer or more cases than any log says were to be validated."""
+    sizes = logged_validation_sizes(fold_folder)
+    if sizes and n_cases not in sizes:
+        raise FoldError(
+            f"{fold_folder / SUMMARY_FILE} has the scores of {n_cases} cases, and by the log {sizes[-1]} were to be "
+            "validated. Run the validation again (nnUNetv2_train --val), then adopt the fold."
+        )
+
+
+def _manifest(fold_folder: Path, found: _Found) -> Manifest:
+    files = {name: file_sha256(fold_folder / name) for name in RESULT_FILES}
+    settings = proved_settings(found.debug)
+    epochs = _epochs(found)
+    device = found.debug.get("gpu_name") or found.debug.get("device", UNKNOWN).partition(":")[0]
+    return Manifest(
+        fold=found.fold,
+        inputs=FoldInputs(
+            raw_hash=UNKNOWN,
+            plans_hash=json_sha256(found.plans),
+            splits_hash=UNKNOWN,
+            training_hash=json_sha256({"adopted": asdict(found.experiment), **settings}) if settings else UNKNOWN,
+        ),
+        versions={"torch": found.debug["torch_version"]} if "torch_version" in found.debug else {},
+        device=device,
+        seconds={"training": round(sum(values.get("epoch_seconds", 0.0) for _, values in epochs), 3)} if epochs else {},
+        n_epochs=found.n_epochs,
+        peak_memory_bytes={},
+        files=files,
+        details={
+            "adopted": datetime.now(UTC).isoformat(),
+            "attempt": f"{ATTEMPT_PREFIX}{files[FINAL_CHECKPOINT][:24]}",
+            "experiment": asdict(found.experiment),
+            "settings": settings,
+            "validation_cases": [case.case_id for case in found.cases],
+            "dagster_run_id": None,
+            "host": found.debug.get("hostname", UNKNOWN),
+            "started": _utc(found, START, 0),
+            "ended": _utc(found, END, -1),
+            "unknown": ["raw data", "splits", "the checkpoint that was validated", "the version of nnU-Net", "seed"],
+            "several_gpus": is_of_several_processes(found.debug),
+        },
+        scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
+    )
+
+
+def _utc(found: _Found, key: str, index: int) -> str:
+    times = found.logging.get(key, [])
+    return datetime.fromtimestamp(float(times[index]), UTC).isoformat() if times else UNKNOWN
+
+
+# --- the curves -----------------------------------------------------------------------------------------------------
+
+
+class _Epochs(EpochLogger):
+    """Collects what the checkpoint's own log holds, under the names that a fold trained here has for it."""
+
+    is_live = False
+
+    def __init__(self, label_names: Sequence[str]) -> None:
+        super().__init__(label_names)
+        self.found: list[tuple[int, Mapping[str, float]]] = []
+
+    def take_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Takes a whole epoch."""
+        self.found.append((epoch, values))
+
+
+def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
+    """Returns each whole epoch of the checkpoint's log with its values; none where it does not say when they were."""
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    labels = found.description["labels"]
+    label_names = evaluated_labels(LabelManager(labels, found.description.get("regions_class_order")), labels)
+    collected = _Epochs(label_names)
+    keys = [key for key in (START, *SERIES, BY_LABEL, END) if found.logging.get(key)]
+    n_whole = min((len(found.logging[key]) for key in keys), default=0) if {START, END} <= set(keys) else 0
+    for epoch in range(n_whole):
+        for key in keys:
+            value = found.logging[key][epoch]
+            if key == BY_LABEL:
+                for number, label_value in enumerate(value[: len(label_names)], start=1):
+                    collected.log(f"{CLASS_PREFIX}{number}", label_value, epoch)
+            else:
+                collected.log(key, value, epoch)
+    return collected.found
+
+
+def _records(found: _Found, manifest: Manifest, *, after_ms: int) -> Iterator[Record]:
+    """Yields the journal that the training would have written here, at the times that it had."""
+    epochs = _epochs(found)
+    ends = [int(1000 * float(time)) for time in found.logging.get(END, [])]
+    begin = int(1000 * float(found.logging[START][0])) if epochs else int(1000 * datetime.now(UTC).timestamp())
+    yield Record("start", begin, None, {"attempt": manifest.details["attempt"], "params": _parameters(found, manifest)})
+    for epoch, values in epochs:
+        yield Record("epoch", ends[epoch], epoch, values)
+    yield _end(found, after_ms=after_ms)
+
+
+def _end(found: _Found, *, after_ms: int) -> Record:
+    """Returns the scores as the end of a journal, at the time at which they were taken in.
+
+    Nothing says when they were made; and MLflow has to take them for later ones than those of an earlier adoption.
+    """
+    time_ms = max(int(1000 * datetime.now(UTC).timestamp()), after_ms + 1)
+    return Record("end", time_ms, None, series_of(found.cases, found.experiment, found.fold))
+
+
+def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
+    # With what it inherits, as nnU-Net trained it.
+    configuration = resolved(found.plans["configurations"], "plans").get(found.experiment.configuration, {})
+    return {
+        "experiment": asdict(found.experiment),
+        "fold": found.fold,
+        "adopted": True,
+        "trainer": dict(manifest.details["settings"]),
+        "plans": {key: value for key, value in configuration.items() if key != "architecture"},
+        "architecture": configuration.get("architecture", {}),
+        "device": {"name": manifest.device},
+        "versions": dict(manifest.versions),
+    }
+
+
+if __name__ == "__main__":
+    try:
+        adopt_fold(Path(sys.argv[1]), trusted_code())
+    except NnunetAssetsError as refusal:
+        sys.exit(str(refusal))

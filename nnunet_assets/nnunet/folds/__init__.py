@@ -1,0 +1,1 @@
+"""A fold from the parent's side: its inputs, its process, its end."""

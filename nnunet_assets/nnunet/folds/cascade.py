@@ -1,0 +1,110 @@
+"""The cascade: `3d_cascade_fullres` reads what the folds of `3d_lowres` predicted for their validation cases.
+
+On disk: `predicted_next_stage/3d_cascade_fullres/CASE.b2nd` in the model folder of the previous stage (`.npz` or `.npy`
+where the cases were preprocessed by an older nnU-Net). Each fold of the previous stage writes its validation cases.
+"""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.dataset.configurations import next_stages
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+from nnunet_assets.errors import FoldError, first_offenders
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import read_splits
+
+PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
+
+
+def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
+    """Passes where every case has a prediction of the previous stage, or there is no previous stage.
+
+    nnU-Net finds out in a data loader's worker, long after the start; and it takes predictions of any age.
+
+    Raises:
+        FoldError: Some have none; or a fold of the previous stage is not finished, or was trained on other data, plans
+            or splits than there are now: its predictions may be those of cases that it was trained on.
+    """
+    prepared = PreparedDataset(roots, experiment.dataset)
+    planned = prepared.configurations(experiment.plans)
+    previous = experiment.previous_stage(planned)
+    if previous is None:
+        return
+    folder = previous.model_folder(roots) / "predicted_next_stage" / experiment.configuration
+    predicted = {path.stem for suffix in PREDICTION_SUFFIXES for path in folder.glob(f"*{suffix}")}
+    missing = [case for case in _cases_of_folds(roots, experiment.dataset) if case not in predicted]
+    if missing:
+        _check_named(prepared.plans_file(experiment.plans), planned, previous, experiment)
+        _check_predicted(roots, experiment.dataset, missing)
+    _check_folds(roots, previous)
+    if missing:
+        raise FoldError(
+            f"{experiment.title} starts from the predictions of {previous.name}, and {len(missing)} cases have none in "
+            f"{folder}: {first_offenders(missing)}. Train every fold of {previous.title} first; each predicts its "
+            "validation cases."
+        )
+
+
+def previous_stage_commits(roots: Roots, experiment: Experiment) -> list[str]:
+    """Returns what names the finished folds of the previous stage, by which a fold of this one is made."""
+    previous = experiment.previous_stage(PreparedDataset(roots, experiment.dataset).configurations(experiment.plans))
+    if previous is None:
+        return []
+    return [commit_sha256(previous.fold_folder(roots, fold)) for fold in fold_keys(roots, experiment.dataset)]
+
+
+def _check_predicted(roots: Roots, dataset: str, missing: Collection[str]) -> None:
+    """Refuses a split with cases that train and are never validated: no fold of a stage predicts them."""
+    splits = read_splits(roots.preprocessed / dataset)
+    validated = {case for split in splits for case in split["val"]}
+    if never := sorted(set(missing) - validated):
+        raise FoldError(
+            f"By the split of {dataset} these cases train and no fold validates them: {first_offenders(never)}. So no "
+            "fold of a cascade's first stage predicts them, and nnU-Net would stop at the first of them in a data "
+            "loader. A cascade needs a split that validates every case it trains on."
+        )
+
+
+def _cases_of_folds(roots: Roots, dataset: str) -> list[str]:
+    """Returns the cases that the split names; others are neither trained on nor validated."""
+    prepared = PreparedDataset(roots, dataset)
+    named = {case for split in read_splits(prepared.folder) or [] for part in ("train", "val") for case in split[part]}
+    return [case for case in prepared.read_raw().cases if case in named]
+
+
+def _check_named(
+    plans_file: Path, planned: Mapping[str, Mapping[str, Any]], previous: Experiment, experiment: Experiment
+) -> None:
+    """Refuses plans in which only one of the two stages names the other: nnU-Net needs both."""
+    if experiment.configuration not in planned:
+        return
+    if previous.configuration not in planned:
+        raise FoldError(
+            f"In {plans_file} the previous_stage of {experiment.configuration} is {previous.configuration}, which is "
+            f"not there. Available: {', '.join(planned)}."
+        )
+    if experiment.configuration not in next_stages(planned[previous.configuration]):
+        raise FoldError(
+            f"In {plans_file} the previous_stage of {experiment.configuration} is {previous.configuration}, whose "
+            f"next_stage does not name it: its folds would predict nothing for {experiment.configuration}, and nnU-Net "
+            f"would find that out in a data loader. Add {experiment.configuration} to the next_stage of "
+            f"{previous.configuration} (a list may name several) before that is trained."
+        )
+
+
+def _check_folds(roots: Roots, previous: Experiment) -> None:
+    for fold in fold_keys(roots, previous.dataset):
+        manifest = read_committed(previous.fold_folder(roots, fold))
+        if manifest is None:
+            raise FoldError(
+                f"{fold} of {previous.title} is not finished, and the cascade reads its predictions. Train it."
+            )
+        now = fold_inputs(roots, previous, fold, manifest.inputs.training_hash)
+        if changed := manifest.inputs.differences(now):
+            raise FoldError(
+                f"{fold} of {previous.title} was trained with other {' and '.join(changed)} than there is now, and the "
+                "cascade reads its predictions. Train it again first."
+            )

@@ -1,0 +1,346 @@
+"""One fold brought to its COMMIT, from the parent's side: what is refused, and a child that trains what is missing."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, STOP_FILE, Roots
+from nnunet_assets.core.files.provenance import json_sha256, remove_unfinished
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
+from nnunet_assets.core.fold.journal import n_saved_epochs
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
+from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
+from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
+from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.split_users import note_fold, seen_split, split_held
+from nnunet_assets.nnunet.preparation.splits_final import read_splits
+from nnunet_assets.processes.child import ChildResult, run_child
+from nnunet_assets.processes.device_lease import device_lease
+from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
+from nnunet_assets.processes.exit_codes import ExitCode, failure_class
+from nnunet_assets.processes.failures import explain
+from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.heartbeat import Heartbeat
+from nnunet_assets.processes.supervisor import run_with_restarts
+from nnunet_assets.processes.workers import check_worker_variables, worker_variables
+from nnunet_assets.settings import trusted_code
+
+UNCOUNTED_GPU_BYTES = 1024**3
+"""CUDA's context and the holes between torch's blocks."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """A finished fold.
+
+    Attributes:
+        manifest: What made it.
+        is_new: False where it was finished already and nothing had to be done.
+    """
+
+    manifest: Manifest
+    is_new: bool
+
+
+def run_fold(
+    request: FoldRequest,
+    roots: Roots,
+    *,
+    environment: Mapping[str, str],
+    retrain: bool = False,
+    on_poll: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = _logger.warning,
+) -> FoldOutcome:
+    """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
+
+    Args:
+        request: What to train.
+        roots: nnU-Net's folders of the project; the variant's results lie below them.
+        environment: Environment of the child, without nnU-Net's folders.
+        retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
+            asker began already is gone on with.
+        on_poll: Called about twice a second while the child runs.
+        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence, an interrupted
+            training that other inputs put aside.
+
+    Raises:
+        ConfigError: As `check_worker_variables`.
+        FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
+        ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
+        FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
+    """
+    experiment = request.experiment
+    fold_folder = experiment.fold_folder(roots, request.fold)
+    prepared = PreparedDataset(roots, experiment.dataset)
+    with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
+        _check_unchanged(request, roots)
+        plans_file, description_file = prepared.plans_file(experiment.plans), prepared.folder / DATASET_JSON
+        refuse_foreign_code_in(plans_file, description_file, trusted_code(environment))
+        _check_batch(request, prepared)
+        retrain = retrain and not is_begun(fold_folder, request)
+        committed = read_committed(fold_folder, check_files=True)
+        if committed and committed.is_adopted and not retrain:
+            _refuse_validation_of_adopted(fold_folder, request.options)
+            _say_lack(request, fold_folder, committed, say)
+            return FoldOutcome(committed, is_new=False)
+        is_finished = committed is not None and not retrain and _is_current(committed, request)
+        # A finished one is noted too, where anybody may write beside the split.
+        with suppress(OSError) if is_finished else nullcontext():
+            _begin_on_split(request, roots, prepared, say)
+        if committed and is_finished:
+            reason = reason_to_validate(fold_folder, committed, request.options)
+            if reason is None:
+                _say_lack(request, fold_folder, committed, say)
+                return FoldOutcome(committed, is_new=False)
+            say(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
+            request = replace(request, options=replace(request.options, validation_only=True))
+        check_worker_variables(environment)
+        (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
+        with (
+            room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
+            bound_roots(roots, experiment) as bound,
+        ):
+            _check_unchanged(request, roots)
+            _check_room(fold_folder, request)
+            _note_versions(request, fold_folder, prepared, say)
+            before = _commit(fold_folder)
+            result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
+            finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
+            # What kills left, of this run and of earlier ones.
+            for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
+                remove_unfinished(folder)
+        if finished is None:
+            problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
+            sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
+            raise FoldFailed(
+                f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
+            )
+        return FoldOutcome(finished, is_new=True)
+
+
+@contextmanager
+def _full_disk_told(request: FoldRequest) -> Iterator[None]:
+    """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
+    try:
+        yield
+    except OSError as error:
+        code, problem = explain(error, "")
+        if code != ExitCode.NO_SPACE:
+            raise
+        remedy = failure_class(code).remedy
+        raise FoldFailed(f"{request.experiment.title}, {request.fold}: {problem} {remedy}", code, "") from error
+
+
+def _train(
+    request: FoldRequest,
+    roots: Roots,
+    *,
+    environment: Mapping[str, str],
+    attempt: str,
+    on_poll: Callable[[], None],
+    say: Callable[[str], None],
+) -> ChildResult:
+    """Runs the fold's process on a leased device, again where a restart may help."""
+    fold_folder = request.experiment.fold_folder(roots, request.fold)
+    own_folder = fold_folder / OWN_FOLDER
+    before, asked_at = _commit(fold_folder), time.monotonic()
+
+    def start(n_halvings: int) -> ChildResult:
+        heartbeat = Heartbeat(fold_folder, say)
+
+        def poll() -> None:
+            heartbeat.look()
+            on_poll()
+
+        with (
+            device_lease(
+                request.device,
+                environment,
+                n_gpus=request.options.num_gpus,
+                needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
+                say=say,
+                on_poll=on_poll,
+            ) as lease,
+            _meeting_folder(request.options.num_gpus) as meeting_folder,
+        ):
+            # nnU-Net starts as many workers for each of the processes that train one fold.
+            n_sharing = lease.n_sharing * request.options.num_gpus
+            return run_child(
+                "nnunet_assets.nnunet.training.fold_process",
+                {
+                    **asdict(request),
+                    "fold_folder": str(fold_folder),
+                    "attempt": attempt,
+                    "waited_seconds": time.monotonic() - asked_at,
+                    "meeting_folder": meeting_folder,
+                },
+                folder=own_folder,
+                environment={
+                    **environment,
+                    **roots.for_variant(request.experiment.variant).environment(),
+                    **worker_variables(environment, n_sharing=n_sharing, n_halvings=n_halvings),
+                    **lease.variables,
+                },
+                on_poll=poll,
+            )
+
+    return run_with_restarts(
+        start,
+        own_folder=own_folder,
+        is_done=lambda: _commit(fold_folder) not in {None, before},
+        progress=lambda: n_saved_epochs(fold_folder) or 0,
+        say=say,
+    )
+
+
+def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
+    """Returns where the processes that train a fold together find each other; None: there is one alone.
+
+    Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
+    """
+    if num_gpus == 1:
+        return nullcontext()
+    return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
+
+
+def _refuse_validation_of_adopted(fold_folder: Path, options: TrainingOptions) -> None:
+    """An adopted fold is never trained or validated again by itself: what made it is not known well enough."""
+    if options.validation_only or options.val_best:
+        raise FoldError(
+            f"{fold_folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
+            "`nnUNetv2_train --val` on it and adopt it anew, or train it with `retrain: true`."
+        )
+
+
+def _is_current(committed: Manifest, request: FoldRequest) -> bool:
+    """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
+    has_model = FINAL_CHECKPOINT in committed.files
+    return committed.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
+
+
+def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, say: Callable[[str], None]) -> None:
+    """Says that probabilities that are asked for are missing and cannot be made here, with the way to get them."""
+    if not request.options.npz or not (lack := lack_of_probabilities(fold_folder, committed)):
+        return
+    remedy = (
+        "`nnUNetv2_train --val --npz` on it makes them, and leaves it adopted"
+        if committed.is_adopted
+        else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
+    )
+    say(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
+
+
+def _commit(fold_folder: Path) -> tuple[str, int] | None:
+    """Returns what tells one COMMIT from the next; None: the fold is not finished.
+
+    A validation that is run again with the same result ends with the same manifest, and a COMMIT of its own.
+    """
+    if not read_committed(fold_folder):
+        return None
+    return commit_sha256(fold_folder), (fold_folder / OWN_FOLDER / COMMIT_FILE).stat().st_mtime_ns
+
+
+def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
+    """Returns what another fold of the model took of a GPU, with room for what torch does not count; None: not known.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        num_gpus: GPUs that the fold trains on. Folds on more or fewer GPUs say nothing: each has a part of the batch.
+    """
+    finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
+    peaks = [
+        manifest.peak_memory_bytes.get("gpu", 0)
+        for manifest in finished
+        if manifest and manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
+    ]
+    peak = max(peaks, default=0)
+    return peak + UNCOUNTED_GPU_BYTES if peak else None
+
+
+def _plan_size(request: FoldRequest, prepared: PreparedDataset, code: int) -> str:
+    """Returns what of the plans decides how much GPU memory a training takes, where that was too little."""
+    if code != ExitCode.OUT_OF_GPU_MEMORY:
+        return ""
+    name = request.experiment.configuration
+    planned = prepared.configurations(request.experiment.plans).get(name, {})
+    patch = " x ".join(map(str, planned.get("patch_size", ["unknown"])))
+    return (
+        f"{request.experiment.plans}, {name}, has batch size {planned.get('batch_size', 'unknown')} and patch size "
+        f"{patch}."
+    )
+
+
+def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
+    """Refuses what was prepared anew since the request, before it was bound for the fold."""
+    now = fold_inputs(roots, request.experiment, request.fold, request.inputs.training_hash)
+    if now != request.inputs:
+        changed = " and ".join(request.inputs.differences(now))
+        raise FoldFailed(
+            f"{request.experiment.title}, {request.fold}: {changed} changed after the fold was asked for. Materialize "
+            "it again.",
+            ExitCode.CHANGED_INPUT,
+            "",
+        )
+
+
+def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDataset, say: Callable[[str], None]) -> None:
+    """Notes beside the split that this fold is of it, while nobody can change it; from then on nobody does unasked."""
+    if request.fold == FULL_FOLD:
+        return
+    with split_held(prepared, say):
+        if json_sha256(read_splits(prepared.folder)) != request.inputs.splits_hash:
+            _check_unchanged(request, roots)
+        if seen_split(prepared, roots.results) not in (None, request.inputs.splits_hash):
+            say(
+                f"{request.experiment.title}, {request.fold}: the split in {prepared.folder} is another one than this "
+                "project saw last: it was edited, or changed by another project on the same nnUNet_preprocessed. The "
+                "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
+            )
+        note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
+
+
+def _note_versions(
+    request: FoldRequest, fold_folder: Path, prepared: PreparedDataset, say: Callable[[str], None]
+) -> None:
+    """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
+    title, despite = f"{request.experiment.title}, {request.fold}", request.despite_changes
+    check_versions(fold_folder, title, despite_changes=despite, say=say)
+    note_stage(fold_folder, request.experiment, prepared, title=title, despite_changes=despite)
+
+
+def _check_room(fold_folder: Path, request: FoldRequest) -> None:
+    """Refuses a training whose checkpoints certainly do not fit on the disk, as other folds show."""
+    if request.options.disable_checkpointing or request.options.validation_only:
+        return
+    what = f"{request.experiment.title}, {request.fold}: its checkpoints need"
+    if lack := lacking_room(fold_folder.parent, needed_checkpoint_bytes(fold_folder), what):
+        remedy = failure_class(ExitCode.NO_SPACE).remedy
+        raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")
+
+
+def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
+    """Refuses more GPUs than there are patches in a batch; nnU-Net fails there, in each process that it starts."""
+    plans, name = request.experiment.plans, request.experiment.configuration
+    batch_size = prepared.configurations(plans).get(name, {}).get("batch_size")
+    if batch_size is not None and request.options.num_gpus > batch_size:
+        raise FoldFailed(
+            f"{request.experiment.title}, {request.fold}: num_gpus is {request.options.num_gpus}, and the batch of "
+            f"{name} in {plans} has {batch_size} patches: nnU-Net deals them out, at least one to each GPU. Set "
+            f"num_gpus to at most {batch_size}.",
+            ExitCode.BAD_INPUT,
+            "",
+        )

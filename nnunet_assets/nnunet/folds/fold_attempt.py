@@ -1,0 +1,126 @@
+"""The attempts at a fold: what state its folder is in, the one to go on with, and room for a new one.
+
+A fold's folder is nnU-Net's own. What is put aside for a new attempt lies in `nnunet_assets/superseded/` beside the
+folds: nothing that was trained is ever deleted.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FoldInputs, read_committed
+from nnunet_assets.core.fold.journal import journal_path, settled_records
+from nnunet_assets.core.fold.training_inputs import Making
+from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.processes.child import REQUEST_FILE
+
+State = Literal["absent", "interrupted", "committed", "adopted", "changed", "foreign"]
+
+REFUSED: Mapping[State, str] = {
+    "foreign": "holds a training that this project did not make",
+    "changed": "was changed outside this project after it was finished: its files are not those of its COMMIT",
+}
+
+
+def fold_state(fold_folder: Path) -> State:
+    """Returns how far a fold is, by its bytes.
+
+    `adopted` is a finished one that was trained elsewhere and taken in; `changed` one that was finished and is not any
+    more what its COMMIT vouches for (plain `nnUNetv2_train --c` went on with it, a file was edited or deleted);
+    `foreign` one that holds checkpoints this project did not make.
+    """
+    if (committed := read_committed(fold_folder, check_files=True)) is not None:
+        return "adopted" if committed.is_adopted else "committed"
+    if (fold_folder / OWN_FOLDER / COMMIT_FILE).is_file():
+        return "changed"
+    if (fold_folder / OWN_FOLDER / REQUEST_FILE).is_file():
+        return "interrupted"
+    return "foreign" if any(fold_folder.glob("checkpoint_*.pth")) else "absent"
+
+
+def begun_inputs(fold_folder: Path) -> FoldInputs:
+    """Returns what the last attempt at a fold, which must have been begun here, was to be trained on."""
+    return FoldInputs(**_told(fold_folder)["inputs"])
+
+
+def changes_since_begun(fold_folder: Path, request: FoldRequest) -> list[str]:
+    """Names in what a request differs from the last attempt at a fold, which must have been begun here.
+
+    Of settings with both values, the earlier one first.
+    """
+    told = _told(fold_folder)
+    begun = Making.asked(begun_inputs(fold_folder), told.get("overrides") or {}, told.get("options") or {})
+    return begun.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
+
+
+def is_begun(fold_folder: Path, request: FoldRequest) -> bool:
+    """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
+    try:
+        told = _told(fold_folder)
+    except FileNotFoundError:
+        return False
+    return request.asked_by is not None and told.get("asked_by") == request.asked_by
+
+
+@contextmanager
+def room_for_attempt(
+    fold_folder: Path, request: FoldRequest, say: Callable[[str], None], *, retrain: bool
+) -> Iterator[str]:
+    """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
+
+    What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
+    """
+    state = fold_state(fold_folder)
+    if state in REFUSED and not retrain:
+        raise FoldError(
+            f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
+            "fold with `retrain: true`, which keeps it among the superseded folds."
+            + (" `nnunet-assets adopt` takes in a finished one." if state == "foreign" else "")
+        )
+    changed = ""
+    if state in {"interrupted", "committed"} and not retrain:
+        changed = " and ".join(changes_since_begun(fold_folder, request))
+        if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
+            yield str(_told(fold_folder)["attempt"])
+            return
+        if changed and request.options.validation_only:
+            raise FoldError(
+                f"{fold_folder} was trained with other {changed} than there is now, and only its validation was asked "
+                "for. Restore them, or train the fold again."
+            )
+    superseded = None if state == "absent" else _supersede(fold_folder)
+    n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
+    if n_epochs and state == "interrupted" and not retrain:
+        say(
+            f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
+            f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
+        )
+    try:
+        yield uuid.uuid4().hex
+    finally:
+        if superseded and not journal_path(fold_folder).exists():
+            if fold_folder.exists():
+                fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
+            superseded.rename(fold_folder)
+
+
+def _told(fold_folder: Path) -> dict[str, Any]:
+    """Returns what the process of the last attempt was told."""
+    told: dict[str, Any] = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
+    return told
+
+
+def _supersede(fold_folder: Path) -> Path:
+    # Not beside the folds: nnU-Net takes every folder `fold_*` there for a fold.
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    place = fold_folder.parent / SUMMARY_FOLDER / "superseded" / f"{fold_folder.name}_{stamp}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fold_folder.rename(place)
+    return place

@@ -1,0 +1,132 @@
+"""What a fold would be trained on now, by digests, and whether that is complete and up to date."""
+
+from collections.abc import Mapping, Sequence
+
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots, fold_key
+from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.splits.splits import coverage, duplicates_across_sides, groups_on_both_sides
+from nnunet_assets.errors import DatasetError, FoldError, first_offenders
+from nnunet_assets.nnunet.plans.plan_card import why_dropped
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE, Split, check_splits, read_record
+from nnunet_assets.nnunet.preparation.splitting import default_split_of
+
+
+def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
+    """Returns the digests of what a fold would be trained on now.
+
+    Raises:
+        PlanningError: Nothing is known about the raw data, a record cannot be read, or the plans are another dataset's.
+        FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
+            were made from other data than is there now.
+        DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
+    """
+    prepared = PreparedDataset(roots, experiment.dataset)
+    raw = prepared.read_raw()
+    # A model on every case knows no split: a new one does not change it.
+    splits = {} if fold == FULL_FOLD else _read_splits(prepared, raw.cases)
+    if fold != FULL_FOLD and fold not in splits:
+        raise FoldError(
+            f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
+            "nnU-Net would silently train on a random split."
+        )
+    # The checks of `splits` stop what follows in their own run only.
+    _refuse_leaks(prepared, list(splits.values()), raw.image_hashes)
+    _check_cases(prepared, experiment)
+    return FoldInputs(
+        raw_hash=raw.content_hash,
+        plans_hash=prepared.plans_hash_of(experiment),
+        splits_hash=json_sha256(list(splits.values())),
+        training_hash=training_hash,
+    )
+
+
+def fold_keys(roots: Roots, dataset: str) -> list[str]:
+    """Returns the folds that the dataset's splits have, in order.
+
+    Raises:
+        PlanningError: As for `fold_inputs`.
+        FoldError: The splits file is missing or damaged.
+        DatasetError: The splits do not fit the cases.
+    """
+    prepared = PreparedDataset(roots, dataset)
+    return list(_read_splits(prepared, prepared.read_raw().cases))
+
+
+def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
+    """Returns the splits by fold key, where they fit the cases."""
+    path = prepared.folder / SPLITS_FILE
+    try:
+        content = load_json(path)
+    except FileNotFoundError as error:
+        raise FoldError(
+            f"{path} is missing. Materialize splits first; parallel folds would race to make it."
+        ) from error
+    except ValueError as error:
+        raise FoldError(
+            f"{path} is not valid JSON ({error}). Restore it: trained folds belong to that file."
+        ) from error
+    n_folds = len(content) if isinstance(content, list) else 0
+    splits = check_splits(content, cases, n_folds, path)
+    _refuse_forgotten(prepared, splits, cases)
+    return {fold_key(index): split for index, split in enumerate(splits)}
+
+
+def _refuse_forgotten(prepared: PreparedDataset, splits: Sequence[Split], cases: Sequence[str]) -> None:
+    """Passes where cases that the split does not name are left out by their user, and did not come after it was made.
+
+    Raises:
+        DatasetError: The split is one of all cases that there were, this project's or nnU-Net's own.
+    """
+    left_out = coverage(splits, cases).left_out
+    if not left_out:
+        return
+    known = read_record(prepared).until(splits)
+    named = sorted({case for split in splits for case in split["val"]})
+    if set(left_out) - known.known_cases if known.generations else default_split_of(named, len(splits)) == splits:
+        raise DatasetError(
+            f"{prepared.folder / SPLITS_FILE} does not name these cases, which came after it was made: "
+            f"{first_offenders(left_out)}. nnU-Net would not read them. Materialize splits again, which says how they "
+            "can be dealt to the folds."
+        )
+
+
+def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hashes: Mapping[str, str]) -> None:
+    """Passes where no fold trains on a group or a copy of what it validates; groups are those of the last `splits`."""
+    leaks = groups_on_both_sides(splits, read_record(prepared).groups)
+    leaks += duplicates_across_sides(splits, image_hashes)
+    if leaks:
+        raise DatasetError(
+            f"By {prepared.folder / SPLITS_FILE} folds train on what they validate, and their dice would be too high:\n"
+            + "\n".join(leaks)
+            + "\nCorrect the file, or delete it to have it made as declared, and materialize splits again. Copies are "
+            "kept together by `splits.groups`; or leave one of each out by `quarantine`."
+        )
+
+
+def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
+    plans, configuration = experiment.plans, experiment.configuration
+    prepared.refuse_foreign_plans(plans)
+    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
+    known = prepared.configurations(plans)
+    if known and configuration not in known:
+        reason = why_dropped(plans, configuration, known)
+        there = "" if "Available: " in reason else f" Available: {', '.join(known)}."
+        raise FoldError(
+            f"The plans {plans} of {experiment.dataset} have no configuration {configuration!r}. {reason}{there}"
+        )
+    if known and prepared.case_set(plans, configuration).is_whole:
+        return
+    earlier = prepared.earlier_ingredients(plans, configuration) if known else None
+    if earlier is None:
+        raise FoldError(
+            f"{experiment.dataset} is not preprocessed for {plans}, {configuration}. Materialize preprocessed_plans "
+            "first."
+        )
+    raise FoldError(
+        f"The preprocessed cases of {experiment.dataset}, {plans}, {configuration} were made from other input than "
+        f"there is now: {'; '.join(earlier.differences(prepared.ingredients(plans, configuration)))}. Materialize "
+        "preprocessed_plans again."
+    )

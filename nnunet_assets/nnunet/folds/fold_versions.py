@@ -1,0 +1,98 @@
+"""Whether a fold may go on under the programs that are installed now, and the note of which they are."""
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT
+from nnunet_assets.core.fold.journal import n_saved_epochs
+from nnunet_assets.core.fold.version_history import (
+    NNUNET,
+    Stage,
+    changes,
+    followed_by,
+    is_other_minor,
+    read_stages,
+    write_stages,
+)
+from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.training.parameters import package_versions
+
+
+def check_versions(
+    fold_folder: Path, title: str, *, despite_changes: bool, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Passes where an interrupted training may go on under the versions that are installed, and says which are others.
+
+    A fold that is trained to its end has only its validation before it, which is a prediction: it goes on.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        title: Of the fold, for messages.
+        despite_changes: The user's word to go on all the same.
+        say: Takes a sentence about other versions.
+
+    Raises:
+        FoldError: Another minor version of nnU-Net began it.
+    """
+    stages = read_stages(fold_folder)
+    if not stages or not n_saved_epochs(fold_folder):
+        return
+    changed = changes(stages[-1].versions, installed_versions())
+    was, now = changed.get(NNUNET, ("", ""))
+    if is_other_minor(was, now) and not (despite_changes or (fold_folder / FINAL_CHECKPOINT).is_file()):
+        raise FoldError(_refusal(title, f"was trained so far with {NNUNET} {was}, and {now} is installed", was))
+    if changed:
+        shown = ", ".join(f"{name} {before}, now {after}" for name, (before, after) in changed.items())
+        say(
+            f"{title} goes on under other versions than it was trained with so far: {shown}. Both are recorded; what "
+            "comes out is not, bit for bit, what either alone would make."
+        )
+
+
+def note_stage(
+    fold_folder: Path, experiment: Experiment, prepared: PreparedDataset, *, title: str, despite_changes: bool
+) -> None:
+    """Notes which versions go on with the fold, and which made its cases.
+
+    Raises:
+        FoldError: Another minor version of nnU-Net made the cases than those that the fold was trained on so far.
+    """
+    stages = read_stages(fold_folder)
+    is_trained = (fold_folder / FINAL_CHECKPOINT).is_file()
+    n_epochs = n_saved_epochs(fold_folder) or 0
+    cases = _makers_of_cases(prepared, experiment)
+    before = stages[-1].cases if stages and n_epochs and not is_trained else {}
+    other = [name for name, was in before.items() if name in cases and is_other_minor(was, cases[name])]
+    if other and not despite_changes:
+        was, anew = before[other[0]], cases[other[0]]
+        what = f"was trained so far on cases that {NNUNET} {was} preprocessed, and {anew} preprocessed them anew"
+        raise FoldError(_refusal(title, what, was))
+    now = Stage(n_epochs, "validation" if is_trained else "training", installed_versions(), cases)
+    write_stages(fold_folder, followed_by(stages, now))
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns package name to version of what the fold's process will load, and Python's own."""
+    return {**package_versions(), "python": platform.python_version()}
+
+
+def _makers_of_cases(prepared: PreparedDataset, experiment: Experiment) -> dict[str, str]:
+    makers = {}
+    for name in prepared.needed_configurations(experiment.plans, [experiment.configuration]):
+        made_from = prepared.case_set(experiment.plans, name).ingredients()
+        if made_from and NNUNET in made_from.read:
+            makers[prepared.cases_folder(experiment.plans, name).name] = str(json.loads(made_from.read[NNUNET]))
+    return makers
+
+
+def _refusal(title: str, what: str, was: str) -> str:
+    return (
+        f"{title} {what}. Another minor version may train otherwise, so that the fold would be of neither. Install the "
+        f"one that began it (pip install {NNUNET}=={was}) and prepare the data with it; or train the fold anew with "
+        "retrain, which keeps what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in "
+        "the run's config. Then both are recorded."
+    )

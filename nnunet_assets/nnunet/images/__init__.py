@@ -1,0 +1,1 @@
+"""One image or label file, as nnU-Net's readers take it."""

@@ -1,0 +1,1 @@
+"""Datasets from elsewhere on their way into nnUNet_raw, and a generated one."""

@@ -1,0 +1,179 @@
+"""Brings a dataset in an older form into nnUNet_raw, in nnU-Net v2's form. The source is never changed.
+
+Files with three axes arrive byte for byte; only files with four are written anew, one a channel, in their own number
+type and place.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.provenance import write_atomically, write_json_atomically
+from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
+from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
+from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
+from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
+from nnunet_assets.nnunet.raw.raw_root import new_dataset, refuse_taken
+
+OnProgress = Callable[[int, int], None]
+"""Called with the number of files done and their total."""
+
+
+@dataclass(frozen=True)
+class ImportedDataset:
+    """A dataset that was brought into nnUNet_raw.
+
+    Attributes:
+        name: `DatasetXXX_Name`.
+        folder: Where it lies now.
+        n_training: Training cases.
+        n_test: Test cases, in `imagesTs`.
+        changes: What was converted, a sentence each.
+    """
+
+    name: str
+    folder: Path
+    n_training: int
+    n_test: int
+    changes: tuple[str, ...]
+
+
+def import_dataset(
+    source: Path,
+    raw_root: Path,
+    *,
+    dataset: str | None = None,
+    dataset_id: int | None = None,
+    link: Link = "copy",
+    on_progress: OnProgress | None = None,
+) -> ImportedDataset:
+    """Writes a Medical Segmentation Decathlon folder or an nnU-Net v1 task into nnUNet_raw, whole or not at all.
+
+    Args:
+        source: The folder with the old dataset.json, `imagesTr` and `labelsTr`.
+        raw_root: nnU-Net's `nnUNet_raw`; made where it does not exist.
+        dataset: `DatasetXXX_Name`; None: from the source's name, so that Task04_Heart becomes Dataset004_Heart.
+        dataset_id: Replaces the number in the source's name; None: the name's own.
+        link: How files that need no conversion get there.
+        on_progress: Told about each file; None: nobody is.
+
+    Raises:
+        ConfigError: No name can be made of the source's, or `dataset` and `dataset_id` contradict each other.
+        DatasetError: The source cannot be converted, the name or id is taken, or a file cannot be written.
+    """
+    name = dataset_name(source, dataset, dataset_id)
+    refuse_taken(raw_root, name)
+    old = read_old_dataset(source)
+    transfers = _transfers(old)
+    write_dataset(raw_root, name, transfers, old.converted, source=source, link=link, on_progress=on_progress)
+    changes = tuple(_changes(old, transfers, link))
+    return ImportedDataset(name, raw_root / name, len(old.training), len(old.test), changes)
+
+
+def write_dataset(
+    raw_root: Path,
+    name: str,
+    transfers: Sequence[Transfer],
+    description: Mapping[str, Any],
+    *,
+    source: Path,
+    link: Link,
+    on_progress: OnProgress | None,
+    tables: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
+    """Writes a new dataset, whole or not at all.
+
+    Args:
+        raw_root: nnU-Net's `nnUNet_raw`.
+        name: `DatasetXXX_Name`.
+        transfers: The images and labels.
+        description: The content of dataset.json.
+        source: Where it comes from, for messages.
+        link: How files that need no conversion get there.
+        on_progress: Told about each file; None: nobody is.
+        tables: Further files, by name.
+
+    Raises:
+        DatasetError: The name or id is taken, or a file cannot be read or written.
+    """
+    try:
+        with new_dataset(raw_root, name) as partial:
+            for n_done, transfer in enumerate(transfers, start=1):
+                transfer.run(partial, link)
+                if on_progress:
+                    on_progress(n_done, len(transfers))
+            for file, content in tables.items():
+                write_atomically(partial / file, content)
+            write_json_atomically(partial / DATASET_JSON, description)
+    except OSError as error:
+        hint = " Take --link copy or --link symlink." if link == "hardlink" else ""
+        raise DatasetError(f"{source} cannot be brought to {raw_root / name}: {error}.{hint}") from error
+
+
+def dataset_name(source: Path, dataset: str | None = None, dataset_id: int | None = None) -> str:
+    """Returns the dataset's name: the given one, or the source's in nnU-Net's form, with the given id.
+
+    Raises:
+        ConfigError: No name can be made of the source's, or name and id contradict each other.
+    """
+    if dataset_id is not None and not 0 <= dataset_id <= 999:
+        raise ConfigError(f"The dataset id {dataset_id} is not a number from 0 to 999.")
+    if dataset is not None:
+        if dataset_id is not None and not dataset.startswith(f"Dataset{dataset_id:03d}_"):
+            raise ConfigError(f"The name {dataset} does not have the id {dataset_id}. Give one of the two.")
+        return dataset
+    folder = source.resolve().name
+    match = re.fullmatch(r"(?:Task|Dataset)([0-9]{1,3})_([A-Za-z0-9._-]+)", folder)
+    if match:
+        return f"Dataset{int(match[1]) if dataset_id is None else dataset_id:03d}_{match[2]}"
+    raise ConfigError(
+        f"No dataset name can be made of the folder name {folder!r}, which is not of the form Task04_Name. Give one "
+        "with --name, such as --name Dataset004_Hippocampus."
+    )
+
+
+def _transfers(old: OldDataset) -> list[Transfer]:
+    transfers, wrong = [], []
+    images = [file for files in (*old.training.values(), *old.test.values()) for file in files]
+    for file in images:
+        shape = read_shape(file) if old.is_decathlon else ()
+        targets = _channel_targets(file, old.n_channels) if old.is_decathlon else (_target(file),)
+        n_found = shape[3] if len(shape) == 4 else 1
+        if n_found != len(targets) or len(shape) > 4:
+            wrong.append(f"{_target(file)} ({shape_text(shape)})")
+        transfers.append(Transfer(file, targets, change="split" if len(shape) == 4 else None))
+    if wrong:
+        raise DatasetError(
+            f"{old.folder / DATASET_JSON} has {old.n_channels} under 'modality', but {len(wrong)} images do not have "
+            f"as many channels: {first_offenders(wrong)}. Correct 'modality', or leave these cases out."
+        )
+    return transfers + [Transfer(file, (_target(file),)) for file in old.labels]
+
+
+def _target(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def _channel_targets(file: Path, n_channels: int) -> tuple[str, ...]:
+    return tuple(f"{_target(file).removesuffix(ENDING)}_{channel:04d}{ENDING}" for channel in range(n_channels))
+
+
+def _changes(old: OldDataset, transfers: Sequence[Transfer], link: Link) -> Iterator[str]:
+    channels = ", ".join(f"{index} {name}" for index, name in old.converted["channel_names"].items())
+    labels = ", ".join(f"{value} {name}" for name, value in old.converted["labels"].items())
+    yield f"dataset.json is in nnU-Net v2's form: channels {channels}; labels {labels}."
+    if old.content.get("numTraining") != len(old.training):
+        yield f"numTraining is {len(old.training)}, as found; it was {old.content.get('numTraining')}."
+    n_split = sum(transfer.change == "split" for transfer in transfers)
+    if n_split:
+        yield f"{n_split} images with their channels on a fourth axis were split into {old.n_channels} files each."
+    if old.is_decathlon and n_split < len(old.training) + len(old.test):
+        n_renamed = len(old.training) + len(old.test) - n_split
+        yield f"{n_renamed} images were {LINKED[link]} under names with nnU-Net's channel number, _0000{ENDING}."
+    n_same = sum(transfer.targets == (_target(transfer.source),) for transfer in transfers)
+    if n_same:
+        yield f"{n_same} files were {LINKED[link]} under their own names."

@@ -1,0 +1,1 @@
+"""Predictions, of validation cases and of the test set, and their evaluation."""

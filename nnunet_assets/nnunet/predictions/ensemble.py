@@ -1,0 +1,90 @@
+"""The folds of a cross-validation as one model: nnU-Net's ensemble, which predicts with the mean of their logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from nnunet_assets.core.dataset.configurations import plans_digests
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.json_file import read_json
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.provenance import file_sha256, json_sha256
+from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, Manifest, read_committed
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.errors import FoldError, first_offenders
+from nnunet_assets.nnunet.results.results import collect_fold_results
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The finished folds of an experiment, all made from the same.
+
+    Attributes:
+        experiment: Whose folds they are.
+        folder: nnU-Net's folder of the model.
+        folds: `fold_0` ...
+        checkpoint: The file in each fold: the one by which the fold was validated, the final one where nobody knows.
+        digest: Names what the predictions depend on beside the images.
+    """
+
+    experiment: Experiment
+    folder: Path
+    folds: tuple[str, ...]
+    checkpoint: str
+    digest: str
+
+
+def finished_ensemble(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> Ensemble:
+    """Returns the ensemble of all expected folds; every byte of their checkpoints is read (0.6 s a gigabyte).
+
+    Their COMMITs vouch for the checkpoints: these were written here, or read without running code when the fold was
+    adopted. nnU-Net's own predictor would run whatever code a checkpoint from elsewhere carries.
+
+    Args:
+        folds: The expected folds.
+
+    Raises:
+        FoldError: Folds are not finished, have no checkpoint, or the model's folder has other plans than theirs.
+        SummaryError: The folds were not made from the same.
+    """
+    folder = experiment.model_folder(roots)
+    manifests = {fold: read_committed(folder / fold, check_files=True) for fold in folds}
+    finished = {fold: manifest for fold, manifest in manifests.items() if manifest}
+    if missing := [fold for fold in folds if fold not in finished]:
+        raise FoldError(
+            f"The test set is predicted by every fold of {experiment.title} together, and {len(missing)} of "
+            f"{len(folds)} {'is' if len(missing) == 1 else 'are'} not finished, or changed since: "
+            f"{first_offenders(missing)}. Train what is missing first."
+        )
+    summary = summarize(experiment, folds, collect_fold_results(roots, experiment, folds))
+    checkpoint = BEST_CHECKPOINT if summary.folds[0].validated == BEST_CHECKPOINT else FINAL_CHECKPOINT
+    _check_plans(folder, experiment, summary.inputs.plans_hash)
+    made_of = {
+        "checkpoints": {fold: _checkpoint_sha256(folder / fold, finished[fold], checkpoint) for fold in folds},
+        "plans": file_sha256(folder / "plans.json"),
+        "dataset_json": file_sha256(folder / DATASET_JSON),
+        "nnunetv2": version("nnunetv2"),
+    }
+    return Ensemble(experiment, folder, tuple(folds), checkpoint, json_sha256(made_of))
+
+
+def _check_plans(folder: Path, experiment: Experiment, plans_hash: str) -> None:
+    """Refuses plans that a fold which only began to train wrote over those of the finished ones."""
+    plans_file = folder / "plans.json"
+    if plans_hash not in plans_digests(read_json(plans_file) or {}, experiment.configuration, plans_file):
+        raise FoldError(
+            f"{plans_file}, by which nnU-Net predicts, is missing or not what the folds of "
+            f"{experiment.title} were trained with. Restore it from nnUNet_preprocessed, or train the folds again."
+        )
+
+
+def _checkpoint_sha256(fold_folder: Path, manifest: Manifest, checkpoint: str) -> str:
+    if checkpoint in manifest.files:
+        return manifest.files[checkpoint]
+    if not (fold_folder / checkpoint).is_file():
+        raise FoldError(
+            f"{fold_folder} has no {checkpoint} to predict with: it was trained without checkpoints, or the file was "
+            "deleted. Train it again, without disable_checkpointing."
+        )
+    return file_sha256(fold_folder / checkpoint)

@@ -1,0 +1,1 @@
+"""Splits, plans and preprocessed cases of a dataset."""

@@ -1,0 +1,314 @@
+"""A raw dataset without its quarantined cases and with headers put right: made beside, never in nnUNet_raw.
+
+A split that lies beside the raw data is left out, too: nnU-Net's planner would copy it to where `splits` writes. And so
+is whatever nnU-Net would read otherwise: a byte order mark, files that other systems left, variables in paths.
+
+On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/raw/DIGEST/DATASET/`: `dataset.json`, complete, whose `dataset`
+entries name the original files or repaired copies; `repaired/`, these copies; `curation.json`, what was left out and
+why. `raw/DIGEST` serves nnU-Net as its `nnUNet_raw`. It is whole or absent and never changed; the record of the raw
+dataset (`raw.json`) says which one counts, so an interruption leaves the one before.
+"""
+
+import difflib
+import re
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nnunet_assets.core.dataset.case_files import CaseFiles
+from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.dataset.dataset_json import (
+    DATASET_JSON,
+    DatasetDescription,
+    has_byte_order_mark,
+    parse_dataset_json,
+)
+from nnunet_assets.core.dataset.findings import Finding
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
+from nnunet_assets.core.files.provenance import file_sha256, json_sha256, write_json_atomically
+from nnunet_assets.core.splits.splits import SPLITS_FILE
+from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
+from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, case_of, read_curation
+from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, counted_droppings, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.raw.dataset_entries import have_variables, read_entries, refuse_outside
+from nnunet_assets.nnunet.raw.fact_cache import FactCache
+from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
+from nnunet_assets.nnunet.raw.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
+from nnunet_assets.nnunet.raw.raw_root import dataset_folder
+from nnunet_assets.settings import trusted_code
+
+_OF_FILE_NAMES = ("D022", "D026")
+"""What is found of the names in nnUNet_raw, and again of the entries that were made of them."""
+
+
+@dataclass(frozen=True)
+class CuratedDataset:
+    """A raw dataset as it is used.
+
+    Attributes:
+        raw_root: What nnU-Net gets as `nnUNet_raw`: the user's own, where nothing is left out or repaired.
+        splits_sha256: Of the split that lies beside the raw data; empty: there is none.
+        digest: Name of the folder in `.nnunet_assets/raw`; empty: the user's own nnUNet_raw is used.
+        quarantined: Case to the reason why it is left out.
+        repairs: The files that are copies with another header.
+        findings: What is wrong with names in nnUNet_raw, but for those of cases that are left out; a split beside them.
+    """
+
+    raw_root: Path
+    splits_sha256: str = ""
+    digest: str = ""
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    repairs: tuple[HeaderRepair, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def look_at_raw_data(
+    roots: Roots,
+    dataset: str,
+    n_folds: int,
+    declared: Curation,
+    on_progress: OnProgress | None = None,
+    *,
+    cache: FactCache | None = None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[RawDataset, CuratedDataset]:
+    """Curates a raw dataset, reads every file of it once, and records what was found for those who come after.
+
+    Args:
+        roots: nnU-Net's folders.
+        dataset: `DatasetXXX_Name`.
+        n_folds: Folds of the cross-validation.
+        declared: What the project declares; what `nnunet-assets check --fix` wrote is added.
+        on_progress: Told about each case; None: nobody is.
+        cache: As for `inspect_raw_dataset`.
+        variables: The environment of nnU-Net's processes, by which the entries of dataset.json are read; its three
+            folders are added.
+
+    Raises:
+        DatasetError: As `curate` and `inspect_raw_dataset`.
+    """
+    prepared = PreparedDataset(roots, dataset)
+    curated = curate(roots, dataset, declared.over(read_curation(prepared)), variables)
+    found = inspect_raw_dataset(
+        curated.raw_root,
+        dataset,
+        n_folds,
+        on_progress,
+        cache,
+        former=prepared.former_raw(),
+        trusted=trusted_code(variables),
+    )
+    if curated.digest:
+        left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
+        found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
+    found = replace(found, findings=(*found.findings, *padding_findings(prepared, found.rows)))
+    before = prepared.curation
+    prepared.write_raw(replace(found.record, curation=curated.digest))
+    # The one before may still be read by a planning that runs.
+    _remove_others(prepared, {curated.digest, before})
+    return found, curated
+
+
+def curate(
+    roots: Roots, dataset: str, curation: Curation, variables: Mapping[str, str] = MappingProxyType({})
+) -> CuratedDataset:
+    """Makes the raw root in which quarantined cases are left out and headers put right; reads headers only.
+
+    Returns:
+        The user's own nnUNet_raw where there is nothing to leave out, no split either, nothing to repair, and nothing
+        that nnU-Net would read otherwise.
+
+    Raises:
+        DatasetError: There is no such dataset, its dataset.json is wrong or lists files that may not be read, a
+            quarantined case does not exist, no case is left, or headers cannot be repaired in this format.
+    """
+    folder = dataset_folder(roots.raw, dataset)
+    description = parse_dataset_json(folder / DATASET_JSON)
+    environment = {**variables, **roots.environment()}
+    if "dataset" in description.raw:
+        entries = read_entries(folder, description, environment)
+        wanted = [entry for entry in entries if entry.case not in curation.quarantine]
+        refuse_outside(wanted, folder, roots.raw, [Path(one) for one in curation.files_from])
+    try:
+        cases, findings = find_cases(folder, description, environment)
+        is_read_otherwise = _is_read_otherwise(folder, description)
+    except OSError as error:
+        raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
+    known = [files.case for files in cases] + [case_of(f, description.file_ending) or "" for f in findings]
+    _refuse_unknown(curation, known, folder)
+    left = [files for files in cases if files.case not in curation.quarantine]
+    if cases and not left:
+        raise DatasetError(f"All {len(cases)} cases of {dataset} are in quarantine, so none is left. {_TAKE_OUT}")
+    repairs = _repairs(left, description, curation, trusted_code(variables))
+    split = folder / SPLITS_FILE
+    if not (curation.quarantine or repairs or split.exists() or is_read_otherwise):
+        return CuratedDataset(roots.raw)
+    findings = [f for f in findings if case_of(f, description.file_ending) not in curation.quarantine]
+    names = _names_of_copies(left, description, repairs)
+    content = _description(folder, description, left, {len(cases), len(left) + len(curation.quarantine)}, names)
+    root = _write(PreparedDataset(roots, dataset), content, curation, {names[r.file]: r for r in repairs})
+    return CuratedDataset(
+        raw_root=root,
+        splits_sha256=file_sha256(split) if split.exists() else "",
+        digest=root.name,
+        quarantined=dict(curation.quarantine),
+        repairs=repairs,
+        findings=(
+            *shared_id(roots.raw, dataset),
+            *findings,
+            *([_split_found(split)] if split.exists() else []),
+            *([_mark_found(folder)] if has_byte_order_mark(folder / DATASET_JSON) else []),
+        ),
+    )
+
+
+def _is_read_otherwise(folder: Path, description: DatasetDescription) -> bool:
+    """Tells whether nnU-Net would take another file of this dataset than is taken here, or none at all."""
+    return (
+        has_byte_order_mark(folder / DATASET_JSON)
+        or bool(counted_droppings(folder, description))
+        or ("dataset" in description.raw and have_variables(description))
+    )
+
+
+def _mark_found(folder: Path) -> Finding:
+    message = (
+        f"{folder / DATASET_JSON} begins with a byte order mark, at which nnU-Net stops; it gets a copy without it. "
+        "Save the file as UTF-8 without one to be rid of this."
+    )
+    return Finding("D005", "warning", message, file=DATASET_JSON)
+
+
+def _split_found(split: Path) -> Finding:
+    message = (
+        f"{split} is a split of your own, which `splits` takes where nothing else is declared. nnU-Net's planner does "
+        "not see it. To have the split made, move the file away."
+    )
+    return Finding("D074", "warning", message, file=split.name)
+
+
+_TAKE_OUT = f"Take it out of `quarantine` in the YAML, or {UNDO} where that put it there."
+
+
+def _refuse_unknown(curation: Curation, known: Sequence[str], folder: Path) -> None:
+    unknown = [case for case in curation.quarantine if case not in known]
+    if unknown:
+        close = [match for case in unknown for match in difflib.get_close_matches(case, known, n=1)]
+        raise DatasetError(
+            f"{first_offenders([repr(case) for case in unknown])} in quarantine: there is no such case in {folder}."
+            f"{f' Did you mean {first_offenders(close)}?' if close else ''} {_TAKE_OUT}"
+        )
+
+
+def _repairs(
+    cases: Sequence[CaseFiles], description: DatasetDescription, curation: Curation, trusted: frozenset[str]
+) -> tuple[HeaderRepair, ...]:
+    if curation.repair_headers_mm is None:
+        return ()
+    if not voxels_are_checked(description):
+        raise DatasetError(
+            f"repair_headers_mm is set, but the images end in {description.file_ending}, and only headers of NIfTI "
+            "files (.nii.gz, .nii) can be repaired. Take repair_headers_mm away, or convert the images."
+        )
+    reader = reader_of_cases(description, cases, trusted)
+    if not reads_nifti_here(reader, description.file_ending):
+        return ()
+    return all_header_repairs(cases, curation.repair_headers_mm, str(reader))
+
+
+def _names_of_copies(
+    cases: Sequence[CaseFiles], description: DatasetDescription, repairs: Sequence[HeaderRepair]
+) -> dict[Path, str]:
+    """Returns the files to be copied and where the copies go, relative to the dataset's folder."""
+    wanted = {repair.file for repair in repairs}
+    names = {}
+    for files in cases:
+        for channel, image in enumerate(files.images):
+            names[image] = f"{IMAGES}/{files.case}_{channel:04d}{description.file_ending}"
+        if files.label:
+            names[files.label] = f"{LABELS}/{files.case}{description.file_ending}"
+    return {file: name for file, name in names.items() if file in wanted}
+
+
+def _write(
+    prepared: PreparedDataset, content: dict[str, Any], curation: Curation, copies: Mapping[str, HeaderRepair]
+) -> Path:
+    """Returns the folder of the curated root, written if it is not there yet."""
+    told = {
+        "quarantined": dict(curation.quarantine),
+        "repaired_headers": [
+            {"case": repair.case, "file": str(repair.file), "header_of": str(repair.first), "mm": repair.distance_mm}
+            for repair in copies.values()
+        ],
+    }
+    root = prepared.curated_root(json_sha256([content, told, [repair.digest() for repair in copies.values()]])[:16])
+    remove_abandoned(root.parent)
+    if not root.exists():
+        with partial_folder(root) as partial:
+            for name, repair in copies.items():
+                target = partial / prepared.dataset / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(repair.repaired())
+            write_json_atomically(partial / prepared.dataset / CURATION_FILE, told)
+            write_json_atomically(partial / prepared.dataset / DATASET_JSON, content)
+    return root
+
+
+def _description(
+    folder: Path,
+    description: DatasetDescription,
+    cases: Sequence[CaseFiles],
+    right_numbers: Collection[int],
+    copies: Mapping[Path, str],
+) -> dict[str, Any]:
+    """Returns the dataset.json of the cases that are left.
+
+    Args:
+        folder: The original's.
+        description: The original.
+        cases: Those that are left.
+        right_numbers: What the original may say of the number of cases, with those that are left out. So may it say the
+            number of those that are left. Any other number stays as it is, for the check to name.
+        copies: As `_names_of_copies`.
+    """
+    n_training, n_left = description.n_training, len(cases)
+    entries = {}
+    for files in cases:
+        # Where image or label is missing, the check of the case says so.
+        images = files.images or (folder / IMAGES / f"{files.case}_0000{description.file_ending}",)
+        label = files.label or folder / LABELS / f"{files.case}{description.file_ending}"
+        entries[files.case] = {
+            "images": [_entry(image, copies) for image in images],
+            "label": _entry(label, copies),
+        }
+    return {
+        **description.raw,
+        "numTraining": n_left if n_training is None or n_training in right_numbers else n_training,
+        "dataset": entries,
+    }
+
+
+def _entry(file: Path, copies: Mapping[Path, str]) -> str:
+    """Returns how an entry of dataset.json names a file: a copy from its folder, an original by its whole path."""
+    if file in copies:
+        return copies[file]
+    path = str(file.absolute())
+    if re.search(r"\$(\w+|\{)", path):
+        raise DatasetError(
+            f"{path} holds a $, which nnU-Net takes for a variable in the entries of dataset.json. Rename the folder "
+            "or file, or do without quarantine, repair_headers_mm and a splits_final.json beside the data."
+        )
+    return path
+
+
+def _remove_others(prepared: PreparedDataset, kept: set[str]) -> None:
+    for root in prepared.curated_root("").glob("[!.]*"):
+        if root.name not in kept:
+            shutil.rmtree(root)

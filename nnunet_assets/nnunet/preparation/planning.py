@@ -1,0 +1,340 @@
+"""Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from nnunet_assets.core.dataset.configurations import PLANNERS, unknown_configuration
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.json_file import read_json
+from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
+from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
+from nnunet_assets.core.splits.splits import SPLITS_FILE
+from nnunet_assets.errors import PlanningError, did_you_mean
+from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.plans.plan_card import why_dropped
+from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, is_shown, show
+from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
+from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
+from nnunet_assets.processes.supervisor import run_with_restarts
+from nnunet_assets.processes.workers import EXPORT, check_worker_variables, positive_number, worker_variables
+from nnunet_assets.settings import trusted_code
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedCases:
+    """The preprocessed cases of one configuration, after `prepare`.
+
+    Attributes:
+        n_made: Cases that were preprocessed now.
+        n_reused: Cases that were there.
+        n_bytes: What all of them take on the disk.
+        why: Why cases were preprocessed now; empty where none was.
+    """
+
+    n_made: int
+    n_reused: int
+    n_bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class PreparedPlans:
+    """Plans as they are on disk after `prepare`.
+
+    Attributes:
+        plans_hash: Digest of the plans file's content.
+        configurations: The wanted configurations that the plans have.
+        dropped: By wanted configuration that the plans do not have: the planner's reason.
+        planned: nnU-Net's plans, by configuration: patch size, batch size, spacing in mm, both in nnU-Net's axis
+            order (z, y, x for NIfTI).
+        cases: By configuration, what became of its preprocessed cases.
+        made: What had to be made: `plans`, configurations.
+        gpu_memory_gb: What the planner aims at, as `target`, and expects by configuration; empty: it does not say.
+        is_verified: Whether nnU-Net's own integrity check agreed with the raw data; else it did not run.
+        padding: Of which configurations every case is smaller than the patch, with the numbers.
+    """
+
+    plans_hash: str
+    configurations: tuple[str, ...]
+    dropped: Mapping[str, str]
+    planned: Mapping[str, Mapping[str, Any]]
+    cases: Mapping[str, PreparedCases]
+    made: tuple[str, ...]
+    gpu_memory_gb: Mapping[str, float]
+    is_verified: bool
+    padding: tuple[Padding, ...] = ()
+
+
+def prepare(
+    roots: Roots,
+    dataset: str,
+    plans: str,
+    *,
+    configurations: Sequence[str],
+    trainers: Sequence[str],
+    environment: Mapping[str, str],
+    verify_integrity: bool = True,
+    despite_changes: bool = False,
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = _logger.warning,
+) -> PreparedPlans:
+    """Plans and preprocesses a dataset for the wanted configurations; does nothing where all is up to date.
+
+    One process at a time does it for a dataset: what another one made while this one waited is found here.
+
+    Args:
+        roots: nnU-Net's folders.
+        dataset: `DatasetXXX_Name`, looked at before (`raw.json`).
+        plans: Plans identifier.
+        configurations: The configurations that experiments want; one that the plans lack is reported as dropped.
+        trainers: Trainer classes that experiments want; an unknown one is an error before any long work.
+        environment: Environment of the child, without nnU-Net's folders.
+        verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
+            not agreed with yet. Where the voxels were not looked at, it runs all the same.
+        despite_changes: Make anew what another minor version of nnU-Net made, though folds were trained on it.
+        on_progress: Called with the configuration, the cases that are there so far, and all cases.
+        say: Takes sentences about what happens meanwhile: a wait for another process, why cases are made, a restart.
+
+    Raises:
+        PlanningError: The child failed, nnU-Net's integrity check does not agree, a plans file is there that this
+            project did not make, or one that another minor version of nnU-Net made for folds that are there.
+        ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
+        ConfigError: As `check_worker_variables`.
+    """
+    prepared = PreparedDataset(roots, dataset)
+    with prepared.preparing(say):
+        raw = prepared.read_raw()
+        verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
+        made_from = {**verified, "planner": PLANNERS.get(plans)}
+        replan = _must_plan(prepared, plans, made_from)
+        kept = None if replan else prepared.plans_file(plans)  # one that is made anew may be torn
+        refuse_foreign_code_in(kept, prepared.raw_folder / DATASET_JSON, trusted_code(environment))
+        before = prepared.known_files()
+        watch = _Watch(prepared, plans, configurations, on_progress, say)
+        if replan or not all(
+            _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
+        ):
+            if not despite_changes:
+                refuse_other_version(prepared, plans, configurations, raw.content_hash)
+            check_worker_variables(environment)  # those of the training too, which comes after hours of this
+            request = {
+                "dataset": dataset,
+                "plans": plans,
+                "made_from": made_from,
+                "replan": replan,
+                "configurations": list(configurations),
+                "trainers": sorted(set(trainers)),
+                "verified": verified,
+                "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
+            }
+            _run(prepared, request, environment, watch)
+        planned = prepared.configurations(plans)
+        available = [configuration for configuration in configurations if configuration in planned]
+        for configuration in prepared.needed_configurations(plans, configurations):
+            _show(prepared, plans, configuration)
+        cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
+        for configuration, found in cases.items():
+            if found.n_made:  # between two looks perhaps
+                watch.explain(configuration, found.why)
+        padded = tuple(one for c in available if (one := padding(prepared, plans, c)))
+        for one in padded:
+            say(str(one))
+        return PreparedPlans(
+            plans_hash=str(prepared.plans_hash(plans)),
+            configurations=tuple(available),
+            dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
+            planned={c: planned[c] for c in available},
+            cases=cases,
+            made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
+            gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
+            is_verified=prepared.is_verified(verified),
+            padding=padded,
+        )
+
+
+def _run(
+    prepared: PreparedDataset,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    watch: "_Watch",
+) -> None:
+    """Runs the planning process to its end, after a lack of memory again with half the workers."""
+    if (split := prepared.raw_folder / SPLITS_FILE).exists():
+        raise PlanningError(
+            f"{split} was put there after the raw data was last looked at, and nnU-Net's planner would copy it over "
+            "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
+        )
+    folder = prepared.own / f"prepare_{request['plans']}"
+    n_asked = positive_number(environment, EXPORT)
+    n_processes = {
+        "n_processes": n_asked or int(worker_variables(environment)[EXPORT]),
+        "n_processes_is_set": n_asked is not None,
+    }
+
+    def start(n_halvings: int) -> ChildResult:
+        return run_child(
+            "nnunet_assets.nnunet.preparation.planning_process",
+            {**request, **n_processes, "n_halvings": n_halvings},
+            folder=folder,
+            environment={
+                **environment,
+                **prepared.roots.environment(),
+                **worker_variables(environment, n_halvings=n_halvings),
+            },
+            on_poll=watch.look,
+        )
+
+    result = run_with_restarts(start, own_folder=folder, is_done=lambda: False, progress=watch.n_done, say=watch.say)
+    if result.problem:
+        raise PlanningError(
+            f"Preparing {prepared.dataset} with {request['plans']} failed: {result.problem} The whole output is in "
+            f"{folder / LOG_FILE}."
+        )
+
+
+def check_configuration(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+    """Passes where the plans have a configuration, or nnU-Net's planner may make it; to be asked before any work.
+
+    Raises:
+        PlanningError: They do not, and it will not; or there is no plans file, and nnU-Net plans none of that name.
+    """
+    source = prepared.plans_file(plans)
+    try:
+        is_there = read_json(source) is not None
+    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+        return
+    if configuration in (prepared.plans_stamp(plans) or {}).get("own_configurations", {}):
+        return  # it comes back with the plans that are being made
+    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
+    available = list(prepared.configurations(plans)) if is_there else None
+    if not is_there and plans not in PLANNERS:
+        raise _no_plans(prepared, plans)
+    if not is_there and configuration not in CONFIGURATIONS:
+        raise PlanningError(
+            f"nnU-Net plans no {configuration!r}, and {source} is not there yet."
+            f"{did_you_mean(configuration, CONFIGURATIONS)} Available: {', '.join(CONFIGURATIONS)}. Plan first "
+            "(materialize preprocessed_plans), then add the configuration to that file."
+        )
+    if problem := unknown_configuration(configuration, plans, available, source):
+        raise PlanningError(problem)
+    if available is not None and plans not in PLANNERS and configuration not in available:
+        raise PlanningError(f"{source}: {why_dropped(plans, configuration, prepared.configurations(plans))}")
+
+
+def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+    """Says whether a fold could be trained on a configuration's cases as they are; not while they are being planned."""
+    try:
+        needed = prepared.needed_configurations(plans, [configuration])
+        return bool(needed) and all(_is_up_to_date(prepared, plans, name) for name in needed)
+    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+        return False
+
+
+def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+    case_set = prepared.case_set(plans, configuration)
+    return case_set.is_whole and not (case_set.changed_references(prepared.references) or case_set.damaged())
+
+
+def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+    """Gives nnU-Net's own folder back its cases where somebody changed or deleted them."""
+    case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    if not is_shown(case_set, shown):
+        with prepared.making(plans, configuration):
+            show(case_set, shown)
+
+
+def _prepared_cases(
+    prepared: PreparedDataset, plans: str, configuration: str, before: Collection[frozenset[tuple[str, FileRecord]]]
+) -> PreparedCases:
+    case_set = prepared.case_set(plans, configuration)
+    records = case_set.records().values()
+    n_reused = sum(frozenset(record.files.items()) in before for record in records)
+    return PreparedCases(
+        n_made=len(records) - n_reused,
+        n_reused=n_reused,
+        n_bytes=sum(file.n_bytes for record in records for file in record.files.values()),
+        why=case_set.why if n_reused < len(records) else "",
+    )
+
+
+class _Watch:
+    """Looks at what the child has made so far, and says once of each configuration why its cases are made."""
+
+    def __init__(
+        self,
+        prepared: PreparedDataset,
+        plans: str,
+        configurations: Sequence[str],
+        on_progress: Callable[[str, int, int], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._prepared = prepared
+        self._plans = plans
+        self._configurations = configurations
+        self._on_progress = on_progress
+        self._explained: set[str] = set()
+        self.say = say
+
+    def look(self) -> None:
+        """Reports each configuration whose cases are being made."""
+        for configuration, case_set in self._needed():
+            if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
+                self.explain(configuration, case_set.why)
+                self._on_progress(configuration, n_done, len(ingredients.raw))
+
+    def explain(self, configuration: str, why: str) -> None:
+        """Says once why a configuration's cases are made."""
+        if configuration not in self._explained:
+            self._explained.add(configuration)
+            self.say(f"Preprocessing for {configuration}: {why}.")
+
+    def n_done(self) -> int:
+        """Returns how many cases are there, of all configurations; it grows with the work that is saved."""
+        return sum(len(case_set.records()) for _, case_set in self._needed())
+
+    def _needed(self) -> list[tuple[str, CaseSet]]:
+        try:
+            needed = self._prepared.needed_configurations(self._plans, self._configurations)
+            return [(name, self._prepared.case_set(self._plans, name)) for name in needed]
+        except PlanningError:  # nnU-Net is writing the file
+            return []
+
+
+def _no_plans(prepared: PreparedDataset, plans: str) -> PlanningError:
+    return PlanningError(
+        f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put your plans "
+        f"file there, or use one of {', '.join(PLANNERS)}."
+    )
+
+
+def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, Any]) -> bool:
+    """Says whether the plans have to be made; plans that somebody else made or edited are never overwritten."""
+    stamp = prepared.plans_stamp(plans)
+    if stamp is not None and stamp["plans_hash"] is None:  # interrupted while they were made, and perhaps torn
+        return True
+    now = prepared.plans_hash(plans)
+    if plans not in PLANNERS:
+        if now is None:
+            raise _no_plans(prepared, plans)
+        prepared.refuse_foreign_plans(plans)
+        return False
+    if now is None:
+        return True
+    # Configurations that were added are the user's, as nnU-Net documents it, and what was planned is as it was.
+    if stamp is None or stamp["plans_hash"] not in (now, prepared.planned_hash(plans)):
+        raise PlanningError(
+            f"{prepared.plans_file(plans)} was made or edited outside this project. To use it, rename it (its "
+            "plans_name too) and declare that name as `plans`; to have it made anew, delete it. (Configurations may be "
+            "added to it under names of their own.)"
+        )
+    made = {key: stamp.get(key) for key in made_from}
+    if made[NNUNET] is not None and not is_other_minor(str(made[NNUNET]), str(made_from[NNUNET])):
+        made[NNUNET] = made_from[NNUNET]
+    return made != dict(made_from)

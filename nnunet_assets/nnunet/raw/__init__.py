@@ -1,0 +1,1 @@
+"""The raw dataset: its cases found, read and checked."""

@@ -1,0 +1,1 @@
+"""What lies in results folders, ours and those of others."""

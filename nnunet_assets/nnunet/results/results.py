@@ -1,0 +1,59 @@
+"""The finished folds of an experiment, read from its model folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
+from nnunet_assets.errors import SummaryError
+
+
+def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> list[FoldResult]:
+    """Returns the results of the folds that are finished, in the order of `folds`; unfinished ones are left out.
+
+    Raises:
+        SummaryError: A finished fold's scores cannot be read, or are not those of its validation cases.
+    """
+    return fold_results_in(experiment.model_folder(roots), folds)
+
+
+def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult]:
+    """Returns what `collect_fold_results` does, of a model folder wherever it lies.
+
+    Raises:
+        SummaryError: As for `collect_fold_results`.
+    """
+    results = []
+    for fold in folds:
+        folder = model_folder / fold
+        manifest = read_committed(folder)
+        if manifest is None:
+            continue
+        description = _description(model_folder)
+        results.append(
+            read_fold_result(
+                folder,
+                description["labels"],
+                manifest,
+                manifest.details["validation_cases"],
+                file_ending=description["file_ending"],
+                commit_sha256=commit_sha256(folder),
+            )
+        )
+    return results
+
+
+def _description(model_folder: Path) -> dict[str, Any]:
+    """Returns the model folder's own copy: the dataset.json that the folds were trained with."""
+    path = model_folder / "dataset.json"
+    try:
+        content: dict[str, Any] = load_json(path)
+    except (OSError, ValueError) as error:
+        raise SummaryError(
+            f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {error}. Restore it from "
+            "nnUNet_preprocessed."
+        ) from error
+    return content

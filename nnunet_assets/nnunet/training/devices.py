@@ -1,0 +1,36 @@
+"""Which device a fold trains on. Runs in the fold's process, where torch is loaded."""
+
+from typing import Any
+
+from nnunet_assets.processes.child import ChildFailure
+from nnunet_assets.processes.exit_codes import ExitCode
+
+
+def resolve_device(wanted: str) -> Any:
+    """Returns the `torch.device` for `auto`, `cuda`, `cpu` or `mps`, with torch set up as nnU-Net sets it up for a GPU.
+
+    Raises:
+        ChildFailure: The device asked for is not there; nothing falls back to the CPU in silence.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted != "auto" and not there[wanted]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"Device {wanted!r} was asked for, but torch {torch.__version__} finds only: {found}. Set `device: auto` "
+            f"or another device in the experiment, or install a torch build and driver for {wanted}.",
+        )
+    name = wanted if wanted != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if name == "cuda":
+        torch.set_num_threads(1)
+        torch.backends.cudnn.benchmark = True
+    return torch.device(name)
+
+
+def device_name(device: Any) -> str:
+    """Returns what a person calls the device: the GPU's model, `cpu` or `mps`."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device.type)

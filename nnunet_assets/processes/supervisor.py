@@ -1,0 +1,76 @@
+"""Starts a fold's process again, inside a living run, after the failures that a second start can cure.
+
+A lack of memory is met with fewer workers, a lost GPU with another start. Nobody else tries these again; what is wrong
+with the data, the settings or the disk is never tried again by itself. The process goes on from its last checkpoint.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from nnunet_assets.processes.child import ChildResult
+from nnunet_assets.processes.exit_codes import FailureClass, failure_class
+
+Cure = Literal["with half the worker processes", "as it was"]
+
+CURES: Mapping[FailureClass, Cure] = {
+    FailureClass.OUT_OF_MEMORY: "with half the worker processes",
+    FailureClass.KILLED: "with half the worker processes",
+    FailureClass.GPU_LOST: "as it was",
+}
+MAX_RESTARTS: Mapping[Cure, int] = {"with half the worker processes": 2, "as it was": 1}
+
+RESTARTS_FILE = "restarts.jsonl"
+
+
+def run_with_restarts(
+    start: Callable[[int], ChildResult],
+    *,
+    own_folder: Path,
+    is_done: Callable[[], bool],
+    say: Callable[[str], None],
+    progress: Callable[[], int] = lambda: 0,
+) -> ChildResult:
+    """Starts a process until it ends in a way that no other start would change, and returns how that was.
+
+    Args:
+        start: Runs the process to its end; takes how many times its workers are to be halved.
+        own_folder: Takes `restarts.jsonl`: one line a restart with time, class, exit code, reason and cure.
+        is_done: Whether the result is there, however the process ended.
+        say: Takes a sentence about each restart.
+        progress: A number that grows with the work that is saved. Where it grew, the restarts are counted anew: a
+            training of days may well meet more than two nights.
+    """
+    tried: Counter[Cure] = Counter()
+    n_halvings, saved = 0, progress()
+    while True:
+        result = start(n_halvings)
+        failure = failure_class(result.code)
+        cure = CURES.get(failure)
+        if progress() > saved:
+            saved = progress()
+            tried.clear()
+        if result.problem is None or is_done() or cure is None or tried[cure] == MAX_RESTARTS[cure]:
+            return result
+        tried[cure] += 1
+        n_halvings += cure == "with half the worker processes"
+        _record(own_folder, failure, result, cure)
+        say(
+            f"{result.problem} It is started again {cure} and goes on from what is there (restart {tried[cure]} of "
+            f"{MAX_RESTARTS[cure]})."
+        )
+
+
+def _record(own_folder: Path, failure: FailureClass, result: ChildResult, cure: Cure) -> None:
+    line = {
+        "time": datetime.now(UTC).isoformat(),
+        "failure": failure,
+        "exit_code": result.code,
+        "reason": result.problem,
+        "started_again": cure,
+    }
+    with (own_folder / RESTARTS_FILE).open("a") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")

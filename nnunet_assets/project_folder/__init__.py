@@ -1,0 +1,1 @@
+"""What of ours stands in a project's folder beside the declarations."""

@@ -1,0 +1,130 @@
+"""Dagster's instance in a project: its settings, and how many folds may train at once.
+
+The instance lies in `.dagster` of the project, so that two projects never share runs. What a user changed in it stays.
+"""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+DAGSTER_YAML = """\
+# Settings of Dagster's instance for this project. Edit them freely: they are written only where they are missing.
+telemetry:
+  enabled: false
+
+concurrency:
+  pools:
+    # A pool counts steps, not runs: a fold holds a slot of `nnunet_training` only while it trains.
+    # Its limit, one for each device, is set in the web UI under Deployment > Concurrency, or by
+    # DAGSTER_HOME="$PWD/.dagster" dagster instance concurrency set nnunet_training N
+    granularity: op
+    default_limit: 1
+  runs:
+    max_concurrent_runs: 10
+
+run_queue:
+  # A fold that waits starts within a second after the one before it has ended.
+  dequeue_interval_seconds: 1
+
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 10
+  # Without this, a run whose process is gone keeps its slot for ever, and the next fold waits for it. What such a run
+  # started ends with it, within 10 seconds.
+  free_slots_after_run_end_seconds: 15
+
+# A run whose process was killed, by the system or by a restart of the machine, starts once more, and its fold goes on
+# from its last checkpoint. What an asset reports as its failure is not tried again: it would fail again.
+run_retries:
+  enabled: true
+  max_retries: 1
+  retry_on_asset_or_op_failure: false
+"""
+
+_NVIDIA_SMI_SECONDS = 20
+
+
+def ensure_instance(project: Path) -> Path:
+    """Returns the project's DAGSTER_HOME, with settings, and with a limit of one training a device unless it has one.
+
+    Does nothing where both are there already.
+    """
+    settings = Settings.from_environment(project)
+    home = settings.dagster_home
+    file = home / "dagster.yaml"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        write_atomically(file, DAGSTER_YAML.encode())
+    if pool_limit(settings.project) is None:
+        set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
+    return home
+
+
+def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
+    """Returns what a new project gets and this file, which an earlier version or a user wrote, says nothing of."""
+    written = yaml.safe_load(dagster_yaml.read_text()) or {}
+    return {name: value for name, value in yaml.safe_load(DAGSTER_YAML).items() if name not in written}
+
+
+def pool_limit(project: Path) -> int | None:
+    """Returns how many folds may train at once, as it was set; None where only Dagster's default applies."""
+    with _instance(project) as instance:
+        return pool_limit_of(instance)
+
+
+def pool_limit_of(instance: "DagsterInstance") -> int | None:
+    """Returns the same of an instance that is open already."""
+    limits = instance.event_log_storage.get_pool_limits()
+    return next((pool.limit for pool in limits if pool.name == TRAINING_POOL and not pool.from_default), None)
+
+
+def set_pool_limit(project: Path, n: int) -> None:
+    """Sets how many folds may train at once, as `dagster instance concurrency set` does.
+
+    Args:
+        project: A project whose instance has settings already.
+        n: At least 1, normally the number of devices.
+    """
+    with _instance(project) as instance:
+        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, n)
+
+
+def count_gpus(variables: Mapping[str, str]) -> int:
+    """Returns how many NVIDIA GPUs a process with these variables may use, without loading torch.
+
+    0 where the driver's `nvidia-smi` is missing, fails or hangs.
+    """
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=_NVIDIA_SMI_SECONDS
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    # Its slices (MIG) are listed beneath a GPU, indented.
+    n_gpus = sum(line.startswith("GPU ") for line in listed.splitlines())
+    visible = variables.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return n_gpus
+    # CUDA ends the list at the first entry that names no device, such as -1.
+    chosen = [entry.strip() for entry in visible.split(",")]
+    n_chosen = next((index for index, entry in enumerate(chosen) if entry in ("", "-1")), len(chosen))
+    return min(n_gpus, n_chosen)
+
+
+@contextmanager
+def _instance(project: Path) -> "Iterator[DagsterInstance]":
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(Settings.from_environment(project).dagster_home)) as instance:
+        yield instance

@@ -1,0 +1,114 @@
+"""The report of one dataset as one HTML page: all its experiments, each and against each other, with provenance."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, Comparison
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.text.places import Places
+from nnunet_assets.reports.pages.cv_page import PageFigure
+from nnunet_assets.reports.pages.page import data_uri, render_page
+from nnunet_assets.reports.tables.comparison_rows import difference_records, halves_text, notes, rank_records
+from nnunet_assets.reports.tables.comparison_table import table_header, table_notes, table_rows
+from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
+from nnunet_assets.reports.text.experiment_names import short_names
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An experiment that the dataset has.
+
+    Attributes:
+        name: Within the dataset.
+        summary: None: there is none that can be read.
+        problem: Why there is none, else empty.
+        report: Address of its own page, from this one; None: it has none.
+    """
+
+    name: str
+    summary: CvSummary | None
+    problem: str
+    report: str | None
+
+
+def dataset_page(
+    comparison: Comparison,
+    entries: Sequence[Entry],
+    figures: Sequence[PageFigure],
+    places: Places = Places(),  # noqa: B008 - frozen
+) -> str:
+    """Returns the page.
+
+    Args:
+        comparison: Of the experiments whose summaries are complete; of fewer than two it says so.
+        entries: Every declared experiment, in the order of the declarations.
+        figures: In the order of the page.
+        places: Folders whose place is not to be on the page.
+    """
+    # What was left out stands at the head of the page, with the reasons.
+    compared = replace(comparison, left_out={})
+    report = {
+        "title": comparison.dataset,
+        "headline": comparison.headline(),
+        "tiles": list(_tiles(comparison, entries)),
+        "warnings": [f"Not compared: {name}: {reason}" for name, reason in comparison.left_out.items()],
+        "experiments": [_experiment(entry) for entry in entries],
+        "header": table_header(comparison),
+        "rows": table_rows(comparison),
+        "table_notes": table_notes(compared),
+        "ranks": _with_short_names(rank_records(comparison), comparison),
+        "differences": _with_short_names(difference_records(comparison), comparison),
+        "notes": notes(compared),
+        "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
+        "provenance": dict(_provenance(comparison, entries)),
+    }
+    return render_page("dataset_report.html.j2", places, report=report)
+
+
+def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[str, str]]:
+    yield {"number": f"{len(comparison.experiments)} of {len(entries)}", "meaning": "experiments compared"}
+    if comparison.bootstrap is not None:
+        yield {"number": str(comparison.n_cases), "meaning": "shared validation cases"}
+    if ranked := rank_records(comparison):
+        yield {"number": ranked[0]["Dice, pooled"], "meaning": "highest Dice, pooled"}
+    folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
+    yield {"number": str(folds), "meaning": "finished folds"}
+
+
+def _with_short_names(rows: Sequence[dict[str, str]], comparison: Comparison) -> list[dict[str, str]]:
+    short, _ = short_names(comparison.experiments)
+    named = ("experiment", "left", "right")
+    return [{column: short[cell] if column in named else cell for column, cell in row.items()} for row in rows]
+
+
+def _experiment(entry: Entry) -> dict[str, str | None]:
+    shown: dict[str, str | None] = {"name": entry.name, "report": entry.report, "problem": entry.problem}
+    if entry.summary is None:
+        return shown
+    dice, spread = to_short_records(entry.summary)[-1], to_spread_records(entry.summary)[-1]
+    return {
+        **shown,
+        "folds": "hold-out"
+        if entry.summary.is_hold_out
+        else f"{len(entry.summary.completed_folds)} of {len(entry.summary.expected_folds)}",
+        "cases": str(entry.summary.n_cases),
+        "pooled": dice["Dice, pooled"],
+        "interval": spread["95 % interval"],
+        "over_folds": dice.get("Dice, over folds", ""),
+    }
+
+
+def _provenance(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[tuple[str, str]]:
+    inputs = {entry.name: entry.summary.inputs for entry in entries if entry.summary}
+    yield "raw data", ", ".join(dict.fromkeys(one.raw_hash for one in inputs.values()))
+    yield "splits", ", ".join(dict.fromkeys(one.splits_hash for one in inputs.values()))
+    for name, one in inputs.items():
+        yield f"plans of {name}", one.plans_hash
+        yield f"training settings of {name}", one.training_hash
+    if drawn := comparison.bootstrap:
+        made = (
+            halves_text(drawn)
+            if comparison.schema == SCHEMA_VERSION
+            else f"{drawn.n_resamples} resamples of {drawn.n_clusters} {drawn.clustered_by}s"
+        )
+        yield "intervals", f"{made}, seed {drawn.seed}"

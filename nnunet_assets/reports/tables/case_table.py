@@ -1,0 +1,112 @@
+"""The table of an evaluation's cases as Parquet and CSV, written a part at a time: only that part is in memory."""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.files.whole_file import written_whole
+from nnunet_assets.errors import EvaluationError, first_offenders
+from nnunet_assets.reports.text.escaping import defuse_csv
+
+ROWS_A_PART = 10_000
+
+Row = Mapping[str, str | float | int | None]
+
+
+def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: Path, text: Path) -> int:
+    """Writes both files, each whole or not at all, and returns the number of rows.
+
+    Args:
+        rows: Every column of each; None is an empty cell.
+        columns: Name to `str`, `int` or `float`.
+        parquet: Path of the Parquet file.
+        text: Path of the CSV file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+    n_rows = 0
+    # CSV as in `rows`: floats by their repr, lines as in RFC 4180.
+    with (
+        written_whole(parquet) as parquet_part,
+        written_whole(text) as text_part,
+        pq.ParquetWriter(parquet_part, schema) as table,
+        text_part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, fieldnames=list(columns))
+        writer.writeheader()
+        for part in _parts(rows):
+            table.write_table(pa.Table.from_pylist(part, schema=schema))
+            writer.writerows(
+                {name: defuse_csv(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+                for row in part
+            )
+            n_rows += len(part)
+    return n_rows
+
+
+def read_volumes(parquet: Path) -> dict[str, list[tuple[float, float]]]:
+    """Returns by label the volumes of reference and prediction in ml, a pair a case; flat images have none."""
+    import pyarrow.parquet as pq
+
+    volumes: dict[str, list[tuple[float, float]]] = {}
+    for row in pq.read_table(parquet, columns=["label", "reference_ml", "prediction_ml"]).to_pylist():
+        if row["reference_ml"] is not None:
+            volumes.setdefault(row["label"], []).append((row["reference_ml"], row["prediction_ml"]))
+    return volumes
+
+
+def read_metrics(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, list[float | None]]]:
+    """Returns by label and metric the value of each case, None where it is undefined, in the order of the cases."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for row in pq.read_table(parquet, columns=["label", *metrics]).to_pylist():
+        by_metric = found.setdefault(row["label"], {metric: [] for metric in metrics})
+        for metric in metrics:
+            by_metric[metric].append(row[metric])
+    return found
+
+
+def read_case_names(parquet: Path) -> list[str]:
+    """Returns the names of the cases in their order, each once."""
+    import pyarrow.parquet as pq
+
+    return list(dict.fromkeys(row["case"] for row in pq.read_table(parquet, columns=["case"]).to_pylist()))
+
+
+def read_cases(
+    parquet: Path, metrics: Sequence[str], *, if_there: Sequence[str] = ()
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Returns by case and label these metrics, None where one is undefined; no case may be in two folds.
+
+    Args:
+        parquet: The table.
+        metrics: Columns that it has.
+        if_there: Columns that it may lack, as those of older versions do; None in every case then.
+
+    Raises:
+        EvaluationError: An older version wrote the table, and did not measure one of the metrics.
+    """
+    import pyarrow.parquet as pq
+
+    names = set(pq.read_schema(parquet).names)
+    if missing := [metric for metric in metrics if metric not in names]:
+        raise EvaluationError(
+            f"{parquet} has no {first_offenders(missing)}: an older version wrote it. Materialize cv_evaluation again."
+        )
+    there = [*metrics, *(name for name in if_there if name in names)]
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in pq.read_table(parquet, columns=["case", "label", *there]).to_pylist():
+        found.setdefault(row["case"], {})[row["label"]] = {name: row.get(name) for name in (*metrics, *if_there)}
+    return found
+
+
+def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
+    iterator = iter(rows)
+    while part := [dict(row) for row in islice(iterator, ROWS_A_PART)]:
+        yield part

@@ -1,0 +1,1 @@
+"""The pieces of tables and pages: rows, escapes, notes."""

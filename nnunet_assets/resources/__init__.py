@@ -1,0 +1,1 @@
+"""The resources that Dagster gives to assets."""

@@ -1,0 +1,1 @@
+"""The MLflow runs of what is made from folds and datasets."""

@@ -1,0 +1,1 @@
+"""A fold's MLflow run."""

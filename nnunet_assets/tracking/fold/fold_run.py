@@ -1,0 +1,231 @@
+"""What is known on disk about a fold's MLflow run: which run it is and which journal records it holds.
+
+In `fold_k/.nnunet_assets/mlflow_run.json`, written whole after every batch. `sent` lists the time stamps of the records
+that MLflow has, in the journal's order: where journal and list part, the journal was cut back to an earlier epoch. A
+lost file is made anew: the run is found by its attempt, and a record that comes twice is kept once.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from errno import EAGAIN
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.errors import LockingError
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended.
+
+    Attributes:
+        status: MLflow's word.
+        time_ms: When, in milliseconds since 1970-01-01 UTC.
+        files: What is to be uploaded, relative to the fold's folder.
+        metrics: What only the end knows, by MLflow's name, such as `training_hours`.
+        failure: The class of what ended it, such as `out_of_memory`; `none` where it was finished.
+    """
+
+    status: Status
+    time_ms: int
+    files: list[str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: str = "none"
+
+
+@dataclass
+class FoldRun:
+    """The run of one attempt at one tracking URI.
+
+    Attributes:
+        tracking_uri: Without passwords.
+        experiment_name: MLflow's experiment.
+        run_name: The run's name for people.
+        tags: What identifies the fold.
+        attempt: The training that the journal tells of; None before its first record.
+        run_id: None until MLflow has given one.
+        experiment_id: As `run_id`.
+        sent: Time stamps of the records that MLflow has.
+        n_refused: How many of these MLflow would not take.
+        n_samples_sent: How many samples of the machine MLflow has.
+        resumed_at: Epochs from which on MLflow got second values.
+        ending: None while the fold trains, and where its process died without a word.
+        is_closed: MLflow knows the ending.
+        files: What is still to be uploaded, relative to the fold's folder.
+        scores: Digest of the scores that MLflow was told of; None: of none, or by version 0.1.
+        folder: Where the fold lay then, to tell a fold that was moved from a copy of it.
+        made_of: Digest of the scores that the files were made of, of an adopted fold; None: not known.
+    """
+
+    tracking_uri: str
+    experiment_name: str
+    run_name: str
+    tags: Mapping[str, str]
+    attempt: str | None = None
+    run_id: str | None = None
+    experiment_id: str | None = None
+    sent: list[int] = field(default_factory=list)
+    n_refused: int = 0
+    n_samples_sent: int = 0
+    resumed_at: list[int] = field(default_factory=list)
+    ending: Ending | None = None
+    is_closed: bool = False
+    files: list[str] = field(default_factory=list)
+    scores: str | None = None
+    folder: str | None = None
+    made_of: str | None = None
+
+    @classmethod
+    def load(cls, fold_folder: Path) -> "FoldRun | None":
+        """Returns what is on disk; None where there is nothing, or nothing that can be read."""
+        try:
+            content = json.loads(_path(fold_folder).read_text())
+            known = {item.name for item in fields(cls)}
+            run = cls(**{key: value for key, value in content.items() if key in known})
+            run.ending = Ending(**content["ending"]) if content["ending"] else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return run
+
+    def save(self, fold_folder: Path) -> None:
+        """Writes it to the disk."""
+        write_json_atomically(_path(fold_folder), asdict(self))
+
+    def for_attempt(self, attempt: str) -> "FoldRun":
+        """Returns this run, or an empty one where it belongs to another training of the fold."""
+        if attempt == self.attempt:
+            return self
+        return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
+
+    def as_continued(self, known: "FoldRun") -> "FoldRun":
+        """Returns this, which is to be sent, as the continuation of what is known of the same attempt."""
+        if known.tracking_uri != self.tracking_uri:
+            return self
+        kept = ("run_id", "experiment_id", "sent", "n_refused", "n_samples_sent", "resumed_at", "scores", "folder")
+        return replace(self, **{name: getattr(known, name) for name in kept})
+
+    def forget(self) -> None:
+        """Drops what was deleted in MLflow, so that a new run takes every record again.
+
+        Which files go along is for the destination to say.
+        """
+        self.run_id = self.experiment_id = self.scores = None
+        self.sent, self.resumed_at, self.files = [], [], []
+        self.n_refused, self.n_samples_sent, self.is_closed = 0, 0, False
+
+    def is_of_original(self, fold_folder: Path) -> bool:
+        """Says whether this was copied along with the fold, and is what is known of the original, which is still there.
+
+        Of a fold that was moved nothing is left where it lay. A folder that may not be looked into is taken for the
+        original: nobody replaces what may be another user's.
+        """
+        if self.folder is None:
+            return False
+        try:
+            if not Path(self.folder).is_dir() or Path(self.folder).samefile(fold_folder):
+                return False
+            first = next(read_records(journal_path(Path(self.folder))), None)
+        except PermissionError:
+            return True
+        return first is not None and attempt_of(first) == self.attempt
+
+    def has_scores_to_tell(self, fold_folder: Path, records: Sequence[Record]) -> bool:
+        """Says whether the fold was validated again since MLflow was told of its end, so that it has to be told again.
+
+        Args:
+            records: The fold's journal.
+        """
+        if not self.is_closed or self.ending is None or self.ending.status != "FINISHED":
+            return False
+        scores = committed_scores(fold_folder)
+        if scores is None:  # not finished now
+            return False
+        is_other = self.scores not in (None, scores)
+        return is_other or any(record.kind == "end" for record in records[self._n_common(records) :])
+
+    def cut_back(self, records: Sequence[Record]) -> bool:
+        """Drops what the journal no longer holds from what was sent, and notes the epoch to which it was cut.
+
+        MLflow deletes no values: from that epoch on it gets second ones.
+
+        Returns:
+            Whether anything was dropped.
+        """
+        n_common = self._n_common(records)
+        if n_common == len(self.sent):
+            return False
+        self.sent = self.sent[:n_common]
+        epochs = [record.epoch for record in records[:n_common] if record.epoch is not None]
+        self.resumed_at = [*self.resumed_at, epochs[-1] + 1 if epochs else 0]
+        return True
+
+    def _n_common(self, records: Sequence[Record]) -> int:
+        """Returns how many of the journal's records were sent, up to where journal and what was sent part."""
+        pairs = zip((record.time_ms for record in records), self.sent, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def params_path(fold_folder: Path) -> Path:
+    """Returns where the whole parameters lie until they are uploaded."""
+    return fold_folder / OWN_FOLDER / "params.json"
+
+
+def contents_path(fold_folder: Path, name: str) -> Path:
+    """Returns where a file lies that was made to be uploaded."""
+    return fold_folder / OWN_FOLDER / "uploads" / Path(name).name
+
+
+@contextmanager
+def alone(fold_folder: Path) -> Iterator[None]:
+    """Keeps other processes from sending the same fold's records meanwhile.
+
+    On a file system without locks nothing does: then a record may come twice, which MLflow keeps once.
+
+    Raises:
+        BlockingIOError: Another process is sending.
+    """
+    from filelock import Timeout
+
+    lock = kernel_lock(fold_folder / OWN_FOLDER / "mlflow_run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(EAGAIN, "another process is sending this fold's records", lock.lock_file) from None
+    except LockingError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def committed_scores(fold_folder: Path) -> str | None:
+    """Returns the digest of a finished fold's scores; None: it is not finished."""
+    return scores_on_disk(fold_folder, read_committed(fold_folder))
+
+
+def attempt_of(first: Record) -> str:
+    """Returns what names a training in its journal: the start record's `attempt`, else the time of its first record."""
+    given: Any = first.values.get("attempt")
+    return str(given) if given else str(first.time_ms)
+
+
+def same_place(run: FoldRun, tracking_uri: str) -> bool:
+    """Tells whether the run lies at this tracking URI."""
+    return run.tracking_uri == redacted(tracking_uri)
+
+
+def _path(fold_folder: Path) -> Path:
+    return fold_folder / OWN_FOLDER / "mlflow_run.json"

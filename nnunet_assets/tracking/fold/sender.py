@@ -1,0 +1,413 @@
+"""Carries a fold's journal to its MLflow run: the one way by which records get there, live, at the end and later.
+
+A pass is idempotent: it finds or makes the run, sends what the run does not have, and ends the run where an ending is
+known. Whatever fails ends the pass; the next one goes on after the last batch that MLflow took. What MLflow will never
+take (a refused value) is counted and passed over, so that it does not hold up what follows.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
+from nnunet_assets.core.fold.journal import (
+    Record,
+    journal_path,
+    n_saved_epochs,
+    read_records,
+    saved_epochs_path,
+    settled,
+)
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.fold.version_history import mixed_in_words, mixed_versions, read_stages
+from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.errors import first_offenders
+from nnunet_assets.tracking.fold.fold_run import (
+    Ending,
+    FoldRun,
+    alone,
+    attempt_of,
+    committed_scores,
+    params_path,
+    same_place,
+)
+from nnunet_assets.tracking.fold.score_metrics import holds_scores, replacements
+from nnunet_assets.tracking.fold.system_metrics import system_path
+from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.batches import (
+    MAX_METRICS_PER_BATCH,
+    MAX_PARAMS_PER_BATCH,
+    groups,
+    params_of,
+    points,
+    tags_of,
+)
+from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.leaving_files import as_it_may_leave, hides_places
+from nnunet_assets.tracking.store.redacted_files import without_credentials
+from nnunet_assets.tracking.store.runs import active_run, holds_only, is_of_fold, run_of_attempt
+from nnunet_assets.tracking.store.server_errors import Failure, explain
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+RESULT_FILES = ("../dataset.json", f"{OWN_FOLDER}/manifest.json", SUMMARY_FILE)
+"""What a result is read from again, relative to the fold's folder; see `fold_records`."""
+
+
+class _OutOfTimeError(Exception):
+    """The pass was to end by now."""
+
+
+class FoldSender:
+    """Sends one fold's journal to one destination.
+
+    Args:
+        run: The fold's identity; what the disk knows about the same attempt at the same place is added to it.
+        follows: A training is about to go on or to begin. Then nothing is sent until the journal changes, and a run
+            that an earlier process ended is set to RUNNING.
+
+    Attributes:
+        failure: Why the last pass ended early; None where it did not.
+    """
+
+    def __init__(self, destination: Destination, fold_folder: Path, run: FoldRun, *, follows: bool) -> None:
+        self.run = run
+        self.failure: Failure | None = None
+        self._destination = destination
+        self._pseudonyms = destination.pseudonyms(run.tags.get(names.DATASET))
+        self._folder = fold_folder
+        self._follows = follows
+        self._is_live = False
+        self._is_open = False
+        self._is_copy = False
+        self._last_epoch = 0
+        self._untold: Ending | None = None
+        self._client: MlflowClient | None = None
+        self._before = self._seen = self._stamp() if follows else None
+        self._damage: str | None = None
+        self._notes: list[str] = []
+        self._kept_files: dict[str, str] = {}
+
+    def send(self, ending: Ending | None = None, *, until: float = float("inf")) -> bool:
+        """Makes one pass; never raises.
+
+        Args:
+            ending: How the training ended; None while it goes on, or where only the disk may know.
+            until: On `time.monotonic`'s clock; no call to MLflow starts later.
+
+        Returns:
+            Whether it came to its end; if not, `failure` says why.
+        """
+        try:
+            stamp = self._stamp()
+            if stamp is None or (ending is None and self.failure is None and stamp == self._seen):
+                return True
+            self._is_live = self._follows and stamp != self._before
+            with alone(self._folder):
+                self._pass(ending, until)
+            self._seen = stamp
+            self.failure = None
+        except _OutOfTimeError:
+            self.failure = self.failure or Failure("unreachable", "There was no time left to send everything.")
+        except Exception as error:  # noqa: BLE001 (tracking must never end a training; it is counted and told)
+            self.failure = explain(error, self._destination.tracking_uri)
+        return self.failure is None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a further pass would have nothing to do."""
+        return self.failure is None and not self.run.files
+
+    def keep(self, ending: Ending) -> None:
+        """Puts an ending on the disk while a pass of another thread may hang in a call to a server.
+
+        Else a process that exits before that call returns would leave a run that nobody knows to be over.
+        """
+        # Before its first pass a sender does not know what the disk does; that pass then writes the ending itself.
+        if self.run.attempt is not None:
+            self._untold = ending
+            self._take(ending)
+            self.run.save(self._folder)
+
+    @property
+    def problem(self) -> str | None:
+        """What a person should know: why something waits, and what MLflow does not have; None where all is well."""
+        sentences = [self.failure.sentence if self.failure else "", self._damage or ""]
+        return " ".join(filter(None, [*sentences, *self._notes, *self._kept_files.values()])) or None
+
+    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
+        """Returns what changes when there may be something to send; None: there is no journal yet."""
+        journal, saved = map(_stat, (journal_path(self._folder), saved_epochs_path(self._folder)))
+        return None if journal is None else (journal, saved)
+
+    def _pass(self, ending: Ending | None, until: float) -> None:
+        # Counted first: the journal may grow meanwhile, and a line that is only not yet read is not damaged.
+        n_lines = journal_path(self._folder).read_bytes().count(b"\n")
+        n_saved = n_saved_epochs(self._folder)
+        whole = list(read_records(journal_path(self._folder)))
+        self._damage = self._damaged_line(len(whole) + 1) if len(whole) < n_lines else None
+        # MLflow cannot take a value back: an epoch that may be trained again waits.
+        records = settled(whole, n_saved)
+        if not records:
+            return
+        self._last_epoch = max((record.epoch for record in records if record.epoch is not None), default=0)
+        self._recall(attempt_of(records[0]), ending)
+        # What cannot be read was not cut back.
+        if self._damage is None and self.run.cut_back(records):
+            self._is_open = False
+        over = self._known_before(ending)
+        if over is not None and self.run.has_scores_to_tell(self._folder, records):
+            over = replace(over, files=[*over.files, *RESULT_FILES])
+            self._take(over)
+        self.run.folder = str(self._folder.absolute())
+        self.run.save(self._folder)
+        if self._client is None:
+            self._client = connect(self._destination.tracking_uri, self._destination.artifacts)
+        self._ensure_run(self._client, records)
+        for group in groups(records[len(self.run.sent) :]):
+            _check_time(until)
+            self._send_group(self._client, group)
+            self.run.sent += [record.time_ms for record in group]
+            self.run.save(self._folder)
+        self._send_samples(self._client, until)
+        if over is not None and over == self.run.ending and not self.run.is_closed:
+            _check_time(until)
+            self._close(self._client, over)
+        self._upload_files(self._client, until)
+
+    def _recall(self, attempt: str, ending: Ending | None) -> None:
+        """Takes up what the disk knows: another process may have sent since, or this is another training."""
+        known = FoldRun.load(self._folder)
+        if known is not None and same_place(known, self._destination.tracking_uri):
+            self.run = replace(known, tags=self.run.tags)
+            if self.run.is_of_original(self._folder):
+                self._is_copy = True
+                self._forget()
+        self.run = self.run.for_attempt(attempt)
+        if self._is_live and ending is None:
+            self.run.ending = None
+        elif ending is not None and ending != self.run.ending and (self._is_live or self._is_news(ending)):
+            self._take(ending)
+
+    def _known_before(self, ending: Ending | None) -> Ending | None:
+        """Returns the ending that was known before this pass read the journal; None: there was none.
+
+        One that another thread kept meanwhile is of more records than this pass has seen: the next pass is told it.
+        """
+        return None if ending is None and self.run.ending == self._untold else self.run.ending
+
+    def _is_news(self, ending: Ending) -> bool:
+        """Says whether a training that has ended is known to have ended otherwise.
+
+        Whoever watches it may be stopped when the fold is finished already: the next one to look finds it finished.
+        """
+        known = self.run.ending
+        return known is None or (ending.status == "FINISHED" and known.status != "FINISHED")
+
+    def _take(self, ending: Ending) -> None:
+        self.run.ending, self.run.is_closed = ending, False
+        self._add_files(ending.files if self._destination.takes_files else ())
+
+    def _add_files(self, files: Sequence[str]) -> None:
+        self.run.files = list(dict.fromkeys([*self.run.files, *files]))
+
+    def _damaged_line(self, number: int) -> str:
+        path = journal_path(self._folder)
+        return f"Line {number} of {path} is damaged: it and the lines after it cannot be sent."
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._notes:
+            self._notes.append(sentence)
+
+    def _forget(self) -> None:
+        """Begins anew at MLflow, with every record, file and the ending."""
+        self.run.forget()
+        if self.run.ending is not None:
+            self._take(self.run.ending)
+
+    def _ensure_run(self, client: "MlflowClient", records: Sequence[Record]) -> None:
+        """Finds the run by its id, else by its attempt, else makes it; a deleted one is made anew.
+
+        So is one that holds the scores of somebody else: of a copy of this fold that took it over.
+        """
+        from mlflow.entities import RunTag
+
+        if self.run.run_id is not None:
+            found = active_run(client, self.run.run_id)
+            known = (self.run.scores, committed_scores(self._folder))
+            if found is None or not is_of_fold(found, self.run.tags) or not holds_only(found, known):
+                self._forget()
+        if self.run.run_id is None:
+            self._find_or_make(client, records)
+        if self._is_open or (self._follows and not self._is_live):
+            return
+        tags = [RunTag(key, value) for key, value in self._tags().items()]
+        client.log_batch(self.run.run_id, tags=tags, synchronous=True)
+        if self._is_live:
+            client.update_run(self.run.run_id, status="RUNNING")
+            self.run.is_closed = False
+        self.run.save(self._folder)
+        self._is_open = True
+
+    def _find_or_make(self, client: "MlflowClient", records: Sequence[Record]) -> None:
+        experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination.artifacts)
+        self.run.run_id = run_of_attempt(
+            client,
+            experiment_id,
+            self._tags(),
+            records,
+            self.run.run_name,
+            scores=committed_scores(self._folder),
+            is_copy=self._is_copy,
+        )
+        self.run.experiment_id = experiment_id
+        self._is_open = False
+
+    def _tags(self) -> dict[str, str]:
+        tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}
+        if self.run.resumed_at:
+            tags[names.RESUMED_AT] = ", ".join(str(epoch) for epoch in self.run.resumed_at)
+        if mixed := mixed_in_words(mixed_versions(read_stages(self._folder))):
+            tags[names.MIXED_VERSIONS] = mixed
+        if self._pseudonyms and names.HOST in tags:
+            tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
+        return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
+
+    def _send_group(self, client: "MlflowClient", group: Sequence[Record]) -> None:
+        """Sends records that share a batch; if MLflow refuses that, one by one, and passes over the refused ones."""
+        try:
+            if group[0].kind == "start":
+                self._send_start(client, group[0])
+            else:
+                self._send_metrics(client, group)
+        except Exception as error:
+            failure = explain(error, self._destination.tracking_uri)
+            if failure.cause != "refused":
+                raise
+            if len(group) > 1:
+                for record in group:
+                    self._send_group(client, [record])
+                return
+            self.run.n_refused += 1
+            self._note(f"A record of the journal was not taken. {failure.sentence}")
+
+    def _send_samples(self, client: "MlflowClient", until: float) -> None:
+        for group in groups(list(read_records(system_path(self._folder), self.run.n_samples_sent))):
+            _check_time(until)
+            self._send_group(client, group)
+            self.run.n_samples_sent += len(group)
+            self.run.save(self._folder)
+
+    def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = []
+        for record in group:
+            # Where the curves end is the step of the validation's results.
+            found, reasons = points(record, self._last_epoch if record.epoch is None else record.epoch)
+            metrics += [Metric(*point) for point in found]
+            if reasons:
+                self._note(f"Not sent: {first_offenders(reasons)}.")
+        self._log(client, metrics)
+        if any(map(holds_scores, group)) and self.run.run_id is not None:
+            self._log(client, replacements(client, self.run.run_id, metrics))
+
+    def _log(self, client: "MlflowClient", metrics: Sequence["Metric"]) -> None:
+        for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+            batch = metrics[start : start + MAX_METRICS_PER_BATCH]
+            client.log_batch(self.run.run_id, metrics=batch, synchronous=True)
+
+    def _send_start(self, client: "MlflowClient", record: Record) -> None:
+        """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
+        from mlflow.entities import Param, RunTag
+
+        params, tags = params_of(record), tags_of(record)
+        if self._pseudonyms:
+            params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
+        write_json_atomically(params_path(self._folder), params)
+        self._add_files([str(params_path(self._folder).relative_to(self._folder))])
+        rest = f"; whole in {names.PARAMS_FILE}"
+        texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
+        logged = client.get_run(self.run.run_id).data.params
+        changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
+        if changed:
+            tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
+        client.log_batch(
+            self.run.run_id,
+            tags=[RunTag(key, names.cut(text, names.MAX_TAG_LENGTH)) for key, text in tags.items()],
+            synchronous=True,
+        )
+        new = [Param(key, text) for key, text in texts.items() if key not in logged]
+        for start in range(0, len(new), MAX_PARAMS_PER_BATCH):
+            client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+
+    def _close(self, client: "MlflowClient", ending: Ending) -> None:
+        from mlflow.entities import RunTag
+
+        self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
+        client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
+        manifest = read_committed(self._folder) if ending.status == "FINISHED" else None
+        scores = scores_on_disk(self._folder, manifest)
+        if manifest is not None and scores is not None:
+            # Before the files: whoever reads these meanwhile sees that they are not of these scores.
+            now = {names.SCORES: scores, names.SCORED_AT: str(time.time_ns() // 1_000_000)}
+            tags = {**now, names.VALIDATED: manifest.validated}
+            client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
+        client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
+        self.run.is_closed = self.run.ending == ending
+        self.run.scores = scores
+        self.run.save(self._folder)
+
+    def _upload_files(self, client: "MlflowClient", until: float) -> None:
+        """Uploads what waits, after the run's end: a file that fails must not leave the run open."""
+        for file in list(self.run.files):
+            # While the fold trains, an artifact store that fails must not delay every epoch.
+            if self.run.ending is None and file in self._kept_files:
+                continue
+            _check_time(until)
+            if self._upload(client, file):
+                self.run.files.remove(file)
+                self.run.save(self._folder)
+
+    def _upload(self, client: "MlflowClient", file: str) -> bool:
+        """Tells whether the file need not be tried again: MLflow has it, or can never have it."""
+        self._kept_files.pop(file, None)
+        # Not by the kernel: for a fold's folder that is a link, `..` is the model's folder all the same.
+        path = Path(os.path.normpath(self._folder / file))
+        if not path.is_file():
+            self._note(f"{path} was not uploaded: it is not there.")
+            return True
+        try:
+            hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
+            with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
+                client.log_artifact(self.run.run_id, str(file_to_send))
+        except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
+            failure = explain(error, self._destination.tracking_uri)
+            sentence = f"{path.name} was not uploaded. {failure.sentence}"
+            if failure.cause == "refused":
+                self._note(sentence)
+                return True
+            self._kept_files[file] = sentence
+            return False
+        return True
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise _OutOfTimeError

@@ -1,0 +1,1 @@
+"""What MLflow says of cross-validations, read back."""

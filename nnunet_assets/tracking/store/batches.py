@@ -1,0 +1,65 @@
+"""How journal records become what MLflow takes in one call."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from nnunet_assets.core.fold.journal import Record
+from nnunet_assets.core.text.redaction import masked
+from nnunet_assets.tracking.store import names
+
+MAX_METRICS_PER_BATCH = 1000
+MAX_PARAMS_PER_BATCH = 100
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    name: str
+    value: float
+    time_ms: int
+    step: int
+
+
+def groups(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Yields records that may share a batch: a start alone, others together up to MLflow's limit of metrics.
+
+    While a fold trains that is one epoch a batch; after an outage it is as many as fit.
+    """
+    group: list[Record] = []
+    for record in records:
+        together = [*group, record]
+        is_full = sum(len(member.values) for member in together) > MAX_METRICS_PER_BATCH
+        if group and (record.kind == "start" or group[0].kind == "start" or is_full):
+            yield group
+            group = []
+        group = [*group, record]
+    if group:
+        yield group
+
+
+def points(record: Record, step: int) -> tuple[list[Point], list[str]]:
+    """Returns the values of an `epoch` or `end` record, and why the ones that are missing here cannot be metrics.
+
+    An undefined value (None) is left out without a reason.
+    """
+    reasons = names.unusable_series(record.values)
+    found = []
+    for series, value in record.values.items():
+        if value is None or series in reasons:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            reasons[series] = f"{series!r} is {value!r}, which is not a number"
+            continue
+        found.append(Point(names.metric_name(series), float(value), record.time_ms, step))
+    return found, list(reasons.values())
+
+
+def params_of(start: Record) -> dict[str, object]:
+    """Returns a start record's parameters, nested, without secrets."""
+    return dict(masked(start.values.get("params") or {}))
+
+
+def tags_of(start: Record) -> dict[str, str]:
+    """Returns a start record's tags as MLflow takes them, and those that its parameters give."""
+    given = {names.escaped(key): str(value) for key, value in masked(start.values.get("tags") or {}).items()}
+    return {**names.search_tags(params_of(start)), **given}

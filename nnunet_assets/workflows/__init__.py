@@ -1,0 +1,1 @@
+"""What a user does, as functions: typed values in, a report out."""

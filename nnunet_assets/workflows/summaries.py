@@ -1,0 +1,224 @@
+"""Summaries of cross-validations for scripts and commands: found in a record, written as tables, logged to MLflow.
+
+The names that `nnunet_assets` exports. MLflow is imported when a summary is read from it or logged to it.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from nnunet_assets.core.files.layout import Experiment, fold_key
+from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.recorded_splits import folds_of_split
+from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
+from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
+from nnunet_assets.nnunet.results.own_folds import behind, own_scores
+from nnunet_assets.nnunet.results.results_folder import FolderRecord
+from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+from nnunet_assets.settings import Settings, project_settings
+
+Summary = CvSummary | FoldMeansSummary
+
+
+def summarize_experiment(
+    name: str,
+    *,
+    tracking_uri: str | None = None,
+    cv_group: str | None = None,
+    folds: Sequence[int] | None = None,
+    results: Path | str | None = None,
+) -> Summary:
+    """Returns what the finished folds of an experiment say together.
+
+    Where the record has the scores by case, that is a `CVSummary`. Where it has the fold means alone (a server that
+    gets no files, runs of nnunet-tracker), it is a summary over folds with the same properties and methods.
+
+    Args:
+        name: The MLflow experiment: the dataset's name, unless another was chosen.
+        tracking_uri: Where MLflow's runs are; None: `MLFLOW_TRACKING_URI`, else the project's own store.
+        cv_group: Which cross-validation, as `nnunet-assets list` names it; None: the newest with a finished fold.
+        folds: The folds of a complete one; None: as the project declares, else 0 to 4 and those that are finished. A
+            warning names the finished ones that are left out, and those of which this project has another result.
+        results: A results folder to read in place of MLflow.
+
+    Raises:
+        SummaryError: There is no such experiment, none of its folds is finished, or they must not be averaged.
+        TrackingError: MLflow does not answer.
+    """
+    settings = project_settings()
+    record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
+    group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
+    is_own = group.is_native and not results
+    remarks = behind(settings.roots, settings.data, summary, record.place) if is_own else []
+    for remark in filter(None, [left_out_remark(group, summary), *remarks]):
+        warnings.warn(remark, stacklevel=2)
+    return with_intervals(settings, summary)
+
+
+def left_out_remark(group: CvGroup, summary: Summary) -> str:
+    """Returns a sentence that names the finished folds that a summary of the group leaves out; empty: none."""
+    others = group.left_out(summary.expected_folds)
+    if not others:
+        return ""
+    expected = first_offenders(summary.expected_folds, shown=len(summary.expected_folds))
+    return f"Left out: {first_offenders(others, shown=len(others))}, finished too, but not among the folds {expected}."
+
+
+def with_intervals(settings: Settings, summary: Summary) -> Summary:
+    """Returns the summary with 95 % confidence intervals of its pooled means; fold means alone have none.
+
+    Patients are drawn where the project's record of the splits knows them, else cases: as in `cv_summary.json`.
+    """
+    # numpy, which wrong usage need not wait for.
+    from nnunet_assets.core.summary.intervals import with_recorded_patients
+
+    return with_recorded_patients(settings.roots, summary) if isinstance(summary, CvSummary) else summary
+
+
+def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvRecord:
+    """Returns what an MLflow store knows; None: the project's own.
+
+    Raises:
+        TrackingError: It is not there, or does not answer.
+    """
+    from nnunet_assets.tracking.reading.queries import MlflowRecord
+    from nnunet_assets.tracking.store.client import connect_to_read
+
+    client = connect_to_read(tracking_uri or settings.tracking_uri, settings.artifacts)
+    return MlflowRecord(client, partial(own_scores, settings.roots, settings.data))
+
+
+def folder_record(folder: Path) -> CvRecord:
+    """Returns what a results folder knows.
+
+    Raises:
+        SummaryError: It is not there, or holds no model.
+    """
+    return FolderRecord.of(folder)
+
+
+def expected_folds(settings: Settings, folds: Sequence[int] | None) -> Callable[[CvGroup], Sequence[str]]:
+    """Returns what says which folds a complete cross-validation of a group has.
+
+    Args:
+        settings: Of the project, whose declarations say it where nobody asks for other folds.
+        folds: What the user asks for; None: nothing.
+
+    Raises:
+        ConfigError: No fold is asked for, or one twice; or the project's declarations are wrong.
+    """
+    if folds is not None:
+        if not folds or len(set(folds)) < len(folds) or min(folds) < 0:
+            raise ConfigError(
+                f"The folds {list(folds)} are not the folds of a cross-validation. Name each once: 0,1,2."
+            )
+        named = [fold_key(index) for index in sorted(folds)]
+        return lambda _group: named
+    declared: dict[Experiment, Sequence[str]] = {}
+    if (settings.project / EXPERIMENTS_FOLDER).is_dir():
+        project = read_project(settings.project)
+        declared = {config.identity: project.folds_of(config) for config in project.experiments}
+
+    def expected(group: CvGroup) -> Sequence[str]:
+        if group.experiment is None:
+            return group.default_folds
+        there = folds_of_split(settings.roots.preprocessed / group.experiment.dataset, group.finished_folds)
+        return declared.get(group.experiment) or there or group.default_folds
+
+    return expected
+
+
+def log_cv_summary(
+    summary: Summary,
+    *,
+    tracking_uri: str | None = None,
+    experiment_name: str | None = None,
+    settings: Settings | None = None,
+) -> str:
+    """Brings the one MLflow run of a summary up to date and returns its id.
+
+    Args:
+        summary: What `summarize_experiment` returned. The metrics of a pseudo Dice are called so.
+        tracking_uri: As for `summarize_experiment`.
+        experiment_name: The MLflow experiment; None: the dataset's name, or `MLFLOW_EXPERIMENT_NAME`.
+        settings: Where the project keeps its things; None: as the environment and the project's `.env` say.
+
+    Raises:
+        SummaryError: The summary does not say which experiment it is of.
+        TrackingError: MLflow does not answer or refuses something.
+    """
+    from nnunet_assets.tracking.assets.summary_metrics import summary_metrics, summary_tags
+    from nnunet_assets.tracking.assets.summary_run import log_summary
+    from nnunet_assets.tracking.store import names
+    from nnunet_assets.tracking.store.client import connect
+
+    settings = settings or project_settings()
+    if summary.experiment is None:
+        raise SummaryError(
+            f"The summary of {summary.title!r} cannot be logged: its runs have no tag that says of which dataset, "
+            "configuration and plans they are."
+        )
+    if isinstance(summary, CvSummary):
+        from nnunet_assets.core.summary.intervals import with_recorded_patients
+
+        # Without intervals the run would lose those that it shows.
+        metrics = summary_metrics(summary if summary.bootstrap else with_recorded_patients(settings.roots, summary))
+    else:
+        metrics = _means_metrics(summary)
+    return log_summary(
+        connect(tracking_uri or settings.tracking_uri, settings.artifacts),
+        summary.experiment,
+        metrics,
+        experiment_name=experiment_name or settings.tracking_experiment(summary.experiment.dataset),
+        artifacts=settings.artifacts,
+        tags=summary_tags(summary)
+        if isinstance(summary, CvSummary)
+        else {names.FOLDS: ",".join(summary.completed_folds), names.VALIDATION: summary.what},
+    )
+
+
+def export_csv(summary: Summary, output: Path | str | None = None) -> str:
+    """Returns the summary as CSV, one row a label and score, and writes it to a file if one is named."""
+    text = summary_tables.to_csv(summary) if isinstance(summary, CvSummary) else fold_means_tables.to_csv(summary)
+    return _written(text, output)
+
+
+def export_latex(
+    summary: Summary, output: Path | str | None = None, caption: str | None = None, label: str | None = None
+) -> str:
+    r"""Returns the summary as a LaTeX table (booktabs), and writes it to a file if one is named.
+
+    Args:
+        summary: What to show.
+        output: The file; None: none is written.
+        caption: Plain text; None: the experiment and how many folds are finished.
+        label: For `\ref`; None: no label.
+    """
+    if isinstance(summary, CvSummary):
+        return _written(summary_tables.to_latex(summary, caption, label), output)
+    return _written(fold_means_tables.to_latex(summary, caption, label), output)
+
+
+def _written(text: str, output: Path | str | None) -> str:
+    if output is not None:
+        try:
+            write_atomically(Path(output).absolute(), text.encode())
+        except OSError as error:
+            raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
+    return text
+
+
+def _means_metrics(summary: FoldMeansSummary) -> dict[str, float | None]:
+    from nnunet_assets.tracking.store import names
+
+    metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
+    for measure in summary.measures:
+        for label_name in (None, *summary.label_names(measure)):
+            estimate = summary.over_folds(measure, label_name)
+            metrics[names.summary_series(measure, "mean_over_folds", label_name)] = estimate.mean
+            metrics[names.summary_series(measure, "sd_over_folds", label_name)] = estimate.sd
+    return metrics

@@ -1,0 +1,114 @@
+"""A fold's MLflow run, as its asset leaves it: with its files where the fold is finished, with its logs where not."""
+
+import logging
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.assets.fold.fold_tracking import tracked_fold
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.processes.child import LOG_FILE
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets_tests.tracking.folds import start, train
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
+LOG = logging.getLogger(__name__)
+REQUEST = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", INPUTS, dagster_run_id="run-1")
+
+
+@pytest.fixture
+def settings(project: Path) -> Settings:
+    return Settings.from_environment(project, {})
+
+
+@pytest.fixture
+def fold_folder(settings: Settings) -> Path:
+    return EXPERIMENT.fold_folder(settings.roots, "fold_0")
+
+
+def trains(fold_folder: Path) -> None:
+    """What a fold's process leaves behind."""
+    start(fold_folder)
+    train(fold_folder, 0, 1)
+    (fold_folder / "training_log_2030_1_2_03_04_05.txt").write_text("Epoch 0")
+    (fold_folder / "debug.json").write_text("{}")
+    (fold_folder / OWN_FOLDER / LOG_FILE).write_text("CUDA out of memory")
+
+
+def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
+    """Trains for a while, tracked, and then does not go on."""
+    with tracked_fold(settings, REQUEST, fold_folder, LOG):
+        trains(fold_folder)
+        raise error
+
+
+def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
+    client = connect(settings.tracking_uri, settings.artifacts)
+    experiment = client.get_experiment_by_name(EXPERIMENT.dataset)
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run, {file.path for file in client.list_artifacts(run.info.run_id)}
+
+
+def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
+    with tracked_fold(settings, REQUEST, fold_folder, LOG) as tracked:
+        trains(fold_folder)
+
+    run, files = run_and_files(settings)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["nnunet_assets.host"] == socket.gethostname()
+    assert run.data.metrics["epochs_trained"] == 2
+    assert {"history.json", "environment.txt"} <= files
+    assert {"debug.json", "learning_curve.png", "output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
+    assert str(tracked.metadata["mlflow_run"].value).endswith(f"/runs/{run.info.run_id}")
+    # Its start and two epochs.
+    assert tracked.metadata["mlflow_records_sent"].value == 3
+    assert tracked.metadata["mlflow_records_waiting"].value == 0
+
+
+def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:
+    settings = Settings.from_environment(project, {"NNUNET_ASSETS_TRACK_CHECKPOINTS_MB": "1"})
+    fold_folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
+    with tracked_fold(settings, REQUEST, fold_folder, logging.getLogger("fold")):
+        trains(fold_folder)
+        (fold_folder / "checkpoint_final.pth").write_bytes(b"weights")
+
+    assert "checkpoint_final.pth" in run_and_files(settings)[1]
+
+
+def test_a_fold_that_failed_has_the_logs_that_say_why(settings: Settings, fold_folder: Path) -> None:
+    with pytest.raises(FoldError, match="no result"):
+        ends(settings, fold_folder, FoldError("no result"))
+
+    run, files = run_and_files(settings)
+    assert run.info.status == "FAILED"
+    assert run.data.metrics["epochs_trained"] == 2
+    assert {"output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
+    assert "debug.json" not in files
+
+
+def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ends(settings, fold_folder, KeyboardInterrupt())
+
+    assert run_and_files(settings)[0].info.status == "KILLED"
+
+
+def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
+    with (
+        pytest.raises(FoldError),
+        tracked_fold(settings, REQUEST, fold_folder, LOG),
+    ):
+        raise FoldError("not preprocessed")
+
+    assert not fold_folder.exists()
+    client = connect(settings.tracking_uri, settings.artifacts)
+    assert client.get_experiment_by_name(EXPERIMENT.dataset) is None

@@ -1,0 +1,95 @@
+"""What a fold's MLflow run gets as files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.assets.fold.fold_uploads import checkpoints_of, contents_of, environment, history
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.fold.journal import Record
+from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.tracking.folds import start, train
+
+EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    return Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
+
+
+def finished_fold(roots: Roots) -> Path:
+    """A fold whose only label is in the first of its two validation cases."""
+    fold = EXPERIMENT.fold_folder(roots, "fold_1")
+    start(fold)
+    train(fold, 0, 1)
+    undefined = {"Dice": float("nan"), "IoU": float("nan")}
+    entries = [summary_entry("case_b", {"1": undefined}), summary_entry("case_a", {"1": 0.5})]
+    write_validation_summary(fold, entries)
+    (fold.parent / "dataset.json").write_text(json.dumps({"labels": {"organ": 1}, "file_ending": ".nii.gz"}))
+    commit_fold(fold, replace(build_manifest(fold), details={"validation_cases": ["case_a", "case_b"]}))
+    splits = [{"train": ["case_a"], "val": ["case_c"]}, {"train": ["case_c"], "val": ["case_a", "case_b"]}]
+    (roots.preprocessed / EXPERIMENT.dataset).mkdir(parents=True)
+    (roots.preprocessed / EXPERIMENT.dataset / "splits_final.json").write_text(json.dumps(splits))
+    return fold
+
+
+def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roots: Roots) -> None:
+    finished_fold(roots)
+    problems: list[str] = []
+
+    contents = contents_of(roots, EXPERIMENT, "fold_1", problems.append)
+
+    assert problems == []
+    assert contents["learning_curve.png"].startswith(b"\x89PNG")
+    assert json.loads(contents["history.json"])["train_loss"] == [0.0, 0.1]
+    assert json.loads(contents["splits.json"]) == {"fold": "fold_1", "train": ["case_c"], "val": ["case_a", "case_b"]}
+    # Undefined is an empty cell, not 0.
+    assert contents["validation_cases.csv"].decode().splitlines() == [
+        "fold,case,patient,label,dice,iou",
+        "fold_1,case_a,,organ,0.5,0.3333333333333333",
+        "fold_1,case_b,,organ,,",
+    ]
+    assert any(line.startswith("mlflow==") for line in contents["environment.txt"].decode().splitlines())
+
+
+def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None:
+    finished_fold(roots)
+    (roots.preprocessed / EXPERIMENT.dataset / "splits_final.json").write_text("[")
+    problems: list[str] = []
+
+    contents = contents_of(roots, EXPERIMENT, "fold_1", problems.append)
+
+    assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
+    assert problems[0].startswith("splits.json could not be made for MLflow (JSONDecodeError)")
+
+
+def test_history_keeps_every_series_as_long_as_the_epochs() -> None:
+    records = [
+        Record("start", 1, None, {"params": {}}),
+        Record("epoch", 2, 0, {"train_loss": 0.5}),
+        Record("epoch", 3, 1, {"train_loss": None, "val_loss": 0.4}),
+        Record("end", 4, None, {"val_dice_mean": 0.9}),
+    ]
+    assert history(records) == {"epoch": [0, 1], "train_loss": [0.5, None], "val_loss": [None, 0.4]}
+
+
+def test_a_checkpoint_above_the_limit_is_named_and_not_uploaded(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_best.pth").write_bytes(b"x" * 1_000_000)
+    (tmp_path / "checkpoint_final.pth").write_bytes(b"x" * 2_500_000)
+    said: list[str] = []
+
+    assert checkpoints_of(tmp_path, 0, said.append) == []
+    assert said == []
+    assert checkpoints_of(tmp_path, 1, said.append) == [tmp_path / "checkpoint_best.pth"]
+    assert said == ["checkpoint_final.pth is not uploaded: 2.5 MB, NNUNET_ASSETS_TRACK_CHECKPOINTS_MB is 1."]
+
+
+def test_the_environment_is_what_pip_takes() -> None:
+    first, *lines = environment().splitlines()
+    assert first.startswith("# Python 3.")
+    assert all(line.count("==") == 1 for line in lines)
+    assert lines == sorted(lines, key=lambda line: line.partition("==")[0].lower())

@@ -1,0 +1,140 @@
+"""cv_evaluation on folds that were committed as the fold process commits them, but never trained."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from nnunet_assets.assets.summary import cv_evaluation as module
+from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, progress_log
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
+from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+DATASET = "Dataset001_Tiny"
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="2d")
+EXPERIMENT = CONFIG.identity
+
+
+def evaluated(
+    project: Path, instance: dg.DagsterInstance, *names: str, tolerance_mm: float = 2.0
+) -> dg.ExecuteInProcessResult:
+    dataset = DatasetConfig(dataset=DATASET, folds=3, nsd_tolerance_mm={"organ": tolerance_mm})
+    definitions = graph(declared([dataset], [CONFIG]))
+    return materialized(definitions, *(names or ("cv_evaluation",)), folder=project, instance=instance)
+
+
+@pytest.fixture
+def roots(project: Path) -> Roots:
+    """Two finished folds of three."""
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    write_fold(roots, EXPERIMENT, "fold_0", {"a": HIGHER, "b": HIGHER})
+    write_fold(roots, EXPERIMENT, "fold_2", {"c": HIGHER})
+    return roots
+
+
+def test_the_finished_folds_are_evaluated_and_shown(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
+    result = evaluated(project, instance)
+
+    shown = metadata(result, "cv_evaluation")
+    assert shown["headline"] == "3 of 3 cases, organ Dice 0.500 and HD95 5.000 mm, lesion Dice 0.500 and HD95 5.000 mm"
+    assert shown["cases_computed"] == 3
+    found = check(result, EVALUATED_CHECK)
+    assert (found.passed, found.description) == (False, "Not finished: fold_1.")
+    table = pq.read_table(EXPERIMENT.summary_folder(roots) / "evaluation" / "cases.parquet")
+    assert table.num_rows == 6
+
+
+def test_a_second_time_computes_nothing_and_has_the_same_version(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    def version(result: dg.ExecuteInProcessResult) -> str:
+        (event,) = result.get_asset_materialization_events()
+        return str((event.materialization.tags or {})["dagster/data_version"])
+
+    first, second = evaluated(project, instance), evaluated(project, instance)
+    assert metadata(second, "cv_evaluation")["cases_computed"] == 0
+    assert version(first) == version(second)
+    assert version(evaluated(project, instance, tolerance_mm=5.0)) != version(first)
+
+
+def test_a_case_that_cannot_be_evaluated_is_named_by_a_check(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    (EXPERIMENT.fold_folder(roots, "fold_2") / "validation" / "c.nii.gz").unlink()
+
+    result = evaluated(project, instance)
+
+    assert result.success
+    found = check(result, EVALUATED_CHECK)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "Case 'c' has no prediction" in str(found.description)
+
+
+def test_folds_of_another_making_are_evaluated_without_a_mean(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    write_fold(roots, EXPERIMENT, "fold_2", {"c": HIGHER}, inputs=replace(INPUTS, raw_hash="another"))
+    shown = metadata(evaluated(project, instance), "cv_evaluation")
+    assert "fold_2 and fold_0 differ in raw data" in str(shown["problems"])
+    assert "labels" not in shown
+
+
+def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
+    write_fold(roots, EXPERIMENT, "fold_2", dict.fromkeys("cdef", HIGHER))
+    shown = metadata(evaluated(project, instance), "cv_evaluation")
+    records = [record.data for record in shown["intervals"].records]
+    assert [record["HD95 [mm], where both have it"] for record in records] == ["none"] * 2
+    assert all(re.fullmatch(r"0\.\d{3} to 0\.\d{3}", record["Dice"]) for record in records)
+    assert "Bayesian bootstrap of 6 cases" in shown["notes"]
+
+
+def test_it_comes_after_summary_and_tables_and_does_not_hold_them_up(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    result = evaluated(project, instance, "cv_summary", "cv_tables", "cv_evaluation")
+
+    assert result.success
+    order = [str(event.node_name).rsplit("__", 1)[-1] for event in result.all_events if event.is_step_start]
+    assert order == ["cv_summary", "cv_tables", "cv_evaluation"]
+
+
+def test_without_a_finished_fold_it_says_what_to_train(project: Path, instance: dg.DagsterInstance) -> None:
+    assert "Train at least one of fold_0, fold_1, fold_2." in failure(evaluated(project, instance))
+
+
+def test_a_tolerance_of_a_label_that_is_not_there_is_refused(
+    project: Path, instance: dg.DagsterInstance, roots: Roots
+) -> None:
+    dataset = DatasetConfig(dataset=DATASET, nsd_tolerance_mm={"orgam": 1.0})
+    result = materialized(graph(declared([dataset], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
+    assert "'orgam' is no label to be evaluated" in failure(result)
+
+
+def test_the_log_says_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 10.0, 60.0, 70.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    lines: list[str] = []
+    report = progress_log(lines.append)
+    for n_done in (1, 100, 110):
+        report(n_done, 1100)
+    assert lines == ["100 of 1100 cases evaluated, about 10 min left."]
+
+
+def test_the_time_before_the_work_begins_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 3600.0, 3660.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
+    lines: list[str] = []
+    report = progress_log(lines.append, done="predicted")
+    report(0, 3)
+    report(1, 3)
+    assert lines == ["1 of 3 cases predicted, about 2 min left."]

@@ -1,0 +1,444 @@
+"""cv_summary and cv_tables on folds that were committed as the fold process commits them, but never trained."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from filelock import Timeout
+
+from nnunet_assets.assets.border import run_tracking
+from nnunet_assets.assets.summary import cv_summary
+from nnunet_assets.assets.summary.cv_figures import FIGURES
+from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
+from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, evaluation_folder
+from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
+from nnunet_assets.core.summary.baseline import Baseline, baseline_path
+from nnunet_assets.core.summary.summary_files import read_summary
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.jobs import fold_model_key
+from nnunet_assets.nnunet.preparation.splits_final import write_splits
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
+
+pytestmark = MLFLOW_WARNINGS
+
+DATASET = "Dataset001_Tiny"
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="2d")
+EXPERIMENT = CONFIG.identity
+GRAPH = graph(declared([DatasetConfig(dataset=DATASET, folds=3)], [CONFIG]))
+FOUR_FOLDS = graph(declared([DatasetConfig(dataset=DATASET, folds=4)], [CONFIG]))
+ORGAN, LESION = "1", "2"
+
+
+def commit(project: Path, fold: str, dices: Mapping[str, Mapping[str, Any]], inputs: FoldInputs = INPUTS) -> Path:
+    """Writes a finished fold: case to Dice by label value."""
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    folder = EXPERIMENT.fold_folder(roots, fold)
+    write_json(folder.parent / "dataset.json", tiny_json())
+    write_validation_summary(folder, [summary_entry(case, metrics) for case, metrics in dices.items()])
+    commit_fold(folder, replace(build_manifest(folder, inputs), details={"validation_cases": sorted(dices)}))
+    return folder
+
+
+def summarize(project: Path, instance: dg.DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    return materialized(GRAPH, *(names or ("cv_summary", "cv_tables")), folder=project, instance=instance)
+
+
+def two_folds(project: Path) -> list[Path]:
+    """Pooled and over folds differ: three cases and one."""
+    first = {"a": {ORGAN: 0.9, LESION: 0.6}, "b": {ORGAN: 0.8, LESION: 0.4}, "c": {ORGAN: 0.7, LESION: 0.5}}
+    return [commit(project, "fold_0", first), commit(project, "fold_2", {"d": {ORGAN: 0.4, LESION: 0.3}})]
+
+
+def artifacts_of(project: Path, url: str) -> set[str]:
+    client = connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
+    run_id = url.rpartition("/")[-1]
+    found = [file for folder in (None, "figures") for file in client.list_artifacts(run_id, folder)]
+    return {file.path for file in found if not file.is_dir}
+
+
+def test_what_shows_cases_does_not_leave_the_machine_unasked(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_folds(project)
+    monkeypatch.setattr(run_tracking, "is_local", lambda _uri: False)
+
+    result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
+
+    assert result.success
+    assert artifacts_of(project, str(metadata(result, "cv_summary")["mlflow_run"])) == set()
+
+
+def test_figures_and_report_are_made_of_the_summary_without_raw_data(
+    project: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+
+    result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
+
+    runs = [metadata(result, name)["mlflow_run"] for name in ("cv_summary", "cv_tables", "cv_figures", "cv_report")]
+    assert len(set(runs)) == 1
+    uploaded = artifacts_of(project, str(runs[0]))
+    assert {"cv_summary.json", "cv_report.html", "cv_table.tex", "figures/cases.png", "figures/cases.svg"} <= uploaded
+    assert {path.stem for path in (folder / "figures").iterdir()} == set(FIGURES)
+    page = (folder / "cv_report.html").read_text()
+    assert "Not complete: fold_1 missing." in page
+    assert page.count("data:image/svg+xml") == len(FIGURES)
+    # Nor predictions: what is known is reported, and what is missing named.
+    assert "has no prediction" in page
+    assert str(metadata(result, "cv_figures")["dice_by_label"]).startswith("![Dice of every validation case")
+
+
+def test_two_of_three_folds_are_summarized_and_the_third_is_named(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    result = summarize(project, instance)
+
+    assert result.success
+    shown = metadata(result, "cv_summary")
+    # Over folds: (0.65 + 0.35) / 2; pooled: (0.7 + 0.45) / 2, of organ 2.8 / 4 and lesion 1.8 / 4.
+    assert shown["headline"] == "2 of 3 folds (fold_1 missing): Dice 0.500 ± 0.212 over folds"
+    assert shown["dice_mean_pooled"] == pytest.approx(0.575)
+    assert shown["dice_mean_over_folds"] == pytest.approx(0.5)
+    assert shown["folds_finished"] == 2
+    found = check(result, "has_every_fold")
+    assert (found.passed, found.severity, found.description) == (
+        False,
+        dg.AssetCheckSeverity.WARN,
+        "2 of 3 folds (fold_1 missing)",
+    )
+
+
+def test_the_table_in_the_ui_is_short_and_for_people(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    (event,) = summarize(project, instance, "cv_summary").get_asset_materialization_events()
+    table = event.materialization.metadata["dice"]
+
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [record.data for record in table.records] == [
+        {
+            "label": "organ",
+            "Dice, pooled": "0.700 ± 0.216",
+            "cases": "4 of 4",
+            "Dice, over folds": "0.600 ± 0.283",
+            "folds": "2 of 2",
+        },
+        {
+            "label": "lesion",
+            "Dice, pooled": "0.450 ± 0.129",
+            "cases": "4 of 4",
+            "Dice, over folds": "0.400 ± 0.141",
+            "folds": "2 of 2",
+        },
+        {
+            # A case's mean over its labels: 0.75, 0.6, 0.6 and 0.35; a fold's: 0.65 and 0.35.
+            "label": "Foreground mean",
+            "Dice, pooled": "0.575 ± 0.166",
+            "cases": "4 of 4",
+            "Dice, over folds": "0.500 ± 0.212",
+            "folds": "2 of 2",
+        },
+    ]
+
+
+def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+    commit(project, "fold_1", {"_e": {ORGAN: 0.5, LESION: 0.5}})
+
+    shown = metadata(summarize(project, instance, "cv_summary"), "cv_summary")
+
+    worst = str(shown["worst_cases"]).splitlines()
+    assert worst[:2] == ["1. d (fold_2): 0.350", r"1. \_e (fold_1): 0.500"]
+    assert worst[-1] == "1. a (fold_0): 0.750"
+    assert shown["computing"] == {
+        "gpu_hours": None,
+        "gpu_hours_n_folds": 0,
+        "epochs": 6,
+        "seconds": {"training": 10.5, "validation": 4.5},
+        "peak_memory_bytes": {},
+    }
+
+
+def test_patients_that_the_splits_know_are_what_the_intervals_draw(project: Path, instance: dg.DagsterInstance) -> None:
+    cases = {f"c{k}": {ORGAN: 0.5 + k / 30, LESION: 0.5} for k in range(14)}
+    folder = commit(project, "fold_0", cases)
+    groups = {case: f"p{index // 2}" for index, case in enumerate(cases)}
+    record = {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]}
+    write_json(project / "data" / "nnUNet_preprocessed" / DATASET / OWN_FOLDER / "splits.json", record)
+
+    summarize(project, instance, "cv_summary")
+
+    written = json.loads((folder.parent / "nnunet_assets" / "cv_summary.json").read_text())
+    assert written["bootstrap"]["clustered_by"] == "patient"
+    assert written["bootstrap"]["n_clusters"] == 7
+    assert written["patients"] == groups
+    interval = written["foreground"]["dice"]["pooled"]["interval"]
+    assert interval["low"] < written["foreground"]["dice"]["pooled"]["mean"] < interval["high"]
+
+
+def test_every_fold_makes_it_complete(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+    commit(project, "fold_1", {"e": {ORGAN: 0.9, LESION: 0.9}})
+
+    assert check(summarize(project, instance), "has_every_fold").passed
+
+
+def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.DagsterInstance) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+
+    result = summarize(project, instance)
+
+    tables = {f"cv_table.{ending}" for ending in ("csv", "tex", "md", "parquet")}
+    summary = {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", ".cv_summary.lock"}
+    assert {path.name for path in folder.iterdir()} == {*summary, *tables}
+    assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
+    assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
+
+
+def test_a_summary_is_made_alone_and_written_after_its_cases(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+    folder.mkdir()
+    killed = folder / f".cv_summary.json.{'0' * 32}"
+    killed.write_text("{")
+    os.utime(killed, (0, 0))
+
+    def full_disk(_summary: object) -> bytes:
+        with pytest.raises(Timeout):
+            kernel_lock(folder / ".cv_summary.lock", timeout=0).acquire()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cv_summary, "cases_to_parquet", full_disk)
+    result = summarize(project, instance, "cv_summary")
+
+    assert not result.success
+    assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
+
+
+def test_the_same_folds_give_the_same_version(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    def versions() -> list[str]:
+        events = summarize(project, instance).get_asset_materialization_events()
+        return [str((event.materialization.tags or {})["dagster/data_version"]) for event in events]
+
+    assert versions() == versions()
+
+
+def test_the_run_in_mlflow_is_linked_and_holds_the_means(project: Path, instance: dg.DagsterInstance) -> None:
+    two_folds(project)
+
+    url = str(metadata(summarize(project, instance), "cv_summary")["mlflow_run"])
+
+    host, _, page = url.partition("/#/experiments/")
+    experiment_id, _, run_id = page.partition("/runs/")
+    assert host == "http://127.0.0.1:5000"
+    run = connect(f"sqlite:///{project}/data/mlflow.db", project / "artifacts").get_run(run_id)
+    assert run.info.experiment_id == experiment_id
+    assert run.data.tags["nnunet_assets.folds"] == "fold_0,fold_2"
+    assert run.data.metrics["dice_mean_pooled"] == pytest.approx(0.575)
+    assert run.data.metrics["dice_median_pooled/organ"] == pytest.approx(0.75)
+
+
+def test_a_tracking_server_that_does_not_answer_costs_a_warning_and_no_summary(
+    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    two_folds(project)
+
+    result = summarize(project, instance)
+
+    assert result.success
+    assert "is not reachable" in str(metadata(result, "cv_summary")["mlflow_problem"])
+
+
+class TestFoldsThatDagsterRecorded:
+    def recorded(self, instance: dg.DagsterInstance, fold: str, version: str) -> None:
+        tags = {"dagster/data_version": version}
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                fold_model_key(EXPERIMENT),
+                partition=fold,
+                metadata={"folder": dg.MetadataValue.path(f"anywhere/{fold}")},
+                tags=tags,
+            )
+        )
+
+    def test_are_as_recorded(self, project: Path, instance: dg.DagsterInstance) -> None:
+        for folder in two_folds(project):
+            self.recorded(instance, folder.name, commit_sha256(folder))
+
+        assert check(summarize(project, instance), "folds_are_as_recorded").passed
+
+    def test_or_are_named(self, project: Path, instance: dg.DagsterInstance) -> None:
+        first, _never_recorded = two_folds(project)
+        self.recorded(instance, "fold_0", "of an earlier training")
+        self.recorded(instance, "fold_0", commit_sha256(first))
+
+        found = check(summarize(project, instance), "folds_are_as_recorded")
+
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert str(found.description).startswith("fold_2 on the disk was not materialized by this Dagster instance.")
+
+    def test_the_summary_tells_the_sensor_what_it_saw(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+        assert metadata(summarize(project, instance), "cv_summary")[SEEN_METADATA] == 0
+        self.recorded(instance, "fold_0", "any")
+        (record,) = instance.get_asset_records([fold_model_key(EXPERIMENT)])
+        newest = record.asset_entry.last_materialization_storage_id
+
+        assert metadata(summarize(project, instance), "cv_summary")[SEEN_METADATA] == newest
+
+
+class TestChecks:
+    def test_cases_are_those_of_the_split(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+        preprocessed = project / "data" / "nnUNet_preprocessed" / DATASET
+        validation = [["a", "b", "c"], ["e"], ["d"]]
+        write_splits(preprocessed, [{"train": [], "val": cases} for cases in validation])
+        assert check(summarize(project, instance, "cv_summary"), "each_case_once").passed
+
+        validation = [["a", "b"], ["c"], ["d", "e"]]
+        write_splits(preprocessed, [{"train": [], "val": cases} for cases in validation])
+        found = check(summarize(project, instance, "cv_summary"), "each_case_once")
+
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert "Cases that were not validated by their fold in the split: e." in str(found.description)
+        assert found.metadata["cases_foreign"].value == 1
+        assert "| fold\\_2 | 2 | 1 | 1 | 0 |" in str(found.metadata["table"].value)
+
+    def test_without_a_split_nobody_knows(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+
+        found = check(summarize(project, instance, "cv_summary"), "each_case_once")
+
+        assert (found.passed, str(found.description).partition(":")[0]) == (False, "Unknown")
+
+    def test_an_outlier_and_a_label_that_is_nowhere_are_named(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        absent = {"Dice": float("nan"), "IoU": float("nan")}
+        for index, dice in enumerate((0.9, 0.9, 0.91, 0.4)):
+            commit(project, f"fold_{index}", {f"case_{index}": {ORGAN: dice, LESION: absent}})
+
+        result = materialized(FOUR_FOLDS, "cv_summary", folder=project, instance=instance)
+
+        assert str(check(result, "no_fold_is_an_outlier").description).startswith("fold_3 has Dice 0.400, 0.500 from")
+        assert check(result, "no_fold_is_an_outlier").metadata["dice_median"].value == pytest.approx(0.9)
+        assert str(check(result, "no_label_is_absent_everywhere").description).startswith("lesion: in no reference")
+        assert not check(result, "no_label_is_absent_everywhere").passed
+
+    def test_dice_is_compared_with_what_was_accepted(self, project: Path, instance: dg.DagsterInstance) -> None:
+        two_folds(project)
+
+        def compared() -> tuple[bool, str]:
+            found = check(summarize(project, instance, "cv_summary"), "dice_is_not_below_baseline")
+            return found.passed, str(found.description)
+
+        passed, description = compared()
+        assert passed
+        assert f"`nnunet-assets accept {DATASET}/nnUNetTrainer__nnUNetPlans__2d`" in description
+        path = baseline_path(Settings.from_environment(project).roots, EXPERIMENT)
+        summary = read_summary(path.parent / "cv_summary.json")
+        baseline = Baseline.of(summary, accepted_at="2026-11-20", accepted_by="ada", note="")
+        write_json_atomically(path, baseline.to_json())
+        assert compared() == (True, "Not lower than the baseline of 2026-11-20.")
+
+        commit(project, "fold_2", {"d": {ORGAN: 0.2, LESION: 0.3}})
+        passed, description = compared()
+        assert not passed
+        # Of 0.9, 0.8, 0.7 and 0.2, where it was 0.4.
+        assert "organ: Dice 0.650, lower than 0.680; the baseline has 0.700." in description
+        (path.parents[1] / "fold_2" / OWN_FOLDER / "COMMIT").unlink()
+        assert compared() == (True, "Not compared: fold_2 of the baseline is not finished.")
+        path.write_text("{")
+        assert not compared()[0]
+
+
+class TestRefusals:
+    def test_a_fold_trained_on_other_data_is_named_and_no_table_is_made(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two_folds(project)
+        commit(project, "fold_1", {"e": {ORGAN: 0.9, LESION: 0.9}}, replace(INPUTS, raw_hash="another"))
+
+        result = summarize(project, instance)
+
+        assert started(result) == {"cv_summary"}
+        assert "fold_1 and fold_0, fold_2 differ in raw data. Train fold_1 again" in failure(result)
+
+    def test_no_finished_fold_is_nothing_to_summarize(self, project: Path, instance: dg.DagsterInstance) -> None:
+        assert "is finished, so there is nothing to summarize" in failure(summarize(project, instance))
+
+    def test_a_fold_whose_summary_was_edited_is_not_finished(self, project: Path, instance: dg.DagsterInstance) -> None:
+        first, _second = two_folds(project)
+        (first / "validation" / "summary.json").write_text("{}")
+
+        found = check(summarize(project, instance), "has_every_fold")
+
+        assert found.description == "1 of 3 folds (fold_0, fold_1 missing)"
+
+    def test_tables_without_a_summary_say_what_to_do(self, project: Path, instance: dg.DagsterInstance) -> None:
+        reason = failure(summarize(project, instance, "cv_tables"))
+
+        assert reason.endswith("cv_summary.json is missing. Materialize cv_summary first.")
+
+    @pytest.mark.parametrize("name", ["cv_figures", "cv_report"])
+    def test_figures_and_report_without_the_declared_evaluation_say_what_to_do(
+        self, project: Path, instance: dg.DagsterInstance, name: str
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+
+        def reason(*assets: str) -> str:
+            return failure(summarize(project, instance, *assets))
+
+        assert reason(name).endswith("evaluation.json is missing. Materialize cv_evaluation first.")
+        tolerant = DatasetConfig(dataset=DATASET, folds=3, nsd_tolerance_mm={"organ": 9.0})
+        materialized(graph(declared([tolerant], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
+        assert "was measured by other rules than are declared" in reason(name)
+        model = EXPERIMENT.model_folder(Settings.from_environment(project).roots)
+        (evaluation_folder(model) / EVALUATION_FILE).write_text('{"schema": 1,')
+        assert "is not valid JSON" in reason(name)
+
+    def test_tables_figures_and_report_of_a_fold_that_was_trained_again_are_refused(
+        self, project: Path, instance: dg.DagsterInstance
+    ) -> None:
+        two_folds(project)
+        summarize(project, instance, "cv_summary")
+        commit(project, "fold_2", {"d": {ORGAN: 0.5, LESION: 0.3}})
+        for name in ("cv_tables", "cv_figures", "cv_report"):
+            reason = failure(summarize(project, instance, name))
+            assert "fold_2 was trained or validated again since. Materialize cv_summary first." in reason
+
+    def test_tables_of_an_edited_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
+        folder = two_folds(project)[0].parent / "nnunet_assets"
+        summarize(project, instance)
+        path = folder / "cv_summary.json"
+        path.write_text(path.read_text().replace("0.9", "0.99"))
+
+        assert "The numbers in the summary do not follow from its cases" in failure(
+            summarize(project, instance, "cv_tables")
+        )
+
+    def test_tables_of_a_torn_summary_are_refused(self, project: Path, instance: dg.DagsterInstance) -> None:
+        folder = two_folds(project)[0].parent / "nnunet_assets"
+        summarize(project, instance)
+        (folder / "cv_summary.json").write_text('{"schema": 1,')
+
+        assert "is not valid JSON" in failure(summarize(project, instance, "cv_tables"))

@@ -1,0 +1,359 @@
+"""One fold from the command line: what nnU-Net's users type, what it means, and one training for real."""
+
+import json
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.fold import train as train_module
+from nnunet_assets.cli.fold.train import EpochLines, train
+from nnunet_assets.cli.fold.train_flags import Flags, chosen_experiment, dataset_named, fold_named
+from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.processes.reporter import epoch_line
+from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, write_prepared
+from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+HIPPOCAMPUS = "Dataset004_Hippocampus"
+ROOTS = Roots(Path("/no/raw"), Path("/no/preprocessed"), Path("/no/results"))
+SEEDED = ExperimentConfig(
+    dataset=HIPPOCAMPUS, configuration="2d", device="cpu", variant=VariantConfig(name="seeded", seed=1, num_epochs=5)
+)
+PROJECT = Project(
+    Path("/project"),
+    (DatasetConfig(dataset=HIPPOCAMPUS), DatasetConfig(dataset="Dataset040_Hippo")),
+    (ExperimentConfig(dataset=HIPPOCAMPUS, configuration="2d", npz=True), SEEDED),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_roots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without nnU-Net's variables, the data lies in the project."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def flags(*arguments: str) -> Flags:
+    """Returns what is typed after `nnunet-assets train 4 2d 0`."""
+    return Flags(**train.make_context("train", ["4", "2d", "0", *arguments]).params)
+
+
+def chosen(*arguments: str) -> ExperimentConfig:
+    return chosen_experiment(flags(*arguments), HIPPOCAMPUS, PROJECT)
+
+
+# --- flags --------------------------------------------------------------------------------------------------------
+
+
+def test_nnunets_flags_are_typed_as_with_nnunet() -> None:
+    typed = (
+        "-tr MyTrainer -p MyPlans -pretrained_weights /w/a.pth -num_gpus 2 --npz --c --val --val_best --use_compressed "
+        "--disable_checkpointing -device mps --tracker-disable"
+    )
+
+    given = flags(*typed.split())
+
+    assert (given.dataset, given.configuration, given.fold) == ("4", "2d", "0")
+    assert (given.trainer, given.plans, given.pretrained_weights) == ("MyTrainer", "MyPlans", "/w/a.pth")
+    assert (given.num_gpus, given.device) == (2, "mps")
+    assert given.npz
+    assert given.continue_training
+    assert given.validation_only
+    assert given.val_best
+    assert given.use_compressed
+    assert given.disable_checkpointing
+    assert given.tracker_disable
+
+
+def test_flags_may_stand_before_the_arguments() -> None:
+    params = train.make_context(
+        "train", ["-tr", "MyTrainer", "--npz", "4", "3d_fullres", "all", "-device", "cpu"]
+    ).params
+
+    assert [params[name] for name in ("dataset", "configuration", "fold", "trainer")] == [
+        "4",
+        "3d_fullres",
+        "all",
+        "MyTrainer",
+    ]
+
+
+@pytest.mark.parametrize("text", ["4", "004", HIPPOCAMPUS])
+def test_a_dataset_is_named_as_nnunet_names_it(text: str) -> None:
+    assert dataset_named(text, PROJECT, ROOTS) == HIPPOCAMPUS
+
+
+def test_a_dataset_need_not_be_declared(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "Dataset005_Prostate").mkdir(parents=True)
+    assert dataset_named("5", PROJECT, replace(ROOTS, raw=tmp_path / "raw")) == "Dataset005_Prostate"
+
+
+@pytest.mark.parametrize("text", ["7", "Dataset004_Hippocampos", "hippocampus"])
+def test_a_dataset_that_is_not_there_is_named_with_those_that_are(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"There is no dataset '{text}'\..*Dataset004_Hippocampus, Dataset040_Hippo \("
+    ):
+        dataset_named(text, PROJECT, ROOTS)
+
+
+def test_two_datasets_of_one_number_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "Dataset004_Other").mkdir()
+    with pytest.raises(ConfigError, match="4 is that of Dataset004_Hippocampus, Dataset004_Other"):
+        dataset_named("4", PROJECT, replace(ROOTS, preprocessed=tmp_path))
+
+
+def test_a_fold_is_a_number_or_all() -> None:
+    assert [fold_named(text) for text in ("0", "04", "all")] == ["fold_0", "fold_4", "fold_all"]
+    for text in ("-1", "a", "fold_0", "", "1.0", "0.5"):
+        with pytest.raises(ConfigError, match=f"FOLD is '{text}'. It is the number of a fold, such as 0, or all"):
+            fold_named(text)
+
+
+# --- which experiment ---------------------------------------------------------------------------------------------
+
+
+def test_a_declared_experiment_is_trained_as_declared() -> None:
+    assert chosen() == PROJECT.experiments[0]
+    assert chosen("--variant", "seeded") == SEEDED
+    assert chosen("--variant", "seeded", "--seed", "1") == SEEDED
+
+
+def test_what_does_not_change_the_result_may_differ_from_the_declaration() -> None:
+    config = chosen("--variant", "seeded", "-num_gpus", "2", "--disable_checkpointing", "--tensorboard")
+
+    assert (config.num_gpus, config.disable_checkpointing, config.tensorboard) == (2, True, True)
+    assert config.training_hash() == SEEDED.training_hash()
+
+
+def test_what_changes_the_result_may_not() -> None:
+    with pytest.raises(ConfigError, match=r"is declared with seed 1, and the command line says 2\. Its folds must"):
+        chosen("--variant", "seeded", "--seed", "2")
+    with pytest.raises(ConfigError, match="is declared with deterministic False, and the command line says True"):
+        chosen("--variant", "seeded", "--deterministic")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("--seed 7", "seed7"),
+        ("--seed 0 --deterministic --patience 50", "seed0-deterministic-patience50"),
+        ("-pretrained_weights /w/a.pth", "pretrained"),
+        ("--seed 7 --variant mine", "mine"),
+    ],
+)
+def test_flags_that_change_the_result_make_a_variant_of_their_own(typed: str, name: str) -> None:
+    config = chosen(*typed.split())
+
+    assert config.identity.variant == name
+    assert config.variant
+    assert config.variant.options() == flags(*typed.split()).changing
+
+
+def test_flags_alone_define_what_is_not_declared() -> None:
+    config = chosen("-tr", "MyTrainer", "-num_gpus", "3")
+
+    assert config == ExperimentConfig(dataset=HIPPOCAMPUS, configuration="2d", trainer="MyTrainer", num_gpus=3)
+
+
+def test_a_variant_that_is_neither_declared_nor_made_of_flags_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"is not declared in /project\. Did you mean seeded\? Declared variants: seeded\."
+    ):
+        chosen("--variant", "seed")
+
+
+def test_names_that_nnunet_could_not_split_are_refused() -> None:
+    with pytest.raises(ConfigError, match="trainer: 'My__Trainer'"):
+        chosen("-tr", "My__Trainer")
+
+
+# --- what is there already ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Roots:
+    """A dataset whose records say that it is prepared, found by nnU-Net's variables alone."""
+    roots, _ = write_prepared(tmp_path)
+    for name, value in roots.environment().items():
+        monkeypatch.setenv(name, value)
+    return roots
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def test_a_kill_interrupts_it_though_a_script_in_the_background_ignores_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_module, "_train", lambda *_: signal.raise_signal(signal.SIGTERM))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = run("4", "2d", 0, "--json")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["status"] == "interrupted"
+
+
+def test_a_training_with_other_settings_is_not_put_aside_unasked(prepared: Roots, tmp_path: Path) -> None:
+    inputs = fold_inputs(prepared, EXPERIMENT, "fold_0", "other settings")
+    request = EXPERIMENT.fold_folder(prepared, "fold_0") / ".nnunet_assets" / "request.json"
+    write_json_atomically(request, {"inputs": vars(inputs), "attempt": "first"})
+
+    result = run("951", "3d_fullres", 0, "--project", tmp_path)
+
+    assert result.exit_code == 1
+    assert (
+        "fold_0 holds a training with other training settings. It is kept as it is. --retrain trains" in result.stderr
+    )
+    assert json.loads(request.read_text())["attempt"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["0", "--c", "--val"], "--c and --val cannot be set together, as in nnU-Net"),
+        (["0", "--c", "-pretrained_weights", "a.pth"], "--c cannot be set together with pretrained weights, as in nnU"),
+        (["0", "-num_gpus", "2", "-device", "cpu"], "num_gpus is 2, and the device is 'cpu'"),
+        (["0", "-pretrained_weights", "/no/a.pth"], "The pretrained weights /no/a.pth cannot be read: No such file"),
+        (["0", "--val"], "Only a fold that is trained to its end can be validated"),
+        (["5"], "fold_5 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
+        (["9"], "fold_9 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
+        (["-1"], "No such option '-1'."),
+        (["a"], "FOLD is 'a'. It is the number of a fold, such as 0, or all: a model on every case."),
+        (["0.5"], "FOLD is '0.5'. It is the number of a fold, such as 0, or all: a model on every case."),
+        (["0", "-device", "tpu"], "'tpu' is not one of 'cuda', 'cpu', 'mps'"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_1(prepared: Roots, tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    result = run(DATASET, "3d_fullres", *arguments, "--project", tmp_path)
+
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert not prepared.results.exists()
+
+
+def test_a_failure_is_json_too_where_json_is_asked_for(prepared: Roots, tmp_path: Path) -> None:
+    result = run("951", "3d_fullres", "5", "--project", tmp_path, "--json")
+
+    assert result.exit_code == 1
+    said = json.loads(result.stdout)
+    assert (said["status"], said["dataset"], said["fold"]) == ("failed", "951", "5")
+    assert "fold_5 does not exist" in said["error"]
+
+
+def test_a_folder_that_is_no_project_is_one_only_with_nnunets_variables(tmp_path: Path) -> None:
+    result = run("4", "2d", "0", "--project", tmp_path)
+    assert (result.exit_code, "is not a project" in result.stderr) == (1, True)
+
+
+# --- what is shown meanwhile --------------------------------------------------------------------------------------
+
+
+def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_answers(tmp_path: Path) -> None:
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    journal = journal_path(tmp_path)
+    journal.mkdir(parents=True)
+    lines.show_new()  # which cannot be read
+    journal.rmdir()
+    write_records(
+        journal,
+        [
+            Record("start", 0, None, {"params": {"trainer": {"unknown": "AttributeError: it hides"}}}),
+            Record("epoch", time.time_ns(), 0, {"train_loss": 0.5}),
+        ],
+    )
+    lines.show_new()
+    lines.show_new()
+    assert shown == ["Epoch 0: train loss 0.5000"]
+
+
+def test_a_training_that_begins_is_shown_before_its_first_epoch_ends_and_once(tmp_path: Path) -> None:
+    trainer = {"num_epochs": 1000, "num_iterations_per_epoch": 250}
+    start = Record("start", 5, None, {"params": {"trainer": trainer}})
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    write_records(journal_path(tmp_path), [start])
+    lines.show_new()
+    write_records(journal_path(tmp_path), [start, Record("epoch", 6, 0, {"val_loss": 0.5})])
+    lines.show_new()
+    assert shown == ["The training begins: 1000 epochs of 250 iterations.", epoch_line(0, 1000, {"val_loss": 0.5})]
+    again: list[str] = []
+    EpochLines(tmp_path, again.append).show_new()
+    assert again == []
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_epochs_go_on_being_shown_whatever_is_done_to_the_clock(tmp_path: Path, hours: int) -> None:
+    journal, now = journal_path(tmp_path), time.time_ns() // 1_000_000
+    earlier = [Record("start", now - 9, None, {}), *(Record("epoch", now + n, n, {"val_loss": 0.5}) for n in range(2))]
+    write_records(journal, earlier)
+    shown: list[str] = []
+    lines = EpochLines(tmp_path, shown.append)
+    set_to = now + hours * 3_600_000
+    write_records(journal, [*earlier, *(Record("epoch", set_to + n, n, {"val_loss": 0.25}) for n in range(2, 5))])
+    lines.show_new()
+    assert shown == [f"Epoch {n}: val loss 0.2500" for n in (2, 3, 4)]
+
+
+# --- for real -----------------------------------------------------------------------------------------------------
+
+TINY = Experiment("Dataset952_Phantom", "3d_fullres", variant="tiny")
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset952_Phantom, folds: 2, phantom: {cases: 5}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes:
+  dataset: Dataset952_Phantom
+  configuration: 3d_fullres
+  device: cpu
+  variant: {name: tiny, num_epochs: 1, num_iterations_per_epoch: 1, num_val_iterations_per_epoch: 1}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path, {"defs.yaml": DECLARED})
+
+
+def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path) -> None:
+    result = run("952", "3d_fullres", 0, "--variant", "tiny", "--json", "--project", project)
+
+    assert result.exit_code == 0, result.stderr
+    assert "Reading every case of Dataset952_Phantom" in result.stderr
+    assert "fold_0: training from the beginning." in result.stderr
+    assert "Epoch 0 (1 of 1): train loss " in result.stderr
+    assert "Tracked in MLflow: " in result.stderr
+    said: dict[str, Any] = json.loads(result.stdout)
+    folder = TINY.fold_folder(
+        Roots(*(project / "data" / f"nnUNet_{r}" for r in ("raw", "preprocessed", "results"))), "fold_0"
+    )
+    assert read_committed(folder, check_files=True)
+    end = next(record.values for record in read_records(journal_path(folder)) if record.kind == "end")
+    assert (said["status"], said["fold"], said["model_path"]) == ("trained", "fold_0", str(folder))
+    assert said["metrics"]["dice"] == pytest.approx(end["val_dice_mean"])
+    assert said["metrics"]["iou"] == pytest.approx(end["val_iou_mean"])
+    assert isinstance(said["metrics"]["validation_loss"], float)
+
+    again = run("952", "3d_fullres", 0, "--variant", "tiny", "--c", "--tracker-disable", "--project", project)
+
+    assert again.exit_code == 0
+    assert again.stdout.splitlines()[0].endswith("finished already; nothing is trained. --retrain trains it anew.")
+    assert "Epoch" not in again.stdout

@@ -1,0 +1,341 @@
+import json
+import shutil
+from collections import namedtuple
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from nnunet_assets.cli.diagnosis import installation, machine, project_state
+from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.cli.main import main
+from nnunet_assets.cli.project.init import init_project
+from nnunet_assets.errors import TrackingError
+from nnunet_assets.project_folder.dagster_home import set_pool_limit
+from nnunet_assets.settings import Settings
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def only(findings: Iterable[Finding], what: str) -> Finding:
+    """Returns the finding about one thing."""
+    (finding,) = [finding for finding in findings if finding.what == what]
+    return finding
+
+
+def problems(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(finding.level, finding.what) for finding in findings if finding.level != "ok"]
+
+
+class TestPackages:
+    @pytest.fixture
+    def installed(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+        """What is installed, in place of what is."""
+        asked = ["dagster>=1.13.27", "dagster-webserver>=1.13.27", "mlflow>=3.17.2", 'pytest>=9; extra == "test"']
+        versions = {"nnunet_assets": "0.1.0", "dagster": "1.14.0", "dagster-webserver": "1.14.0", "mlflow": "3.17.2"}
+
+        def version(name: str) -> str:
+            if name not in versions:
+                raise installation.PackageNotFoundError(name)
+            return versions[name]
+
+        monkeypatch.setattr(installation, "requires", lambda name: asked)
+        monkeypatch.setattr(installation, "version", version)
+        return versions
+
+    def test_as_asked_for(self, installed: dict[str, str]) -> None:
+        findings = list(installation.package_findings())
+
+        assert problems(findings) == []
+        assert only(findings, "packages").found == "3 of 3: dagster 1.14.0, mlflow 3.17.2"
+
+    def test_a_missing_and_an_old_one(self, installed: dict[str, str]) -> None:
+        del installed["mlflow"]
+        installed["dagster"] = installed["dagster-webserver"] = "1.12.0"
+
+        findings = list(installation.package_findings())
+
+        assert only(findings, "mlflow") == Finding(
+            "error", "mlflow", "is not installed.", "pip install 'mlflow>=3.17.2'"
+        )
+        assert only(findings, "dagster").found == "1.12.0 does not fit 'dagster>=1.13.27'."
+        assert only(findings, "packages").found == "2 of 3: dagster 1.12.0"
+
+    def test_a_webserver_of_another_version(self, installed: dict[str, str]) -> None:
+        installed["dagster-webserver"] = "1.13.27"
+
+        assert only(installation.package_findings(), "dagster-webserver") == Finding(
+            "error",
+            "dagster-webserver",
+            "1.13.27 beside dagster 1.14.0: the two must be the same version.",
+            "pip install dagster-webserver==1.14.0",
+        )
+
+    def test_the_package_itself_only_on_the_path(self, installed: dict[str, str]) -> None:
+        del installed["nnunet_assets"]
+
+        assert problems(installation.package_findings()) == [("error", "nnunet_assets")]
+
+
+class TestTorch:
+    @pytest.fixture
+    def torch(self, monkeypatch: pytest.MonkeyPatch) -> "_Torch":
+        return _Torch(monkeypatch)
+
+    def test_gpus(self, torch: "_Torch") -> None:
+        assert torch.finds(gpus=["NVIDIA A100", "NVIDIA A100"], n_driver_gpus=2) == [
+            Finding("ok", "torch", "2.15.0, torchvision 0.29.2"),
+            Finding("ok", "device", "2 CUDA: NVIDIA A100, NVIDIA A100"),
+        ]
+
+    def test_no_gpu_is_a_warning(self, torch: "_Torch") -> None:
+        assert problems(torch.finds(gpus=[], n_driver_gpus=0)) == [("warning", "device")]
+
+    def test_a_gpu_that_torch_does_not_see_is_an_error(self, torch: "_Torch") -> None:
+        finding = only(torch.finds(gpus=[], n_driver_gpus=1), "device")
+
+        assert finding.level == "error"
+        assert finding.found.startswith("the driver lists 1 GPU, torch sees none")
+
+    def test_a_torch_that_does_not_fit_its_torchvision(self, torch: "_Torch") -> None:
+        (finding,) = torch.fails("raise RuntimeError('operator torchvision::nms does not exist')")
+
+        assert finding.level == "error"
+        assert finding.found.endswith("RuntimeError: operator torchvision::nms does not exist")
+        assert "from one index" in finding.remedy
+
+    def test_a_torch_that_ends_its_process_without_a_word(self, torch: "_Torch") -> None:
+        (finding,) = torch.fails("import os; os.abort()")
+
+        assert finding.found.endswith("cannot be imported: its process ended with -6")
+
+
+class _Torch:
+    """Stands in for torch in the child process."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    def finds(self, gpus: list[str], n_driver_gpus: int) -> list[Finding]:
+        answer = json.dumps(["2.15.0", "0.29.2", gpus, False])
+        self.monkeypatch.setattr(installation, "count_gpus", lambda variables: n_driver_gpus)
+        return self.fails(f"print('a warning'); print({answer!r})")
+
+    def fails(self, code: str) -> list[Finding]:
+        self.monkeypatch.setattr(installation, "_TORCH_PROBE", code)
+        return list(installation.torch_findings({}))
+
+
+class TestFolders:
+    def test_made_when_needed(self, tmp_path: Path) -> None:
+        finding = only(machine.folder_findings(Settings.from_environment(tmp_path, {})), "nnUNet_raw (in the project)")
+
+        assert (finding.level, finding.found) == ("ok", f"{tmp_path}/data/nnUNet_raw (made when it is needed)")
+
+    def test_a_file_in_the_way(self, tmp_path: Path) -> None:
+        (tmp_path / "raw").write_text("")
+        names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+        settings = Settings.from_environment(tmp_path, {name: str(tmp_path / "raw" / name) for name in names})
+
+        assert problems(machine.folder_findings(settings)) == [("error", f"{name} (set)") for name in names]
+
+    def test_a_folder_without_the_right_to_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine.os, "access", lambda path, mode: False)
+
+        finding = only(machine.folder_findings(Settings.from_environment(tmp_path, {})), "nnUNet_raw (in the project)")
+
+        assert finding.found == f"{tmp_path}/data/nnUNet_raw: {tmp_path} cannot be written."
+
+    def test_a_disk_that_is_nearly_full_is_named_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 3 * machine.GIB))
+
+        finding = only(machine.folder_findings(Settings.from_environment(tmp_path, {})), "disk")
+
+        assert (finding.level, finding.found) == ("warning", f"3 GiB free at {tmp_path}.")
+
+    def test_a_network_drive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        mounts = [("/", "ext4"), (str(tmp_path), "nfs4"), (f"{tmp_path}/local", "ext4")]
+        found = [SimpleNamespace(mountpoint=point, fstype=kind) for point, kind in mounts]
+        monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
+
+        for folder, expected in (("study", [("warning", "file system")]), ("local", [])):
+            settings = Settings.from_environment(tmp_path / folder, {})
+            assert problems(machine.folder_findings(settings)) == expected
+
+    def test_the_shared_memory_of_a_container(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(machine, "SHARED_MEMORY", Path("/"))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(64 * 1024**2, 0, 0))
+
+        (finding,) = machine.memory_findings()
+
+        assert (finding.level, finding.found) == ("warning", "0.1 GiB in /.")
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1"])
+def test_nobody_would_export(value: str) -> None:
+    findings = list(machine.worker_findings({"nnUNet_def_n_proc": value}))
+
+    assert only(findings, "nnUNet_def_n_proc").level == "error"
+    assert only(findings, "nnUNet_def_n_proc").found == f"is {value!r}, not a whole number of at least 1."
+    assert only(findings, "nnUNet_n_proc_DA").level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [("0", "ok"), ("1", "ok"), ("64000", "warning"), ("many", "error"), ("-1", "error")]
+)
+def test_worker_processes(value: str, level: str) -> None:
+    findings = list(machine.worker_findings({"nnUNet_n_proc_DA": value}))
+
+    assert only(findings, "nnUNet_n_proc_DA").level == level
+    assert "fitted to" in only(findings, "nnUNet_def_n_proc").found
+
+
+@pytest.mark.parametrize(("value", "level"), [("2", "ok"), ("0", "error"), ("all", "error")])
+@pytest.mark.parametrize("name", ["NNUNET_ASSETS_FOLDS_PER_GPU", "NNUNET_ASSETS_FOLDS_AT_ONCE"])
+def test_how_folds_share_the_machine(name: str, value: str, level: str) -> None:
+    assert only(machine.worker_findings({name: value}), name).level == level
+    assert [finding.what for finding in machine.worker_findings({})] == ["nnUNet_def_n_proc", "nnUNet_n_proc_DA"]
+
+
+class TestInstance:
+    def test_of_a_new_project(self, tmp_path: Path) -> None:
+        settings, finding = project_state.read_settings(init_project(tmp_path))
+
+        assert finding.level == "ok"
+        assert problems(project_state.instance_findings(settings)) == []
+
+    def test_not_made_yet(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment(tmp_path, {})
+
+        assert problems(project_state.instance_findings(settings)) == [
+            ("warning", "DAGSTER_HOME"),
+            ("warning", "Dagster's instance"),
+        ]
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_relative_dagster_home(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment(init_project(tmp_path), {"DAGSTER_HOME": ".dagster"})
+
+        finding = only(project_state.instance_findings(settings), "DAGSTER_HOME")
+
+        assert (finding.level, finding.found) == (
+            "error",
+            "is '.dagster', and Dagster refuses a path that is not absolute.",
+        )
+
+    def test_a_project_that_was_moved(self, tmp_path: Path) -> None:
+        init_project(tmp_path / "old")
+        (tmp_path / "old").rename(tmp_path / "new")
+
+        settings, _ = project_state.read_settings(tmp_path / "new")
+
+        assert problems(project_state.instance_findings(settings)) == [
+            ("warning", "DAGSTER_HOME"),
+            ("error", "NNUNET_ASSETS_PROJECT"),
+        ]
+
+    def test_more_devices_than_slots(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings, _ = project_state.read_settings(init_project(tmp_path))
+        monkeypatch.setattr(project_state, "count_gpus", lambda variables: 4)
+        set_pool_limit(tmp_path, 2)
+
+        finding = only(project_state.instance_findings(settings), "pool nnunet_training")
+
+        assert finding == Finding(
+            "warning",
+            "pool nnunet_training",
+            "folds at once: 2; devices: 4.",
+            f"Unless it is meant so: DAGSTER_HOME={tmp_path}/.dagster "
+            "dagster instance concurrency set nnunet_training 4",
+        )
+
+    def test_settings_that_dagster_refuses(self, tmp_path: Path) -> None:
+        settings, _ = project_state.read_settings(init_project(tmp_path))
+        (tmp_path / ".dagster" / "dagster.yaml").write_text("telemetri: {}\n")
+
+        finding = only(project_state.instance_findings(settings), "Dagster's instance")
+
+        assert finding.level == "error"
+        assert "telemetri" in finding.found
+
+    def test_settings_that_a_project_got_before_there_were_retries_are_named_and_not_rewritten(
+        self, tmp_path: Path
+    ) -> None:
+        settings = Settings.from_environment(init_project(tmp_path / "project"), {})
+        file = settings.dagster_home / "dagster.yaml"
+        written = file.read_text()
+        file.write_text(written[: written.index("# A run whose process was killed")])
+        old = file.read_text()
+
+        finding = only(project_state.instance_findings(settings), "Dagster's run_retries")
+
+        assert (finding.level, finding.found) == ("warning", f"{file} does not set it, unlike a new project's.")
+        assert finding.remedy == (
+            "Add to it, or say otherwise: "
+            "run_retries: {enabled: true, max_retries: 1, retry_on_asset_or_op_failure: false}"
+        )
+        assert file.read_text() == old
+        file.write_text(f"{old}run_retries: {{enabled: false}}\n")
+        assert "Dagster's run_retries" not in {found.what for found in project_state.instance_findings(settings)}
+
+
+class TestTracking:
+    def test_a_store_that_is_not_made_yet_is_not_made_by_looking(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment(tmp_path, {})
+
+        (finding,) = project_state.tracking_findings(settings)
+
+        assert (finding.level, finding.found) == ("ok", f"sqlite:///{tmp_path}/data/mlflow.db (made when it is needed)")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_server_that_does_not_answer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuses(tracking_uri: str, artifacts: Path) -> str:
+            raise TrackingError(f"{tracking_uri} does not answer.")
+
+        monkeypatch.setattr("nnunet_assets.tracking.store.client.probe", refuses)
+        settings = Settings.from_environment(tmp_path, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+
+        assert list(project_state.tracking_findings(settings)) == [
+            Finding("error", "tracking", "http://127.0.0.1:9 does not answer.")
+        ]
+
+    def test_the_env_file_of_the_project_wins_as_in_dagster(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://of-the-shell")
+        (tmp_path / ".env").write_text("MLFLOW_TRACKING_URI=http://of-the-file\n")
+
+        settings, _ = project_state.read_settings(tmp_path)
+
+        assert settings.tracking_uri == "http://of-the-file"
+
+
+class TestTheCommand:
+    @pytest.fixture(autouse=True)
+    def _quick_torch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(installation, "_TORCH_PROBE", 'print(\'["2.15.0", "0.29.2", [], false]\')')
+
+    def test_a_new_project_has_nothing_wrong(self, tmp_path: Path) -> None:
+        result = CliRunner().invoke(main, ["doctor", "--project", str(init_project(tmp_path))])
+
+        assert result.exit_code == 0, result.output
+        assert "✓  declarations" in result.stdout
+        assert result.stdout.endswith("Nothing is wrong.\n")
+
+    def test_what_is_wrong_comes_with_what_to_do_and_ends_with_1(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = init_project(tmp_path)
+        (root / "experiments" / "stray.yaml").write_text("a: 1\n")
+        monkeypatch.setenv("nnUNet_raw", "/data/raw")
+
+        result = CliRunner().invoke(main, ["doctor", "--project", str(root)])
+
+        assert result.exit_code == 1
+        assert "✗  settings" in result.stdout
+        assert "✗  declarations" in result.stdout
+        assert f"→ nnunet-assets check-config {root}" in result.stdout
+        assert " checks failed.\n" in result.stdout

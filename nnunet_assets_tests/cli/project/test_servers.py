@@ -1,0 +1,210 @@
+"""`up` and `down` on the real servers; and that what they started for the user outlives them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import psutil
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from nnunet_assets.cli.project.init import init_project
+from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
+
+SLEEPS = """
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+
+# A fold in miniature: it begins, takes its time, and leaves something behind.
+@dg.asset
+def slow_fold() -> None:
+    folder = Path(os.environ["NNUNET_ASSETS_PROJECT"])
+    (folder / "began").write_text(str(os.getpid()))
+    for _ in range(1500):
+        if (folder / "go_on").exists():
+            break
+        time.sleep(0.2)
+    (folder / "ended").touch()
+"""
+
+
+COMMAND = """
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+from nnunet_assets.cli.main import main
+
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder whose servers have ports of their own."""
+
+    folder: Path
+    port: int
+    mlflow_port: int
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `nnunet-assets` as a script in the background does, with SIGINT ignored.
+
+        Its output goes to files, since the servers may inherit a pipe and keep it open.
+        """
+        names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
+        environment = {name: value for name, value in os.environ.items() if name not in names}
+        texts = [self.folder.parent / name for name in ("stdout", "stderr")]
+        with texts[0].open("w") as stdout, texts[1].open("w") as stderr:
+            code = subprocess.run(
+                [sys.executable, "-c", COMMAND, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                check=False,
+                timeout=150,
+            ).returncode
+        return subprocess.CompletedProcess(arguments, code, *(text.read_text() for text in texts))
+
+    def up(self) -> str:
+        done = self.command("up", str(self.folder), "--port", str(self.port), "--mlflow-port", str(self.mlflow_port))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def down(self) -> str:
+        done = self.command("down", str(self.folder))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def processes(self) -> dict[str, int]:
+        return {path.stem: json.loads(path.read_text())["pid"] for path in (self.folder / "run").glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = init_project(tmp_path_factory.mktemp("servers") / "project")
+    (folder / "experiments" / "slow").mkdir()
+    (folder / "experiments" / "slow" / "assets.py").write_text(dedent(SLEEPS))
+    project = Project(folder, free_port(), free_port())
+    yield project
+    project.down()
+
+
+@pytest.fixture
+def dagster(project: Project) -> DagsterDev:
+    """The web UI of the project, which is up; where a test before left it up, this takes no time."""
+    project.up()
+    return DagsterDev(f"http://127.0.0.1:{project.port}", project.folder / "run" / "webserver.log")
+
+
+def answer(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        return str(response.read().decode())
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def hears(process: psutil.Process, number: signal.Signals) -> bool:
+    """Tells whether a process does not ignore a signal, as Linux says."""
+    (mask,) = re.findall(r"^SigIgn:\t(\w+)$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+    return not int(mask, 16) >> (number - 1) & 1
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 40) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.1)
+    return found
+
+
+def test_a_taken_port_is_a_sentence_and_nothing_is_started(project: Project) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = project.command("up", str(project.folder), "--port", str(port), "--mlflow-port", str(free_port()))
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Port {port}, which webserver needs, is taken by another program. Stop it, or choose another port with --port "
+        "or --mlflow-port.\n"
+    )
+    assert project.processes() == {}
+
+
+def test_up_starts_what_answers_and_a_second_up_starts_nothing(project: Project, dagster: DagsterDev) -> None:
+    assert answer(f"http://127.0.0.1:{project.mlflow_port}/health") == "OK"
+    healthy = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
+
+    def sensors_run() -> bool:
+        statuses = dagster.query(healthy)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return any(status["daemonType"] == "SENSOR" and status["healthy"] for status in statuses)
+
+    wait_until(sensors_run)
+    before = project.processes()
+    assert set(before) == {"mlflow", "webserver", "daemon"}
+
+    shown = Project(project.folder, free_port(), free_port()).up()
+
+    assert f"Dagster  http://127.0.0.1:{project.port}" in shown
+    assert f"MLflow   http://127.0.0.1:{project.mlflow_port}" in shown
+    assert project.processes() == before
+
+
+def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(project: Project, dagster: DagsterDev) -> None:
+    began, ended = project.folder / "began", project.folder / "ended"
+    dagster.query(
+        "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }",
+        p={
+            "selector": {
+                "repositoryLocationName": "nnunet_assets",
+                "repositoryName": "__repository__",
+                "jobName": "__ASSET_JOB",
+                "assetSelection": [{"path": ["slow_fold"]}],
+            },
+            "mode": "default",
+        },
+    )
+    wait_until(began.exists)
+    worker = psutil.Process(int(began.read_text()))
+    run_id = dagster.runs()[0]["runId"]
+
+    dagster.query("mutation { reloadWorkspace { __typename } }")
+    psutil.Process(project.processes()["webserver"]).kill()
+    project.up()
+    servers = [psutil.Process(pid) for pid in project.processes().values()]
+    if sys.platform == "linux":
+        assert all(hears(process, signal.SIGTERM) for process in [worker, *servers])
+    assert project.down() == "Stopped webserver.\nStopped daemon.\nStopped mlflow.\n"
+
+    assert psutil.wait_procs(servers, 10)[1] == []
+    assert is_free(project.port)
+    assert is_free(project.mlflow_port)
+    assert project.processes() == {}
+    assert project.down() == "webserver is not running.\ndaemon is not running.\nmlflow is not running.\n"
+    assert worker.is_running()
+    assert not ended.exists()
+    (project.folder / "go_on").touch()
+    wait_until(ended.exists, 10)
+    with DagsterInstance.from_config(str(project.folder / ".dagster")) as instance:
+        wait_until(lambda: instance.get_run_by_id(run_id).status == DagsterRunStatus.SUCCESS, 20)

@@ -1,0 +1,129 @@
+"""Which experiment is the best of a comparison, and which others are not told from it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.comparison.comparison import Comparison, compare
+from nnunet_assets.core.comparison.comparison_files import read_comparison
+from nnunet_assets.core.comparison.verdicts import verdicts
+from nnunet_assets.errors import SummaryError
+from nnunet_assets_tests.core.comparison.test_comparison import FIRST, compared, contender, foreground
+
+BETTER = [score + 0.01 * (1 + k) for k, score in enumerate(FIRST)]
+# Better in four cases, worse in four: no test tells it from FIRST.
+OTHER = [score + 0.01 * (1 + k) * (-1) ** k for k, score in enumerate(FIRST)]
+
+
+def of_foreground(comparison: Comparison) -> dict[str, str]:
+    return {name: verdict for (name, label), verdict in verdicts(comparison, "dice").items() if label is None}
+
+
+def test_the_best_what_is_worse_and_what_is_not_told_from_it() -> None:
+    found = compared(contender("worse", FIRST), contender("best", BETTER), contender("close", [*BETTER[:7], 0.9]))
+    # `close` differs from the best in one case alone.
+    assert of_foreground(found) == {"worse": "worse", "best": "best", "close": "not_worse"}
+    found = compared(contender("other", OTHER), contender("first", FIRST))
+    assert of_foreground(found) == {"other": "not_worse", "first": "best"}
+    few = compared(contender("low", FIRST[:5]), contender("best", BETTER[:5]))
+    assert of_foreground(few) == {"low": "not_tested", "best": "best"}
+
+
+def test_equal_means_share_the_first_place_and_repeats_are_not_tested() -> None:
+    same = compared(contender("one", BETTER), contender("same", BETTER), contender("low", FIRST))
+    assert of_foreground(same) == {"one": "best", "same": "best", "low": "worse"}
+    repeats = compared(contender("one", BETTER), contender("low", FIRST), repeats=[frozenset({"one", "low"})])
+    assert of_foreground(repeats) == {"one": "best", "low": "not_tested"}
+
+
+@pytest.mark.parametrize(("p_corrected", "verdict"), [(0.0499, "worse"), (0.05, "not_worse")])
+def test_the_level_is_five_percent_after_the_correction(p_corrected: float, verdict: str) -> None:
+    found = compared(contender("low", FIRST), contender("best", BETTER))
+    found = replace(found, differences=tuple(replace(one, p_corrected=p_corrected) for one in found.differences))
+    assert of_foreground(found)["low"] == verdict
+
+
+def test_a_model_that_fails_where_another_is_undefined_is_worse_however_good_it_is_elsewhere() -> None:
+    """Ten of twenty cases hold a lesion; `odd` draws all of these better, and one into each of the others."""
+    good = {"organ": [0.9] * 20, "lesion": [0.8, None] * 10}
+    odd = {"organ": [0.905] * 20, "lesion": [0.805, 0.0] * 10}
+    found = compared(contender("good", good), contender("odd", odd))
+    (difference,) = foreground(found)
+    assert difference.mean == pytest.approx(0.85 - (0.905 + 0.4025) / 2)
+    assert of_foreground(found) == {"good": "best", "odd": "worse"}
+
+
+def test_an_undefined_mean_has_no_verdict() -> None:
+    found = verdicts(compared(contender("one", [0.0] * 8), contender("none", [None] * 8)), "dice")
+    # What draws a label that is nowhere is no best one.
+    assert found == {("one", "A"): "not_tested", ("one", None): "not_tested"}
+
+
+def test_the_spread_of_a_standing_is_that_over_the_cases_and_of_their_foreground_means() -> None:
+    left = contender("left", {"A": [0.2, 0.4, None], "B": [0.6, 0.6, 0.9]})
+    right = contender("right", {"A": [0.5, None, None], "B": [0.1, 0.2, 0.3]})
+    found = {(one.experiment, one.label): one.sd for one in compared(left, right).standings}
+    assert found["left", "A"] == pytest.approx(0.2 / 2**0.5)
+    # The cases' means: 0.4, 0.5 and 0.9.
+    assert found["left", None] == pytest.approx((0.07) ** 0.5)
+    assert found["right", "A"] is None
+
+
+def written(folder: Path, comparison: Comparison) -> Path:
+    file = folder / "comparison.json"
+    file.write_text(json.dumps(comparison.to_json()))
+    return file
+
+
+def test_a_comparison_reads_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    sets = [frozenset({"a", "b"})]
+    found = compared(contender("a", FIRST), contender("b", OTHER), contender("c", BETTER), repeats=sets)
+    assert found.noise
+    assert read_comparison(written(tmp_path, found)) == found
+    alone = compare("Dataset001_X", [contender("a", FIRST)], {"b": "its summary is incomplete"})
+    assert read_comparison(written(tmp_path, alone)) == alone
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is not valid JSON"),
+        ('{"schema_version": 7}', "schema 7 in place of 2"),
+        ('{"schema_version": 1}', "is not as this version writes it"),
+        ('{"schema_version": 2}', "is not as this version writes it"),
+        ("[]", "is not as this version writes it"),
+    ],
+)
+def test_a_file_that_is_none_says_what_to_do(tmp_path: Path, content: str, sentence: str) -> None:
+    (tmp_path / "comparison.json").write_text(content)
+    with pytest.raises(SummaryError, match=rf"{sentence}.*Materialize comparison again\."):
+        read_comparison(tmp_path / "comparison.json")
+    with pytest.raises(SummaryError, match=r"is missing. Materialize comparison first\."):
+        read_comparison(tmp_path / "no.json")
+
+
+OLDER = Path(__file__).parents[2] / "data" / "comparison_1.json"
+
+
+def test_a_comparison_of_version_1_is_read_and_its_tests_judge_no_mean() -> None:
+    """As version a111b7a wrote it of two experiments: a better one and one that hallucinates, and yet is ahead."""
+    found = read_comparison(OLDER)
+    (difference,) = [one for one in found.differences if one.label is None and one.metric == "dice"]
+    assert found.schema == 1
+    assert difference.mean is not None
+    assert difference.mean < 0
+    assert difference.is_significant
+    assert (difference.effect, difference.n_left_better) == (-1.0, None)
+    assert of_foreground(found) == {"good": "best", "hallucinates": "not_tested"}
+    assert "good has the highest Dice (0.860), not told apart from hallucinates" in found.headline()
+
+
+def test_a_file_that_lacks_something_is_made_anew(tmp_path: Path) -> None:
+    content = compared(contender("a", FIRST), contender("b", BETTER)).to_json()
+    for standing in content["standings"]:
+        del standing["sd"]
+    (tmp_path / "comparison.json").write_text(json.dumps(content))
+    with pytest.raises(SummaryError, match="Materialize comparison again"):
+        read_comparison(tmp_path / "comparison.json")

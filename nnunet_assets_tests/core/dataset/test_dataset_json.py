@@ -1,0 +1,325 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnunet_assets.core.dataset.dataset_json import (
+    FILE_ENDINGS,
+    check_description,
+    convert_version_1,
+    parse_dataset_json,
+)
+from nnunet_assets.core.dataset.findings import Finding, findings_text
+from nnunet_assets.errors import DatasetError
+from nnunet_assets_tests.raw_builders import old_json, tiny_json, write_json
+
+
+def problem(**changes: Any) -> str:
+    """Returns all that is found wrong with a good dataset.json after these changes."""
+    return findings_text(check_description(tiny_json(**changes)))
+
+
+def labels_problem(**labels: Any) -> str:
+    return problem(labels={"background": 0, **labels})
+
+
+def test_a_good_file_is_read_as_values(tmp_path):
+    path = write_json(tmp_path / "dataset.json", tiny_json(n_training=6))
+    description = parse_dataset_json(path)
+    assert description.channel_names == ("MRI",)
+    assert description.labels == {"background": 0, "organ": 1, "lesion": 2}
+    assert description.foreground == ("organ", "lesion")
+    assert description.voxel_values == (0, 1, 2)
+    assert (description.file_ending, description.n_training) == (".nii.gz", 6)
+    assert (description.has_regions, description.ignore_label, description.regions_class_order) == (False, None, None)
+    assert description.raw == tiny_json(n_training=6)
+    assert description.warnings == ()
+
+
+def test_regions_and_the_ignore_label_are_read(tmp_path):
+    labels = {"background": 0, "whole tumour": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
+    content = tiny_json(labels=labels, regions_class_order=[1, 2, 3])
+    description = parse_dataset_json(write_json(tmp_path / "dataset.json", content))
+    assert description.labels["whole tumour"] == (1, 2, 3)
+    assert description.labels["enhancing"] == 3
+    assert description.foreground == ("whole tumour", "core", "enhancing")
+    assert (description.ignore_label, description.has_regions) == (4, True)
+    assert description.voxel_values == (0, 1, 2, 3, 4)
+    assert description.regions_class_order == (1, 2, 3)
+
+
+def test_a_list_of_one_value_is_that_value_where_there_are_no_regions(tmp_path):
+    content = tiny_json(labels={"background": 0, "organ": [1]})
+    assert parse_dataset_json(write_json(tmp_path / "dataset.json", content)).labels["organ"] == 1
+
+
+def test_a_label_value_given_as_text_is_accepted_with_a_note(tmp_path):
+    content = tiny_json(labels={"background": 0, "organ": "1"})
+    description = parse_dataset_json(write_json(tmp_path / "dataset.json", content))
+    assert description.labels == {"background": 0, "organ": 1}
+    assert findings_text(description.warnings) == "D011 labels has values written as text, read as numbers: organ: '1'."
+
+
+def test_numbers_of_training_cases_may_be_missing(tmp_path):
+    path = write_json(tmp_path / "dataset.json", tiny_json(numTraining=None))
+    assert parse_dataset_json(path).n_training is None
+
+
+def test_an_absent_file_is_named_with_what_is_there_instead(tmp_path):
+    (tmp_path / "dataset.yaml").touch()
+    with pytest.raises(DatasetError, match=r"D001 There is no dataset\.json in .*, which holds dataset\.yaml\. "):
+        parse_dataset_json(tmp_path / "dataset.json")
+
+
+def test_a_cut_file_is_reported_with_line_and_column(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text('{\n "channel_names": {"0": "MRI"},\n "labels": {"backgr')
+    with pytest.raises(DatasetError, match=r"D002 .*dataset\.json:3:13 is not valid JSON: Unterminated string"):
+        parse_dataset_json(path)
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[" * 100_000, b"\xff\xfe{}", '{"a": ' + "9" * 5000 + "}"])
+def test_what_python_reads_or_trips_over_but_json_forbids_is_refused(tmp_path, text):
+    path = tmp_path / "dataset.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DatasetError, match=r"D002 .*is not valid JSON"):
+        parse_dataset_json(path)
+
+
+def test_a_list_is_not_a_dataset_description(tmp_path):
+    with pytest.raises(DatasetError, match=r"D004 .* holds a JSON list; nnU-Net needs an object"):
+        parse_dataset_json(write_json(tmp_path / "dataset.json", [1, 2]))
+
+
+def test_a_label_name_that_is_there_twice_is_not_dropped_in_silence(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text('{"labels": {"background": 0, "organ": 1, "organ": 2}}')
+    with pytest.raises(DatasetError, match=r"D003 .* has the key 'organ' twice"):
+        parse_dataset_json(path)
+
+
+def test_an_old_file_is_shown_in_its_new_form():
+    text = findings_text(check_description(old_json(["a"], {"0": "MRI"})))
+    assert text.startswith("D006 dataset.json is in the old form of nnU-Net v1")
+    assert "`nnunet-assets import-dataset`" in text
+    assert '"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1, "lesion": 2}' in text
+    assert "D0" not in text[4:]
+
+
+def test_inverted_labels_are_shown_the_right_way_round():
+    text = problem(labels={"0": "background", "1": "organ"})
+    assert text == 'D007 labels is inverted: it must map names to values. Write {"background": 0, "organ": 1}.'
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({}, "D008 labels is {}; write"),
+        ([0, 1], "D008 labels is [0, 1]; write"),
+        ({"organ": 1}, "D008 labels has no 'background'; add"),
+        ({"Background": 0, "organ": 1}, "D008 labels has no 'background'; it has 'Background', which must be in small"),
+        ({"background": 1, "organ": 2}, "D009 labels has background as 1; nnU-Net needs it to be 0."),
+        ({"background": [0], "organ": 1}, "D009 labels has background as [0]; nnU-Net needs it to be 0."),
+    ],
+)
+def test_the_background_must_be_there_and_be_0(labels, sentence):
+    assert problem(labels=labels).startswith(sentence)
+
+
+def test_a_gap_in_the_values_is_named_with_the_way_to_close_it():
+    assert labels_problem(a=1, b=3, c=4) == (
+        "D010 labels has the values 0, 1, 3, 4 without 2; nnU-Net needs them from 0 up without gaps. "
+        "Renumber 3 to 2, 4 to 3, in dataset.json and in the label images."
+    )
+
+
+@pytest.mark.parametrize("value", [1.0, 1.5, "one", True, -1, None, {}, [], [1.5], 65536, "1_0", "²"])
+def test_a_value_that_is_no_whole_number_is_named(value):
+    assert f"D012 labels has values that are no whole numbers from 0 to 65535: organ: {json.dumps(value)}." in (
+        labels_problem(organ=value)
+    )
+
+
+def test_regions_need_a_class_order():
+    text = labels_problem(whole=[1, 2], core=2)
+    assert text.startswith("D013 labels has regions (several values under one name), but regions_class_order is None.")
+    assert "for whole, core in this order" in text
+
+
+@pytest.mark.parametrize("order", [[1], [1, 2, 3], [1, 5], ["1", "2"], [0, 1]])
+def test_a_class_order_must_have_one_known_value_for_each_region(order):
+    labels = {"background": 0, "whole": [1, 2], "core": 2}
+    text = problem(labels=labels, regions_class_order=order)
+    assert text == (
+        f"D013 regions_class_order is {order}; it needs 2 numbers, one for each of whole, core, out of 1, 2. "
+        'Write "regions_class_order": [1, 2].'
+    )
+
+
+def test_regions_as_text_are_refused_since_nnunet_would_match_nothing():
+    labels = {"background": 0, "whole": ["1", "2"], "core": 2}
+    assert problem(labels=labels, regions_class_order=[1, 2]).startswith(
+        "D012 labels with regions must not be text: whole."
+    )
+
+
+@pytest.mark.parametrize("ignore", [0, 1, 3, "2", [2]])
+def test_the_ignore_label_must_be_the_highest(ignore):
+    text = problem(labels={"background": 0, "organ": 1, "ignore": ignore})
+    assert (
+        f"D014 labels has ignore as {json.dumps(ignore)}; it must be the number after the highest other label, 2."
+        in text
+    )
+
+
+def test_two_labels_of_one_value_are_named():
+    assert labels_problem(a=1, b=1, c=2) == "D015 labels 'a', 'b' share the value 1; each label needs one of its own."
+
+
+@pytest.mark.parametrize("value", ["6", 6.0, True, [6]])
+def test_the_number_of_training_cases_must_be_a_number(value):
+    assert problem(numTraining=value).startswith(f"D017 numTraining is {value!r}, not a whole number")
+
+
+@pytest.mark.parametrize(
+    ("ending", "sentence"),
+    [
+        (None, "D018 file_ending is None; write, for example"),
+        (5, "D018 file_ending is 5; write"),
+        ("nii.gz", "D018 file_ending 'nii.gz' does not start with a dot. Did you mean \".nii.gz\"?"),
+        ("q", "D018 file_ending 'q' does not start with a dot. nnU-Net reads .nii.gz, .nii,"),
+        (".dcm", "D020 file_ending '.dcm' is not one that nnU-Net knows. nnU-Net reads .nii.gz, .nii, .nrrd"),
+        (".nii.gzip", "D020 file_ending '.nii.gzip' is not one that nnU-Net knows."),
+    ],
+)
+def test_a_wrong_file_ending_is_corrected(ending, sentence):
+    assert problem(file_ending=ending).startswith(sentence)
+
+
+def test_a_reader_of_ones_own_may_have_an_ending_of_its_own():
+    assert problem(file_ending=".npz", overwrite_image_reader_writer="MyReader") == ""
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "null"), (1, "1"), (["SimpleITKIO"], '["SimpleITKIO"]')])
+def test_a_reader_that_is_no_text_is_named_since_nnunet_fails_with_it(value, shown):
+    (found,) = check_description({**tiny_json(), "overwrite_image_reader_writer": value})
+    assert f"{found.code} {found.message}".startswith(
+        f"D079 overwrite_image_reader_writer is {shown}, no name of a reader, and nnU-Net stops"
+    )
+    assert problem(overwrite_image_reader_writer="None") == problem(overwrite_image_reader_writer="NibabelIO") == ""
+
+
+@pytest.mark.parametrize(
+    ("channels", "sentence"),
+    [
+        (None, "D021 channel_names is None, not an object"),
+        ({}, "D021 channel_names is {}, not an object that names at least one channel"),
+        (["MRI"], "D021 channel_names is ['MRI'], not an object"),
+        ({"MRI": "0"}, "D021 channel_names has the keys MRI, not channel numbers"),
+        ({"0": 1}, "D021 channel_names has names that are no text: 0: 1"),
+        ({"1": "T1", "2": "T2"}, "D023 channel_names has the keys 1, 2. They must start at 0 and count up"),
+        (
+            {"1": "T1", "0": "T2"},
+            "D023 channel_names has the keys 1, 0. They must start at 0 and count up in this",
+        ),
+    ],
+)
+def test_channels_must_be_named_from_0_up(channels, sentence):
+    assert problem(channel_names=channels).startswith(sentence)
+
+
+@pytest.mark.parametrize("key", ["../../../escape", "a/b", "a\\b", "..", "", "a\0b"])
+def test_a_case_whose_name_would_write_elsewhere_is_refused(key):
+    entries = {key: {"images": ["a.nii.gz"], "label": "b.nii.gz"}}
+    assert problem(dataset=entries).startswith(f"D060 dataset names cases that are no file names: {key!r}.")
+
+
+@pytest.mark.parametrize(
+    "entry", [None, [], {"images": "a", "label": "b"}, {"images": [], "label": "b"}, {"images": ["a"]}]
+)
+def test_an_entry_without_images_and_label_is_refused(entry):
+    assert problem(dataset={"a": entry}).startswith("D061 dataset has entries of the wrong form: 'a'.")
+
+
+def test_all_that_is_wrong_is_reported_at_once(tmp_path):
+    content = {"channel_names": {}, "labels": {"organ": 1}, "numTraining": "6", "file_ending": "nii.gz"}
+    with pytest.raises(DatasetError) as caught:
+        parse_dataset_json(write_json(tmp_path / "dataset.json", content))
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{tmp_path / 'dataset.json'} has 5 problems:"
+    assert [line[:4] for line in lines[1:]] == ["D008", "D010", "D021", "D018", "D017"]
+
+
+def test_many_findings_of_one_kind_do_not_hide_another():
+    findings = [Finding("D026", "error", f"no label {i}") for i in range(7)] + [Finding("D016", "error", "says 8")]
+    assert findings_text(findings).splitlines()[-2:] == ["D026 ... and 2 more of this kind, 7 in all.", "D016 says 8"]
+
+
+def test_a_label_0_of_another_name_becomes_the_background():
+    converted = convert_version_1({"modality": {"1": "T2", "0": "T1"}, "labels": {"2": "b", "0": "air", "1": "a"}})
+    assert list(converted["labels"].items()) == [("background", 0), ("a", 1), ("b", 2)]
+    assert list(converted["channel_names"]) == ["0", "1"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    key=st.sampled_from([*tiny_json(), "regions_class_order", "dataset", "modality"]),
+    value=json_values,
+    old=st.booleans(),
+)
+def test_no_value_of_any_key_ends_in_a_traceback(key, value, old):
+    content = old_json(["a"], {"0": "MRI"}) if old else tiny_json()
+    check_description({**content, key: value})
+    convert_version_1({**content, key: value})
+
+
+def test_the_file_endings_are_those_that_nnunet_reads():
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+
+    endings = {ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings}
+    assert set(FILE_ENDINGS) == endings
+
+
+@pytest.mark.parametrize(
+    ("labels", "order"),
+    [
+        ({"background": 0, "a": 1, "b": 2}, None),
+        ({"background": 0, "a": "1", "ignore": 2}, None),
+        ({"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}, [1, 2]),
+    ],
+)
+def test_what_is_accepted_has_the_values_that_nnunet_gives_it(tmp_path, labels, order):
+    from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+    content = tiny_json(labels=labels, regions_class_order=order)
+    ours = parse_dataset_json(write_json(tmp_path / "dataset.json", content))
+    theirs = LabelManager(labels, order)
+    assert ours.voxel_values == (*theirs.all_labels, *([theirs.ignore_label] if theirs.has_ignore_label else []))
+    assert ours.has_regions == theirs.has_regions
+    assert ours.ignore_label == theirs.ignore_label
+    if order:
+        assert [ours.labels[name] for name in ours.foreground] == theirs.foreground_regions
+    else:
+        assert [ours.labels[name] for name in ours.foreground] == theirs.foreground_labels
+
+
+def test_very_many_labels_are_a_warning():
+    labels = {"background": 0, **{f"part {value}": value for value in range(1, 301)}}
+    (finding,) = check_description(tiny_json(labels=labels))
+    assert (finding.code, finding.severity) == ("D070", "warning")
+    assert finding.message.startswith("labels go up to 300. nnU-Net holds a map of the image's size in memory for each")
+    few = {"background": 0, **{f"part {value}": value for value in range(1, 256)}}
+    assert check_description(tiny_json(labels=few)) == []
+
+
+@pytest.mark.parametrize("ending", ["./../../x.nii.gz", ".nii\\x", ".nii\0"])
+def test_an_ending_that_leads_out_of_the_folder_is_refused(ending):
+    assert problem(file_ending=ending).startswith(f"D060 file_ending {ending!r} leads out of the folder of images.")

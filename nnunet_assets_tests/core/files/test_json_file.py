@@ -1,0 +1,55 @@
+"""JSON from elsewhere is read within bounds, and whatever is wrong with it is a ValueError with a sentence."""
+
+import json
+
+import pytest
+
+from nnunet_assets.core.files import json_file
+from nnunet_assets.core.files.json_file import JsonError, load_json
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_is_json_is_read_in_whatever_encoding_json_knows(tmp_path, encoding):
+    (tmp_path / "plans.json").write_text('{"name": "Läsion", "n": [1, NaN]}', encoding=encoding)
+    assert load_json(tmp_path / "plans.json")["name"] == "Läsion"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[" * 100_000, "nested too deep"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ('{"a":' * 100_000, "nested too deep"),
+        ("[" * 500, "more than 400 are read|no more than 400"),
+        ("[" + "{}," * 450 + "{}]", "no more than 400"),
+        ('{"a": ' + "9" * 100_000 + "}", "digits"),
+        ("{", "Expecting"),
+        ("\x00", "Expecting"),
+        ("", "Expecting"),
+    ],
+)
+def test_what_is_none_or_too_much_is_a_value_error_with_a_sentence(tmp_path, monkeypatch, content, problem):
+    if "400" in problem:
+        monkeypatch.setattr(json_file, "MOST_CONTAINERS", 400)
+    (tmp_path / "plans.json").write_text(content)
+    with pytest.raises(ValueError, match=problem):
+        load_json(tmp_path / "plans.json")
+
+
+def test_bytes_of_no_text_are_a_value_error(tmp_path):
+    (tmp_path / "plans.json").write_bytes(b'{"a": "\xff\xfe"}')
+    with pytest.raises(ValueError, match="decode"):
+        load_json(tmp_path / "plans.json")
+
+
+def test_a_file_of_gigabytes_is_refused_by_its_size(tmp_path):
+    with (tmp_path / "summary.json").open("wb") as file:
+        file.truncate(5 << 30)  # a hole: it takes no room
+    with pytest.raises(JsonError, match="it has 5369 MB, and no JSON file of more than 268 MB is read"):
+        load_json(tmp_path / "summary.json")
+
+
+def test_a_summary_of_a_large_cohort_is_within_the_bounds():
+    entry = {"metrics": {str(label): {"Dice": 0.5} for label in range(117)}, "prediction_file": "case.nii.gz"}
+    content = json.dumps([entry] * 100)
+    assert 50 * (content.count("{") + content.count("[")) < json_file.MOST_CONTAINERS

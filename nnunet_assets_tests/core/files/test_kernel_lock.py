@@ -1,0 +1,47 @@
+import errno
+import fcntl
+import os
+
+import pytest
+from filelock import Timeout
+
+from nnunet_assets.core.files.kernel_lock import flock, kernel_lock
+from nnunet_assets.errors import LockingError
+
+SENTENCE = r"file system of .*lock cannot lock files .*Put the folder on a local disk"
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK])
+def without_locks(request, monkeypatch):
+    """A file system that answers so to a lock."""
+
+    def refuse(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_file_system_without_locks_is_said_and_no_marker_file_stands_for_one(tmp_path):
+    for lock in (kernel_lock(tmp_path / "a.lock"), kernel_lock(tmp_path / "a.lock", timeout=0, is_singleton=True)):
+        with pytest.raises(LockingError, match=SENTENCE), lock:
+            pass
+        assert not lock.is_locked
+        assert type(lock).__name__ != "SoftFileLock"
+    with (tmp_path / "b.lock").open("w") as file, pytest.raises(LockingError, match=SENTENCE):
+        flock(file, fcntl.LOCK_SH)
+
+
+def test_what_another_holds_is_told_as_ever(tmp_path):
+    path = tmp_path / "a.lock"
+    with (
+        kernel_lock(path),
+        path.open() as file,
+        pytest.raises(BlockingIOError),
+    ):
+        flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open() as file:
+        flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Timeout):
+            kernel_lock(path, timeout=0).acquire()
+    kernel_lock(path, timeout=0).acquire().lock.release()

@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.files.layout import Experiment, Roots, dataset_key, fold_index, fold_key, plans_key
+from nnunet_assets.errors import ConfigError
+
+ROOTS = Roots(Path("/data/raw"), Path("/data/preprocessed"), Path("/data/results"))
+EXPERIMENT = Experiment("Dataset004_Hippocampus", "3d_fullres")
+SHORT = Experiment("Dataset004_Hippocampus", "2d", trainer="MyTrainer", plans="MyPlans", variant="short")
+
+
+@pytest.mark.parametrize("index", [0, 3, 12, "all"])
+def test_a_fold_is_called_as_nnunet_calls_its_folder(index):
+    assert fold_key(index) == f"fold_{index}"
+    assert fold_index(fold_key(index)) == index
+
+
+@pytest.mark.parametrize(
+    "key", ["fold_", "fold_-1", "fold_01", "fold_a", "fold_All", "all", "fold_1 ", "Fold_1", "1", "fold_1/..", ""]
+)
+def test_what_is_no_fold_is_refused(key):
+    with pytest.raises(ConfigError, match=r"is not a fold\. Folds are named fold_0"):
+        fold_index(key)
+
+
+def test_an_experiment_lies_where_nnunet_puts_it():
+    assert EXPERIMENT.name == "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    model = "/data/results/Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres"
+    assert str(EXPERIMENT.model_folder(ROOTS)) == model
+    assert str(EXPERIMENT.fold_folder(ROOTS, "fold_3")) == f"{model}/fold_3"
+    assert str(EXPERIMENT.summary_folder(ROOTS)) == f"{model}/nnunet_assets"
+
+
+def test_a_variant_has_results_of_its_own_and_shares_the_data():
+    model = "/data/results/variants/short/Dataset004_Hippocampus/MyTrainer__MyPlans__2d"
+    assert str(SHORT.model_folder(ROOTS)) == model
+    variant = ROOTS.for_variant("short")
+    assert (variant.raw, variant.preprocessed) == (ROOTS.raw, ROOTS.preprocessed)
+    assert variant.environment() == {
+        "nnUNet_raw": "/data/raw",
+        "nnUNet_preprocessed": "/data/preprocessed",
+        "nnUNet_results": "/data/results/variants/short",
+    }
+    assert ROOTS.for_variant(None) is ROOTS
+
+
+def test_asset_keys_are_nnunets_folders():
+    assert EXPERIMENT.key_prefix == ("Dataset004_Hippocampus", "nnUNetTrainer__nnUNetPlans__3d_fullres")
+    assert SHORT.key_prefix == ("Dataset004_Hippocampus", "short", "MyTrainer__MyPlans__2d")
+    assert SHORT.title == "Dataset004_Hippocampus / short / MyTrainer__MyPlans__2d"
+    assert dataset_key("Dataset004_Hippocampus", "splits") == ("Dataset004_Hippocampus", "splits")
+    assert plans_key("D", "nnUNetPlans") == ("D", "preprocessed_plans")
+    assert plans_key("D", "MyPlans") == ("D", "MyPlans", "preprocessed_plans")

@@ -1,0 +1,96 @@
+import errno
+import hashlib
+import math
+import os
+import stat
+
+import pytest
+
+from nnunet_assets.core.files.provenance import (
+    file_sha256,
+    json_sha256,
+    remove_unfinished,
+    write_atomically,
+    write_json_atomically,
+)
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_the_digest_of_json_does_not_depend_on_the_order_of_keys():
+    assert json_sha256({"a": 1, "b": [1, 2]}) == json_sha256({"b": [1, 2], "a": 1})
+    # It names folds on disk, so it must stay what it is.
+    assert json_sha256({"a": "Ü"}) == hashlib.sha256('{"a":"Ü"}'.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("other", [{"a": 2}, {"a": "1"}, {"a": 1.5}, {"a": [1]}, {"a": None}, {}])
+def test_other_json_has_another_digest(other):
+    assert json_sha256(other) != json_sha256({"a": 1})
+
+
+def test_nan_counts_as_itself_in_a_digest():
+    assert json_sha256({"a": math.nan}) == json_sha256({"a": math.nan}) != json_sha256({"a": None})
+
+
+def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path):
+    write_atomically(tmp_path / "new" / "a.json", b"one")
+    write_atomically(tmp_path / "new" / "a.json", b"two")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
+    assert (tmp_path / "new" / "a.json").read_bytes() == b"two"
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "not bytes")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_is_full_is_named_with_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "a.json", b"new")
+    assert caught.value.filename == str(tmp_path / "a.json")
+
+
+def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_json_atomically(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_atomically(path, {"a": math.nan})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_more(tmp_path):
+    old, young = (tmp_path / f".run.json.{character * 32}" for character in "ab")
+    for path in (old, young, tmp_path / ".run.json", tmp_path / "run.json"):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(tmp_path / ".run.json", (1, 1))
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {young.name, ".run.json", "run.json"}
+
+
+def test_a_file_that_another_process_gives_its_name_meanwhile_is_left_alone(tmp_path):
+    vanished = tmp_path / f".run.json.{'a' * 32}"
+    vanished.symlink_to("it has its name now")  # found, and not there when it is looked at
+    remove_unfinished(tmp_path)
+    assert vanished.is_symlink()

@@ -1,0 +1,109 @@
+"""Summaries of fold means: the numbers of a summary of cases, and no mixture of measures."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
+from nnunet_assets.core.summary.cv_groups import DEFAULT_FOLDS, CvGroup, chosen_group, closest
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
+from nnunet_assets.errors import SummaryError
+from nnunet_assets.reports.tables.fold_means_tables import to_latex, to_short_records
+from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
+
+DICE = st.none() | st.floats(0, 1)
+FOLDS = st.lists(st.lists(st.tuples(DICE, DICE), min_size=1, max_size=4), min_size=1, max_size=5)
+
+
+def means(fold: str, dice: float | None, validated: str = FINAL_CHECKPOINT) -> FoldMeans:
+    return FoldMeans(fold, f"run of {fold}", INPUTS, {"dice": Means(dice, {"a": dice})}, validated)
+
+
+@given(FOLDS)
+def test_means_over_folds_are_those_of_a_summary_of_cases_to_the_last_digit(
+    folds: list[list[tuple[float | None, float | None]]],
+) -> None:
+    names = [f"fold_{index}" for index in range(len(folds))]
+    results = [
+        build_fold_result(name, {f"{name}_{k}": {"a": a, "b": b} for k, (a, b) in enumerate(cases)})
+        for name, cases in zip(names, folds, strict=True)
+    ]
+    whole = summarize(EXPERIMENT, names, results)
+    known = [
+        FoldMeans(
+            name,
+            "run",
+            INPUTS,
+            {
+                "dice": Means(
+                    whole.foreground.dice.by_fold[name].mean,
+                    {label: found.dice.by_fold[name].mean for label, found in whole.labels.items()},
+                )
+            },
+        )
+        for name in names
+    ]
+
+    summary = summarize_means(EXPERIMENT, EXPERIMENT.title, names, known, "No cases.")
+
+    assert summary.over_folds("dice") == whole.foreground.dice.over_folds
+    for label, found in whole.labels.items():
+        assert summary.over_folds("dice", label) == found.dice.over_folds
+    metrics = whole.compute_aggregate_metrics()
+    assert summary.compute_aggregate_metrics() == {key: metrics[key] for key in metrics if "dice" in key}
+
+
+def test_what_is_undefined_is_left_out_and_counted() -> None:
+    summary = summarize_means(None, "x", ["fold_0", "fold_1"], [means("fold_1", None), means("fold_0", 0.5)], "")
+    assert summary.completed_folds == ("fold_0", "fold_1")
+    estimate = summary.over_folds("dice")
+    assert (estimate.mean, estimate.sd, estimate.n, estimate.n_defined) == (0.5, None, 2, 1)
+    assert summary.headline() == "2 of 2 folds: Dice 0.500 in one fold"
+    assert summarize_means(None, "x", ["fold_0"], [means("fold_0", None)], "").headline().endswith("Dice undefined")
+
+
+def test_without_a_fold_or_a_common_measure_there_is_nothing_to_summarize() -> None:
+    with pytest.raises(SummaryError, match="No fold of x is finished"):
+        summarize_means(None, "x", ["fold_0"], [], "")
+    pseudo = FoldMeans("fold_1", "run", None, {"pseudo_dice": Means(0.9, {})})
+    with pytest.raises(SummaryError, match="fold_0 has dice; fold_1 has pseudo_dice"):
+        summarize_means(None, "x", ["fold_0", "fold_1"], [means("fold_0", 0.5), pseudo], "")
+
+
+def test_folds_of_which_another_checkpoint_was_validated_are_not_averaged() -> None:
+    known = [means("fold_0", 0.5), means("fold_1", 0.5), means("fold_2", 0.6, BEST_CHECKPOINT)]
+    with pytest.raises(SummaryError, match=r"fold_2 and fold_0, fold_1 differ in the checkpoint that was validated"):
+        summarize_means(None, "x", ["fold_0", "fold_1", "fold_2"], known, "")
+
+
+def test_folds_that_nobody_declares_are_nnunets_five_and_the_finished_ones() -> None:
+    group = CvGroup("D/a", "native", ("fold_0", "fold_5", "fold_10", "fold_all"), newest_ms=1)
+    assert group.default_folds == (*DEFAULT_FOLDS, "fold_5", "fold_10")
+    assert group.left_out(["fold_0", "fold_1"]) == ["fold_5", "fold_10"]
+
+
+def test_the_newest_group_with_a_finished_fold_is_chosen_and_a_close_name_is_suggested() -> None:
+    groups = [
+        CvGroup("D/a", "native", ("fold_0",), newest_ms=1),
+        CvGroup("D/b", "native", ("fold_0",), newest_ms=3),
+        CvGroup("D/c", "native", (), newest_ms=5),
+    ]
+    assert chosen_group(groups, None, "Here").name == "D/b"
+    assert chosen_group(groups, "D/a", "Here").name == "D/a"
+    with pytest.raises(SummaryError, match=r"Here has no group 'D/x'\. Did you mean"):
+        chosen_group(groups, "D/x", "Here")
+    with pytest.raises(SummaryError, match=r"no finished fold, .* Without one: D/c\."):
+        chosen_group(groups[2:], None, "Here")
+    assert closest("x", []) == "There is none at all."
+
+
+def test_the_tables_of_a_hold_out_say_nothing_over_folds() -> None:
+    alone, two = (
+        summarize_means(None, "x", names, [means(name, 0.5) for name in names], "No cases.")
+        for names in (["fold_0"], ["fold_0", "fold_1"])
+    )
+    assert list(to_short_records(alone)[0].values()) == ["a", "Dice", "0.500"]
+    assert "Over folds" not in to_latex(alone)
+    assert "Over folds: mean" in to_latex(two)
+    assert to_short_records(two)[0]["folds"] == "2 of 2"

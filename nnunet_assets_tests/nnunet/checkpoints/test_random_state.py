@@ -1,0 +1,42 @@
+import json
+import random
+
+import numpy as np
+import pytest
+
+from nnunet_assets.nnunet.checkpoints.random_state import random_state, restore_before_first_epoch, restore_random_state
+
+torch = pytest.importorskip("torch")
+
+
+def draws():
+    np.random.standard_normal()  # leaves a second value in numpy's cache
+    return random.random(), np.random.standard_normal(), np.random.rand(), torch.rand(1).item()
+
+
+def test_every_generator_goes_on_where_its_state_was_taken():
+    state = random_state()
+    first = draws()
+    assert draws() != first
+    restore_random_state(state)
+    assert draws() == first
+
+
+def test_a_state_survives_as_json():
+    state = json.loads(json.dumps(random_state()))
+    first = draws()
+    restore_random_state(state)
+    assert draws() == first
+
+
+def test_what_nnunet_draws_on_trial_before_the_first_epoch_does_not_count():
+    class Trainer:
+        def on_train_start(self):
+            draws()
+
+    trainer = Trainer()
+    state = random_state()
+    first = draws()
+    restore_before_first_epoch(trainer, state)
+    trainer.on_train_start()
+    assert draws() == first

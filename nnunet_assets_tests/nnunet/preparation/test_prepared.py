@@ -1,0 +1,252 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
+from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases, write_plans, write_prepared
+
+FULLRES = ("nnUNetPlans", "3d_fullres")
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    return write_prepared(tmp_path)[1]
+
+
+def test_what_is_known_of_the_raw_data_comes_back(prepared):
+    assert prepared.read_raw() == RawRecord("the raw data", CASES, voxels_checked=True)
+
+
+def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data(prepared):
+    hashes = dict.fromkeys(CASES, "files")
+    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes))
+    record = json.loads((prepared.own / "raw.json").read_text())
+    del record["image_hashes"]
+    (prepared.own / "raw.json").write_text(json.dumps(record))
+    assert prepared.read_raw().image_hashes == hashes
+
+
+def test_raw_data_that_nobody_looked_at_is_an_error(prepared):
+    (prepared.own / "raw.json").unlink()
+    with pytest.raises(PlanningError, match=r"Nothing is known .* Materialize raw_dataset first"):
+        prepared.read_raw()
+
+
+def test_raw_data_that_contradicts_itself_stops_all_that_follows(prepared):
+    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True, errors="case_1: its label is torn"))
+    with pytest.raises(PlanningError, match=r"not fit to be trained on.*\ncase_1: its label is torn"):
+        prepared.read_raw()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"configurations": {"2d"'])
+def test_a_damaged_record_is_named(prepared, content):
+    prepared.plans_file("nnUNetPlans").write_text(content)
+    with pytest.raises(PlanningError, match=r"nnUNetPlans\.json is not valid JSON .* Restore it, or delete it"):
+        prepared.plans_hash("nnUNetPlans")
+
+
+def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
+    before = prepared.plans_hash("nnUNetPlans")
+    path = prepared.plans_file("nnUNetPlans")
+    path.write_text(path.read_text().replace(",", " ,\n"))
+    assert prepared.plans_hash("nnUNetPlans") == before
+    write_plans(prepared, batch_size=3)
+    assert prepared.plans_hash("nnUNetPlans") != before
+    assert prepared.plans_hash("MyPlans") is None
+
+
+def test_configurations_that_inherit_from_each_other_are_named(prepared):
+    content = write_plans(prepared, inherits_from="2d")
+    content["configurations"]["2d"]["inherits_from"] = "3d_fullres"
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    with pytest.raises(PlanningError, match=r"nnUNetPlans\.json .* in a circle: 2d from 3d_fullres from 2d\. Corr"):
+        prepared.needed_configurations("nnUNetPlans", ["2d"])
+    content["configurations"]["own"] = {"spacing": [1.0, 1.0, 1.0]}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.needed_configurations("nnUNetPlans", ["own"]) == ["own"]  # which reads nothing of theirs
+
+
+def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
+    write_plans(prepared, "nnUNetResEncUNetMPlans", batch_size=9, patch_size=[16, 16, 16])
+    shared = ("nnUNetResEncUNetMPlans", "3d_fullres")
+    assert prepared.cases_folder(*FULLRES) == prepared.cases_folder(*shared)
+    assert prepared.case_set(*shared).folder == prepared.case_set(*FULLRES).folder
+    assert prepared.case_set(*shared).is_whole
+
+
+def test_plans_that_preprocess_otherwise_have_cases_of_their_own_whatever_folder_nnunet_gives_them(prepared):
+    write_plans(prepared, "MyPlans", spacing=[1.0, 1.0, 1.0])
+    mine = ("MyPlans", "3d_fullres")
+    assert prepared.cases_folder(*mine) == prepared.cases_folder(*FULLRES)
+    assert not prepared.case_set(*mine).is_whole
+    write_cases(prepared, *mine)
+    assert prepared.case_set(*mine).is_whole
+    assert prepared.case_set(*FULLRES).is_whole
+    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {
+        prepared.case_set(*mine).folder.name,
+        prepared.case_set(*FULLRES).folder.name,
+    }
+
+
+CHANGES = [
+    ({"spacing": [1.0, 1.0, 1.0]}, True),
+    ({"resampling_fn_data_kwargs": {"order": 1}}, True),
+    ({"use_mask_for_norm": [True]}, True),
+    ({"preprocessor_name": "Mine"}, True),
+    ({"something_new": 1}, True),  # of a newer nnU-Net
+    ({"patch_size": [16, 16, 16]}, False),
+    ({"batch_size": 9}, False),
+    ({"architecture": {"n_stages": 3}}, False),
+    ({"resampling_fn_probabilities": "other"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "counts"), CHANGES)
+def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(prepared, changes, counts):
+    before = prepared.ingredients(*FULLRES)
+    write_plans(prepared, **changes)
+    assert (prepared.ingredients(*FULLRES).digest != before.digest) == counts
+    assert bool(before.differences(prepared.ingredients(*FULLRES))) == counts
+
+
+@pytest.mark.parametrize(
+    ("scheme", "counts"),
+    [("CTNormalization", True), ("SomebodysNormalization", True), ("ZScoreNormalization", False)],
+)
+def test_intensity_statistics_count_only_where_the_normalization_uses_them(prepared, scheme, counts):
+    def with_mean(mean):
+        content = write_plans(prepared, normalization_schemes=[scheme, "ZScoreNormalization"])
+        content["foreground_intensity_properties_per_channel"] = {"0": {"mean": mean}, "1": {"mean": mean / 2}}
+        prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+        return prepared.ingredients(*FULLRES)
+
+    before, now = with_mean(100.0), with_mean(101.0)
+    assert (before != now) == counts
+    if counts:
+        assert before.differences(now) == [
+            'foreground_intensity_properties_per_channel was {"0": {"mean": 100.0}}, is {"0": {"mean": 101.0}}'
+        ]
+    assert with_mean(float("nan")) == with_mean(float("nan"))  # a dataset without any foreground
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [({"labels": {"background": 0, "b": 1}}, True), ({"name": "Another"}, False), ({"numTraining": 9}, False)],
+)
+@pytest.mark.parametrize("preprocessor", ["DefaultPreprocessor", "SomebodysPreprocessor"])
+def test_of_the_description_count_the_labels_and_all_where_nobody_knows_what_is_read(
+    prepared, change, counts, preprocessor
+):
+    write_plans(prepared, preprocessor_name=preprocessor)
+    prepared.raw_folder.mkdir(parents=True)
+    description = {"labels": {"background": 0, "a": 1}, "numTraining": 4, "name": "It"}
+    (prepared.raw_folder / "dataset.json").write_text(json.dumps(description))
+    before = prepared.ingredients(*FULLRES)
+    (prepared.raw_folder / "dataset.json").write_text(json.dumps({**description, **change}))
+    counts = counts or (preprocessor != "DefaultPreprocessor" and "name" in change)
+    assert (prepared.ingredients(*FULLRES) != before) == counts
+
+
+def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
+    hashes = {case: f"files of {case}" for case in CASES}
+    record = RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes)
+    prepared.write_raw(record)
+    before = prepared.ingredients(*FULLRES)
+    cases = ("a", "c", "d", "e")
+    prepared.write_raw(replace(record, cases=cases, case_hashes={**hashes, "c": "other files", "e": "files of e"}))
+    assert before.differences(prepared.ingredients(*FULLRES)) == [
+        "1 case is new (e)",
+        "1 case is changed (c)",
+        "1 case is gone (b)",
+    ]
+
+
+def test_without_digests_of_cases_every_case_counts_as_changed(prepared):
+    before = prepared.ingredients(*FULLRES)
+    prepared.write_raw(RawRecord("newer data", CASES, voxels_checked=True))
+    assert before.differences(prepared.ingredients(*FULLRES)) == ["4 cases are changed (a, b, c, d)"]
+
+
+def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared):
+    (prepared.folder / "splits_of_a_colleague.json").write_text('[{"train": []}]')
+    (prepared.folder / "torn.json").write_text('{"configurations": {')
+    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {prepared.case_set(*FULLRES).folder.name}
+
+
+def test_a_configuration_has_what_it_inherits(prepared):
+    content = write_plans(prepared)
+    content["configurations"]["big"] = {"inherits_from": "3d_fullres", "batch_size": 8}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.configurations("nnUNetPlans")["big"]["spacing"] == [3.0, 1.0, 1.0]
+    assert prepared.configurations("nnUNetPlans")["big"]["batch_size"] == 8
+    assert prepared.cases_folder("nnUNetPlans", "big") == prepared.cases_folder(*FULLRES)
+    assert prepared.case_set("nnUNetPlans", "big").is_whole
+
+
+def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
+    content = write_plans(prepared)
+    content["configurations"]["3d_lowres"] = {"next_stage": "3d_cascade_fullres"}
+    content["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.needed_configurations("nnUNetPlans", ["3d_lowres"]) == ["3d_lowres", "3d_cascade_fullres"]
+    assert prepared.needed_configurations("nnUNetPlans", ["2d", "gone"]) == ["2d"]
+    # It reads the cases of 3d_fullres, so that both are made once.
+    assert prepared.case_set("nnUNetPlans", "3d_cascade_fullres").is_whole
+
+
+def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are_trained(prepared):
+    before = prepared.plans_hash_of(EXPERIMENT)
+    assert before == prepared.plans_hash("nnUNetPlans")  # as older versions have it
+    content = write_plans(prepared)
+    content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(EXPERIMENT) == before != prepared.plans_hash("nnUNetPlans")
+    own = replace(EXPERIMENT, configuration="3d_fullres_bs8")
+    with_one = prepared.plans_hash_of(own)
+    assert with_one != before
+    content["configurations"]["3d_fullres_bs8"]["batch_size"] = 4
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(own) != with_one
+    assert prepared.plans_hash_of(EXPERIMENT) == before
+
+
+def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what_they_are(prepared):
+    content = write_plans(prepared)
+    content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    whole_file = json_sha256(content)
+    folder = EXPERIMENT.fold_folder(prepared.roots, "fold_0")
+    commit_fold(folder, build_manifest(folder, FoldInputs("raw", whole_file, "splits", "training")))
+    assert prepared.plans_hash_of(EXPERIMENT) == whole_file
+    # Nor does one that was interrupted begin anew.
+    begun = replace(EXPERIMENT, variant="short")
+    write_json_atomically(
+        begun.fold_folder(prepared.roots, "fold_1") / ".nnunet_assets" / "request.json",
+        {"inputs": asdict(FoldInputs("raw", whole_file, "splits", "training"))},
+    )
+    assert prepared.plans_hash_of(begun) == whole_file
+    assert prepared.plans_hash_of(replace(EXPERIMENT, variant="other")) != whole_file
+    content["configurations"]["3d_fullres"]["batch_size"] = 3
+    prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
+    assert prepared.plans_hash_of(EXPERIMENT) not in (whole_file, json_sha256(content))
+
+
+def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):
+    first = prepared.ingredients(*FULLRES)
+    write_plans(prepared, spacing=[1.0, 1.0, 1.0])
+    prepared.case_set(*FULLRES).begin(prepared.ingredients(*FULLRES), "it is not finished")
+    assert prepared.earlier_ingredients(*FULLRES) == first
+    assert prepared.earlier_ingredients("nnUNetPlans", "2d") is None
+
+
+def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_that_planning_made(tmp_path):
+    prepared: PreparedDataset = write_prepared(tmp_path)[1]
+    before = prepared.ingredients(*FULLRES)
+    (prepared.folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}')
+    assert prepared.ingredients(*FULLRES) != before

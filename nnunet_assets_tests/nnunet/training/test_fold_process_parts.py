@@ -1,0 +1,43 @@
+"""What the fold process does before and beside a training, without one."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
+from nnunet_assets.nnunet.training import fold_process
+
+# --- the journal of a fold that goes on ---------------------------------------------------------------------------
+
+
+def go_on(folder, n_epochs, monkeypatch):
+    """Opens the journal for a trainer that has so many epochs; returns what was said."""
+    monkeypatch.setattr(fold_process, "training_parameters", lambda *_: {"trainer": {"initial_lr": 0.01}})
+    trainer = SimpleNamespace(
+        current_epoch=n_epochs,
+        output_folder=str(folder),
+        was_initialized=True,
+        logger=SimpleNamespace(loggers=[]),
+        label_manager=SimpleNamespace(has_regions=False, foreground_labels=[1]),
+        dataset_json={"labels": {"background": 0, "organ": 1}},
+    )
+    said = []
+    fold_process._open_journal(trainer, {"attempt": "a"}, {}, said.append).close()
+    return said
+
+
+@pytest.mark.parametrize(("damaged", "n_lost"), [(None, 0), (3, 1), (0, 0)])
+def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(tmp_path, monkeypatch, damaged, n_lost):
+    path = journal_path(tmp_path)
+    append_record(path, "start", {"attempt": "a"})
+    for epoch in range(6):
+        append_record(path, "epoch", {"train_loss": 0.5}, epoch)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damaged is not None:
+        lines[damaged] = b"deadbeef" + lines[damaged][8:]
+    path.write_bytes(b"".join(lines))
+    said = go_on(tmp_path, 6, monkeypatch)
+    assert said == [f"Damaged lines cost the journal {n_lost} of 6 epochs: the curves have gaps there."] * n_lost
+    start, *epochs = read_records(path)
+    assert (start.kind, start.values["attempt"]) == ("start", "a")
+    assert len(epochs) == 6 - n_lost

@@ -1,0 +1,116 @@
+"""What a fold writes for TensorBoard, read back by TensorBoard's own reader."""
+
+import os
+import sys
+import threading
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.nnunet.training import epoch_logger
+from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
+from nnunet_assets.processes.child import ChildFailure
+from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets_tests.nnunet.training.test_journal_logger import log_epoch
+from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, roots_in
+
+LABELS = ["organ", "lesion (core)"]
+
+
+def shown(fold_folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Returns series to epoch and value, as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tensorboard_folder(fold_folder)))
+    events.Reload()
+    return {tag: [(e.step, round(e.value, 4)) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_each_epoch_has_a_point_in_every_series_of_the_journal_that_is_defined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epoch_logger, "time", SimpleNamespace(monotonic=count(0, 2.5).__next__))
+    logger = TensorBoardLogger(tmp_path, LABELS, 0)
+    logger.update_config({"hparas": {}})
+    log_epoch(logger, 0, train_loss=0.5)
+    log_epoch(logger, 1, train_loss=0.25)
+    logger.log_summary("final_val/foreground_dice", 0.5)
+
+    assert logger.close() == 0
+    assert shown(tmp_path) == {
+        "learning_rate": [(0, 0.01), (1, 0.01)],
+        "train_loss": [(0, 0.5), (1, 0.25)],
+        "val_loss": [(0, 0.75), (1, 0.75)],
+        "generalization_gap": [(0, 0.25), (1, 0.5)],
+        "pseudo_dice_mean": [(0, 0.25), (1, 0.25)],
+        "pseudo_dice_ema": [(0, 0.2), (1, 0.2)],
+        "pseudo_dice/organ": [(0, 0.5), (1, 0.5)],
+        # pseudo_dice/lesion (core): the label was in no patch
+        "epoch_seconds": [(0, 2.5), (1, 2.5)],
+    }
+
+
+def test_an_epoch_is_there_before_the_file_is_closed(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, LABELS, 0)
+    log_epoch(logger, 0)
+    assert shown(tmp_path)["train_loss"] == [(0, 0.5)]
+    logger.close()
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_epochs_that_are_trained_again_are_shown_once_with_their_later_values(tmp_path: Path, first: int) -> None:
+    killed = TensorBoardLogger(tmp_path, LABELS, 0)
+    for epoch in range(4):
+        log_epoch(killed, epoch, train_loss=1.0)
+    killed.close()
+
+    resumed = TensorBoardLogger(tmp_path, LABELS, first)
+    log_epoch(resumed, first, train_loss=0.5)
+    resumed.close()
+
+    assert shown(tmp_path)["train_loss"] == [*((epoch, 1.0) for epoch in range(first)), (first, 0.5)]
+
+
+# TensorBoard's own thread writes, and ends with the error.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_epochs_that_cannot_be_written_are_counted_and_stop_no_training(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, LABELS, 0)
+    (event_file,) = tensorboard_folder(tmp_path).iterdir()
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    full.replace(event_file)  # opened anew for each write, by a thread that may be at it now
+
+    for epoch in range(3):
+        log_epoch(logger, epoch)
+
+    assert logger.close() == 3
+    for thread in threading.enumerate():
+        if thread.daemon and type(thread).__module__.startswith("tensorboard"):
+            thread.join()
+
+
+def test_where_tensorboard_is_missing_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_tensorboard()
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # type: ignore[arg-type] # what Python takes for absent
+    with pytest.raises(ChildFailure, match=r"tensorboard is not installed.*nnunet_assets\[tensorboard\]"):
+        require_tensorboard()
+
+
+@pytest.mark.faults
+def test_a_fold_without_the_package_fails_before_it_trains(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys; sys.modules['tensorboard'] = None\n")
+    paths = os.pathsep.join(filter(None, [str(hidden), os.environ.get("PYTHONPATH")]))
+    project = PhantomProject(roots_in(tmp_path), environment={**os.environ, "PYTHONPATH": paths}).build()
+    project.prepare()
+
+    with pytest.raises(FoldFailed, match="Python package tensorboard is not installed") as failed:
+        project.train("fold_0", options=TrainingOptions(tensorboard=True))
+
+    assert failed.value.code == ExitCode.BAD_INPUT
+    assert not list(EXPERIMENT.fold_folder(project.roots, "fold_0").glob("*.pth"))

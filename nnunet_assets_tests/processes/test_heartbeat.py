@@ -1,0 +1,106 @@
+import errno
+import os
+import time
+
+import pytest
+
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.processes import heartbeat
+from nnunet_assets.processes.heartbeat import Heartbeat
+
+HOUR = 3600
+
+
+@pytest.fixture
+def fold(tmp_path):
+    append_record(journal_path(tmp_path), "start", {})
+    return tmp_path
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Lets so many seconds pass, which no file sees."""
+    real = time.monotonic
+    return lambda seconds: monkeypatch.setattr(heartbeat.time, "monotonic", lambda: real() + seconds)
+
+
+@pytest.fixture
+def set_clock(monkeypatch):
+    """Sets the clock on by so many seconds, or back."""
+    real = time.time
+    return lambda seconds: monkeypatch.setattr(heartbeat.time, "time", lambda: real() + seconds)
+
+
+def written(path, seconds):
+    """Dates a file on by so many seconds: the clock of the file system lags by a tick."""
+    os.utime(path, (path.stat().st_mtime + seconds,) * 2)
+
+
+def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    append_record(journal_path(fold), "epoch", {"train_loss": 1.0}, 0)
+    written(journal_path(fold), 1)
+    later(60)
+    watch.look()
+    assert said == []
+    later(HOUR)
+    watch.look()
+    watch.look()
+    assert len(said) == 1
+    assert "for more than 30 minutes, while training, after epoch 0. It goes on" in said[0]
+
+    (fold / "validation").mkdir()
+    (fold / "validation" / "case_1.nii.gz").touch()
+    written(fold / "validation", 2)
+    watch.look()
+    later(2 * HOUR)
+    watch.look()
+    assert "while predicting the validation cases (1 files written)" in said[1]
+
+
+def test_the_files_of_an_earlier_attempt_are_no_silence(fold, later):
+    os.utime(journal_path(fold), (0, 0))
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    watch.look()
+    assert said == []
+    later(HOUR)
+    watch.look()
+    assert "while starting" in said[0]
+
+
+@pytest.mark.parametrize("seconds", [-HOUR, HOUR, -24 * HOUR, 365 * 24 * HOUR])
+def test_a_clock_that_is_set_is_no_silence_and_hides_none(fold, later, set_clock, seconds):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    set_clock(seconds)
+    watch.look()
+    assert said == []
+    later(HOUR)
+    watch.look()
+    assert len(said) == 1
+
+
+def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=2 * HOUR)
+    later(HOUR)
+    watch.look()
+    assert said == []
+
+
+def test_a_disk_that_does_not_answer_is_looked_at_again_later(fold, later, monkeypatch):
+    said = []
+    watch = Heartbeat(fold, said.append, look_seconds=0)
+    later(HOUR)
+    with monkeypatch.context() as broken:
+        broken.setattr(heartbeat, "_signs", unanswered)
+        watch.look()
+    assert said == []
+    watch.look()
+    assert len(said) == 1
+
+
+def unanswered(*_):
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))

@@ -1,0 +1,92 @@
+"""Sentences on their way to Dagster, where the disk of its message file is full."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from dagster_pipes import PipesContext, encode_param
+
+from nnunet_assets.processes.reporter import epoch_line, reporter
+
+
+@pytest.fixture
+def messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of a Pipes session that this process belongs to."""
+    context = {"data": {"asset_keys": None, "extras": {}}}
+    for name, value in {"CONTEXT": context, "MESSAGES": {"path": str(tmp_path / "messages")}}.items():
+        monkeypatch.setenv(f"DAGSTER_PIPES_{name}", encode_param(value))
+    monkeypatch.setattr(PipesContext, "_instance", None)
+    return tmp_path / "messages"
+
+
+def heard(messages: Path) -> list[str]:
+    told = [json.loads(line) for line in messages.read_text().splitlines()]
+    return [message["params"]["message"] if message["method"] == "log" else message["method"] for message in told]
+
+
+def test_sentences_that_do_not_reach_dagster_end_nothing_and_are_counted(
+    messages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ExitStack() as stack:
+        say = reporter(stack)
+        say("one")
+        messages.rename(messages.with_name("kept"))
+        messages.symlink_to("/dev/full")
+        say("two")
+        say("three")
+        messages.unlink()
+        messages.with_name("kept").rename(messages)
+    lost = "2 sentences did not reach Dagster's log; they are in the fold's output.log."
+    assert heard(messages) == ["opened", "one", lost, "closed"]
+    assert capsys.readouterr().out == "two\nthree\n"
+
+
+@pytest.mark.parametrize("is_full_from_the_start", [True, False])
+def test_a_disk_that_stays_full_ends_nothing(
+    messages: Path, capsys: pytest.CaptureFixture[str], is_full_from_the_start: bool
+) -> None:
+    if is_full_from_the_start:
+        messages.symlink_to("/dev/full")
+    with ExitStack() as stack:
+        say = reporter(stack)
+        if not is_full_from_the_start:
+            messages.unlink()
+            messages.symlink_to("/dev/full")
+        say("one")
+    assert "one\n" in capsys.readouterr().out
+
+
+def test_a_process_that_fails_leaves_the_session_open_for_its_next_start(messages: Path) -> None:
+    def fail() -> None:
+        with ExitStack() as stack:
+            reporter(stack)("one")
+            raise ValueError("oh")
+
+    with pytest.raises(ValueError, match="oh"):
+        fail()
+    assert heard(messages) == ["opened", "one"]
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "values", "line"),
+    [
+        (
+            1000,
+            {"train_loss": -0.5, "val_loss": 0.25, "pseudo_dice_mean": 0.75, "epoch_seconds": 47.25},
+            "Epoch 2 (3 of 1000): train loss -0.5000, val loss 0.2500, pseudo Dice 0.7500, 47.2 s, about 13:05:08 left",
+        ),
+        (
+            4,
+            {"train_loss": 0.5, "val_loss": None, "epoch_seconds": 309.0},
+            "(3 of 4): train loss 0.5000, 309.0 s, about 5:09 left",
+        ),
+        (None, {"train_loss": 0.5, "epoch_seconds": 1.0}, "Epoch 2: train loss 0.5000, 1.0 s"),
+        (4, {"train_loss": 0.5}, "Epoch 2 (3 of 4): train loss 0.5000"),
+    ],
+)
+def test_an_epoch_is_told_by_what_is_known_of_it(
+    n_epochs: int | None, values: dict[str, float | None], line: str
+) -> None:
+    assert epoch_line(2, n_epochs, values).endswith(line)

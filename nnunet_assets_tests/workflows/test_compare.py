@@ -1,0 +1,162 @@
+"""Declared experiments against each other by a metric of their evaluations, which stand on the disk."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nnunet_assets.cli.results.compare import compare
+from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
+from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.reports.tables.case_table import write_case_table
+from nnunet_assets_tests.builders import build_fold_result, iou_of
+from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
+
+DATASET = "Dataset001_Tiny"
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 2}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
+"""
+PLAIN = ExperimentConfig(dataset=DATASET, configuration="2d")
+LONG = PLAIN.model_copy(update={"variant": VariantConfig(name="long", num_epochs=2000)})
+COLUMNS = {"case": str, "label": str, "dice": float, "iou": float, "hd95_mm": float, "nsd": float}
+SIZED = {**COLUMNS, "image_diagonal_mm": float}
+HD95_MM = [4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]
+
+
+def evaluated(
+    project: Path,
+    config: ExperimentConfig,
+    hd95_mm: list[float | None],
+    *,
+    dice: float = 0.5,
+    diagonal_mm: float | None = 95.0,
+) -> Path:
+    """Writes the summary of eight cases and their evaluation, as far as a comparison reads it; returns its folder.
+
+    Where the HD95 is None, the organ is missed.
+    """
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    experiment = config.identity
+    dices = {f"c{k}": {"organ": 0.0 if value is None else 0.5} for k, value in enumerate(hd95_mm)}
+    folds = [build_fold_result(f"fold_{k}", dict(list(dices.items())[4 * k : 4 * k + 4])) for k in range(2)]
+    summary = summarize(experiment, ["fold_0", "fold_1"], folds)
+    write_json_atomically(experiment.summary_folder(roots) / "cv_summary.json", summary.to_json())
+    model = experiment.model_folder(roots)
+    description = write_json(model / "dataset.json", tiny_json(labels={"background": 0, "organ": 1}))
+    folder = evaluation_folder(model)
+    policy = metric_policy(parse_dataset_json(description))
+    rows = [
+        {
+            "case": f"c{k}",
+            "label": "organ",
+            **(
+                {"dice": 0.0, "iou": 0.0, "nsd": 0.0}
+                if value is None
+                else {"dice": dice, "iou": iou_of(dice), "nsd": 0.9}
+            ),
+            "hd95_mm": value,
+            **({} if diagonal_mm is None else {"image_diagonal_mm": diagonal_mm}),
+        }
+        for k, value in enumerate(hd95_mm)
+    ]
+    write_case_table(rows, COLUMNS if diagonal_mm is None else SIZED, folder / PARQUET_FILE, folder / CSV_FILE)
+    write_json_atomically(
+        folder / EVALUATION_FILE, {"policy_digest": policy.digest, "folds": list(summary.completed_folds)}
+    )
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of two experiments; LONG is 1 mm nearer in every case, and misses the organ in the last."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    write_project(tmp_path, {"defs.yaml": DECLARED})
+    evaluated(tmp_path, PLAIN, [*HD95_MM])
+    evaluated(tmp_path, LONG, [*(value - 1 for value in HD95_MM[:7]), None])
+    return tmp_path
+
+
+def run(project: Path, *arguments: str) -> Result:
+    command = [DATASET, "--project", str(project), *arguments]
+    return CliRunner().invoke(compare, command, standalone_mode=False, env={"COLUMNS": "300"})
+
+
+def test_hd95_counts_a_missed_organ_as_the_diagonal_of_the_largest_image(project: Path) -> None:
+    result = run(project, "--metric", "hd95_mm", "--json")
+    assert result.return_value == 0
+    found = json.loads(result.stdout)
+    organ = next(one for one in found["differences"] if one["label"] == "organ")
+    # LONG: 3 to 9 mm in seven cases, 95 mm in the eighth; the other 4 to 11 mm in eight.
+    means = {one["experiment"]: (one["mean"], one["rank"]) for one in found["standings"] if one["label"] == "organ"}
+    assert means == {PLAIN.identity.name_in_dataset: (7.5, 1), LONG.identity.name_in_dataset: (137 / 8, 2)}
+    assert (organ["metric"], organ["n_cases"], organ["n_defined_in_one"], organ["mean"]) == (
+        "hd95_mm",
+        8,
+        0,
+        7.5 - 137 / 8,
+    )
+    assert [one["n_worst"] for one in found["standings"] if one["label"] == "organ"] == [0, 1]
+    assert found["diagonal_mm"] == 95.0
+    # Seven small gains and one miss: each half with the eighth case speaks for PLAIN, each other one for LONG.
+    assert (organ["p"], organ["n_left_better"], organ["n_right_better"]) == (1.0, 1, 7)
+
+
+def test_it_is_shown_with_what_a_missed_organ_counts(project: Path) -> None:
+    shown = run(project, "--metric", "hd95_mm").stdout
+    assert "HD95 [mm], missed ones counted: the lowest mean is the best." in shown
+    assert "counts 95.000 mm, the diagonal of the largest image" in " ".join(shown.split())
+    assert "the lowest mean" not in run(project, "--metric", "nsd").stdout
+
+
+def test_an_older_evaluation_is_compared_as_long_as_nothing_is_missed_or_another_knows_the_images(
+    project: Path,
+) -> None:
+    evaluated(project, PLAIN, [*HD95_MM], diagonal_mm=None)
+    assert run(project, "--metric", "hd95_mm", "--json").return_value == 0
+    evaluated(project, LONG, [*HD95_MM], diagonal_mm=None)
+    found = json.loads(run(project, "--metric", "hd95_mm", "--json").stdout)
+    assert (found["left_out"], found["diagonal_mm"]) == ({}, None)
+    evaluated(project, LONG, [*HD95_MM[:7], None], diagonal_mm=None)
+    result = run(project, "--metric", "hd95_mm", "--json")
+    assert result.return_value == 2
+    assert "does not say how large the images are" in str(json.loads(result.stdout)["left_out"])
+
+
+def test_without_a_metric_the_summaries_are_compared(project: Path) -> None:
+    assert "Dice, pooled" in run(project).stdout
+
+
+def test_who_has_no_evaluation_of_its_folds_is_left_out_with_the_reason(project: Path) -> None:
+    folder = evaluated(project, LONG, [*HD95_MM], dice=0.6)
+    name = LONG.identity.name_in_dataset
+
+    def reason() -> str:
+        result = run(project, "--metric", "hd95_mm", "--json")
+        assert result.return_value == 2
+        left_out: dict[str, str] = json.loads(result.stdout)["left_out"]
+        return left_out[name]
+
+    assert "case c0 scores organ dice 0.600 instead of 0.500" in reason()
+    (folder / EVALUATION_FILE).unlink()
+    assert "evaluation.json is missing. Materialize cv_evaluation first." in reason()
+
+
+def test_another_metric_is_wrong_usage(project: Path) -> None:
+    result = run(project, "--metric", "volume_error_ml")
+    assert "is not one of 'hd95_mm', 'assd_mm', 'nsd', 'hausdorff95_surface_mm', " in str(result.exception)
