@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.assets.border.run_tracking import may_share_files, tracked
+from nnunet_assets.assets.events.mlflow_runs import may_share_files, tracked
 from nnunet_assets.core.dataset.intake import IntakeReport
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.dataset_run import log_dataset

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.core.dataset.configurations import PLANNERS
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.core.files.provenance import json_sha256

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
 from nnunet_assets.assets.dataset.dataset_tracking import track_dataset
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.core.files.provenance import json_sha256

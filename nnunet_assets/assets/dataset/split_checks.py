@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.core.splits.splits import (
     Split,

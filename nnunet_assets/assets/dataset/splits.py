@@ -6,7 +6,7 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with

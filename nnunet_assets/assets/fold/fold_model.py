@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
-from nnunet_assets.assets.border.partitions import fold_partitions
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
+from nnunet_assets.assets.fold.partitions import fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
 from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
 from nnunet_assets.core.fold.commit import commit_sha256

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.fold.fold_model import fold_model_key
 from nnunet_assets.assets.holdout.holdout_tracking import track_test_set
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, progress_log, shown_labels

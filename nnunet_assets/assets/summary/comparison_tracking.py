@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.assets.border.run_tracking import may_share_files, tracked
+from nnunet_assets.assets.events.mlflow_runs import may_share_files, tracked
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.comparison_run import add_to_comparison, log_comparison
 

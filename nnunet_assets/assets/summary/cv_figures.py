@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.summary.summary_tracking import upload_to_summary
 from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE, evaluation_folder

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.summary_tracking import upload_to_summary

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary.summary_checks import summary_check_specs, summary_checks
 from nnunet_assets.assets.summary.summary_tracking import track_summary

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.summary.summary_tracking import upload_to_summary
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.core.summary.summary_files import read_current_summary

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import dagster as dg
 
-from nnunet_assets.assets.border.dagster_failures import shown_as_failure
+from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.summary.comparison import FOREST_CAPTION, FOREST_FILE, comparison_lock
 from nnunet_assets.assets.summary.comparison_tracking import upload_to_comparison
 from nnunet_assets.core.files.layout import Experiment, Roots, comparison_folder, dataset_key

@@ -8,7 +8,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContext
 
-from nnunet_assets.assets.border import run_tracking
+from nnunet_assets.assets.events import mlflow_runs
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
@@ -331,7 +331,7 @@ class TestTheReport:
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_tiny_dataset(raw)
-        monkeypatch.setattr(run_tracking, "is_local", lambda uri: False)
+        monkeypatch.setattr(mlflow_runs, "is_local", lambda uri: False)
 
         shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
 

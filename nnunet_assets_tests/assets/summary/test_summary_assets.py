@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from filelock import Timeout
 
-from nnunet_assets.assets.border import run_tracking
+from nnunet_assets.assets.events import mlflow_runs
 from nnunet_assets.assets.summary import cv_summary
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
@@ -74,7 +74,7 @@ def test_what_shows_cases_does_not_leave_the_machine_unasked(
     project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_folds(project)
-    monkeypatch.setattr(run_tracking, "is_local", lambda _uri: False)
+    monkeypatch.setattr(mlflow_runs, "is_local", lambda _uri: False)
 
     result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 

@@ -1,1 +1,0 @@
-"""What all assets need to speak with Dagster and MLflow."""
