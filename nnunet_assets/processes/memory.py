@@ -42,7 +42,7 @@ def largest_case_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any],
     # Read whole, then cropped; the fingerprint has the shapes after that.
     kept = max(fingerprint["median_relative_size_after_cropping"], 0.01)
     n_read = max((math.prod(shape) for shape in fingerprint["shapes_after_crop"]), default=0) / kept
-    n_voxels = max([n_read, *_voxels_made(fingerprint, plans, plan)])
+    n_voxels: float = max([n_read, *_voxels_made(fingerprint, plans, plan)])
     return round(n_voxels * (VOXEL_BYTES + CHANNEL_BYTES * _n_channels(fingerprint)))
 
 

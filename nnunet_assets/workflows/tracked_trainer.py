@@ -40,7 +40,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
     """
     nnunet_trainer: Any = base
 
-    class TrackedTrainer(nnunet_trainer):
+    class TrackedTrainer(nnunet_trainer):  # type: ignore[misc] # its base is known when it is made
         """Bound under the name of its base."""
 
         tracking: "_Tracking | None" = None

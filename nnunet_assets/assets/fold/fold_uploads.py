@@ -12,10 +12,10 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_index
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.reports.figures.curves import learning_curve_png

@@ -5,12 +5,13 @@ The records are those of the assets, which then find everything up to date. Dags
 
 from collections.abc import Callable
 
+from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.preparation.planning import check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE, ensure_splits
+from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets.settings import Settings
 
 

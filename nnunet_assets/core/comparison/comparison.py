@@ -349,4 +349,5 @@ def _case_means(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns each case's mean over the labels that are defined in it, `(n_experiments, n_cases)`."""
     is_defined = ~np.isnan(scores)
     n, sums = is_defined.sum(axis=2), np.where(is_defined, scores, 0.0).sum(axis=2)
-    return np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
+    means: NDArray[np.float64] = np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
+    return means

@@ -41,4 +41,4 @@ def telling_slice(reference: "np.ndarray", predicted: "np.ndarray", axis: int = 
         by_slice = counted.sum(axis=others)
         if by_slice.any():
             return int(by_slice.argmax())
-    return reference.shape[axis] // 2
+    return int(reference.shape[axis]) // 2

@@ -110,7 +110,7 @@ class _Differences:
         if abs(shown) <= SAME_SCORE:
             return 1.0
         n_against = self._n_not_above[row] if shown > 0 else self._n_not_below[row]
-        return min(1.0, 2 * float(n_against) / self._n_halves)
+        return float(min(1.0, 2 * n_against / self._n_halves))
 
 
 def _filled(left: Array, right: Array, best: float) -> Array:

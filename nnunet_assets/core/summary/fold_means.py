@@ -12,7 +12,7 @@ from typing import Any, Literal
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.fold.training_inputs import Making
-from nnunet_assets.core.summary.cv_summary import Estimate
+from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.fold_progress import FoldProgress
 from nnunet_assets.core.summary.summary_rules import check_inputs
 from nnunet_assets.core.text.numbers import fixed

@@ -71,7 +71,7 @@ def seed_workers(trainer: Any, seed: int) -> None:
     import numpy as np
     from nnunetv2.training.nnUNetTrainer import nnUNetTrainer
 
-    class SeededAugmenter(nnUNetTrainer.NonDetMultiThreadedAugmenter):
+    class SeededAugmenter(nnUNetTrainer.NonDetMultiThreadedAugmenter):  # type: ignore[misc] # batchgenerators is untyped
         def __init__(self, *args: Any, num_processes: int, **others: Any) -> None:
             sequence = np.random.SeedSequence([seed, trainer.current_epoch])
             seeds = [int(word) for word in sequence.generate_state(num_processes)]

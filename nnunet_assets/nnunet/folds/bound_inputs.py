@@ -19,10 +19,10 @@ from pathlib import Path
 
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, link_or_copy
 from nnunet_assets.nnunet.preparation.prepared import REFERENCES, PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE
 
 JUST_MADE_SECONDS = 60
 """A younger folder may be another fold's that has not got its lock yet."""

@@ -6,11 +6,18 @@ from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots, fold_key
 from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.splits.splits import coverage, duplicates_across_sides, groups_on_both_sides
+from nnunet_assets.core.splits.splits import (
+    SPLITS_FILE,
+    Split,
+    check_splits,
+    coverage,
+    duplicates_across_sides,
+    groups_on_both_sides,
+)
 from nnunet_assets.errors import DatasetError, FoldError, first_offenders
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import SPLITS_FILE, Split, check_splits, read_record
+from nnunet_assets.nnunet.preparation.splits_final import read_record
 from nnunet_assets.nnunet.preparation.splitting import default_split_of
 
 

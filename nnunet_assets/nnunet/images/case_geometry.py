@@ -38,7 +38,8 @@ class Geometry:
         """World coordinates of the corners, (8, 3)."""
         last = [n - 1 for n in (*self.shape, 1, 1)[:3]]
         index = np.array([[x, y, z, 1] for x in (0, last[0]) for y in (0, last[1]) for z in (0, last[2])])
-        return (index @ np.array(self.affine).T)[:, :3]
+        corners: np.ndarray = (index @ np.array(self.affine).T)[:, :3]
+        return corners
 
     @property
     def same_place_mm(self) -> float:
@@ -58,7 +59,8 @@ class Geometry:
     def directions(self) -> np.ndarray:
         """Unit vectors of the file's axes in the world, as columns, (3, 3)."""
         axes = np.array(self.affine)[:3, :3]
-        return axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)
+        unit: np.ndarray = axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)
+        return unit
 
 
 def geometry_of(path: Path, header: Any, name: str, reader: str) -> Geometry:
@@ -117,7 +119,7 @@ def _repair(name: str, distance_mm: float) -> str:
 def _rounded_up(distance_mm: float) -> float:
     """Returns the distance with the digits that matter, never less: hundredths, or less for micrometres."""
     digits = max(2, -math.floor(math.log10(distance_mm)))
-    return math.ceil(distance_mm * 10**digits) / 10**digits
+    return float(math.ceil(distance_mm * 10**digits) / 10**digits)
 
 
 def _apart(first: Geometry, other: Geometry) -> str:

@@ -123,7 +123,9 @@ def _anatomy(rng: np.random.Generator, grid: np.ndarray, *, with_lesion: bool) -
 
 def _distance(grid: np.ndarray, center: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Returns the distance from an ellipsoid's centre in units of its radius there: below 1 inside; (X, Y, Z)."""
-    return np.sqrt((((grid - center[:, None, None, None]) / radii[:, None, None, None]) ** 2).sum(axis=0))
+    in_radii = (grid - center[:, None, None, None]) / radii[:, None, None, None]
+    distance: np.ndarray = np.sqrt((in_radii**2).sum(axis=0))
+    return distance
 
 
 def _scanned(rng: np.random.Generator, clean: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -132,7 +134,8 @@ def _scanned(rng: np.random.Generator, clean: np.ndarray, grid: np.ndarray) -> n
     bias = _waves(rng, grid, wavelength_mm=80.0)
     signal = clean * (1 + 0.05 * texture) * (1 + 0.15 * bias)
     real, imaginary = rng.normal(0, _NOISE_SD, size=(2, *clean.shape))
-    return np.rint(np.hypot(signal + real, imaginary)).astype(np.int16)
+    scanned: np.ndarray = np.rint(np.hypot(signal + real, imaginary)).astype(np.int16)
+    return scanned
 
 
 def _waves(rng: np.random.Generator, grid: np.ndarray, wavelength_mm: float) -> np.ndarray:
@@ -141,7 +144,8 @@ def _waves(rng: np.random.Generator, grid: np.ndarray, wavelength_mm: float) -> 
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     phases = rng.uniform(0, 2 * np.pi, size=4)
     angles = np.tensordot(directions, grid, axes=1) * (2 * np.pi / wavelength_mm) + phases[:, None, None, None]
-    return np.cos(angles).mean(axis=0)
+    waves: np.ndarray = np.cos(angles).mean(axis=0)
+    return waves
 
 
 def _image(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> Any:
@@ -155,7 +159,7 @@ def _image(voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> Any:
 def _made_from(folder: Path) -> dict[str, int] | None:
     """Returns the settings of the phantom in a folder; None where it is not one."""
     try:
-        content = json.loads((folder / DATASET_JSON).read_bytes())
-        return content.get(_MARK)
+        settings: dict[str, int] | None = json.loads((folder / DATASET_JSON).read_bytes()).get(_MARK)
     except (OSError, ValueError, AttributeError):
         return None
+    return settings

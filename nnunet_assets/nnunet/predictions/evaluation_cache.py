@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.evaluation.evaluation import Metrics
+from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.core.files.whole_file import append_whole, written_whole
 from nnunet_assets.errors import EvaluationError

@@ -37,10 +37,11 @@ from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, 
 from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, counted_droppings, find_cases, voxels_are_checked
+from nnunet_assets.nnunet.raw.case_reading import OnProgress
 from nnunet_assets.nnunet.raw.dataset_entries import have_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
-from nnunet_assets.nnunet.raw.raw_data import OnProgress, RawDataset, inspect_raw_dataset, shared_id
+from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import trusted_code
 

@@ -184,10 +184,10 @@ def _refuse_too_little_room(folder: Path, configuration: str, saved_bytes: int, 
 
 def _n_processes(request: Mapping[str, Any], largest_bytes: int) -> int:
     """Returns how many cases are preprocessed at once: the user's number, or as many as memory and processors allow."""
-    n: int = request["n_processes"]
+    n, n_halvings = int(request["n_processes"]), int(request["n_halvings"])
     if not request["n_processes_is_set"]:
         n = min(n, fitting_processes(free_memory_bytes(), largest_bytes))
-    return max(1, n >> request["n_halvings"])
+    return max(1, n >> n_halvings)
 
 
 def _raw_files(prepared: PreparedDataset) -> dict[str, dict[str, Any]]:

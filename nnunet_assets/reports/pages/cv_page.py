@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.version_history import mixed_in_words
-from nnunet_assets.core.statistics.estimate import Bootstrap
-from nnunet_assets.core.summary.cv_summary import CvSummary, Estimate
+from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.page import data_uri, render_page

@@ -5,7 +5,7 @@ Every row names its measure, and every table of pseudo Dice says so in its capti
 
 from collections.abc import Iterator
 
-from nnunet_assets.core.summary.cv_summary import Estimate
+from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.fold_means import MEASURE_NAMES, FoldMeansSummary, Measure
 from nnunet_assets.reports.text.estimates import mean_and_sd
 from nnunet_assets.reports.text.latex import escaped_rows, latex_table, tabular

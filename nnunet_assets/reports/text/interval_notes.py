@@ -43,4 +43,5 @@ def interval_notes(drawn: Bootstrap, of: str = "pooled mean") -> list[str]:
 
 def unseen_percent(n: int) -> float:
     """Returns how many patients in 100 a failure befalls that is missing in `MISSED_SETS` of all sets of n."""
-    return 100 * (1 - MISSED_SETS ** (1 / n))
+    missed: float = MISSED_SETS ** (1 / n)
+    return 100 * (1 - missed)
