@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.fold.validation_again import OUTPUT_FOLDER
 from nnunet_assets.processes.child import LOG_FILE
 
 SILENT_SECONDS = 30 * 60
@@ -66,7 +67,8 @@ class Heartbeat:
     def _doing(self) -> str:
         if self._seen == self._first:
             return "starting"
-        n_predicted = len(list((self._folder / "validation").glob("*.*")))
+        again = self._folder / OUTPUT_FOLDER
+        n_predicted = len(list(((again if again.is_dir() else self._folder) / "validation").glob("*.*")))
         if n_predicted:
             return f"predicting the validation cases ({n_predicted} files written)"
         epochs = [record.epoch for record in read_records(journal_path(self._folder)) if record.epoch is not None]
@@ -86,6 +88,7 @@ def _signs(fold_folder: Path) -> Iterator[float]:
         fold_folder / OWN_FOLDER / LOG_FILE,
         *fold_folder.glob("training_log_*.txt"),
         fold_folder / "validation",
+        fold_folder / OUTPUT_FOLDER / "validation",
     ):
         if path.exists():
             yield path.stat().st_mtime

@@ -1,7 +1,8 @@
 """One fold from its state on disk to its COMMIT, tracked: `python -m nnunet_assets_tests.faults.one_fold FOLD TRAINER`.
 
 What the fold's asset does, in a process that may be killed and without Dagster's own seconds. Folders and tracking
-server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`).
+server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`)
+and whether it keeps its probabilities (`NPZ_VARIABLE`).
 It ends with the fold's exit code; a signal counts as 128 + n.
 """
 
@@ -24,6 +25,7 @@ from nnunet_assets_tests.training_builders import DATASET
 OVERRIDES = {"num_epochs": 6, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1, "save_every": 2}
 
 N_RANKS_VARIABLE = "NNUNET_ASSETS_TRIAL_RANKS"
+NPZ_VARIABLE = "NNUNET_ASSETS_TRIAL_NPZ"
 
 
 def main(fold: str, trainer: str) -> int:
@@ -31,7 +33,8 @@ def main(fold: str, trainer: str) -> int:
     settings = Settings.from_environment()
     experiment = Experiment(DATASET, "3d_fullres", trainer=trainer, variant="faults")
     inputs = fold_inputs(settings.roots, experiment, fold, "the settings of the trials")
-    options = TrainingOptions(num_gpus=int(os.environ.get(N_RANKS_VARIABLE, "1")))
+    n_ranks, npz = int(os.environ.get(N_RANKS_VARIABLE, "1")), NPZ_VARIABLE in os.environ
+    options = TrainingOptions(num_gpus=n_ranks, npz=npz)
     request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None, options=options)
     tracker = FoldTracker(
         settings.tracking_uri,

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.files.provenance import write_json_atomically
-from nnunet_assets.core.fold.commit import commit_again, commit_sha256
+from nnunet_assets.core.fold.commit import commit_sha256, write_commit
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.folds.fold_attempt import fold_state
@@ -123,7 +123,7 @@ def test_a_fold_of_several_gpus_that_version_0_1_adopted_is_to_be_adopted_again_
         own = fold / ".nnunet_assets"
         manifest = json.loads((own / "manifest.json").read_text())
         write_json_atomically(own / "manifest.json", {**manifest, "schema": 1, "scores": None})
-        commit_again(fold)
+        write_commit(own)
         known = json.loads((own / "mlflow_run.json").read_text())
         unknown_then = dict.fromkeys(("scores", "folder", "made_of"))
         write_json_atomically(own / "mlflow_run.json", {**known, **unknown_then})

@@ -31,8 +31,8 @@ SCHEMA = 2
 OLDER_SCHEMAS = (1,)
 """Also read: 1 has no digest of the scores."""
 
-COMMIT_FILE = "COMMIT"
-"""Written last, in the fold's hidden folder."""
+MANIFEST_FILE, COMMIT_FILE = "manifest.json", "COMMIT"
+"""In the fold's hidden folder; COMMIT is written last."""
 
 UNKNOWN = "unknown"
 """In place of a digest that nothing proves: of a fold that was trained elsewhere."""
@@ -168,14 +168,18 @@ def validated_checkpoint(*, val_best: bool) -> str:
 def commit_fold(fold_folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, then the COMMIT that makes the fold finished."""
     own = fold_folder / OWN_FOLDER
-    write_json_atomically(own / "manifest.json", {"schema": SCHEMA, **asdict(manifest)})
-    commit_again(fold_folder)
+    write_manifest(own, manifest)
+    write_commit(own)
 
 
-def commit_again(fold_folder: Path) -> None:
-    """Writes the COMMIT of the manifest that is there already."""
-    own = fold_folder / OWN_FOLDER
-    write_json_atomically(own / COMMIT_FILE, {"manifest_sha256": file_sha256(own / "manifest.json")})
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes a manifest into a folder, which is the fold's hidden one, or becomes a part of it."""
+    write_json_atomically(folder / MANIFEST_FILE, {"schema": SCHEMA, **asdict(manifest)})
+
+
+def write_commit(folder: Path) -> None:
+    """Writes the COMMIT of the manifest that lies in the folder already."""
+    write_json_atomically(folder / COMMIT_FILE, {"manifest_sha256": file_sha256(folder / MANIFEST_FILE)})
 
 
 def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest | None:
@@ -190,9 +194,9 @@ def read_committed(fold_folder: Path, *, check_files: bool = False) -> Manifest 
     own = fold_folder / OWN_FOLDER
     try:
         commit = load_json(own / COMMIT_FILE)
-        if commit["manifest_sha256"] != file_sha256(own / "manifest.json"):
+        if commit["manifest_sha256"] != file_sha256(own / MANIFEST_FILE):
             return None
-        manifest = Manifest.from_json(load_json(own / "manifest.json"))
+        manifest = Manifest.from_json(load_json(own / MANIFEST_FILE))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
     for name, sha256 in manifest.files.items():
@@ -240,4 +244,4 @@ def _without_paths(manifest: Manifest) -> Manifest:
 
 def commit_sha256(fold_folder: Path) -> str:
     """Returns the digest that names a finished fold: the SHA-256 of its manifest."""
-    return file_sha256(fold_folder / OWN_FOLDER / "manifest.json")
+    return file_sha256(fold_folder / OWN_FOLDER / MANIFEST_FILE)

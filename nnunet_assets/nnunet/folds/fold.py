@@ -14,6 +14,7 @@ from nnunet_assets.core.files.provenance import json_sha256, remove_unfinished
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.validation_again import settle_again, settled_again
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
@@ -86,7 +87,11 @@ def run_fold(
     experiment = request.experiment
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
-    with _full_disk_told(request), fold_lease(roots, experiment, request.fold):
+    with (
+        _full_disk_told(request),
+        fold_lease(roots, experiment, request.fold),
+        settled_again(fold_folder),
+    ):
         _check_unchanged(request, roots)
         plans_file, description_file = prepared.plans_file(experiment.plans), prepared.folder / DATASET_JSON
         refuse_foreign_code_in(plans_file, description_file, trusted_code(environment))
@@ -198,10 +203,14 @@ def _train(
                 on_poll=poll,
             )
 
+    def is_done() -> bool:
+        settle_again(fold_folder)
+        return _commit(fold_folder) not in {None, before}
+
     return run_with_restarts(
         start,
         own_folder=own_folder,
-        is_done=lambda: _commit(fold_folder) not in {None, before},
+        is_done=is_done,
         progress=lambda: n_saved_epochs(fold_folder) or 0,
         say=say,
     )

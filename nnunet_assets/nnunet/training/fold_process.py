@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,6 @@ from nnunet_assets.core.fold.commit import (
     RESULT_FILES,
     FoldInputs,
     Manifest,
-    commit_again,
     commit_fold,
     read_committed,
 )
@@ -41,6 +40,13 @@ from nnunet_assets.core.fold.journal import (
 )
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.validation_again import (
+    OUTPUT_FOLDER,
+    begin_again,
+    commit_again,
+    name_final_places,
+    written_again,
+)
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
     BEST,
@@ -108,7 +114,8 @@ def train_as_rank(
     start = began - request["waited_seconds"]
     fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
     checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
-    earlier = read_committed(fold_folder)
+    # Finished, and validated again: until that is done it stays as it is, its journal and its COMMIT too.
+    earlier = read_committed(fold_folder) if _is_final(checkpoint) else None
     device = resolve_device(request["device"])
     if options.deterministic:
         make_deterministic()
@@ -131,17 +138,25 @@ def train_as_rank(
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
     say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
-    logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first else None
+    logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first and earlier is None else None
     stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)
     say("Training is done; predicting and scoring the validation cases.")
-    seconds = {"training": _training_seconds(fold_folder), "validation": _validate(trainer, options, rank)}
+    validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)
     if rank.is_first:
-        series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
-        append_record(journal_path(fold_folder), "end", series)
+        with written_again(trainer) if earlier else nullcontext():
+            series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
+        if earlier is None:
+            append_record(journal_path(fold_folder), "end", series)
         set_odd_best_aside(fold_folder, say)
-        manifest = _manifest(trainer, request, device, (started, began), seconds)
+        seconds = {"training": _training_seconds(fold_folder), "validation": validation_seconds}
+        scored_in = fold_folder / OUTPUT_FOLDER if earlier else fold_folder
+        manifest = _manifest(trainer, request, device, (started, began), seconds, scored_in=scored_in)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
-        _commit(fold_folder, manifest, earlier)
+        if earlier is None:
+            commit_fold(fold_folder, manifest)
+        else:
+            records = _records_so_far(trainer, request, whole_batch, say)
+            commit_again(fold_folder, _manifest_again(earlier, manifest), records, series)
         forget_previous_checkpoint(fold_folder)
     rank.leave()
 
@@ -185,7 +200,7 @@ def _train(
     """Trains what is missing; returns why it ended early, None: it did not."""
     fold_folder = Path(trainer.output_folder)
     if is_trained:
-        if rank.is_first:  # a kill may have come between the final checkpoint and the note of it
+        if logger:  # a kill may have come between the final checkpoint and the note of it
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, say) if logger else lambda: None
@@ -220,21 +235,13 @@ def _keep_records(
     return close
 
 
-def _commit(fold_folder: Path, manifest: Manifest, earlier: Manifest | None) -> None:
-    """Makes the fold finished; one that was before, and is validated again with the same result, is the same fold.
+def _manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
+    """Returns the manifest of a fold that was finished already; None: with the same result it is the same fold.
 
-    What was made of it (a summary, a cascade's next stage) stays up to date then.
+    What was made of it (a summary, a cascade's next stage) stays up to date then. What its training was stays as it is.
     """
-    if earlier is None:
-        commit_fold(fold_folder, manifest)
-    elif manifest.has_same_result(earlier):
-        commit_again(fold_folder)
-    else:
-        commit_fold(fold_folder, _validated_again(earlier, manifest))
-
-
-def _validated_again(earlier: Manifest, now: Manifest) -> Manifest:
-    """Returns the manifest of a fold that was finished already: what its training was does not change any more."""
+    if now.has_same_result(earlier):
+        return None
     details = {**now.details, "stopped_early": earlier.details.get("stopped_early"), "validated_on": now.device}
     return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
 
@@ -244,18 +251,7 @@ def _open_journal(
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
-    records, n_lost = readable_until_epoch(journal, trainer.current_epoch)
-    if n_lost:
-        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
-    if not records or records[0].kind != "start":
-        if not trainer.was_initialized:
-            trainer.initialize()  # whose network, loss and optimizer are what there is to know
-        params = training_parameters(trainer, request)
-        for group, values in whole_batch.items():
-            params[group] = {**params[group], **values}
-        start = Record("start", now_ms(), None, {"attempt": request["attempt"], "params": params})
-        records = [start, *records]
-    write_records(journal, records)
+    write_records(journal, _records_so_far(trainer, request, whole_batch, say))
 
     def report(epoch: int, values: Mapping[str, float]) -> None:
         say(epoch_line(epoch, trainer.num_epochs, values))
@@ -265,6 +261,23 @@ def _open_journal(
     return logger
 
 
+def _records_so_far(
+    trainer: Any, request: Mapping[str, Any], whole_batch: Mapping[str, Any], say: Callable[[str], None]
+) -> list[Record]:
+    """Returns the journal's start, made where there is none, and the epochs that the trainer has."""
+    records, n_lost = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
+    if n_lost:
+        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
+    if records and records[0].kind == "start":
+        return records
+    if not trainer.was_initialized:
+        trainer.initialize()  # whose network, loss and optimizer are what there is to know
+    params = training_parameters(trainer, request)
+    for group, values in whole_batch.items():
+        params[group] = {**params[group], **values}
+    return [Record("start", now_ms(), None, {"attempt": request["attempt"], "params": params}), *records]
+
+
 def _plan_of(trainer: Any, *, is_trained: bool) -> str:
     if is_trained:
         return "trained before, only the validation is missing"
@@ -272,29 +285,42 @@ def _plan_of(trainer: Any, *, is_trained: bool) -> str:
     return f"{plan}, resuming after {trainer.current_epoch} of them" if trainer.current_epoch else plan
 
 
-def _validate(trainer: Any, options: TrainingOptions, rank: Rank) -> float:
-    """Predicts and scores the validation cases, and returns the seconds that it took."""
+def _validate(trainer: Any, options: TrainingOptions, rank: Rank, *, is_again: bool) -> float:
+    """Predicts and scores the validation cases, and returns the seconds that it took.
+
+    Args:
+        trainer: Trained to its end.
+        options: What is asked for.
+        rank: Which of the processes this is.
+        is_again: The fold is finished, and stays as it is meanwhile.
+    """
     start = time.monotonic()
     fold_folder = Path(trainer.output_folder)
     if rank.is_first:
-        _make_room_for_validation(fold_folder, options)
+        _make_room_for_validation(fold_folder, options, is_again=is_again)
     rank.wait_for_all()
     if options.val_best:
         n_epochs = trainer.current_epoch
         trainer.load_checkpoint(str(fold_folder / BEST))
         trainer.current_epoch = n_epochs  # the best epoch's, until here
-    trainer.perform_actual_validation(options.npz)
+    with written_again(trainer) if is_again else nullcontext():
+        trainer.perform_actual_validation(options.npz)
+    if is_again and rank.is_first:
+        name_final_places(fold_folder)
     return round(time.monotonic() - start, 3)
 
 
-def _make_room_for_validation(fold_folder: Path, options: TrainingOptions) -> None:
+def _make_room_for_validation(fold_folder: Path, options: TrainingOptions, *, is_again: bool) -> None:
     if options.val_best and not is_own_checkpoint(fold_folder, fold_folder / BEST):
         raise ChildFailure(
             ExitCode.BAD_INPUT,
             f"{fold_folder / BEST} cannot be validated: it is missing, damaged, or was written by another program. "
             "Leave val_best out.",
         )
-    # From here on the fold is not finished any more, until it is again.
+    if is_again:
+        begin_again(fold_folder)
+        return
+    # A COMMIT that does not verify: what it vouched for is gone.
     (fold_folder / OWN_FOLDER / COMMIT_FILE).unlink(missing_ok=True)
     # A prediction left by an earlier attempt would be averaged into summary.json by nnU-Net.
     earlier = fold_folder / "validation"
@@ -314,9 +340,12 @@ def _manifest(
     device: Any,
     began: tuple[datetime, float],
     seconds: Mapping[str, float],
+    *,
+    scored_in: Path,
 ) -> Manifest:
     fold_folder = Path(trainer.output_folder)
     started, clock = began
+    results = {name: (scored_in if name == SUMMARY_FILE else fold_folder) / name for name in RESULT_FILES}
     ended = started + timedelta(seconds=time.monotonic() - clock)  # the clock may have been set since
     return Manifest(
         fold=request["fold"],
@@ -327,7 +356,7 @@ def _manifest(
         n_epochs=trainer.current_epoch,
         peak_memory_bytes=peak_memory(fold_folder, device),
         # Without checkpointing there is no final one.
-        files={name: file_sha256(fold_folder / name) for name in RESULT_FILES if (fold_folder / name).is_file()},
+        files={name: file_sha256(file) for name, file in results.items() if file.is_file()},
         details={
             "attempt": request["attempt"],
             "stages": [asdict(stage) for stage in read_stages(fold_folder)],
@@ -341,7 +370,7 @@ def _manifest(
             "started": started.isoformat(),
             "ended": ended.isoformat(),
         },
-        scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
+        scores=scores_digest(results[SUMMARY_FILE].read_bytes()),
     )
 
 

@@ -1,6 +1,7 @@
 """A finished fold on which plain nnU-Net validates again, and one whose predictions were deleted: it stays finished."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -9,10 +10,12 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.validation_again import AGAIN_FOLDER, OUTPUT_FOLDER
 from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets.nnunet.results.results import fold_results_in
-from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, roots_in
+from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
 
 pytestmark = pytest.mark.faults
 
@@ -91,6 +94,32 @@ def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(projec
     assert commit_sha256(folder) == commit
     assert (folder / "checkpoint_final.pth").read_bytes() == final
     assert not project.train("fold_0", EXPERIMENT, overrides=TINY, options=NPZ).is_new
+
+
+@pytest.mark.parametrize("asked", [TrainingOptions(validation_only=True), TrainingOptions(val_best=True)], ids=str)
+def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
+    project: PhantomProject, asked: TrainingOptions
+) -> None:
+    folder = project.folder("fold_0", EXPERIMENT)
+
+    def finished() -> dict[str, tuple[bytes, int]]:
+        own = [folder / ".nnunet_assets" / name for name in ("COMMIT", "manifest.json", "journal.jsonl")]
+        files = [*own, *folder.glob("checkpoint_*.pth"), *(folder / "validation").iterdir()]
+        return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+    before = finished()
+
+    def stop_while_it_predicts() -> None:
+        if (folder / OUTPUT_FOLDER / "validation").is_dir():
+            assert fold_state(folder) == "committed"
+            for process in fold_processes():
+                process.send_signal(signal.SIGINT)
+
+    with pytest.raises(FoldFailed, match="was stopped on request"):
+        project.train("fold_0", EXPERIMENT, overrides=TINY, options=asked, on_poll=stop_while_it_predicts)
+    assert finished() == before
+    assert fold_state(folder) == "committed"
+    assert not (folder / AGAIN_FOLDER).exists()
 
 
 def test_predictions_that_were_deleted_are_named_with_the_way_to_get_them_back(project: PhantomProject) -> None:
