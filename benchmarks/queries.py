@@ -48,21 +48,21 @@ def main() -> int:
         seconds = alternating(lambda: summary(many), lambda: summary(few))
     helped = alternating(lambda: python(MAIN), lambda: python("import click"))
     ok = [
-        told("`list`: runs counted of those that there are", counted / MANY, "1", is_met=counted == MANY),
-        told(
+        report("`list`: runs counted of those that there are", counted / MANY, "1", is_met=counted == MANY),
+        report(
             f"`summarize` with {MANY} runs, times that with {FEW}",
             seconds[0] / seconds[1],
             "< 2",
             seconds[0] < 2 * seconds[1],
         ),
-        told("`--help`, times the import of click", helped[0] / helped[1], "<= 2", helped[0] <= 2 * helped[1]),
-        told("`--help`, seconds", helped[0], f"< {HELP_GOAL_SECONDS}", helped[0] < HELP_GOAL_SECONDS),
+        report("`--help`, times the import of click", helped[0] / helped[1], "<= 2", helped[0] <= 2 * helped[1]),
+        report("`--help`, seconds", helped[0], f"< {HELP_GOAL_SECONDS}", helped[0] < HELP_GOAL_SECONDS),
     ]
     print(f"`list` of {MANY} runs took {list_seconds:.1f} s, a summary {seconds[0]:.3f} s and {seconds[1]:.3f} s.")
     return 0 if all(ok) else 1
 
 
-def told(what: str, value: float, goal: str, is_met: bool) -> bool:
+def report(what: str, value: float, goal: str, is_met: bool) -> bool:
     print(f"{what}: {value:.2f} (goal {goal}){'' if is_met else ', MISSED'}")
     return is_met
 

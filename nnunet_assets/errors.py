@@ -76,7 +76,7 @@ _REMEDIES = {
 
 @contextmanager
 def storage_errors_in_words() -> Iterator[None]:
-    """Turns an error of the file system that names its path into a `StorageError`; for the outermost borders alone.
+    """Turns an error of the file system that names its path into a `StorageError`; for what stands outermost alone.
 
     One without a path is of something else (a connection, a process) or a defect, and stays as it is.
     """

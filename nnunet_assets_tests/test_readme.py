@@ -31,7 +31,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings
-from nnunet_assets.tracking.assets.holdout_run import gap_metrics
+from nnunet_assets.tracking.assets.predictions_run import gap_metrics
 from nnunet_assets.tracking.store import names
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result

@@ -10,7 +10,7 @@ from nnunet_assets.assets.dataset.split_checks import build_split_checks
 from nnunet_assets.assets.dataset.splits import build_splits
 from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.full_model import build_full_model
-from nnunet_assets.assets.holdout.holdout_predictions import build_test_predictions
+from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
 from nnunet_assets.assets.summary.comparison import build_comparison
 from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
 from nnunet_assets.assets.summary.cv_figures import build_cv_figures

@@ -164,9 +164,9 @@ class SplitsConfig(Declaration):
 
     @model_validator(mode="after")
     def _does_not_contradict_itself(self) -> "SplitsConfig":
-        making = [name for name in ("seed", "stratify", "leave_one_group_out") if name in self.model_fields_set]
-        if self.file is not None and making:
-            raise ValueError(f"`file` is a split already, so `{making[0]}` has no effect; remove one of them")
+        others = [name for name in ("seed", "stratify", "leave_one_group_out") if name in self.model_fields_set]
+        if self.file is not None and others:
+            raise ValueError(f"`file` is a split already, so `{others[0]}` has no effect; remove one of them")
         if self.file is not None and self.on_new_cases == "extend":
             raise ValueError("a split of your own (`file`) is not extended: add the new cases to it yourself")
         if self.leave_one_group_out:

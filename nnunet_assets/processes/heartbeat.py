@@ -41,7 +41,7 @@ class Heartbeat:
         # The files may be those of an attempt of last week: a change of their times counts, not how old they are.
         self._first = self._seen = _signs_of_earlier(fold_folder)
         self._changed = time.monotonic()
-        self._is_told = False
+        self._is_reported = False
 
     def look(self) -> None:
         """Looks, unless it did so a moment ago; a disk that does not answer now is looked at again later."""
@@ -53,11 +53,11 @@ class Heartbeat:
 
     def _look(self) -> None:
         if (seen := list(_signs(self._folder))) != self._seen:
-            self._seen, self._changed, self._is_told = seen, time.monotonic(), False
+            self._seen, self._changed, self._is_reported = seen, time.monotonic(), False
         silence = time.monotonic() - self._changed
-        if self._is_told or silence < self._silent_seconds:
+        if self._is_reported or silence < self._silent_seconds:
             return
-        self._is_told = True
+        self._is_reported = True
         since = time.strftime("%H:%M", time.localtime(time.time() - silence))
         self._say(
             f"No sign of life since {since}, for more than {self._silent_seconds / 60:.0f} minutes, while "

@@ -18,7 +18,7 @@ from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.reports.tables.case_table import read_cases
 
 if TYPE_CHECKING:
-    from nnunet_assets.core.comparison.compared_experiments import Contender
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.comparison.evaluated_experiments import CaseMetrics
 
@@ -32,11 +32,11 @@ def compare_declared(roots: Roots, project: Project, dataset: str) -> "Compariso
     """
     project.dataset(dataset)
     # numpy takes a tenth of a second in every process that loads the definitions.
-    from nnunet_assets.core.comparison.compared_experiments import Contender
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import compare
 
     summaries, left_out = _summaries(roots, project, dataset)
-    return compare(dataset, [Contender.of(one) for one in summaries], left_out, _repeats(project, dataset))
+    return compare(dataset, [ComparedExperiment.of(one) for one in summaries], left_out, _repeats(project, dataset))
 
 
 def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str) -> "Comparison":
@@ -66,8 +66,8 @@ def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str)
             left_out[name] = f"its labels are measured by other rules than those of {first}"
         else:
             evaluations.append(found)
-    contenders, diagonal_mm = _contenders(evaluations, metric, left_out)
-    return compare(dataset, contenders, left_out, _repeats(project, dataset), diagonal_mm=diagonal_mm)
+    experiments, diagonal_mm = _evaluated_experiments(evaluations, metric, left_out)
+    return compare(dataset, experiments, left_out, _repeats(project, dataset), diagonal_mm=diagonal_mm)
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,22 @@ def _evaluation(roots: Roots, config: DatasetConfig, summary: CvSummary, metric:
     return _Evaluation(summary, policy.digest, content, cases)
 
 
-def _contenders(
+def _evaluated_experiments(
     evaluations: Sequence[_Evaluation], metric: str, left_out: dict[str, str]
-) -> tuple[list["Contender"], float | None]:
+) -> tuple[list["ComparedExperiment"], float | None]:
     """Returns the experiments with their metric, and what a missed object counts as a distance in it."""
-    from nnunet_assets.core.comparison.evaluated_experiments import evaluated_contender, largest_diagonal_mm
+    from nnunet_assets.core.comparison.evaluated_experiments import evaluated_experiment, largest_diagonal_mm
 
-    contenders: list[Contender] = []
+    experiments: list[ComparedExperiment] = []
     diagonal_mm = largest_diagonal_mm(one.cases for one in evaluations)
     for one in evaluations:
         try:
-            found = evaluated_contender(one.summary, one.content, one.cases, metric, diagonal_mm=diagonal_mm)
+            found = evaluated_experiment(one.summary, one.content, one.cases, metric, diagonal_mm=diagonal_mm)
         except EvaluationError as error:
             left_out[one.summary.experiment.name_in_dataset] = str(error)
         else:
-            contenders.append(found)
-    return contenders, diagonal_mm if scale_of(metric).is_lower_better else None
+            experiments.append(found)
+    return experiments, diagonal_mm if scale_of(metric).is_lower_better else None
 
 
 def _summaries(roots: Roots, project: Project, dataset: str) -> tuple[list[CvSummary], dict[str, str]]:

@@ -46,7 +46,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
         tracking: "_Tracking | None" = None
 
         def run_training(self) -> None:
-            with _failures_told(self):
+            with _failures_tracked(self):
                 super().run_training()
 
         def on_train_start(self) -> None:
@@ -55,7 +55,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
                 self.tracking = _Tracking(self)
 
         def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-            with _failures_told(self):
+            with _failures_tracked(self):
                 super().perform_actual_validation(save_probabilities)
                 if self.tracking:
                     self.tracking.finish_validated(self)
@@ -66,7 +66,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
 
 
 @contextmanager
-def _failures_told(trainer: Any) -> Iterator[None]:
+def _failures_tracked(trainer: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as error:

@@ -22,8 +22,8 @@ def messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def heard(messages: Path) -> list[str]:
-    told = [json.loads(line) for line in messages.read_text().splitlines()]
-    return [message["params"]["message"] if message["method"] == "log" else message["method"] for message in told]
+    shown = [json.loads(line) for line in messages.read_text().splitlines()]
+    return [message["params"]["message"] if message["method"] == "log" else message["method"] for message in shown]
 
 
 def test_sentences_that_do_not_reach_dagster_end_nothing_and_are_counted(

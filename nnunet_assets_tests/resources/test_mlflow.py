@@ -1,4 +1,4 @@
-"""dagster-mlflow's resource at the border, in real Dagster runs on a real store."""
+"""The resource `mlflow`, made of dagster-mlflow's, in real Dagster runs on a real store."""
 
 import subprocess
 import sys
@@ -179,7 +179,7 @@ def test_the_config_is_dagster_mlflows_own() -> None:
     assert facts(CONFIG_SCHEMA) == facts(THEIRS)
 
 
-def test_loading_the_border_imports_no_mlflow() -> None:
+def test_loading_the_resource_imports_no_mlflow() -> None:
     code = (
         "import sys, nnunet_assets.resources.mlflow; print({'mlflow', 'dagster_mlflow', 'pandas'} & set(sys.modules))"
     )

@@ -71,21 +71,21 @@ def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
     result = run(foreign, "adopt", foreign.roots.results, "--json")
 
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)["folds"]
-    assert [(row["fold"], row["status"], row["recorded_by_dagster"]) for row in told] == [
+    shown = json.loads(result.stdout)["folds"]
+    assert [(row["fold"], row["status"], row["recorded_by_dagster"]) for row in shown] == [
         ("fold_0", "adopted", True),
         ("fold_1", "adopted", True),
     ]
     folders = {fold: EXPERIMENT.fold_folder(foreign.roots, fold) for fold in ("fold_0", "fold_1")}
     assert recorded(instance) == {fold: commit_sha256(folder) for fold, folder in folders.items()}
     client = connect(foreign.tracking_uri, foreign.artifacts)
-    tracked = client.get_run(told[0]["mlflow_run"])
+    tracked = client.get_run(shown[0]["mlflow_run"])
     assert (tracked.info.status, tracked.info.start_time) == ("FINISHED", 1000 * BEGIN)
     assert tracked.data.tags["nnunet_assets.adopted"] == "yes"
     assert tracked.data.tags["nnunet_assets.raw_hash"] == "unknown"
-    curve = client.get_metric_history(told[0]["mlflow_run"], "train_loss")
+    curve = client.get_metric_history(shown[0]["mlflow_run"], "train_loss")
     assert [(point.step, point.value) for point in curve] == [(0, 0.0), (1, -0.5), (2, -1.0)]
-    files = {file.path for file in client.list_artifacts(told[0]["mlflow_run"])}
+    files = {file.path for file in client.list_artifacts(shown[0]["mlflow_run"])}
     assert {"manifest.json", "summary.json", "history.json", "validation_cases.csv", "learning_curve.png"} <= files
     assert not {"splits.json", "environment.txt"} & files  # today's are not that training's
     summaries = [
@@ -113,8 +113,8 @@ def test_a_fold_of_several_gpus_that_version_0_1_adopted_is_to_be_adopted_again_
 ) -> None:
     folds = [EXPERIMENT.fold_folder(foreign.roots, f"fold_{number}") for number in range(2)]
     for fold, of_the_batch in zip(folds, ({"is_ddp": "True", "batch_size": "1"}, {"batch_size": "2"}), strict=True):
-        told = json.loads((fold / "debug.json").read_text())
-        (fold / "debug.json").write_text(json.dumps({**told, **of_the_batch}))
+        shown = json.loads((fold / "debug.json").read_text())
+        (fold / "debug.json").write_text(json.dumps({**shown, **of_the_batch}))
     with monkeypatch.context() as before:
         for module in ("adoption", "foreign_files"):
             before.setattr(f"nnunet_assets.nnunet.{module}.is_of_several_processes", lambda _debug: False)
@@ -145,8 +145,8 @@ def summarized(settings: Settings, source: str) -> tuple[int, Any, str]:
     result = run(settings, "summarize", "-e", DATASET, "--json", "--source", source)
     if not result.stdout:
         return result.exit_code, None, result.stderr
-    told = json.loads(result.stdout)
-    labels = told.get("labels") or {}
+    shown = json.loads(result.stdout)
+    labels = shown.get("labels") or {}
     return result.exit_code, labels["Anterior"]["dice"]["pooled"]["mean"] if labels else None, result.stderr
 
 
@@ -303,8 +303,8 @@ def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monk
     synced = run(foreign, "sync", "--json")
 
     assert synced.exit_code == 0, synced.output
-    (told,) = json.loads(synced.stdout)["folds"]
-    tracked = connect(foreign.tracking_uri, foreign.artifacts).get_run(told["run_id"])
+    (shown,) = json.loads(synced.stdout)["folds"]
+    tracked = connect(foreign.tracking_uri, foreign.artifacts).get_run(shown["run_id"])
     assert (tracked.info.status, "val_dice_mean" in tracked.data.metrics) == ("FINISHED", True)
 
 

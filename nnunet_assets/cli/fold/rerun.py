@@ -14,7 +14,7 @@ from typing import Any
 from nnunet_assets.assets.fold.fold_training import AskedNow
 from nnunet_assets.cli.fold.train_flags import Flags, dataset_named, experiment_of, fold_named
 from nnunet_assets.core.files.provenance import file_sha256
-from nnunet_assets.core.fold.training_conditions import Change, Circumstances
+from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
@@ -47,8 +47,8 @@ class Rerun:
 
     def changes(self, settings: Settings, request: FoldRequest) -> list[Change]:
         """Returns what is not what it was when the run was made."""
-        then = self.recalled.circumstances
-        now = Circumstances(
+        then = self.recalled.conditions
+        now = TrainingConditions(
             # The variant is another one, of the same settings.
             replace(request.inputs, training_hash=self.training_hash),
             package_versions(),
@@ -98,7 +98,7 @@ def rerun_of(run_id: str, flags: Flags, settings: Settings, project: Project) ->
     config = _experiment(recalled, name, device=device).model_copy(update=flags.unchanging)
     training_hash = _experiment(recalled, recalled.experiment.variant).training_hash(_weights_sha256(recalled))
     weights = recalled.options.get("pretrained_weights")
-    if weights and training_hash != recalled.circumstances.inputs.training_hash:
+    if weights and training_hash != recalled.conditions.inputs.training_hash:
         raise FoldError(
             f"The MLflow run {run_id} started from the weights {weights}, and with the file that is there now its "
             "settings do not give the digest that it recorded: it is another file. Put the same one back, or say with "

@@ -110,8 +110,8 @@ def train(**given: Any) -> int:
     return 1 if result["status"] in ("interrupted", "failed") else 0
 
 
-def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
-    """Trains what the flags ask for and returns the result's fields; `told` takes those that a failure has too."""
+def _train(flags: "Flags", say: Say, shown: dict[str, Any]) -> dict[str, Any]:
+    """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
     from nnunet_assets.assets.fold.fold_training import fold_request, train_fold
     from nnunet_assets.cli.dataset.preparation import ensure_prepared
     from nnunet_assets.cli.fold.rerun import rerun_of
@@ -124,7 +124,7 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
     if rerun:
         fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
-        told |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
+        shown |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
     else:
         fold, config = _named(flags, settings, project)
     check_options(
@@ -145,7 +145,7 @@ def _train(flags: "Flags", say: Say, told: dict[str, Any]) -> dict[str, Any]:
     request = fold_request(settings, config, fold, asked)
     if rerun:
         changes = rerun.changes(settings, request)
-        told |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
+        shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
         say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
     fold_folder = request.experiment.fold_folder(settings.roots, fold)
@@ -227,15 +227,15 @@ def _is_to_validate(fold_folder: Path, request: "FoldRequest") -> bool:
 def _changes(fold_folder: Path, request: "FoldRequest") -> list[str]:
     """Names in what the fold that is there differs from the one that is asked for."""
     from nnunet_assets.core.fold.commit import read_committed
-    from nnunet_assets.core.fold.training_inputs import Making
+    from nnunet_assets.core.fold.fold_provenance import FoldProvenance
     from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 
     committed = read_committed(fold_folder)
     if committed is None:
         return changes_since_begun(fold_folder, request)
     details = committed.details
-    there = Making.asked(committed.inputs, details.get("overrides") or {}, details.get("options") or {})
-    return there.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
+    there = FoldProvenance.asked(committed.inputs, details.get("overrides") or {}, details.get("options") or {})
+    return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
 class EpochLines:

@@ -42,8 +42,8 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
         to = {"tracking_uri": asked["tracking_uri"], "experiment_name": name}
         run_id = log_cv_summary(summary, **to, settings=settings)
     if as_json:
-        told = {**_json(group, summary), "behind": behind, "mlflow_run": run_id}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        row = {**_json(group, summary), "behind": behind, "mlflow_run": run_id}
+        click.echo(json.dumps(row, indent=2, ensure_ascii=False))
     else:
         _print(group, summary, run_id)
     for sentence in behind:

@@ -1,1 +1,1 @@
-"""Experiments side by side on the cases that they share."""
+"""Experiments compared on the cases that they share."""

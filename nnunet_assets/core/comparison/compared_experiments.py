@@ -1,4 +1,4 @@
-"""What may be compared: experiments scored on the same cases of the same data, and their scores side by side.
+"""What may be compared: experiments scored on the same cases of the same data, and the scores that they share.
 
 Experiments on other splits must not be compared: their models have seen each other's validation cases. Nor must those
 on other raw data, whose references may differ. The largest group that may be compared is; the others are left out with
@@ -22,7 +22,7 @@ CaseScores = Mapping[str, Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)
-class Contender:
+class ComparedExperiment:
     """A finished experiment and its scores, of whatever metrics.
 
     Attributes:
@@ -42,7 +42,7 @@ class Contender:
     validation: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, summary: CvSummary) -> "Contender":
+    def of(cls, summary: CvSummary) -> "ComparedExperiment":
         """Returns an experiment with the Dice and IoU of its summary."""
         cases = [case for fold in summary.folds for case in fold.cases]
         return cls(
@@ -72,15 +72,15 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Field:
-    """Contenders side by side.
+class SharedScores:
+    """The scores of experiments, on what all of them have.
 
     Attributes:
-        names: Of the contenders.
+        names: Of the experiments.
         cases: That all of them have, sorted.
         patients: Of the cases; None: not known of all.
         labels: Label names by metric that all of them have.
-        scores: By metric `(n_contenders, n_cases, n_labels)`, NaN where undefined.
+        scores: By metric `(n_experiments, n_cases, n_labels)`, NaN where undefined.
         notes: What was left out, in full sentences.
     """
 
@@ -92,16 +92,16 @@ class Field:
     notes: tuple[str, ...]
 
 
-def compatible(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[str, str]]:
+def compatible(experiments: Sequence[ComparedExperiment]) -> tuple[list[ComparedExperiment], dict[str, str]]:
     """Returns the largest group that may be compared, and the names of the others with the reason.
 
-    Of groups of one size that with the earliest contender; both in the order of the contenders.
+    Of groups of one size that with the earliest experiment; both in the order of the experiments.
 
     Raises:
         SummaryError: There are two or more, and no two of them may be compared.
     """
-    kinds: dict[Hashable, list[Contender]] = {}
-    for one in contenders:
+    kinds: dict[Hashable, list[ComparedExperiment]] = {}
+    for one in experiments:
         validation = None if one.is_proved else frozenset(one.validation.items()) or one.name
         kinds.setdefault((one.raw_hash, one.splits_hash, validation), []).append(one)
     groups = []
@@ -112,48 +112,48 @@ def compatible(contenders: Sequence[Contender]) -> tuple[list[Contender], dict[s
                 group += other
         groups.append(group)
     largest = max(groups, key=len, default=[])
-    if len(largest) < 2 <= len(contenders):
-        raise SummaryError(_refusal(*contenders[:2]))
+    if len(largest) < 2 <= len(experiments):
+        raise SummaryError(_refusal(*experiments[:2]))
     ids = {id(one) for one in largest}
-    chosen = [one for one in contenders if id(one) in ids]
+    chosen = [one for one in experiments if id(one) in ids]
     return chosen, {
         one.name: _refusal(next(other for other in chosen if _differences(other, one)), one)
-        for one in contenders
+        for one in experiments
         if id(one) not in ids
     }
 
 
-def side_by_side(contenders: Sequence[Contender]) -> Field:
-    """Returns the scores of `compatible` contenders, at least one, on the cases and labels that all of them have.
+def shared_scores(experiments: Sequence[ComparedExperiment]) -> SharedScores:
+    """Returns the scores of `compatible` experiments, at least one, on the cases and labels that all of them have.
 
     Raises:
         SummaryError: There is no case or no label that all have.
     """
-    cases = sorted(frozenset.intersection(*(contender.cases for contender in contenders)))
+    cases = sorted(frozenset.intersection(*(experiment.cases for experiment in experiments)))
     if not cases:
         raise SummaryError(
-            f"No case was validated by all of {first_offenders([contender.name for contender in contenders])}: they "
+            f"No case was validated by all of {first_offenders([experiment.name for experiment in experiments])}: they "
             "declare different folds. Declare one fold at least that all of them train."
         )
-    metrics = [metric for metric in contenders[0].scores if all(metric in other.scores for other in contenders)]
-    labels = {metric: _shared_labels(contenders, metric) for metric in metrics}
-    return Field(
-        names=tuple(contender.name for contender in contenders),
+    metrics = [metric for metric in experiments[0].scores if all(metric in other.scores for other in experiments)]
+    labels = {metric: _shared_labels(experiments, metric) for metric in metrics}
+    return SharedScores(
+        names=tuple(experiment.name for experiment in experiments),
         cases=tuple(cases),
-        patients=_patients(contenders, cases),
+        patients=_patients(experiments, cases),
         labels=labels,
         scores={
             metric: np.array(
-                [[[one.scores[metric][label].get(case) for label in names] for case in cases] for one in contenders],
+                [[[one.scores[metric][label].get(case) for label in names] for case in cases] for one in experiments],
                 dtype=float,
             )
             for metric, names in labels.items()
         },
-        notes=(*_proof_notes(contenders), *_label_notes(contenders, metrics), *_case_notes(contenders, cases)),
+        notes=(*_proof_notes(experiments), *_label_notes(experiments, metrics), *_case_notes(experiments, cases)),
     )
 
 
-def _differences(left: Contender, right: Contender) -> list[str]:
+def _differences(left: ComparedExperiment, right: ComparedExperiment) -> list[str]:
     """Names what forbids to compare the two; empty: nothing."""
     digests = ((left.raw_hash, right.raw_hash), (left.splits_hash, right.splits_hash))
     # Of what experiments are compared for, plans and settings, nothing is said here.
@@ -168,7 +168,7 @@ def _differences(left: Contender, right: Contender) -> list[str]:
     return differences if is_proved_other else []
 
 
-def _refusal(left: Contender, right: Contender) -> str:
+def _refusal(left: ComparedExperiment, right: ComparedExperiment) -> str:
     remedy = (
         "Train the older of the two again"
         if left.is_proved and right.is_proved
@@ -180,16 +180,16 @@ def _refusal(left: Contender, right: Contender) -> str:
     )
 
 
-def _shared_labels(contenders: Sequence[Contender], metric: str) -> tuple[str, ...]:
-    shared = [name for name in contenders[0].scores[metric] if all(name in one.scores[metric] for one in contenders)]
+def _shared_labels(experiments: Sequence[ComparedExperiment], metric: str) -> tuple[str, ...]:
+    shared = [name for name in experiments[0].scores[metric] if all(name in one.scores[metric] for one in experiments)]
     if not shared:
-        names = first_offenders([contender.name for contender in contenders])
+        names = first_offenders([experiment.name for experiment in experiments])
         raise SummaryError(f"No label has a {metric} in all of {names}. Compare experiments that segment the same.")
     return tuple(shared)
 
 
-def _proof_notes(contenders: Sequence[Contender]) -> list[str]:
-    unproved = [one.name for one in contenders if not one.is_proved]
+def _proof_notes(experiments: Sequence[ComparedExperiment]) -> list[str]:
+    unproved = [one.name for one in experiments if not one.is_proved]
     sentence = (
         f"Splits and raw data unproved: {first_offenders(unproved)}, trained elsewhere. The validation cases agree "
         "fold by fold; that no model saw them while it was trained is not known."
@@ -197,22 +197,22 @@ def _proof_notes(contenders: Sequence[Contender]) -> list[str]:
     return [sentence] if unproved else []
 
 
-def _label_notes(contenders: Sequence[Contender], metrics: Sequence[str]) -> list[str]:
+def _label_notes(experiments: Sequence[ComparedExperiment], metrics: Sequence[str]) -> list[str]:
     owners: dict[str, set[str]] = {}
-    for contender in contenders:
-        for label in (label for metric in metrics for label in contender.scores[metric]):
-            owners.setdefault(label, set()).add(contender.name)
-    odd = [label for label, names in owners.items() if len(names) < len(contenders)]
+    for experiment in experiments:
+        for label in (label for metric in metrics for label in experiment.scores[metric]):
+            owners.setdefault(label, set()).add(experiment.name)
+    odd = [label for label, names in owners.items() if len(names) < len(experiments)]
     sentence = f"Labels that not every experiment has are left out, of the foreground too: {first_offenders(odd)}."
     return [sentence] if odd else []
 
 
-def _case_notes(contenders: Sequence[Contender], cases: Sequence[str]) -> list[str]:
-    wider = [f"{one.name} ({len(one.cases)})" for one in contenders if len(one.cases) > len(cases)]
+def _case_notes(experiments: Sequence[ComparedExperiment], cases: Sequence[str]) -> list[str]:
+    wider = [f"{one.name} ({len(one.cases)})" for one in experiments if len(one.cases) > len(cases)]
     sentence = f"These experiments validated more than the {len(cases)} shared cases: {first_offenders(wider)}."
     return [sentence] if wider else []
 
 
-def _patients(contenders: Sequence[Contender], cases: Sequence[str]) -> tuple[str, ...] | None:
-    known = (one.patients for one in contenders if one.patients is not None)
+def _patients(experiments: Sequence[ComparedExperiment], cases: Sequence[str]) -> tuple[str, ...] | None:
+    known = (one.patients for one in experiments if one.patients is not None)
     return next((tuple(one[case] for case in cases) for one in known if set(cases) <= set(one)), None)

@@ -26,7 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunet_assets.core.comparison.compared_experiments import Contender, Field, compatible, side_by_side
+from nnunet_assets.core.comparison.compared_experiments import (
+    ComparedExperiment,
+    SharedScores,
+    compatible,
+    shared_scores,
+)
 from nnunet_assets.core.evaluation.evaluation import counted_title
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Bootstrap, Interval
 from nnunet_assets.core.statistics.halves import SEED, HalfMeans, Halves, LabelMeans
@@ -173,7 +178,7 @@ class Comparison:
         return f"{len(self.experiments)} experiments on {self.n_cases} shared cases{winner}{n_left_out}"
 
     def _winner(self, first: Standing) -> str:
-        told_apart = {
+        distinguished = {
             one.right if one.left == first.experiment else one.left
             for one in self.differences
             # The tests of an older version are of other differences.
@@ -183,7 +188,7 @@ class Comparison:
             and one.is_significant
             and not one.is_within_noise
         }
-        others = [name for name in self.experiments if name != first.experiment and name not in told_apart]
+        others = [name for name in self.experiments if name != first.experiment and name not in distinguished]
         title, mean = counted_title(first.metric), fixed(first.mean or 0.0)
         if not others:
             return f"{first.experiment} is first in {title} ({mean})"
@@ -198,36 +203,36 @@ class Comparison:
 
 def compare(
     dataset: str,
-    contenders: Sequence[Contender],
+    experiments: Sequence[ComparedExperiment],
     left_out: Mapping[str, str],
     repeats: Repeats = (),
     *,
     diagonal_mm: float | None = None,
 ) -> Comparison:
-    """Returns the comparison; of fewer than two contenders one that says so.
+    """Returns the comparison; of fewer than two experiments one that says so.
 
     Args:
-        contenders: In the order to show them; beyond 20 all are compared with the first that can be compared. Their
+        experiments: In the order to show them; beyond 20 all are compared with the first that can be compared. Their
             distances count missed and hallucinated objects as `diagonal_mm`.
         left_out: Experiments that have nothing to be compared, with the reason.
         repeats: Experiments that differ in the seed alone; names that are not compared do not count.
         diagonal_mm: Of the largest image; see `scoring.scale_of`.
 
     Raises:
-        SummaryError: As `contenders.compatible` and `contenders.side_by_side`.
+        SummaryError: As `compatible` and `shared_scores`.
     """
-    chosen, odd = compatible(contenders)
-    names = tuple(contender.name for contender in chosen)
+    chosen, odd = compatible(experiments)
+    names = tuple(experiment.name for experiment in chosen)
     if len(names) < 2:
         return Comparison(dataset, names, dict(left_out))
-    field = side_by_side(chosen)
+    shared = shared_scores(chosen)
     sets = tuple(found for one in repeats if len(found := tuple(name for name in names if name in one)) > 1)
-    halves = Halves(field.patients or field.cases)
+    halves = Halves(shared.patients or shared.cases)
     pairs = _pairs(names, sets)
     columns = [
-        _compared(field, column, pairs, sets, scale_of(column.metric, diagonal_mm))
-        for metric in field.scores
-        for column in _columns(field, metric, halves)
+        _compared(shared, column, pairs, sets, scale_of(column.metric, diagonal_mm))
+        for metric in shared.scores
+        for column in _columns(shared, metric, halves)
     ]
     return Comparison(
         dataset=dataset,
@@ -235,9 +240,9 @@ def compare(
         left_out={**left_out, **odd},
         repeats=sets,
         reference=names[0] if len(names) > MAX_EACH_WITH_EACH else None,
-        n_cases=len(field.cases),
+        n_cases=len(shared.cases),
         bootstrap=Bootstrap(
-            clustered_by="patient" if field.patients else "case",
+            clustered_by="patient" if shared.patients else "case",
             n_clusters=halves.n_patients,
             n_resamples=len(halves),
             seed=SEED,
@@ -246,7 +251,7 @@ def compare(
         differences=tuple(one for _, differences, _ in columns for one in differences),
         standings=tuple(one for standings, _, _ in columns for one in standings),
         noise=tuple(floor for *_, floor in columns if floor),
-        notes=field.notes,
+        notes=shared.notes,
         diagonal_mm=diagonal_mm,
     )
 
@@ -261,16 +266,16 @@ class _Column:
     means: HalfMeans
 
 
-def _columns(field: Field, metric: str, halves: Halves) -> Iterator[_Column]:
+def _columns(shared: SharedScores, metric: str, halves: Halves) -> Iterator[_Column]:
     """Yields the labels, and the foreground as the last."""
-    scores = field.scores[metric]
-    labels, n_names = field.labels[metric], len(field.names)
+    scores = shared.scores[metric]
+    labels, n_names = shared.labels[metric], len(shared.names)
     foreground = LabelMeans()
     n_at_once = max(1, _COLUMNS_AT_ONCE // n_names)
     for start in range(0, len(labels), n_at_once):
         # Label by label the experiments: whoever draws the halves once for many columns saves most of the time.
         some = scores[:, :, start : start + n_at_once]
-        means = halves.means(some.transpose(1, 2, 0).reshape(len(field.cases), -1))
+        means = halves.means(some.transpose(1, 2, 0).reshape(len(shared.cases), -1))
         for k, label in enumerate(labels[start : start + n_at_once]):
             one = means.columns(slice(k * n_names, (k + 1) * n_names))
             foreground.add(one)
@@ -279,13 +284,13 @@ def _columns(field: Field, metric: str, halves: Halves) -> Iterator[_Column]:
 
 
 def _compared(
-    field: Field, column: _Column, pairs: Sequence[tuple[int, int]], sets: Sequence[Sequence[str]], scale: Scale
+    shared: SharedScores, column: _Column, pairs: Sequence[tuple[int, int]], sets: Sequence[Sequence[str]], scale: Scale
 ) -> tuple[list[Standing], list[Difference], NoiseFloor | None]:
-    standings = list(_standings(field, column, scale))
+    standings = list(_standings(shared, column, scale))
     means = {one.experiment: one.mean for one in standings}
     noise = seed_noise([[mean for name in names if (mean := means[name]) is not None] for names in sets])
     floor = NoiseFloor(column.metric, column.label, noise) if noise else None
-    return standings, list(_differences(field, column, pairs, scale, noise)), floor
+    return standings, list(_differences(shared, column, pairs, scale, noise)), floor
 
 
 def _pairs(names: Sequence[str], sets: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
@@ -294,10 +299,10 @@ def _pairs(names: Sequence[str], sets: Sequence[Sequence[str]]) -> list[tuple[in
     return [(i, j) for i, j in pairs if not any(names[i] in one and names[j] in one for one in sets)]
 
 
-def _standings(field: Field, column: _Column, scale: Scale) -> Iterator[Standing]:
+def _standings(shared: SharedScores, column: _Column, scale: Scale) -> Iterator[Standing]:
     ranks = ranked(column.means, scale)
     sds = np.ma.masked_invalid(_case_means(column.scores)).std(axis=1, ddof=1).filled(np.nan)
-    for one, name in enumerate(field.names):
+    for one, name in enumerate(shared.names):
         mean = float(column.means.shown[one])
         if np.isnan(mean):
             yield Standing(name, column.metric, column.label, None, None, None, None, None, None, n_worst=0)
@@ -318,17 +323,17 @@ def _standings(field: Field, column: _Column, scale: Scale) -> Iterator[Standing
 
 
 def _differences(
-    field: Field, column: _Column, pairs: Sequence[tuple[int, int]], scale: Scale, noise: SeedNoise | None
+    shared: SharedScores, column: _Column, pairs: Sequence[tuple[int, int]], scale: Scale, noise: SeedNoise | None
 ) -> Iterator[Difference]:
     is_defined = ~np.isnan(column.scores)
-    unit = "patient" if field.patients else "case"
+    unit = "patient" if shared.patients else "case"
     for (i, j), found in zip(pairs, paired_differences(column.means, pairs, scale), strict=True):
-        undefined = [field.names[one] for one in (i, j) if np.isnan(column.means.shown[one])]
+        undefined = [shared.names[one] for one in (i, j) if np.isnan(column.means.shown[one])]
         n_patients = column.means.by_patient.shape[1]
         few = f"{n_patients} {unit}{'' if n_patients == 1 else 's'}, and a test needs {MIN_PATIENTS}"
         yield Difference(
-            left=field.names[i],
-            right=field.names[j],
+            left=shared.names[i],
+            right=shared.names[j],
             metric=column.metric,
             label=column.label,
             n_cases=int((is_defined[i] | is_defined[j]).any(axis=1).sum()),

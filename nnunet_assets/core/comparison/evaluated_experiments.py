@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.evaluation.evaluation import score_difference
 from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, counted, is_failure, scale_of
@@ -16,7 +16,7 @@ CaseMetrics = Mapping[str, Mapping[str, Metrics]]
 
 
 def columns_of(metric: str) -> list[str]:
-    """Returns what `evaluated_contender` needs of the table of cases."""
+    """Returns what `evaluated_experiment` needs of the table of cases."""
     return [*METRICS, metric]
 
 
@@ -34,14 +34,14 @@ def largest_diagonal_mm(experiments: Iterable[CaseMetrics]) -> float | None:
     return max(known.values()) if known and all(known.values()) else None
 
 
-def evaluated_contender(
+def evaluated_experiment(
     summary: CvSummary,
     content: Mapping[str, Any],
     cases: CaseMetrics,
     metric: str,
     *,
     diagonal_mm: float | None = None,
-) -> Contender:
+) -> ComparedExperiment:
     """Returns the experiment with this metric of its cases, in place of the summary's scores.
 
     What a missed or hallucinated object counts, `scoring` says.
@@ -89,4 +89,4 @@ def evaluated_contender(
         name: {case.case_id: counted(metric, cases[case.case_id][name], scale) for case in results}
         for name in summary.labels
     }
-    return replace(Contender.of(summary), scores={metric: scores})
+    return replace(ComparedExperiment.of(summary), scores={metric: scores})

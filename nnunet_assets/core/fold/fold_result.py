@@ -11,8 +11,8 @@ from typing import Any
 
 from nnunet_assets.core.fold.case_results import REMEDY, CaseResult, LabelScore, case_results, read_scores
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs, Manifest, has_committed_scores
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance, settings_of
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
-from nnunet_assets.core.fold.training_inputs import Making, settings_of
 from nnunet_assets.errors import SummaryError
 
 
@@ -31,8 +31,8 @@ class FoldResult:
         gpu_hours: GPUs times hours of training and validation; None: on another device, or not known.
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that is not known is absent.
         commit_sha256: What names the finished fold, see `commit.commit_sha256`; None: not known.
-        settings: As in `Making`; not in a summary's file, whose folds were found to be of one making.
-        is_adopted: As in `Making`.
+        settings: As in `FoldProvenance`; not in a summary's file, whose folds were found to be of one provenance.
+        is_adopted: As in `FoldProvenance`.
     """
 
     fold: str
@@ -49,9 +49,9 @@ class FoldResult:
     is_adopted: bool = field(default=False, compare=False)
 
     @property
-    def making(self) -> Making:
+    def provenance(self) -> FoldProvenance:
         """What the scores come from."""
-        return Making(self.inputs, self.validated, self.settings, self.is_adopted)
+        return FoldProvenance(self.inputs, self.validated, self.settings, self.is_adopted)
 
     @property
     def label_names(self) -> tuple[str, ...]:

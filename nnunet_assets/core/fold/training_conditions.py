@@ -1,4 +1,4 @@
-"""Under what circumstances a fold was trained, and in what those of another day differ."""
+"""Under what conditions a fold was trained, and in what those of another day differ."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +29,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TrainingConditions:
     """What a training's result may depend on beside its settings.
 
     Attributes:
@@ -44,7 +44,7 @@ class Circumstances:
     device: str | None
     host: str | None
 
-    def changes(self, now: "Circumstances") -> list[Change]:
+    def changes(self, now: "TrainingConditions") -> list[Change]:
         """Returns what differs, the decisive first; what is not known of the first is not compared."""
         then = {**self.versions, "device": self.device, "host": self.host}
         there = {**now.versions, "device": now.device, "host": now.host}

@@ -279,7 +279,7 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
     """
     check_fold_names(experiment, expected_folds, [result.fold for result in results])
     folds = sorted(results, key=lambda result: expected_folds.index(result.fold))
-    check_inputs(experiment.title, {fold.fold: fold.making for fold in folds})
+    check_inputs(experiment.title, {fold.fold: fold.provenance for fold in folds})
     check_cases(experiment, folds)
     label_names = folds[0].label_names
     return CvSummary(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
-from nnunet_assets.core.fold.training_inputs import Making
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.fold_progress import FoldProgress
 from nnunet_assets.core.summary.summary_rules import check_inputs
@@ -46,8 +46,8 @@ class FoldMeans:
         inputs: Digests of what the fold was made from; None: the run does not say.
         means: By measure; at least one.
         validated: The checkpoint that predicted the cases.
-        settings: As in `Making`.
-        is_adopted: As in `Making`.
+        settings: As in `FoldProvenance`.
+        is_adopted: As in `FoldProvenance`.
     """
 
     fold: str
@@ -59,11 +59,11 @@ class FoldMeans:
     is_adopted: bool = False
 
     @property
-    def making(self) -> Making | None:
+    def provenance(self) -> FoldProvenance | None:
         """What the scores come from; None: the run does not say."""
         if self.inputs is None:
             return None
-        return Making(self.inputs, self.validated, self.settings, self.is_adopted)
+        return FoldProvenance(self.inputs, self.validated, self.settings, self.is_adopted)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def summarize_means(
     if not folds:
         raise SummaryError(f"No fold of {title} is finished, so there is nothing to summarize.")
     ordered = sorted(folds, key=lambda fold: expected_folds.index(fold.fold))
-    check_inputs(title, {fold.fold: making for fold in ordered if (making := fold.making) is not None})
+    check_inputs(title, {fold.fold: provenance for fold in ordered if (provenance := fold.provenance) is not None})
     summary = FoldMeansSummary(experiment, title, tuple(expected_folds), tuple(ordered), reason)
     if not summary.measures:
         measured = "; ".join(f"{fold.fold} has {first_offenders(list(fold.means))}" for fold in ordered)

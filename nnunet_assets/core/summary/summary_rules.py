@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, FoldProvenance, first_difference, groups_of
 from nnunet_assets.core.fold.fold_result import FoldResult
-from nnunet_assets.core.fold.training_inputs import OF_ONE_PROCESS, Making, first_difference, groups_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
 
@@ -25,8 +25,8 @@ def check_fold_names(experiment: Experiment, expected: Sequence[str], found: Seq
         raise SummaryError(f"{first_offenders(repeated)} of {experiment.title} is there twice. Give one result a fold.")
 
 
-def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
-    """Refuses folds of different making; those who share theirs with most other folds are taken for right.
+def check_inputs(title: str, folds: Mapping[str, FoldProvenance]) -> None:
+    """Refuses folds of different provenance; those who share theirs with most other folds are taken for right.
 
     Args:
         title: Of the cross-validation.
@@ -44,7 +44,7 @@ def check_inputs(title: str, folds: Mapping[str, Making]) -> None:
     raise SummaryError(f"The folds of {title} must not be averaged: {differences}. {remedy}.")
 
 
-def _remedy(folds: Mapping[str, Making], usual: Sequence[str], odd: Sequence[Sequence[str]]) -> str:
+def _remedy(folds: Mapping[str, FoldProvenance], usual: Sequence[str], odd: Sequence[Sequence[str]]) -> str:
     """Returns what makes folds fit each other, that of least work first."""
     training = (
         "No group of equal folds is the largest: decide which is right and train the others again"
@@ -60,7 +60,7 @@ def _remedy(folds: Mapping[str, Making], usual: Sequence[str], odd: Sequence[Seq
     )
 
 
-def _differences(folds: Mapping[str, Making], fold: str, others: Sequence[str]) -> str:
+def _differences(folds: Mapping[str, FoldProvenance], fold: str, others: Sequence[str]) -> str:
     return ", ".join(first_difference(folds[fold], [folds[other] for other in others]))
 
 

@@ -135,7 +135,7 @@ def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
         found = _read(fold_folder, experiment, trusted)
     except (FoldError, SummaryError):
         return Adopted(fold_folder, experiment, known, is_new=False)
-    if _is_as_told(fold_folder, _manifest(fold_folder, found)):
+    if _is_as_recorded(fold_folder, _manifest(fold_folder, found)):
         return Adopted(fold_folder, experiment, known, is_new=False)
     return _commit(found, fold_folder)
 
@@ -150,11 +150,11 @@ def _commit(found: "_Found", fold_folder: Path) -> Adopted:
     return Adopted(fold_folder, found.experiment, manifest, is_new=True)
 
 
-def _is_as_told(fold_folder: Path, manifest: Manifest) -> bool:
+def _is_as_recorded(fold_folder: Path, manifest: Manifest) -> bool:
     """Says whether the manifest that is there says the same of inputs, settings and cases."""
-    told = load_json(fold_folder / OWN_FOLDER / "manifest.json")
-    same = [name for name in ("settings", "validation_cases") if told["details"][name] == manifest.details[name]]
-    return len(same) == 2 and told["inputs"] == asdict(manifest.inputs)
+    recorded = load_json(fold_folder / OWN_FOLDER / "manifest.json")
+    same = [name for name in ("settings", "validation_cases") if recorded["details"][name] == manifest.details[name]]
+    return len(same) == 2 and recorded["inputs"] == asdict(manifest.inputs)
 
 
 def _experiment(fold_folder: Path) -> Experiment:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.fold.training_inputs import OF_ONE_PROCESS
+from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
 
 SETTINGS = (
     "num_epochs",

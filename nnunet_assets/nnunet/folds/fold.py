@@ -88,7 +88,7 @@ def run_fold(
     fold_folder = experiment.fold_folder(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
     with (
-        _full_disk_told(request),
+        _full_disk_classified(request),
         fold_lease(roots, experiment, request.fold),
         settled_again(fold_folder),
     ):
@@ -138,7 +138,7 @@ def run_fold(
 
 
 @contextmanager
-def _full_disk_told(request: FoldRequest) -> Iterator[None]:
+def _full_disk_classified(request: FoldRequest) -> Iterator[None]:
     """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
     try:
         yield

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FoldInputs, read_committed
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.journal import journal_path, settled_records
-from nnunet_assets.core.fold.training_inputs import Making
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.child import REQUEST_FILE
@@ -47,7 +47,7 @@ def fold_state(fold_folder: Path) -> State:
 
 def begun_inputs(fold_folder: Path) -> FoldInputs:
     """Returns what the last attempt at a fold, which must have been begun here, was to be trained on."""
-    return FoldInputs(**_told(fold_folder)["inputs"])
+    return FoldInputs(**_last_request(fold_folder)["inputs"])
 
 
 def changes_since_begun(fold_folder: Path, request: FoldRequest) -> list[str]:
@@ -55,18 +55,20 @@ def changes_since_begun(fold_folder: Path, request: FoldRequest) -> list[str]:
 
     Of settings with both values, the earlier one first.
     """
-    told = _told(fold_folder)
-    begun = Making.asked(begun_inputs(fold_folder), told.get("overrides") or {}, told.get("options") or {})
-    return begun.differences(Making.asked(request.inputs, request.overrides, asdict(request.options)))
+    begun_for = _last_request(fold_folder)
+    begun = FoldProvenance.asked(
+        begun_inputs(fold_folder), begun_for.get("overrides") or {}, begun_for.get("options") or {}
+    )
+    return begun.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
 def is_begun(fold_folder: Path, request: FoldRequest) -> bool:
     """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
     try:
-        told = _told(fold_folder)
+        begun_for = _last_request(fold_folder)
     except FileNotFoundError:
         return False
-    return request.asked_by is not None and told.get("asked_by") == request.asked_by
+    return request.asked_by is not None and begun_for.get("asked_by") == request.asked_by
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def room_for_attempt(
     if state in {"interrupted", "committed"} and not retrain:
         changed = " and ".join(changes_since_begun(fold_folder, request))
         if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
-            yield str(_told(fold_folder)["attempt"])
+            yield str(_last_request(fold_folder)["attempt"])
             return
         if changed and request.options.validation_only:
             raise FoldError(
@@ -111,10 +113,10 @@ def room_for_attempt(
             superseded.rename(fold_folder)
 
 
-def _told(fold_folder: Path) -> dict[str, Any]:
-    """Returns what the process of the last attempt was told."""
-    told: dict[str, Any] = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
-    return told
+def _last_request(fold_folder: Path) -> dict[str, Any]:
+    """Returns what the process of the last attempt was asked for."""
+    request: dict[str, Any] = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
+    return request
 
 
 def _supersede(fold_folder: Path) -> Path:

@@ -12,7 +12,7 @@ from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import COMMIT_FILE, UNKNOWN, read_committed
-from nnunet_assets.core.fold.training_inputs import Making
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.splits.patients import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
@@ -109,13 +109,13 @@ def cases_of_folds(
         raise _nothing_finished(subject, folds)
     description = parse_dataset_json(model_folder / DATASET_JSON)
     found = PredictedCases(subject, description, reader=reader_of_model(model_folder, trusted))
-    makings: dict[str, Making] = {}
+    provenances: dict[str, FoldProvenance] = {}
     for fold in folds:
         folder = model_folder / fold
         manifest = read_committed(folder)
         if manifest:
             wanted = manifest.details["validation_cases"]
-            makings[fold] = Making.of(manifest)
+            provenances[fold] = FoldProvenance.of(manifest)
         elif (folder / OWN_FOLDER / COMMIT_FILE).is_file():
             found.problems.append(_changed(fold, folder))
             wanted = _cases_of_manifest(folder)
@@ -131,8 +131,8 @@ def cases_of_folds(
             _add_recorded(found, fold, folder, wanted)
     if not found.folds:
         raise _nothing_finished(subject, folds)
-    _refuse_mixture(found, makings)
-    splits_hash = next((making.inputs.splits_hash for making in makings.values()), UNKNOWN)
+    _refuse_mixture(found, provenances)
+    splits_hash = next((provenance.inputs.splits_hash for provenance in provenances.values()), UNKNOWN)
     found.patients = read_patients(references.parent, splits_hash, [files.case for files in found.cases])
     return found
 
@@ -267,17 +267,17 @@ def _cases_in(folder: Path, ending: str) -> set[str]:
     return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
 
 
-def _refuse_mixture(found: PredictedCases, makings: Mapping[str, Making]) -> None:
+def _refuse_mixture(found: PredictedCases, provenances: Mapping[str, FoldProvenance]) -> None:
     """Keeps cases from being taken together that one cross-validation does not have."""
-    for sentence in (*_different_makings(makings), *_cases_in_two_folds(found)):
+    for sentence in (*_different_provenances(provenances), *_cases_in_two_folds(found)):
         found.may_be_pooled = False
         found.problems.append(Problem(f"{sentence} Each case is reported, but no mean is taken over the folds."))
 
 
-def _different_makings(makings: Mapping[str, Making]) -> Iterator[str]:
-    first = next(iter(makings), None)
-    for fold, making in makings.items():
-        if first is not None and (differences := making.differences(makings[first])):
+def _different_provenances(provenances: Mapping[str, FoldProvenance]) -> Iterator[str]:
+    first = next(iter(provenances), None)
+    for fold, provenance in provenances.items():
+        if first is not None and (differences := provenance.differences(provenances[first])):
             yield f"{fold} and {first} differ in {', '.join(differences)}."
 
 

@@ -27,7 +27,7 @@ from nnunet_assets.processes.workers import check_worker_variables, worker_varia
 from nnunet_assets.settings import trusted_code
 
 if TYPE_CHECKING:
-    from nnunet_assets.nnunet.predictions.held_out import HeldOutCases
+    from nnunet_assets.nnunet.predictions.checked_test_set import CheckedTestSet
 
 DEVICE_FILE = "device.json"
 """In the work folder: what the child predicted on."""
@@ -57,9 +57,9 @@ def predictions_of(experiment: Experiment, roots: Roots, file_ending: str) -> Pr
     return PredictionStore(experiment.summary_folder(roots), file_ending)
 
 
-def predict_held_out(
+def predict_test_set(
     ensemble: Ensemble,
-    held_out: "HeldOutCases",
+    test_set: "CheckedTestSet",
     file_ending: str,
     roots: Roots,
     *,
@@ -72,7 +72,7 @@ def predict_held_out(
 
     Args:
         ensemble: What predicts.
-        held_out: The cases.
+        test_set: The cases.
         file_ending: Of images and predictions.
         roots: nnU-Net's folders of the project; the variant's results lie below them.
         device: `auto`, `cuda`, `cpu` or `mps`.
@@ -94,9 +94,9 @@ def predict_held_out(
     store = predictions_of(experiment, roots, file_ending)
     stage = experiment.previous_stage(planned_in(ensemble.folder / "plans.json"))
     before = predictions_of(stage, roots, file_ending) if stage else None
-    previous = _predicted_before(before, experiment, held_out) if before else {}
+    previous = _predicted_before(before, experiment, test_set) if before else {}
     wanted = {
-        case.name: json_sha256([ensemble.digest, case.images_hash, previous.get(case.name)]) for case in held_out.cases
+        case.name: json_sha256([ensemble.digest, case.images_hash, previous.get(case.name)]) for case in test_set.cases
     }
     digest = json_sha256(wanted)
     with _sole_prediction(experiment, store.work):
@@ -106,7 +106,7 @@ def predict_held_out(
         n_missing = len(store.missing(wanted))
         if n_missing:
             check_worker_variables(environment)
-            job = _Job(ensemble, held_out, roots, device, environment, store, before, wanted)
+            job = _Job(ensemble, test_set, roots, device, environment, store, before, wanted)
             _predict(job, lambda n_done: on_progress(n_done, n_missing), say)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:
                 store.discard()
@@ -122,7 +122,7 @@ class _Job:
     """What the child is started for, as often as it is started; `before` is of the previous stage, or None."""
 
     ensemble: Ensemble
-    held_out: "HeldOutCases"
+    test_set: "CheckedTestSet"
     roots: Roots
     device: str
     environment: Mapping[str, str]
@@ -149,7 +149,7 @@ class _Job:
                     "part": str(store.parts / case.name),
                     "file": str(store.file(case.name)),
                 }
-                for case in self.held_out.cases
+                for case in self.test_set.cases
                 if case.name in missing
             ],
         }
@@ -197,10 +197,10 @@ def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str],
         )
 
 
-def _predicted_before(before: PredictionStore, experiment: Experiment, held_out: "HeldOutCases") -> dict[str, str]:
+def _predicted_before(before: PredictionStore, experiment: Experiment, test_set: "CheckedTestSet") -> dict[str, str]:
     """Returns case to the digest of its prediction by the previous stage of a cascade."""
     predicted = before.predicted()
-    if missing := [case.name for case in held_out.cases if case.name not in predicted]:
+    if missing := [case.name for case in test_set.cases if case.name not in predicted]:
         raise FoldError(
             f"{experiment.title} starts from the predictions of the stage before it, and {before.folder} lacks these "
             f"cases of the test set: {first_offenders(missing)}. Materialize the test_predictions of that stage first."

@@ -302,7 +302,7 @@ def remove_unwanted(folder: Path, wanted: Collection[str]) -> None:
 
 
 @contextmanager
-def making(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def writing(folder: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Holds a folder for making what lies in it; waits for another process that does, and calls `on_wait` before."""
     lock = folder / "making.lock"
     with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_free:

@@ -242,14 +242,14 @@ def _write(
     prepared: PreparedDataset, content: dict[str, Any], curation: Curation, copies: Mapping[str, HeaderRepair]
 ) -> Path:
     """Returns the folder of the curated root, written if it is not there yet."""
-    told = {
+    record = {
         "quarantined": dict(curation.quarantine),
         "repaired_headers": [
             {"case": repair.case, "file": str(repair.file), "header_of": str(repair.first), "mm": repair.distance_mm}
             for repair in copies.values()
         ],
     }
-    root = prepared.curated_root(json_sha256([content, told, [repair.digest() for repair in copies.values()]])[:16])
+    root = prepared.curated_root(json_sha256([content, record, [repair.digest() for repair in copies.values()]])[:16])
     remove_abandoned(root.parent)
     if not root.exists():
         with partial_folder(root) as partial:
@@ -257,7 +257,7 @@ def _write(
                 target = partial / prepared.dataset / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(repair.repaired())
-            write_json_atomically(partial / prepared.dataset / CURATION_FILE, told)
+            write_json_atomically(partial / prepared.dataset / CURATION_FILE, record)
             write_json_atomically(partial / prepared.dataset / DATASET_JSON, content)
     return root
 

@@ -246,7 +246,7 @@ def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:
     """Gives nnU-Net's own folder back its cases where somebody changed or deleted them."""
     case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
     if not is_shown(case_set, shown):
-        with prepared.making(plans, configuration):
+        with prepared.writing(plans, configuration):
             show(case_set, shown)
 
 

@@ -73,7 +73,7 @@ def prepare_dataset(request: Mapping[str, Any]) -> None:
     else:
         _complete_own_plans(prepared, dataset_id)
     for configuration in prepared.needed_configurations(plans, request["configurations"]):
-        with prepared.making(plans, configuration):
+        with prepared.writing(plans, configuration):
             _make_case_set(prepared, configuration, request)
 
 

@@ -21,7 +21,7 @@ from nnunet_assets.core.files.provenance import json_sha256, write_json_atomical
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import PlanningError
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, making, sets_in
+from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, sets_in, writing
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import REQUEST_FILE
 
@@ -318,15 +318,15 @@ class PreparedDataset:
         """
         self.own.mkdir(parents=True, exist_ok=True)
         waits = f"{self.dataset} is being prepared by another process; waiting for it."
-        with making(self.own, on_wait=lambda: say(waits)):
+        with writing(self.own, on_wait=lambda: say(waits)):
             yield
 
     @contextmanager
-    def making(self, plans: str, configuration: str) -> Iterator[None]:
+    def writing(self, plans: str, configuration: str) -> Iterator[None]:
         """Holds the preprocessed cases for making them, or showing them to nnU-Net; waits for who does it already."""
         folder = self.sets_folder(plans, configuration)
         folder.mkdir(parents=True, exist_ok=True)
-        with making(folder):
+        with writing(folder):
             yield
 
 

@@ -23,7 +23,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.errors import FoldError, PlanningError
-from nnunet_assets.nnunet.preparation.case_sets import making
+from nnunet_assets.nnunet.preparation.case_sets import writing
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, is_running, trained_folds
 
@@ -38,7 +38,7 @@ def split_held(prepared: PreparedDataset, say: Callable[[str], None]) -> Iterato
     folder = prepared.own / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     waits = f"The split of {prepared.dataset} is being looked at by another process; waiting for it."
-    with making(folder, on_wait=lambda: say(waits)):
+    with writing(folder, on_wait=lambda: say(waits)):
         yield
 
 

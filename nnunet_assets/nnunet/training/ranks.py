@@ -182,12 +182,14 @@ def run_ranks(
     _follow(started, say)
 
 
-def _start(module: str, folder: Path, told: Mapping[str, Any]) -> "tuple[subprocess.Popen[bytes], Connection]":
+def _start(module: str, folder: Path, arguments: Mapping[str, Any]) -> "tuple[subprocess.Popen[bytes], Connection]":
     reader, writer = Pipe(duplex=False)
     with writer:
         command = python_command("-u", "-m", module, str(folder), str(os.getpid()), str(writer.fileno()))
         # In this process's group, so that whoever ends that ends them too.
-        process = subprocess.Popen([*command, json.dumps(told)], stdin=subprocess.DEVNULL, pass_fds=[writer.fileno()])
+        process = subprocess.Popen(
+            [*command, json.dumps(arguments)], stdin=subprocess.DEVNULL, pass_fds=[writer.fileno()]
+        )
     return process, reader
 
 
@@ -231,9 +233,9 @@ def rank_main(work: Callable[[dict[str, Any], dict[str, Any], Rank, Callable[[st
     Args:
         work: Takes the request, the details, the rank, and what takes sentences for whoever follows the fold.
     """
-    folder, parent, told = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[4])
+    folder, parent, arguments = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[4])
     writer = Connection(int(sys.argv[3]), readable=False)
-    rank = Rank(**told["rank"])
+    rank = Rank(**arguments["rank"])
     # Ended by a signal at once, also where it is stuck in a library: what to make of it, the fold's process knows.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -248,7 +250,7 @@ def rank_main(work: Callable[[dict[str, Any], dict[str, Any], Rank, Callable[[st
             writer.send((ExitCode.DONE.value, sentence))
 
     request = json.loads((folder / REQUEST_FILE).read_text())
-    code, problem = outcome_of(lambda: work(request, told["details"], rank, say), folder / LOG_FILE)
+    code, problem = outcome_of(lambda: work(request, arguments["details"], rank, say), folder / LOG_FILE)
     if code in (ExitCode.BUG, ExitCode.GPU_LOST):
         time.sleep(ECHO_SECONDS)
     if problem:

@@ -18,8 +18,8 @@ def methods_paragraph(
         manifests: By finished fold.
         parameters: By finished fold, what its journal's `start` record holds; a fold without is empty.
     """
-    told = [found for found in parameters.values() if found]
-    sentences = [_data(summary), _training(summary, manifests, told), _optimization(told), _evaluation(summary)]
+    known = [found for found in parameters.values() if found]
+    sentences = [_data(summary), _training(summary, manifests, known), _optimization(known), _evaluation(summary)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

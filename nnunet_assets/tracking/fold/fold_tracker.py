@@ -186,12 +186,14 @@ class FoldTracker:
 
     def _follow(self) -> None:
         wait = self._poll_seconds
-        told: str | None = None
+        reported: str | None = None
         while self._ending is None:
             is_sent = self._sender.send()
-            if self._sender.problem != told:
-                told = self._sender.problem
-                _logger.log(logging.WARNING if told else logging.INFO, "%s", told or "MLflow has every record again.")
+            if self._sender.problem != reported:
+                reported = self._sender.problem
+                _logger.log(
+                    logging.WARNING if reported else logging.INFO, "%s", reported or "MLflow has every record again."
+                )
             wait = self._poll_seconds if is_sent else min(2 * wait, MAX_WAIT_SECONDS)
             self._wake.wait(wait)
         _drain(self._sender, *self._ending)

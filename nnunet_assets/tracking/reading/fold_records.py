@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Manifest, commit_sha256
+from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
-from nnunet_assets.core.fold.training_inputs import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.reading.recall import unflattened
@@ -107,7 +107,7 @@ def _inputs(run: "Run") -> FoldInputs:
 
 
 def _settings(run: "Run", *, is_adopted: bool) -> dict[str, Any]:
-    """Returns the training settings among the run's parameters, as `core.making` takes them from a manifest."""
+    """Returns the training settings among the run's parameters, as `fold_provenance` takes them from a manifest."""
     params = unflattened(run.data.params)
     if is_adopted:
         unproved = OF_ONE_PROCESS if names.SEVERAL_GPUS in run.data.tags else ()

@@ -292,8 +292,8 @@ def _of_runs(kind: Kind, name: str, runs: Sequence["Run"]) -> CvGroup:
         return replace(
             group, score="dice" if newest and all(map(foreign_runs.has_dice, newest.values())) else "pseudo_dice"
         )
-    told = [experiment for run in runs if (experiment := _experiment(run))]
-    return replace(group, experiment=told[0]) if told else replace(group, remark=_remark(runs[0]))
+    known = [experiment for run in runs if (experiment := _experiment(run))]
+    return replace(group, experiment=known[0]) if known else replace(group, remark=_remark(runs[0]))
 
 
 def _is_of_another(kind: Kind, cv_group: str | None, run: "Run") -> bool:
@@ -337,8 +337,8 @@ def _experiment(run: "Run") -> Experiment | None:
     tags = run.data.tags
     if not tags.keys() >= set(EXPERIMENT_TAGS.values()):
         return None
-    told = {field: tags[tag] for field, tag in EXPERIMENT_TAGS.items()}
-    return Experiment(**told, variant=tags.get(names.VARIANT))
+    known = {field: tags[tag] for field, tag in EXPERIMENT_TAGS.items()}
+    return Experiment(**known, variant=tags.get(names.VARIANT))
 
 
 def _remark(run: "Run") -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.fold.training_conditions import Circumstances
+from nnunet_assets.core.fold.training_conditions import TrainingConditions
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store import names
@@ -52,7 +52,7 @@ class RecalledFold:
         options: Field of `TrainingOptions` to value; an older run lacks some, a newer one has more.
         num_epochs: How many epochs the trainer was to train; None: not known.
         device_kind: `cuda`, `cpu` or `mps`; None: not known.
-        circumstances: Under which it was trained.
+        conditions: Under which it was trained.
     """
 
     run_id: str
@@ -62,7 +62,7 @@ class RecalledFold:
     options: Mapping[str, Any]
     num_epochs: int | None
     device_kind: str | None
-    circumstances: Circumstances
+    conditions: TrainingConditions
 
 
 def recall_fold(tracking_uri: str, artifacts: Path, run_id: str) -> RecalledFold:
@@ -119,7 +119,7 @@ def _fold(run_id: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> Re
         options=params["options"],
         num_epochs=params.get("trainer", {}).get("num_epochs"),
         device_kind=device.get("kind"),
-        circumstances=Circumstances(inputs, params.get("versions", {}), device.get("name"), tags.get(names.HOST)),
+        conditions=TrainingConditions(inputs, params.get("versions", {}), device.get("name"), tags.get(names.HOST)),
     )
 
 

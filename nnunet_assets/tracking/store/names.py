@@ -131,7 +131,7 @@ SummaryStatistic = Literal[
 
 # Metrics of a test set; the others are made by `gap_series`.
 TEST_CASES = "test_cases"
-TestSetStatistic = Literal["mean", "ci95_low", "ci95_high", "gap"]
+GapStatistic = Literal["mean", "ci95_low", "ci95_high", "gap"]
 
 PARAMS_FILE = "params.json"
 """Artifact with the whole parameters, nested and uncut."""
@@ -225,7 +225,7 @@ def summary_series(score: str, statistic: SummaryStatistic, label_name: str | No
     return series if label_name is None else f"{series}/{label_name}"
 
 
-def gap_series(score: str, statistic: TestSetStatistic, label_name: str | None = None) -> str:
+def gap_series(score: str, statistic: GapStatistic, label_name: str | None = None) -> str:
     """Returns the series of a test set's number, such as `test_dice_gap/tumor`; no label: the foreground."""
     series = f"test_{score}_{statistic}"
     return series if label_name is None else f"{series}/{label_name}"

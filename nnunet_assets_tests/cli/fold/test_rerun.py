@@ -148,9 +148,9 @@ def test_a_run_gives_its_fold_back_as_it_was_asked_for(tracked: TrackedProject, 
     assert (recalled.experiment, recalled.fold) == (config.identity, "fold_0")
     assert recalled.overrides == {"num_epochs": 5, "initial_lr": 0.005, "ignore_edges": True}
     assert recalled.options == asdict(asked.options)
-    assert recalled.circumstances.inputs == asked.inputs
-    assert recalled.circumstances.versions == package_versions()
-    assert (recalled.circumstances.device, recalled.circumstances.host) == ("cpu", "elsewhere")
+    assert recalled.conditions.inputs == asked.inputs
+    assert recalled.conditions.versions == package_versions()
+    assert (recalled.conditions.device, recalled.conditions.host) == ("cpu", "elsewhere")
 
 
 def test_what_was_made_flat_is_made_nested_again() -> None:
@@ -173,7 +173,7 @@ def test_the_fold_is_trained_with_the_same_settings_in_a_variant_of_its_own(trac
         dataset=DATASET, configuration="3d_fullres", npz=True, device="cpu", variant={**SHORT, "name": name}
     )
     assert rerun.config == expected
-    assert rerun.training_hash == rerun.recalled.circumstances.inputs.training_hash
+    assert rerun.training_hash == rerun.recalled.conditions.inputs.training_hash
     # And again, from the run of the second training.
     again = tracked.rerun(tracked.track({**SHORT, "name": name}))
     assert again.config.variant.overrides() == expected.variant.overrides()
@@ -184,14 +184,14 @@ def test_nnunets_own_settings_become_a_variant_that_says_how_many_epochs_they_we
 
     assert rerun.config.variant.overrides() == {"num_epochs": 1000}
     assert rerun.config.variant.options() == {}
-    assert rerun.training_hash == rerun.recalled.circumstances.inputs.training_hash
+    assert rerun.training_hash == rerun.recalled.conditions.inputs.training_hash
 
 
 def test_a_setting_that_is_only_switched_off_comes_back_alone(tracked: TrackedProject) -> None:
     rerun = tracked.rerun(tracked.track({"name": "flat", "enable_deep_supervision": False}))
 
     assert rerun.config.variant.overrides() == {"enable_deep_supervision": False}
-    assert rerun.training_hash == rerun.recalled.circumstances.inputs.training_hash
+    assert rerun.training_hash == rerun.recalled.conditions.inputs.training_hash
 
 
 def test_what_does_not_change_the_result_may_be_asked_for_beside_the_run(tracked: TrackedProject) -> None:
@@ -286,12 +286,12 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
     splits = [{"train": ["b", "d"], "val": ["a", "c"]}, {"train": ["a", "c"], "val": ["b", "d"]}]
     assert {case for split in splits for case in split["val"]} == set(CASES)
 
-    def told(*arguments: str) -> tuple[Result, dict[str, Any]]:
+    def shown(*arguments: str) -> tuple[Result, dict[str, Any]]:
         result = tracked.run("--from-run", run_id, "--json", *arguments)
         return result, json.loads(result.stdout)
 
     tracked.finish(tracked.rerun(run_id).config)
-    same, said = told("--tracker-disable")
+    same, said = shown("--tracker-disable")
     assert same.exit_code == 0, same.stderr
     assert [(change["what"], change["then"], change["is_decisive"]) for change in said["changes"]] == [
         ("torch", "1.0.0", False),
@@ -303,13 +303,13 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
     assert (said["variant"], said["metrics"]["dice"]) == (f"rerun_{run_id[:8]}", 0.5)
 
     write_splits(tracked.settings.roots.preprocessed / DATASET, splits)
-    refused, said = told()
+    refused, said = shown()
     assert refused.exit_code == 1
     assert [change["what"] for change in said["changes"]] == ["splits", "torch", "host"]
     assert (said["dataset"], said["fold"], said["status"]) == (DATASET, "fold_0", "failed")
     assert "is not what is there now: splits was " in said["error"]
 
-    accepted, said = told("--despite-changes")
+    accepted, said = shown("--despite-changes")
     assert "holds a training with other splits" in said["error"]  # so far it came
     assert accepted.exit_code == 1
 

@@ -68,10 +68,10 @@ def test_a_later_one_takes_the_place_of_it(settings: Settings) -> None:
     write_summary(settings, "fold_0", "fold_1")
     run(settings, NAME)
 
-    told = json.loads(run(settings, NAME, "--note", "second", "--json").stdout)
+    shown = json.loads(run(settings, NAME, "--note", "second", "--json").stdout)
 
-    assert (told["accepted"], told["missing_folds"], told["baseline"]["note"]) == (True, [], "second")
-    assert json.loads(Path(told["file"]).read_text()) == told["baseline"]
+    assert (shown["accepted"], shown["missing_folds"], shown["baseline"]["note"]) == (True, [], "second")
+    assert json.loads(Path(shown["file"]).read_text()) == shown["baseline"]
 
 
 def test_an_incomplete_one_is_refused_and_the_baseline_stays(settings: Settings) -> None:

@@ -66,10 +66,10 @@ def test_given_folders_alone_are_sent_and_json_tells_each(settings: Settings) ->
     result = sync(settings, fold, "--json")
 
     assert result.exit_code == 0
-    (told,) = json.loads(result.stdout)["folds"]
-    assert (told["folder"], told["records_sent"], told["records_waiting"]) == (str(fold), 3, 0)
-    assert (told["is_done"], told["problem"]) == (True, None)
-    assert Tracked(settings.tracking_uri, settings.project).run.info.run_id == told["run_id"]
+    (shown,) = json.loads(result.stdout)["folds"]
+    assert (shown["folder"], shown["records_sent"], shown["records_waiting"]) == (str(fold), 3, 0)
+    assert (shown["is_done"], shown["problem"]) == (True, None)
+    assert Tracked(settings.tracking_uri, settings.project).run.info.run_id == shown["run_id"]
 
 
 def test_a_server_that_is_down_leaves_everything_waiting_and_ends_with_2(
@@ -84,8 +84,8 @@ def test_a_server_that_is_down_leaves_everything_waiting_and_ends_with_2(
     assert result.exit_code == 2
     assert f"MLflow at {uri} is not reachable" in result.stdout
     assert result.stdout.endswith("1 of 1 folds wait.\n")
-    told = json.loads(sync(settings, "--json").stdout)
-    assert (told["folds"][0]["records_sent"], told["folds"][0]["records_waiting"]) == (0, 3)
+    shown = json.loads(sync(settings, "--json").stdout)
+    assert (shown["folds"][0]["records_sent"], shown["folds"][0]["records_waiting"]) == (0, 3)
 
 
 def test_what_mlflow_has_needs_no_server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS
@@ -19,15 +19,15 @@ FIRST = [0.50, 0.60, 0.70, 0.80, 0.55, 0.65, 0.75, 0.85]
 SECOND = [0.52, 0.63, 0.74, 0.85, 0.61, 0.72, 0.83, 0.84]
 
 
-def contender(name, scores, *, metric="dice", label="A", **fields):
+def experiment(name, scores, *, metric="dice", label="A", **fields):
     """An experiment with one label, or with several where `scores` is a mapping of them."""
     labels = scores if isinstance(scores, dict) else {label: scores}
     by_case = {name: {f"c{k}": value for k, value in enumerate(values)} for name, values in labels.items()}
-    return Contender(name, **{"raw_hash": "raw", "splits_hash": "splits", **fields}, scores={metric: by_case})
+    return ComparedExperiment(name, **{"raw_hash": "raw", "splits_hash": "splits", **fields}, scores={metric: by_case})
 
 
-def compared(*contenders, **options):
-    return compare(DATASET, contenders, {}, **options)
+def compared(*experiments, **options):
+    return compare(DATASET, experiments, {}, **options)
 
 
 def foreground(comparison: Comparison):
@@ -39,7 +39,7 @@ def mean_of(comparison, experiment, label=None):
 
 
 def test_a_difference_is_that_of_the_means_left_minus_right():
-    (found,) = foreground(compared(contender("first", FIRST), contender("second", SECOND)))
+    (found,) = foreground(compared(experiment("first", FIRST), experiment("second", SECOND)))
     # 0.02 + 0.03 + 0.04 + 0.05 + 0.06 + 0.07 + 0.08 - 0.01 over eight cases.
     assert (found.left, found.right, found.n_cases) == ("first", "second", 8)
     assert found.mean == pytest.approx(-0.34 / 8)
@@ -61,7 +61,7 @@ def test_hold_outs_and_splits_that_validate_some_cases_are_compared_on_the_cases
             for fold, half in zip(folds, halves, strict=True)
         ]
         found = summarize(replace(EXPERIMENT, variant=variant), folds, results)
-        return Contender.of(replace(found, training_only=("t1", "t2")))
+        return ComparedExperiment.of(replace(found, training_only=("t1", "t2")))
 
     both = compared(summary("first", FIRST), summary("second", SECOND))
     (found,) = (one for one in foreground(both) if one.metric == "dice")
@@ -70,7 +70,7 @@ def test_hold_outs_and_splits_that_validate_some_cases_are_compared_on_the_cases
 
 def test_the_test_takes_patients_where_they_are_known_and_the_mean_still_goes_over_cases():
     patients = {f"c{k}": f"p{k // 2}" for k in range(8)}
-    (found,) = foreground(compared(contender("first", FIRST, patients=patients), contender("second", SECOND)))
+    (found,) = foreground(compared(experiment("first", FIRST, patients=patients), experiment("second", SECOND)))
     assert found.mean == pytest.approx(-0.34 / 8)
     assert (found.n_cases, found.p, found.interval) == (8, None, None)
     assert (found.n_left_better, found.n_right_better) == (0, 4)
@@ -79,8 +79,8 @@ def test_the_test_takes_patients_where_they_are_known_and_the_mean_still_goes_ov
 
 def test_cases_that_only_one_of_the_two_has_defined_count_in_its_mean_and_in_the_difference():
     # In c0 and c1 there is no B: the left one draws none, the right one in c0.
-    left = contender("left", {"A": [0.7, 0.5, 0.6], "B": [None, None, 0.4]})
-    right = contender("right", {"A": [0.7, 0.4, 0.4], "B": [0.0, None, 0.3]})
+    left = experiment("left", {"A": [0.7, 0.5, 0.6], "B": [None, None, 0.4]})
+    right = experiment("right", {"A": [0.7, 0.4, 0.4], "B": [0.0, None, 0.3]})
     found = compared(left, right)
     a, b, all_labels = found.differences
     assert (a.label, a.n_cases, a.n_defined_in_one, a.mean) == ("A", 3, 0, pytest.approx(0.1))
@@ -94,21 +94,21 @@ def test_cases_that_only_one_of_the_two_has_defined_count_in_its_mean_and_in_the
 
 def test_p_values_are_corrected_over_the_pairs_of_a_metric_and_label():
     third = [score + 0.1 for score in FIRST]
-    found = foreground(compared(contender("1", FIRST), contender("2", SECOND), contender("3", third)))
+    found = foreground(compared(experiment("1", FIRST), experiment("2", SECOND), experiment("3", third)))
     # 1 and 2: 4/256; 1 and 3, 2 and 3: all of one sign, so that the empty half alone speaks for neither.
     assert [one.p for one in found] == pytest.approx([4 / 256, 2 / 256, 2 / 256])
     assert [one.p_corrected for one in found] == pytest.approx([12 / 256, 6 / 256, 6 / 256])
 
 
 def test_equal_scores_have_a_difference_and_an_effect_of_zero():
-    (found,) = foreground(compared(contender("one", FIRST), contender("same", FIRST)))
+    (found,) = foreground(compared(experiment("one", FIRST), experiment("same", FIRST)))
     assert (found.mean, found.p, found.p_corrected, found.effect) == (0.0, 1.0, 1.0, 0.0)
     assert (found.interval.low, found.interval.high) == (0.0, 0.0)
     assert (found.n_left_better, found.n_right_better) == (0, 0)
 
 
 def test_the_best_pooled_mean_is_first_and_halves_say_how_surely():
-    found = compared(contender("low", FIRST), contender("high", SECOND), contender("same", FIRST)).standings
+    found = compared(experiment("low", FIRST), experiment("high", SECOND), experiment("same", FIRST)).standings
     standing = {one.experiment: one for one in found if one.label is None}
     assert {name: one.rank for name, one in standing.items()} == {"high": 1, "low": 2, "same": 2}
     assert standing["high"].mean == pytest.approx(np.mean(SECOND))
@@ -118,7 +118,7 @@ def test_the_best_pooled_mean_is_first_and_halves_say_how_surely():
 
 
 def test_of_a_distance_the_lowest_is_first():
-    near, far = contender("near", FIRST, metric="hd95_mm"), contender("far", SECOND, metric="hd95_mm")
+    near, far = experiment("near", FIRST, metric="hd95_mm"), experiment("far", SECOND, metric="hd95_mm")
     found = compared(near, far, diagonal_mm=100.0)
     assert (found.standings[0].experiment, found.standings[0].rank) == ("near", 1)
     # The left one's mean lacks less of 0 mm; effect and difference have one sign.
@@ -129,7 +129,7 @@ def test_of_a_distance_the_lowest_is_first():
 
 
 def test_who_draws_nothing_where_there_is_nothing_has_no_rank_and_no_mean_and_nobody_goes_before_it():
-    found = compared(contender("right", [None] * 8), contender("hallucinates", [None] * 7 + [0.0]))
+    found = compared(experiment("right", [None] * 8), experiment("hallucinates", [None] * 7 + [0.0]))
     assert [(one.mean, one.rank) for one in found.standings[:2]] == [(None, None), (0.0, 2)]
     (difference,) = foreground(found)
     assert (difference.mean, difference.p, difference.interval, difference.effect) == (None, None, None, None)
@@ -138,8 +138,8 @@ def test_who_draws_nothing_where_there_is_nothing_has_no_rank_and_no_mean_and_no
 
 
 def test_a_label_that_few_patients_have_leaves_the_interval_as_wide_as_the_scores():
-    left = contender("left", {"A": FIRST, "rare": [0.9] * 2 + [None] * 6})
-    right = contender("right", {"A": FIRST, "rare": [0.5] * 2 + [None] * 6})
+    left = experiment("left", {"A": FIRST, "rare": [0.9] * 2 + [None] * 6})
+    right = experiment("right", {"A": FIRST, "rare": [0.5] * 2 + [None] * 6})
     rare = compared(left, right).differences[1]
     # In a quarter of the halves there is none.
     assert (rare.mean, rare.p) == (pytest.approx(0.4), 0.5)
@@ -148,32 +148,32 @@ def test_a_label_that_few_patients_have_leaves_the_interval_as_wide_as_the_score
 
 class TestHeadline:
     def test_calls_first_who_is_told_apart_from_all_others(self):
-        found = compared(contender("low", FIRST), contender("best", [score + 0.1 for score in FIRST]))
+        found = compared(experiment("low", FIRST), experiment("best", [score + 0.1 for score in FIRST]))
         assert found.headline() == "2 experiments on 8 shared cases: best is first in Dice (0.775)"
 
     def test_names_those_from_which_the_best_is_not_told_apart(self):
         close = [score + 0.01 * (-1) ** k for k, score in enumerate(FIRST)]
         low = [score - 0.2 for score in FIRST]
-        found = compared(contender("best", FIRST), contender("close", close), contender("low", low))
+        found = compared(experiment("best", FIRST), experiment("close", close), experiment("low", low))
         assert found.headline().endswith("best has the highest Dice (0.675), not told apart from close")
 
     def test_a_difference_within_the_noise_between_seeds_makes_no_first(self):
-        seeds = [contender("seed1", FIRST), contender("seed2", [score + 0.02 for score in FIRST])]
-        best = contender("best", [score + 0.1 for score in FIRST])
+        seeds = [experiment("seed1", FIRST), experiment("seed2", [score + 0.02 for score in FIRST])]
+        best = experiment("best", [score + 0.1 for score in FIRST])
         found = compared(*seeds, best, repeats=[frozenset({"seed1", "seed2"})])
         assert all(one.is_significant for one in foreground(found))
         assert found.headline().endswith("best has the highest Dice (0.775), not told apart from seed1, seed2")
 
     def test_of_distances_it_names_the_lowest_and_that_missed_ones_are_counted(self):
-        found = compared(contender("a", FIRST, metric="hd95_mm"), contender("b", FIRST, metric="hd95_mm"))
+        found = compared(experiment("a", FIRST, metric="hd95_mm"), experiment("b", FIRST, metric="hd95_mm"))
         assert "a has the lowest HD95 [mm], missed ones counted (0.675), not told apart from b" in found.headline()
 
 
 class TestRepeats:
-    FIRST_SEED, SECOND_SEED = contender("seed1", FIRST), contender("seed2", [score + 0.02 for score in FIRST])
+    FIRST_SEED, SECOND_SEED = experiment("seed1", FIRST), experiment("seed2", [score + 0.02 for score in FIRST])
 
     def test_give_the_noise_floor_and_are_not_tested_against_each_other(self):
-        other = contender("other", [score - 0.5 for score in FIRST])
+        other = experiment("other", [score - 0.5 for score in FIRST])
         sets = [frozenset({"seed1", "seed2", "seed3"})]
         found = compared(self.FIRST_SEED, self.SECOND_SEED, other, repeats=sets)
         assert found.repeats == (("seed1", "seed2"),)
@@ -185,12 +185,12 @@ class TestRepeats:
         assert [one.is_within_noise for one in foreground(found)] == [False, False]
 
     def test_tell_that_a_difference_is_smaller_than_the_noise(self):
-        other = contender("other", SECOND)
+        other = experiment("other", SECOND)
         found = compared(self.FIRST_SEED, self.SECOND_SEED, other, repeats=[frozenset({"seed1", "seed2"})])
         assert [one.is_within_noise for one in foreground(found)] == [True, True]
 
     def test_that_are_not_both_there_give_none(self):
-        found = compared(self.FIRST_SEED, contender("other", SECOND), repeats=[frozenset({"seed1", "seed2"})])
+        found = compared(self.FIRST_SEED, experiment("other", SECOND), repeats=[frozenset({"seed1", "seed2"})])
         assert (found.noise, foreground(found)[0].is_within_noise) == ((), None)
 
 
@@ -198,11 +198,11 @@ class TestRepeats:
 class TestOtherSplitsOrData:
     def test_are_refused_and_both_are_named(self, field, text):
         with pytest.raises(SummaryError, match=f"one and two must not be compared: they differ in {text}\\. Train the"):
-            compared(contender("one", FIRST), contender("two", SECOND, **{field: "other"}))
+            compared(experiment("one", FIRST), experiment("two", SECOND, **{field: "other"}))
 
     def test_are_left_out_of_the_largest_group_that_may_be_compared(self, field, text):
-        odd = contender("odd", SECOND, **{field: "other"})
-        found = compare(DATASET, [odd, contender("one", FIRST), contender("two", SECOND)], {"three": "no summary"})
+        odd = experiment("odd", SECOND, **{field: "other"})
+        found = compare(DATASET, [odd, experiment("one", FIRST), experiment("two", SECOND)], {"three": "no summary"})
         assert found.experiments == ("one", "two")
         assert list(found.left_out) == ["three", "odd"]
         assert f"one and odd must not be compared: they differ in {text}." in found.left_out["odd"]
@@ -216,10 +216,10 @@ class TestWhatWasTrainedElsewhere:
     """Of adopted folds neither raw data nor splits are known."""
 
     def adopted(self, name, validation, scores=FIRST):
-        return contender(name, scores, raw_hash=UNKNOWN, splits_hash=UNKNOWN, validation=validation)
+        return experiment(name, scores, raw_hash=UNKNOWN, splits_hash=UNKNOWN, validation=validation)
 
     def test_is_compared_where_each_fold_validated_the_same_cases_and_that_no_more_is_proved_is_said(self):
-        native = contender("native", SECOND, validation=VALIDATION)
+        native = experiment("native", SECOND, validation=VALIDATION)
         found = compared(self.adopted("a", VALIDATION), self.adopted("b", VALIDATION), native)
         assert found.experiments == ("a", "b", "native")
         (note,) = found.notes
@@ -228,7 +228,7 @@ class TestWhatWasTrainedElsewhere:
     def test_is_not_compared_where_the_folds_validated_other_cases(self):
         with pytest.raises(SummaryError, match="a and b must not be compared: they differ in the validation cases"):
             compared(self.adopted("a", VALIDATION), self.adopted("b", OTHER))
-        natives = [contender(name, SECOND, validation=VALIDATION) for name in ("one", "two")]
+        natives = [experiment(name, SECOND, validation=VALIDATION) for name in ("one", "two")]
         found = compared(self.adopted("odd", OTHER), *natives)
         assert found.experiments == ("one", "two")
         assert (
@@ -237,14 +237,14 @@ class TestWhatWasTrainedElsewhere:
         )
 
     def test_is_not_compared_where_what_is_known_differs_all_the_same(self):
-        half = contender("half", FIRST, splits_hash=UNKNOWN, validation=VALIDATION)
-        other = contender("other", FIRST, raw_hash="other", validation=VALIDATION)
+        half = experiment("half", FIRST, splits_hash=UNKNOWN, validation=VALIDATION)
+        other = experiment("other", FIRST, raw_hash="other", validation=VALIDATION)
         with pytest.raises(SummaryError, match=r"they differ in raw data, splits \(unknown of one\)"):
             compared(half, other)
 
 
 def test_labels_that_not_all_have_are_left_out_and_named():
-    found = compared(contender("one", {"A": FIRST, "B": SECOND}), contender("two", {"A": SECOND, "C": FIRST}))
+    found = compared(experiment("one", {"A": FIRST, "B": SECOND}), experiment("two", {"A": SECOND, "C": FIRST}))
     assert [one.label for one in found.differences] == ["A", None]
     assert found.differences[0].mean == pytest.approx(found.differences[1].mean)
     assert found.notes == ("Labels that not every experiment has are left out, of the foreground too: B, C.",)
@@ -252,24 +252,24 @@ def test_labels_that_not_all_have_are_left_out_and_named():
 
 def test_without_a_shared_label_there_is_nothing_to_compare():
     with pytest.raises(SummaryError, match="No label has a dice in all of one, two"):
-        compared(contender("one", FIRST, label="A"), contender("two", FIRST, label="B"))
+        compared(experiment("one", FIRST, label="A"), experiment("two", FIRST, label="B"))
 
 
 def test_cases_that_not_all_validated_are_left_out_and_the_experiments_with_more_named():
-    found = compared(contender("five", FIRST[:5]), contender("eight", SECOND))
+    found = compared(experiment("five", FIRST[:5]), experiment("eight", SECOND))
     assert (found.n_cases, foreground(found)[0].n_cases) == (5, 5)
     assert found.notes == ("These experiments validated more than the 5 shared cases: eight (8).",)
 
 
 def test_without_a_shared_case_there_is_nothing_to_compare():
-    other = Contender("other", "raw", "splits", {"dice": {"A": {"x": 0.5}}})
+    other = ComparedExperiment("other", "raw", "splits", {"dice": {"A": {"x": 0.5}}})
     with pytest.raises(SummaryError, match="No case was validated by all of one, other"):
-        compared(contender("one", FIRST), other)
+        compared(experiment("one", FIRST), other)
 
 
 @pytest.mark.parametrize(("n", "counted"), [(0, "no"), (1, "1")])
 def test_fewer_than_two_experiments_are_no_comparison_yet(n, counted):
-    found = compare(DATASET, [contender("one", FIRST)][:n], {"two": "its summary is missing"})
+    found = compare(DATASET, [experiment("one", FIRST)][:n], {"two": "its summary is missing"})
     assert found.differences == ()
     assert (
         found.headline()
@@ -279,7 +279,7 @@ def test_fewer_than_two_experiments_are_no_comparison_yet(n, counted):
 
 def test_twenty_experiments_are_compared_each_with_each_and_more_with_the_first():
     def many(n):
-        return [contender(f"e{k}", [score + k / 1000 for score in FIRST]) for k in range(n)]
+        return [experiment(f"e{k}", [score + k / 1000 for score in FIRST]) for k in range(n)]
 
     twenty, more = compared(*many(20)), compared(*many(21))
     assert (len(foreground(twenty)), twenty.reference) == (190, None)
@@ -290,14 +290,14 @@ def test_twenty_experiments_are_compared_each_with_each_and_more_with_the_first(
 @pytest.mark.faults
 def test_a_thousand_experiments_are_compared():
     rng = np.random.default_rng(0)
-    found = compared(*(contender(f"e{k}", rng.beta(8, 2, 30).tolist()) for k in range(1000)))
+    found = compared(*(experiment(f"e{k}", rng.beta(8, 2, 30).tolist()) for k in range(1000)))
     assert len(foreground(found)) == 999
     assert len(found.standings) == 2000
 
 
 def test_a_summary_becomes_a_contender_with_both_metrics():
     cases = {f"c{k}": {"A": dice, "never": None} for k, dice in enumerate(FIRST)}
-    one = Contender.of(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]))
+    one = ComparedExperiment.of(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]))
     assert (one.name, one.splits_hash, one.patients) == ("nnUNetTrainer__nnUNetPlans__3d_fullres", "splits", None)
     found = compared(one, one)
     assert {(d.metric, d.label, d.mean) for d in found.differences} == {
@@ -318,8 +318,8 @@ def test_the_means_are_the_summarys_own_and_nnunets_to_the_last_digits():
         for k in range(31)
     }
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
-    contenders = [Contender.of(summary), replace(Contender.of(summary), name="other")]
-    for one in compared(*contenders).standings:
+    experiments = [ComparedExperiment.of(summary), replace(ComparedExperiment.of(summary), name="other")]
+    for one in compared(*experiments).standings:
         label = summary.foreground if one.label is None else summary.labels[one.label]
         assert one.mean == pytest.approx(getattr(label, one.metric).pooled.mean, abs=1e-12)
         if one.label is not None and one.metric == "dice":
@@ -328,7 +328,7 @@ def test_the_means_are_the_summarys_own_and_nnunets_to_the_last_digits():
 
 
 def test_json_holds_everything_and_null_where_it_is_undefined():
-    content = compared(contender("one", FIRST), contender("none", [None] * 8)).to_json()
+    content = compared(experiment("one", FIRST), experiment("none", [None] * 8)).to_json()
     text = json.dumps(content, allow_nan=False)
     assert json.loads(text)["schema_version"] == 2
     assert json.loads(text)["differences"][0]["mean"] is None

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.comparison import comparison
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import Comparison, Difference, Standing, compare
 from nnunet_assets.core.comparison.verdicts import Verdict, verdicts
 from nnunet_assets.core.statistics import paired
@@ -37,8 +37,8 @@ class Cohort:
 
     def compared(self) -> Comparison:
         cases = [f"c{k:02}" for k in range(len(self.patients))]
-        contenders = [
-            Contender(
+        experiments = [
+            ComparedExperiment(
                 name,
                 "raw",
                 "splits",
@@ -55,7 +55,7 @@ class Cohort:
             )
             for model, name in enumerate(NAMES[: len(self.scores)])
         ]
-        return compare("D", contenders, {}, diagonal_mm=DIAGONAL_MM)
+        return compare("D", experiments, {}, diagonal_mm=DIAGONAL_MM)
 
 
 def cohort(metric: str, seed: int, n_patients: int, n_labels: int, *, is_close: bool) -> Cohort:

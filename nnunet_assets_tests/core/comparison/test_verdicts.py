@@ -10,7 +10,7 @@ from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.comparison.comparison_files import read_comparison
 from nnunet_assets.core.comparison.verdicts import verdicts
 from nnunet_assets.errors import SummaryError
-from nnunet_assets_tests.core.comparison.test_comparison import FIRST, compared, contender, foreground
+from nnunet_assets_tests.core.comparison.test_comparison import FIRST, compared, experiment, foreground
 
 BETTER = [score + 0.01 * (1 + k) for k, score in enumerate(FIRST)]
 # Better in four cases, worse in four: no test tells it from FIRST.
@@ -22,25 +22,25 @@ def of_foreground(comparison: Comparison) -> dict[str, str]:
 
 
 def test_the_best_what_is_worse_and_what_is_not_told_from_it() -> None:
-    found = compared(contender("worse", FIRST), contender("best", BETTER), contender("close", [*BETTER[:7], 0.9]))
+    found = compared(experiment("worse", FIRST), experiment("best", BETTER), experiment("close", [*BETTER[:7], 0.9]))
     # `close` differs from the best in one case alone.
     assert of_foreground(found) == {"worse": "worse", "best": "best", "close": "not_worse"}
-    found = compared(contender("other", OTHER), contender("first", FIRST))
+    found = compared(experiment("other", OTHER), experiment("first", FIRST))
     assert of_foreground(found) == {"other": "not_worse", "first": "best"}
-    few = compared(contender("low", FIRST[:5]), contender("best", BETTER[:5]))
+    few = compared(experiment("low", FIRST[:5]), experiment("best", BETTER[:5]))
     assert of_foreground(few) == {"low": "not_tested", "best": "best"}
 
 
 def test_equal_means_share_the_first_place_and_repeats_are_not_tested() -> None:
-    same = compared(contender("one", BETTER), contender("same", BETTER), contender("low", FIRST))
+    same = compared(experiment("one", BETTER), experiment("same", BETTER), experiment("low", FIRST))
     assert of_foreground(same) == {"one": "best", "same": "best", "low": "worse"}
-    repeats = compared(contender("one", BETTER), contender("low", FIRST), repeats=[frozenset({"one", "low"})])
+    repeats = compared(experiment("one", BETTER), experiment("low", FIRST), repeats=[frozenset({"one", "low"})])
     assert of_foreground(repeats) == {"one": "best", "low": "not_tested"}
 
 
 @pytest.mark.parametrize(("p_corrected", "verdict"), [(0.0499, "worse"), (0.05, "not_worse")])
 def test_the_level_is_five_percent_after_the_correction(p_corrected: float, verdict: str) -> None:
-    found = compared(contender("low", FIRST), contender("best", BETTER))
+    found = compared(experiment("low", FIRST), experiment("best", BETTER))
     found = replace(found, differences=tuple(replace(one, p_corrected=p_corrected) for one in found.differences))
     assert of_foreground(found)["low"] == verdict
 
@@ -49,21 +49,21 @@ def test_a_model_that_fails_where_another_is_undefined_is_worse_however_good_it_
     """Ten of twenty cases hold a lesion; `odd` draws all of these better, and one into each of the others."""
     good = {"organ": [0.9] * 20, "lesion": [0.8, None] * 10}
     odd = {"organ": [0.905] * 20, "lesion": [0.805, 0.0] * 10}
-    found = compared(contender("good", good), contender("odd", odd))
+    found = compared(experiment("good", good), experiment("odd", odd))
     (difference,) = foreground(found)
     assert difference.mean == pytest.approx(0.85 - (0.905 + 0.4025) / 2)
     assert of_foreground(found) == {"good": "best", "odd": "worse"}
 
 
 def test_an_undefined_mean_has_no_verdict() -> None:
-    found = verdicts(compared(contender("one", [0.0] * 8), contender("none", [None] * 8)), "dice")
+    found = verdicts(compared(experiment("one", [0.0] * 8), experiment("none", [None] * 8)), "dice")
     # What draws a label that is nowhere is no best one.
     assert found == {("one", "A"): "not_tested", ("one", None): "not_tested"}
 
 
 def test_the_spread_of_a_standing_is_that_over_the_cases_and_of_their_foreground_means() -> None:
-    left = contender("left", {"A": [0.2, 0.4, None], "B": [0.6, 0.6, 0.9]})
-    right = contender("right", {"A": [0.5, None, None], "B": [0.1, 0.2, 0.3]})
+    left = experiment("left", {"A": [0.2, 0.4, None], "B": [0.6, 0.6, 0.9]})
+    right = experiment("right", {"A": [0.5, None, None], "B": [0.1, 0.2, 0.3]})
     found = {(one.experiment, one.label): one.sd for one in compared(left, right).standings}
     assert found["left", "A"] == pytest.approx(0.2 / 2**0.5)
     # The cases' means: 0.4, 0.5 and 0.9.
@@ -79,10 +79,10 @@ def written(folder: Path, comparison: Comparison) -> Path:
 
 def test_a_comparison_reads_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     sets = [frozenset({"a", "b"})]
-    found = compared(contender("a", FIRST), contender("b", OTHER), contender("c", BETTER), repeats=sets)
+    found = compared(experiment("a", FIRST), experiment("b", OTHER), experiment("c", BETTER), repeats=sets)
     assert found.noise
     assert read_comparison(written(tmp_path, found)) == found
-    alone = compare("Dataset001_X", [contender("a", FIRST)], {"b": "its summary is incomplete"})
+    alone = compare("Dataset001_X", [experiment("a", FIRST)], {"b": "its summary is incomplete"})
     assert read_comparison(written(tmp_path, alone)) == alone
 
 
@@ -121,7 +121,7 @@ def test_a_comparison_of_version_1_is_read_and_its_tests_judge_no_mean() -> None
 
 
 def test_a_file_that_lacks_something_is_made_anew(tmp_path: Path) -> None:
-    content = compared(contender("a", FIRST), contender("b", BETTER)).to_json()
+    content = compared(experiment("a", FIRST), experiment("b", BETTER)).to_json()
     for standing in content["standings"]:
         del standing["sd"]
     (tmp_path / "comparison.json").write_text(json.dumps(content))

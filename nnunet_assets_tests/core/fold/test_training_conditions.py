@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.fold.training_conditions import Change, Circumstances
+from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 
 INPUTS = FoldInputs(raw_hash="0123456789abcdef", plans_hash="plans", splits_hash="splits", training_hash="training")
-THEN = Circumstances(INPUTS, {"torch": "2.14.0", "numpy": "2.4.6"}, device="cpu", host="here")
+THEN = TrainingConditions(INPUTS, {"torch": "2.14.0", "numpy": "2.4.6"}, device="cpu", host="here")
 
 
 def test_nothing_differs_from_itself() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import UNKNOWN, Manifest, commit_fold
-from nnunet_assets.core.fold.training_inputs import OF_ONE_PROCESS
+from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.errors import FoldError, SummaryError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
@@ -182,9 +182,9 @@ def test_a_debug_json_that_is_none_proves_nothing(folder: Path, content: bytes) 
     assert adopt_fold(folder).manifest.inputs.training_hash == UNKNOWN
 
 
-@pytest.mark.parametrize("told", [{"is_ddp": "True"}, {"is_ddp": True}, {"is_ddp": "true"}, {"local_rank": "1"}])
-def test_of_several_processes_the_share_of_one_proves_nothing(folder: Path, told: dict[str, Any]) -> None:
-    (folder / "debug.json").write_text(json.dumps({**dict.fromkeys(SETTINGS, "1"), **told}))
+@pytest.mark.parametrize("shown", [{"is_ddp": "True"}, {"is_ddp": True}, {"is_ddp": "true"}, {"local_rank": "1"}])
+def test_of_several_processes_the_share_of_one_proves_nothing(folder: Path, shown: dict[str, Any]) -> None:
+    (folder / "debug.json").write_text(json.dumps({**dict.fromkeys(SETTINGS, "1"), **shown}))
     assert set(proved_settings(read_debug(folder))) == set(SETTINGS) - set(OF_ONE_PROCESS)
 
 

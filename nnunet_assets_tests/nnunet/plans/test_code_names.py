@@ -327,7 +327,7 @@ def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(tmp_path, m
     for place in PLACES:
         (tmp_path / "plans.json").write_text(json.dumps(hostile_plans(place, word)))
         with pytest.raises(ForeignCodeError, match=r"plans\.json names code"):
-            prediction.predict_held_out(
+            prediction.predict_test_set(
                 ensemble, SimpleNamespace(cases=()), ".nii.gz", roots_in(tmp_path), device="cpu", environment={}
             )
 

@@ -464,7 +464,7 @@ class TestWhatIsKept:
 
 
 class TestManyCases:
-    def test_are_computed_side_by_side_and_no_more_are_read_than_workers(
+    def test_are_computed_at_once_and_no_more_are_read_than_workers(
         self, model: Model, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lock, now, most = threading.Lock(), 0, 0

@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> PredictionStore:
 
 
 def predict(store: PredictionStore, wanted: dict[str, str]) -> list[str]:
-    """Predicts what is missing and finishes, as `predict_held_out` does; returns which cases were predicted."""
+    """Predicts what is missing and finishes, as `predict_test_set` does; returns which cases were predicted."""
     store.begin(wanted)
     missing = store.missing(wanted)
     for case in missing:

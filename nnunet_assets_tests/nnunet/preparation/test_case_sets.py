@@ -16,19 +16,19 @@ from nnunet_assets.nnunet.preparation.case_sets import (
     FileRecord,
     Ingredients,
     is_shown,
-    making,
     remove_unwanted,
     sets_in,
     show,
+    writing,
 )
 from nnunet_assets_tests.prepared_builders import write_case
 
 HOLD = """
 import sys
 from pathlib import Path
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, making
+from nnunet_assets.nnunet.preparation.case_sets import CaseSet, writing
 folder, mode = Path(sys.argv[1]), sys.argv[2]
-with CaseSet(folder).reading() if mode == "reading" else making(folder.parent):
+with CaseSet(folder).reading() if mode == "reading" else writing(folder.parent):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -280,7 +280,7 @@ def test_several_folds_read_the_same_cases_while_others_are_made(tmp_path):
     case_set = whole_set(tmp_path)
     with (
         held_by_another_process(case_set, "reading"),
-        held_by_another_process(case_set, "making"),
+        held_by_another_process(case_set, "writing"),
         case_set.reading(),
     ):
         assert case_set.damaged() == []
@@ -288,8 +288,8 @@ def test_several_folds_read_the_same_cases_while_others_are_made(tmp_path):
 
 def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path):
     case_set = whole_set(tmp_path)
-    with held_by_another_process(case_set, "making") as other:
-        arguments = [sys.executable, "-c", HOLD, case_set.folder, "making"]
+    with held_by_another_process(case_set, "writing") as other:
+        arguments = [sys.executable, "-c", HOLD, case_set.folder, "writing"]
         with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as second:
             os.set_blocking(second.stdout.fileno(), False)
             time.sleep(0.7)
@@ -298,7 +298,7 @@ def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path):
             os.set_blocking(second.stdout.fileno(), True)
             assert second.stdout.readline() == b"held\n"
             second.kill()
-    with making(case_set.folder.parent):
+    with writing(case_set.folder.parent):
         pass
 
 

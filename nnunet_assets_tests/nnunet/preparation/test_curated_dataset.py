@@ -93,8 +93,8 @@ class TestQuarantine:
                 }
             },
         }
-        told = json.loads((curated.raw_root / DATASET / "curation.json").read_text())
-        assert told == {"quarantined": {f"case_{n}": "bad" for n in range(5)}, "repaired_headers": []}
+        shown = json.loads((curated.raw_root / DATASET / "curation.json").read_text())
+        assert shown == {"quarantined": {f"case_{n}": "bad" for n in range(5)}, "repaired_headers": []}
 
     def test_the_hash_does_not_depend_on_where_the_data_lies_nor_on_the_reason(
         self, roots: Roots, tmp_path: Path

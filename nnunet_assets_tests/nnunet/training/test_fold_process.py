@@ -21,9 +21,9 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.images.nifti import read_volume
+from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
 from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
-from nnunet_assets.nnunet.predictions.held_out import read_held_out
-from nnunet_assets.nnunet.predictions.prediction import predict_held_out
+from nnunet_assets.nnunet.predictions.prediction import predict_test_set
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
@@ -295,7 +295,7 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
     for number in range(3):
         shutil.copyfile(raw / "imagesTr" / "phantom_000_0000.nii.gz", raw / "imagesTs" / f"new_{number}_0000.nii.gz")
     ensemble = finished_ensemble(project.roots, EXPERIMENT, FOLDS)
-    held_out = read_held_out(project.roots, DATASET, parse_dataset_json(ensemble.folder / "dataset.json"))
+    test_set = read_test_set(project.roots, DATASET, parse_dataset_json(ensemble.folder / "dataset.json"))
     group: list[int] = []
 
     def stop_after_the_first_case(n_done, n_cases):
@@ -307,7 +307,7 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
 
     def predict(on_progress=lambda *_: None):
         wanted = {"device": "cpu", "environment": project.environment, "on_progress": on_progress}
-        return predict_held_out(ensemble, held_out, ".nii.gz", project.roots, **wanted)
+        return predict_test_set(ensemble, test_set, ".nii.gz", project.roots, **wanted)
 
     with pytest.raises(FoldFailed, match="was stopped on request") as caught:
         predict(stop_after_the_first_case)

@@ -1,6 +1,6 @@
 """The report of a dataset as a page: every experiment, the comparison, every name as text, nothing from elsewhere."""
 
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import compare
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.summary.cv_summary import summarize
@@ -25,7 +25,7 @@ def page_of_two_and_a_missing_one():
     names = [one.experiment.name_in_dataset for one in both]
     entries = [Entry(names[0], both[0], "", "../M/nnunet_assets/cv_report.html"), Entry(names[1], both[1], "", None)]
     late = Entry("late", None, "its <summary> is missing", None)
-    found = compare(DATASET, [Contender.of(one) for one in both], {"late": late.problem})
+    found = compare(DATASET, [ComparedExperiment.of(one) for one in both], {"late": late.problem})
     return dataset_page(found, [*entries, late], [FIGURE])
 
 
@@ -56,7 +56,7 @@ def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
 def test_with_one_experiment_the_page_says_that_there_is_nothing_to_compare():
     alone = summary("2d", 0.0)
     name = alone.experiment.name_in_dataset
-    page = dataset_page(compare(DATASET, [Contender.of(alone)], {}), [Entry(name, alone, "", None)], [])
+    page = dataset_page(compare(DATASET, [ComparedExperiment.of(alone)], {}), [Entry(name, alone, "", None)], [])
     assert "there is nothing to compare yet" in page
     assert "<h2>Differences</h2>" not in page
     assert name in page

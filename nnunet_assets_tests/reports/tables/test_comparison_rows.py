@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.halves import Halves
@@ -24,14 +24,14 @@ from nnunet_assets_tests.reports.tables.test_summary_tables import NASTY_NAMES
 DICES = {f"c{k}": 0.5 + k / 20 for k in range(8)}
 
 
-def contender(name, shift, labels=("A",)):
+def experiment(name, shift, labels=("A",)):
     moved = {case: dice + shift * (1 + dice) for case, dice in DICES.items()}
-    return Contender(name, "raw", "splits", {"dice": dict.fromkeys(labels, moved)})
+    return ComparedExperiment(name, "raw", "splits", {"dice": dict.fromkeys(labels, moved)})
 
 
 def compared() -> Comparison:
-    contenders = [contender("one", 0.0), contender("two", 0.01), contender("again", 0.001)]
-    return compare("Dataset001_X", contenders, {"late": "its summary is incomplete"}, [frozenset({"one", "again"})])
+    experiments = [experiment("one", 0.0), experiment("two", 0.01), experiment("again", 0.001)]
+    return compare("Dataset001_X", experiments, {"late": "its summary is incomplete"}, [frozenset({"one", "again"})])
 
 
 def parsed(text):
@@ -71,14 +71,14 @@ def test_what_was_left_out_and_how_it_was_tested_is_said():
     found = notes(compared())
     assert found[0] == "Left out: late: its summary is incomplete"
     assert "Repeats, which differ in their seed alone: one, again." in found
-    alone = compare("Dataset001_X", [contender("one", 0.0)], {})
+    alone = compare("Dataset001_X", [experiment("one", 0.0)], {})
     assert notes(alone) == []
     assert "nothing to compare yet" in to_markdown(alone)
 
 
 def test_nasty_names_stay_in_their_cells():
     found = compare(
-        "Dataset001_X", [contender(name, k / 100, NASTY_NAMES) for k, name in enumerate(NASTY_NAMES[:6])], {}
+        "Dataset001_X", [experiment(name, k / 100, NASTY_NAMES) for k, name in enumerate(NASTY_NAMES[:6])], {}
     )
     lines = [line for line in to_markdown(found).splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) - 1 for line in lines} == {6, 8}
@@ -113,7 +113,7 @@ def test_what_all_are_compared_with_is_named_with_the_reason():
     ],
 )
 def test_no_number_is_rounded_to_the_other_side_of_a_limit_and_zero_has_no_sign(fields, column, text):
-    found = compare("Dataset001_X", [contender("one", 0.0), contender("two", 0.01)], {})
+    found = compare("Dataset001_X", [experiment("one", 0.0), experiment("two", 0.01)], {})
     shown = replace(found, differences=tuple(replace(one, **fields) for one in found.differences))
     (record,) = difference_records(shown)
     assert record[column] == text
@@ -141,7 +141,7 @@ def test_a_comparison_of_an_older_version_says_that_its_differences_are_others()
 
 def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
     moved = {"A": {case: 5 * dice for case, dice in DICES.items()}}
-    pair = [Contender(name, "raw", "splits", {"hd95_mm": moved}) for name in ("one", "two")]
+    pair = [ComparedExperiment(name, "raw", "splits", {"hd95_mm": moved}) for name in ("one", "two")]
     found = compare("Dataset001_X", pair, {}, diagonal_mm=123.456)
     assert any("counts 123.456 mm, the diagonal of the largest image." in note for note in notes(found, "hd95_mm"))
     assert rank_records(found, "hd95_mm")[0]["HD95 [mm], missed ones counted, pooled"] == "3.375"
@@ -155,8 +155,8 @@ def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
     ],
 )
 def test_the_notes_say_of_each_metric_which_failures_count(metric, sentences):
-    contenders = [Contender(name, "raw", "splits", {metric: {"A": DICES}}) for name in ("one", "two")]
-    said = " ".join(notes(compare("D", contenders, {}), metric))
+    experiments = [ComparedExperiment(name, "raw", "splits", {metric: {"A": DICES}}) for name in ("one", "two")]
+    said = " ".join(notes(compare("D", experiments, {}), metric))
     assert all(sentence in said for sentence in sentences)
     # What scoring counts as it is drawn where there is none.
     drawn = {"dice": 0.0, "sensitivity": None, "precision": 0.0}

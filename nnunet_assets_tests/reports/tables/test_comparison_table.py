@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nnunet_assets.core.comparison.compared_experiments import Contender
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import compare
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.figures import style
@@ -22,31 +22,33 @@ MODEL = "nnUNetTrainer__nnUNetPlans__2d"
 DICES = [0.5 + k / 20 for k in range(8)]
 
 
-def contender(name, labels):
+def experiment(name, labels):
     """Labels to the Dice of eight cases."""
     scores = {label: {f"c{k}": dice for k, dice in enumerate(dices)} for label, dices in labels.items()}
-    return Contender(name, "raw", "splits", {"dice": scores})
+    return ComparedExperiment(name, "raw", "splits", {"dice": scores})
 
 
 def three(repeats=()):
     """`long` is the best, seed7 is not told from it, the plain one is worse; and it draws a B, which is nowhere."""
     lower, nowhere = [dice - 0.05 for dice in DICES], [None] * 8
-    contenders = [
-        contender(MODEL, {"A": lower, "B": [*nowhere[:7], 0.0]}),
-        contender(f"long/{MODEL}", {"A": DICES, "B": nowhere}),
-        contender(f"seed7/{MODEL}", {"A": DICES[:4] + lower[4:], "B": nowhere}),
+    experiments = [
+        experiment(MODEL, {"A": lower, "B": [*nowhere[:7], 0.0]}),
+        experiment(f"long/{MODEL}", {"A": DICES, "B": nowhere}),
+        experiment(f"seed7/{MODEL}", {"A": DICES[:4] + lower[4:], "B": nowhere}),
     ]
-    return compare("Dataset001_X", contenders, {"late": "its summary is incomplete"}, repeats)
+    return compare("Dataset001_X", experiments, {"late": "its summary is incomplete"}, repeats)
 
 
 def nasty():
     labels = {name: [dice + n / 1000 for dice in DICES] for n, name in enumerate(NASTY_NAMES)}
     worse = {name: [dice - 0.1 for dice in dices] for name, dices in labels.items()}
-    return compare("Dataset_$x^", [contender(r"\input{a} & _b%", labels), contender("=1 | *<b>", worse)], {"#": "late"})
+    return compare(
+        "Dataset_$x^", [experiment(r"\input{a} & _b%", labels), experiment("=1 | *<b>", worse)], {"#": "late"}
+    )
 
 
 def many(n):
-    return compare("Dataset001_X", [contender(f"e{k}", {"A": [d + k / 1000 for d in DICES]}) for k in range(n)], {})
+    return compare("Dataset001_X", [experiment(f"e{k}", {"A": [d + k / 1000 for d in DICES]}) for k in range(n)], {})
 
 
 def test_a_row_an_experiment_with_mean_spread_and_verdict_by_label():
@@ -158,14 +160,22 @@ def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noi
     first = next(one for one in three().differences if one.label is None)
     assert f"{first.mean:+.4f} [{first.interval.low:+.4f}, {first.interval.high:+.4f}]" in shown
     assert not any("noise" in text for text in shown)
-    pair = [contender("a", {"A": DICES}), contender("b", {"A": [*DICES[1:], 0.5]}), contender("c", {"A": DICES[::-1]})]
+    pair = [
+        experiment("a", {"A": DICES}),
+        experiment("b", {"A": [*DICES[1:], 0.5]}),
+        experiment("c", {"A": DICES[::-1]}),
+    ]
     noisy = compare("Dataset001_X", pair, {}, [frozenset({"a", "b"})])
     floor = noisy.noise[-1].noise.floor
     assert f"noise between seeds (±{floor:.4f})" in texts(draw_forest(noisy))
 
 
 def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_the_noise():
-    pair = [contender("a", {"A": DICES}), contender("b", {"A": [*DICES[1:], 0.5]}), contender("c", {"A": DICES[::-1]})]
+    pair = [
+        experiment("a", {"A": DICES}),
+        experiment("b", {"A": [*DICES[1:], 0.5]}),
+        experiment("c", {"A": DICES[::-1]}),
+    ]
     noisy = compare("Dataset001_X", pair, {}, [frozenset({"a", "b"})])
     floor = noisy.noise[-1].noise.floor
     differences = tuple(replace(one, mean=floor - 1e-6, is_within_noise=True) for one in noisy.differences)

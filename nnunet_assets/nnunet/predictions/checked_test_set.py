@@ -28,7 +28,7 @@ from nnunet_assets.nnunet.raw.reader_findings import reader_findings
 
 
 @dataclass(frozen=True)
-class HeldOutCase:
+class CaseToPredict:
     """A case that no fold has seen.
 
     Attributes:
@@ -45,7 +45,7 @@ class HeldOutCase:
 
 
 @dataclass(frozen=True)
-class HeldOutCases:
+class CheckedTestSet:
     """The test set of a dataset; nothing in it keeps it from being predicted.
 
     Attributes:
@@ -55,7 +55,7 @@ class HeldOutCases:
     """
 
     folder: Path
-    cases: tuple[HeldOutCase, ...]
+    cases: tuple[CaseToPredict, ...]
     warnings: tuple[Finding, ...]
 
     @property
@@ -64,13 +64,13 @@ class HeldOutCases:
         return self.folder / TEST_LABELS if self.cases[0].reference else None
 
 
-def read_held_out(
+def read_test_set(
     roots: Roots,
     dataset: str,
     description: DatasetDescription,
     on_progress: OnProgress | None = None,
     model_folder: Path | None = None,
-) -> HeldOutCases:
+) -> CheckedTestSet:
     """Reads every file of the test set that changed since the last time, and returns its cases.
 
     Args:
@@ -112,14 +112,14 @@ def read_held_out(
     unlabelled = [replace(fact, voxels_by_value=None) for fact in facts]
     findings += intensity_findings(found, unlabelled, folder, description)
     refuse_errors(subject, findings)
-    return HeldOutCases(folder, tuple(_held_out_cases(found, facts)), tuple(findings))
+    return CheckedTestSet(folder, tuple(_cases_to_predict(found, facts)), tuple(findings))
 
 
-def _held_out_cases(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[HeldOutCase]:
+def _cases_to_predict(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[CaseToPredict]:
     for files, fact in zip(found, facts, strict=True):
         beside = [[of, sha256] for of, _, sha256 in fact.companions if sha256 and of != "label"]
         digests = [*fact.image_sha256, *([beside] if beside else [])]
-        yield HeldOutCase(files.case, files.images, json_sha256(digests), files.label)
+        yield CaseToPredict(files.case, files.images, json_sha256(digests), files.label)
 
 
 def _as_of_a_test_case(finding: Finding) -> Finding:

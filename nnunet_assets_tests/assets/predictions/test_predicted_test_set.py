@@ -22,8 +22,8 @@ from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.predictions import prediction
+from nnunet_assets.nnunet.predictions.checked_test_set import CaseToPredict, CheckedTestSet
 from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
-from nnunet_assets.nnunet.predictions.held_out import HeldOutCase, HeldOutCases
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.settings import Settings
@@ -258,7 +258,7 @@ def test_a_cascade_takes_the_predictions_of_the_stage_before_it_and_names_those_
     cascade = Experiment(DATASET, "3d_cascade_fullres")
     roots = roots_in(tmp_path)
     image = write_case(roots.raw / DATASET / "imagesTs" / "new_1_0000.nii.gz", REFERENCE)
-    held_out = HeldOutCases(roots.raw / DATASET, (HeldOutCase("new_1", (image,), "digest", None),), ())
+    test_set = CheckedTestSet(roots.raw / DATASET, (CaseToPredict("new_1", (image,), "digest", None),), ())
     for experiment in (lowres, cascade):
         write_fold(roots, experiment, "fold_0", {"a": HIGHER}, inputs=MADE)
         (experiment.fold_folder(roots, "fold_0") / "checkpoint_final.pth").write_text("weights")
@@ -266,7 +266,7 @@ def test_a_cascade_takes_the_predictions_of_the_stage_before_it_and_names_those_
 
     def predict(experiment: Experiment) -> prediction.Predicted:
         ensemble = finished_ensemble(roots, experiment, ["fold_0"])
-        return prediction.predict_held_out(ensemble, held_out, ".nii.gz", roots, device="cpu", environment={})
+        return prediction.predict_test_set(ensemble, test_set, ".nii.gz", roots, device="cpu", environment={})
 
     with pytest.raises(FoldError, match="lacks these cases of the test set: new_1"):
         predict(cascade)

@@ -11,7 +11,7 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.fold.fold_model import fold_model_key
-from nnunet_assets.assets.holdout.holdout_tracking import track_test_set
+from nnunet_assets.assets.predictions.tracked_test_set import track_test_set
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, progress_log, shown_labels
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.dataset.findings import findings_text
@@ -25,9 +25,9 @@ from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from nnunet_assets.assets.holdout.holdout_evaluation import EvaluatedEnsemble
+    from nnunet_assets.assets.predictions.evaluated_test_set import EvaluatedEnsemble
+    from nnunet_assets.nnunet.predictions.checked_test_set import CheckedTestSet
     from nnunet_assets.nnunet.predictions.ensemble import Ensemble
-    from nnunet_assets.nnunet.predictions.held_out import HeldOutCases
     from nnunet_assets.nnunet.predictions.prediction import Predicted
 
 DESCRIPTION = """The test set (`imagesTs`), predicted by all folds together: nnU-Net's ensemble.
@@ -66,24 +66,24 @@ def build_test_predictions(
     )
     def test_predictions(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         # numpy, which whoever loads the definitions has no use for.
-        from nnunet_assets.assets.holdout.holdout_evaluation import evaluate_predictions, evaluate_validation
+        from nnunet_assets.assets.predictions.evaluated_test_set import evaluate_predictions, evaluate_validation
+        from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
         from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
-        from nnunet_assets.nnunet.predictions.held_out import read_held_out
 
         settings, say = project.settings, context.log.info
         with shown_as_failure():
             ensemble = finished_ensemble(settings.roots, experiment, folds)
             description = parse_dataset_json(ensemble.folder / DATASET_JSON)
             reading = progress_log(say, done="of the test set read")
-            held_out = read_held_out(settings.roots, experiment.dataset, description, reading, ensemble.folder)
-            if held_out.warnings:
-                context.log.warning(findings_text(held_out.warnings))
-            references, tested = held_out.references, None
+            test_set = read_test_set(settings.roots, experiment.dataset, description, reading, ensemble.folder)
+            if test_set.warnings:
+                context.log.warning(findings_text(test_set.warnings))
+            references, tested = test_set.references, None
             # Before the work: it is known already, as a rule, and whoever evaluates at the same time is met now.
             validation = evaluate_validation(settings.roots, ensemble, dataset, say) if references else None
             predicted = _predict(
                 ensemble,
-                held_out,
+                test_set,
                 description.file_ending,
                 device=config.device,
                 settings=settings,
@@ -97,7 +97,7 @@ def build_test_predictions(
         context.log.info(gap_headline(tested.gaps, what_of(folds)) if tested else NO_REFERENCES)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(_version(predicted, tested)),
-            metadata={**_shown(predicted, held_out), **_scores(tested, what_of(folds)), **tracked},
+            metadata={**_shown(predicted, test_set), **_scores(tested, what_of(folds)), **tracked},
             check_results=[every_case(tested.evaluation) if tested else _not_evaluated()],
         )
 
@@ -106,19 +106,19 @@ def build_test_predictions(
 
 def _predict(
     ensemble: "Ensemble",
-    held_out: "HeldOutCases",
+    test_set: "CheckedTestSet",
     file_ending: str,
     *,
     device: str,
     settings: Settings,
     context: dg.AssetExecutionContext,
 ) -> "Predicted":
-    from nnunet_assets.nnunet.predictions.prediction import predict_held_out
+    from nnunet_assets.nnunet.predictions.prediction import predict_test_set
 
     say = context.log.info
-    predicted = predict_held_out(
+    predicted = predict_test_set(
         ensemble,
-        held_out,
+        test_set,
         file_ending,
         settings.roots,
         device=device,
@@ -130,7 +130,7 @@ def _predict(
         on_progress=progress_log(say, done="predicted"),
         say=context.log.warning,
     )
-    say(f"{predicted.n_predicted} of {len(held_out.cases)} test cases were predicted now, the others before.")
+    say(f"{predicted.n_predicted} of {len(test_set.cases)} test cases were predicted now, the others before.")
     return predicted
 
 
@@ -139,13 +139,13 @@ def _version(predicted: "Predicted", tested: "EvaluatedEnsemble | None") -> str:
     return json_sha256([predicted.digest, *evaluated])
 
 
-def _shown(predicted: "Predicted", held_out: "HeldOutCases") -> dict[str, dg.MetadataValue]:
+def _shown(predicted: "Predicted", test_set: "CheckedTestSet") -> dict[str, dg.MetadataValue]:
     return {
-        "cases": dg.MetadataValue.int(len(held_out.cases)),
+        "cases": dg.MetadataValue.int(len(test_set.cases)),
         "cases_predicted": dg.MetadataValue.int(predicted.n_predicted),
         "folder": dg.MetadataValue.path(predicted.folder),
         **({"device": dg.MetadataValue.text(predicted.device)} if predicted.device else {}),
-        **({"warnings": dg.MetadataValue.text(findings_text(held_out.warnings))} if held_out.warnings else {}),
+        **({"warnings": dg.MetadataValue.text(findings_text(test_set.warnings))} if test_set.warnings else {}),
     }
 
 

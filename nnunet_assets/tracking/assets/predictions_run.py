@@ -51,7 +51,7 @@ def gap_metrics(gaps: "Sequence[Gap]") -> Mapping[str, float | None]:
     metrics: dict[str, float | None] = {names.TEST_CASES: float(gaps[0].test.n)}
     for gap in gaps:
         interval = gap.test.interval
-        values: dict[names.TestSetStatistic, float | None] = {
+        values: dict[names.GapStatistic, float | None] = {
             "mean": gap.test.mean,
             "ci95_low": interval.low if interval else None,
             "ci95_high": interval.high if interval else None,

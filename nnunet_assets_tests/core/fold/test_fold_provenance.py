@@ -1,22 +1,22 @@
 import pytest
 
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
-from nnunet_assets.core.fold.training_inputs import Making
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.summary.summary_rules import check_inputs
 from nnunet_assets.errors import SummaryError
 
 WHOLE = {"initial_lr": "0.01", "batch_size": "4", "oversample_foreground_percent": "0.33"}
 
 
-def adopted(*, plans: str = "plans", is_adopted: bool = True, **settings: str) -> Making:
-    told = {**WHOLE, **settings}
-    inputs = FoldInputs(UNKNOWN, plans, UNKNOWN, str(sorted(told.items())))
-    return Making(inputs, UNKNOWN, told, is_adopted=is_adopted)
+def adopted(*, plans: str = "plans", is_adopted: bool = True, **settings: str) -> FoldProvenance:
+    known = {**WHOLE, **settings}
+    inputs = FoldInputs(UNKNOWN, plans, UNKNOWN, str(sorted(known.items())))
+    return FoldProvenance(inputs, UNKNOWN, known, is_adopted=is_adopted)
 
 
-def refusal(*odd: Making, of: tuple[Making, ...] = (adopted(), adopted())) -> str:
+def refusal(*odd: FoldProvenance, of: tuple[FoldProvenance, ...] = (adopted(), adopted())) -> str:
     with pytest.raises(SummaryError) as caught:
-        check_inputs("the model", {f"fold_{index}": making for index, making in enumerate([*odd, *of])})
+        check_inputs("the model", {f"fold_{index}": provenance for index, provenance in enumerate([*odd, *of])})
     return str(caught.value)
 
 
@@ -36,5 +36,5 @@ def test_folds_whose_gpus_share_was_taken_for_the_whole_are_to_be_adopted_again(
         (adopted(batch_size="2"), adopted(is_adopted=False)),
     ],
 )
-def test_folds_that_differ_in_more_or_were_trained_here_are_not(odd: Making, of: Making) -> None:
+def test_folds_that_differ_in_more_or_were_trained_here_are_not(odd: FoldProvenance, of: FoldProvenance) -> None:
     assert "adopt" not in refusal(odd, of=(of, of))

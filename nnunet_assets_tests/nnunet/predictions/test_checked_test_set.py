@@ -9,7 +9,7 @@ import pytest
 from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.predictions.held_out import HeldOutCases, read_held_out
+from nnunet_assets.nnunet.predictions.checked_test_set import CheckedTestSet, read_test_set
 from nnunet_assets_tests.raw_builders import (
     DATASET,
     SPACING_MM,
@@ -37,8 +37,8 @@ def roots(tmp_path: Path) -> Roots:
     return roots
 
 
-def read(roots: Roots) -> HeldOutCases:
-    return read_held_out(roots, DATASET, parse_dataset_json(roots.raw / DATASET / "dataset.json"))
+def read(roots: Roots) -> CheckedTestSet:
+    return read_test_set(roots, DATASET, parse_dataset_json(roots.raw / DATASET / "dataset.json"))
 
 
 def test_the_cases_have_their_images_by_channel_and_their_references(roots: Roots) -> None:

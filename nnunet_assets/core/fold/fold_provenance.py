@@ -22,7 +22,7 @@ CHANGING_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 
 
 @dataclass(frozen=True)
-class Making:
+class FoldProvenance:
     """What a fold's scores come from.
 
     Attributes:
@@ -38,16 +38,16 @@ class Making:
     is_adopted: bool = False
 
     @classmethod
-    def of(cls, manifest: Manifest) -> "Making":
-        """Returns the making of a finished fold."""
+    def of(cls, manifest: Manifest) -> "FoldProvenance":
+        """Returns the provenance of a finished fold."""
         return cls(manifest.inputs, manifest.validated, settings_of(manifest.details), manifest.is_adopted)
 
     @classmethod
-    def asked(cls, inputs: FoldInputs, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> "Making":
-        """Returns the making of a fold that is to be trained, or was begun."""
+    def asked(cls, inputs: FoldInputs, overrides: Mapping[str, Any], options: Mapping[str, Any]) -> "FoldProvenance":
+        """Returns the provenance of a fold that is to be trained, or was begun."""
         return cls(inputs, UNKNOWN, settings_of({"overrides": overrides, "options": options}))
 
-    def differences(self, other: "Making") -> list[str]:
+    def differences(self, other: "FoldProvenance") -> list[str]:
         """Names what the two differ in, of settings with both values: this one's first."""
         left, right = self.inputs, other.inputs
         odd = different_settings(self.settings, other.settings, both_proved=self.is_adopted and other.is_adopted)
@@ -56,7 +56,7 @@ class Making:
         named = [_with_settings(difference, odd) for difference in left.differences(right)]
         return named if self.validated == other.validated else [*named, "the checkpoint that was validated"]
 
-    def may_be_share_of(self, other: "Making") -> bool:
+    def may_be_share_of(self, other: "FoldProvenance") -> bool:
         """Says whether two adopted folds differ in nothing but what version 0.1 took one process's share for."""
         odd = different_settings(self.settings, other.settings, both_proved=True)
         others = replace(other, settings={name: value for name, value in other.settings.items() if name not in odd})
@@ -64,7 +64,7 @@ class Making:
 
 
 def settings_of(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the training settings in a manifest's details, or in what a fold's process was told."""
+    """Returns the training settings in a manifest's details, or in what a fold's process was asked for."""
     if "settings" in details:
         return dict(details["settings"])
     options = details.get("options") or {}
@@ -90,20 +90,22 @@ def in_words(different: Mapping[str, tuple[Any, Any]]) -> str:
     return first_offenders([f"{name} {_text(left)} and {_text(right)}" for name, (left, right) in different.items()])
 
 
-def groups_of(makings: Mapping[str, Making]) -> list[list[str]]:
-    """Returns the folds in groups of equal making, the largest first; a fold that proves less joins where it may."""
+def groups_of(provenances: Mapping[str, FoldProvenance]) -> list[list[str]]:
+    """Returns the folds in groups of one provenance, largest first; a fold that proves less joins where it may."""
     groups: list[list[str]] = []
-    for fold in sorted(makings, key=lambda fold: -len(makings[fold].settings)):
-        fitting = [group for group in groups if not any(makings[fold].differences(makings[one]) for one in group)]
+    for fold in sorted(provenances, key=lambda fold: -len(provenances[fold].settings)):
+        fitting = [
+            group for group in groups if not any(provenances[fold].differences(provenances[one]) for one in group)
+        ]
         if fitting:
             max(fitting, key=len).append(fold)
         else:
             groups.append([fold])
-    order = list(makings)
+    order = list(provenances)
     return sorted((sorted(group, key=order.index) for group in groups), key=lambda group: -len(group))
 
 
-def first_difference(fold: Making, others: Iterable[Making]) -> list[str]:
+def first_difference(fold: FoldProvenance, others: Iterable[FoldProvenance]) -> list[str]:
     """Returns what a fold differs in from the first of the others from which it does."""
     return next((found for other in others if (found := fold.differences(other))), [])
 

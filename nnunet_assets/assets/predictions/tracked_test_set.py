@@ -6,10 +6,10 @@ import dagster as dg
 
 from nnunet_assets.assets.events.mlflow_runs import may_share_files, tracked
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.assets.holdout_run import log_test_set
+from nnunet_assets.tracking.assets.predictions_run import log_test_set
 
 if TYPE_CHECKING:
-    from nnunet_assets.assets.holdout.holdout_evaluation import EvaluatedEnsemble
+    from nnunet_assets.assets.predictions.evaluated_test_set import EvaluatedEnsemble
     from nnunet_assets.nnunet.predictions.ensemble import Ensemble
 
 
