@@ -1,10 +1,20 @@
 """A `Progress` that keeps what it hears, for tests to look at."""
 
+from collections.abc import Callable
+
 
 class RecordedProgress:
-    """Keeps sentences and counts in the order in which they came."""
+    """Keeps sentences and counts in the order in which they came.
 
-    def __init__(self) -> None:
+    Args:
+        hear: Gets every sentence that is said or warned of.
+        on_poll: Called at each poll.
+    """
+
+    def __init__(
+        self, hear: Callable[[str], object] = lambda _: None, on_poll: Callable[[], object] = lambda: None
+    ) -> None:
+        self._hear, self._on_poll = hear, on_poll
         self.said: list[str] = []
         self.warned: list[str] = []
         self.relayed: list[str] = []
@@ -12,12 +22,17 @@ class RecordedProgress:
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
+        self._hear(sentence)
 
     def warn(self, sentence: str) -> None:
         self.warned.append(sentence)
+        self._hear(sentence)
 
     def relay(self, sentence: str) -> None:
         self.relayed.append(sentence)
 
     def step(self, what: str, n_done: int, n: int) -> None:
         self.steps.append((what, n_done, n))
+
+    def poll(self) -> None:
+        self._on_poll()

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import psutil
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
@@ -83,13 +84,12 @@ class PhantomProject:
         device: str = "cpu",
         overrides: Mapping[str, Any] = TINY,
         options: TrainingOptions = TrainingOptions(),  # noqa: B008 - frozen
-        on_poll: Callable[[], None] = lambda: None,
-        say: Callable[[str], None] = print,
+        progress: Progress = SILENT,
     ) -> FoldOutcome:
         """Brings a fold to its COMMIT with real nnU-Net on the CPU."""
         inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
         request = FoldRequest(experiment, fold, overrides, device, inputs, dagster_run_id=None, options=options)
-        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, on_poll=on_poll, say=say)
+        return run_fold(request, self.roots, environment=self.environment, retrain=retrain, progress=progress)
 
 
 def preprocessed_content(folder: Path) -> dict[str, str]:

@@ -59,6 +59,9 @@ class TerminalProgress:
         """Prints it."""
         self.say(sentence)
 
+    def poll(self) -> None:
+        """Does nothing meanwhile: a bar draws itself."""
+
     def step(self, what: str, n_done: int, n: int) -> None:
         """Moves the bar, which appears only where there is something to wait for."""
         if time.monotonic() < self._shown_from or not sys.stderr.isatty():

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears how far some work is. Nothing is raised to whoever works, and nothing is waited for."""
+    """Hears how far some work is."""
 
     def say(self, sentence: str) -> None:
         """Takes what happens now, for those who look on."""
@@ -29,6 +29,9 @@ class Progress(Protocol):
             n: How many there are.
         """
 
+    def poll(self) -> None:
+        """Is called twice a second or so while a process or a device is waited for; what it raises ends the wait."""
+
 
 class Silent:
     """Tells nobody."""
@@ -44,6 +47,9 @@ class Silent:
 
     def step(self, what: str, n_done: int, n: int) -> None:
         """Passes over it."""
+
+    def poll(self) -> None:
+        """Does nothing meanwhile."""
 
 
 class Logged(Silent):
@@ -61,5 +67,6 @@ class Logged(Silent):
         self._logger.warning(sentence)
 
 
+SILENT: Progress = Silent()
 LOGGED: Progress = Logged(logging.getLogger("nnunet_assets"))
 """Where nothing else is said."""

@@ -35,8 +35,10 @@ FULLRES = ("nnUNetPlans", "3d_fullres")
 PREPARE = """
 import sys
 from pathlib import Path
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import PhantomProject, roots_in
-PhantomProject(roots_in(Path(sys.argv[1]))).prepare(say=lambda sentence: print(sentence, flush=True))
+progress = RecordedProgress(lambda sentence: print(sentence, flush=True))
+PhantomProject(roots_in(Path(sys.argv[1]))).prepare(progress=progress)
 """
 
 

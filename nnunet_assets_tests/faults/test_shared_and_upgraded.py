@@ -25,6 +25,7 @@ from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets_tests.overlaid_versions import next_version, overlay, with_path
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, roots_in
 
 pytestmark = pytest.mark.faults
@@ -79,7 +80,7 @@ def interrupt() -> None:
 def begin(project: PhantomProject) -> int:
     """Trains a fold until an epoch is saved, and returns how many are."""
     with pytest.raises(InterruptionError):
-        train(project, on_poll=once_saved(project, interrupt))
+        train(project, progress=RecordedProgress(on_poll=once_saved(project, interrupt)))
     return n_saved_epochs(project.folder("fold_0")) or 0
 
 
@@ -92,7 +93,7 @@ def test_f50_a_fold_goes_on_under_another_torch_and_says_so(project, tmp_path, m
     other = {"torch": "99.0.0", "nnunetv2": next_version("nnunetv2", 2)}
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", other))
     sentences: list[str] = []
-    manifest = train(under(project, tmp_path / "other"), say=sentences.append).manifest
+    manifest = train(under(project, tmp_path / "other"), progress=RecordedProgress(sentences.append)).manifest
 
     assert any("torch" in sentence and "now 99.0.0" in sentence for sentence in sentences)
     assert manifest.mixed_versions["torch"] == [read_stages(project.folder("fold_0"))[0].versions["torch"], "99.0.0"]
@@ -134,7 +135,7 @@ def test_f51_another_projects_folds_keep_their_split_while_they_train_and_after(
                 ensure_splits(other, DATASET, SplitSettings(2), **how)
             refused.append(str(caught.value))
 
-    manifest = train(project, on_poll=once_saved(project, split_otherwise)).manifest
+    manifest = train(project, progress=RecordedProgress(on_poll=once_saved(project, split_otherwise))).manifest
     split_otherwise()
     shutil.move(project.roots.results, tmp_path / "unmounted")
     split_otherwise()
@@ -160,7 +161,7 @@ def test_f52_a_fold_keeps_what_it_began_with_whatever_another_project_prepares_m
         for reference in project.prepared.references.iterdir():
             reference.unlink()
 
-    manifest = train(project, on_poll=once_saved(project, prepare_otherwise)).manifest
+    manifest = train(project, progress=RecordedProgress(on_poll=once_saved(project, prepare_otherwise))).manifest
 
     assert manifest.inputs == begun
     assert read_committed(project.folder("fold_0"), check_files=True) == manifest

@@ -1,14 +1,13 @@
 """`preprocessed_plans`: nnU-Net's fingerprint, plans and preprocessed cases."""
 
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from importlib.metadata import version
 
 import dagster as dg
 from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.dataset.configurations import PLANNERS
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.core.files.provenance import json_sha256
@@ -69,8 +68,7 @@ def build_preprocessed_plans(
                 environment=settings.child_environment(),
                 verify_integrity=declared.verify_integrity,
                 despite_changes=config.despite_changes,
-                on_progress=_ProgressLog(context),
-                say=context.log.info,
+                progress=LogProgress(context.log),
             )
             raw_hash = PreparedDataset(settings.roots, declared.dataset).read_raw().content_hash
         return dg.MaterializeResult(
@@ -80,26 +78,6 @@ def build_preprocessed_plans(
         )
 
     return preprocessed_plans
-
-
-class _ProgressLog:
-    """Logs every tenth of a configuration's cases once, with the time that is left."""
-
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        self._context = context
-        self._logged: dict[str, int] = {}
-        self._first: dict[str, tuple[float, int]] = {}
-
-    def __call__(self, configuration: str, done: int, n: int) -> None:
-        began, done_before = self._first.setdefault(configuration, (time.monotonic(), done))
-        tenth = done * 10 // n
-        if tenth > self._logged.get(configuration, 0):
-            self._logged[configuration] = tenth
-            left = ""
-            if done > done_before:
-                seconds = (time.monotonic() - began) / (done - done_before) * (n - done)
-                left = f", about {timedelta(seconds=round(seconds))} left"
-            self._context.log.info(f"{done} of {n} cases are preprocessed for {configuration}{left}.")
 
 
 def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:

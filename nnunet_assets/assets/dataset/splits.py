@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
@@ -70,7 +71,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
                 settings,
                 on_new_cases=config.on_change.value if config.on_change else declared.on_new_cases,
                 renew=config.on_change is OnChange.renew,
-                say=context.log.warning,
+                progress=LogProgress(context.log),
             )
             raw = prepared.read_raw()
             groups = groups_of(settings, raw)

@@ -32,6 +32,9 @@ class LogProgress:
     def relay(self, sentence: str) -> None:
         """Passes over it: the fold's process writes to this log by itself, through Pipes."""
 
+    def poll(self) -> None:
+        """Does nothing meanwhile."""
+
     def step(self, what: str, n_done: int, n: int) -> None:
         """Logs a line where the last one is old enough."""
         now = time.monotonic()

@@ -1,7 +1,6 @@
 """An adopted fold beside those that were trained here: its run in MLflow, and its materialization in Dagster."""
 
 import json
-import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.files.provenance import write_atomically
 from nnunet_assets.core.fold.commit import UNKNOWN, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.progress import LOGGED
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
@@ -37,8 +37,6 @@ from nnunet_assets.tracking.store.names import (
     fold_tags,
     run_title,
 )
-
-_logger = logging.getLogger(__name__)
 
 
 def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:
@@ -68,7 +66,7 @@ def prepare_again(settings: Settings, fold_folder: Path) -> None:
     elif known.tags.get(EXPERIMENT) != group_name(experiment):
         _of_copy(settings, known, experiment, manifest.fold).save(fold_folder)
     elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
-        made = contents_of(settings.roots, experiment, manifest.fold, _logger.warning)
+        made = contents_of(settings.roots, experiment, manifest.fold, LOGGED)
         for name, content in made.items():
             write_atomically(contents_path(fold_folder, name), content)
 

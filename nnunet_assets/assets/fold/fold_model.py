@@ -10,6 +10,7 @@ import dagster as dg
 from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
 from nnunet_assets.assets.fold.partitions import fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
@@ -160,7 +161,7 @@ def materialize_fold(
                     **settings.variables,
                     **variables,
                 },
-                log=context.log,
+                progress=LogProgress(context.log),
                 retrain=asked.retrain,
             )
         fold_folder = request.experiment.fold_folder(settings.roots, fold)

@@ -1,6 +1,5 @@
 """A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
 
-import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import dagster as dg
 from nnunet_assets.assets.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 from nnunet_assets.core.fold.commit import read_committed, validated_checkpoint
 from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
@@ -31,7 +31,7 @@ class TrackedFold:
 
 @contextmanager
 def tracked_fold(
-    settings: Settings, request: FoldRequest, fold_folder: Path, log: logging.Logger
+    settings: Settings, request: FoldRequest, fold_folder: Path, progress: Progress
 ) -> Iterator[TrackedFold]:
     """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
 
@@ -65,23 +65,23 @@ def tracked_fold(
         except Exception as error:
             figures = ending_metrics(read_records(journal_path(fold_folder)), None)
             failure = str(error.failure) if isinstance(error, FoldFailed) else "crashed"
-            _warn(log, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures, failure=failure))
+            _warn(progress, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures, failure=failure))
             raise
-        checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, log.info)
+        checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, progress)
         report = tracker.finish(
             "FINISHED",
             [*files_of(fold_folder), *checkpoints],
-            contents_of(settings.roots, request.experiment, request.fold, log.warning),
+            contents_of(settings.roots, request.experiment, request.fold, progress),
             metrics=ending_metrics(read_records(journal_path(fold_folder)), read_committed(fold_folder)),
         )
-    _warn(log, report)
+    _warn(progress, report)
     tracked.metadata = tracking_metadata(settings, report)
 
 
-def _warn(log: logging.Logger, report: TrackingReport) -> None:
+def _warn(progress: Progress, report: TrackingReport) -> None:
     if report.problem:
         remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
-        log.warning(f"{report.problem}{remedy}")
+        progress.warn(f"{report.problem}{remedy}")
 
 
 def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:

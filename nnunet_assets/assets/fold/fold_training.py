@@ -1,7 +1,6 @@
 """How a fold is trained, whoever asks for it: a Dagster run or the command line. Knows no Dagster context."""
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.core.fold.commit import RESULT_FILES
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import check_options
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
@@ -107,10 +107,9 @@ def train_fold(
     request: FoldRequest,
     *,
     environment: Mapping[str, str],
-    log: logging.Logger,
+    progress: Progress,
     retrain: bool = False,
     is_tracked: bool = True,
-    on_poll: Callable[[], None] = lambda: None,
 ) -> tuple[FoldOutcome, TrackedFold]:
     """Brings a fold to its COMMIT, followed by MLflow.
 
@@ -118,10 +117,9 @@ def train_fold(
         settings: Where the project keeps its things.
         request: What to train, from `fold_request`.
         environment: As for `run_fold`; the child gets of it what `child_environment` lets through.
-        log: Takes a sentence where MLflow does not have everything.
+        progress: As for `run_fold`; is warned too where MLflow does not have everything.
         retrain: As for `run_fold`.
         is_tracked: Whether MLflow gets to know of it.
-        on_poll: As for `run_fold`.
 
     Raises:
         NnunetAssetsError: As `run_fold`.
@@ -130,14 +128,13 @@ def train_fold(
     with (
         # First: a second run of a fold that trains must not touch its MLflow run.
         fold_lease(settings.roots, request.experiment, request.fold),
-        tracked_fold(settings, request, fold_folder, log) if is_tracked else nullcontext(TrackedFold()) as tracked,
+        tracked_fold(settings, request, fold_folder, progress) if is_tracked else nullcontext(TrackedFold()) as tracked,
     ):
         outcome = run_fold(
             request,
             settings.roots,
             environment=settings.child_environment(environment),
             retrain=retrain,
-            on_poll=on_poll,
-            say=log.warning,
+            progress=progress,
         )
     return outcome, tracked

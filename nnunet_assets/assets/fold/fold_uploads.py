@@ -12,6 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_index
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
@@ -45,7 +46,7 @@ def logs_of(fold_folder: Path) -> list[Path]:
     return [*sorted(fold_folder.glob("training_log_*.txt")), *fold_folder.glob(f"{OWN_FOLDER}/{LOG_FILE}")]
 
 
-def checkpoints_of(fold_folder: Path, limit_mb: float, say: Callable[[str], None]) -> list[Path]:
+def checkpoints_of(fold_folder: Path, limit_mb: float, progress: Progress) -> list[Path]:
     """Returns the checkpoints that are not larger than the limit, in megabytes (10^6 bytes); 0: none."""
     found = []
     for path in (fold_folder / name for name in CHECKPOINTS if limit_mb > 0):
@@ -55,11 +56,11 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, say: Callable[[str], None
                 found.append(path)
             else:
                 size, _ = apart(size_mb, limit_mb, 1)
-                say(f"{path.name} is not uploaded: {size} MB, {CHECKPOINTS_VARIABLE} is {limit_mb:g}.")
+                progress.say(f"{path.name} is not uploaded: {size} MB, {CHECKPOINTS_VARIABLE} is {limit_mb:g}.")
     return found
 
 
-def contents_of(roots: Roots, experiment: Experiment, fold: str, say: Callable[[str], None]) -> dict[str, bytes]:
+def contents_of(roots: Roots, experiment: Experiment, fold: str, progress: Progress) -> dict[str, bytes]:
     """Returns file name to content of what is made for a finished fold's run."""
     records = list(read_records(journal_path(experiment.fold_folder(roots, fold))))
     makers: Mapping[str, Callable[[], bytes | None]] = {
@@ -74,7 +75,7 @@ def contents_of(roots: Roots, experiment: Experiment, fold: str, say: Callable[[
         try:
             content = make()
         except Exception as error:  # noqa: BLE001 (a file for tracking that cannot be made must not fail the fold)
-            say(f"{name} could not be made for MLflow ({type(error).__name__}): {error}")
+            progress.warn(f"{name} could not be made for MLflow ({type(error).__name__}): {error}")
             continue
         if content is not None:
             contents[name] = content

@@ -3,8 +3,7 @@
 The records are those of the assets, which then find everything up to date. Dagster itself is not told.
 """
 
-from collections.abc import Callable
-
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
@@ -19,7 +18,7 @@ def ensure_prepared(
     settings: Settings,
     project: Project,
     config: ExperimentConfig,
-    say: Callable[[str], None],
+    progress: Progress,
     *,
     despite_changes: bool = False,
 ) -> None:
@@ -31,7 +30,7 @@ def ensure_prepared(
         settings: Where the project keeps its things.
         project: What it declares.
         config: The experiment.
-        say: Takes sentences about what happens meanwhile.
+        progress: Hears what happens meanwhile.
         despite_changes: As for `prepare`.
 
     Raises:
@@ -45,15 +44,17 @@ def ensure_prepared(
     dataset = declared or DatasetConfig(dataset=config.dataset)
     if not (_is_looked_at(prepared) and _is_split(prepared)):
         # Two processes that begin together would otherwise decide on what the other is about to change.
-        with prepared.preparing(say):
+        with prepared.preparing(progress):
             if not _is_looked_at(prepared):
-                _look_at_raw_data(settings, dataset, say)
+                _look_at_raw_data(settings, dataset, progress)
             if not _is_split(prepared):
-                say(f"Splitting {config.dataset} into {dataset.folds} folds.")
-                ensure_splits(settings.roots, config.dataset, dataset.split_settings(settings.project), say=say)
+                progress.say(f"Splitting {config.dataset} into {dataset.folds} folds.")
+                ensure_splits(
+                    settings.roots, config.dataset, dataset.split_settings(settings.project), progress=progress
+                )
     # `prepare` holds the dataset by itself, and looks again.
     if not is_prepared(prepared, config.plans, config.configuration):
-        say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
+        progress.say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         prepare(
             settings.roots,
             config.dataset,
@@ -63,7 +64,7 @@ def ensure_prepared(
             environment=settings.child_environment(),
             verify_integrity=dataset.verify_integrity,
             despite_changes=despite_changes,
-            say=say,
+            progress=progress,
         )
 
 
@@ -80,7 +81,7 @@ def _is_split(prepared: PreparedDataset) -> bool:
     return (prepared.folder / SPLITS_FILE).exists()
 
 
-def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[[str], None]) -> None:
+def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, progress: Progress) -> None:
     # Numpy comes with them.
     from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
     from nnunet_assets.nnunet.raw.fact_cache import FactCache
@@ -89,9 +90,9 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
     if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
         from nnunet_assets.nnunet.importing.phantom import write_phantom
 
-        say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
+        progress.say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
-    say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
+    progress.say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
     prepared = PreparedDataset(settings.roots, dataset.dataset)
     found, _ = look_at_raw_data(
         settings.roots,
@@ -102,4 +103,4 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, say: Callable[
         variables=settings.child_environment(),
     )
     page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
-    say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")
+    progress.say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

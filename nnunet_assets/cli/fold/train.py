@@ -3,28 +3,26 @@
 import json
 import logging
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
-    from nnunet_assets.core.fold.journal import Record
+    from nnunet_assets.core.progress import Progress
     from nnunet_assets.declarations.config import ExperimentConfig
     from nnunet_assets.declarations.project import Project
     from nnunet_assets.nnunet.folds.fold_request import FoldRequest
-
-Say = Callable[[str], None]
 
 
 @click.command()
@@ -91,14 +89,14 @@ def train(**given: Any) -> int:
     from nnunet_assets.cli.fold.train_flags import Flags
 
     flags = Flags(**given)
-    say: Say = partial(click.echo, err=flags.as_json)
+    progress = TerminalProgress(to_stderr=flags.as_json)
     result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
     try:
-        with _terminated_as_by_ctrl_c(), storage_errors_in_words():
-            result |= _train(flags, say, result)
+        with _terminated_as_by_ctrl_c(), storage_errors_in_words(), progress:
+            result |= _train(flags, progress, result)
     except KeyboardInterrupt:
         again = "The same command without --retrain" if flags.retrain else "The same command"
-        say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
+        progress.say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
         result["status"] = "interrupted"
     except NnunetAssetsError as error:
         if not flags.as_json:
@@ -110,7 +108,7 @@ def train(**given: Any) -> int:
     return 1 if result["status"] in ("interrupted", "failed") else 0
 
 
-def _train(flags: "Flags", say: Say, shown: dict[str, Any]) -> dict[str, Any]:
+def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[str, Any]:
     """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
     from nnunet_assets.assets.fold.fold_training import fold_request, train_fold
     from nnunet_assets.cli.dataset.preparation import ensure_prepared
@@ -120,7 +118,9 @@ def _train(flags: "Flags", say: Say, shown: dict[str, Any]) -> dict[str, Any]:
 
     settings = project_settings(flags.project)
     project = _project(settings)
-    log, asked = _terminal_log(), flags.asked_now
+    asked = flags.asked_now
+    # MLflow's news about its own tables is none for whoever trains.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
     if rerun:
         fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
@@ -134,36 +134,35 @@ def _train(flags: "Flags", say: Say, shown: dict[str, Any]) -> dict[str, Any]:
         continue_training=flags.continue_training,
     )
     if flags.use_compressed:
-        say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
+        progress.say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
     if not rerun and config.identity not in [declared.identity for declared in project.experiments]:
-        say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+        progress.say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
     if not asked.retrain:
         # Before hours of preprocessing by the version that is installed now.
         folder, title = config.identity.fold_folder(settings.roots, fold), f"{config.identity.title}, {fold}"
         check_versions(folder, title, despite_changes=asked.despite_changes)
-    ensure_prepared(settings, project, config, say, despite_changes=asked.despite_changes)
+    ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
     request = fold_request(settings, config, fold, asked)
     if rerun:
         changes = rerun.changes(settings, request)
         shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
-        say("\n".join(rerun.in_words(changes)))
+        progress.say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
     fold_folder = request.experiment.fold_folder(settings.roots, fold)
-    say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
+    progress.say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
     outcome, tracked = train_fold(
         settings,
         request,
         environment=settings.variables,
-        log=log,
+        progress=progress,
         retrain=flags.retrain,
         is_tracked=not flags.tracker_disable,
-        on_poll=EpochLines(fold_folder, say).show_new,
     )
     status = "validated" if flags.validation_only else "trained"
     result = _result(settings, request, status if outcome.is_new else "up to date")
-    say(_in_words(result))
+    progress.say(_in_words(result))
     if "mlflow_run" in tracked.metadata:
-        say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
+        progress.say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
     return result
 
 
@@ -238,58 +237,6 @@ def _changes(fold_folder: Path, request: "FoldRequest") -> list[str]:
     return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
-class EpochLines:
-    """Follows the journal of a fold that trains and prints a line an epoch."""
-
-    def __init__(self, fold_folder: Path, say: Say) -> None:
-        self._folder, self._say = fold_folder, say
-        self._seen = {_key(record) for record in _records_of_earlier(fold_folder)}
-        self._n_epochs: int | None = None
-        self._n_bytes = -1
-
-    def show_new(self) -> None:
-        """Prints what is new; a disk that does not answer now is read again later."""
-        with suppress(OSError):
-            self._show_new()
-
-    def _show_new(self) -> None:
-        from nnunet_assets.core.fold.journal import journal_path, read_records
-        from nnunet_assets.processes.reporter import epoch_line
-
-        journal = journal_path(self._folder)
-        # Asked twice a second, while the journal grows once an epoch.
-        n_bytes = journal.stat().st_size if journal.exists() else 0
-        if n_bytes == self._n_bytes:
-            return
-        for record in read_records(journal):
-            if record.kind == "start":  # a group that could not be read has nothing but the reason
-                trainer = record.values.get("params", {}).get("trainer", {})
-                self._n_epochs = trainer.get("num_epochs")
-                if _key(record) not in self._seen and (n := trainer.get("num_iterations_per_epoch")) is not None:
-                    # The first epoch may take an hour to end.
-                    self._say(f"The training begins: {self._n_epochs} epochs of {n} iterations.")
-                self._seen.add(_key(record))
-            if record.epoch is not None and _key(record) not in self._seen:
-                self._seen.add(_key(record))
-                self._say(epoch_line(record.epoch, self._n_epochs, record.values))
-                if record.epoch + 1 == self._n_epochs:
-                    self._say("Predicting and scoring the validation cases.")
-        self._n_bytes = n_bytes
-
-
-def _records_of_earlier(fold_folder: Path) -> "list[Record]":
-    from nnunet_assets.core.fold.journal import journal_path, read_records
-
-    with suppress(OSError):
-        return list(read_records(journal_path(fold_folder)))
-    return []
-
-
-def _key(record: "Record") -> tuple[int | None, int]:
-    """Returns what tells an epoch from the same one of an earlier training."""
-    return record.epoch, record.time_ms
-
-
 def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:
     """Returns what `--json` prints; scores that say nothing about new cases are null."""
     from nnunet_assets.core.files.layout import FULL_FOLD
@@ -326,15 +273,6 @@ def _in_words(result: dict[str, Any]) -> str:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
     shown = f": {scores} on its validation cases" if scores else ""
     return f"{result['fold']} is finished{shown}. {result['model_path']}"
-
-
-def _terminal_log() -> logging.Logger:
-    """Returns a log whose warnings reach the terminal, and keeps MLflow's news about its own tables from it."""
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    log = logging.getLogger("nnunet_assets.train")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-    return log
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """One fold brought to its COMMIT, from the parent's side: what is refused, and a child that trains what is missing."""
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,8 +14,10 @@ from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manife
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settle_again, settled_again
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
+from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
 from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
@@ -41,8 +42,6 @@ from nnunet_assets.settings import trusted_code
 UNCOUNTED_GPU_BYTES = 1024**3
 """CUDA's context and the holes between torch's blocks."""
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class FoldOutcome:
@@ -63,8 +62,7 @@ def run_fold(
     *,
     environment: Mapping[str, str],
     retrain: bool = False,
-    on_poll: Callable[[], None] = lambda: None,
-    say: Callable[[str], None] = _logger.warning,
+    progress: Progress = LOGGED,
 ) -> FoldOutcome:
     """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
 
@@ -74,9 +72,8 @@ def run_fold(
         environment: Environment of the child, without nnU-Net's folders.
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
             asker began already is gone on with.
-        on_poll: Called about twice a second while the child runs.
-        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart, a long silence, an interrupted
-            training that other inputs put aside.
+        progress: Is warned of a wait for a GPU, a restart, a long silence, an interrupted training that other inputs
+            put aside; the epochs are relayed to it.
 
     Raises:
         ConfigError: As `check_worker_variables`.
@@ -100,30 +97,30 @@ def run_fold(
         committed = read_committed(fold_folder, check_files=True)
         if committed and committed.is_adopted and not retrain:
             _refuse_validation_of_adopted(fold_folder, request.options)
-            _say_lack(request, fold_folder, committed, say)
+            _say_lack(request, fold_folder, committed, progress)
             return FoldOutcome(committed, is_new=False)
         is_finished = committed is not None and not retrain and _is_current(committed, request)
         # A finished one is noted too, where anybody may write beside the split.
         with suppress(OSError) if is_finished else nullcontext():
-            _begin_on_split(request, roots, prepared, say)
+            _begin_on_split(request, roots, prepared, progress)
         if committed and is_finished:
             reason = reason_to_validate(fold_folder, committed, request.options)
             if reason is None:
-                _say_lack(request, fold_folder, committed, say)
+                _say_lack(request, fold_folder, committed, progress)
                 return FoldOutcome(committed, is_new=False)
-            say(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
+            progress.warn(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         check_worker_variables(environment)
         (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            room_for_attempt(fold_folder, request, say, retrain=retrain) as attempt,
+            room_for_attempt(fold_folder, request, progress, retrain=retrain) as attempt,
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
             _check_room(fold_folder, request)
-            _note_versions(request, fold_folder, prepared, say)
+            _note_versions(request, fold_folder, prepared, progress)
             before = _commit(fold_folder)
-            result = _train(request, bound, environment=environment, attempt=attempt, on_poll=on_poll, say=say)
+            result = _train(request, bound, environment=environment, attempt=attempt, progress=progress)
             finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
             # What kills left, of this run and of earlier ones.
             for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
@@ -156,20 +153,21 @@ def _train(
     *,
     environment: Mapping[str, str],
     attempt: str,
-    on_poll: Callable[[], None],
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> ChildResult:
     """Runs the fold's process on a leased device, again where a restart may help."""
     fold_folder = request.experiment.fold_folder(roots, request.fold)
     own_folder = fold_folder / OWN_FOLDER
     before, asked_at = _commit(fold_folder), time.monotonic()
+    lines = EpochLines(fold_folder, progress)
 
     def start(n_halvings: int) -> ChildResult:
-        heartbeat = Heartbeat(fold_folder, say)
+        heartbeat = Heartbeat(fold_folder, progress.warn)
 
         def poll() -> None:
             heartbeat.look()
-            on_poll()
+            lines.show_new()
+            progress.poll()
 
         with (
             device_lease(
@@ -177,8 +175,8 @@ def _train(
                 environment,
                 n_gpus=request.options.num_gpus,
                 needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
-                say=say,
-                on_poll=on_poll,
+                say=progress.warn,
+                on_poll=progress.poll,
             ) as lease,
             _meeting_folder(request.options.num_gpus) as meeting_folder,
         ):
@@ -212,7 +210,7 @@ def _train(
         own_folder=own_folder,
         is_done=is_done,
         progress=lambda: n_saved_epochs(fold_folder) or 0,
-        say=say,
+        say=progress.warn,
     )
 
 
@@ -241,7 +239,7 @@ def _is_current(committed: Manifest, request: FoldRequest) -> bool:
     return committed.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
 
 
-def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, say: Callable[[str], None]) -> None:
+def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, progress: Progress) -> None:
     """Says that probabilities that are asked for are missing and cannot be made here, with the way to get them."""
     if not request.options.npz or not (lack := lack_of_probabilities(fold_folder, committed)):
         return
@@ -250,7 +248,7 @@ def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, say:
         if committed.is_adopted
         else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
     )
-    say(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
+    progress.warn(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
 
 
 def _commit(fold_folder: Path) -> tuple[str, int] | None:
@@ -306,15 +304,15 @@ def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
         )
 
 
-def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDataset, say: Callable[[str], None]) -> None:
+def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDataset, progress: Progress) -> None:
     """Notes beside the split that this fold is of it, while nobody can change it; from then on nobody does unasked."""
     if request.fold == FULL_FOLD:
         return
-    with split_held(prepared, say):
+    with split_held(prepared, progress):
         if json_sha256(read_splits(prepared.folder)) != request.inputs.splits_hash:
             _check_unchanged(request, roots)
         if seen_split(prepared, roots.results) not in (None, request.inputs.splits_hash):
-            say(
+            progress.warn(
                 f"{request.experiment.title}, {request.fold}: the split in {prepared.folder} is another one than this "
                 "project saw last: it was edited, or changed by another project on the same nnUNet_preprocessed. The "
                 "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
@@ -322,12 +320,10 @@ def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDatase
         note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
 
 
-def _note_versions(
-    request: FoldRequest, fold_folder: Path, prepared: PreparedDataset, say: Callable[[str], None]
-) -> None:
+def _note_versions(request: FoldRequest, fold_folder: Path, prepared: PreparedDataset, progress: Progress) -> None:
     """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
     title, despite = f"{request.experiment.title}, {request.fold}", request.despite_changes
-    check_versions(fold_folder, title, despite_changes=despite, say=say)
+    check_versions(fold_folder, title, despite_changes=despite, progress=progress)
     note_stage(fold_folder, request.experiment, prepared, title=title, despite_changes=despite)
 
 

@@ -6,7 +6,7 @@ folds: nothing that was trained is ever deleted.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FoldInputs, read_committed
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.journal import journal_path, settled_records
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.child import REQUEST_FILE
@@ -72,9 +73,7 @@ def is_begun(fold_folder: Path, request: FoldRequest) -> bool:
 
 
 @contextmanager
-def room_for_attempt(
-    fold_folder: Path, request: FoldRequest, say: Callable[[str], None], *, retrain: bool
-) -> Iterator[str]:
+def room_for_attempt(fold_folder: Path, request: FoldRequest, progress: Progress, *, retrain: bool) -> Iterator[str]:
     """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
 
     What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
@@ -100,7 +99,7 @@ def room_for_attempt(
     superseded = None if state == "absent" else _supersede(fold_folder)
     n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
     if n_epochs and state == "interrupted" and not retrain:
-        say(
+        progress.warn(
             f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
             f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
         )

@@ -2,7 +2,6 @@
 
 import json
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import Experiment
@@ -17,14 +16,13 @@ from nnunet_assets.core.fold.version_history import (
     read_stages,
     write_stages,
 )
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.training.parameters import package_versions
 
 
-def check_versions(
-    fold_folder: Path, title: str, *, despite_changes: bool, say: Callable[[str], None] = lambda _: None
-) -> None:
+def check_versions(fold_folder: Path, title: str, *, despite_changes: bool, progress: Progress = SILENT) -> None:
     """Passes where an interrupted training may go on under the versions that are installed, and says which are others.
 
     A fold that is trained to its end has only its validation before it, which is a prediction: it goes on.
@@ -33,7 +31,7 @@ def check_versions(
         fold_folder: nnU-Net's `fold_k`.
         title: Of the fold, for messages.
         despite_changes: The user's word to go on all the same.
-        say: Takes a sentence about other versions.
+        progress: Is warned of other versions.
 
     Raises:
         FoldError: Another minor version of nnU-Net began it.
@@ -47,7 +45,7 @@ def check_versions(
         raise FoldError(_refusal(title, f"was trained so far with {NNUNET} {was}, and {now} is installed", was))
     if changed:
         shown = ", ".join(f"{name} {before}, now {after}" for name, (before, after) in changed.items())
-        say(
+        progress.warn(
             f"{title} goes on under other versions than it was trained with so far: {shown}. Both are recorded; what "
             "comes out is not, bit for bit, what either alone would make."
         )

@@ -1,7 +1,6 @@
 """Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
 
-import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -11,6 +10,7 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import PlanningError, did_you_mean
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
@@ -23,8 +23,6 @@ from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.workers import EXPORT, check_worker_variables, positive_number, worker_variables
 from nnunet_assets.settings import trusted_code
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,7 @@ def prepare(
     environment: Mapping[str, str],
     verify_integrity: bool = True,
     despite_changes: bool = False,
-    on_progress: Callable[[str, int, int], None] = lambda *_: None,
-    say: Callable[[str], None] = _logger.warning,
+    progress: Progress = LOGGED,
 ) -> PreparedPlans:
     """Plans and preprocesses a dataset for the wanted configurations; does nothing where all is up to date.
 
@@ -99,8 +96,7 @@ def prepare(
         verify_integrity: Whether nnU-Net's own integrity check runs before anything is made from raw data that it has
             not agreed with yet. Where the voxels were not looked at, it runs all the same.
         despite_changes: Make anew what another minor version of nnU-Net made, though folds were trained on it.
-        on_progress: Called with the configuration, the cases that are there so far, and all cases.
-        say: Takes sentences about what happens meanwhile: a wait for another process, why cases are made, a restart.
+        progress: Hears of a wait for another process, why cases are made, how many are there so far, and of a restart.
 
     Raises:
         PlanningError: The child failed, nnU-Net's integrity check does not agree, a plans file is there that this
@@ -109,7 +105,7 @@ def prepare(
         ConfigError: As `check_worker_variables`.
     """
     prepared = PreparedDataset(roots, dataset)
-    with prepared.preparing(say):
+    with prepared.preparing(progress):
         raw = prepared.read_raw()
         verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
         made_from = {**verified, "planner": PLANNERS.get(plans)}
@@ -117,7 +113,7 @@ def prepare(
         kept = None if replan else prepared.plans_file(plans)  # one that is made anew may be torn
         refuse_foreign_code_in(kept, prepared.raw_folder / DATASET_JSON, trusted_code(environment))
         before = prepared.known_files()
-        watch = _Watch(prepared, plans, configurations, on_progress, say)
+        watch = _Watch(prepared, plans, configurations, progress)
         if replan or not all(
             _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
         ):
@@ -145,7 +141,7 @@ def prepare(
                 watch.explain(configuration, found.why)
         padded = tuple(one for c in available if (one := padding(prepared, plans, c)))
         for one in padded:
-            say(str(one))
+            progress.say(str(one))
         return PreparedPlans(
             plans_hash=str(prepared.plans_hash(plans)),
             configurations=tuple(available),
@@ -191,7 +187,9 @@ def _run(
             on_poll=watch.look,
         )
 
-    result = run_with_restarts(start, own_folder=folder, is_done=lambda: False, progress=watch.n_done, say=watch.say)
+    result = run_with_restarts(
+        start, own_folder=folder, is_done=lambda: False, progress=watch.n_done, say=watch.progress.warn
+    )
     if result.problem:
         raise PlanningError(
             f"Preparing {prepared.dataset} with {request['plans']} failed: {result.problem} The whole output is in "
@@ -272,28 +270,26 @@ class _Watch:
         prepared: PreparedDataset,
         plans: str,
         configurations: Sequence[str],
-        on_progress: Callable[[str, int, int], None],
-        say: Callable[[str], None],
+        progress: Progress,
     ) -> None:
         self._prepared = prepared
         self._plans = plans
         self._configurations = configurations
-        self._on_progress = on_progress
         self._explained: set[str] = set()
-        self.say = say
+        self.progress = progress
 
     def look(self) -> None:
         """Reports each configuration whose cases are being made."""
         for configuration, case_set in self._needed():
             if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
                 self.explain(configuration, case_set.why)
-                self._on_progress(configuration, n_done, len(ingredients.raw))
+                self.progress.step(f"cases are preprocessed for {configuration}", n_done, len(ingredients.raw))
 
     def explain(self, configuration: str, why: str) -> None:
         """Says once why a configuration's cases are made."""
         if configuration not in self._explained:
             self._explained.add(configuration)
-            self.say(f"Preprocessing for {configuration}: {why}.")
+            self.progress.say(f"Preprocessing for {configuration}: {why}.")
 
     def n_done(self) -> int:
         """Returns how many cases are there, of all configurations; it grows with the work that is saved."""

@@ -7,7 +7,7 @@ nnU-Net's ResEnc plans take the cases of `nnUNetPlans`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, sets_in, writing
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
@@ -308,17 +309,17 @@ class PreparedDataset:
                     yield path.stem
 
     @contextmanager
-    def preparing(self, say: Callable[[str], None]) -> Iterator[None]:
+    def preparing(self, progress: Progress) -> Iterator[None]:
         """Holds the dataset for looking at it, splitting, planning and preprocessing it, for whatever plans.
 
         They share its raw data, its split and its fingerprint. Whoever holds it must not take it again.
 
         Args:
-            say: Takes a sentence before this waits for another process that holds it.
+            progress: Hears of it before this waits for another process that holds it.
         """
         self.own.mkdir(parents=True, exist_ok=True)
         waits = f"{self.dataset} is being prepared by another process; waiting for it."
-        with writing(self.own, on_wait=lambda: say(waits)):
+        with writing(self.own, on_wait=lambda: progress.say(waits)):
             yield
 
     @contextmanager

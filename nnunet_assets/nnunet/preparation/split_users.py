@@ -11,7 +11,7 @@ wherever it is mounted or moved. Folds of versions that noted nobody are found i
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import writing
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
@@ -33,12 +34,12 @@ ROOT_FILE = f"{OWN_FOLDER}/root.json"
 
 
 @contextmanager
-def split_held(prepared: PreparedDataset, say: Callable[[str], None]) -> Iterator[None]:
+def split_held(prepared: PreparedDataset, progress: Progress) -> Iterator[None]:
     """Holds the dataset's split, for a moment: to change it, or to note a fold that begins on it."""
     folder = prepared.own / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     waits = f"The split of {prepared.dataset} is being looked at by another process; waiting for it."
-    with writing(folder, on_wait=lambda: say(waits)):
+    with writing(folder, on_wait=lambda: progress.warn(waits)):
         yield
 
 

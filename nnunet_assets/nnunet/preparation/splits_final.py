@@ -8,8 +8,7 @@ file that this project did not make, or that somebody edited, is checked, kept, 
 """
 
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Literal
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically, write_json_atomically
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.splits.splits import (
     SPLITS_FILE,
     OnNewCases,
@@ -46,8 +46,6 @@ RECORD_FILE = "splits.json"
 
 What = Literal["made", "kept", "extended", "made anew", "the user's own"]
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Splits:
@@ -75,7 +73,7 @@ def ensure_splits(
     *,
     on_new_cases: OnNewCases = "refuse",
     renew: bool = False,
-    say: Callable[[str], None] = _logger.warning,
+    progress: Progress = LOGGED,
 ) -> Splits:
     """Returns the split of a dataset; makes or changes its file where that harms no trained fold, or its user says so.
 
@@ -85,7 +83,7 @@ def ensure_splits(
         settings: How it is to be split.
         on_new_cases: What to do where folds were trained and the cases are others now.
         renew: Make it anew whatever changed, though folds were trained.
-        say: Takes a sentence about the trained folds that a change supersedes, before it is made; and about cases that
+        progress: Is warned of the trained folds that a change supersedes, before it is made; and about cases that
             a split of the user's own leaves out.
 
     Raises:
@@ -95,10 +93,10 @@ def ensure_splits(
             split lies in nnUNet_raw; or trained folds belong to a split that would change.
     """
     prepared = PreparedDataset(roots, dataset)
-    with split_held(prepared, say):
+    with split_held(prepared, progress):
         note_results(prepared, roots.results)
         note_trained(prepared, roots)
-        made = _ensured(prepared, roots, settings, on_new_cases=on_new_cases, renew=renew, say=say)
+        made = _ensured(prepared, roots, settings, on_new_cases=on_new_cases, renew=renew, progress=progress)
         note_results(prepared, roots.results, json_sha256(list(made.folds)))
         return made
 
@@ -110,7 +108,7 @@ def _ensured(
     *,
     on_new_cases: OnNewCases,
     renew: bool,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> Splits:
     """Does what `ensure_splits` says, for whoever holds the split."""
     dataset, raw = prepared.dataset, prepared.read_raw()
@@ -119,7 +117,7 @@ def _ensured(
     found, record = _read(prepared, settings, raw)
     if found is not None and not record.generations:
         own = _users_own(path, found, settings, raw)
-        _say_left_out(path, own.folds, raw, say)
+        _say_left_out(path, own.folds, raw, progress)
         _note_groups(prepared, groups_of(settings, raw))
         return own
     change = _change(record, settings, raw)
@@ -138,7 +136,7 @@ def _ensured(
         consent = renew or origin == "extended" or (cases_only and on_new_cases == "renew")
         superseded = _superseded(trained_folds(roots, dataset), found, wanted)
         _protect_others(prepared, roots, change, found, wanted)
-        _protect(path, superseded, running_folds(roots, dataset), change, consent=consent, say=say)
+        _protect(path, superseded, running_folds(roots, dataset), change, consent=consent, progress=progress)
     # The record first: where this is cut short, the file is still that of the generation before.
     record = record.followed_by(
         wanted,
@@ -149,7 +147,7 @@ def _ensured(
         cases=raw.cases if settings.file else (),
     )
     write_json_atomically(_record_path(prepared), record.to_json())
-    _say_left_out(path, wanted, raw, say)
+    _say_left_out(path, wanted, raw, progress)
     if wanted == found and path.exists():
         return Splits(wanted, "kept", record, settings)
     write_splits(prepared.folder, wanted)
@@ -269,10 +267,10 @@ def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) 
     return Splits(folds, "the user's own", SplitsRecord(), settings)
 
 
-def _say_left_out(path: Path, folds: Sequence[Split], raw: RawRecord, say: Callable[[str], None]) -> None:
+def _say_left_out(path: Path, folds: Sequence[Split], raw: RawRecord, progress: Progress) -> None:
     covered = coverage(folds, raw.cases)
     if covered.left_out:
-        say(f"{path}: {covered.in_words()}")
+        progress.warn(f"{path}: {covered.in_words()}")
 
 
 def _change(record: SplitsRecord, settings: SplitSettings, raw: RawRecord) -> _Change | None:
@@ -350,7 +348,7 @@ def _protect(
     change: _Change | None,
     *,
     consent: bool,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> None:
     """Refuses a change of the split that supersedes trained folds without its user's word, or while one trains."""
     why = _why(change)
@@ -366,7 +364,7 @@ def _protect(
         "of them are superseded, and trained again when they are next materialized."
     )
     if consent:
-        say(f"{path} is changed: {why}. {cost}")
+        progress.warn(f"{path} is changed: {why}. {cost}")
         return
     if change and not change.settings:
         ways = (

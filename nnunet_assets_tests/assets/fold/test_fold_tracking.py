@@ -1,6 +1,5 @@
 """A fold's MLflow run, as its asset leaves it: with its files where the fold is finished, with its logs where not."""
 
-import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from nnunet_assets.assets.fold.fold_tracking import tracked_fold
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.child import LOG_FILE
@@ -21,7 +21,6 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 pytestmark = MLFLOW_WARNINGS
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
-LOG = logging.getLogger(__name__)
 REQUEST = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", INPUTS, dagster_run_id="run-1")
 
 
@@ -46,7 +45,7 @@ def trains(fold_folder: Path) -> None:
 
 def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
     """Trains for a while, tracked, and then does not go on."""
-    with tracked_fold(settings, REQUEST, fold_folder, LOG):
+    with tracked_fold(settings, REQUEST, fold_folder, SILENT):
         trains(fold_folder)
         raise error
 
@@ -59,7 +58,7 @@ def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
 
 
 def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
-    with tracked_fold(settings, REQUEST, fold_folder, LOG) as tracked:
+    with tracked_fold(settings, REQUEST, fold_folder, SILENT) as tracked:
         trains(fold_folder)
 
     run, files = run_and_files(settings)
@@ -77,7 +76,7 @@ def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_fo
 def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:
     settings = Settings.from_environment(project, {"NNUNET_ASSETS_TRACK_CHECKPOINTS_MB": "1"})
     fold_folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
-    with tracked_fold(settings, REQUEST, fold_folder, logging.getLogger("fold")):
+    with tracked_fold(settings, REQUEST, fold_folder, SILENT):
         trains(fold_folder)
         (fold_folder / "checkpoint_final.pth").write_bytes(b"weights")
 
@@ -105,7 +104,7 @@ def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder:
 def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
     with (
         pytest.raises(FoldError),
-        tracked_fold(settings, REQUEST, fold_folder, LOG),
+        tracked_fold(settings, REQUEST, fold_folder, SILENT),
     ):
         raise FoldError("not preprocessed")
 

@@ -1,7 +1,6 @@
 """What is asked of a fold's process, before anything starts."""
 
 import json
-import logging
 import os
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
@@ -87,9 +87,7 @@ def test_the_folds_process_gets_no_secret_of_the_environment(settings: Settings,
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), **secrets, "nnUNet_site": "here"}
     request = fold_request(settings, experiment(device="cpu"), "fold_0", AskedNow())
     with pytest.raises(FoldFailed, match=r"ImportError: .*nnUNet_site") as caught:
-        train_fold(
-            settings, request, environment=environment, log=logging.getLogger("nnunet_assets.test"), is_tracked=False
-        )
+        train_fold(settings, request, environment=environment, progress=SILENT, is_tracked=False)
     assert [name for name in secrets if name in str(caught.value)] == []
 
 

@@ -11,6 +11,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.tracking.folds import start, train
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
@@ -39,11 +40,11 @@ def finished_fold(roots: Roots) -> Path:
 
 def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roots: Roots) -> None:
     finished_fold(roots)
-    problems: list[str] = []
+    progress = RecordedProgress()
 
-    contents = contents_of(roots, EXPERIMENT, "fold_1", problems.append)
+    contents = contents_of(roots, EXPERIMENT, "fold_1", progress)
 
-    assert problems == []
+    assert progress.warned == []
     assert contents["learning_curve.png"].startswith(b"\x89PNG")
     assert json.loads(contents["history.json"])["train_loss"] == [0.0, 0.1]
     assert json.loads(contents["splits.json"]) == {"fold": "fold_1", "train": ["case_c"], "val": ["case_a", "case_b"]}
@@ -59,12 +60,12 @@ def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roo
 def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None:
     finished_fold(roots)
     (roots.preprocessed / EXPERIMENT.dataset / "splits_final.json").write_text("[")
-    problems: list[str] = []
+    progress = RecordedProgress()
 
-    contents = contents_of(roots, EXPERIMENT, "fold_1", problems.append)
+    contents = contents_of(roots, EXPERIMENT, "fold_1", progress)
 
     assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
-    assert problems[0].startswith("splits.json could not be made for MLflow (JSONDecodeError)")
+    assert progress.warned[0].startswith("splits.json could not be made for MLflow (JSONDecodeError)")
 
 
 def test_history_keeps_every_series_as_long_as_the_epochs() -> None:
@@ -80,12 +81,12 @@ def test_history_keeps_every_series_as_long_as_the_epochs() -> None:
 def test_a_checkpoint_above_the_limit_is_named_and_not_uploaded(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_best.pth").write_bytes(b"x" * 1_000_000)
     (tmp_path / "checkpoint_final.pth").write_bytes(b"x" * 2_500_000)
-    said: list[str] = []
+    progress = RecordedProgress()
 
-    assert checkpoints_of(tmp_path, 0, said.append) == []
-    assert said == []
-    assert checkpoints_of(tmp_path, 1, said.append) == [tmp_path / "checkpoint_best.pth"]
-    assert said == ["checkpoint_final.pth is not uploaded: 2.5 MB, NNUNET_ASSETS_TRACK_CHECKPOINTS_MB is 1."]
+    assert checkpoints_of(tmp_path, 0, progress) == []
+    assert progress.said == []
+    assert checkpoints_of(tmp_path, 1, progress) == [tmp_path / "checkpoint_best.pth"]
+    assert progress.said == ["checkpoint_final.pth is not uploaded: 2.5 MB, NNUNET_ASSETS_TRACK_CHECKPOINTS_MB is 1."]
 
 
 def test_the_environment_is_what_pip_takes() -> None:

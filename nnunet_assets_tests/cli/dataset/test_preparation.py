@@ -20,6 +20,7 @@ from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres")
 BY_PATIENT = SplitsConfig(groups=GroupsConfig(file="patients.csv", column="patient"))
@@ -33,10 +34,10 @@ def prepared(tmp_path: Path) -> tuple[Roots, PreparedDataset]:
     return roots, prepared
 
 
-def ensure_saying(folder: Path, roots: Roots, say: Callable[[str], None]) -> None:
+def ensure_saying(folder: Path, roots: Roots, say: Callable[[str], object]) -> None:
     """Prepares as for a fold, of a project that keeps patients together."""
     project = Project(folder, (DatasetConfig(dataset=DATASET, folds=2, splits=BY_PATIENT),), (CONFIG,))
-    ensure_prepared(Settings.from_environment(folder, roots.environment()), project, CONFIG, say)
+    ensure_prepared(Settings.from_environment(folder, roots.environment()), project, CONFIG, RecordedProgress(say))
 
 
 def ensure(folder: Path, roots: Roots) -> list[str]:
@@ -75,7 +76,7 @@ def test_who_waited_for_another_that_looks_and_splits_finds_what_that_one_made(
     record, said = dataset.read_raw(), Queue[str]()
     (dataset.own / "raw.json").unlink()
     with ThreadPoolExecutor(1) as pool:
-        with dataset.preparing(pytest.fail):
+        with dataset.preparing(RecordedProgress(pytest.fail)):
             waiting = pool.submit(ensure_saying, tmp_path, roots, said.put)
             assert said.get(timeout=60) == (f"{DATASET} is being prepared by another process; waiting for it.")
             dataset.write_raw(record)
@@ -113,13 +114,13 @@ def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_writte
     project = Project(tmp_path, (DatasetConfig(dataset=folder.name),), (config,))
     # An error, so that planning is not reached.
     write_volume(folder / "labelsTr" / "case_0.nii.gz", tiny_label() + 7)
-    said: list[str] = []
+    settings, progress = Settings.from_environment(tmp_path, roots.environment()), RecordedProgress()
 
     for _ in range(2):
         with pytest.raises(PlanningError, match="not fit to be trained on"):
-            ensure_prepared(Settings.from_environment(tmp_path, roots.environment()), project, config, said.append)
+            ensure_prepared(settings, project, config, progress)
 
     page = PreparedDataset(roots, folder.name).intake_folder / "intake.html"
     assert page.exists()
-    counts = [sentence for sentence in said if sentence.endswith(f"The report is in {page}")]
+    counts = [sentence for sentence in progress.said if sentence.endswith(f"The report is in {page}")]
     assert ["cases read: 6." in counts[0], "cases read: 0." in counts[1]] == [True, True]

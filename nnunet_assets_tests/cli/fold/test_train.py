@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.fold import train as train_module
-from nnunet_assets.cli.fold.train import EpochLines, train
+from nnunet_assets.cli.fold.train import train
 from nnunet_assets.cli.fold.train_flags import Flags, chosen_experiment, dataset_named, fold_named
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
-from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
+from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.processes.reporter import epoch_line
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, write_prepared
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -260,56 +258,6 @@ def test_a_failure_is_json_too_where_json_is_asked_for(prepared: Roots, tmp_path
 def test_a_folder_that_is_no_project_is_one_only_with_nnunets_variables(tmp_path: Path) -> None:
     result = run("4", "2d", "0", "--project", tmp_path)
     assert (result.exit_code, "is not a project" in result.stderr) == (1, True)
-
-
-# --- what is shown meanwhile --------------------------------------------------------------------------------------
-
-
-def test_epochs_are_shown_whatever_is_known_of_the_trainer_and_however_the_disk_answers(tmp_path: Path) -> None:
-    shown: list[str] = []
-    lines = EpochLines(tmp_path, shown.append)
-    journal = journal_path(tmp_path)
-    journal.mkdir(parents=True)
-    lines.show_new()  # which cannot be read
-    journal.rmdir()
-    write_records(
-        journal,
-        [
-            Record("start", 0, None, {"params": {"trainer": {"unknown": "AttributeError: it hides"}}}),
-            Record("epoch", time.time_ns(), 0, {"train_loss": 0.5}),
-        ],
-    )
-    lines.show_new()
-    lines.show_new()
-    assert shown == ["Epoch 0: train loss 0.5000"]
-
-
-def test_a_training_that_begins_is_shown_before_its_first_epoch_ends_and_once(tmp_path: Path) -> None:
-    trainer = {"num_epochs": 1000, "num_iterations_per_epoch": 250}
-    start = Record("start", 5, None, {"params": {"trainer": trainer}})
-    shown: list[str] = []
-    lines = EpochLines(tmp_path, shown.append)
-    write_records(journal_path(tmp_path), [start])
-    lines.show_new()
-    write_records(journal_path(tmp_path), [start, Record("epoch", 6, 0, {"val_loss": 0.5})])
-    lines.show_new()
-    assert shown == ["The training begins: 1000 epochs of 250 iterations.", epoch_line(0, 1000, {"val_loss": 0.5})]
-    again: list[str] = []
-    EpochLines(tmp_path, again.append).show_new()
-    assert again == []
-
-
-@pytest.mark.parametrize("hours", [-1, 0, 1])
-def test_epochs_go_on_being_shown_whatever_is_done_to_the_clock(tmp_path: Path, hours: int) -> None:
-    journal, now = journal_path(tmp_path), time.time_ns() // 1_000_000
-    earlier = [Record("start", now - 9, None, {}), *(Record("epoch", now + n, n, {"val_loss": 0.5}) for n in range(2))]
-    write_records(journal, earlier)
-    shown: list[str] = []
-    lines = EpochLines(tmp_path, shown.append)
-    set_to = now + hours * 3_600_000
-    write_records(journal, [*earlier, *(Record("epoch", set_to + n, n, {"val_loss": 0.25}) for n in range(2, 5))])
-    lines.show_new()
-    assert shown == [f"Epoch {n}: val loss 0.2500" for n in (2, 3, 4)]
 
 
 # --- for real -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import PhantomProject, fold_processes, roots_in
 
 pytestmark = pytest.mark.faults
@@ -47,7 +48,7 @@ def test_an_augmentation_worker_that_is_killed_costs_a_restart_with_half_the_wor
                 worker.kill()
 
     said: list[str] = []
-    assert project.train(fold, on_poll=kill_a_worker, say=said.append).is_new
+    assert project.train(fold, progress=RecordedProgress(said.append, on_poll=kill_a_worker)).is_new
     assert len(killed) == 1
     (sentence,) = said
     assert f"process {killed[0]}) was killed by signal 9" in sentence or "A worker process was killed" in sentence

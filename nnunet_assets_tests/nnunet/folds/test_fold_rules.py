@@ -40,6 +40,7 @@ from nnunet_assets_tests.prepared_builders import (
     inputs_of,
     write_prepared,
 )
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_ha
     environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
     said = []
     with pytest.raises(FoldFailed):
-        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+        run_fold(request_for(records), records[0], environment=environment, progress=RecordedProgress(said.append))
     (sentence,) = said
     superseded = EXPERIMENT.summary_folder(records[0]) / "superseded"
     assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
@@ -233,9 +234,11 @@ from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets_tests.prepared_builders import EXPERIMENT
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))
 request = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", fold_inputs(roots, EXPERIMENT, "fold_0", "settings"), None)
-run_fold(request, roots, environment=dict(os.environ), on_poll=lambda: print("it trains", flush=True))
+progress = RecordedProgress(on_poll=lambda: print("it trains", flush=True))
+run_fold(request, roots, environment=dict(os.environ), progress=progress)
 """
 
 
@@ -348,7 +351,7 @@ def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says
     environment |= {"nnUNet_n_proc_DA": "6", "nnUNet_def_n_proc": "2"}
     said = []
     with pytest.raises(FoldFailed, match="fold_0: The process was killed") as caught:
-        run_fold(request_for(records), records[0], environment=environment, say=said.append)
+        run_fold(request_for(records), records[0], environment=environment, progress=RecordedProgress(said.append))
     own = EXPERIMENT.fold_folder(records[0], "fold_0") / ".nnunet_assets"
     assert (own / "output.log").read_text().splitlines() == ["workers 6 2", "workers 3 1", "workers 1 1"]
     assert [sentence.partition("It is started again ")[2] for sentence in said] == [
@@ -391,8 +394,7 @@ def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(
                 request_for(records, device="auto"),
                 records[0],
                 environment=environment,
-                on_poll=give_up if error is GaveUp else lambda: None,
-                say=said.append,
+                progress=RecordedProgress(said.append, on_poll=give_up if error is GaveUp else lambda: None),
             )
     (sentence,) = said
     assert sentence.startswith("The fold waits for a GPU with 10.0 GiB free, which an earlier fold used.")

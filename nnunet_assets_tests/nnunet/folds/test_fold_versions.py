@@ -9,6 +9,7 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, write_cases, write_prepared
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 OTHER_MINOR, OTHER_LAST = (next_version("nnunetv2", part) for part in (1, 2))
 
@@ -35,7 +36,7 @@ def note(records, **how):
 
 def test_nothing_is_said_under_the_same_versions(begun, records):
     said = []
-    check_versions(begun, "It", despite_changes=False, say=said.append)
+    check_versions(begun, "It", despite_changes=False, progress=RecordedProgress(said.append))
     note(records)
     assert (said, len(read_stages(begun))) == ([], 1)
 
@@ -47,7 +48,7 @@ def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, 
     assert f"and {OTHER_MINOR} is installed" in str(caught.value)
     assert "--despite-changes" in str(caught.value)
     said = []
-    check_versions(begun, "It", despite_changes=True, say=said.append)
+    check_versions(begun, "It", despite_changes=True, progress=RecordedProgress(said.append))
     assert OTHER_MINOR in said[0]
     (begun / "checkpoint_final.pth").touch()  # only predicted from here on
     check_versions(begun, "It", despite_changes=False)
@@ -59,7 +60,7 @@ def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, 
 def test_other_versions_go_on_and_are_said_and_noted(begun, records, tmp_path, monkeypatch, versions):
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", versions))
     said = []
-    check_versions(begun, "It", despite_changes=False, say=said.append)
+    check_versions(begun, "It", despite_changes=False, progress=RecordedProgress(said.append))
     assert all(
         f"{name} {read_stages(begun)[0].versions[name]}, now {text}" in said[0] for name, text in versions.items()
     )

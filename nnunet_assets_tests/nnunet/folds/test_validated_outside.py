@@ -15,6 +15,7 @@ from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
 
 pytestmark = pytest.mark.faults
@@ -86,7 +87,9 @@ def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(projec
         damage()
         assert fold_state(folder) == "committed"
         assert cases_without_probabilities(folder, first) == [one.stem]
-        outcome = project.train("fold_0", EXPERIMENT, overrides=TINY, options=NPZ, say=said.append)
+        outcome = project.train(
+            "fold_0", EXPERIMENT, overrides=TINY, options=NPZ, progress=RecordedProgress(said.append)
+        )
         assert outcome.is_new
         assert cases_without_probabilities(folder, outcome.manifest) == []
     assert "of 1 of 3 cases are missing" in said[0]
@@ -116,7 +119,13 @@ def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
                 process.send_signal(signal.SIGINT)
 
     with pytest.raises(FoldFailed, match="was stopped on request"):
-        project.train("fold_0", EXPERIMENT, overrides=TINY, options=asked, on_poll=stop_while_it_predicts)
+        project.train(
+            "fold_0",
+            EXPERIMENT,
+            overrides=TINY,
+            options=asked,
+            progress=RecordedProgress(on_poll=stop_while_it_predicts),
+        )
     assert finished() == before
     assert fold_state(folder) == "committed"
     assert not (folder / AGAIN_FOLDER).exists()

@@ -20,6 +20,7 @@ from nnunet_assets.nnunet.raw.case_check import case_sha256
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, preprocessed_content, roots_in
 
 CONFIGURATION = "3d_fullres"
@@ -141,7 +142,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
     stamp.write_text("{}")  # of an older version of this package
     said = []
-    cases = project.prepare(say=said.append).cases[CONFIGURATION]
+    cases = project.prepare(progress=RecordedProgress(said.append)).cases[CONFIGURATION]
     why = "the files of 2 cases were damaged (phantom_002, phantom_004)"
     assert (cases.n_made, cases.n_reused, cases.why) == (2, 3, why)
     # It is said while the cases are made: two small ones may be there before anybody looks.

@@ -20,6 +20,7 @@ from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, plans_content, write_plans, write_prepared
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 UNKNOWN = "nnUNetTrainerTypo"
 
@@ -225,8 +226,8 @@ def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_ma
     prepared, said = records[1], Queue()
     prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)  # the other one plans
     with ThreadPoolExecutor(1) as pool:
-        with prepared.preparing(pytest.fail):
-            waiting = pool.submit(run, records, environment=without_nnunet, say=said.put)
+        with prepared.preparing(RecordedProgress(pytest.fail)):
+            waiting = pool.submit(run, records, environment=without_nnunet, progress=RecordedProgress(said.put))
             assert said.get(timeout=10) == (f"{DATASET} is being prepared by another process; waiting for it.")
             stamp_as_planned(prepared)
         assert waiting.result().made == ()

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation import split_users
@@ -43,7 +44,7 @@ class Project:
         self.prepared.write_raw(RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True))
 
     def split(self, n_folds: int = 4, **how: object) -> Splits:
-        return ensure_splits(self.roots, DATASET, SplitSettings(n_folds), say=lambda _: None, **how)
+        return ensure_splits(self.roots, DATASET, SplitSettings(n_folds), progress=SILENT, **how)
 
     @property
     def digest(self) -> str:
@@ -52,7 +53,7 @@ class Project:
     def train(self, experiment: Experiment = LONG, fold: str = "fold_0", *, is_noted: bool = True) -> None:
         """Begins a fold as its process does; an older version notes nothing."""
         if is_noted:
-            with split_held(self.prepared, print):
+            with split_held(self.prepared, SILENT):
                 note_fold(self.prepared, self.roots, experiment, fold, self.digest)
         folder = experiment.fold_folder(self.roots, fold)
         inputs = replace(INPUTS, splits_hash=self.digest)

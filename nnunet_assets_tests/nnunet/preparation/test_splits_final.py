@@ -17,6 +17,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.case_groups import GroupPattern, GroupTable
 from nnunet_assets.core.splits.splits import SplitSettings, check_splits
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError
@@ -27,6 +28,7 @@ from nnunet_assets.nnunet.preparation.splits_final import ensure_splits, write_s
 from nnunet_assets.nnunet.preparation.splitting import default_splits, make_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS, build_manifest
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 DATASET = "Dataset952_Cohort"
 CASES = ["a", "b", "c", "d", "e", "f"]
@@ -313,7 +315,7 @@ HOLD_OUT = [{"train": ["a", "b", "c", "d"], "val": ["e", "f"]}]
 def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(cohort, splits, tmp_path):
     cohort.file.write_text(json.dumps(splits))
     said = []
-    made = cohort.split(SplitSettings(len(splits)), say=said.append)
+    made = cohort.split(SplitSettings(len(splits)), progress=RecordedProgress(said.append))
     assert (made.what, made.folds) == ("the user's own", splits)
     assert ("No fold names 1 case (f)" in " ".join(said)) == (splits is TRAINING_ONLY)
 
@@ -323,7 +325,7 @@ def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(coho
     assert [cohort.split(declared).what for _ in range(2)] == ["made", "kept"]
     cohort.train(LONG, "fold_0", hours=1)
     cohort.has([*CASES, "new"])
-    assert cohort.split(declared, say=said.append).what == "kept"  # the file says who trains
+    assert cohort.split(declared, progress=RecordedProgress(said.append)).what == "kept"  # the file says who trains
     assert ("(f, new)" if splits is TRAINING_ONLY else "(new)") in said[-1]
     (tmp_path / "mine.json").write_text(json.dumps([{**splits[0], "train": ["new"]}, *splits[1:]]))
     with pytest.raises(DatasetError, match=r"not changed, though mine\.json holds another split now\. 1 trained"):
@@ -524,7 +526,7 @@ def test_an_extended_split_keeps_each_case_in_its_fold_and_says_the_cost_first(t
         said.append(sentence)
 
     trained.has(["a", "b", "c", "d", "e", "g", "h"])
-    made = trained.split(on_new_cases="extend", say=say)
+    made = trained.split(on_new_cases="extend", progress=RecordedProgress(say))
     after = trained.validation()
     assert (made.what, len(made.superseded)) == ("extended", 3)
     assert {case: after[case] for case in "abcde"} == {case: before[case] for case in "abcde"}
@@ -571,7 +573,7 @@ def test_a_fold_whose_cases_are_all_gone_cannot_be_extended(trained):
 def test_a_renewed_split_is_the_one_that_a_new_project_would_get(trained, tmp_path):
     trained.has([*CASES, "g"])
     said = []
-    made = trained.split(on_new_cases="renew", say=said.append)
+    made = trained.split(on_new_cases="renew", progress=RecordedProgress(said.append))
     assert (made.what, len(said)) == ("made anew", 1)
     assert made.folds == default_splits([*CASES, "g"], 3)
 
@@ -584,7 +586,7 @@ def test_other_settings_under_trained_folds_are_refused_whatever_is_declared_for
     assert "though it was made with folds=3 and is declared with folds=3, seed=7." in message
     assert COST in message
     assert "`on_change: renew`" in message
-    assert trained.split(SplitSettings(3, seed=7), renew=True, say=lambda _: None).what == "made anew"
+    assert trained.split(SplitSettings(3, seed=7), renew=True, progress=SILENT).what == "made anew"
 
 
 def test_other_settings_that_come_to_the_same_split_are_no_change(trained, tmp_path):
@@ -619,7 +621,7 @@ def test_groups_that_change_under_trained_folds_are_refused(tmp_path, sites):
 
 
 def test_folds_of_an_older_split_cost_nothing(trained):
-    trained.split(SplitSettings(3, seed=7), renew=True, say=lambda _: None)
+    trained.split(SplitSettings(3, seed=7), renew=True, progress=SILENT)
     assert trained.split(SplitSettings(3, seed=8)).what == "made anew"  # nobody was asked
 
 
@@ -667,7 +669,7 @@ def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained):
     ):
         trained.split(on_new_cases="extend")
     assert trained.file.read_bytes() == before
-    assert trained.split(on_new_cases="extend", say=lambda _: None).what == "extended"
+    assert trained.split(on_new_cases="extend", progress=SILENT).what == "extended"
 
 
 def test_a_write_that_was_cut_short_is_done_again(trained, monkeypatch):
@@ -680,11 +682,11 @@ def test_a_write_that_was_cut_short_is_done_again(trained, monkeypatch):
     with monkeypatch.context() as full_disk:
         full_disk.setattr(splits_module, "write_splits", fail)
         with pytest.raises(OSError, match="No space left"):
-            trained.split(on_new_cases="extend", say=lambda _: None)
+            trained.split(on_new_cases="extend", progress=SILENT)
     assert trained.validation() == before
     with pytest.raises(DatasetError, match="1 case was added: g"):
         trained.split()
-    assert trained.split(on_new_cases="extend", say=lambda _: None).what == "extended"
+    assert trained.split(on_new_cases="extend", progress=SILENT).what == "extended"
     assert len(trained.generations()) == 2
 
 

@@ -28,6 +28,7 @@ from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import (
     DATASET,
     EXPERIMENT,
@@ -198,7 +199,9 @@ def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project)
             (folder / ".checkpoint_latest.pth.part").write_bytes(b"torn")  # what a kill in the middle of a save leaves
 
     said: list[str] = []
-    assert project.train("fold_1", retrain=True, on_poll=kill_after_the_first_epoch, say=said.append).is_new
+    assert project.train(
+        "fold_1", retrain=True, progress=RecordedProgress(said.append, on_poll=kill_after_the_first_epoch)
+    ).is_new
     assert len(said) == 1
     assert "was killed (SIGKILL)" in said[0]
     assert "goes on from what is there (restart 1 of 2)" in said[0]
@@ -238,7 +241,7 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
             os.killpg(trainer.pid, signal.SIGINT)
 
     with pytest.raises(FoldFailed, match="was stopped on request") as caught:
-        project.train("fold_0", on_poll=stop_while_it_predicts)
+        project.train("fold_0", progress=RecordedProgress(on_poll=stop_while_it_predicts))
     assert time.monotonic() - stopped_at[0] < 10
     assert caught.value.code == ExitCode.STOPPED
     assert living(group) == []

@@ -21,6 +21,7 @@ from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.rank_builders import CPU_RANKS, RANKS_EXPERIMENT, TRAINER, ranks_below, with_cpu_ranks
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
 
 TWO = TrainingOptions(num_gpus=2)
@@ -151,7 +152,11 @@ def test_a_rank_that_is_killed_takes_all_along_and_the_fold_goes_on_from_its_las
 
     said = []
     outcome = project.train(
-        FOLD, experiment, overrides={**EACH_EPOCH, "num_epochs": 4}, options=TWO, on_poll=kill, say=said.append
+        FOLD,
+        experiment,
+        overrides={**EACH_EPOCH, "num_epochs": 4},
+        options=TWO,
+        progress=RecordedProgress(said.append, on_poll=kill),
     )
     assert len(group) >= 5  # the fold's process, two ranks, and a worker of each at the least
     (sentence,) = said
@@ -174,7 +179,9 @@ def test_a_stop_file_ends_both_processes_after_the_same_epoch(project):
             (folder / STOP_FILE).touch()
             asked.append(True)
 
-    manifest = project.train(FOLD, variant("stopped"), overrides=MANY, options=TWO, on_poll=ask).manifest
+    manifest = project.train(
+        FOLD, variant("stopped"), overrides=MANY, options=TWO, progress=RecordedProgress(on_poll=ask)
+    ).manifest
     assert 0 < manifest.n_epochs < 500
     assert manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after ")
     assert epochs_of(folder) == list(range(manifest.n_epochs))
@@ -205,7 +212,7 @@ def test_a_request_to_stop_ends_all_processes_and_the_fold_goes_on_later(project
 
     overrides = {**EACH_EPOCH, "num_epochs": 3, "num_iterations_per_epoch": 4}
     with pytest.raises(FoldFailed, match="was stopped on request") as caught:
-        project.train(FOLD, experiment, overrides=overrides, options=TWO, on_poll=terminate)
+        project.train(FOLD, experiment, overrides=overrides, options=TWO, progress=RecordedProgress(on_poll=terminate))
     assert caught.value.code == ExitCode.STOPPED
     assert living(group, within_seconds=10) == []
     assert project.train(FOLD, experiment, overrides=overrides, options=TWO).manifest.n_epochs == 3

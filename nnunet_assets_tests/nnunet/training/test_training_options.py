@@ -19,6 +19,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import BEST, FINAL
 from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import (
     EXPERIMENT,
     SHORT_TRAINER,
@@ -83,7 +84,9 @@ def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(proje
             trainer.kill()
             killed.append(trainer.pid)
 
-    project.train("fold_0", experiment, overrides=EACH_EPOCH, options=REPEATABLE, on_poll=kill)
+    project.train(
+        "fold_0", experiment, overrides=EACH_EPOCH, options=REPEATABLE, progress=RecordedProgress(on_poll=kill)
+    )
 
     assert killed
     assert series_of(project, experiment) == series_of(project, variant("golden"))
@@ -104,7 +107,9 @@ def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule
                 trainer.kill()
                 killed.append(trainer.pid)
 
-        project.train("fold_0", variant(name), overrides=overrides, options=only_seeded, on_poll=kill)
+        project.train(
+            "fold_0", variant(name), overrides=overrides, options=only_seeded, progress=RecordedProgress(on_poll=kill)
+        )
         assert bool(killed) == name.startswith("resumed")
 
     schedules = {tuple(record.values["learning_rate"] for record in epochs_of(project, variant(n))) for n in names}
@@ -162,7 +167,9 @@ def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
         if epochs_of(project, experiment):
             (project.folder("fold_0", experiment) / STOP_FILE).touch()
 
-    outcome = project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500}, on_poll=ask)
+    outcome = project.train(
+        "fold_0", experiment, overrides={**TINY, "num_epochs": 500}, progress=RecordedProgress(on_poll=ask)
+    )
     assert 0 < outcome.manifest.n_epochs < 500
     assert outcome.manifest.details["stopped_early"].startswith(".nnunet_assets/STOP asked for it (after ")
     assert len(epochs_of(project, experiment)) == outcome.manifest.n_epochs
@@ -291,5 +298,7 @@ def test_a_training_that_was_interrupted_says_what_signal_did_it(project):
                 trainer.send_signal(signal.SIGTERM)
 
     with pytest.raises(FoldFailed, match="was stopped on request") as caught:
-        project.train("fold_0", experiment, overrides={**TINY, "num_epochs": 500}, on_poll=terminate)
+        project.train(
+            "fold_0", experiment, overrides={**TINY, "num_epochs": 500}, progress=RecordedProgress(on_poll=terminate)
+        )
     assert caught.value.code == ExitCode.STOPPED
