@@ -184,6 +184,24 @@ def test_a_fold_that_was_finished_already_keeps_its_run_as_it_is(uri: str, fold:
     assert (report.run_id, report.n_sent, report.problem) == (before.info.run_id, 3, None)
 
 
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_a_new_validation_that_fails_leaves_the_run_of_a_finished_fold_finished(
+    uri: str, fold: Path, tmp_path: Path, status: Any
+) -> None:
+    with tracker(uri, fold):
+        start(fold)
+        train(fold, 0, 1)
+        validate(fold)
+    before = Tracked(uri, tmp_path).run
+    with tracker(uri, fold) as following:  # the journal is as it was: the fold is finished with what it has
+        assert following.finish(status, failure="crashed").problem is None
+    after = Tracked(uri, tmp_path).run
+    assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
+    assert after.data.to_dictionary() == before.data.to_dictionary()
+    assert send_waiting(uri, tmp_path / "artifacts", fold).is_done
+    assert Tracked(uri, tmp_path).run.info.status == "FINISHED"
+
+
 def test_a_fold_whose_watcher_was_stopped_after_its_end_is_finished_when_the_next_one_looks(
     uri: str, fold: Path, tmp_path: Path
 ) -> None:
