@@ -99,7 +99,9 @@ def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(projec
     assert not project.train("fold_0", EXPERIMENT, overrides=TINY, options=NPZ).is_new
 
 
-@pytest.mark.parametrize("asked", [TrainingOptions(validation_only=True), TrainingOptions(val_best=True)], ids=str)
+@pytest.mark.parametrize(
+    "asked", [TrainingOptions(validation_only=True), TrainingOptions(val_best=True)], ids=["val", "val_best"]
+)
 def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
     project: PhantomProject, asked: TrainingOptions
 ) -> None:
