@@ -24,6 +24,7 @@ from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.tracking.reading.queries import MlflowRecord
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, connect_to_read, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
 
 ROUNDS = 9
 MANY, FEW = 5000, 10
@@ -90,8 +91,8 @@ def filled_store(folder: Path, n_runs: int) -> MlflowRecord:
     """Returns a store with so many finished runs of one experiment, each with 30 parameters and 20 metrics."""
     folder.mkdir()
     uri = f"sqlite:///{folder}/mlflow.db"
-    client = connect(uri, folder / "artifacts")
-    home = get_or_create_experiment(client, DATASET, folder / "artifacts")
+    client = connect(Destination(uri, folder / "artifacts"))
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, folder / "artifacts"))
     for fold in FOLDS:
         run_id = client.create_run(home, tags=names.fold_tags(EXPERIMENT, fold, INPUTS)).info.run_id
         for number in range(30):
@@ -103,7 +104,7 @@ def filled_store(folder: Path, n_runs: int) -> MlflowRecord:
     with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
         for number in range(n_runs - len(FOLDS)):
             copy_run(store, FOLDS[number % len(FOLDS)])
-    return MlflowRecord(connect_to_read(uri, folder / "artifacts"))
+    return MlflowRecord(connect_to_read(Destination(uri, folder / "artifacts")))
 
 
 def copy_run(store: sqlite3.Connection, fold: str) -> None:

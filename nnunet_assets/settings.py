@@ -30,6 +30,7 @@ class Settings:
         roots: nnU-Net's three folders.
         tracking_uri: MLflow tracking URI.
         tracking_ui: Where a browser finds the runs: the tracking server, or the page that `dev` and `up` open.
+        tracking_experiment: The MLflow experiment of all runs; None: each dataset has its own, of its name.
         artifacts: Where MLflow's artifacts go when the tracking store is the project's own SQLite file.
         share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
         checkpoints_mb: The largest checkpoint that is uploaded to MLflow, in megabytes; 0: none is.
@@ -42,6 +43,7 @@ class Settings:
     roots: Roots
     tracking_uri: str
     tracking_ui: str
+    tracking_experiment: str | None
     artifacts: Path
     share_files: bool
     checkpoints_mb: float
@@ -72,6 +74,7 @@ class Settings:
             roots=_roots(variables, data),
             tracking_uri=tracking_uri,
             tracking_ui=tracking_uri if tracking_uri.startswith("http") else local_ui,
+            tracking_experiment=variables.get("MLFLOW_EXPERIMENT_NAME") or None,
             artifacts=data / "mlartifacts",
             share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
             checkpoints_mb=_megabytes(CHECKPOINTS_VARIABLE, variables),
@@ -79,10 +82,6 @@ class Settings:
             child_variables=_child_variables(variables),
             variables=variables,
         )
-
-    def tracking_experiment(self, dataset: str) -> str:
-        """Returns the MLflow experiment that a dataset's runs go to: the dataset's name, unless the user chose one."""
-        return self.variables.get("MLFLOW_EXPERIMENT_NAME") or dataset
 
     def child_environment(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`."""

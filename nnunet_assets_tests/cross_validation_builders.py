@@ -15,6 +15,7 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags, run_title
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
@@ -55,13 +56,11 @@ def track_fold(settings: Settings, experiment: Experiment, folder: Path, *, stat
     append_record(journal_path(folder), "start", {"attempt": uuid.uuid4().hex, "params": {}})
     append_record(journal_path(folder), "end", values)
     tracker = FoldTracker(
-        settings.tracking_uri,
-        settings.artifacts,
-        experiment_name=settings.tracking_experiment(experiment.dataset),
+        Destination.of(settings),
+        experiment_name=Destination.of(settings).experiment_of(experiment.dataset),
         fold_folder=folder,
         tags=fold_tags(experiment, folder.name, result.inputs),
         run_name=f"{run_title(experiment)} {folder.name}",
-        share_files=settings.share_files,
         poll_seconds=0.05,
     )
     files = [folder / ".nnunet_assets" / "manifest.json", folder / SUMMARY_FILE, folder.parent / "dataset.json"]

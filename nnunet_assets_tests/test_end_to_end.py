@@ -12,6 +12,7 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.dagster_dev import dagster_dev
 from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -70,7 +71,7 @@ def test_a_backfill_trains_every_fold_and_the_sensor_alone_completes_the_summary
 
 
 def test_mlflow_has_every_epoch_of_every_fold_once(trained, settings):
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     experiment = client.get_experiment_by_name(DATASET)
     runs = client.search_runs([experiment.experiment_id], "tags.`nnunet_assets.run_type` = 'fold'")
     assert sorted(run.data.tags["nnunet_assets.fold"] for run in runs) == ["fold_0", "fold_1"]
@@ -205,7 +206,7 @@ def _processes_of(folder):
 
 
 def _mlflow_status(settings, experiment):
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     ids = [found.experiment_id for found in client.search_experiments()]
     query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}'"
     runs = client.search_runs(ids, query)

@@ -11,6 +11,7 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.dagster_dev import dagster_dev
 from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -85,7 +86,7 @@ def test_a_restart_in_mid_training_is_a_failed_run_a_retry_and_one_mlflow_run(pr
         assert [run["status"] for run in dev.runs(dagster__partition=other)] == ["SUCCESS"]
 
     assert _epochs(training) == list(range(N_EPOCHS))
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     (run,) = _mlflow_runs(client, SHORT, training.name)
     assert (run.info.status, run.data.tags["dagster_run_id"]) == ("FINISHED", retry["runId"])
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
@@ -105,7 +106,7 @@ def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(proje
         trainings = {"dagster__backfill": backfill, "dagster__partition": "fold_0"}
         statuses = dev.wait_for("the end of both", lambda: _ended(dev.runs(**trainings)), 60)
         assert statuses == ["FAILURE", "FAILURE"]
-        client = connect(settings.tracking_uri, settings.artifacts)
+        client = connect(Destination.of(settings))
         dev.wait_for("the end of the MLflow run", lambda: _is_closed(client), 60)
         time.sleep(15)  # the daemon that starts runs again looks every 5 seconds
         assert len(dev.runs(**trainings)) == 2
@@ -132,7 +133,7 @@ def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_
             assert time.monotonic() < deadline, len(_epochs(folder))
             time.sleep(1)
         assert _epochs(folder) == list(range(N_EPOCHS))
-        client = connect(settings.tracking_uri, settings.artifacts)
+        client = connect(Destination.of(settings))
         # MLflow gets the end after the COMMIT, and leaving this block would interrupt it.
         deadline = time.monotonic() + 60
         while (run := _mlflow_runs(client, STOPPED, "fold_0")[0]).info.status != "FINISHED":

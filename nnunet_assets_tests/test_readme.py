@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 import nnunet_assets
 from nnunet_assets import settings as settings_module
-from nnunet_assets.assets.summary import summary_tracking
 from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
@@ -31,7 +30,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings
-from nnunet_assets.tracking.assets.predictions_run import gap_metrics
+from nnunet_assets.tracking.assets.asset_runs import gap_metrics, summary_metrics
 from nnunet_assets.tracking.store import names
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -151,8 +150,7 @@ def test_each_of_these_variables_changes_something(variable: str) -> None:
 
     def read(value: str) -> tuple[object, ...]:
         found = Settings.from_environment(environment={**roots, variable: value})
-        fields = {name: value for name, value in vars(found).items() if name != "variables"}
-        return (*fields.values(), found.tracking_experiment("Dataset004_Hippocampus"))
+        return tuple(value for name, value in vars(found).items() if name != "variables")
 
     values = {
         SHARE_FILES_VARIABLE: ("0", "1"),
@@ -229,7 +227,7 @@ def test_the_metrics_and_tags_are_those_that_are_written(tmp_path: Path) -> None
     (epoch,) = read_records(tmp_path / "journal")
     made = {
         "epoch": {series.removesuffix("/LABEL") for series in epoch.values},
-        "summary": set(summary_tracking.summary_metrics(summary)),
+        "summary": set(summary_metrics(summary)),
         "test set": {series.removesuffix("/LABEL") for series in gap_metrics(find_gaps(scores, scores, ["a"]))},
     }
     for cell, when, _ in table("MLflow"):

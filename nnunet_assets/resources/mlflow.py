@@ -18,8 +18,9 @@ import dagster as dg
 
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold.fold_run import Status
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.names import Status
 from nnunet_assets.tracking.store.server_errors import explain
 
 CONFIG_SCHEMA = {
@@ -74,9 +75,10 @@ def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
     tracking_uri = config["mlflow_tracking_uri"] or settings.tracking_uri
     # The credentials may be among these, and the first call needs them.
     os.environ.update(config.get("env") or {})
-    probe(tracking_uri, settings.artifacts)
-    client = connect(tracking_uri, settings.artifacts)
-    get_or_create_experiment(client, config["experiment_name"], settings.artifacts)
+    destination = Destination.of(settings, tracking_uri)
+    probe(destination)
+    client = connect(destination)
+    get_or_create_experiment(client, config["experiment_name"], destination)
     with warnings.catch_warnings():
         # Every run would say three times that dagster-mlflow is in beta, as it has been for years.
         warnings.simplefilter("ignore", dg.BetaWarning)

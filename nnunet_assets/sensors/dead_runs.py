@@ -14,7 +14,7 @@ import dagster as dg
 import psutil
 
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.fold.fold_run import Status
+from nnunet_assets.tracking.store.names import Status
 
 WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 # Dagster's own words, in the event by which the process of a run says that it is there.
@@ -115,8 +115,8 @@ def _new_endings(context: dg.SensorEvaluationContext) -> tuple[dict[str, int], d
 
 
 def _close_mlflow_runs(project: ProjectResource, endings: dict[str, Status]) -> int:
-    from nnunet_assets.tracking.assets import summary_run
+    from nnunet_assets.tracking.store import runs
     from nnunet_assets.tracking.store.client import connect
+    from nnunet_assets.tracking.store.destination import Destination
 
-    settings = project.settings
-    return summary_run.close_dead_runs(connect(settings.tracking_uri, settings.artifacts), endings)
+    return runs.close_dead_runs(connect(Destination.of(project.settings)), endings)

@@ -5,6 +5,7 @@ The names that `nnunet_assets` exports. MLflow is imported when a summary is rea
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -87,8 +88,9 @@ def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvReco
     """
     from nnunet_assets.tracking.reading.queries import MlflowRecord
     from nnunet_assets.tracking.store.client import connect_to_read
+    from nnunet_assets.tracking.store.destination import Destination
 
-    client = connect_to_read(tracking_uri or settings.tracking_uri, settings.artifacts)
+    client = connect_to_read(Destination.of(settings, tracking_uri))
     return MlflowRecord(client, partial(own_scores, settings.roots, settings.data))
 
 
@@ -151,10 +153,9 @@ def log_cv_summary(
         SummaryError: The summary does not say which experiment it is of.
         TrackingError: MLflow does not answer or refuses something.
     """
-    from nnunet_assets.tracking.assets.summary_metrics import summary_metrics, summary_tags
-    from nnunet_assets.tracking.assets.summary_run import log_summary
-    from nnunet_assets.tracking.store import names
-    from nnunet_assets.tracking.store.client import connect
+    from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+    from nnunet_assets.tracking.assets.asset_runs import summary_run
+    from nnunet_assets.tracking.store.destination import Destination
 
     settings = settings or project_settings()
     if summary.experiment is None:
@@ -162,23 +163,16 @@ def log_cv_summary(
             f"The summary of {summary.title!r} cannot be logged: its runs have no tag that says of which dataset, "
             "configuration and plans they are."
         )
-    if isinstance(summary, CvSummary):
+    experiment = summary.experiment
+    if isinstance(summary, CvSummary) and not summary.bootstrap:
         from nnunet_assets.core.summary.intervals import with_recorded_patients
 
         # Without intervals the run would lose those that it shows.
-        metrics = summary_metrics(summary if summary.bootstrap else with_recorded_patients(settings.roots, summary))
-    else:
-        metrics = _means_metrics(summary)
-    return log_summary(
-        connect(tracking_uri or settings.tracking_uri, settings.artifacts),
-        summary.experiment,
-        metrics,
-        experiment_name=experiment_name or settings.tracking_experiment(summary.experiment.dataset),
-        artifacts=settings.artifacts,
-        tags=summary_tags(summary)
-        if isinstance(summary, CvSummary)
-        else {names.FOLDS: ",".join(summary.completed_folds), names.VALIDATION: summary.what},
-    )
+        summary = with_recorded_patients(settings.roots, summary)
+    destination = Destination.of(settings, tracking_uri)
+    if experiment_name:
+        destination = replace(destination, experiment=experiment_name)
+    return bring_up_to_date(destination, summary_run(experiment, summary)).known_id()
 
 
 def export_csv(summary: Summary, output: Path | str | None = None) -> str:
@@ -210,15 +204,3 @@ def _written(text: str, output: Path | str | None) -> str:
         except OSError as error:
             raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
     return text
-
-
-def _means_metrics(summary: FoldMeansSummary) -> dict[str, float | None]:
-    from nnunet_assets.tracking.store import names
-
-    metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
-    for measure in summary.measures:
-        for label_name in (None, *summary.label_names(measure)):
-            estimate = summary.over_folds(measure, label_name)
-            metrics[names.summary_series(measure, "mean_over_folds", label_name)] = estimate.mean
-            metrics[names.summary_series(measure, "sd_over_folds", label_name)] = estimate.sd
-    return metrics

@@ -19,6 +19,7 @@ from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.processes.child import REQUEST_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD, experiment_tags, run_title
 
 Trainer = TypeVar("Trainer")
@@ -111,16 +112,13 @@ class _Tracking:
         self._tracker.__exit__(type(error) if error else None, error, None)
 
     def _start_tracker(self) -> FoldTracker:
-        settings = Settings.from_environment()
+        destination = Destination.of(Settings.from_environment())
         tracker = FoldTracker(
-            settings.tracking_uri,
-            settings.artifacts,
-            experiment_name=settings.tracking_experiment(self._experiment.dataset),
+            destination,
+            experiment_name=destination.experiment_of(self._experiment.dataset),
             fold_folder=self._folder,
             tags={**experiment_tags(self._experiment, "fold"), FOLD: self._folder.name},
             run_name=f"{run_title(self._experiment)} {self._folder.name}",
-            share_files=settings.share_files,
-            preprocessed=settings.roots.preprocessed,
         )
         return tracker.__enter__()
 

@@ -5,6 +5,7 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.environment import environment_without
 
 
@@ -20,7 +21,7 @@ def _clean_environment() -> Iterator[None]:
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A new tracking store, made once: MLflow takes 2 s for it."""
     folder = tmp_path_factory.mktemp("store")
-    connect(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
     return (folder / "mlflow.db").read_bytes()
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nnunet_assets.assets.events import mlflow_runs
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.tracking.store import destination
 from nnunet_assets_tests.assets.graphs import declared, graph, materialized
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER, found_in
@@ -139,7 +139,7 @@ def test_what_a_server_elsewhere_gets_names_no_place(
     home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All files go there by the user's word, whose case names and pictures they are; the machine's names stay."""
-    monkeypatch.setattr(mlflow_runs, "is_local", lambda _uri: False)
+    monkeypatch.setattr(destination, "is_local", lambda _uri: False)
     monkeypatch.setenv("NNUNET_ASSETS_SHARE_FILES", "1")
     roots = roots_of(home)
     for shift, config in enumerate(EXPERIMENTS):

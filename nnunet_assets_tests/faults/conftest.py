@@ -11,6 +11,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.faults.trials import SIBLING, Trial, new_trial
 from nnunet_assets_tests.training_builders import PhantomProject, roots_in
@@ -67,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     project = PhantomProject(roots_in(folder), n_folds=5).build()
     project.prepare()
     store = folder / "empty.db"
-    connect(f"sqlite:///{store}", folder / "artifacts")
+    connect(Destination(f"sqlite:///{store}", folder / "artifacts"))
     trial = Trial(folder / "sibling", project.roots)
     (trial.folder / "data").mkdir(parents=True)
     shutil.copy2(store, trial.folder / "data" / "mlflow.db")

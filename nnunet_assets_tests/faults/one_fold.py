@@ -18,6 +18,7 @@ from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags
 from nnunet_assets_tests.training_builders import DATASET
 
@@ -37,8 +38,7 @@ def main(fold: str, trainer: str) -> int:
     options = TrainingOptions(num_gpus=n_ranks, npz=npz)
     request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None, options=options)
     tracker = FoldTracker(
-        settings.tracking_uri,
-        settings.artifacts,
+        Destination.of(settings),
         experiment_name=DATASET,
         fold_folder=experiment.fold_folder(settings.roots, fold),
         tags=fold_tags(experiment, fold, inputs),

@@ -15,6 +15,7 @@ import pytest
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.trials import FOLD_OF_TRIALS, Trial, check_finished, kill_group, resume_and_check
@@ -183,7 +184,7 @@ def test_a_clock_that_is_set_while_a_fold_trains_changes_no_duration_and_no_orde
 
 
 def run_of(trial: Trial) -> Any:
-    client = connect(trial.tracking_uri, trial.folder / "data" / "mlartifacts")
+    client = connect(Destination(trial.tracking_uri, trial.folder / "data" / "mlartifacts"))
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(experiments, f"tags.`{FOLD}` = '{FOLD_OF_TRIALS}'")
     return run

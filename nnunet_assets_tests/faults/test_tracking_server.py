@@ -15,6 +15,7 @@ import pytest
 from nnunet_assets.core.files.layout import fold_key
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.faults.conftest import Prepared
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
 from nnunet_assets_tests.faults.trials import SIBLING, Trial, check_finished, check_tracking
@@ -129,7 +130,7 @@ def test_five_trainings_that_share_a_store_which_is_locked_again_and_again_are_a
         manifest = read_committed(trial.fold_folder(fold), check_files=True)
         assert manifest is not None
         assert [record.epoch for record in trial.epochs_of(fold)] == list(range(OVERRIDES["num_epochs"]))
-        send_waiting(trial.tracking_uri, trial.folder / "data" / "mlartifacts", trial.fold_folder(fold))
+        send_waiting(Destination(trial.tracking_uri, trial.folder / "data" / "mlartifacts"), trial.fold_folder(fold))
         assert check_tracking(trial, fold, trial.tracking_uri) == 0
     said(trainings=5, locks_of_7_s=len(n_locks))
 
@@ -172,6 +173,6 @@ def _fold_seconds(trial: Trial) -> float:
 def _sent_later(trial: Trial, server: MlflowServer) -> dict[str, object]:
     """Sends to the real server what waits, twice, and checks that it has everything once."""
     for _ in range(2):
-        report = send_waiting(server.uri, trial.folder / "data" / "mlartifacts", trial.fold_folder())
+        report = send_waiting(Destination(server.uri, trial.folder / "data" / "mlartifacts"), trial.fold_folder())
         assert (report.n_waiting, report.problem) == (0, None)
     return check_finished(trial, tracking_uri=server.uri)

@@ -23,6 +23,7 @@ from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD, RESUMED_AT
 from nnunet_assets_tests.faults.one_fold import OVERRIDES
 from nnunet_assets_tests.living_processes import living
@@ -223,7 +224,9 @@ def check_tracking(trial: Trial, fold: str, uri: str) -> int:
     # MLflow keeps a store open by its URI for as long as this process lives, and another trial may have its path.
     look = trial.folder / f"look_{uuid.uuid4().hex}"
     look.symlink_to("data")
-    client = connect(uri.replace(f"{trial.folder}/data/", f"{look}/"), trial.folder / "data" / "mlartifacts")
+    client = connect(
+        Destination(uri.replace(f"{trial.folder}/data/", f"{look}/"), trial.folder / "data" / "mlartifacts")
+    )
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (run,) = client.search_runs(experiments, f"tags.`{FOLD}` = '{fold}'")
     assert run.info.status == "FINISHED"

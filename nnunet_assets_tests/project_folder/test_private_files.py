@@ -11,6 +11,7 @@ from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.project_folder.private_files import make_private, open_to_others
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -37,7 +38,7 @@ def test_a_new_project_keeps_its_environment_and_its_instance_to_its_owner(tmp_p
 
 
 def test_a_new_tracking_store_and_the_key_of_pseudonyms_are_their_owners(tmp_path: Path) -> None:
-    connect(f"sqlite:///{tmp_path / 'data' / 'mlflow.db'}", tmp_path / "data" / "mlartifacts")
+    connect(Destination(f"sqlite:///{tmp_path / 'data' / 'mlflow.db'}", tmp_path / "data" / "mlartifacts"))
     Pseudonyms(tmp_path / "data" / "mlartifacts", None).of("case", "a")
     assert mode(tmp_path / "data" / "mlflow.db") == 0o600
     assert mode(tmp_path / "data" / "pseudonym_salt") == 0o600

@@ -12,6 +12,7 @@ import pytest
 
 from nnunet_assets.resources.mlflow import CONFIG_SCHEMA, mlflow_tracking, run_name
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
 
 pytestmark = [
@@ -25,7 +26,7 @@ pytestmark = [
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A new store, made once: MLflow takes 2 s for it."""
     folder = tmp_path_factory.mktemp("template")
-    connect(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
     return (folder / "mlflow.db").read_bytes()
 
 

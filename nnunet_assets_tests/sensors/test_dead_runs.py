@@ -16,6 +16,7 @@ from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import close_dead_runs
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.sensors.test_sensors import FLAT, History, made_by
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -101,7 +102,7 @@ def machine(project: Path, tmp_path: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 def client(project: Path) -> Any:
-    return connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
+    return connect(Destination(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts"))
 
 
 def test_a_run_whose_process_lives_is_left_alone(machine: Machine) -> None:

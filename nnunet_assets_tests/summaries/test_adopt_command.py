@@ -25,6 +25,7 @@ from nnunet_assets.sensors import build_adoption_sensor
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -78,7 +79,7 @@ def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
     ]
     folders = {fold: EXPERIMENT.fold_folder(foreign.roots, fold) for fold in ("fold_0", "fold_1")}
     assert recorded(instance) == {fold: commit_sha256(folder) for fold, folder in folders.items()}
-    client = connect(foreign.tracking_uri, foreign.artifacts)
+    client = connect(Destination.of(foreign))
     tracked = client.get_run(shown[0]["mlflow_run"])
     assert (tracked.info.status, tracked.info.start_time) == ("FINISHED", 1000 * BEGIN)
     assert tracked.data.tags["nnunet_assets.adopted"] == "yes"
@@ -184,7 +185,7 @@ def test_a_fold_that_was_validated_again_is_behind_everywhere_until_it_is_adopte
     assert {summarized(foreign, source)[:2] for source in ("mlflow", "results", "dagster")} == {
         (0, fmean([0.2, 0.2, 0.5]))
     }
-    client = connect(foreign.tracking_uri, foreign.artifacts)
+    client = connect(Destination.of(foreign))
     tracked = client.get_run(first["mlflow_run"])
     assert tracked.data.metrics["val_dice/Anterior"] == 0.2
     assert len(client.search_runs([tracked.info.experiment_id])) == 2
@@ -207,7 +208,7 @@ def test_means_alone_are_told_to_be_behind_too_and_a_label_that_is_undefined_now
     run(foreign, "sync")
 
     assert summarized(foreign, "mlflow")[0] == 0
-    metrics = connect(foreign.tracking_uri, foreign.artifacts).get_run(first["mlflow_run"]).data.metrics
+    metrics = connect(Destination.of(foreign)).get_run(first["mlflow_run"]).data.metrics
     assert math.isnan(metrics["val_dice/Anterior"])
 
 
@@ -304,7 +305,7 @@ def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monk
 
     assert synced.exit_code == 0, synced.output
     (shown,) = json.loads(synced.stdout)["folds"]
-    tracked = connect(foreign.tracking_uri, foreign.artifacts).get_run(shown["run_id"])
+    tracked = connect(Destination.of(foreign)).get_run(shown["run_id"])
     assert (tracked.info.status, "val_dice_mean" in tracked.data.metrics) == ("FINISHED", True)
 
 

@@ -21,6 +21,7 @@ from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT
@@ -193,8 +194,8 @@ class TestExitCodesAndFolds:
 
 class TestWhatCounts:
     def test_a_run_that_failed_or_still_runs_is_no_finished_fold(self, tracked: Settings) -> None:
-        client = connect(tracked.tracking_uri, tracked.artifacts)
-        home = get_or_create_experiment(client, DATASET, tracked.artifacts)
+        client = connect(Destination.of(tracked))
+        home = get_or_create_experiment(client, DATASET, Destination.of(tracked))
         inputs = FoldInputs("raw", "plans", "splits", "training")
         for fold, status in (("fold_3", "FAILED"), ("fold_4", "RUNNING")):
             tags = names.fold_tags(EXPERIMENT, fold, inputs)
@@ -241,8 +242,8 @@ class TestWhatCounts:
         )
 
     def test_a_run_that_lacks_a_tag_is_listed_with_a_remark_and_not_summarized(self, tracked: Settings) -> None:
-        client = connect(tracked.tracking_uri, tracked.artifacts)
-        home = get_or_create_experiment(client, "odd", tracked.artifacts)
+        client = connect(Destination.of(tracked))
+        home = get_or_create_experiment(client, "odd", Destination.of(tracked))
         tags = {names.RUN_TYPE: "fold", names.EXPERIMENT: "D/x", names.FOLD: "fold_0", names.TRAINING_HASH: "t"}
         client.set_terminated(client.create_run(home, tags=tags).info.run_id, "FINISHED")
 
@@ -265,7 +266,7 @@ class TestWhatCounts:
 class TestRunsOfTheTracker:
     @pytest.fixture
     def foreign(self, settings: Settings) -> Settings:
-        client = connect(settings.tracking_uri, settings.artifacts)
+        client = connect(Destination.of(settings))
         number = client.create_experiment("old", artifact_location=settings.artifacts.as_uri())
         for fold, ema in ((0, 0.8), (1, 0.9)):
             metrics = {"ema_fg_dice": ema, "mean_fg_dice": 0.1, "dice_class_0": ema - 0.1, "dice_class_1": math.nan}
@@ -290,7 +291,7 @@ class TestRunsOfTheTracker:
         assert "pseudo Dice (nnunet-tracker)" in run(foreign, "list").stdout
 
     def test_dice_and_pseudo_dice_are_never_averaged_with_each_other(self, foreign: Settings) -> None:
-        client = connect(foreign.tracking_uri, foreign.artifacts)
+        client = connect(Destination.of(foreign))
         number = client.get_experiment_by_name("old").experiment_id
         write_tracker_run(client, number, 2, "FINISHED", {"final_val_mean_fg_dice": 0.2, "final_val_dice_class_1": 0.2})
 
@@ -303,7 +304,7 @@ class TestRunsOfTheTracker:
         assert alone["aggregate_metrics"] == {"cv_mean_fg_dice": 0.2, "cv_mean_dice_class_1": 0.2}
 
     def test_a_group_whose_validation_was_logged_is_listed_with_dice(self, foreign: Settings) -> None:
-        client = connect(foreign.tracking_uri, foreign.artifacts)
+        client = connect(Destination.of(foreign))
         number = client.create_experiment("validated", artifact_location=foreign.artifacts.as_uri())
         write_tracker_run(client, number, 0, "FINISHED", {"ema_fg_dice": 0.9, "final_val_mean_fg_dice": 0.8})
         listed = json.loads(run(foreign, "list", "--json").stdout)["experiments"]
@@ -439,7 +440,7 @@ class TestFromPython:
             for _ in range(2)
         ]
         assert ids[0] == ids[1]
-        shown = connect(tracked.tracking_uri, tracked.artifacts).get_run(ids[0])
+        shown = connect(Destination.of(tracked)).get_run(ids[0])
         assert shown.data.tags[names.RUN_TYPE] == "cv_summary"
         wanted = summarized(tracked)["foreground"]["dice"]["over_folds"]["mean"]
         assert shown.data.metrics["dice_mean_over_folds"] == wanted
@@ -449,7 +450,7 @@ class TestFromPython:
     ) -> None:
         (tracked.project / ".env").write_text("MLFLOW_EXPERIMENT_NAME=chosen\n")
         logged = run(tracked, "summarize", "-e", DATASET, "--json", "--log-to-mlflow")
-        client = connect(tracked.tracking_uri, tracked.artifacts)
+        client = connect(Destination.of(tracked))
         run_id = json.loads(logged.stdout)["mlflow_run"]
         assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == "chosen"
         monkeypatch.chdir(tracked.project)
@@ -460,7 +461,7 @@ class TestFromPython:
         _, bare = FolderRecord.of(tracked.roots.results).summary(DATASET, None, lambda group: group.default_folds)
         assert bare.bootstrap is None
         run_id = nnunet_assets.log_cv_summary(bare, settings=tracked)
-        metrics = connect(tracked.tracking_uri, tracked.artifacts).get_run(run_id).data.metrics
+        metrics = connect(Destination.of(tracked)).get_run(run_id).data.metrics
         _, interval = first_interval(summarized(tracked))
         lows = {key: value for key, value in metrics.items() if key.startswith("dice_ci95_low_pooled/")}
         assert interval["low"] in lows.values()

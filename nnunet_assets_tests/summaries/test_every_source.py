@@ -39,6 +39,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, send_waiting
 from nnunet_assets.tracking.store import client
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags, run_title
 from nnunet_assets.workflows.summaries import mlflow_record
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
@@ -161,7 +162,7 @@ class Folds(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def delete_a_run(self, data: st.DataObject) -> None:
-        store = connect(self.uri, self.place / "artifacts")
+        store = connect(Destination(self.uri, self.place / "artifacts"))
         runs = store.search_runs([one.experiment_id for one in store.search_experiments()], order_by=["run_id"])
         if runs:
             store.delete_run(data.draw(st.sampled_from([run.info.run_id for run in runs])))
@@ -255,8 +256,7 @@ def entry_case(entry: dict[str, Any]) -> str:
 
 def tracker(settings: Settings, experiment: Experiment, folder: Path) -> FoldTracker:
     return FoldTracker(
-        settings.tracking_uri,
-        settings.artifacts,
+        Destination.of(settings),
         experiment_name=DATASET,
         fold_folder=folder,
         tags=fold_tags(experiment, folder.name, INPUTS),

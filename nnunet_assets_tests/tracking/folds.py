@@ -8,6 +8,7 @@ from typing import Any
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 
 DATASET = "Dataset004_Hippocampus"
 TAGS = {"nnunet_assets.fold": "fold_0", "dagster_run_id": "run-1"}
@@ -28,7 +29,9 @@ def validate(fold: Path) -> None:
     append_record(journal_path(fold), "end", {"val_dice_mean": 0.87, "val_dice/tumor (core)": 0.8, "val_iou/x": None})
 
 
-def tracker(uri: str, fold: Path, **changes: Any) -> FoldTracker:
+def tracker(
+    uri: str, fold: Path, *, share_files: bool = False, preprocessed: Path | None = None, **changes: Any
+) -> FoldTracker:
     arguments: dict[str, Any] = {
         "experiment_name": DATASET,
         "fold_folder": fold,
@@ -36,14 +39,15 @@ def tracker(uri: str, fold: Path, **changes: Any) -> FoldTracker:
         "run_name": "nnUNetTrainer__nnUNetPlans__2d fold_0",
         "poll_seconds": 0.1,
     }
-    return FoldTracker(uri, fold.parent / "artifacts", **{**arguments, **changes})
+    destination = Destination(uri, fold.parent / "artifacts", share_files, preprocessed)
+    return FoldTracker(destination, **{**arguments, **changes})
 
 
 class Tracked:
     """The MLflow runs of a store."""
 
     def __init__(self, uri: str, folder: Path) -> None:
-        self._client = connect(uri, folder / "artifacts")
+        self._client = connect(Destination(uri, folder / "artifacts"))
 
     @property
     def runs(self) -> list[Any]:

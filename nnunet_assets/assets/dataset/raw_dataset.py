@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.dataset.dataset_tracking import track_dataset
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.core.files.provenance import json_sha256
@@ -21,6 +21,9 @@ from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import raw_data_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset
@@ -123,8 +126,10 @@ def _look(
         )
     files = write_intake(prepared.intake_folder, found.report, settings.places)
     context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
-    tracked = track_dataset(settings, found.report, files, context)
-    return found, curated, {"report": dg.MetadataValue.path(files[0]), **tracked}
+    tracked = bring_up_to_date(
+        Destination.of(settings), raw_data_run(found.report), files, dagster_run_id=context.run.run_id
+    )
+    return found, curated, {"report": dg.MetadataValue.path(files[0]), **run_metadata(tracked, context.log)}
 
 
 def _code_version(config: DatasetConfig) -> str:

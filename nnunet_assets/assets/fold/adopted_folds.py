@@ -46,13 +46,7 @@ def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:
     goes on, and gets the scores and files that the fold has now.
     """
     prepare(settings, adopted)
-    return send_waiting(
-        settings.tracking_uri,
-        settings.artifacts,
-        adopted.folder,
-        share_files=settings.share_files,
-        preprocessed=settings.roots.preprocessed,
-    )
+    return send_waiting(Destination.of(settings), adopted.folder)
 
 
 def prepare_again(settings: Settings, fold_folder: Path) -> None:
@@ -86,15 +80,15 @@ def prepare(settings: Settings, adopted: Adopted) -> None:
 def _of_copy(settings: Settings, known: FoldRun, experiment: Experiment, fold: str) -> FoldRun:
     """Returns the run of a fold that was copied from another experiment along with what was known of its run."""
     tags = {key: value for key, value in known.tags.items() if key != VARIANT}
+    destination = Destination.of(settings)
     run = replace(
         known,
-        experiment_name=settings.tracking_experiment(experiment.dataset),
+        experiment_name=destination.experiment_of(experiment.dataset),
         run_name=f"{run_title(experiment)} {fold}",
         tags={**tags, **experiment_tags(experiment, "fold")},
     )
     run.forget()
     if run.ending is not None:
-        destination = Destination(settings.tracking_uri, settings.artifacts, settings.share_files)
         run.files = list(run.ending.files) if destination.takes_files else []
     return run
 
@@ -146,10 +140,10 @@ def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun
         [os.path.relpath(path, folder) for path in files],
         ending_metrics(records, manifest),
     )
-    destination = Destination(settings.tracking_uri, settings.artifacts, settings.share_files)
+    destination = Destination.of(settings)
     return FoldRun(
-        redacted(settings.tracking_uri),
-        settings.tracking_experiment(experiment.dataset),
+        redacted(destination.tracking_uri),
+        destination.experiment_of(experiment.dataset),
         f"{run_title(experiment)} {folder.name}",
         {
             **fold_tags(experiment, folder.name, manifest.inputs, validated=manifest.validated),

@@ -18,7 +18,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_figures import ending_metrics
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler
-from nnunet_assets.tracking.store.client import run_url
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, fold_tags, run_title
 
 
@@ -37,10 +37,10 @@ def tracked_fold(
 
     The run ends FINISHED, FAILED by an error, or KILLED by a termination; a run that failed has the logs that say why.
     """
+    destination = Destination.of(settings)
     tracker = FoldTracker(
-        settings.tracking_uri,
-        settings.artifacts,
-        experiment_name=settings.tracking_experiment(request.experiment.dataset),
+        destination,
+        experiment_name=destination.experiment_of(request.experiment.dataset),
         fold_folder=fold_folder,
         tags={
             **fold_tags(
@@ -53,8 +53,6 @@ def tracked_fold(
             HOST: socket.gethostname(),
         },
         run_name=f"{run_title(request.experiment)} {request.fold}",
-        share_files=settings.share_files,
-        preprocessed=settings.roots.preprocessed,
     )
     n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     tracked = TrackedFold()
@@ -75,7 +73,7 @@ def tracked_fold(
             metrics=ending_metrics(read_records(journal_path(fold_folder)), read_committed(fold_folder)),
         )
     _warn(progress, report)
-    tracked.metadata = tracking_metadata(settings, report)
+    tracked.metadata = tracking_metadata(destination, report)
 
 
 def _warn(progress: Progress, report: TrackingReport) -> None:
@@ -84,7 +82,7 @@ def _warn(progress: Progress, report: TrackingReport) -> None:
         progress.warn(f"{report.problem}{remedy}")
 
 
-def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, dg.MetadataValue]:
+def tracking_metadata(destination: Destination, report: TrackingReport) -> dict[str, dg.MetadataValue]:
     """Returns the link to the run, and how many records MLflow has and how many wait."""
     metadata: dict[str, dg.MetadataValue] = {
         "mlflow_records_sent": dg.MetadataValue.int(report.n_sent),
@@ -93,6 +91,6 @@ def tracking_metadata(settings: Settings, report: TrackingReport) -> dict[str, d
     if report.problem:
         metadata["mlflow_problem"] = dg.MetadataValue.text(report.problem)
     if report.run_id and report.experiment_id:
-        url = run_url(settings.tracking_ui, report.experiment_id, report.run_id)
+        url = destination.run_url(report.experiment_id, report.run_id)
         metadata["mlflow_run"] = dg.MetadataValue.url(url) if url else dg.MetadataValue.text(report.run_id)
     return metadata

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.fold_model import fold_model_key
-from nnunet_assets.assets.predictions.tracked_test_set import track_test_set
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, progress_log, shown_labels
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.dataset.findings import findings_text
@@ -23,6 +23,9 @@ from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.reports.tables.gap_tables import gap_headline, gap_notes, gap_records, what_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import test_set_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.assets.predictions.evaluated_test_set import EvaluatedEnsemble
@@ -93,7 +96,7 @@ def build_test_predictions(
                 tested = evaluate_predictions(
                     ensemble, predicted, references, validation, roots=settings.roots, dataset=dataset, say=say
                 )
-        tracked = track_test_set(settings, ensemble, tested, context) if tested else {}
+        tracked = _tracked(settings, ensemble, tested, context) if tested else {}
         context.log.info(gap_headline(tested.gaps, what_of(folds)) if tested else NO_REFERENCES)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(_version(predicted, tested)),
@@ -132,6 +135,18 @@ def _predict(
     )
     say(f"{predicted.n_predicted} of {len(test_set.cases)} test cases were predicted now, the others before.")
     return predicted
+
+
+def _tracked(
+    settings: Settings, ensemble: "Ensemble", evaluated: "EvaluatedEnsemble", context: dg.AssetExecutionContext
+) -> dict[str, dg.MetadataValue]:
+    tracked = bring_up_to_date(
+        Destination.of(settings),
+        test_set_run(ensemble.experiment, ensemble.folds, evaluated.gaps),
+        evaluated.gap_files,
+        dagster_run_id=context.run.run_id,
+    )
+    return run_metadata(tracked, context.log)
 
 
 def _version(predicted: "Predicted", tested: "EvaluatedEnsemble | None") -> str:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.assets.summary.comparison_tracking import track_comparison
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, comparison_folder, dataset_key
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import comparison_run
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.compare import compare_declared
 
 if TYPE_CHECKING:
@@ -80,14 +83,19 @@ def build_comparison(
             shown = replace(found, left_out=project.settings.places.hidden_in(found.left_out))
             preview = _write(folder, shown)
         context.log.info(found.headline())
-        files = sorted(folder.glob("comparison*.*"))
+        tracked = bring_up_to_date(
+            Destination.of(project.settings),
+            comparison_run(config.dataset, shown),
+            sorted(folder.glob("comparison*.*")),
+            dagster_run_id=context.run.run_id,
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(found.to_json())),
             metadata={
                 "headline": dg.MetadataValue.text(found.headline()),
                 **_shown(folder, found),
                 "figure": dg.MetadataValue.md(f"![{FOREST_CAPTION}]({preview})"),
-                **track_comparison(project.settings, shown, files, context),
+                **run_metadata(tracked, context.log),
             },
             check_results=[_every_experiment(found)],
         )

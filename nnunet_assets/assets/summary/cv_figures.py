@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
-from nnunet_assets.assets.summary.summary_tracking import upload_to_summary
 from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically
@@ -17,6 +17,9 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +78,8 @@ def build_cv_figures(*, config: ExperimentConfig, dataset: DatasetConfig, group:
                 digests[name] = json_sha256(vector.decode())
         metadata["folder"] = dg.MetadataValue.path(folder / "figures")
         files = [folder / "figures" / f"{name}.{ending}" for name in digests for ending in ("svg", "png")]
-        metadata |= upload_to_summary(project.settings, experiment, files, context, "figures")
+        tracked = bring_up_to_date(Destination.of(project.settings), summary_run(experiment), files, folder="figures")
+        metadata |= run_metadata(tracked, context.log)
         return dg.MaterializeResult(data_version=dg.DataVersion(json_sha256(digests)), metadata=metadata)
 
     return cv_figures

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.summary.cv_figures import FIGURES
-from nnunet_assets.assets.summary.summary_tracking import upload_to_summary
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
@@ -18,6 +18,9 @@ from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.reports.pages.cv_page import PageFigure, cv_page
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap
@@ -76,12 +79,15 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
                 places=project.settings.places,
             )
         write_atomically(folder / "cv_report.html", page.encode())
+        tracked = bring_up_to_date(
+            Destination.of(project.settings), summary_run(experiment), [folder / "cv_report.html"]
+        )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),
             metadata={
                 "page": dg.MetadataValue.path(folder / "cv_report.html"),
                 "headline": dg.MetadataValue.text(summary.headline()),
-                **upload_to_summary(project.settings, experiment, [folder / "cv_report.html"], context),
+                **run_metadata(tracked, context.log),
             },
         )
 

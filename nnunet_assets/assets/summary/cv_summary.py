@@ -8,9 +8,9 @@ from pathlib import Path
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary.summary_checks import summary_check_specs, summary_checks
-from nnunet_assets.assets.summary.summary_tracking import track_summary
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.provenance import json_sha256, remove_unfinished, write_atomically, write_json_atomically
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
@@ -22,6 +22,9 @@ from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
 
 SEEN_METADATA = "newest_fold_event"
 """Storage id of the newest fold event that a summary has seen; the refresh sensor compares it."""
@@ -70,7 +73,12 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
         if stopped:
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
-        tracked = track_summary(settings, summary, [folder / "cv_summary.json", folder / "cv_cases.csv"], context)
+        tracked = bring_up_to_date(
+            Destination.of(settings),
+            summary_run(experiment, summary),
+            [folder / "cv_summary.json", folder / "cv_cases.csv"],
+            dagster_run_id=context.run.run_id,
+        )
         recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(context.instance, fold_model)}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(content)),
@@ -86,7 +94,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
                 "file": dg.MetadataValue.path(folder / "cv_summary.json"),
                 SEEN_METADATA: dg.MetadataValue.int(seen),
-                **tracked,
+                **run_metadata(tracked, context.log),
             },
             check_results=summary_checks(settings.roots, summary, recorded),
         )

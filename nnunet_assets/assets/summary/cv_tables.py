@@ -3,12 +3,15 @@
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.assets.summary.summary_tracking import upload_to_summary
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.reports.tables.summary_tables import to_csv, to_latex, to_markdown, to_parquet
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
 
 DESCRIPTION = """The summary as tables for a paper: CSV, Parquet, LaTeX (booktabs) and Markdown.
 
@@ -37,12 +40,13 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         files = {ending: folder / f"cv_table.{ending}" for ending in contents}
         for ending, content in contents.items():
             write_atomically(files[ending], content)
+        tracked = bring_up_to_date(Destination.of(project.settings), summary_run(experiment), list(files.values()))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(tables)),
             metadata={
                 "table": dg.MetadataValue.md(tables["md"]),
                 **{f"file_{ending}": dg.MetadataValue.path(file) for ending, file in files.items()},
-                **upload_to_summary(project.settings, experiment, list(files.values()), context),
+                **run_metadata(tracked, context.log),
             },
         )
 

@@ -12,14 +12,17 @@ from urllib.parse import quote
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
+from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.summary.comparison import FOREST_CAPTION, FOREST_FILE, comparison_lock
-from nnunet_assets.assets.summary.comparison_tracking import upload_to_comparison
 from nnunet_assets.core.files.layout import Experiment, Roots, comparison_folder, dataset_key
 from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import comparison_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.reports.pages.dataset_page import Entry
@@ -60,12 +63,13 @@ def build_dataset_report(
             figures = [PageFigure(FOREST_CAPTION, forest.read_bytes(), "image/svg+xml")] if forest.is_file() else []
             page = dataset_page(comparison, entries, figures, settings.places)
             write_atomically(file, page.encode())
+        tracked = bring_up_to_date(Destination.of(settings), comparison_run(config.dataset), [file])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(page)),
             metadata={
                 "page": dg.MetadataValue.path(file),
                 "headline": dg.MetadataValue.text(comparison.headline()),
-                **upload_to_comparison(settings, config.dataset, [file], context),
+                **run_metadata(tracked, context.log),
             },
         )
 

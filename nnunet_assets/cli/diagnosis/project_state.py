@@ -98,12 +98,13 @@ def _variable_findings(settings: Settings) -> Iterator[Finding]:
 def tracking_findings(settings: Settings) -> Iterator[Finding]:
     """Asks the tracking store for its experiments; a file that is still to be made is not made by looking."""
     from nnunet_assets.tracking.store.client import is_to_be_made, probe
+    from nnunet_assets.tracking.store.destination import Destination
 
     try:
         if is_to_be_made(settings.tracking_uri):
             yield Finding("ok", "tracking", f"{settings.tracking_uri} (made when it is needed)")
             return
-        yield Finding("ok", "tracking", probe(settings.tracking_uri, settings.artifacts))
+        yield Finding("ok", "tracking", probe(Destination.of(settings)))
     except TrackingError as error:
         yield Finding("error", "tracking", str(error))
     except ImportError as error:

@@ -23,8 +23,7 @@ from nnunet_assets.nnunet.training.parameters import package_versions
 from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
-from nnunet_assets.tracking.store.client import is_local
-from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
+from nnunet_assets.tracking.store.destination import Destination
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def rerun_of(run_id: str, flags: Flags, settings: Settings, project: Project) ->
         ConfigError: The run's dataset is not in this project, or a flag contradicts the run.
         FoldError: The weights that the run started from are not there any more.
     """
-    recalled = recall_fold(settings.tracking_uri, settings.artifacts, run_id)
+    recalled = recall_fold(Destination.of(settings), run_id)
     if flags.pretrained_weights and recalled.options.get("pretrained_weights"):
         # The same file in another place makes the same fold; a server elsewhere has only a pseudonym of its path.
         recalled = replace(recalled, options={**recalled.options, "pretrained_weights": flags.pretrained_weights})
@@ -200,5 +199,5 @@ def _device_name(device: str, variables: Mapping[str, str], then: str | None) ->
 
 def _host(settings: Settings) -> str:
     """Returns this machine's name as a run at the tracking server would have it."""
-    host = socket.gethostname()
-    return host if is_local(settings.tracking_uri) else Pseudonyms(settings.artifacts, None).of("host", host)
+    host, pseudonyms = socket.gethostname(), Destination.of(settings).pseudonyms(None)
+    return pseudonyms.of("host", host) if pseudonyms else host

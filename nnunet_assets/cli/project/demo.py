@@ -229,10 +229,12 @@ def _print_table(console: Console, settings: Settings, config: ExperimentConfig)
 def _print_runs(console: Console, settings: Settings, config: ExperimentConfig) -> None:
     from nnunet_assets.tracking.reading.queries import tracked_folds
     from nnunet_assets.tracking.store.client import connect
+    from nnunet_assets.tracking.store.destination import Destination
 
-    name = settings.tracking_experiment(config.dataset)
+    destination = Destination.of(settings)
+    name = destination.experiment_of(config.dataset)
     try:
-        runs = tracked_folds(connect(settings.tracking_uri, settings.artifacts), config.identity, experiment_name=name)
+        runs = tracked_folds(connect(destination), config.identity, experiment_name=name)
     except TrackingError as error:
         console.print(str(error))
         return

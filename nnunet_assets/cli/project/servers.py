@@ -199,10 +199,11 @@ def _make_store(settings: Settings) -> None:
     """Opens the project's own store once: two first openings at once, by server and run, would ruin it for good."""
     if _has_own_store(settings):
         from nnunet_assets.tracking.store.client import connect
+        from nnunet_assets.tracking.store.destination import Destination
 
         # Else it tells about each of its tables.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        connect(settings.tracking_uri, settings.artifacts)
+        connect(Destination.of(settings))
 
 
 def _has_own_store(settings: Settings) -> bool:

@@ -20,6 +20,7 @@ from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.fold.fold_run import FoldRun, committed_scores
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, known_report, send_waiting
 from nnunet_assets.tracking.store.client import probe
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import EXPERIMENT
 
 DONE, INCOMPLETE = 0, 2
@@ -85,7 +86,8 @@ def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[
     until = time.monotonic() + timeout
     for folder in folders:
         _prepare_again(settings, folder)
-    reports = {folder: known_report(settings.tracking_uri, folder) for folder in folders}
+    destination = Destination.of(settings)
+    reports = {folder: known_report(destination, folder) for folder in folders}
     waiting = [folder for folder, report in reports.items() if not report.is_done]
     # Those that have sent everything too: a copy of a fold may have taken its run over since.
     others = [folder for folder in folders if folder not in waiting and folder.parent.name != SUPERSEDED]
@@ -93,21 +95,14 @@ def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[
         return reports, None
     try:
         # Else a server that is down would be waited for at every fold.
-        probe(settings.tracking_uri, settings.artifacts)
+        probe(destination)
     except TrackingError as error:
         return reports, str(error) if waiting else None
     for folder in [*waiting, *others]:
         left = until - time.monotonic()
         if left <= 0 and folder in others:
             break
-        reports[folder] = send_waiting(
-            settings.tracking_uri,
-            settings.artifacts,
-            folder,
-            share_files=settings.share_files,
-            preprocessed=settings.roots.preprocessed,
-            timeout_seconds=max(0.0, left),
-        )
+        reports[folder] = send_waiting(destination, folder, timeout_seconds=max(0.0, left))
     return reports, None
 
 

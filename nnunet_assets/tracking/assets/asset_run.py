@@ -6,89 +6,122 @@ What it shows is brought up to date as a whole; files that are made later are ad
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH
-from nnunet_assets.tracking.store.client import get_or_create_experiment
-from nnunet_assets.tracking.store.server_errors import explained
+from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.server_errors import explain, explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+@dataclass(frozen=True)
+class AssetRun:
+    """Which run it is, and what it is to show.
+
+    Attributes:
+        subject: What the run shows, as an error calls it, such as `The raw data of Dataset004_Hippocampus`.
+        dataset: Whose MLflow experiment it is in.
+        identity: The tags by which the run is found; where there is none, it is made.
+        name: The run's name for people.
+        tags: Beside those by which it is found.
+        metrics: Series to value, whatever it showed before; None for a value: undefined. None for all: those that the
+            run has stay, and files are added to it.
+    """
+
+    subject: str
+    dataset: str
+    identity: Mapping[str, str]
+    name: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] | None = None
+
+    def showing(self, metrics: Mapping[str, float | None], tags: Mapping[str, str] | None = None) -> "AssetRun":
+        """Returns the run with what it is to show."""
+        return replace(self, metrics=metrics, tags={**self.tags, **(tags or {})})
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What became of it; all None: there was nothing to send.
+
+    Attributes:
+        run_id: None where MLflow does not have it.
+        url: The run's page; None without one.
+        problem: A full sentence where MLflow does not have it; None where it does.
+    """
+
+    run_id: str | None = None
+    url: str | None = None
+    problem: str | None = None
+
+    def known_id(self) -> str:
+        """Returns the run's id, for those who cannot do without.
+
+        Raises:
+            TrackingError: MLflow does not have it.
+        """
+        if self.run_id is None:
+            raise TrackingError(self.problem or "Nothing was sent to MLflow.")
+        return self.run_id
+
+
 def bring_up_to_date(
-    client: "MlflowClient",
+    destination: Destination,
+    run: AssetRun,
+    files: Sequence[Path] = (),
     *,
-    subject: str,
-    known_by: Sequence[str],
-    tags: Mapping[str, str],
-    run_name: str,
-    metrics: Mapping[str, float | None],
-    experiment_name: str,
-    artifacts: Path,
-    files: Sequence[Path],
-    dagster_run_id: str | None,
-) -> str:
-    """Makes a run show these metrics, tags and files, whatever it showed before, ends it and returns its id.
+    folder: str | None = None,
+    dagster_run_id: str | None = None,
+) -> TrackedRun:
+    """Makes the run show what it is to show, whatever it showed before, and ends it; never raises.
 
     The run is found by its tags, so that a repeated call makes no second one. A metric that is undefined now and was
     not before becomes NaN: MLflow cannot forget the old number, which would be read as today's.
 
     Args:
-        subject: What the run shows, as an error calls it, such as `The raw data of Dataset004_Hippocampus`.
-        known_by: The tags, out of `tags`, by which the run is found; where there is none, it is made.
-        metrics: Series to value; None: undefined.
-        experiment_name: The MLflow experiment.
-        artifacts: As for `client.connect`.
-        files: Uploaded under their own names, in place of the earlier ones. Not for a server elsewhere, unless the
-            user has agreed.
+        destination: Where it goes. Files stay here where it takes none.
+        run: Which run, and what it shows.
+        files: Uploaded under their own names, in place of the earlier ones.
+        folder: Among the run's artifacts, where the files go; None: at their top.
         dagster_run_id: The Dagster run that makes what is shown; None where none does.
-
-    Raises:
-        TrackingError: MLflow does not answer or refuses something, or two metrics would share a name.
     """
-    texts = {**tags, names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else tags
-    with explained(client.tracking_uri, f"{subject} is not in MLflow."):
-        named = names.metric_names(metrics)
-        experiment_id = get_or_create_experiment(client, experiment_name, artifacts)
-        run_id = _find_or_make(client, experiment_id, {key: tags[key] for key in known_by}, texts, run_name)
-        _log(client, run_id, texts, {named[series]: value for series, value in metrics.items()})
-        for file in files:
-            client.log_artifact(run_id, str(file))
-        client.set_terminated(run_id, "FINISHED")
-    return run_id
+    sent = files if destination.takes_files else ()
+    if run.metrics is None and not sent:
+        return TrackedRun()
+    try:
+        client = connect(destination)
+        with explained(client.tracking_uri, "" if run.metrics is None else f"{run.subject} is not in MLflow."):
+            experiment_id = get_or_create_experiment(client, destination.experiment_of(run.dataset), destination)
+            run_id = _show(client, experiment_id, run, dagster_run_id)
+            for file in sent:
+                client.log_artifact(run_id, str(file), folder)
+            client.set_terminated(run_id, "FINISHED")
+    except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, what was computed stands)
+        return TrackedRun(problem=explain(error, destination.tracking_uri).sentence)
+    return TrackedRun(run_id, destination.run_url(experiment_id, run_id))
 
 
-def add_files(
-    client: "MlflowClient",
-    files: Sequence[Path],
-    *,
-    known_by: Sequence[str],
-    tags: Mapping[str, str],
-    run_name: str,
-    experiment_name: str,
-    artifacts: Path,
-    folder: str | None = None,
-) -> str:
-    """Adds files to a run that `bring_up_to_date` made, ends it and returns its id; MLflow's errors are let through.
-
-    Where that failed there is no run yet, and one is made.
-    """
-    experiment_id = get_or_create_experiment(client, experiment_name, artifacts)
-    run_id = _find_or_make(client, experiment_id, {key: tags[key] for key in known_by}, tags, run_name)
-    for file in files:
-        client.log_artifact(run_id, str(file), folder)
-    client.set_terminated(run_id, "FINISHED")
+def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run_id: str | None) -> str:
+    named = names.metric_names(run.metrics or ())
+    tags = {**run.identity, **run.tags, **({names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else {})}
+    run_id = _find_or_make(client, experiment_id, run.identity, tags, run.name)
+    if run.metrics is not None:
+        _log(client, run_id, tags, {named[series]: value for series, value in run.metrics.items()})
     return run_id
 
 
 def _find_or_make(
-    client: "MlflowClient", experiment_id: str, known_by: Mapping[str, str], tags: Mapping[str, str], run_name: str
+    client: "MlflowClient", experiment_id: str, identity: Mapping[str, str], tags: Mapping[str, str], run_name: str
 ) -> str:
-    query = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in known_by.items())
+    query = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in identity.items())
     found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
     run = found[0] if found else client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
     return str(run.info.run_id)

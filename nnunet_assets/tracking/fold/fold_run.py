@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from errno import EAGAIN
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
@@ -21,8 +21,7 @@ from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import LockingError
-
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+from nnunet_assets.tracking.store.names import Status
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from nnunet_assets.core.files.provenance import write_atomically
 from nnunet_assets.core.fold.journal import journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, Status, attempt_of, contents_path, same_place
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, same_place
 from nnunet_assets.tracking.fold.sender import FoldSender
-from nnunet_assets.tracking.store.client import run_url
-from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.destination import Destination, run_url
+from nnunet_assets.tracking.store.names import Status
 from nnunet_assets.tracking.store.server_errors import Failure, unreachable
 
 POLL_SECONDS = 1.0
@@ -69,34 +69,27 @@ class FoldTracker:
     about to be put away with a superseded fold is left alone.
 
     Args:
-        tracking_uri: As for `client.connect`.
-        artifacts: As for `client.connect`.
+        destination: Where the run goes.
         experiment_name: The MLflow experiment: the dataset's name, unless the user chose another.
         fold_folder: nnU-Net's `fold_k`.
         tags: What identifies the run, from `names.fold_tags`.
         run_name: The run's name for people.
-        share_files: Whether files may go to a server that is not on this machine.
-        preprocessed: nnU-Net's preprocessed folder, which says what case ids must not leave this machine.
         poll_seconds: How often the journal is looked at.
     """
 
     def __init__(
         self,
-        tracking_uri: str,
-        artifacts: Path,
+        destination: Destination,
         *,
         experiment_name: str,
         fold_folder: Path,
         tags: Mapping[str, str],
         run_name: str,
-        share_files: bool = False,
-        preprocessed: Path | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        run = FoldRun(redacted(tracking_uri), experiment_name, run_name, dict(tags))
-        destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
+        run = FoldRun(redacted(destination.tracking_uri), experiment_name, run_name, dict(tags))
         self._sender = FoldSender(destination, fold_folder, run, follows=True)
-        self._tracking_uri = tracking_uri
+        self._tracking_uri = destination.tracking_uri
         self._fold_folder = fold_folder
         self._poll_seconds = poll_seconds
         self._wake = threading.Event()
@@ -200,12 +193,9 @@ class FoldTracker:
 
 
 def send_waiting(
-    tracking_uri: str,
-    artifacts: Path,
+    destination: Destination,
     fold_folder: Path,
     *,
-    share_files: bool = False,
-    preprocessed: Path | None = None,
     timeout_seconds: float = FLUSH_SECONDS,
 ) -> TrackingReport:
     """Sends what a fold's journal holds and MLflow does not have, ends the run if its ending is known, and reports.
@@ -213,11 +203,8 @@ def send_waiting(
     A fold that no `FoldTracker` ever followed has no identity: `problem` says so.
 
     Args:
-        tracking_uri: As for `client.connect`; another one than the fold was tracked at gets a run of its own.
-        artifacts: As for `client.connect`.
+        destination: Another one than the fold was tracked at gets a run of its own.
         fold_folder: nnU-Net's `fold_k`.
-        share_files: Whether files may go to a server that is not on this machine.
-        preprocessed: As for `FoldTracker`.
         timeout_seconds: How long to try.
     """
     known = FoldRun.load(fold_folder)
@@ -225,25 +212,24 @@ def send_waiting(
     if known is None or not records:
         return _untracked(fold_folder, len(records))
     ending = known.ending if known.attempt == attempt_of(records[0]) else None
-    run = FoldRun(redacted(tracking_uri), known.experiment_name, known.run_name, known.tags)
-    destination = Destination(tracking_uri, artifacts, share_files, preprocessed)
+    run = FoldRun(redacted(destination.tracking_uri), known.experiment_name, known.run_name, known.tags)
     sender = FoldSender(destination, fold_folder, run, follows=False)
     _drain(sender, ending, time.monotonic() + timeout_seconds)
-    return _report(sender, fold_folder, tracking_uri)
+    return _report(sender, fold_folder, destination.tracking_uri)
 
 
-def known_report(tracking_uri: str, fold_folder: Path) -> TrackingReport:
+def known_report(destination: Destination, fold_folder: Path) -> TrackingReport:
     """Returns what MLflow has of a fold by what the disk knows; asks no server."""
     known = FoldRun.load(fold_folder)
     records = settled_records(fold_folder)
     if known is None or not records:
         return _untracked(fold_folder, len(records))
-    if not same_place(known, tracking_uri) or known.attempt != attempt_of(records[0]):
+    if not same_place(known, destination.tracking_uri) or known.attempt != attempt_of(records[0]):
         known.forget()
     known.cut_back(records)
     if known.has_scores_to_tell(fold_folder, records):
         known.is_closed = False
-    return _report_of(known, tracking_uri, len(records), None)
+    return _report_of(known, destination.tracking_uri, len(records), None)
 
 
 def _untracked(fold_folder: Path, n_records: int) -> TrackingReport:

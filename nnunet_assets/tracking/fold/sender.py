@@ -170,7 +170,7 @@ class FoldSender:
         self.run.folder = str(self._folder.absolute())
         self.run.save(self._folder)
         if self._client is None:
-            self._client = connect(self._destination.tracking_uri, self._destination.artifacts)
+            self._client = connect(self._destination)
         self._ensure_run(self._client, records)
         for group in groups(records[len(self.run.sent) :]):
             _check_time(until)
@@ -258,7 +258,7 @@ class FoldSender:
         self._is_open = True
 
     def _find_or_make(self, client: "MlflowClient", records: Sequence[Record]) -> None:
-        experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination.artifacts)
+        experiment_id = get_or_create_experiment(client, self.run.experiment_name, self._destination)
         self.run.run_id = run_of_attempt(
             client,
             experiment_id,

@@ -22,7 +22,8 @@ from nnunet_assets.errors import SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking.reading import foreign_runs
 from nnunet_assets.tracking.reading.fold_records import fold_means, fold_result, is_validated
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.client import is_local, pages
+from nnunet_assets.tracking.store.client import pages
+from nnunet_assets.tracking.store.destination import is_local
 from nnunet_assets.tracking.store.runs import scores_of
 from nnunet_assets.tracking.store.server_errors import explained
 

@@ -20,6 +20,7 @@ from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.server_errors import explain
 
 if TYPE_CHECKING:
@@ -65,18 +66,17 @@ class RecalledFold:
     conditions: TrainingConditions
 
 
-def recall_fold(tracking_uri: str, artifacts: Path, run_id: str) -> RecalledFold:
+def recall_fold(destination: Destination, run_id: str) -> RecalledFold:
     """Returns the fold that a run is of.
 
     Args:
-        tracking_uri: As for `client.connect`.
-        artifacts: As for `client.connect`.
+        destination: Where the run is.
         run_id: MLflow's.
 
     Raises:
         TrackingError: MLflow does not answer, has no such run, or the run is not that of a fold.
     """
-    client = connect(tracking_uri, artifacts)
+    client = connect(destination)
     run = _run(client, run_id)
     tags = run.data.tags
     kind = tags.get(names.RUN_TYPE)

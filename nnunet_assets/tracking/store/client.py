@@ -7,13 +7,13 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.server_errors import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
 from nnunet_assets.tracking.store.sqlite_store import database_path, open_sqlite_store
 
@@ -47,22 +47,19 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def connect(tracking_uri: str, artifacts: Path) -> "MlflowClient":
+def connect(destination: Destination) -> "MlflowClient":
     """Returns a client of a store that answers; a new SQLite store is made first.
-
-    Args:
-        tracking_uri: http(s), or a database URI such as `sqlite:////ABSOLUTE/mlflow.db`.
-        artifacts: Where the artifacts go when the store is a database opened from here; made if missing.
 
     Raises:
         TrackingError: The URI is of no use, the store does not answer, or it is not MLflow's.
     """
+    tracking_uri = destination.tracking_uri
     _check_uri(tracking_uri)
     prepare_environment()
     from mlflow import MlflowClient
 
     if scheme(tracking_uri) == "sqlite":
-        return open_sqlite_store(tracking_uri, artifacts)
+        return open_sqlite_store(destination)
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
         client.search_experiments(max_results=1)
@@ -76,18 +73,16 @@ def connect(tracking_uri: str, artifacts: Path) -> "MlflowClient":
     return client
 
 
-def connect_to_read(tracking_uri: str, artifacts: Path) -> "MlflowClient":
+def connect_to_read(destination: Destination) -> "MlflowClient":
     """Returns a client of a store that is there and answers; makes none.
 
-    A folder of MLflow's former file store (`./mlruns`) may be read too, although no new run goes there.
-
-    Args:
-        tracking_uri: As for `connect`, or the folder, as a path or a `file:` URI.
-        artifacts: As for `connect`.
+    A folder of MLflow's former file store (`./mlruns`) may be read too, although no new run goes there: the tracking
+    URI is then the folder, as a path or a `file:` URI.
 
     Raises:
         TrackingError: As `probe`, or nothing is there.
     """
+    tracking_uri = destination.tracking_uri
     folder = _file_store(tracking_uri)
     if folder is None:
         _check_uri(tracking_uri)
@@ -99,7 +94,7 @@ def connect_to_read(tracking_uri: str, artifacts: Path) -> "MlflowClient":
         prepare_environment()
         import mlflow  # noqa: F401 (its seconds are not the server's)
 
-        return _within(PROBE_SECONDS, lambda: connect(tracking_uri, artifacts), tracking_uri)
+        return _within(PROBE_SECONDS, lambda: connect(destination), tracking_uri)
     if not folder.is_dir():
         raise TrackingError(f"The tracking URI {tracking_uri!r} is a folder that is not there: {folder}.")
     prepare_environment()
@@ -121,8 +116,8 @@ def pages(search: Any, **arguments: Any) -> Iterator[Any]:
             return
 
 
-def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SECONDS) -> str:
-    """Returns what was found at a tracking URI, such as `SQLite store /data/mlflow.db, 3 experiments`.
+def probe(destination: Destination, timeout_seconds: float = PROBE_SECONDS) -> str:
+    """Returns what was found at a destination, such as `SQLite store /data/mlflow.db, 3 experiments`.
 
     Args:
         timeout_seconds: How long to wait, without the import of MLflow, nor what it takes to make a new SQLite store;
@@ -131,16 +126,17 @@ def probe(tracking_uri: str, artifacts: Path, timeout_seconds: float = PROBE_SEC
     Raises:
         TrackingError: As `connect`, and when the time is over.
     """
+    tracking_uri = destination.tracking_uri
     _check_uri(tracking_uri)
     prepare_environment()
     import mlflow
 
     if is_to_be_made(tracking_uri):
-        connect(tracking_uri, artifacts)
+        connect(destination)
 
     def look() -> str:
         # The first page holds 1000: more than that needs no exact number.
-        n_experiments = len(connect(tracking_uri, artifacts).search_experiments())
+        n_experiments = len(connect(destination).search_experiments())
         kind = "SQLite store" if scheme(tracking_uri) == "sqlite" else "MLflow store"
         noun = "experiment" if n_experiments == 1 else "experiments"
         return f"{kind} {redacted(tracking_uri)}, {n_experiments} {noun}, MLflow client {mlflow.__version__}"
@@ -157,11 +153,8 @@ def is_to_be_made(tracking_uri: str) -> bool:
     return scheme(tracking_uri) == "sqlite" and not database_path(tracking_uri).exists()
 
 
-def get_or_create_experiment(client: "MlflowClient", name: str, artifacts: Path) -> str:
+def get_or_create_experiment(client: "MlflowClient", name: str, destination: Destination) -> str:
     """Returns the id of the MLflow experiment of that name; when several processes ask at once, all get the same.
-
-    Args:
-        artifacts: Where its artifacts go in a database opened from here; a server places them itself.
 
     Raises:
         TrackingError: The experiment was deleted, or MLflow refuses the name.
@@ -172,7 +165,9 @@ def get_or_create_experiment(client: "MlflowClient", name: str, artifacts: Path)
     if found is None:
         is_ours = scheme(client.tracking_uri) in DATABASE_SCHEMES
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts.as_uri() if is_ours else None))
+            return str(
+                client.create_experiment(name, artifact_location=destination.artifacts.as_uri() if is_ours else None)
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise TrackingError(
@@ -187,26 +182,6 @@ def get_or_create_experiment(client: "MlflowClient", name: str, artifacts: Path)
             f"set MLFLOW_EXPERIMENT_NAME to another name."
         )
     return str(found.experiment_id)
-
-
-def is_local(tracking_uri: str) -> bool:
-    """Tells whether what is sent there stays on this machine: an SQLite file, or a host that is the loopback."""
-    host = urlsplit(tracking_uri).hostname or ""
-    if scheme(tracking_uri) == "sqlite" or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name: 127.example.org is somebody else's
-        return False
-
-
-def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
-    """Returns the link to a run in MLflow's web pages; None where the store is a database without a server."""
-    if scheme(tracking_uri) not in ("http", "https"):
-        return None
-    parts = urlsplit(tracking_uri)
-    host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return f"{host}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def _file_store(tracking_uri: str) -> Path | None:

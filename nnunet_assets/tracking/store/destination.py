@@ -1,32 +1,57 @@
-"""Where a fold's run goes, and what of it may leave this machine."""
+"""The one value that says where tracking goes, and what of it may leave this machine."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from nnunet_assets.tracking.store.client import is_local
+from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
+from nnunet_assets.tracking.store.server_errors import scheme
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a fold's run goes.
+    """Where runs go.
 
     Attributes:
-        tracking_uri: As for `client.connect`.
-        artifacts: As for `client.connect`.
+        tracking_uri: http(s), or a database URI such as `sqlite:////ABSOLUTE/mlflow.db`.
+        artifacts: Where the artifacts go when the store is a database opened from here; made if missing. A server
+            places them itself.
         share_files: Whether files (logs, splits, figures) may go to a server that is not on this machine. Metrics,
             parameters and tags always go, there without case ids, paths and the host's name.
         preprocessed: nnU-Net's preprocessed folder, whose splits say what a case id is; None: none is known.
+        ui: Where a browser finds the runs; None: at `tracking_uri`.
+        experiment: The MLflow experiment of all runs; None: each dataset has its own, of its name.
     """
 
     tracking_uri: str
     artifacts: Path
     share_files: bool = False
     preprocessed: Path | None = None
+    ui: str | None = None
+    experiment: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, tracking_uri: str | None = None) -> "Destination":
+        """Returns where a project's runs go.
+
+        Args:
+            settings: The project's.
+            tracking_uri: Another server or store, as the user names it; None: the project's own.
+        """
+        return cls(
+            tracking_uri or settings.tracking_uri,
+            settings.artifacts,
+            settings.share_files,
+            settings.roots.preprocessed,
+            tracking_uri or settings.tracking_ui,
+            settings.tracking_experiment,
+        )
 
     @property
     def takes_files(self) -> bool:
-        """Whether files go there."""
+        """Whether files go there, which name cases or show slices of them."""
         return self.share_files or is_local(self.tracking_uri)
 
     def pseudonyms(self, dataset: str | None) -> Pseudonyms | None:
@@ -34,3 +59,31 @@ class Destination:
         if is_local(self.tracking_uri):
             return None
         return Pseudonyms(self.artifacts, self.preprocessed / dataset if self.preprocessed and dataset else None)
+
+    def experiment_of(self, dataset: str) -> str:
+        """Returns the MLflow experiment that a dataset's runs go to."""
+        return self.experiment or dataset
+
+    def run_url(self, experiment_id: str, run_id: str) -> str | None:
+        """Returns the link to a run's page; None where nothing serves it."""
+        return run_url(self.ui or self.tracking_uri, experiment_id, run_id)
+
+
+def is_local(tracking_uri: str) -> bool:
+    """Tells whether what is sent there stays on this machine: an SQLite file, or a host that is the loopback."""
+    host = urlsplit(tracking_uri).hostname or ""
+    if scheme(tracking_uri) == "sqlite" or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: 127.example.org is somebody else's
+        return False
+
+
+def run_url(tracking_uri: str, experiment_id: str, run_id: str) -> str | None:
+    """Returns the link to a run in MLflow's web pages; None where the store is a database without a server."""
+    if scheme(tracking_uri) not in ("http", "https"):
+        return None
+    parts = urlsplit(tracking_uri)
+    host = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return f"{host}/#/experiments/{experiment_id}/runs/{run_id}"

@@ -17,6 +17,8 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
 from nnunet_assets.errors import TrackingError, first_offenders
 
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+"""How a run ended."""
 RunType = Literal["raw_dataset", "fold", "final", "cv_summary", "test_set", "comparison", "tuning"]
 
 # Tags.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.client import pages
+from nnunet_assets.tracking.store.server_errors import explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,3 +96,26 @@ def _may_be_of(run: "Run", records: Sequence[Record], scores: str | None) -> boo
     means = {names.metric_name(series): mean for series, mean in (ends[-1] if ends else {}).items()}
     there = run.data.metrics
     return all(there.get(name, mean) == mean for name, mean in means.items() if mean is not None)
+
+
+def close_dead_runs(client: "MlflowClient", endings: Mapping[str, names.Status]) -> int:
+    """Ends every MLflow run that one of these Dagster runs left RUNNING and returns how many there were.
+
+    A run that a later Dagster run goes on with carries that one's id, and stays open.
+
+    Args:
+        endings: Id of a Dagster run to how it ended.
+
+    Raises:
+        TrackingError: MLflow does not answer.
+    """
+    with explained(client.tracking_uri):
+        experiments = [found.experiment_id for found in pages(client.search_experiments)]
+        # Asked by status, not by the many ids: few runs are open at a time, whatever the history.
+        query = "attributes.status = 'RUNNING'"
+        open_runs = pages(client.search_runs, experiment_ids=experiments, filter_string=query) if experiments else []
+        dead = {run.info.run_id: run.data.tags.get(names.DAGSTER_RUN_ID) for run in open_runs}
+        dead = {run_id: dagster_run_id for run_id, dagster_run_id in dead.items() if dagster_run_id in endings}
+        for run_id, dagster_run_id in dead.items():
+            client.set_terminated(run_id, endings[dagster_run_id])
+    return len(dead)

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.errors import LockingError, TrackingError, first_offenders
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.server_errors import explained, one_line
 
 if TYPE_CHECKING:
@@ -45,23 +46,20 @@ def database_path(tracking_uri: str) -> Path:
     return path
 
 
-def open_sqlite_store(tracking_uri: str, artifacts: Path) -> "MlflowClient":
+def open_sqlite_store(destination: Destination) -> "MlflowClient":
     """Returns a client of an SQLite store, which is made if it is not there.
-
-    Args:
-        artifacts: Made if missing.
 
     Raises:
         TrackingError: The place cannot be written, or the file is not a whole MLflow store of this version.
     """
     from filelock import Timeout
 
-    database = database_path(tracking_uri)
+    database = database_path(destination.tracking_uri)
     try:
-        for folder in (database.parent, artifacts):
+        for folder in (database.parent, destination.artifacts):
             folder.mkdir(parents=True, exist_ok=True)
         with kernel_lock(f"{database}.lock", timeout=LOCK_SECONDS):
-            return _open(database, tracking_uri)
+            return _open(database, destination.tracking_uri)
     except Timeout as error:
         raise TrackingError(
             f"Another process has been opening the tracking store {database} for {LOCK_SECONDS:g} s; it holds "

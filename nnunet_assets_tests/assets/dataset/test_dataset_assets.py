@@ -8,13 +8,14 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContext
 
-from nnunet_assets.assets.events import mlflow_runs
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.raw_builders import (
     DATASET,
@@ -321,7 +322,7 @@ class TestTheReport:
         assert page == tmp_path / f"data/nnUNet_preprocessed/{DATASET}/.nnunet_assets/intake/intake.html"
         assert {path.name for path in page.parent.iterdir()} >= {"intake.html", "intake.parquet", "findings.parquet"}
         assert (shown["errors"], shown["warnings"]) == (0, 1)
-        client = connect(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts")
+        client = connect(Destination(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts"))
         tracked = client.get_run(str(shown["mlflow_run"]).rpartition("/")[2])
         assert tracked.data.tags["nnunet_assets.run_type"] == "raw_dataset"
         assert (tracked.data.metrics["cases"], tracked.data.metrics["findings/D035"]) == (6, 1)
@@ -331,11 +332,11 @@ class TestTheReport:
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_tiny_dataset(raw)
-        monkeypatch.setattr(mlflow_runs, "is_local", lambda uri: False)
+        monkeypatch.setattr(destination, "is_local", lambda uri: False)
 
         shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
 
-        client = connect(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts")
+        client = connect(Destination(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts"))
         tracked = client.get_run(str(shown["mlflow_run"]).rpartition("/")[2])
         assert client.list_artifacts(tracked.info.run_id) == []
         assert "case_" not in str([tracked.data.params, tracked.data.metrics, tracked.info.run_name])

@@ -14,6 +14,7 @@ from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.tracking.folds import start, train
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -51,7 +52,7 @@ def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
 
 
 def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     experiment = client.get_experiment_by_name(EXPERIMENT.dataset)
     (run,) = client.search_runs([experiment.experiment_id])
     return run, {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -109,5 +110,5 @@ def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Pat
         raise FoldError("not preprocessed")
 
     assert not fold_folder.exists()
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     assert client.get_experiment_by_name(EXPERIMENT.dataset) is None

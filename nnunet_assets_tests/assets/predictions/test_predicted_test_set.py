@@ -28,6 +28,7 @@ from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case, write_fold
@@ -136,7 +137,7 @@ def test_mlflow_has_a_run_of_the_test_set_beside_that_of_the_summary(
     assert predict(project, instance, "test_predictions", "cv_summary").success
 
     settings = Settings.from_environment(project, {})
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     (experiment,) = [one for one in client.search_experiments() if one.name == DATASET]
     runs = {run.data.tags["nnunet_assets.run_type"]: run for run in client.search_runs([experiment.experiment_id])}
     assert set(runs) == {"cv_summary", "test_set"}

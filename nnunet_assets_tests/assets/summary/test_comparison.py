@@ -19,6 +19,7 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets.jobs import comparison_keys
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
 from nnunet_assets_tests.builders import INPUTS, build_fold_result
 from nnunet_assets_tests.project_builders import documents, write_project
@@ -75,7 +76,7 @@ def compared(project: Path, instance: dg.DagsterInstance, *names: str) -> dg.Exe
 
 def comparison_run(project: Path) -> tuple[Any, list[str]]:
     """Returns the comparison's run in MLflow, and the names of its files."""
-    client = connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
+    client = connect(Destination(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts"))
     experiment = client.get_experiment_by_name(DATASET)
     assert experiment
     (run,) = client.search_runs([experiment.experiment_id], "tags.`nnunet_assets.run_type` = 'comparison'")

@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 from filelock import Timeout
 
-from nnunet_assets.assets.events import mlflow_runs
 from nnunet_assets.assets.summary import cv_summary
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
@@ -26,7 +25,9 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
@@ -64,7 +65,7 @@ def two_folds(project: Path) -> list[Path]:
 
 
 def artifacts_of(project: Path, url: str) -> set[str]:
-    client = connect(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts")
+    client = connect(Destination(f"sqlite:///{project}/data/mlflow.db", project / "data" / "mlartifacts"))
     run_id = url.rpartition("/")[-1]
     found = [file for folder in (None, "figures") for file in client.list_artifacts(run_id, folder)]
     return {file.path for file in found if not file.is_dir}
@@ -74,7 +75,7 @@ def test_what_shows_cases_does_not_leave_the_machine_unasked(
     project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_folds(project)
-    monkeypatch.setattr(mlflow_runs, "is_local", lambda _uri: False)
+    monkeypatch.setattr(destination, "is_local", lambda _uri: False)
 
     result = summarize(project, instance, "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
@@ -248,7 +249,7 @@ def test_the_run_in_mlflow_is_linked_and_holds_the_means(project: Path, instance
     host, _, page = url.partition("/#/experiments/")
     experiment_id, _, run_id = page.partition("/runs/")
     assert host == "http://127.0.0.1:5000"
-    run = connect(f"sqlite:///{project}/data/mlflow.db", project / "artifacts").get_run(run_id)
+    run = connect(Destination(f"sqlite:///{project}/data/mlflow.db", project / "artifacts")).get_run(run_id)
     assert run.info.experiment_id == experiment_id
     assert run.data.tags["nnunet_assets.folds"] == "fold_0,fold_2"
     assert run.data.metrics["dice_mean_pooled"] == pytest.approx(0.575)

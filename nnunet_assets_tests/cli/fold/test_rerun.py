@@ -33,6 +33,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.reading.recall import recall_fold, unflattened
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, TRAINING_HASH, flattened, fold_tags
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, write_prepared
@@ -49,7 +50,7 @@ SHORT = {"name": "short", "num_epochs": 5, "initial_lr": 0.005, "hyperparameters
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new store, made once: MLflow takes 2 s for it."""
     folder = tmp_path_factory.mktemp("template")
-    connect(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
     return folder / "mlflow.db"
 
 
@@ -74,8 +75,7 @@ class TrackedProject:
             "versions": versions or package_versions(),
         }
         tracker = FoldTracker(
-            self.settings.tracking_uri,
-            self.settings.artifacts,
+            Destination.of(self.settings),
             experiment_name=DATASET,
             fold_folder=folder,
             tags={**fold_tags(request.experiment, "fold_0", request.inputs), HOST: "elsewhere"},
@@ -90,8 +90,8 @@ class TrackedProject:
 
     def make_run(self, tags: Mapping[str, str]) -> str:
         """Makes a run that no fold made."""
-        client = connect(self.settings.tracking_uri, self.settings.artifacts)
-        home = get_or_create_experiment(client, DATASET, self.settings.artifacts)
+        client = connect(Destination.of(self.settings))
+        home = get_or_create_experiment(client, DATASET, Destination.of(self.settings))
         return str(client.create_run(home, tags=dict(tags), run_name="other").info.run_id)
 
     def finish(self, config: ExperimentConfig) -> None:
@@ -141,7 +141,7 @@ def test_a_run_gives_its_fold_back_as_it_was_asked_for(tracked: TrackedProject, 
     if not is_artifact_there:
         params.unlink()
 
-    recalled = recall_fold(tracked.settings.tracking_uri, tracked.settings.artifacts, run_id)
+    recalled = recall_fold(Destination.of(tracked.settings), run_id)
 
     config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", npz=True, variant=SHORT)
     asked = fold_request(tracked.settings, config, "fold_0", AskedNow())
@@ -351,7 +351,7 @@ def test_this_machine_has_the_name_that_a_run_on_a_server_elsewhere_would_have(t
 
 def test_settings_that_came_back_otherwise_than_they_were_sent_are_noticed(tracked: TrackedProject) -> None:
     run_id = tracked.track(SHORT)
-    connect(tracked.settings.tracking_uri, tracked.settings.artifacts).set_tag(run_id, TRAINING_HASH, "another")
+    connect(Destination.of(tracked.settings)).set_tag(run_id, TRAINING_HASH, "another")
 
     result = tracked.run("--from-run", run_id)
 
@@ -397,7 +397,7 @@ def test_a_fold_trained_again_from_its_run_learns_the_same(tmp_path: Path, monke
         return said
 
     first = run("953", "3d_fullres", "0", "--variant", "tiny")
-    client = connect(settings.tracking_uri, settings.artifacts)
+    client = connect(Destination.of(settings))
     (tracked_run,) = client.search_runs([client.get_experiment_by_name("Dataset953_Phantom").experiment_id])
     again = run("--from-run", tracked_run.info.run_id)
 

@@ -13,6 +13,7 @@ import pytest
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.tracking.fold.fold_run import FoldRun
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.tracking.folds import DATASET, TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import (
     MLFLOW_WARNINGS,
@@ -87,7 +88,7 @@ def test_what_a_dead_server_did_not_get_at_the_end_is_sent_later(
     ended_ms = time.time_ns() // 1_000_000
     server.start()
     for _ in range(2):  # repeating it changes nothing
-        report = send_waiting(server.uri, tmp_path / "artifacts", fold)
+        report = send_waiting(Destination(server.uri, tmp_path / "artifacts"), fold)
         assert (report.n_sent, report.n_waiting, report.problem) == (5, 0, None)
     tracked = Tracked(server.uri, tmp_path)
     assert tracked.history("train_loss") == losses(2)
@@ -110,7 +111,7 @@ def test_a_server_that_never_answers_holds_nobody_up_and_the_ending_is_kept(
         assert time.monotonic() - began < 4
         assert (report.n_sent, report.n_waiting, report.run_id) == (0, 4, None)
         assert "no answer yet" in str(report.problem)
-    report = send_waiting(server.uri, tmp_path / "artifacts", fold)
+    report = send_waiting(Destination(server.uri, tmp_path / "artifacts"), fold)
     assert (report.n_waiting, report.problem) == (0, None)
     assert Tracked(server.uri, tmp_path).run.info.status == "FAILED"
 
@@ -238,7 +239,7 @@ def test_files_stay_here_when_a_run_that_was_deleted_is_made_anew(server: Mlflow
             start(fold)
             following.finish("FINISHED", contents={"curve.png": b"x"})
         tracked.delete(tracked.run)
-        report = send_waiting(proxy.uri, fold.parent / "artifacts", fold)
+        report = send_waiting(Destination(proxy.uri, fold.parent / "artifacts"), fold)
     assert (report.problem, tracked.files()) == (None, ["params.json"])
 
 

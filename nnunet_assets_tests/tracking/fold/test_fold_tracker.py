@@ -15,6 +15,7 @@ from nnunet_assets.core.fold.journal import journal_path, saved_epochs_path, tru
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun
 from nnunet_assets.tracking.fold.fold_tracker import known_report, send_waiting
 from nnunet_assets.tracking.fold.sender import FoldSender
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.tracking.folds import TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -238,7 +239,7 @@ def test_a_run_deleted_in_mlflow_is_made_anew_with_everything(uri: str, fold: Pa
         start(fold)
         train(fold, 0, 1)
         wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(1))
-        connect(uri, tmp_path / "artifacts").delete_run(tracked.run.info.run_id)
+        connect(Destination(uri, tmp_path / "artifacts")).delete_run(tracked.run.info.run_id)
         train(fold, 2, 2)
         report = following.finish("FINISHED")
     assert tracked.history("train_loss") == losses(2)
@@ -282,7 +283,7 @@ def test_a_fold_whose_parent_was_killed_is_completed_later_and_its_run_keeps_its
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_TRACKING, uri, str(fold)], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     train(fold, 2, 2)  # written by the training process before it followed its parent
-    report = send_waiting(uri, tmp_path / "artifacts", fold)
+    report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
     assert (report.n_sent, report.n_waiting, report.problem) == (4, 0, None)
     tracked = Tracked(uri, tmp_path)
     assert tracked.history("train_loss") == losses(2)
@@ -291,7 +292,7 @@ def test_a_fold_whose_parent_was_killed_is_completed_later_and_its_run_keeps_its
 
 def test_sending_a_fold_that_was_never_tracked_says_so(uri: str, fold: Path, tmp_path: Path) -> None:
     start(fold)
-    report = send_waiting(uri, tmp_path / "artifacts", fold)
+    report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
     assert (report.n_waiting, report.run_id) == (1, None)
     assert report.problem == f"{fold} was never tracked: train it with tracking on."
 
@@ -368,7 +369,7 @@ def test_a_copy_of_a_fold_whose_original_may_not_be_looked_into_is_no_failure(
         return is_dir(self, **options)
 
     monkeypatch.setattr(Path, "is_dir", refused)
-    report = send_waiting(uri, tmp_path / "artifacts", copy)
+    report = send_waiting(Destination(uri, tmp_path / "artifacts"), copy)
     assert (report.problem, report.is_done) == (None, True)
     assert len(Tracked(uri, tmp_path).runs) == 2
 
@@ -381,7 +382,7 @@ def test_an_upload_that_is_under_way_is_no_server_that_is_down(uri: str, fold: P
     assert run is not None
     run.files = ["checkpoint_final.pth"]
     run.save(fold)
-    report = known_report(uri, fold)
+    report = known_report(Destination(uri, fold.parent / "artifacts"), fold)
     assert (report.is_done, report.problem) == (False, "Not uploaded so far: checkpoint_final.pth.")
 
 
@@ -405,7 +406,7 @@ def test_a_damaged_line_is_named_and_what_was_sent_stays_sent(uri: str, fold: Pa
         following.finish("KILLED")
     lines = journal_path(fold).read_bytes().splitlines(keepends=True)
     journal_path(fold).write_bytes(lines[0] + b"deadbeef" + lines[1][8:] + b"".join(lines[2:]))
-    report = send_waiting(uri, tmp_path / "artifacts", fold)
+    report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
     assert "is damaged: it and the lines after it cannot be sent" in str(report.problem)
     tracked = Tracked(uri, tmp_path)
     assert tracked.history("train_loss") == losses(2)
@@ -444,7 +445,7 @@ def test_the_tracker_keeps_nothing_busy_while_the_journal_rests(uri: str, fold: 
 
 
 def test_loading_the_tracker_imports_no_mlflow() -> None:
-    code = "import sys, nnunet_assets.tracking.fold.fold_tracker, nnunet_assets.tracking.assets.summary_run\n"
+    code = "import sys, nnunet_assets.tracking.fold.fold_tracker, nnunet_assets.tracking.assets.asset_runs\n"
     code += "print({'mlflow', 'pandas', 'torch', 'dagster'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"

@@ -12,6 +12,7 @@ import pytest
 from nnunet_assets.core.fold.journal import Record, append_record, read_records
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler, gpu_sample, parse_gpus, system_path
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -71,7 +72,7 @@ def test_samples_of_an_outage_are_sent_later_and_once(uri: str, fold: Path, tmp_
             append_record(system_path(fold), "epoch", {"system/cpu_percent": 100.0 * number}, epoch=number)
         assert not following.finish("FINISHED", timeout_seconds=0.1).is_done
     for _ in range(2):
-        assert send_waiting(uri, tmp_path / "artifacts", fold).is_done
+        assert send_waiting(Destination(uri, tmp_path / "artifacts"), fold).is_done
     assert Tracked(uri, tmp_path).history("system/cpu_percent") == [(0, 0.0), (1, 100.0), (2, 200.0)]
 
 

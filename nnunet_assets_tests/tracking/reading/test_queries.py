@@ -12,6 +12,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.queries import MlflowRecord, tracked_folds
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, connect_to_read, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer
 
@@ -24,9 +25,9 @@ INPUTS = FoldInputs("raw", "plans", "splits", "settings")
 
 
 def test_each_fold_has_the_status_of_its_newest_run_and_other_experiments_do_not_count(tmp_path):
-    client = connect(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+    client = connect(Destination(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts"))
     assert tracked_folds(client, SHORT, experiment_name=DATASET) == {}
-    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
     trainings = [
         (SHORT, "fold_0", "FAILED", 1),
         (SHORT, "fold_0", "FINISHED", 2),
@@ -56,7 +57,7 @@ def test_a_real_server_gives_the_numbers_of_the_folder_and_without_files_the_sam
     settings = Settings.from_environment(tmp_path, environment)
     for fold, cases in FOLDS.items():
         track_fold(settings, SHORT, write_fold(SHORT.model_folder(settings.roots), fold, cases))
-    record = MlflowRecord(connect_to_read(mlflow_server.uri, settings.artifacts))
+    record = MlflowRecord(connect_to_read(Destination(mlflow_server.uri, settings.artifacts)))
 
     group, whole = record.summary("a name of the user's", None, lambda _group: list(FOLDS))
 
@@ -73,8 +74,8 @@ def test_a_real_server_gives_the_numbers_of_the_folder_and_without_files_the_sam
 
 
 def test_means_of_folds_of_other_data_are_not_averaged(uri: str, tmp_path: Path) -> None:
-    client = connect(uri, tmp_path / "artifacts")
-    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    client = connect(Destination(uri, tmp_path / "artifacts"))
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
     for fold, raw in (("fold_0", "raw"), ("fold_1", "raw"), ("fold_2", "other")):
         tags = names.fold_tags(FLAT, fold, FoldInputs(raw, "plans", "splits", "settings"))
         run = client.create_run(home, tags=tags)
@@ -86,8 +87,8 @@ def test_means_of_folds_of_other_data_are_not_averaged(uri: str, tmp_path: Path)
 
 
 def test_without_files_the_checkpoint_that_was_validated_counts_too(uri: str, tmp_path: Path) -> None:
-    client = connect(uri, tmp_path / "artifacts")
-    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    client = connect(Destination(uri, tmp_path / "artifacts"))
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
     for fold, validated in (("fold_0", "checkpoint_final.pth"), ("fold_1", "checkpoint_best.pth")):
         run = client.create_run(home, tags=names.fold_tags(FLAT, fold, INPUTS, validated=validated))
         client.log_metric(run.info.run_id, "val_dice_mean", 0.5)
@@ -98,8 +99,8 @@ def test_without_files_the_checkpoint_that_was_validated_counts_too(uri: str, tm
 
 
 def test_folds_beyond_the_fifth_are_found_behind_newer_runs_and_gaps(uri: str, tmp_path: Path) -> None:
-    client = connect(uri, tmp_path / "artifacts")
-    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    client = connect(Destination(uri, tmp_path / "artifacts"))
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
     finished = ("fold_0", "fold_6", "fold_7", "fold_10")
     for start, fold in enumerate((*finished, *["fold_0"] * 10)):
         run = client.create_run(home, start_time=start, tags=names.fold_tags(FLAT, fold, INPUTS))
@@ -113,8 +114,8 @@ def test_folds_beyond_the_fifth_are_found_behind_newer_runs_and_gaps(uri: str, t
 
 
 def test_a_group_is_found_behind_many_newer_runs_of_other_kinds(uri: str, tmp_path: Path) -> None:
-    client = connect(uri, tmp_path / "artifacts")
-    home = get_or_create_experiment(client, DATASET, tmp_path / "artifacts")
+    client = connect(Destination(uri, tmp_path / "artifacts"))
+    home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
     for fold in ("fold_0", "fold_1"):
         run = client.create_run(home, start_time=1, tags=names.fold_tags(FLAT, fold, INPUTS))
         client.log_metric(run.info.run_id, "val_dice_mean", 0.5)

@@ -15,7 +15,8 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.fold.fold_run import alone
 from nnunet_assets.tracking.store import sqlite_store
-from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, is_local, probe, run_url
+from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
+from nnunet_assets.tracking.store.destination import Destination, is_local, run_url
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
 
 pytestmark = MLFLOW_WARNINGS
@@ -24,9 +25,10 @@ OPEN = """
 import sys
 from pathlib import Path
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.destination import Destination
 folder = Path(sys.argv[1])
-client = connect(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
-print(get_or_create_experiment(client, "Dataset004_Hippocampus", folder / "artifacts"))
+destination = Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+print(get_or_create_experiment(connect(destination), "Dataset004_Hippocampus", destination))
 """
 
 
@@ -44,7 +46,7 @@ def opening(folder: Path) -> subprocess.Popen[str]:
 def whole_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole store."""
     folder = tmp_path_factory.mktemp("store")
-    connect(store(folder), folder / "artifacts")
+    connect(Destination(store(folder), folder / "artifacts"))
     return folder
 
 
@@ -65,13 +67,17 @@ def test_a_first_opening_that_is_killed_leaves_nothing_half_made(tmp_path: Path)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (tmp_path / "mlflow.db").exists()
-    assert connect(store(tmp_path), tmp_path / "artifacts").search_experiments()
+    assert connect(Destination(store(tmp_path), tmp_path / "artifacts")).search_experiments()
 
 
 def test_a_new_store_makes_its_folder_and_puts_the_artifacts_beside_it(tmp_path: Path) -> None:
     folder = tmp_path / "a folder" / "Größe"
-    client = connect(store(folder), folder / "artifacts")
-    experiment = client.get_experiment(get_or_create_experiment(client, "Dataset004_Hippocampus", folder / "artifacts"))
+    client = connect(Destination(store(folder), folder / "artifacts"))
+    experiment = client.get_experiment(
+        get_or_create_experiment(
+            client, "Dataset004_Hippocampus", Destination(client.tracking_uri, folder / "artifacts")
+        )
+    )
     assert experiment.artifact_location == (folder / "artifacts").as_uri()
     assert (folder / "artifacts").is_dir()
 
@@ -81,7 +87,7 @@ def test_a_file_store_is_refused_with_the_command_that_migrates_it(uri: str, tmp
     with pytest.raises(
         TrackingError, match=r"keeps no runs in files.*`mlflow migrate-filestore --source .*mlruns --target"
     ):
-        connect(uri, tmp_path)
+        connect(Destination(uri, tmp_path))
 
 
 def test_mlflow_has_the_command_that_migrates_a_file_store() -> None:
@@ -94,17 +100,17 @@ def test_mlflow_has_the_command_that_migrates_a_file_store() -> None:
 def test_a_relative_store_is_refused_with_the_absolute_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrackingError, match=f"With four slashes it is absolute: sqlite:///{tmp_path}/mlflow.db"):
-        connect("sqlite:///mlflow.db", tmp_path)
+        connect(Destination("sqlite:///mlflow.db", tmp_path))
 
 
 def test_a_store_is_made_where_its_quoted_uri_says(tmp_path: Path) -> None:
-    connect(f"sqlite:///{tmp_path}/a%20b%3F%2520c.db", tmp_path / "artifacts").search_experiments()
+    connect(Destination(f"sqlite:///{tmp_path}/a%20b%3F%2520c.db", tmp_path / "artifacts")).search_experiments()
     assert {path.name for path in tmp_path.iterdir()} == {"a b?%20c.db", "a b?%20c.db.lock", "artifacts"}
 
 
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="database in memory, which ends with the process"):
-        connect("sqlite:///:memory:", tmp_path)
+        connect(Destination("sqlite:///:memory:", tmp_path))
 
 
 def test_a_store_on_a_disk_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +121,7 @@ def test_a_store_on_a_disk_without_locks_is_refused(tmp_path: Path, monkeypatch:
     with pytest.raises(
         TrackingError, match=r"has no locks, without which SQLite loses data\. Put the store on a local"
     ):
-        connect(store(tmp_path), tmp_path)
+        connect(Destination(store(tmp_path), tmp_path))
     (tmp_path / OWN_FOLDER).mkdir()
     with alone(tmp_path):  # a fold's records are sent all the same
         pass
@@ -124,7 +130,7 @@ def test_a_store_on_a_disk_without_locks_is_refused(tmp_path: Path, monkeypatch:
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("notes of a radiologist\n" * 100)
     with pytest.raises(TrackingError, match=r"is not an SQLite database .*Move it away"):
-        connect(store(tmp_path), tmp_path / "artifacts")
+        connect(Destination(store(tmp_path), tmp_path / "artifacts"))
     assert (tmp_path / "mlflow.db").read_text().startswith("notes")
 
 
@@ -132,7 +138,7 @@ def test_the_database_of_another_program_is_refused_and_gets_no_tables(tmp_path:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         other.execute("CREATE TABLE patients (name TEXT)")
     with pytest.raises(TrackingError, match=r"database of another program \(tables: patients\)"):
-        connect(store(tmp_path), tmp_path / "artifacts")
+        connect(Destination(store(tmp_path), tmp_path / "artifacts"))
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         assert other.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
 
@@ -156,20 +162,20 @@ def test_a_store_that_is_not_whole_is_refused_with_the_remedy(
         database.execute(damage)
         database.commit()
     with pytest.raises(TrackingError, match=message):
-        connect(store(tmp_path), tmp_path / "artifacts")
+        connect(Destination(store(tmp_path), tmp_path / "artifacts"))
 
 
 def test_a_place_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     started = time.monotonic()
     with pytest.raises(TrackingError, match=r"tracking store .*/file/mlflow.db cannot be written"):
-        connect(store(tmp_path / "file"), tmp_path / "artifacts")
+        connect(Destination(store(tmp_path / "file"), tmp_path / "artifacts"))
     assert time.monotonic() - started < 5  # MLflow alone tries for 101 s
 
 
 def test_a_missing_database_driver_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match=r"postgresql://\*\*\*@127.0.0.1:1/db needs the Python package psycopg"):
-        connect("postgresql://me:hunter2@127.0.0.1:1/db", tmp_path)
+        connect(Destination("postgresql://me:hunter2@127.0.0.1:1/db", tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_a_missing_database_driver_is_named(tmp_path: Path) -> None:
 def test_what_answers_wrongly_is_told_apart(status: int, body: bytes, message: str, tmp_path: Path) -> None:
     # A `Retry-After` of an hour must not be obeyed.
     with answering(status, body, {"Retry-After": "3600"}) as uri, pytest.raises(TrackingError, match=message):
-        connect(uri, tmp_path)
+        connect(Destination(uri, tmp_path))
 
 
 def test_a_closed_port_is_not_reachable_and_the_password_is_not_shown(tmp_path: Path) -> None:
@@ -196,14 +202,14 @@ def test_a_closed_port_is_not_reachable_and_the_password_is_not_shown(tmp_path: 
     with pytest.raises(
         TrackingError, match=r"http://\*\*\*@127.0.0.1:\d+ is not reachable: Connection refused. Start it"
     ) as caught:
-        connect(uri, tmp_path)
+        connect(Destination(uri, tmp_path))
     assert "hunter2" not in str(caught.value)
 
 
 def test_probing_a_server_that_never_answers_ends_in_time(tmp_path: Path) -> None:
     started = time.monotonic()
     with silent() as uri, pytest.raises(TrackingError, match="is not reachable: no answer within 2 s"):
-        probe(uri, tmp_path, timeout_seconds=2)
+        probe(Destination(uri, tmp_path), timeout_seconds=2)
     assert time.monotonic() - started < 4
 
 
@@ -215,29 +221,35 @@ def test_making_a_new_store_on_a_slow_disk_is_no_silence(tmp_path: Path, monkeyp
         time.sleep(3)
 
     monkeypatch.setattr(sqlite_store, "_make", slowly)
-    assert probe(store(tmp_path), tmp_path / "artifacts", timeout_seconds=3).startswith("SQLite store")
+    assert probe(Destination(store(tmp_path), tmp_path / "artifacts"), timeout_seconds=3).startswith("SQLite store")
 
 
 def test_a_probe_says_what_it_found(whole_store: Path, mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    assert probe(store(whole_store), whole_store / "artifacts").startswith(
+    assert probe(Destination(store(whole_store), whole_store / "artifacts")).startswith(
         f"SQLite store {store(whole_store)}, 1 experiment, MLflow client 3."
     )
-    assert probe(mlflow_server.uri, tmp_path).startswith(f"MLflow store {mlflow_server.uri}, ")
+    assert probe(Destination(mlflow_server.uri, tmp_path)).startswith(f"MLflow store {mlflow_server.uri}, ")
 
 
 def test_a_server_places_the_artifacts_of_its_experiments_itself(mlflow_server: MlflowServer, tmp_path: Path) -> None:
-    client = connect(mlflow_server.uri, tmp_path)
-    first = get_or_create_experiment(client, "Dataset004_Hippocampus", tmp_path)
+    client = connect(Destination(mlflow_server.uri, tmp_path))
+    first = get_or_create_experiment(client, "Dataset004_Hippocampus", Destination(client.tracking_uri, tmp_path))
     assert client.get_experiment(first).artifact_location.startswith("mlflow-artifacts:")
-    assert get_or_create_experiment(client, "Dataset004_Hippocampus", tmp_path) == first
+    assert (
+        get_or_create_experiment(client, "Dataset004_Hippocampus", Destination(client.tracking_uri, tmp_path)) == first
+    )
 
 
 def test_a_deleted_experiment_is_not_written_to_in_silence(tmp_path: Path) -> None:
-    client = connect(store(tmp_path), tmp_path / "artifacts")
-    number = get_or_create_experiment(client, "Dataset004_Hippocampus", tmp_path / "artifacts")
+    client = connect(Destination(store(tmp_path), tmp_path / "artifacts"))
+    number = get_or_create_experiment(
+        client, "Dataset004_Hippocampus", Destination(client.tracking_uri, tmp_path / "artifacts")
+    )
     client.delete_experiment(number)
     with pytest.raises(TrackingError, match=f"was deleted. Restore it with `mlflow experiments restore -x {number}`"):
-        get_or_create_experiment(client, "Dataset004_Hippocampus", tmp_path / "artifacts")
+        get_or_create_experiment(
+            client, "Dataset004_Hippocampus", Destination(client.tracking_uri, tmp_path / "artifacts")
+        )
 
 
 @pytest.mark.parametrize(
