@@ -60,6 +60,10 @@ class DeviceError(NnunetAssetsError):
     """The device asked for is not there."""
 
 
+class DamagedFileError(NnunetAssetsError):
+    """A file that this package or nnU-Net wrote does not hold what was written."""
+
+
 class StorageError(NnunetAssetsError):
     """A disk or its file system refuses what has to be read or written."""
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
 from nnunet_assets.core.fold.commit import FoldInputs, Manifest
 from nnunet_assets.core.fold.fold_result import FoldResult

@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.splits.splits import SplitSettings

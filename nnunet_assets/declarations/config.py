@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import (
     CONFIGURATION_PATTERN,
     DATASET_PATTERN,
@@ -19,7 +20,6 @@ from nnunet_assets.core.files.layout import (
     NAME_PATTERN,
     Experiment,
 )
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import contradictions
 from nnunet_assets.core.splits.case_groups import GROUP, GroupPattern, GroupSource, GroupTable, pattern_problem

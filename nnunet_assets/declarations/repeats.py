@@ -6,8 +6,8 @@ that differ in name and `seed` alone repeat each other. What they differ in is t
 
 from collections.abc import Sequence
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import ExperimentConfig
 
 

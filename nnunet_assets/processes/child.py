@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit

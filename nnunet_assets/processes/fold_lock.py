@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from filelock import BaseFileLock, Timeout
 
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import TRAINING_POOL
-from nnunet_assets.core.files.provenance import write_atomically
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
 
 WORKSPACE_FILE = "workspace.yaml"
 MODULE = "nnunet_assets.definitions"

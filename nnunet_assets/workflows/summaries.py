@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment, fold_key
-from nnunet_assets.core.files.provenance import write_atomically
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions

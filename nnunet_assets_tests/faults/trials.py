@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pytest
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.tracking.store.client import connect
@@ -34,7 +34,7 @@ TRIAL_VARIABLE = "NNUNET_ASSETS_TRIAL"
 """Every process of a trial inherits it: so are the survivors found, whoever their parent is by now."""
 
 UNFINISHED = re.compile(r"\..+\.(part|[0-9a-f]{32})")
-"""Names of files that are being written, by `bindings` and by `provenance.write_atomically`."""
+"""Names of files that are being written, by `bindings` and by `atomic_files.write_atomically`."""
 
 KILLED = 128 + signal.SIGKILL
 """What `one_fold` ends with when the fold's process was killed."""

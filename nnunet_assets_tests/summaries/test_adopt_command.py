@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import commit_sha256, write_commit
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold

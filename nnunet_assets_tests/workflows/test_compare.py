@@ -10,8 +10,8 @@ from nnunet_assets.cli.results.compare import compare
 from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.reports.tables.case_table import write_case_table

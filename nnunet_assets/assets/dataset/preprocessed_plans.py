@@ -9,8 +9,8 @@ from pydantic import Field
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.dataset.configurations import PLANNERS
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, plans_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.plans.plan_card import plan_row
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans, prepare

@@ -14,8 +14,8 @@ from pydantic import Field
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.core.dataset.findings import findings_text
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.reports.pages.intake_files import write_intake

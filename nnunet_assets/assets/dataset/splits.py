@@ -8,8 +8,8 @@ from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, fold_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
 from nnunet_assets.declarations.config import DatasetConfig, SplitsConfig
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset

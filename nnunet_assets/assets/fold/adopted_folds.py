@@ -9,8 +9,8 @@ import dagster as dg
 
 from nnunet_assets.assets.fold.fold_model import fold_model_key
 from nnunet_assets.assets.fold.fold_uploads import contents_of, files_of, history
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import write_atomically
 from nnunet_assets.core.fold.commit import UNKNOWN, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import LOGGED

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_assets.assets.fold.fold_tracking import TrackedFold, tracked_fold
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.commit import RESULT_FILES
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import check_options

@@ -21,8 +21,9 @@ from nnunet_assets.core.evaluation.gap import (
     gaps_to_json,
 )
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import write_atomically, write_json_atomically
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.declarations.config import DatasetConfig

@@ -15,8 +15,8 @@ from nnunet_assets.assets.fold.fold_model import fold_model_key
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, progress_log, shown_labels
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.dataset.findings import findings_text
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of

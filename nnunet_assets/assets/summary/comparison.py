@@ -14,9 +14,11 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, comparison_folder, dataset_key
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.project_folder import ProjectResource

@@ -11,8 +11,8 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records, write_label_tables

@@ -10,8 +10,9 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
 from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary

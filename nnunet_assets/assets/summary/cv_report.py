@@ -11,7 +11,8 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.summary.cv_evaluation import declared_evaluation
 from nnunet_assets.assets.summary.cv_figures import FIGURES
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_current_summary

@@ -11,8 +11,10 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary.summary_checks import summary_check_specs, summary_checks
+from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.provenance import json_sha256, remove_unfinished, write_atomically, write_json_atomically
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.nnunet.results.results import collect_fold_results

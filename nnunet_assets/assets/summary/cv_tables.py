@@ -4,7 +4,8 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.reports.tables.summary_tables import to_csv, to_latex, to_markdown, to_parquet

@@ -7,7 +7,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
@@ -71,7 +71,7 @@ def ensure_prepared(
 def _is_looked_at(prepared: PreparedDataset) -> bool:
     try:
         prepared.read_raw()
-    except PlanningError:  # never looked at, or put right since
+    except (PlanningError, DamagedFileError):  # never looked at, or put right since
         return False
     return True
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nnunet_assets.assets.fold.fold_training import AskedNow
 from nnunet_assets.cli.fold.train_flags import Flags, dataset_named, experiment_of, fold_named
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.project import systemd
-from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.errors import NnunetAssetsError
 
 STOP_SECONDS = 30

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nnunet_assets.cli.project_option import project_option
-from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.settings import project_settings

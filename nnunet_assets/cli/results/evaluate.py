@@ -15,8 +15,8 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.evaluation_files import evaluation_folder
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import fold_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.errors import ConfigError, EvaluationError

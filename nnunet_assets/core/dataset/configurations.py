@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import CONFIGURATIONS
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.errors import PlanningError, did_you_mean
 
 PLANNERS = {

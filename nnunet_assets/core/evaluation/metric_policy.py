@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
-from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 METRICS_VERSION = 2

@@ -1,10 +1,15 @@
-"""JSON files, read within bounds: a file from elsewhere must neither fill the memory nor end in a traceback."""
+"""JSON files: written whole, and read within bounds.
+
+A file from elsewhere must neither fill the memory nor end in a traceback.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.errors import DamagedFileError
 
 MOST_BYTES = 256 << 20
 """The largest that anybody needs here, nnU-Net's summary.json of 5,000 cases with 117 labels, has 120 MB."""
@@ -32,19 +37,22 @@ def load_json(path: Path, **options: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Returns the content of a JSON file; None where there is none.
+    """Returns the JSON object that this package or nnU-Net wrote into a file; None where there is no file.
 
     Raises:
-        PlanningError: It is damaged.
+        OSError: It cannot be read.
+        DamagedFileError: It holds something else.
     """
     try:
-        content: dict[str, Any] = load_json(path)
+        content = load_json(path)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise PlanningError(
+        raise DamagedFileError(
             f"{path} is not valid JSON ({error}). Restore it, or delete it to have it made again."
         ) from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path} holds no JSON object. Restore it, or delete it to have it made again.")
     return content
 
 
@@ -75,3 +83,9 @@ def parse_json(content: bytes, **options: Any) -> Any:
         return json.loads(content, **options)
     except RecursionError:
         raise JsonError("its lists or objects are nested too deep") from None
+
+
+def write_json_atomically(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
+    """Writes JSON, indented for people, as `write_atomically` does; NaN is refused, since JSON has none."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())

@@ -5,7 +5,6 @@ a kernel lock, free the moment its owner dies.
 """
 
 import fcntl
-import os
 import re
 import secrets
 import shutil
@@ -14,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnunet_assets.core.files.atomic_files import fsync_path, fsync_tree
 from nnunet_assets.core.files.kernel_lock import flock
-from nnunet_assets.core.files.provenance import fsync_folder
 
 _PARTIAL = re.compile(r"\..+\.partial-[0-9a-f]{8}")
 _LOCK = ".lock"
@@ -38,12 +37,12 @@ def partial_folder(folder: Path) -> Iterator[Path]:
         try:
             partial.mkdir()
             yield partial
-            _fsync_tree(partial)
+            fsync_tree(partial)  # the rename must not reach the disk before what it names
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    fsync_folder(folder.parent)
+    fsync_path(folder.parent)
 
 
 def remove_abandoned(parent: Path) -> list[str]:
@@ -93,18 +92,3 @@ def _is_free(lock: Path) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _fsync_tree(folder: Path) -> None:
-    # The rename must not reach the disk before what it names.
-    for path in [*folder.rglob("*"), folder]:
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            fsync_folder(path)
-        else:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

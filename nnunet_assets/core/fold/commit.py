@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.fold.recorded_scores import are_recorded
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 from nnunet_assets.core.fold.version_history import mixed_versions

@@ -16,9 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nnunet_assets.core.files.atomic_files import append_whole, write_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import write_atomically
-from nnunet_assets.core.files.whole_file import append_whole
 
 _TAIL_BYTES = 1 << 20
 """More than a line has, even with the parameters of a training."""

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.atomic_files import fsync_path, fsync_tree, write_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import fsync_folder, write_atomically
 from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, Manifest, write_commit, write_manifest
 from nnunet_assets.core.fold.journal import Record, append_record, journal_path, write_records
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
@@ -71,7 +71,7 @@ def commit_again(
     again = fold_folder / AGAIN_FOLDER
     write_records(again / "journal.jsonl", records)
     append_record(again / "journal.jsonl", "end", end)
-    _flush(again)
+    fsync_tree(again)  # the old validation will be gone by then
     if manifest is None:
         write_atomically(again / MANIFEST_FILE, (fold_folder / OWN_FOLDER / MANIFEST_FILE).read_bytes())
     else:
@@ -103,7 +103,7 @@ def _take_over(fold_folder: Path, again: Path) -> None:
     """Puts everything into its place; what an earlier call did already is left."""
     own = fold_folder / OWN_FOLDER
     (own / COMMIT_FILE).unlink(missing_ok=True)
-    fsync_folder(own)
+    fsync_path(own)
     for new in fold_folder.joinpath(OUTPUT_FOLDER).iterdir():
         if not new.is_symlink():
             _replace(fold_folder / new.name, new, again / "before")
@@ -111,16 +111,16 @@ def _take_over(fold_folder: Path, again: Path) -> None:
         place = fold_folder.parent / new.relative_to(again / "model")
         place.parent.mkdir(parents=True, exist_ok=True)
         new.replace(place)
-    fsync_folder(fold_folder)
+    fsync_path(fold_folder)
     for new, place in (
         (again / "journal.jsonl", journal_path(fold_folder)),
         (again / MANIFEST_FILE, own / MANIFEST_FILE),
     ):
         if new.exists():
             new.replace(place)
-    fsync_folder(own)
+    fsync_path(own)
     (again / COMMIT_FILE).replace(own / COMMIT_FILE)
-    fsync_folder(own)
+    fsync_path(own)
 
 
 def _replace(old: Path, new: Path, before: Path) -> None:
@@ -130,12 +130,3 @@ def _replace(old: Path, new: Path, before: Path) -> None:
         shutil.rmtree(before / old.name, ignore_errors=True)
         old.rename(before / old.name)
     new.replace(old)
-
-
-def _flush(folder: Path) -> None:
-    """Makes what lies in a folder survive a power loss: the old validation will be gone by then."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with Path(place, name).open("rb") as file:
-                os.fsync(file.fileno())
-        fsync_folder(Path(place))

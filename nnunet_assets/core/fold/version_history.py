@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.journal import journal_path, read_records
 
 VERSIONS_FILE = "versions.json"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import fold_key
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.splits.case_groups import GroupSource
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import fold_index, fold_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits import Split, coverage, split_of
 
 SCHEMA = 1

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate, Interval
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Roots, fold_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits import SPLITS_FILE, coverage, is_splits
 from nnunet_assets.core.summary.cv_summary import CvSummary
 

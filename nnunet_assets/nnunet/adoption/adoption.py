@@ -20,9 +20,9 @@ from typing import Any
 
 from nnunet_assets.core.dataset.configurations import resolved
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import (
     FINAL_CHECKPOINT,

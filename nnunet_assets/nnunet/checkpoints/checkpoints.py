@@ -6,16 +6,16 @@ replaces is kept until the next. On disk, in `fold_k/.nnunet_assets/`: `checkpoi
 three checkpoints: SHA-256, epoch, random state) and `checkpoint_previous.pth`, until the fold is finished.
 """
 
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.atomic_files import fsync_path, write_atomically
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import file_sha256, fsync_folder, write_atomically, write_json_atomically
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.fold.journal import saved_epochs_path
 from nnunet_assets.nnunet.checkpoints.random_state import random_state
@@ -56,8 +56,7 @@ def save_checkpoints_safely(
             _save(save, temporary)
             if not temporary.exists():  # checkpointing is disabled, or this is not rank 0
                 return
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            fsync_path(temporary)
             _check_written(temporary)
             wait_for_journal()
             _record(fold_folder, place.name, file_sha256(temporary), epoch=trainer.current_epoch + 1)
@@ -67,7 +66,7 @@ def save_checkpoints_safely(
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        fsync_folder(place.parent)
+        fsync_path(place.parent)
         note_saved_epochs(fold_folder, trainer.current_epoch + 1)
         saved_at = time.monotonic()
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.atomic_files import remove_unfinished
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, STOP_FILE, Roots
-from nnunet_assets.core.files.provenance import json_sha256, remove_unfinished
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions

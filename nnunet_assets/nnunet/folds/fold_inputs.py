@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots, fold_key
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.splits.splits import (
     SPLITS_FILE,

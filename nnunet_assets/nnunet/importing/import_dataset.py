@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.provenance import write_atomically, write_json_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.nifti import write_nifti
 from nnunet_assets.nnunet.raw.raw_root import new_dataset

@@ -13,8 +13,8 @@ import numpy as np
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding, refuse_errors
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.other_formats import file_geometry

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, Manifest, read_committed
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.errors import FoldError, first_offenders

@@ -27,8 +27,9 @@ from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_
 from nnunet_assets.core.evaluation.evaluation_intervals import add_intervals
 from nnunet_assets.core.evaluation.label_totals import LabelTotals, Metrics
 from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
+from nnunet_assets.core.files.atomic_files import remove_unfinished
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
-from nnunet_assets.core.files.provenance import remove_unfinished, write_json_atomically
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.images import nifti

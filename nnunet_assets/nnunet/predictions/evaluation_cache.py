@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.evaluation.label_totals import Metrics
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
-from nnunet_assets.core.files.whole_file import append_whole, written_whole
+from nnunet_assets.core.files.atomic_files import append_whole, written_whole
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"

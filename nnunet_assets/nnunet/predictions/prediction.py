@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots, fold_index
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble, finished_ensemble

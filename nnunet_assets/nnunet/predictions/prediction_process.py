@@ -7,7 +7,6 @@ of the same folds. Cases are preprocessed and written in threads of this process
 torch anew (see `costs.export_in_threads`), and take their names one by one, when they are whole.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,8 @@ from threading import Event
 from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.provenance import write_json_atomically
+from nnunet_assets.core.files.atomic_files import fsync_path
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.prediction import DEVICE_FILE
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
@@ -105,8 +105,7 @@ def _write(predictor: Any, case: Case, logits: Any, properties: Mapping[str, Any
         case["part"],
     )
     part = Path(case["part"] + predictor.dataset_json["file_ending"])
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    fsync_path(part)
     # Of a 3D TIFF nnU-Net writes the spacing beside it; first, so that no prediction is whole without it.
     if (sidecar := part.with_name(Path(case["part"]).name + ".json")).exists():
         sidecar.replace(Path(case["file"]).with_name(f"{case['case']}.json"))

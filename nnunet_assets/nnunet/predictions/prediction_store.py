@@ -18,8 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import read_json
-from nnunet_assets.core.files.provenance import file_sha256, fsync_folder, write_json_atomically
+from nnunet_assets.core.files.atomic_files import fsync_path
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.nnunet.preparation.case_sets import link_or_copy
 
 MANIFEST = "predictions.json"
@@ -112,7 +113,7 @@ class PredictionStore:
         if self.folder.exists():
             self.folder.rename(self._superseded)
         self.cases.rename(self.folder)
-        fsync_folder(self.folder.parent)
+        fsync_path(self.folder.parent)
         shutil.rmtree(self._superseded, ignore_errors=True)
 
     def _records(self) -> dict[str, dict[str, str]]:

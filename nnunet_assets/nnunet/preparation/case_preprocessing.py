@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord
 from nnunet_assets.nnunet.raw.case_check import CompanionDigest, case_sha256

@@ -26,15 +26,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import read_json
+from nnunet_assets.core.files.atomic_files import fsync_path, remove_unfinished
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
-from nnunet_assets.core.files.provenance import (
-    file_sha256,
-    fsync_folder,
-    json_sha256,
-    remove_unfinished,
-    write_json_atomically,
-)
 from nnunet_assets.errors import PlanningError, first_offenders
 
 CHECKED_FOR_SECONDS = 24 * 3600
@@ -189,11 +184,10 @@ class CaseSet:
         """Takes a case that was made in a work folder; killed meanwhile, the case is not whole and is made again."""
         files = {}
         for path in sorted(work_folder.iterdir()):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            fsync_path(path)
             files[path.name] = FileRecord.of(path)
             path.replace(self.cases / path.name)
-        fsync_folder(self.cases)
+        fsync_path(self.cases)
         self.note(case, CaseRecord(raw, files, references))
         work_folder.rmdir()
 
@@ -204,7 +198,7 @@ class CaseSet:
         for name in record.files:
             (self.cases / name).unlink(missing_ok=True)
             link_or_copy(other.cases / name, self.cases / name)
-        fsync_folder(self.cases)
+        fsync_path(self.cases)
         self.note(case, record)
         return True
 

@@ -27,9 +27,10 @@ from nnunet_assets.core.dataset.dataset_json import (
     parse_dataset_json,
 )
 from nnunet_assets.core.dataset.findings import Finding
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256, write_json_atomically
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here

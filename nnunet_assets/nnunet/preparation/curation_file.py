@@ -14,9 +14,8 @@ from typing import Any
 from nnunet_assets.core.dataset.curation import HEADER_TOLERANCE_MM, Curation
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.dataset.findings import Finding
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset

@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import sets_in
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.split_users import folds_of_others
@@ -51,7 +51,7 @@ def _folders(prepared: PreparedDataset, plans: str, configurations: Sequence[str
 
     Several plans may share one: those of nnU-Net's own planners take the cases of `nnUNetPlans`.
     """
-    with suppress(PlanningError):  # plans that a kill left torn are planned again
+    with suppress(PlanningError, DamagedFileError):  # plans that a kill left torn are planned again
         if needed := prepared.needed_configurations(plans, configurations):
             return [prepared.cases_folder(plans, configuration).name for configuration in needed]
     return [f"{name}_{configuration}" for name in (plans, DEFAULT_PLANS) for configuration in configurations]
@@ -76,7 +76,7 @@ def _folds_on(prepared: PreparedDataset, plans: str, folders: Collection[str], r
         names = fold.experiment.split(" / ")[-1].split("__")
         if len(names) != 3:  # a copy under another name
             return False
-        with suppress(PlanningError):
+        with suppress(PlanningError, DamagedFileError):
             return names[1] == plans or prepared.cases_folder(names[1], names[2]).name in folders
         return False
 

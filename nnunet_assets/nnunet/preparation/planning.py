@@ -12,7 +12,7 @@ from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
-from nnunet_assets.errors import PlanningError, did_you_mean
+from nnunet_assets.errors import DamagedFileError, PlanningError, did_you_mean
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, is_shown, show
@@ -206,7 +206,7 @@ def check_configuration(prepared: PreparedDataset, plans: str, configuration: st
     source = prepared.plans_file(plans)
     try:
         is_there = read_json(source) is not None
-    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+    except DamagedFileError:  # nnU-Net is writing the file, or `prepare` says the same
         return
     if configuration in (prepared.plans_stamp(plans) or {}).get("own_configurations", {}):
         return  # it comes back with the plans that are being made
@@ -231,7 +231,7 @@ def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bo
     try:
         needed = prepared.needed_configurations(plans, [configuration])
         return bool(needed) and all(_is_up_to_date(prepared, plans, name) for name in needed)
-    except PlanningError:  # nnU-Net is writing the file, or `prepare` says the same
+    except (PlanningError, DamagedFileError):  # nnU-Net is writing the file, or `prepare` says the same
         return False
 
 
@@ -299,7 +299,7 @@ class _Watch:
         try:
             needed = self._prepared.needed_configurations(self._plans, self._configurations)
             return [(name, self._prepared.case_set(self._plans, name)) for name in needed]
-        except PlanningError:  # nnU-Net is writing the file
+        except (PlanningError, DamagedFileError):  # nnU-Net is writing the file
             return []
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from nnunet_assets.core.dataset.configurations import own_configurations
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.atomic_files import fsync_path, write_atomically
 from nnunet_assets.core.files.json_file import load_json, read_json
 from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
-from nnunet_assets.core.files.provenance import fsync_folder, write_atomically
-from nnunet_assets.errors import PlanningError, first_offenders
+from nnunet_assets.errors import DamagedFileError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.preparation.case_sets import (
@@ -274,7 +274,7 @@ def _plan(dataset_id: int, planner: str) -> None:
 
 def _own_configurations(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
     """Returns the configurations that a user added to the plans, of before an interruption where there was one."""
-    with suppress(PlanningError):  # torn while it was made
+    with suppress(DamagedFileError):  # torn while it was made
         if content := read_json(prepared.plans_file(plans)):
             return own_configurations(content) or _noted(prepared, plans)
     return _noted(prepared, plans)
@@ -360,7 +360,7 @@ def _refresh_references(folder: Path, case_set: CaseSet, jobs: Sequence[CaseJob]
         kept |= wanted
     for stray in {path.name for path in folder.iterdir()} - kept:
         (folder / stray).unlink()
-    fsync_folder(folder)
+    fsync_path(folder)
 
 
 def _copy_label(job: CaseJob, source: Path, label: FileRecord, place: Path) -> None:
@@ -370,8 +370,7 @@ def _copy_label(job: CaseJob, source: Path, label: FileRecord, place: Path) -> N
         raise job.changed()
     # By its time it is known without being read.
     os.utime(copy, ns=(label.mtime_ns, label.mtime_ns))
-    with copy.open("rb") as file:
-        os.fsync(file.fileno())
+    fsync_path(copy)
     copy.replace(place)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.dataset.configurations import next_stages, plans_digests, resolved, with_inherited, without_own
-from nnunet_assets.core.files.json_file import load_json, read_json
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import load_json, read_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, sets_in, writing
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import REQUEST_FILE
@@ -107,12 +107,12 @@ class PreparedDataset:
         With `planned_spacings`, those that nnU-Net's fingerprint has of the cases, where there is one.
 
         Raises:
-            PlanningError: It is damaged.
+            DamagedFileError: It is damaged.
         """
         record = read_json(self.own / "raw.json")
         if record is None:
             return None
-        with suppress(PlanningError):  # planning makes it anew
+        with suppress(DamagedFileError):  # planning makes it anew
             record["planned_spacings"] = (read_json(self.folder / "dataset_fingerprint.json") or {}).get("spacings")
         return record
 
@@ -202,7 +202,7 @@ class PreparedDataset:
         One that inherits from what is not there, or from itself, is left out: `needed_configurations` says so.
 
         Raises:
-            PlanningError: The plans are damaged.
+            DamagedFileError: The plans are damaged.
         """
         return planned_in(self.plans_file(plans))
 
@@ -302,10 +302,8 @@ class PreparedDataset:
     def plans_on_disk(self) -> Iterator[str]:
         """Yields the identifiers of the plans that are there, whoever made them."""
         for path in self.folder.glob("*.json"):
-            with suppress(PlanningError):  # a damaged file wants nothing
-                content = read_json(path)
-                # Not a dictionary: splits.
-                if isinstance(content, dict) and "configurations" in content:
+            with suppress(DamagedFileError):  # a damaged file wants nothing; that of the splits is a list
+                if "configurations" in (read_json(path) or {}):
                     yield path.stem
 
     @contextmanager

@@ -9,7 +9,6 @@ for each fold that was trained on the split. ROOT is what `nnUNet_results/.nnune
 wherever it is mounted or moved. Folds of versions that noted nobody are found in the results folders that are noted.
 """
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import read_json
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.errors import FoldError, PlanningError
+from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.preparation.case_sets import writing
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, is_running, trained_folds
@@ -181,7 +180,6 @@ def _known_id(results: Path) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    with suppress(PlanningError, OSError, json.JSONDecodeError):
-        content = read_json(path)
-        return content if isinstance(content, dict) else None
+    with suppress(DamagedFileError, OSError):
+        return read_json(path)
     return None

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically, write_json_atomically
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.splits.splits import (
     SPLITS_FILE,

@@ -22,8 +22,9 @@ from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.core.dataset.intensity_rules import Extremes, Range
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
-from nnunet_assets.core.files.provenance import json_sha256, write_atomically
 from nnunet_assets.nnunet.images import (
     case_geometry,
     companion_files,

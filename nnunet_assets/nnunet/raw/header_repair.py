@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.nnunet.images.case_geometry import Geometry, geometry_of
 from nnunet_assets.nnunet.images.nifti import VolumeError, read_header, read_unpacked
 

@@ -14,7 +14,7 @@ import numpy as np
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.dataset.findings import Finding, findings_text, refuse_errors
 from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
-from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reads_nifti_here
 from nnunet_assets.nnunet.raw.case_check import CaseFacts, CompanionDigest

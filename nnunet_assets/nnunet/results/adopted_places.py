@@ -6,9 +6,8 @@ MLflow is compared with them too.
 
 from pathlib import Path
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 
 PLACES_FILE = "adopted_elsewhere.json"

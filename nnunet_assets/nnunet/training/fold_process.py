@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import (
     COMMIT_FILE,
     RESULT_FILES,

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
 
 
 def write_model_files_whole() -> None:

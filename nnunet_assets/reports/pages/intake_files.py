@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
-from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.intake_page import intake_page
 

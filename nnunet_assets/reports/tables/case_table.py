@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.whole_file import written_whole
+from nnunet_assets.core.files.atomic_files import written_whole
 from nnunet_assets.errors import EvaluationError, first_offenders
 from nnunet_assets.reports.text.escaping import defuse_csv
 

@@ -13,7 +13,7 @@ from typing import Any
 from nnunet_assets.core.evaluation.evaluation import FIRST_METRICS, SHOWN_METRICS, counted_title, measured_title
 from nnunet_assets.core.evaluation.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
 from nnunet_assets.core.evaluation.label_totals import counted_estimate, label_estimate
-from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.scoring import COUNTED, WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.core.text.numbers import fixed, measured

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from nnunet_assets.core.files.provenance import write_atomically
+from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.fold.journal import journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
 from nnunet_assets.core.fold.journal import (
     Record,

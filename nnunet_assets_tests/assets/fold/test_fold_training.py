@@ -9,8 +9,8 @@ import pytest
 
 from nnunet_assets.assets.fold.fold_model import FoldRunConfig, RunDevice, first_try
 from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import SILENT

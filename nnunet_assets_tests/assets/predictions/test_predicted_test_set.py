@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.predictions import prediction

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig

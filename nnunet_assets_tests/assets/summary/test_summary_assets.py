@@ -15,9 +15,9 @@ from nnunet_assets.assets.summary import cv_summary
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, evaluation_folder
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
 from nnunet_assets.core.summary.baseline import Baseline, baseline_path
 from nnunet_assets.core.summary.summary_files import read_summary

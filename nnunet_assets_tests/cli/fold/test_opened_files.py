@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.declarations.config import ExperimentConfig

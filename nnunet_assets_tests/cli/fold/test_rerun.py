@@ -20,8 +20,8 @@ from nnunet_assets.cli.fold.rerun import rerun_of
 from nnunet_assets.cli.fold.train import train
 from nnunet_assets.cli.fold.train_flags import Flags
 from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.declarations.config import ExperimentConfig

@@ -13,8 +13,8 @@ from nnunet_assets.cli.fold import train as train_module
 from nnunet_assets.cli.fold.train import train
 from nnunet_assets.cli.fold.train_flags import Flags, chosen_experiment, dataset_named, fold_named
 from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig

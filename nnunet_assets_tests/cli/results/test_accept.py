@@ -9,8 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.summary.baseline import baseline_path, read_baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.settings import Settings

@@ -1,11 +1,13 @@
 """JSON from elsewhere is read within bounds, and whatever is wrong with it is a ValueError with a sentence."""
 
 import json
+import math
 
 import pytest
 
 from nnunet_assets.core.files import json_file
-from nnunet_assets.core.files.json_file import JsonError, load_json
+from nnunet_assets.core.files.json_file import JsonError, load_json, read_json, write_json_atomically
+from nnunet_assets.errors import DamagedFileError
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -53,3 +55,24 @@ def test_a_summary_of_a_large_cohort_is_within_the_bounds():
     entry = {"metrics": {str(label): {"Dice": 0.5} for label in range(117)}, "prediction_file": "case.nii.gz"}
     content = json.dumps([entry] * 100)
     assert 50 * (content.count("{") + content.count("[")) < json_file.MOST_CONTAINERS
+
+
+def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_json_atomically(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json_atomically(path, {"a": math.nan})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [('{"a":', r"is not valid JSON \(Expecting"), ("[1]", "no JSON object")]
+)
+def test_a_file_of_ours_that_holds_something_else_is_damaged_and_says_what_to_do(tmp_path, content, problem):
+    (tmp_path / "plans.json").write_text(content)
+    with pytest.raises(DamagedFileError, match=rf"plans\.json .*{problem}.*Restore it, or delete it to have it"):
+        read_json(tmp_path / "plans.json")
+
+
+def test_a_file_of_ours_that_is_not_there_is_none(tmp_path):
+    assert read_json(tmp_path / "plans.json") is None

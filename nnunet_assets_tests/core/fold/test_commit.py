@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.fold.commit import FoldInputs, Manifest, commit_fold, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE

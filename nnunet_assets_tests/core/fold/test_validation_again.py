@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold import validation_again
 from nnunet_assets.core.fold.commit import commit_fold, commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.summary.baseline import FOREGROUND, Baseline, read_baseline
 from nnunet_assets.core.summary.cv_summary import summarize

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.splits.splits_record import SplitsRecord
 from nnunet_assets.core.summary.recorded_splits import folds_of_split, read_training_only, with_recorded_split
 from nnunet_assets_tests.core.summary.test_cv_summary import hand_worked

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.summary_files import (
     SUMMARY_FILE,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256
 from nnunet_assets.core.fold.commit import UNKNOWN, read_committed
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions

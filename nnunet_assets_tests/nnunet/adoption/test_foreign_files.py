@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.core.fold.commit import UNKNOWN, Manifest, commit_fold
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
 from nnunet_assets.core.summary.cv_summary import summarize

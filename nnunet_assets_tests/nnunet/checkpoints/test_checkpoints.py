@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from nnunet_assets.core.files import atomic_files
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.nnunet.checkpoints import checkpoints
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
@@ -121,7 +122,7 @@ def _checksums(request):
 
 @pytest.mark.usefixtures("_checksums")
 def test_a_checkpoint_that_torch_wrote_cut_without_a_word_never_takes_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints.os, "fsync", lambda handle: None)
+    monkeypatch.setattr(atomic_files.os, "fsync", lambda handle: None)
     save(tmp_path, BEST, epoch=7)
     before = (tmp_path / BEST).read_bytes()
     recorded = (tmp_path / checkpoints.RECORD).read_bytes()

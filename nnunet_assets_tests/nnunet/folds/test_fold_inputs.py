@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nnunet_assets.core.files.provenance import json_sha256
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.splits_final import write_splits

@@ -18,7 +18,8 @@ import psutil
 import pytest
 from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions

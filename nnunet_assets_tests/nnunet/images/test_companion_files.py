@@ -11,8 +11,8 @@ import pytest
 import tifffile
 
 from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import file_sha256, json_sha256
 from nnunet_assets.nnunet.images.companion_files import image_companions, label_companions
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob

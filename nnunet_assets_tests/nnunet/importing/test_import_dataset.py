@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
 from nnunet_assets.nnunet.importing import transfer
 from nnunet_assets.nnunet.importing.import_dataset import dataset_name, import_dataset

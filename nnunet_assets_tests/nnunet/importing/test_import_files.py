@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
 from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset
 from nnunet_assets.nnunet.importing.import_files import import_files, labels_from_file

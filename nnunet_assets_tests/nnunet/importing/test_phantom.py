@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.nnunet.importing import phantom

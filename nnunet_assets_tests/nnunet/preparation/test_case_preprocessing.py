@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.preparation import case_preprocessing
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, make_cases, make_cases_by_nnunet

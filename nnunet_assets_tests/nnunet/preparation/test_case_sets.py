@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation import case_sets
 from nnunet_assets.nnunet.preparation.case_sets import (
     CaseSet,
@@ -305,5 +305,5 @@ def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path):
 def test_a_damaged_manifest_is_named(tmp_path):
     case_set = whole_set(tmp_path)
     (case_set.folder / "manifest.json").write_text("{")
-    with pytest.raises(PlanningError, match=r"manifest\.json is not valid JSON .* delete it to have it made again"):
+    with pytest.raises(DamagedFileError, match=r"manifest\.json is not valid JSON .* delete it to have it made again"):
         case_set.records()

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.files.provenance import file_sha256
 from nnunet_assets.errors import DatasetError, PlanningError
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, curate, look_at_raw_data

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.dataset.curation import Curation
-from nnunet_assets.core.files.provenance import file_sha256
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.nnunet.importing.phantom import write_phantom
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data

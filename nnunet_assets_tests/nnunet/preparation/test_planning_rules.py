@@ -9,8 +9,8 @@ from queue import Queue
 import pytest
 
 from nnunet_assets.core.dataset.configurations import PLANNERS
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import write_json_atomically
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, check_configuration, prepare
 from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations

@@ -3,9 +3,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
-from nnunet_assets.errors import PlanningError
+from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import build_manifest
@@ -47,7 +48,7 @@ def test_raw_data_that_contradicts_itself_stops_all_that_follows(prepared):
 @pytest.mark.parametrize("content", ["", "{", '{"configurations": {"2d"'])
 def test_a_damaged_record_is_named(prepared, content):
     prepared.plans_file("nnUNetPlans").write_text(content)
-    with pytest.raises(PlanningError, match=r"nnUNetPlans\.json is not valid JSON .* Restore it, or delete it"):
+    with pytest.raises(DamagedFileError, match=r"nnUNetPlans\.json is not valid JSON .* Restore it, or delete it"):
         prepared.plans_hash("nnUNetPlans")
 
 

@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.files.provenance import json_sha256, write_json_atomically
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError

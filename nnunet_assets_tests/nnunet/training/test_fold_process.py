@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.files.provenance import file_sha256, write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.cv_summary import summarize

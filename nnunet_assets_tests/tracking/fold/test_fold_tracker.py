@@ -418,10 +418,10 @@ def test_a_thousand_waiting_epochs_go_in_few_batches(
 ) -> None:
     from mlflow import MlflowClient
 
-    from nnunet_assets.core.files import whole_file
+    from nnunet_assets.core.files import atomic_files
     from nnunet_assets.core.fold.journal import append_record
 
-    monkeypatch.setattr(whole_file.os, "fsync", lambda _handle: None)
+    monkeypatch.setattr(atomic_files.os, "fsync", lambda _handle: None)
     start(fold)
     for epoch in range(1000):
         append_record(journal_path(fold), "epoch", {"train_loss": 1 / (epoch + 1), "val_loss": 1.0}, epoch=epoch)

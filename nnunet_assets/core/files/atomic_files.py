@@ -1,0 +1,101 @@
+"""Files that are either whole or absent, for a reader at any moment and for a machine that loses power."""
+
+import errno
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def written_whole(path: Path, *, is_private: bool = False) -> Iterator[Path]:
+    """Yields where to write; what was written takes the place of `path` at the end, and is removed on an error.
+
+    It is a file beside `path`, flushed to the disk before the rename. What a kill leaves, `remove_unfinished` finds.
+
+    Args:
+        path: The file; made with its folder where it is not there.
+        is_private: Nobody but the owner may ever read it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile.mkstemp: that file only its owner may read, where the umask should decide as for any other file.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if is_private:
+            temporary.touch(mode=0o600, exist_ok=False)
+        yield temporary
+        fsync_path(temporary)
+        temporary.replace(path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say what it was full for
+            error.filename = str(path)
+        raise
+    fsync_path(path.parent)
+
+
+def write_atomically(path: Path, content: bytes, *, is_private: bool = False) -> None:
+    """Writes these bytes as `written_whole` does."""
+    with written_whole(path, is_private=is_private) as temporary:
+        temporary.write_bytes(content)
+
+
+def append_whole(path: Path, content: bytes, *, flushes: bool = False) -> int:
+    """Appends to a file in a single write and returns where the content begins; one process at a time may append.
+
+    Args:
+        path: The file; made with its folder where it is not there.
+        content: What to append.
+        flushes: Also wait until it is on the disk.
+
+    Raises:
+        OSError: The disk is full. The file is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    start = os.fstat(handle).st_size
+    is_whole = False
+    try:
+        is_whole = os.write(handle, content) == len(content)
+        if flushes:
+            os.fsync(handle)
+    finally:
+        if not is_whole:
+            os.ftruncate(handle, start)
+        os.close(handle)
+    if not is_whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return start
+
+
+def remove_unfinished(folder: Path, older_than_seconds: float = 5) -> None:
+    """Removes what `written_whole` left in a folder when its process was killed.
+
+    Args:
+        folder: The folder; what lies deeper stays.
+        older_than_seconds: A younger one may still be written.
+    """
+    for path in folder.glob(".*"):
+        is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
+        with suppress(FileNotFoundError):  # another process may just give it its name
+            if is_temporary and time.time() - path.stat().st_mtime > older_than_seconds:
+                path.unlink()
+
+
+def fsync_path(path: Path) -> None:
+    """Waits until a file's bytes, whoever wrote them, or what was renamed in a folder are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Waits until a folder is on the disk with all that lies in it; what links point at is left."""
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            fsync_path(path)
