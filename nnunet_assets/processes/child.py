@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.layout import REQUEST_FILE
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
@@ -30,7 +31,7 @@ GRACE_SECONDS = 10
 
 PR_SET_PDEATHSIG = 1
 
-REQUEST_FILE, LOG_FILE, FAILURE_FILE = "request.json", "output.log", "failure.json"
+LOG_FILE, FAILURE_FILE = "output.log", "failure.json"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from filelock import BaseFileLock, Timeout
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import SUMMARY_FOLDER, FoldPlace
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
@@ -24,7 +24,7 @@ PROBE_SECONDS = 1.0
 
 
 @contextmanager
-def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None]:
+def fold_lease(place: FoldPlace) -> Iterator[None]:
     """Holds the fold for this process; a kernel lock, free the moment its owner dies.
 
     Whoever holds it may take it again: a caller that does something about the fold before `run_fold` (opens its MLflow
@@ -34,16 +34,16 @@ def fold_lease(roots: Roots, experiment: Experiment, fold: str) -> Iterator[None
         FoldFailed: Another living process holds it; the message names it.
         FoldError: Its file is another user's.
     """
-    folder = experiment.summary_folder(roots)
+    folder = place.model_folder / SUMMARY_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    owner_file = folder / f"{fold}.owner.json"
-    lock = kernel_lock(folder / f"{fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
+    owner_file = folder / f"{place.fold}.owner.json"
+    lock = kernel_lock(folder / f"{place.fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
     try:
         acquire(lock)
     except Timeout as error:
         owner = json.loads(owner_file.read_text()) if owner_file.exists() else {}
         raise FoldFailed(
-            f"{fold} is being trained by another process: {owner.get('host', 'unknown host')}, process "
+            f"{place.fold} is being trained by another process: {owner.get('host', 'unknown host')}, process "
             f"{owner.get('process', 'unknown')}, since {owner.get('since', 'unknown')}. Wait for it, or end it.",
             ExitCode.OWNED,
             "",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, NnunetAssetsError
@@ -16,7 +16,6 @@ from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.nnunet.training.parameters import training_parameters
 from nnunet_assets.nnunet.training.trainer import label_names
 from nnunet_assets.nnunet.training.validation_series import validation_series
-from nnunet_assets.processes.child import REQUEST_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination

@@ -46,7 +46,7 @@ def main(fold: str, trainer: str) -> int:
         poll_seconds=0.2,
     )
     try:
-        with fold_lease(settings.roots, experiment, fold), tracker:
+        with fold_lease(experiment.place_of(settings.roots, fold)), tracker:
             run_fold(request, settings.roots, environment=os.environ)
     except FoldFailed as failure:
         print(failure, flush=True)

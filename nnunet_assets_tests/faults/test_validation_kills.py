@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold, read_committed
 from nnunet_assets.core.fold.validation_again import AGAIN_FOLDER, OUTPUT_FOLDER
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets_tests.faults.one_fold import NPZ_VARIABLE
@@ -22,9 +22,9 @@ def test_a_kill_in_a_new_validation_leaves_the_finished_fold_as_it_was(
 ) -> None:
     trial = make_trial(variables={NPZ_VARIABLE: "1"})
     fold = trial.fold_folder(SIBLING)
-    manifest, before, results = read_committed(fold, check_files=True), _finished_files(trial), _scored(trial)
-    assert manifest
-    assert len(cases_without_probabilities(fold, manifest)) > 0
+    finished, before, results = FinishedFold.read(fold, check_files=True), _finished_files(trial), _scored(trial)
+    assert finished
+    assert len(cases_without_probabilities(finished)) > 0
     process = trial.start(SIBLING)
     trial.wait_for(lambda: list((fold / OUTPUT_FOLDER / "validation").glob(sign)))
     (trainer,) = trial.trainers()
@@ -36,14 +36,14 @@ def test_a_kill_in_a_new_validation_leaves_the_finished_fold_as_it_was(
         trial.end_processes()
         # What the next reader finds; a new validation that is whole, and half taken over, is for the next start.
         if not (fold / AGAIN_FOLDER / COMMIT_FILE).exists():
-            assert read_committed(fold, check_files=True) == manifest
-            assert not cases_without_probabilities(fold, manifest) or _finished_files(trial) == before
+            assert read_committed(fold, check_files=True) == finished.manifest
+            assert not cases_without_probabilities(finished) or _finished_files(trial) == before
         process = trial.start(SIBLING)
     # Where its process alone was killed, its supervisor starts it again at once, in the same run.
     assert trial.wait(process) == 0, trial.output
     assert trial.survivors == []
-    assert read_committed(fold, check_files=True) == manifest
-    assert cases_without_probabilities(fold, manifest) == []
+    assert read_committed(fold, check_files=True) == finished.manifest
+    assert cases_without_probabilities(finished) == []
     assert _scored(trial) == results
     assert not (fold / AGAIN_FOLDER).exists()
     said(was_running=was_running)

@@ -16,9 +16,9 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_sha256, write_commit
+from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
-from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.results.results_folder import unadopted_folds
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor

@@ -11,20 +11,20 @@ from nnunet_assets.assets.fold.fold_model import fold_model_key
 from nnunet_assets.assets.fold.fold_uploads import contents_of, files_of, history
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.commit import UNKNOWN, commit_sha256, read_committed
+from nnunet_assets.core.fold.commit import UNKNOWN, FinishedFold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import LOGGED
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.nnunet.adoption.adoption import Adopted
-from nnunet_assets.nnunet.results.results import fold_results_in
+from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_figures import ending_metrics
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, committed_scores, contents_path
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import (
@@ -51,12 +51,13 @@ def back_fill(settings: Settings, adopted: Adopted) -> TrackingReport:
 
 def prepare_again(settings: Settings, fold_folder: Path) -> None:
     """Makes the files for MLflow anew of a fold that was validated again since they were made, tracked or not."""
-    known, manifest = FoldRun.load(fold_folder), read_committed(fold_folder)
-    if known is None or manifest is None:
+    known, finished = FoldRun.load(fold_folder), FinishedFold.read(fold_folder)
+    if known is None or finished is None:
         return
+    manifest = finished.manifest
     experiment = experiment_of(fold_folder.parent) or Experiment(**manifest.details["experiment"])
     if manifest.is_adopted:
-        prepare(settings, Adopted(fold_folder, experiment, manifest, is_new=False))
+        prepare(settings, Adopted(experiment, finished, is_new=False))
     elif known.tags.get(EXPERIMENT) != group_name(experiment):
         _of_copy(settings, known, experiment, manifest.fold).save(fold_folder)
     elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
@@ -99,13 +100,13 @@ def _is_of_other_scores(known: FoldRun, adopted: Adopted, records: list[Record])
         return True
     if known.made_of is None:  # version 0.1 noted it
         return not known.is_closed or known.has_scores_to_tell(adopted.folder, records)
-    return known.made_of != committed_scores(adopted.folder)
+    return known.made_of != adopted.finished.scores
 
 
 def materialization(adopted: Adopted) -> dg.AssetMaterialization:
     """Returns what Dagster records of an adopted fold, with what is unknown of it."""
     manifest = adopted.manifest
-    summary = summarize(adopted.experiment, [manifest.fold], fold_results_in(adopted.folder.parent, [manifest.fold]))
+    summary = summarize(adopted.experiment, [manifest.fold], [result_of(adopted.finished)])
     dice = summary.foreground.dice.pooled.mean
     return dg.AssetMaterialization(
         asset_key=fold_model_key(adopted.experiment),
@@ -119,7 +120,7 @@ def materialization(adopted: Adopted) -> dg.AssetMaterialization:
             "folder": dg.MetadataValue.path(adopted.folder),
             "unknown": dg.MetadataValue.text(", ".join(manifest.details["unknown"])),
         },
-        tags={"dagster/data_version": commit_sha256(adopted.folder)},
+        tags={"dagster/data_version": adopted.finished.sha256},
     )
 
 
@@ -154,7 +155,7 @@ def _run(settings: Settings, adopted: Adopted, records: list[Record]) -> FoldRun
         attempt=attempt_of(records[0]),
         ending=ending,
         files=ending.files if destination.takes_files else [],
-        made_of=committed_scores(folder),
+        made_of=adopted.finished.scores,
     )
 
 
@@ -166,7 +167,7 @@ def _ended_ms(records: list[Record]) -> int:
 def _made(adopted: Adopted, records: list[Record]) -> list[Path]:
     """Writes what is made for the run; not splits and packages, which would be today's."""
     folder = adopted.folder
-    summary = summarize(adopted.experiment, [folder.name], fold_results_in(folder.parent, [folder.name]))
+    summary = summarize(adopted.experiment, [folder.name], [result_of(adopted.finished)])
     contents = {
         "history.json": (json.dumps(history(records), indent=2, ensure_ascii=False) + "\n").encode(),
         "validation_cases.csv": cases_to_csv(summary).encode(),

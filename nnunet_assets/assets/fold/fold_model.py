@@ -14,14 +14,14 @@ from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
 from nnunet_assets.assets.fold.partitions import fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
-from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment, Roots, dataset_key, plans_key
-from nnunet_assets.core.fold.commit import commit_sha256
+from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment, dataset_key, plans_key
+from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.nnunet.folds.fold import FoldOutcome
-from nnunet_assets.nnunet.results.results import collect_fold_results
+from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.reports.figures.curves import learning_curve_png
@@ -164,12 +164,11 @@ def materialize_fold(
                 progress=LogProgress(context.log),
                 retrain=asked.retrain,
             )
-        fold_folder = request.experiment.fold_folder(settings.roots, fold)
-        metadata = _metadata(outcome, settings.roots, request.experiment, fold_folder)
+        metadata = _metadata(outcome, request.experiment)
     if not outcome.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(commit_sha256(fold_folder)),
+        data_version=dg.DataVersion(outcome.finished.sha256),
         metadata={**metadata, **tracked.metadata, **edited},
     )
 
@@ -195,13 +194,11 @@ def _pipes(context: dg.AssetExecutionContext) -> Iterator[Mapping[str, str]]:
         yield session.get_bootstrap_env_vars()
 
 
-def _metadata(
-    outcome: FoldOutcome, roots: Roots, experiment: Experiment, fold_folder: Path
-) -> dict[str, dg.MetadataValue]:
-    manifest = outcome.manifest
+def _metadata(outcome: FoldOutcome, experiment: Experiment) -> dict[str, dg.MetadataValue]:
+    manifest, fold_folder = outcome.manifest, outcome.finished.folder
     stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
     return {
-        **_scores(roots, experiment, manifest.fold),
+        **_scores(outcome.finished, experiment),
         "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
@@ -214,10 +211,11 @@ def _metadata(
     }
 
 
-def _scores(roots: Roots, experiment: Experiment, fold: str) -> dict[str, dg.MetadataValue]:
+def _scores(finished: FinishedFold, experiment: Experiment) -> dict[str, dg.MetadataValue]:
+    fold = finished.manifest.fold
     if fold == FULL_FOLD:
         return {"dice": dg.MetadataValue.text(NO_DICE)}
-    summary = summarize(experiment, [fold], collect_fold_results(roots, experiment, [fold]))
+    summary = summarize(experiment, [fold], [result_of(finished)])
     dice = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
     scores = {"dice": summary.foreground.dice.pooled.mean, **{f"dice/{name}": mean for name, mean in dice.items()}}
     return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from nnunet_assets.assets.fold.fold_tracking import TrackedFold, tracked_fold
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.commit import RESULT_FILES
+from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
@@ -109,6 +110,7 @@ def train_fold(
     environment: Mapping[str, str],
     progress: Progress,
     retrain: bool = False,
+    known: Fold | None = None,
     is_tracked: bool = True,
 ) -> tuple[FoldOutcome, TrackedFold]:
     """Brings a fold to its COMMIT, followed by MLflow.
@@ -119,22 +121,25 @@ def train_fold(
         environment: As for `run_fold`; the child gets of it what `child_environment` lets through.
         progress: As for `run_fold`; is warned too where MLflow does not have everything.
         retrain: As for `run_fold`.
+        known: As for `run_fold`.
         is_tracked: Whether MLflow gets to know of it.
 
     Raises:
         NnunetAssetsError: As `run_fold`.
     """
-    fold_folder = request.experiment.fold_folder(settings.roots, request.fold)
+    place = request.experiment.place_of(settings.roots, request.fold)
+    tracking = tracked_fold(settings, request, place.folder, progress) if is_tracked else nullcontext(TrackedFold())
     with (
         # First: a second run of a fold that trains must not touch its MLflow run.
-        fold_lease(settings.roots, request.experiment, request.fold),
-        tracked_fold(settings, request, fold_folder, progress) if is_tracked else nullcontext(TrackedFold()) as tracked,
+        fold_lease(place),
+        tracking as tracked,
     ):
         outcome = run_fold(
             request,
             settings.roots,
             environment=settings.child_environment(environment),
             retrain=retrain,
+            known=known,
             progress=progress,
         )
     return outcome, tracked

@@ -68,8 +68,8 @@ def foreign_folds(folder: Path) -> list[Path]:
     Raises:
         FoldError: There is none.
     """
+    from nnunet_assets.core.fold.fold import fold_state
     from nnunet_assets.core.summary.cv_groups import fold_order
-    from nnunet_assets.nnunet.folds.fold_attempt import fold_state
     from nnunet_assets.nnunet.results.results_folder import models_in
 
     folds = [fold for model in models_in(folder) for fold in model.folder.glob("fold_*")]
@@ -113,7 +113,6 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
     from nnunet_assets.assets.fold.adopted_folds import is_in_project, materialization
     from nnunet_assets.assets.fold.fold_model import fold_model_key
     from nnunet_assets.assets.fold.recorded_folds import recorded_folds
-    from nnunet_assets.core.fold.commit import commit_sha256
     from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 
     declared = set()
@@ -141,7 +140,7 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
             }
             for found in wanted:
                 # The same again would have every summary made anew.
-                if known.get(found.folder) != commit_sha256(found.folder):
+                if known.get(found.folder) != found.finished.sha256:
                     instance.report_runless_asset_event(materialization(found))
         return {found.folder for found in wanted}, list(dict.fromkeys(remarks))
     if wanted:

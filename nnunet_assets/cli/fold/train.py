@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +18,8 @@ from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
+    from nnunet_assets.core.fold.commit import FinishedFold
+    from nnunet_assets.core.fold.fold import Fold
     from nnunet_assets.core.progress import Progress
     from nnunet_assets.declarations.config import ExperimentConfig
     from nnunet_assets.declarations.project import Project
@@ -113,6 +114,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     from nnunet_assets.assets.fold.fold_training import fold_request, train_fold
     from nnunet_assets.cli.dataset.preparation import ensure_prepared
     from nnunet_assets.cli.fold.rerun import rerun_of
+    from nnunet_assets.core.fold.fold import Fold
     from nnunet_assets.core.fold.training_rules import check_options
     from nnunet_assets.nnunet.folds.fold_versions import check_versions
 
@@ -139,8 +141,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
         progress.say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
     if not asked.retrain:
         # Before hours of preprocessing by the version that is installed now.
-        folder, title = config.identity.fold_folder(settings.roots, fold), f"{config.identity.title}, {fold}"
-        check_versions(folder, title, despite_changes=asked.despite_changes)
+        check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
     ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
     request = fold_request(settings, config, fold, asked)
     if rerun:
@@ -148,18 +149,19 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
         shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
         progress.say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
-    fold_folder = request.experiment.fold_folder(settings.roots, fold)
-    progress.say(f"{request.experiment.title}, {fold}: {_starting_point(request, fold_folder, flags)}")
+    there = Fold.read(config.identity.place_of(settings.roots, fold), check_files=True)
+    progress.say(f"{there.place.title}: {_starting_point(request, there, flags)}")
     outcome, tracked = train_fold(
         settings,
         request,
         environment=settings.variables,
         progress=progress,
         retrain=flags.retrain,
+        known=there,
         is_tracked=not flags.tracker_disable,
     )
     status = "validated" if flags.validation_only else "trained"
-    result = _result(settings, request, status if outcome.is_new else "up to date")
+    result = _result(request, outcome.finished, status if outcome.is_new else "up to date")
     progress.say(_in_words(result))
     if "mlflow_run" in tracked.metadata:
         progress.say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
@@ -183,27 +185,26 @@ def _project(settings: Settings) -> "Project":
     return read_project(settings.project)
 
 
-def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -> str:
+def _starting_point(request: "FoldRequest", fold: "Fold", flags: "Flags") -> str:
     """Returns what happens with what is there already.
 
     Raises:
         FoldError: A training with other data or settings is there, which only `--retrain` puts aside.
     """
     from nnunet_assets.errors import FoldError
-    from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 
-    state = fold_state(fold_folder)
+    state = fold.state
     if flags.retrain and state != "absent":
         return "training anew; the one that is there is kept among the superseded folds."
-    if state in ("committed", "interrupted") and (others := _changes(fold_folder, request)):
+    if state in ("committed", "interrupted") and (others := _changes(fold, request)):
         raise FoldError(
-            f"{fold_folder} holds a training with other {' and '.join(others)}. It is kept "
+            f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
             "change the result, trains beside it."
         )
     if flags.validation_only:
         return "predicting and scoring the validation cases again."
-    if state == "committed" and _is_to_validate(fold_folder, request):
+    if state == "committed" and _is_to_validate(fold, request):
         return "finished already; nothing is trained, but its validation runs again."
     return {
         "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
@@ -215,41 +216,37 @@ def _starting_point(request: "FoldRequest", fold_folder: Path, flags: "Flags") -
     )
 
 
-def _is_to_validate(fold_folder: Path, request: "FoldRequest") -> bool:
-    from nnunet_assets.core.fold.commit import read_committed
+def _is_to_validate(fold: "Fold", request: "FoldRequest") -> bool:
     from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
 
-    committed = read_committed(fold_folder)
-    return committed is not None and reason_to_validate(fold_folder, committed, request.options) is not None
+    return fold.finished is not None and reason_to_validate(fold.finished, request.options) is not None
 
 
-def _changes(fold_folder: Path, request: "FoldRequest") -> list[str]:
+def _changes(fold: "Fold", request: "FoldRequest") -> list[str]:
     """Names in what the fold that is there differs from the one that is asked for."""
-    from nnunet_assets.core.fold.commit import read_committed
     from nnunet_assets.core.fold.fold_provenance import FoldProvenance
     from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 
-    committed = read_committed(fold_folder)
-    if committed is None:
-        return changes_since_begun(fold_folder, request)
-    details = committed.details
-    there = FoldProvenance.asked(committed.inputs, details.get("overrides") or {}, details.get("options") or {})
+    if fold.finished is None:
+        return changes_since_begun(fold.place, request)
+    manifest = fold.finished.manifest
+    details = manifest.details
+    there = FoldProvenance.asked(manifest.inputs, details.get("overrides") or {}, details.get("options") or {})
     return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
-def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str, Any]:
+def _result(request: "FoldRequest", finished: "FinishedFold", status: str) -> dict[str, Any]:
     """Returns what `--json` prints; scores that say nothing about new cases are null."""
     from nnunet_assets.core.files.layout import FULL_FOLD
     from nnunet_assets.core.fold.journal import journal_path, read_records
     from nnunet_assets.core.summary.cv_summary import summarize
-    from nnunet_assets.nnunet.results.results import collect_fold_results
+    from nnunet_assets.nnunet.results.results import result_of
 
     experiment, fold = request.experiment, request.fold
-    fold_folder = experiment.fold_folder(settings.roots, fold)
     metrics: dict[str, float | None] = {"dice": None, "iou": None, "validation_loss": None}
     if fold != FULL_FOLD:
-        summary = summarize(experiment, [fold], collect_fold_results(settings.roots, experiment, [fold]))
-        losses = [r.values["val_loss"] for r in read_records(journal_path(fold_folder)) if r.kind == "epoch"]
+        summary = summarize(experiment, [fold], [result_of(finished)])
+        losses = [r.values["val_loss"] for r in read_records(journal_path(finished.folder)) if r.kind == "epoch"]
         metrics = {
             "dice": summary.foreground.dice.pooled.mean,
             "iou": summary.foreground.iou.pooled.mean,
@@ -257,7 +254,7 @@ def _result(settings: Settings, request: "FoldRequest", status: str) -> dict[str
         }
     return {
         "status": status,
-        "model_path": str(fold_folder),
+        "model_path": str(finished.folder),
         "dataset": experiment.dataset,
         "configuration": experiment.configuration,
         "trainer": experiment.trainer,

@@ -30,6 +30,9 @@ OWN_FOLDER = ".nnunet_assets"
 STOP_FILE = f"{OWN_FOLDER}/STOP"
 """In a fold's folder; whoever makes it asks the training to end after its epoch, and to be validated."""
 
+REQUEST_FILE = "request.json"
+"""In a fold's hidden folder, and wherever else a process of its own is asked for something: what it was told."""
+
 SUMMARY_FOLDER = "nnunet_assets"
 """Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds. Inside the folder of a
 dataset's results: the comparison of its experiments."""
@@ -132,9 +135,43 @@ class Experiment:
         """Returns the folder of one fold, e.g. `fold_3`."""
         return self.model_folder(roots) / fold
 
+    def place_of(self, roots: Roots, fold: str) -> "FoldPlace":
+        """Returns where one fold lies in the project's results, or would lie."""
+        return FoldPlace(self, fold, self.fold_folder(roots, fold))
+
     def summary_folder(self, roots: Roots) -> Path:
         """Returns the folder of the summary, its tables and superseded folds."""
         return self.model_folder(roots) / SUMMARY_FOLDER
+
+
+@dataclass(frozen=True)
+class FoldPlace:
+    """Where a fold lies, and what it is a fold of; derived once and passed on.
+
+    Attributes:
+        experiment: The cross-validation.
+        fold: `fold_0` ...
+        folder: nnU-Net's `fold_k`: in the project's results (`Experiment.place_of`), or wherever it was adopted.
+    """
+
+    experiment: Experiment
+    fold: str
+    folder: Path
+
+    @property
+    def own(self) -> Path:
+        """The hidden folder of what this package writes."""
+        return self.folder / OWN_FOLDER
+
+    @property
+    def model_folder(self) -> Path:
+        """nnU-Net's folder of the model, which holds all folds."""
+        return self.folder.parent
+
+    @property
+    def title(self) -> str:
+        """The fold in one line for people: `Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d, fold_3`."""
+        return f"{self.experiment.title}, {self.fold}"
 
 
 def comparison_folder(roots: Roots, dataset: str) -> Path:

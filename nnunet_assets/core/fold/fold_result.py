@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.fold.case_results import REMEDY, CaseResult, LabelScore, case_results, read_scores
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs, Manifest, has_committed_scores
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs, Manifest, has_committed_scores
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance, settings_of
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
@@ -30,7 +30,7 @@ class FoldResult:
         stopped_early: Why it was not trained to its last epoch; None: it was.
         gpu_hours: GPUs times hours of training and validation; None: on another device, or not known.
         peak_memory_bytes: By kind (`host`, `gpu`); a kind that is not known is absent.
-        commit_sha256: What names the finished fold, see `commit.commit_sha256`; None: not known.
+        commit_sha256: What names the finished fold, see `FinishedFold`; None: not known.
         settings: As in `FoldProvenance`; not in a summary's file, whose folds were found to be of one provenance.
         is_adopted: As in `FoldProvenance`.
     """
@@ -103,9 +103,9 @@ def read_fold_result(
     expected_cases: Sequence[str],
     *,
     file_ending: str,
-    commit_sha256: str | None = None,
+    commit_sha256: str,
 ) -> FoldResult:
-    """Returns the validation scores of a finished fold.
+    """Returns the validation scores of a fold from its files, which need not be those that it was committed with.
 
     Args:
         fold_folder: nnU-Net's `fold_k`.
@@ -118,19 +118,46 @@ def read_fold_result(
     Raises:
         SummaryError: As for `read_case_results`; or the file is not the committed one, or the manifest another fold's.
     """
+    _refuse_other_fold(fold_folder, manifest)
+    path = fold_folder / SUMMARY_FILE
+    content = read_scores(path)
+    cases = case_results(content, path, labels, expected_cases, file_ending)
+    if not has_committed_scores(fold_folder, manifest, content, commit_sha256):
+        raise SummaryError(
+            f"{path} does not hold the scores that {manifest.fold} was committed with: something else wrote it since. "
+            f"{REMEDY}"
+        )
+    return _result(manifest, cases, commit_sha256)
+
+
+def fold_result(finished: FinishedFold, description: Mapping[str, Any]) -> FoldResult:
+    """Returns the validation scores of a finished fold as it was read.
+
+    Args:
+        finished: The fold.
+        description: The dataset.json that it was trained with.
+
+    Raises:
+        SummaryError: As for `read_case_results`; or the manifest is another fold's.
+    """
+    folder, manifest = finished.folder, finished.manifest
+    labels, ending, cases = description["labels"], description["file_ending"], manifest.details["validation_cases"]
+    if finished.summary is None:  # which says what is missing
+        return read_fold_result(folder, labels, manifest, cases, file_ending=ending, commit_sha256=finished.sha256)
+    _refuse_other_fold(folder, manifest)
+    found = case_results(finished.summary, folder / SUMMARY_FILE, labels, cases, ending)
+    return _result(manifest, found, finished.sha256)
+
+
+def _refuse_other_fold(fold_folder: Path, manifest: Manifest) -> None:
     if manifest.fold != fold_folder.name:
         raise SummaryError(
             f"The manifest in {fold_folder} is that of {manifest.fold}: the folder was copied or renamed. Give it back "
             f"its name, or remove it and train {fold_folder.name}."
         )
-    path = fold_folder / SUMMARY_FILE
-    content = read_scores(path)
-    cases = case_results(content, path, labels, expected_cases, file_ending)
-    if not has_committed_scores(fold_folder, manifest, content):
-        raise SummaryError(
-            f"{path} does not hold the scores that {manifest.fold} was committed with: something else wrote it since. "
-            f"{REMEDY}"
-        )
+
+
+def _result(manifest: Manifest, cases: tuple[CaseResult, ...], commit_sha256: str) -> FoldResult:
     return FoldResult(
         fold=manifest.fold,
         inputs=manifest.inputs,

@@ -22,17 +22,19 @@ from nnunet_assets.core.dataset.configurations import resolved
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, fold_index
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, REQUEST_FILE, Experiment, FoldPlace, fold_index
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import (
     FINAL_CHECKPOINT,
+    MANIFEST_FILE,
     RESULT_FILES,
     UNKNOWN,
+    FinishedFold,
     FoldInputs,
     Manifest,
     commit_fold,
-    read_committed,
 )
+from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError, first_offenders
@@ -44,13 +46,11 @@ from nnunet_assets.nnunet.adoption.foreign_files import (
     read_debug,
 )
 from nnunet_assets.nnunet.checkpoints.pretrained import load_without_code
-from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code, refuse_foreign_code_in
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.training.trainer import evaluated_labels
 from nnunet_assets.nnunet.training.validation_series import series_of
-from nnunet_assets.processes.child import REQUEST_FILE
 from nnunet_assets.settings import trusted_code
 
 ATTEMPT_PREFIX = "adopted-"
@@ -61,16 +61,24 @@ class Adopted:
     """A fold that was taken in.
 
     Attributes:
-        folder: nnU-Net's `fold_k`.
         experiment: What it is of.
-        manifest: What is known of it.
+        finished: As it was read last.
         is_new: False where it was adopted before, and has not changed since.
     """
 
-    folder: Path
     experiment: Experiment
-    manifest: Manifest
+    finished: FinishedFold
     is_new: bool
+
+    @property
+    def folder(self) -> Path:
+        """nnU-Net's `fold_k`."""
+        return self.finished.folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of it."""
+        return self.finished.manifest
 
 
 @dataclass(frozen=True)
@@ -116,27 +124,28 @@ def adopted_before(fold_folder: Path) -> Adopted:
     Raises:
         FoldError: It is not adopted.
     """
-    known = read_committed(fold_folder)
-    if known is None or not known.is_adopted:
+    known = FinishedFold.read(fold_folder)
+    if known is None or not known.manifest.is_adopted:
         raise FoldError(f"{fold_folder} is not adopted. `nnunet-assets adopt {fold_folder}` takes it in.")
-    return Adopted(fold_folder, _experiment(fold_folder), known, is_new=False)
+    return Adopted(_experiment(fold_folder), known, is_new=False)
 
 
 def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
     experiment = _experiment(fold_folder)
-    known = read_committed(fold_folder, check_files=True)
-    if known and known.is_adopted and known.scores is not None:
-        return Adopted(fold_folder, experiment, known, is_new=False)
-    if not (known and known.is_adopted):
-        _check_state(fold_folder)
+    there = Fold.read(FoldPlace(experiment, fold_folder.name, fold_folder), check_files=True)
+    known = there.finished
+    if known and there.state == "adopted" and known.manifest.scores is not None:
+        return Adopted(experiment, known, is_new=False)
+    if known is None or there.state != "adopted":
+        _check_state(there)
         return _commit(_read(fold_folder, experiment, trusted), fold_folder)
     # A version before took it in, which read less of what its files prove.
     try:
         found = _read(fold_folder, experiment, trusted)
     except (FoldError, SummaryError):
-        return Adopted(fold_folder, experiment, known, is_new=False)
+        return Adopted(experiment, known, is_new=False)
     if _is_as_recorded(fold_folder, _manifest(fold_folder, found)):
-        return Adopted(fold_folder, experiment, known, is_new=False)
+        return Adopted(experiment, known, is_new=False)
     return _commit(found, fold_folder)
 
 
@@ -147,12 +156,15 @@ def _commit(found: "_Found", fold_folder: Path) -> Adopted:
     if records is not None:
         write_records(journal_path(fold_folder), records)
     commit_fold(fold_folder, manifest)
-    return Adopted(fold_folder, found.experiment, manifest, is_new=True)
+    finished = FinishedFold.read(fold_folder)
+    if finished is None:
+        raise FoldError(f"{fold_folder} was changed while it was adopted. Adopt it again.")
+    return Adopted(found.experiment, finished, is_new=True)
 
 
 def _is_as_recorded(fold_folder: Path, manifest: Manifest) -> bool:
     """Says whether the manifest that is there says the same of inputs, settings and cases."""
-    recorded = load_json(fold_folder / OWN_FOLDER / "manifest.json")
+    recorded = load_json(fold_folder / OWN_FOLDER / MANIFEST_FILE)
     same = [name for name in ("settings", "validation_cases") if recorded["details"][name] == manifest.details[name]]
     return len(same) == 2 and recorded["inputs"] == asdict(manifest.inputs)
 
@@ -173,13 +185,12 @@ def _experiment(fold_folder: Path) -> Experiment:
     return experiment
 
 
-def _check_state(fold_folder: Path) -> None:
+def _check_state(fold: Fold) -> None:
     """Refuses what this project made, and what is not finished."""
-    state = fold_state(fold_folder)
-    was_adopted = _was_adopted(fold_folder)
-    if (fold_folder / OWN_FOLDER / REQUEST_FILE).exists() or state == "committed":
+    state, fold_folder = fold.state, fold.place.folder
+    if (fold.place.own / REQUEST_FILE).exists() or state == "committed":
         raise FoldError(f"{fold_folder} was trained by this project ({state}), so that there is nothing to adopt.")
-    if state == "changed" and not was_adopted:
+    if state == "changed" and not _was_adopted(fold_folder):
         raise FoldError(
             f"{fold_folder} was finished by this project and changed outside it. Restore it, or train it with "
             "`retrain: true`, which keeps it among the superseded folds."
@@ -194,7 +205,7 @@ def _check_state(fold_folder: Path) -> None:
 
 def _was_adopted(fold_folder: Path) -> bool:
     try:
-        return Manifest.from_json(load_json(fold_folder / OWN_FOLDER / "manifest.json")).is_adopted
+        return Manifest.from_json(load_json(fold_folder / OWN_FOLDER / MANIFEST_FILE)).is_adopted
     except (OSError, ValueError):
         return False
 

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, STOP_FILE, Roots
-from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, Manifest, commit_sha256, read_committed
+from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
+from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settle_again, settled_again
@@ -49,12 +50,17 @@ class FoldOutcome:
     """A finished fold.
 
     Attributes:
-        manifest: What made it.
+        finished: As it was read last, under its lease: what is shown or sent of it need not be read again.
         is_new: False where it was finished already and nothing had to be done.
     """
 
-    manifest: Manifest
+    finished: FinishedFold
     is_new: bool
+
+    @property
+    def manifest(self) -> Manifest:
+        """What made it."""
+        return self.finished.manifest
 
 
 def run_fold(
@@ -63,6 +69,7 @@ def run_fold(
     *,
     environment: Mapping[str, str],
     retrain: bool = False,
+    known: Fold | None = None,
     progress: Progress = LOGGED,
 ) -> FoldOutcome:
     """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
@@ -73,6 +80,7 @@ def run_fold(
         environment: Environment of the child, without nnU-Net's folders.
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
             asker began already is gone on with.
+        known: The fold as the caller read it, with every byte; it is read again under its lease, see `Fold.read`.
         progress: Is warned of a wait for a GPU, a restart, a long silence, an interrupted training that other inputs
             put aside; the epochs are relayed to it.
 
@@ -83,60 +91,59 @@ def run_fold(
         FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
     """
     experiment = request.experiment
-    fold_folder = experiment.fold_folder(roots, request.fold)
+    place = experiment.place_of(roots, request.fold)
     prepared = PreparedDataset(roots, experiment.dataset)
     with (
-        _full_disk_classified(request),
-        fold_lease(roots, experiment, request.fold),
-        settled_again(fold_folder),
+        _full_disk_classified(place),
+        fold_lease(place),
+        settled_again(place.folder),
     ):
         _check_unchanged(request, roots)
         plans_file, description_file = prepared.plans_file(experiment.plans), prepared.folder / DATASET_JSON
         refuse_foreign_code_in(plans_file, description_file, trusted_code(environment))
         _check_batch(request, prepared)
-        retrain = retrain and not is_begun(fold_folder, request)
-        committed = read_committed(fold_folder, check_files=True)
-        if committed and committed.is_adopted and not retrain:
-            _refuse_validation_of_adopted(fold_folder, request.options)
-            _say_lack(request, fold_folder, committed, progress)
-            return FoldOutcome(committed, is_new=False)
-        is_finished = committed is not None and not retrain and _is_current(committed, request)
+        retrain = retrain and not is_begun(place, request)
+        fold = Fold.read(place, check_files=True, known=known)
+        finished = fold.finished
+        if finished and fold.state == "adopted" and not retrain:
+            _refuse_validation_of_adopted(place, request.options)
+            _say_lack(request, finished, progress)
+            return FoldOutcome(finished, is_new=False)
+        is_finished = finished is not None and not retrain and _is_current(finished.manifest, request)
         # A finished one is noted too, where anybody may write beside the split.
         with suppress(OSError) if is_finished else nullcontext():
             _begin_on_split(request, roots, prepared, progress)
-        if committed and is_finished:
-            reason = reason_to_validate(fold_folder, committed, request.options)
+        if finished and is_finished:
+            reason = reason_to_validate(finished, request.options)
             if reason is None:
-                _say_lack(request, fold_folder, committed, progress)
-                return FoldOutcome(committed, is_new=False)
-            progress.warn(f"{experiment.title}, {request.fold} is trained; its validation runs again, since {reason}.")
+                _say_lack(request, finished, progress)
+                return FoldOutcome(finished, is_new=False)
+            progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         check_worker_variables(environment)
-        (fold_folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
+        (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            room_for_attempt(fold_folder, request, progress, retrain=retrain) as attempt,
+            room_for_attempt(fold, request, progress, retrain=retrain) as attempt,
             bound_roots(roots, experiment) as bound,
         ):
             _check_unchanged(request, roots)
-            _check_room(fold_folder, request)
-            _note_versions(request, fold_folder, prepared, progress)
-            before = _commit(fold_folder)
-            result = _train(request, bound, environment=environment, attempt=attempt, progress=progress)
-            finished = read_committed(fold_folder) if _commit(fold_folder) != before else None
+            _check_room(place, request)
+            _note_versions(request, place, prepared, progress)
+            before = FinishedFold.read(place.folder)
+            result = _train(request, place, bound, before, environment=environment, attempt=attempt, progress=progress)
+            finished = _finished_since(place, before)
             # What kills left, of this run and of earlier ones.
-            for folder in (fold_folder / OWN_FOLDER, fold_folder.parent):
+            for folder in (place.own, place.model_folder):
                 remove_unfinished(folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
             sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
-            raise FoldFailed(
-                f"{experiment.title}, {request.fold}: {' '.join(filter(None, sentences))}", result.code, result.log_tail
-            )
+            raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
         return FoldOutcome(finished, is_new=True)
 
 
 @contextmanager
-def _full_disk_classified(request: FoldRequest) -> Iterator[None]:
+def _full_disk_classified(place: FoldPlace) -> Iterator[None]:
     """Makes a disk on which this process finds no room the failure that it is in the fold's process."""
     try:
         yield
@@ -145,25 +152,24 @@ def _full_disk_classified(request: FoldRequest) -> Iterator[None]:
         if code != ExitCode.NO_SPACE:
             raise
         remedy = failure_class(code).remedy
-        raise FoldFailed(f"{request.experiment.title}, {request.fold}: {problem} {remedy}", code, "") from error
+        raise FoldFailed(f"{place.title}: {problem} {remedy}", code, "") from error
 
 
 def _train(
     request: FoldRequest,
+    place: FoldPlace,
     roots: Roots,
+    before: FinishedFold | None,
     *,
     environment: Mapping[str, str],
     attempt: str,
     progress: Progress,
 ) -> ChildResult:
     """Runs the fold's process on a leased device, again where a restart may help."""
-    fold_folder = request.experiment.fold_folder(roots, request.fold)
-    own_folder = fold_folder / OWN_FOLDER
-    before, asked_at = _commit(fold_folder), time.monotonic()
-    lines = EpochLines(fold_folder, progress)
+    asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
 
     def start(n_halvings: int) -> ChildResult:
-        heartbeat = Heartbeat(fold_folder, progress.warn)
+        heartbeat = Heartbeat(place.folder, progress.warn)
 
         def poll() -> None:
             heartbeat.look()
@@ -175,7 +181,7 @@ def _train(
                 request.device,
                 environment,
                 n_gpus=request.options.num_gpus,
-                needed_bytes=needed_gpu_bytes(fold_folder, request.options.num_gpus),
+                needed_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
                 say=progress.warn,
                 on_poll=progress.poll,
             ) as lease,
@@ -187,12 +193,12 @@ def _train(
                 "nnunet_assets.nnunet.training.fold_process",
                 {
                     **asdict(request),
-                    "fold_folder": str(fold_folder),
+                    "fold_folder": str(place.folder),
                     "attempt": attempt,
                     "waited_seconds": time.monotonic() - asked_at,
                     "meeting_folder": meeting_folder,
                 },
-                folder=own_folder,
+                folder=place.own,
                 environment={
                     **environment,
                     **roots.for_variant(request.experiment.variant).environment(),
@@ -203,14 +209,14 @@ def _train(
             )
 
     def is_done() -> bool:
-        settle_again(fold_folder)
-        return _commit(fold_folder) not in {None, before}
+        settle_again(place.folder)
+        return _finished_since(place, before) is not None
 
     return run_with_restarts(
         start,
-        own_folder=own_folder,
+        own_folder=place.own,
         is_done=is_done,
-        progress=lambda: n_saved_epochs(fold_folder) or 0,
+        progress=lambda: n_saved_epochs(place.folder) or 0,
         say=progress.warn,
     )
 
@@ -225,41 +231,37 @@ def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
     return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
 
 
-def _refuse_validation_of_adopted(fold_folder: Path, options: TrainingOptions) -> None:
+def _refuse_validation_of_adopted(place: FoldPlace, options: TrainingOptions) -> None:
     """An adopted fold is never trained or validated again by itself: what made it is not known well enough."""
     if options.validation_only or options.val_best:
         raise FoldError(
-            f"{fold_folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
+            f"{place.folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
             "`nnUNetv2_train --val` on it and adopt it anew, or train it with `retrain: true`."
         )
 
 
-def _is_current(committed: Manifest, request: FoldRequest) -> bool:
+def _is_current(manifest: Manifest, request: FoldRequest) -> bool:
     """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
-    has_model = FINAL_CHECKPOINT in committed.files
-    return committed.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
+    has_model = FINAL_CHECKPOINT in manifest.files
+    return manifest.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
 
 
-def _say_lack(request: FoldRequest, fold_folder: Path, committed: Manifest, progress: Progress) -> None:
+def _say_lack(request: FoldRequest, finished: FinishedFold, progress: Progress) -> None:
     """Says that probabilities that are asked for are missing and cannot be made here, with the way to get them."""
-    if not request.options.npz or not (lack := lack_of_probabilities(fold_folder, committed)):
+    if not request.options.npz or not (lack := lack_of_probabilities(finished)):
         return
     remedy = (
         "`nnUNetv2_train --val --npz` on it makes them, and leaves it adopted"
-        if committed.is_adopted
+        if finished.manifest.is_adopted
         else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
     )
     progress.warn(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
 
 
-def _commit(fold_folder: Path) -> tuple[str, int] | None:
-    """Returns what tells one COMMIT from the next; None: the fold is not finished.
-
-    A validation that is run again with the same result ends with the same manifest, and a COMMIT of its own.
-    """
-    if not read_committed(fold_folder):
-        return None
-    return commit_sha256(fold_folder), (fold_folder / OWN_FOLDER / COMMIT_FILE).stat().st_mtime_ns
+def _finished_since(place: FoldPlace, before: FinishedFold | None) -> FinishedFold | None:
+    """Returns the fold where it was finished, or validated, since it was read; None: it was not."""
+    now = FinishedFold.read(place.folder)
+    return None if now is None or (before and now.commit == before.commit) else now
 
 
 def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
@@ -321,19 +323,18 @@ def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDatase
         note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
 
 
-def _note_versions(request: FoldRequest, fold_folder: Path, prepared: PreparedDataset, progress: Progress) -> None:
+def _note_versions(request: FoldRequest, place: FoldPlace, prepared: PreparedDataset, progress: Progress) -> None:
     """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
-    title, despite = f"{request.experiment.title}, {request.fold}", request.despite_changes
-    check_versions(fold_folder, title, despite_changes=despite, progress=progress)
-    note_stage(fold_folder, request.experiment, prepared, title=title, despite_changes=despite)
+    check_versions(place, despite_changes=request.despite_changes, progress=progress)
+    note_stage(place, prepared, despite_changes=request.despite_changes)
 
 
-def _check_room(fold_folder: Path, request: FoldRequest) -> None:
+def _check_room(place: FoldPlace, request: FoldRequest) -> None:
     """Refuses a training whose checkpoints certainly do not fit on the disk, as other folds show."""
     if request.options.disable_checkpointing or request.options.validation_only:
         return
-    what = f"{request.experiment.title}, {request.fold}: its checkpoints need"
-    if lack := lacking_room(fold_folder.parent, needed_checkpoint_bytes(fold_folder), what):
+    what = f"{place.title}: its checkpoints need"
+    if lack := lacking_room(place.model_folder, needed_checkpoint_bytes(place.folder), what):
         remedy = failure_class(ExitCode.NO_SPACE).remedy
         raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")
 

@@ -11,18 +11,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER
-from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FoldInputs, read_committed
+from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, FoldPlace
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
+from nnunet_assets.core.fold.fold import Fold, State
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.journal import journal_path, settled_records
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
-from nnunet_assets.processes.child import REQUEST_FILE
-
-State = Literal["absent", "interrupted", "committed", "adopted", "changed", "foreign"]
 
 REFUSED: Mapping[State, str] = {
     "foreign": "holds a training that this project did not make",
@@ -30,55 +28,34 @@ REFUSED: Mapping[State, str] = {
 }
 
 
-def fold_state(fold_folder: Path) -> State:
-    """Returns how far a fold is, by its bytes.
-
-    `adopted` is a finished one that was trained elsewhere and taken in; `changed` one that was finished and is not any
-    more what its COMMIT vouches for (plain `nnUNetv2_train --c` went on with it, a file was edited or deleted);
-    `foreign` one that holds checkpoints this project did not make.
-    """
-    if (committed := read_committed(fold_folder, check_files=True)) is not None:
-        return "adopted" if committed.is_adopted else "committed"
-    if (fold_folder / OWN_FOLDER / COMMIT_FILE).is_file():
-        return "changed"
-    if (fold_folder / OWN_FOLDER / REQUEST_FILE).is_file():
-        return "interrupted"
-    return "foreign" if any(fold_folder.glob("checkpoint_*.pth")) else "absent"
-
-
-def begun_inputs(fold_folder: Path) -> FoldInputs:
-    """Returns what the last attempt at a fold, which must have been begun here, was to be trained on."""
-    return FoldInputs(**_last_request(fold_folder)["inputs"])
-
-
-def changes_since_begun(fold_folder: Path, request: FoldRequest) -> list[str]:
+def changes_since_begun(place: FoldPlace, request: FoldRequest) -> list[str]:
     """Names in what a request differs from the last attempt at a fold, which must have been begun here.
 
     Of settings with both values, the earlier one first.
     """
-    begun_for = _last_request(fold_folder)
+    begun_for = _last_request(place)
     begun = FoldProvenance.asked(
-        begun_inputs(fold_folder), begun_for.get("overrides") or {}, begun_for.get("options") or {}
+        FoldInputs(**begun_for["inputs"]), begun_for.get("overrides") or {}, begun_for.get("options") or {}
     )
     return begun.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
-def is_begun(fold_folder: Path, request: FoldRequest) -> bool:
+def is_begun(place: FoldPlace, request: FoldRequest) -> bool:
     """Says whether the fold was begun for the same asker: a run that Dagster retries asks for the same again."""
     try:
-        begun_for = _last_request(fold_folder)
+        begun_for = _last_request(place)
     except FileNotFoundError:
         return False
     return request.asked_by is not None and begun_for.get("asked_by") == request.asked_by
 
 
 @contextmanager
-def room_for_attempt(fold_folder: Path, request: FoldRequest, progress: Progress, *, retrain: bool) -> Iterator[str]:
+def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, retrain: bool) -> Iterator[str]:
     """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
 
     What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
     """
-    state = fold_state(fold_folder)
+    state, place, fold_folder = fold.state, fold.place, fold.place.folder
     if state in REFUSED and not retrain:
         raise FoldError(
             f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
@@ -87,9 +64,9 @@ def room_for_attempt(fold_folder: Path, request: FoldRequest, progress: Progress
         )
     changed = ""
     if state in {"interrupted", "committed"} and not retrain:
-        changed = " and ".join(changes_since_begun(fold_folder, request))
+        changed = " and ".join(changes_since_begun(place, request))
         if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
-            yield str(_last_request(fold_folder)["attempt"])
+            yield str(_last_request(place)["attempt"])
             return
         if changed and request.options.validation_only:
             raise FoldError(
@@ -100,7 +77,7 @@ def room_for_attempt(fold_folder: Path, request: FoldRequest, progress: Progress
     n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
     if n_epochs and state == "interrupted" and not retrain:
         progress.warn(
-            f"{request.experiment.title}, {request.fold}: {changed} changed since it was interrupted, so that it is "
+            f"{place.title}: {changed} changed since it was interrupted, so that it is "
             f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
         )
     try:
@@ -112,9 +89,9 @@ def room_for_attempt(fold_folder: Path, request: FoldRequest, progress: Progress
             superseded.rename(fold_folder)
 
 
-def _last_request(fold_folder: Path) -> dict[str, Any]:
+def _last_request(place: FoldPlace) -> dict[str, Any]:
     """Returns what the process of the last attempt was asked for."""
-    request: dict[str, Any] = json.loads((fold_folder / OWN_FOLDER / REQUEST_FILE).read_text())
+    request: dict[str, Any] = json.loads((place.own / REQUEST_FILE).read_text())
     return request
 
 

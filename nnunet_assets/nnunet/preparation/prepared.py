@@ -17,14 +17,13 @@ from typing import Any
 from nnunet_assets.core.dataset.configurations import next_stages, plans_digests, resolved, with_inherited, without_own
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json, read_json, write_json_atomically
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, sets_in, writing
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
-from nnunet_assets.processes.child import REQUEST_FILE
 
 PLANS_FIELDS = ("image_reader_writer", "transpose_forward", "label_manager")
 """What preprocessing reads of a plans file beside the configuration and, where it is used, the intensity statistics."""

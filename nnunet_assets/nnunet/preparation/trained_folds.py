@@ -8,9 +8,8 @@ from filelock import Timeout
 
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, SUMMARY_FOLDER, Roots
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, REQUEST_FILE, SUMMARY_FOLDER, Roots
 from nnunet_assets.core.fold.commit import read_committed
-from nnunet_assets.processes.child import REQUEST_FILE
 from nnunet_assets.processes.fold_lock import acquire
 
 

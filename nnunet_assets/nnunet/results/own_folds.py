@@ -8,8 +8,9 @@ nothing is said of it.
 from collections.abc import Iterator
 from pathlib import Path
 
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed, scores_on_disk
+from nnunet_assets.core.files.layout import Experiment, FoldPlace, Roots
+from nnunet_assets.core.fold.commit import scores_on_disk
+from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
@@ -17,9 +18,8 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.results.adopted_places import place_of_fold
-from nnunet_assets.nnunet.results.results import fold_results_in
+from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.nnunet.training.validation_series import series_of
-from nnunet_assets.processes.child import REQUEST_FILE
 
 
 def own_scores(roots: Roots, data: Path, experiment: Experiment, fold: str) -> str | None:
@@ -29,8 +29,7 @@ def own_scores(roots: Roots, data: Path, experiment: Experiment, fold: str) -> s
         roots: Where this project's results lie.
         data: The project's data folder, which knows of folds that were adopted outside these.
     """
-    folder = _folder(roots, data, experiment, fold)
-    return scores_on_disk(folder, read_committed(folder))
+    return scores_on_disk(_folder(roots, data, experiment, fold))
 
 
 def behind(roots: Roots, data: Path | None, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:
@@ -65,11 +64,15 @@ def _of_fold(
 ) -> Iterator[str]:
     if not folder.is_dir():
         return
-    fold, manifest = folder.name, read_committed(folder)
-    if manifest is None:
-        if changed := _changed(folder):
-            yield changed
-        elif recorded and (folder / OWN_FOLDER / REQUEST_FILE).is_file():
+    found = Fold.read(FoldPlace(experiment, folder.name, folder))
+    fold = folder.name
+    if found.finished is None:
+        if found.state == "changed":
+            yield (
+                f"{fold} in {folder} was changed outside this project since it was finished: its files are not those "
+                "of its COMMIT. Restore them, or adopt the fold again where it was adopted."
+            )
+        elif recorded and found.state == "interrupted":
             yield f"{fold} is trained or validated anew in {folder}; {place} has an earlier result of it."
         elif recorded and (folder / SUMMARY_FILE).is_file():
             yield (
@@ -77,12 +80,12 @@ def _of_fold(
                 f"`nnunet-assets adopt {folder}` takes it in."
             )
         return
-    remedy = _sending(folder, is_adopted=manifest.is_adopted)
+    remedy = _sending(found)
     if recorded is None:
         yield f"{fold} is finished in {folder}, and {place} does not have it. {remedy} sends it."
         return
     try:
-        (own,) = fold_results_in(folder.parent, [fold])
+        own = result_of(found.finished)
     except SummaryError as error:
         yield f"Whether {place} has the last result of {fold} cannot be told: {error}"
         return
@@ -93,22 +96,13 @@ def _of_fold(
         )
 
 
-def _sending(folder: Path, *, is_adopted: bool) -> str:
+def _sending(fold: Fold) -> str:
     """Returns what sends a finished fold to MLflow, or has Dagster record it."""
-    if is_adopted:
-        return f"`nnunet-assets adopt {folder}`"
-    if (folder / OWN_FOLDER / "mlflow_run.json").is_file():
-        return f"`nnunet-assets sync {folder}`"
+    if fold.state == "adopted":
+        return f"`nnunet-assets adopt {fold.place.folder}`"
+    if (fold.place.own / "mlflow_run.json").is_file():
+        return f"`nnunet-assets sync {fold.place.folder}`"
     return "Materializing it, or `nnunet-assets train`, which trains no finished fold again,"
-
-
-def _changed(folder: Path) -> str | None:
-    if read_committed(folder) or not (folder / OWN_FOLDER / COMMIT_FILE).is_file():
-        return None
-    return (
-        f"{folder.name} in {folder} was changed outside this project since it was finished: its files are not those of "
-        "its COMMIT. Restore them, or adopt the fold again where it was adopted."
-    )
 
 
 def _is_same(own: FoldResult, recorded: FoldResult | FoldMeans, experiment: Experiment) -> bool:

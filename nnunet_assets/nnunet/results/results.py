@@ -6,8 +6,8 @@ from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.commit import commit_sha256, read_committed
-from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
+from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.fold.fold_result import FoldResult, fold_result
 from nnunet_assets.errors import SummaryError
 
 
@@ -26,24 +26,17 @@ def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult
     Raises:
         SummaryError: As for `collect_fold_results`.
     """
-    results = []
-    for fold in folds:
-        folder = model_folder / fold
-        manifest = read_committed(folder)
-        if manifest is None:
-            continue
-        description = _description(model_folder)
-        results.append(
-            read_fold_result(
-                folder,
-                description["labels"],
-                manifest,
-                manifest.details["validation_cases"],
-                file_ending=description["file_ending"],
-                commit_sha256=commit_sha256(folder),
-            )
-        )
-    return results
+    found = (FinishedFold.read(model_folder / fold) for fold in folds)
+    return [result_of(finished) for finished in found if finished]
+
+
+def result_of(finished: FinishedFold) -> FoldResult:
+    """Returns the result of a finished fold as it was read.
+
+    Raises:
+        SummaryError: As for `collect_fold_results`.
+    """
+    return fold_result(finished, _description(finished.folder.parent))
 
 
 def _description(model_folder: Path) -> dict[str, Any]:

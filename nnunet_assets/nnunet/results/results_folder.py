@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_assets.core.files.layout import DATASET_PATTERN, OWN_FOLDER, Experiment
+from nnunet_assets.core.files.layout import DATASET_PATTERN, OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed
 from nnunet_assets.core.summary.cv_groups import CvGroup, chosen_group, fold_order, group_name, no_experiment
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import fold_results_in
-from nnunet_assets.processes.child import REQUEST_FILE
 
 VARIANTS = "variants"
 

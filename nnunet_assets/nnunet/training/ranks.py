@@ -21,8 +21,9 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nnunet_assets.core.files.layout import REQUEST_FILE
 from nnunet_assets.nnunet.training.trainer import trainer_class
-from nnunet_assets.processes.child import LOG_FILE, REQUEST_FILE, ChildFailure, die_with_parent, outcome_of
+from nnunet_assets.processes.child import LOG_FILE, ChildFailure, die_with_parent, outcome_of
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command
 from nnunet_assets.processes.worker_watch import watch_workers

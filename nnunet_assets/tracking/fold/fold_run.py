@@ -17,7 +17,7 @@ from typing import Any
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
+from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import LockingError
@@ -212,7 +212,7 @@ def alone(fold_folder: Path) -> Iterator[None]:
 
 def committed_scores(fold_folder: Path) -> str | None:
     """Returns the digest of a finished fold's scores; None: it is not finished."""
-    return scores_on_disk(fold_folder, read_committed(fold_folder))
+    return scores_on_disk(fold_folder)
 
 
 def attempt_of(first: Record) -> str:

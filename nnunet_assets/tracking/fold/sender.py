@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import read_committed, scores_on_disk
+from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.journal import (
     Record,
     journal_path,
@@ -354,12 +354,12 @@ class FoldSender:
 
         self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
-        manifest = read_committed(self._folder) if ending.status == "FINISHED" else None
-        scores = scores_on_disk(self._folder, manifest)
-        if manifest is not None and scores is not None:
+        finished = FinishedFold.read(self._folder) if ending.status == "FINISHED" else None
+        scores = finished.scores if finished else None
+        if finished is not None and scores is not None:
             # Before the files: whoever reads these meanwhile sees that they are not of these scores.
             now = {names.SCORES: scores, names.SCORED_AT: str(time.time_ns() // 1_000_000)}
-            tags = {**now, names.VALIDATED: manifest.validated}
+            tags = {**now, names.VALIDATED: finished.manifest.validated}
             client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
         self.run.is_closed = self.run.ending == ending

@@ -17,7 +17,9 @@ def fold_folder(tmp_path):
 
 
 def read(fold_folder, labels=LABELS, expected=("a", "b"), file_ending=".nii.gz"):
-    return read_fold_result(fold_folder, labels, build_manifest(fold_folder), expected, file_ending=file_ending)
+    return read_fold_result(
+        fold_folder, labels, build_manifest(fold_folder), expected, file_ending=file_ending, commit_sha256=""
+    )
 
 
 def scores_of(fold_folder, metrics, labels):
@@ -169,14 +171,14 @@ def test_a_summary_that_was_rewritten_after_the_commit_is_refused(fold_folder):
     manifest = build_manifest(fold_folder)
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.9, "2": 0.9})])
     with pytest.raises(SummaryError, match="does not hold the scores that fold_0 was committed with"):
-        read_fold_result(fold_folder, LABELS, manifest, ["a"], file_ending=".nii.gz")
+        read_fold_result(fold_folder, LABELS, manifest, ["a"], file_ending=".nii.gz", commit_sha256="")
 
 
 def test_a_copied_fold_folder_is_refused(tmp_path, fold_folder):
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
     copy = fold_folder.rename(tmp_path / "fold_3")
     with pytest.raises(SummaryError, match=r"The manifest in .*fold_3 is that of fold_0"):
-        read_fold_result(copy, LABELS, build_manifest(fold_folder), ["a"], file_ending=".nii.gz")
+        read_fold_result(copy, LABELS, build_manifest(fold_folder), ["a"], file_ending=".nii.gz", commit_sha256="")
 
 
 def test_two_names_of_one_label_value_are_refused(fold_folder):

@@ -92,9 +92,10 @@ def models(tmp_path_factory):
 
 def summary_of(model: Path):
     content = json.loads((model / "dataset.json").read_text())
+    labels, ending = content["labels"], content["file_ending"]
     folds = [
         read_fold_result(
-            model / fold, content["labels"], build_manifest(model / fold), cases, file_ending=content["file_ending"]
+            model / fold, labels, build_manifest(model / fold), cases, file_ending=ending, commit_sha256=""
         )
         for fold, cases in FOLD_CASES.items()
     ]

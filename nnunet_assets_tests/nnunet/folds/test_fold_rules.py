@@ -21,11 +21,11 @@ from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_committed
+from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import needed_gpu_bytes, run_fold
-from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.preparation.trained_folds import running_folds
@@ -294,21 +294,24 @@ def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records
     folder.mkdir(parents=True)
     with FileLock(folder / "fold_0.lock", thread_local=False, fallback_to_soft=False) as looked_at:
         threading.Timer(0.2, looked_at.release).start()
-        with fold_lease(roots, EXPERIMENT, "fold_0"):
+        with fold_lease(EXPERIMENT.place_of(roots, "fold_0")):
             assert running_folds(roots, EXPERIMENT.dataset) == [f"{EXPERIMENT.name}, fold_0"]
     assert running_folds(roots, EXPERIMENT.dataset) == []
 
 
 def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
     roots = records[0]
-    with fold_lease(roots, EXPERIMENT, "fold_0"):
+    with fold_lease(EXPERIMENT.place_of(roots, "fold_0")):
         pass
 
     def denied(lock):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
 
     monkeypatch.setattr(FileLock, "acquire", denied)
-    for look in (lambda: running_folds(roots, EXPERIMENT.dataset), fold_lease(roots, EXPERIMENT, "fold_0").__enter__):
+    for look in (
+        lambda: running_folds(roots, EXPERIMENT.dataset),
+        fold_lease(EXPERIMENT.place_of(roots, "fold_0")).__enter__,
+    ):
         with pytest.raises(
             FoldError, match=r"fold_0\.lock cannot be written: it or its folder belongs to another user"
         ):

@@ -22,36 +22,35 @@ def records(tmp_path):
 @pytest.fixture
 def begun(records):
     """A fold of which two epochs are trained, under the installed versions."""
-    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
+    place = EXPERIMENT.place_of(records[0], "fold_0")
     note(records)
-    append_record(journal_path(folder), "start", {"attempt": "a", "params": {}})
-    saved_epochs_path(folder).write_text("2")
-    return folder
+    append_record(journal_path(place.folder), "start", {"attempt": "a", "params": {}})
+    saved_epochs_path(place.folder).write_text("2")
+    return place
 
 
 def note(records, **how):
-    folder = EXPERIMENT.fold_folder(records[0], "fold_0")
-    note_stage(folder, EXPERIMENT, records[1], title="It", **{"despite_changes": False, **how})
+    note_stage(EXPERIMENT.place_of(records[0], "fold_0"), records[1], **{"despite_changes": False, **how})
 
 
 def test_nothing_is_said_under_the_same_versions(begun, records):
     said = []
-    check_versions(begun, "It", despite_changes=False, progress=RecordedProgress(said.append))
+    check_versions(begun, despite_changes=False, progress=RecordedProgress(said.append))
     note(records)
-    assert (said, len(read_stages(begun))) == ([], 1)
+    assert (said, len(read_stages(begun.folder))) == ([], 1)
 
 
 def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, records, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
     with pytest.raises(FoldError, match=rf"nnunetv2 {version('nnunetv2')}|pip install nnunetv2==") as caught:
-        check_versions(begun, "It", despite_changes=False)
+        check_versions(begun, despite_changes=False)
     assert f"and {OTHER_MINOR} is installed" in str(caught.value)
     assert "--despite-changes" in str(caught.value)
     said = []
-    check_versions(begun, "It", despite_changes=True, progress=RecordedProgress(said.append))
+    check_versions(begun, despite_changes=True, progress=RecordedProgress(said.append))
     assert OTHER_MINOR in said[0]
-    (begun / "checkpoint_final.pth").touch()  # only predicted from here on
-    check_versions(begun, "It", despite_changes=False)
+    (begun.folder / "checkpoint_final.pth").touch()  # only predicted from here on
+    check_versions(begun, despite_changes=False)
 
 
 @pytest.mark.parametrize(
@@ -60,21 +59,22 @@ def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, 
 def test_other_versions_go_on_and_are_said_and_noted(begun, records, tmp_path, monkeypatch, versions):
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", versions))
     said = []
-    check_versions(begun, "It", despite_changes=False, progress=RecordedProgress(said.append))
+    check_versions(begun, despite_changes=False, progress=RecordedProgress(said.append))
     assert all(
-        f"{name} {read_stages(begun)[0].versions[name]}, now {text}" in said[0] for name, text in versions.items()
+        f"{name} {read_stages(begun.folder)[0].versions[name]}, now {text}" in said[0]
+        for name, text in versions.items()
     )
     note(records)
-    first, second = read_stages(begun)
+    first, second = read_stages(begun.folder)
     assert (second.from_epoch, second.what) == (2, "training")
     assert {name: second.versions[name] for name in versions} == versions
     assert first.cases == second.cases  # of the cases nothing changed
 
 
 def test_a_fold_that_has_no_epoch_yet_begins_under_any_version(begun, records, tmp_path, monkeypatch):
-    saved_epochs_path(begun).unlink()
+    saved_epochs_path(begun.folder).unlink()
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
-    check_versions(begun, "It", despite_changes=False)
+    check_versions(begun, despite_changes=False)
 
 
 def test_cases_of_another_last_number_are_those_of_the_fold(records, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_cases_that_another_minor_version_preprocessed_anew_end_a_fold_without_a
             note(records)
         note(records, despite_changes=True)
     assert json.loads(made.ingredients().read["nnunetv2"]) == OTHER_MINOR
-    assert [stage.cases for stage in read_stages(begun)] == [
+    assert [stage.cases for stage in read_stages(begun.folder)] == [
         {"nnUNetPlans_3d_fullres": version("nnunetv2")},
         {"nnUNetPlans_3d_fullres": OTHER_MINOR},
     ]

@@ -9,9 +9,9 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import AGAIN_FOLDER, OUTPUT_FOLDER
-from nnunet_assets.nnunet.folds.fold_attempt import fold_state
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.fold_failure import FoldFailed
@@ -78,20 +78,20 @@ def test_other_scores_are_seen_as_changed_outside(project: PhantomProject) -> No
 
 def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(project: PhantomProject) -> None:
     folder = project.folder("fold_0", EXPERIMENT)
-    first = project.train("fold_0", EXPERIMENT, overrides=TINY, options=NPZ).manifest
+    first = project.train("fold_0", EXPERIMENT, overrides=TINY, options=NPZ).finished
     final, commit = (folder / "checkpoint_final.pth").read_bytes(), commit_sha256(folder)
-    assert cases_without_probabilities(folder, first) == []
+    assert cases_without_probabilities(first) == []
     (one, *_) = sorted((folder / "validation").glob("*.npz"))
     said: list[str] = []
     for damage in (one.unlink, lambda: one.write_bytes(one.read_bytes()[:100]), one.with_suffix(".pkl").unlink):
         damage()
         assert fold_state(folder) == "committed"
-        assert cases_without_probabilities(folder, first) == [one.stem]
+        assert cases_without_probabilities(first) == [one.stem]
         outcome = project.train(
             "fold_0", EXPERIMENT, overrides=TINY, options=NPZ, progress=RecordedProgress(said.append)
         )
         assert outcome.is_new
-        assert cases_without_probabilities(folder, outcome.manifest) == []
+        assert cases_without_probabilities(outcome.finished) == []
     assert "of 1 of 3 cases are missing" in said[0]
     # The same scores again are the same fold: what was made of it stays up to date.
     assert commit_sha256(folder) == commit
