@@ -232,7 +232,8 @@ def _evaluate(files: PredictedCase, reader: str, read: ReadLabel, policy: Metric
     if same is not None:
         return _Computed(pair, same, has_read_voxels=False)
     reference, prediction = with_known_spacing(read(files.reference), read(files.prediction))
-    if _stats(files, reader) != pair.stats:
+    is_same = _stats(files, reader) == pair.stats
+    if not is_same or not (pair.is_settled or file_pair(*files.both, beside).sha256 == pair.sha256):
         raise EvaluationError(
             f"{files.prediction} or {files.reference} was changed while it was read. Evaluate again when nothing "
             "writes there any more."

@@ -2,19 +2,20 @@
 
 On disk, `kept_cases.jsonl`: one line a case, appended as soon as it is known, so that a kill costs the cases under way
 and no other. A line that a kill tore is passed over. A case is known again without opening a file where size, times
-and inode of both are those of its line, and without reading a voxel where their digests are; so copies, moved folders
-and touched files are known too.
+and inode of both are those of its line, from a time when a later change had to show in them (`file_stats`), and without
+reading a voxel where their digests are; so copies, moved folders and touched files are known too.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.atomic_files import append_whole, written_whole
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
@@ -22,7 +23,7 @@ KEPT_FILE = "kept_cases.jsonl"
 Stat = tuple[int, ...]
 """Size, time of change of the content and of the entry in ns, inode; then the same of each file beside it."""
 
-_ABSENT = (-1, -1, -1, -1)
+_ABSENT = FileStat(-1, -1, -1, -1)
 """In place of these, of a file beside another that is not there: when it comes, it counts."""
 
 CaseKey = tuple[str | None, str]
@@ -36,10 +37,12 @@ class FilePair:
     Attributes:
         stats: Of the reference and of the prediction.
         sha256: Likewise.
+        is_settled: Whether a change since then shows in the stats; see `file_stats`.
     """
 
     stats: tuple[Stat, Stat]
     sha256: tuple[str, str]
+    is_settled: bool
 
 
 def file_stat(path: Path, beside: Sequence[Path] = ()) -> Stat:
@@ -52,10 +55,10 @@ def file_stat(path: Path, beside: Sequence[Path] = ()) -> Stat:
     Raises:
         OSError: There is no such file.
     """
-    stat: Stat = _numbers(path)
+    stat: Stat = stat_of(path)
     for other in beside:
         try:
-            stat += _numbers(other)
+            stat += stat_of(other)
         except OSError:
             stat += _ABSENT
     return stat
@@ -71,13 +74,18 @@ def file_pair(
     Raises:
         OSError: One of the two cannot be read.
     """
+    looked_at_ns = now_ns()
     stats = file_stat(reference, beside[0]), file_stat(prediction, beside[1])
-    return FilePair(stats, (_sha256(reference, beside[0]), _sha256(prediction, beside[1])))
+    return FilePair(
+        stats,
+        (_sha256(reference, beside[0]), _sha256(prediction, beside[1])),
+        is_settled=all(_is_settled(stat, looked_at_ns) for stat in stats),
+    )
 
 
-def _numbers(path: Path) -> tuple[int, int, int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+def _is_settled(stat: Stat, looked_at_ns: int) -> bool:
+    files = (FileStat(*stat[start : start + len(_ABSENT)]) for start in range(0, len(stat), len(_ABSENT)))
+    return all(file.is_settled(looked_at_ns) for file in files)
 
 
 def _sha256(path: Path, beside: Sequence[Path]) -> str:
@@ -102,9 +110,13 @@ class KeptCases:
             self._read()
 
     def known(self, key: CaseKey, stats: tuple[Stat, Stat]) -> bool:
-        """Whether the case's files have not been touched since they were evaluated."""
+        """Whether the case's files have certainly not been touched since they were evaluated.
+
+        Of others their content decides (`same_content`); so it does of what a version kept that did not say when it
+        had looked at the files.
+        """
         entry = self._by_case.get(key)
-        return entry is not None and entry[0].stats == stats
+        return entry is not None and entry[0].is_settled and entry[0].stats == stats
 
     def same_content(self, pair: FilePair) -> Mapping[str, Metrics] | None:
         """Returns the metrics of files with this content, whatever case's; None: there are none."""
@@ -122,7 +134,7 @@ class KeptCases:
             EvaluationError: The disk is full, or the file may not be written. What was kept before stands.
         """
         fold, case = key
-        entry = {"policy": self._policy_digest, "fold": fold, "case": case, "stats": pair.stats, "sha256": pair.sha256}
+        entry = {"policy": self._policy_digest, "fold": fold, "case": case, **asdict(pair)}
         line = json.dumps({**entry, "labels": metrics}, ensure_ascii=False, allow_nan=False).encode() + b"\n"
         try:
             start = append_whole(self._file, line)
@@ -159,7 +171,7 @@ class KeptCases:
             entry: dict[str, Any] = json.loads(line)
             if entry["policy"] == self._policy_digest:
                 stats = tuple(map(tuple, entry["stats"]))
-                pair = FilePair((stats[0], stats[1]), (entry["sha256"][0], entry["sha256"][1]))
+                pair = FilePair((stats[0], stats[1]), tuple(entry["sha256"]), entry.get("is_settled", False))
                 self._index((entry["fold"], entry["case"]), pair, start, is_new=False)
         except (ValueError, KeyError, TypeError, IndexError):
             return

@@ -18,12 +18,14 @@ import pytest
 
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files import whole_file
+from nnunet_assets.core.files import atomic_files, file_stats
+from nnunet_assets.core.files.file_stats import FileStat, now_ns
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.statistics.mean_intervals import bootstrap_of
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet.predictions import evaluation as evaluation_module
+from nnunet_assets.nnunet.predictions import evaluation_cache
 from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
 from nnunet_assets.nnunet.predictions.evaluation_cache import KEPT_FILE
 from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders, cases_of_folds
@@ -362,6 +364,7 @@ class TestWhatIsWrong:
 
 class TestWhatIsKept:
     def test_a_second_run_opens_no_file_and_says_the_same(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
         first = model.evaluate()
         table = (model.output / "cases.csv").read_bytes()
         for name in ("file_pair", "label_reader"):
@@ -387,6 +390,25 @@ class TestWhatIsKept:
         model.prediction("a").write_bytes(content)
         os.utime(model.prediction("a"), ns=(before.st_atime_ns, before.st_mtime_ns))
         assert model.evaluate().n_computed == 1
+
+    def test_a_prediction_that_changes_within_one_tick_of_the_clock_is_computed_anew(
+        self, model: Model, one_tick: None
+    ) -> None:
+        assert model.evaluate().n_computed == 4
+        assert model.evaluate().n_computed == 0
+        write_case(model.prediction("a"), REFERENCE)
+        assert model.evaluate().n_computed == 1
+
+    def test_a_prediction_that_changes_so_while_it_is_read_is_not_kept_for_another(
+        self, model: Model, monkeypatch: pytest.MonkeyPatch, one_tick: None
+    ) -> None:
+        self.test_a_file_that_is_changed_while_it_is_read_is_not_kept_for_another(model, monkeypatch)
+
+    @pytest.fixture
+    def one_tick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Files whose size, times and inode never change, dated now."""
+        always = FileStat(100, now_ns(), now_ns(), 7)
+        monkeypatch.setattr(evaluation_cache, "stat_of", lambda _: always)
 
     def test_another_tolerance_is_computed_and_both_are_kept(self, model: Model) -> None:
         model.evaluate()
@@ -431,7 +453,7 @@ class TestWhatIsKept:
             n_written += 1
             return write(handle, content[: len(content) // 2] if n_written == 3 else content)
 
-        monkeypatch.setattr(whole_file.os, "write", half_of_the_third)
+        monkeypatch.setattr(atomic_files.os, "write", half_of_the_third)
         with pytest.raises(EvaluationError, match=f"written to .*{KEPT_FILE}: No space left on device. Make room"):
             model.evaluate(n_workers=1)
         lines = (model.output / KEPT_FILE).read_bytes().splitlines(keepends=True)
