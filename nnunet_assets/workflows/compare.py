@@ -1,26 +1,142 @@
-"""The comparison of a dataset's declared experiments, from their summaries and evaluations on the disk."""
+"""The comparison of a dataset's declared experiments, from their summaries and evaluations on the disk.
+
+On disk: `nnUNet_results/DATASET/nnunet_assets/`, beside the models: `comparison.json` (all of it),
+`comparison_differences.csv` and the same as a figure (`.svg`, `.png`), `comparison_ranks.csv`, `comparison.md`, and the
+table of experiments by labels, `comparison_table.csv`, `.parquet`, `.tex` and `.md`.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE, evaluation_folder, read_evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, scale_of
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
+from nnunet_assets.core.text.places import Places
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.repeats import sets_of_repeats
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.reports.tables.case_table import read_cases
+from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import comparison_run
+from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.comparison.evaluated_experiments import CaseMetrics
+
+FOREST_FILE = "comparison_differences"
+FOREST_CAPTION = "Differences between the experiments in mean Dice, with 95 % confidence intervals."
+
+
+@dataclass(frozen=True)
+class MadeComparison:
+    """A comparison that was made now, and its files.
+
+    Attributes:
+        comparison: What it says.
+        digest: Names its content.
+        folder: Where its files lie.
+        preview_png: The figure, small.
+        tracked: Its MLflow run; nothing where nobody asked for one.
+    """
+
+    comparison: "Comparison"
+    digest: str
+    folder: Path
+    preview_png: bytes
+    tracked: TrackedRun = field(default_factory=TrackedRun)
+
+    @property
+    def file(self) -> Path:
+        """All of it."""
+        return self.folder / "comparison.json"
+
+    @property
+    def files(self) -> list[Path]:
+        """Everything, by name."""
+        return sorted(self.folder.glob("comparison*.*"))
+
+
+def make_comparison(
+    roots: Roots,
+    project: Project,
+    dataset: str,
+    places: Places,
+    *,
+    destination: Destination | None = None,
+    dagster_run_id: str | None = None,
+) -> MadeComparison:
+    """Compares the experiments as `compare_declared` does, and writes the files.
+
+    Args:
+        roots: nnU-Net's folders.
+        project: What is declared.
+        dataset: Whose experiments.
+        places: Folders whose place is not to be in the files, which are shown to others.
+        destination: Where the comparison's run is brought up to date; None: nowhere.
+        dagster_run_id: The Dagster run that makes it; None where none does.
+
+    Raises:
+        NnunetAssetsError: As `compare_declared`.
+    """
+    folder = comparison_folder(roots, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    with comparison_lock(folder):
+        found = compare_declared(roots, project, dataset)
+        preview = _write(folder, replace(found, left_out=places.hidden_in(found.left_out)))
+    made = MadeComparison(found, json_sha256(found.to_json()), folder, preview)
+    if destination is None:
+        return made
+    run = comparison_run(dataset, found)
+    return replace(made, tracked=bring_up_to_date(destination, run, made.files, dagster_run_id=dagster_run_id))
+
+
+def comparison_lock(folder: Path) -> AbstractContextManager[object]:
+    """Returns the lock of a comparison's folder.
+
+    Two experiments' refreshes may end together: who writes last must have read last.
+    """
+    return kernel_lock(folder / ".comparison.lock")
+
+
+def _write(folder: Path, comparison: "Comparison") -> bytes:
+    """Writes every file and returns a preview of the figure."""
+    # numpy takes a tenth of a second in every process that loads the definitions, and matplotlib a second.
+    from nnunet_assets.core.comparison.comparison_files import COMPARISON_FILE
+    from nnunet_assets.reports.figures.forest import draw_forest
+    from nnunet_assets.reports.figures.style import pictures
+    from nnunet_assets.reports.tables import comparison_table
+    from nnunet_assets.reports.tables.comparison_rows import differences_to_csv, ranks_to_csv, to_markdown
+
+    figure = pictures(draw_forest(comparison))
+    contents = {
+        "comparison_differences.csv": differences_to_csv(comparison).encode(),
+        "comparison_ranks.csv": ranks_to_csv(comparison).encode(),
+        "comparison.md": to_markdown(comparison).encode(),
+        "comparison_table.csv": comparison_table.to_csv(comparison).encode(),
+        "comparison_table.md": comparison_table.to_markdown(comparison).encode(),
+        "comparison_table.tex": comparison_table.to_latex(comparison).encode(),
+        "comparison_table.parquet": comparison_table.to_parquet(comparison),
+        f"{FOREST_FILE}.svg": figure.svg,
+        f"{FOREST_FILE}.png": figure.png,
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    write_json_atomically(folder / COMPARISON_FILE, comparison.to_json())
+    return figure.preview_png
 
 
 def compare_declared(roots: Roots, project: Project, dataset: str) -> "Comparison":

@@ -1,26 +1,20 @@
 """`cv_evaluation`: the saved predictions of the finished folds, measured case by case, without training again."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
+from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.evaluation.evaluation import Evaluation
-from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder, read_evaluation
-from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.reports.tables.case_table import write_case_table
-from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records, write_label_tables
+from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.workflows.evaluate import evaluate_as_declared, target_of_folds
 
 EVALUATED_CHECK = "every_case_is_evaluated"
-LOG_SECONDS = 30
-"""How often the log says how far the evaluation is."""
 
 DESCRIPTION = """A row a validation case and label, from the predictions that the finished folds saved: Dice, IoU,
 sensitivity, precision, HD95, ASSD, surface Dice at a tolerance (NSD), volumes and their error; lesions where asked for.
@@ -55,35 +49,22 @@ def build_cv_evaluation(
         ],
     )
     def cv_evaluation(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
-        # numpy, which whoever loads the definitions has no use for.
-        from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
-        from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
-
-        roots = project.settings.roots
-        folder = evaluation_folder(experiment.model_folder(roots))
+        settings = project.settings
         with shown_as_failure():
-            found = cases_of_folds(
-                experiment.model_folder(roots), references_folder(roots, experiment.dataset), folds, experiment.title
+            target = target_of_folds(
+                settings, experiment.model_folder(settings.roots), folds, experiment.title, dataset=dataset
             )
-            evaluation = evaluate_cases(
-                found,
-                metric_policy(found.description, dataset.nsd_tolerance_mm, dataset.lesion_labels),
-                folder,
-                write_table=write_case_table,
-                write_labels=write_label_tables,
-                on_progress=progress_log(context.log.info),
-                places=project.settings.places,
-            )
+            evaluated = evaluate_as_declared(settings, target, LogProgress(context.log))
+        evaluation = evaluated.evaluation
         context.log.info(f"{evaluation.headline()}; {evaluation.n_computed} cases computed, the others were known.")
-        content = evaluation.to_json()
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(json_sha256([content, file_sha256(folder / CSV_FILE)])),
+            data_version=dg.DataVersion(evaluated.digest()),
             metadata={
                 "headline": dg.MetadataValue.text(evaluation.headline()),
-                **shown_labels(content),
+                **shown_labels(evaluated.content),
                 "cases_computed": dg.MetadataValue.int(evaluation.n_computed),
-                "file_parquet": dg.MetadataValue.path(folder / PARQUET_FILE),
-                "file_csv": dg.MetadataValue.path(folder / CSV_FILE),
+                "file_parquet": dg.MetadataValue.path(evaluated.table_parquet),
+                "file_csv": dg.MetadataValue.path(evaluated.table_csv),
                 **({"problems": dg.MetadataValue.text(evaluation.problem_text())} if evaluation.problems else {}),
             },
             check_results=[every_case(evaluation)],
@@ -103,44 +84,6 @@ def shown_labels(content: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
     }
     sentences = notes(content)
     return {**shown, "notes": dg.MetadataValue.text("\n".join(sentences))} if sentences else shown
-
-
-def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetConfig) -> dict[str, Any]:
-    """Returns what `cv_evaluation` wrote, where it measured what is declared now.
-
-    Raises:
-        DatasetError: The model's dataset.json cannot be used.
-        EvaluationError: It is missing, damaged, or measured otherwise.
-    """
-    model = experiment.model_folder(roots)
-    description = parse_dataset_json(model / DATASET_JSON)
-    policy = metric_policy(description, dataset.nsd_tolerance_mm, dataset.lesion_labels)
-    return read_evaluation(evaluation_folder(model), policy)
-
-
-def progress_log(say: Callable[[str], None], done: str = "evaluated") -> Callable[[int, int], None]:
-    """Returns what says, every `LOG_SECONDS`, how many cases are done and how long the rest will take.
-
-    What takes less is not talked about. The time counts from now, or from when it is told of 0 cases.
-
-    Args:
-        say: Takes a line of the log.
-        done: What is done to the cases.
-    """
-    start = last = time.monotonic()
-
-    def report(n_done: int, n_cases: int) -> None:
-        nonlocal start, last
-        now = time.monotonic()
-        if not n_done:  # what came before, such as a wait for a GPU, says nothing about the rest
-            start = last = now
-        if now - last < LOG_SECONDS:
-            return
-        last = now
-        minutes = (now - start) / n_done * (n_cases - n_done) / 60
-        say(f"{n_done} of {n_cases} cases {done}, about {max(1, round(minutes))} min left.")
-
-    return report
 
 
 def every_case(evaluation: Evaluation) -> dg.AssetCheckResult:

@@ -1,9 +1,7 @@
 """`cv_summary`: what the finished folds say together, from the first one on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import dagster as dg
 
@@ -11,22 +9,15 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary.summary_checks import summary_check_specs, summary_checks
-from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
-from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.nnunet.results.results import collect_fold_results
-from nnunet_assets.reports.tables.case_scores import cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
-from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.summarize import make_summary
 
 SEEN_METADATA = "newest_fold_event"
 """Storage id of the newest fold event that a summary has seen; the refresh sensor compares it."""
@@ -58,32 +49,24 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
     )
     def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         settings = project.settings
-        # numpy takes a tenth of a second in every process that loads the definitions.
-        from nnunet_assets.core.summary.intervals import with_recorded_patients
-
-        folder = experiment.summary_folder(settings.roots)
-        with shown_as_failure(), _sole_summary(folder):
-            seen = _newest_event(context.instance, fold_model)
-            finished = summarize(experiment, folds, collect_fold_results(settings.roots, experiment, folds))
-            summary = with_recorded_patients(settings.roots, finished)
-            content = summary.to_json()
-            write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
-            write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
-            # Last: a summary whose cases are those of an earlier one would be taken for whole.
-            write_json_atomically(folder / "cv_summary.json", content)
+        # Before the folds are read: the refresh sensor looks again for what comes meanwhile.
+        seen = _newest_event(context.instance, fold_model)
+        with shown_as_failure():
+            made = make_summary(
+                settings.roots,
+                experiment,
+                folds,
+                destination=Destination.of(settings),
+                dagster_run_id=context.run.run_id,
+            )
+        summary = made.summary
         context.log.info(summary.headline())
         stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
         if stopped:
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
-        tracked = bring_up_to_date(
-            Destination.of(settings),
-            summary_run(experiment, summary),
-            [folder / "cv_summary.json", folder / "cv_cases.csv"],
-            dagster_run_id=context.run.run_id,
-        )
         recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(context.instance, fold_model)}
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(json_sha256(content)),
+            data_version=dg.DataVersion(made.digest),
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),
                 **_covered(summary),
@@ -94,26 +77,14 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 "computing": dg.MetadataValue.json(asdict(summary.computing)),
                 **_plotted(summary),
                 **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
-                "file": dg.MetadataValue.path(folder / "cv_summary.json"),
+                "file": dg.MetadataValue.path(made.file),
                 SEEN_METADATA: dg.MetadataValue.int(seen),
-                **run_metadata(tracked, context.log),
+                **run_metadata(made.tracked, context.log),
             },
             check_results=summary_checks(settings.roots, summary, recorded),
         )
 
     return cv_summary
-
-
-@contextmanager
-def _sole_summary(folder: Path) -> Iterator[None]:
-    """Keeps a second summary of the experiment waiting: who writes last must have read last."""
-    if not folder.parent.is_dir():  # no fold was ever trained, which the summary says
-        yield
-        return
-    folder.mkdir(exist_ok=True)
-    with kernel_lock(folder / ".cv_summary.lock"):
-        remove_unfinished(folder)
-        yield
 
 
 def _about_intervals(summary: CvSummary) -> dict[str, dg.MetadataValue]:

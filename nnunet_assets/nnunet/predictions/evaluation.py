@@ -30,6 +30,7 @@ from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.images import nifti
@@ -42,9 +43,6 @@ from nnunet_assets.processes.workers import usable_cpus
 
 BYTES_A_VOXEL = 24
 """What a case takes at most for each voxel of its image; measured, with labels that fill it."""
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of cases computed and of all to compute, always from the caller's thread."""
 
 Row = Mapping[str, str | float | int | None]
 WriteTable = Callable[[Iterable[Row], Mapping[str, type], Path, Path], int]
@@ -68,7 +66,7 @@ def evaluate_cases(
     *,
     write_table: WriteTable,
     write_labels: WriteLabels,
-    on_progress: OnProgress = lambda *_: None,
+    progress: Progress = LOGGED,
     n_workers: int | None = None,
     places: Places = Places(),  # noqa: B008 - frozen
     trusted: frozenset[str] = frozenset(),
@@ -84,7 +82,7 @@ def evaluate_cases(
         folder: Where the files go, and where those of an earlier evaluation may lie.
         write_table: How the table of cases is written.
         write_labels: How the tables of labels are written.
-        on_progress: Told about each case that was not known yet.
+        progress: Told, from the caller's thread, about each case that was not known yet.
         n_workers: Cases at a time; None: by the processors and the memory of the machine.
         places: Folders whose place is not to be in the files, which are shown to others.
         trusted: As for `image_reader.is_reader`.
@@ -96,7 +94,7 @@ def evaluate_cases(
         remove_unfinished(folder)
         reader = _reader(found, trusted)
         kept = KeptCases(folder, policy.digest, reader)
-        failures, n_computed = _compute(found, reader, policy, kept, on_progress=on_progress, n_workers=n_workers)
+        failures, n_computed = _compute(found, reader, policy, kept, progress=progress, n_workers=n_workers)
         totals = {name: LabelTotals() for name in policy.labels}
         rows = _rows(found, policy, kept, failures, totals)
         n_rows = write_table(rows, COLUMNS, folder / PARQUET_FILE, folder / CSV_FILE)
@@ -156,7 +154,7 @@ def _compute(
     policy: MetricPolicy,
     kept: KeptCases,
     *,
-    on_progress: OnProgress,
+    progress: Progress,
     n_workers: int | None,
 ) -> tuple[dict[tuple[str | None, str], Problem], int]:
     """Computes and keeps what is not known; returns the cases that failed, and how many had their voxels read."""
@@ -188,7 +186,7 @@ def _compute(
                         kept.add(files.key, computed.pair, computed.metrics)
                         n_read += computed.has_read_voxels
                     n_done += 1
-                    on_progress(n_done, len(unknown))
+                    progress.step("cases evaluated", n_done, len(unknown))
         except BaseException:
             # Without this, an interrupt waits until every case that was submitted is computed.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -131,7 +131,7 @@ def cases_of_folds(
             _add_recorded(found, fold, folder, wanted)
     if not found.folds:
         raise _nothing_finished(subject, folds)
-    _refuse_mixture(found, provenances)
+    _check_pooling(found, provenances)
     splits_hash = next((provenance.inputs.splits_hash for provenance in provenances.values()), UNKNOWN)
     found.patients = read_patients(references.parent, splits_hash, [files.case for files in found.cases])
     return found
@@ -267,8 +267,8 @@ def _cases_in(folder: Path, ending: str) -> set[str]:
     return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
 
 
-def _refuse_mixture(found: PredictedCases, provenances: Mapping[str, FoldProvenance]) -> None:
-    """Keeps cases from being taken together that one cross-validation does not have."""
+def _check_pooling(found: PredictedCases, provenances: Mapping[str, FoldProvenance]) -> None:
+    """Marks cases that must not be taken together, since no one cross-validation has them all, and says why."""
     for sentence in (*_different_provenances(provenances), *_cases_in_two_folds(found)):
         found.may_be_pooled = False
         found.problems.append(Problem(f"{sentence} Each case is reported, but no mean is taken over the folds."))

@@ -1,7 +1,6 @@
 """The prediction of a test set, from the parent's side: what is missing, who owns it, and the child that predicts."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots, fold_index
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble, finished_ensemble
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEVICE_FILE = "device.json"
 """In the work folder: what the child predicted on."""
 
-_logger = logging.getLogger(__name__)
+PREDICTING = "cases predicted"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def predict_test_set(
     *,
     device: str,
     environment: Mapping[str, str],
-    on_progress: Callable[[int, int], None] = lambda *_: None,
-    say: Callable[[str], None] = _logger.warning,
+    progress: Progress = LOGGED,
 ) -> Predicted:
     """Predicts the cases that are not predicted yet; a killed prediction goes on with the next case.
 
@@ -77,9 +76,8 @@ def predict_test_set(
         roots: nnU-Net's folders of the project; the variant's results lie below them.
         device: `auto`, `cuda`, `cpu` or `mps`.
         environment: Environment of the child, without nnU-Net's folders.
-        on_progress: Called with the cases predicted now and those to predict, first with 0 when the child starts, then
-            about twice a second once there is one.
-        say: Takes sentences about what happens meanwhile: a wait for a GPU, a restart.
+        progress: Told of the cases predicted now and those to predict, first with 0 when the child starts, then about
+            twice a second once there is one; and of a wait for a GPU, and a restart.
 
     Raises:
         ConfigError: As `check_worker_variables`.
@@ -107,7 +105,7 @@ def predict_test_set(
         if n_missing:
             check_worker_variables(environment)
             job = _Job(ensemble, test_set, roots, device, environment, store, before, wanted)
-            _predict(job, lambda n_done: on_progress(n_done, n_missing), say)
+            _predict(job, progress)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:
                 store.discard()
                 raise FoldError(f"The folds of {experiment.title} changed while they predicted. Materialize it again.")
@@ -155,7 +153,7 @@ class _Job:
         }
 
 
-def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str], None]) -> None:
+def _predict(job: _Job, progress: Progress) -> None:
     """Runs the child on a leased device until every case is predicted, again where a restart may help."""
     store, environment = job.store, job.environment
     n_at_start = len(store.missing(job.wanted))
@@ -165,11 +163,11 @@ def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str],
 
     def look() -> None:
         if n := n_done():
-            on_progress(n)
+            progress.step(PREDICTING, n, n_at_start)
 
     def start(n_halvings: int) -> ChildResult:
-        with device_lease(job.device, environment, say=say) as lease:
-            on_progress(n_done())
+        with device_lease(job.device, environment, say=progress.warn) as lease:
+            progress.step(PREDICTING, n_done(), n_at_start)
             return run_child(
                 "nnunet_assets.nnunet.predictions.prediction_process",
                 job.request(),
@@ -186,7 +184,7 @@ def _predict(job: _Job, on_progress: Callable[[int], None], say: Callable[[str],
     def is_done() -> bool:
         return not store.missing(job.wanted)
 
-    result = run_with_restarts(start, own_folder=store.work, is_done=is_done, progress=n_done, say=say)
+    result = run_with_restarts(start, own_folder=store.work, is_done=is_done, progress=n_done, say=progress.warn)
     if not is_done():
         problem = result.problem or "The process ended with exit code 0, but did not predict every case."
         raise FoldFailed(

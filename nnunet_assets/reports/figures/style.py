@@ -7,6 +7,7 @@ users chose is shown as it is: `$` starts no formula.
 import io
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -41,6 +42,21 @@ _SETTINGS = {
     "svg.hashsalt": "nnunet_assets",  # the same figure gives the same bytes
     "text.parse_math": False,
 }
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A figure as files have it.
+
+    Attributes:
+        svg: For print.
+        png: Likewise, where a program takes no SVG.
+        preview_png: Small, for a web page that shows it in place of the file.
+    """
+
+    svg: bytes
+    png: bytes
+    preview_png: bytes
 
 
 def in_style(draw: "Callable[_P, Figure]") -> "Callable[_P, Figure]":
@@ -107,3 +123,8 @@ def png(figure: "Figure", dpi: int = _PNG_DPI) -> bytes:
         figure.set_dpi(dpi)
         FigureCanvasAgg(figure).print_png(content, metadata={"Software": None})
         return content.getvalue()
+
+
+def pictures(figure: "Figure") -> Pictures:
+    """Returns the figure in every form."""
+    return Pictures(svg(figure), png(figure), png(figure, dpi=PREVIEW_DPI))

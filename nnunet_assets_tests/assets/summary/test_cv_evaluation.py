@@ -8,8 +8,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from nnunet_assets.assets.summary import cv_evaluation as module
-from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, progress_log
+from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
@@ -118,23 +117,3 @@ def test_a_tolerance_of_a_label_that_is_not_there_is_refused(
     dataset = DatasetConfig(dataset=DATASET, nsd_tolerance_mm={"orgam": 1.0})
     result = materialized(graph(declared([dataset], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
     assert "'orgam' is no label to be evaluated" in failure(result)
-
-
-def test_the_log_says_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 10.0, 60.0, 70.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
-    lines: list[str] = []
-    report = progress_log(lines.append)
-    for n_done in (1, 100, 110):
-        report(n_done, 1100)
-    assert lines == ["100 of 1100 cases evaluated, about 10 min left."]
-
-
-def test_the_time_before_the_work_begins_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 3600.0, 3660.0])
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
-    lines: list[str] = []
-    report = progress_log(lines.append, done="predicted")
-    report(0, 3)
-    report(1, 3)
-    assert lines == ["1 of 3 cases predicted, about 2 min left."]

@@ -1,7 +1,6 @@
 """cv_summary and cv_tables on folds that were committed as the fold process commits them, but never trained."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +8,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from filelock import Timeout
 
-from nnunet_assets.assets.summary import cv_summary
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, evaluation_folder
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
 from nnunet_assets.core.summary.baseline import Baseline, baseline_path
@@ -208,27 +204,6 @@ def test_files_and_tables_lie_in_the_models_folder(project: Path, instance: dg.D
     assert {path.name for path in folder.iterdir()} == {*summary, *tables}
     assert json.loads((folder / "cv_summary.json").read_text())["missing_folds"] == ["fold_1"]
     assert "Dice, pooled" in str(metadata(result, "cv_tables")["table"])
-
-
-def test_a_summary_is_made_alone_and_written_after_its_cases(
-    project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = two_folds(project)[0].parent / "nnunet_assets"
-    folder.mkdir()
-    killed = folder / f".cv_summary.json.{'0' * 32}"
-    killed.write_text("{")
-    os.utime(killed, (0, 0))
-
-    def full_disk(_summary: object) -> bytes:
-        with pytest.raises(Timeout):
-            kernel_lock(folder / ".cv_summary.lock", timeout=0).acquire()
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(cv_summary, "cases_to_parquet", full_disk)
-    result = summarize(project, instance, "cv_summary")
-
-    assert not result.success
-    assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
 
 
 def test_the_same_folds_give_the_same_version(project: Path, instance: dg.DagsterInstance) -> None:

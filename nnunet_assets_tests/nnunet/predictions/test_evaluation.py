@@ -22,6 +22,7 @@ from nnunet_assets.core.files import atomic_files, file_stats
 from nnunet_assets.core.files.file_stats import FileStat, now_ns
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.statistics.mean_intervals import bootstrap_of
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet.predictions import evaluation as evaluation_module
@@ -426,9 +427,10 @@ class TestWhatIsKept:
         found = cases_of_folds(model.folder, references_of(model.roots, EXPERIMENT), FOLDS, "the model")
         policy = metric_policy(found.description)
 
-        def interrupt(n_done: int, n_cases: int) -> None:
-            if n_done == 2:
-                raise KeyboardInterrupt
+        class Interrupted(Silent):
+            def step(self, what: str, n_done: int, n: int) -> None:
+                if n_done == 2:
+                    raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             evaluate_cases(
@@ -437,7 +439,7 @@ class TestWhatIsKept:
                 model.output,
                 write_table=write_case_table,
                 write_labels=write_label_tables,
-                on_progress=interrupt,
+                progress=Interrupted(),
                 n_workers=1,
             )
         assert not (model.output / "evaluation.json").exists()

@@ -20,6 +20,7 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
@@ -302,26 +303,27 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
     test_set = read_test_set(project.roots, DATASET, parse_dataset_json(ensemble.folder / "dataset.json"))
     group: list[int] = []
 
-    def stop_after_the_first_case(n_done, n_cases):
-        assert n_cases == 3
-        if n_done and not group:
-            (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]
-            group.extend(pids_of(child))
-            os.killpg(child.pid, signal.SIGINT)
+    class StopAfterTheFirstCase(Silent):
+        def step(self, what, n_done, n):
+            assert (what, n) == ("cases predicted", 3)
+            if n_done and not group:
+                (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]
+                group.extend(pids_of(child))
+                os.killpg(child.pid, signal.SIGINT)
 
-    def predict(on_progress=lambda *_: None):
-        wanted = {"device": "cpu", "environment": project.environment, "on_progress": on_progress}
+    def predict(progress):
+        wanted = {"device": "cpu", "environment": project.environment, "progress": progress}
         return predict_test_set(ensemble, test_set, ".nii.gz", project.roots, **wanted)
 
     with pytest.raises(FoldFailed, match="was stopped on request") as caught:
-        predict(stop_after_the_first_case)
+        predict(StopAfterTheFirstCase())
     assert caught.value.code == ExitCode.STOPPED
     assert living(group) == []
 
-    predicted = predict()
+    predicted = predict(Silent())
     assert predicted.n_predicted == 2
     assert predicted.device == "cpu"
-    assert predict().n_predicted == 0
+    assert predict(Silent()).n_predicted == 0
     run_nnunet(project, tmp_path, {"nnUNetv2_predict": [*predict_arguments(project, tmp_path), "-f", "0", "1"]})
     theirs = read_volume(tmp_path / "out" / "phantom_000.nii.gz")
     for number in range(3):

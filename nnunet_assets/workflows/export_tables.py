@@ -1,0 +1,93 @@
+"""The summary of an experiment as tables for a paper: CSV, Parquet, LaTeX (booktabs) and Markdown.
+
+On disk: `cv_table.csv`, `.parquet`, `.tex` and `.md`, beside the summary; or the one file that a user names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.summary_files import read_current_summary
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
+
+Summary = CvSummary | FoldMeansSummary
+
+
+@dataclass(frozen=True)
+class ExportedTables:
+    """The tables that were written.
+
+    Attributes:
+        files: Ending to file.
+        markdown: The table in Markdown.
+        digest: Names what they say.
+        tracked: The summary's MLflow run, which has them too.
+    """
+
+    files: Mapping[str, Path]
+    markdown: str
+    digest: str
+    tracked: TrackedRun
+
+
+def export_tables(roots: Roots, experiment: Experiment, destination: Destination) -> ExportedTables:
+    """Writes the summary that is there in every form, and adds the files to its MLflow run.
+
+    Raises:
+        SummaryError: As `read_current_summary`.
+    """
+    summary = read_current_summary(roots, experiment)
+    tables = {
+        "csv": summary_tables.to_csv(summary),
+        "tex": summary_tables.to_latex(summary),
+        "md": summary_tables.to_markdown(summary),
+    }
+    contents = {
+        **{ending: text.encode() for ending, text in tables.items()},
+        "parquet": summary_tables.to_parquet(summary),
+    }
+    files = {ending: experiment.summary_folder(roots) / f"cv_table.{ending}" for ending in contents}
+    for ending, content in contents.items():
+        write_atomically(files[ending], content)
+    tracked = bring_up_to_date(destination, summary_run(experiment), list(files.values()))
+    return ExportedTables(files, tables["md"], json_sha256(tables), tracked)
+
+
+def export_csv(summary: Summary, output: Path | str | None = None) -> str:
+    """Returns the summary as CSV, one row a label and score, and writes it to a file if one is named."""
+    text = summary_tables.to_csv(summary) if isinstance(summary, CvSummary) else fold_means_tables.to_csv(summary)
+    return _written(text, output)
+
+
+def export_latex(
+    summary: Summary, output: Path | str | None = None, caption: str | None = None, label: str | None = None
+) -> str:
+    r"""Returns the summary as a LaTeX table (booktabs), and writes it to a file if one is named.
+
+    Args:
+        summary: What to show.
+        output: The file; None: none is written.
+        caption: Plain text; None: the experiment and how many folds are finished.
+        label: For `\ref`; None: no label.
+    """
+    if isinstance(summary, CvSummary):
+        return _written(summary_tables.to_latex(summary, caption, label), output)
+    return _written(fold_means_tables.to_latex(summary, caption, label), output)
+
+
+def _written(text: str, output: Path | str | None) -> str:
+    if output is not None:
+        try:
+            write_atomically(Path(output).absolute(), text.encode())
+        except OSError as error:
+            raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
+    return text

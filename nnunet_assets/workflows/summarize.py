@@ -1,0 +1,100 @@
+"""The summary of an experiment, made from its finished folds.
+
+On disk, in `nnunet_assets/` of the model's folder: `cv_summary.json`, and its cases as `cv_cases.csv` and `.parquet`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.summary_files import SUMMARY_FILE
+from nnunet_assets.nnunet.results.results import collect_fold_results
+from nnunet_assets.reports.tables.case_scores import cases_to_csv, cases_to_parquet
+from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.store.destination import Destination
+
+
+@dataclass(frozen=True)
+class MadeSummary:
+    """A summary that was made now.
+
+    Attributes:
+        summary: What it says, with intervals.
+        digest: Names its content.
+        folder: Where its files lie.
+        tracked: Its MLflow run; nothing where nobody asked for one.
+    """
+
+    summary: CvSummary
+    digest: str
+    folder: Path
+    tracked: TrackedRun = field(default_factory=TrackedRun)
+
+    @property
+    def file(self) -> Path:
+        """All of it."""
+        return self.folder / SUMMARY_FILE
+
+    @property
+    def files(self) -> list[Path]:
+        """What people and programs elsewhere read."""
+        return [self.file, self.folder / "cv_cases.csv"]
+
+
+def make_summary(
+    roots: Roots,
+    experiment: Experiment,
+    folds: Sequence[str],
+    *,
+    destination: Destination | None = None,
+    dagster_run_id: str | None = None,
+) -> MadeSummary:
+    """Summarizes the finished folds, writes the files and returns what they say.
+
+    Args:
+        roots: nnU-Net's folders.
+        experiment: Whose folds.
+        folds: Those of a complete cross-validation.
+        destination: Where the summary's run is brought up to date; None: nowhere.
+        dagster_run_id: The Dagster run that makes it; None where none does.
+
+    Raises:
+        SummaryError: No fold is finished, one cannot be read, or they must not be averaged.
+    """
+    # numpy, which whoever loads the definitions has no use for.
+    from nnunet_assets.core.summary.intervals import with_recorded_patients
+
+    folder = experiment.summary_folder(roots)
+    with _sole_summary(folder):
+        summary = summarize(experiment, folds, collect_fold_results(roots, experiment, folds))
+        summary = with_recorded_patients(roots, summary)
+        content = summary.to_json()
+        write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
+        write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
+        # Last: a summary whose cases are those of an earlier one would be taken for whole.
+        write_json_atomically(folder / SUMMARY_FILE, content)
+    made = MadeSummary(summary, json_sha256(content), folder)
+    if destination is None:
+        return made
+    run = summary_run(experiment, summary)
+    return replace(made, tracked=bring_up_to_date(destination, run, made.files, dagster_run_id=dagster_run_id))
+
+
+@contextmanager
+def _sole_summary(folder: Path) -> Iterator[None]:
+    """Keeps a second summary of the experiment waiting: who writes last must have read last."""
+    if not folder.parent.is_dir():  # no fold was ever trained, which the summary says
+        yield
+        return
+    folder.mkdir(exist_ok=True)
+    with kernel_lock(folder / ".cv_summary.lock"):
+        remove_unfinished(folder)
+        yield
