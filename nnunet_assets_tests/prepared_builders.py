@@ -7,10 +7,10 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, show
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 
 DATASET = "Dataset951_Records"

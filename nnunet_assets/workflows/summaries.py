@@ -11,10 +11,10 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment, fold_key
+from nnunet_assets.core.splits.splits_files import folds_of_split
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
-from nnunet_assets.core.summary.recorded_splits import folds_of_split
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.own_folds import behind, own_scores

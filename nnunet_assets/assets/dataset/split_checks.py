@@ -18,10 +18,10 @@ from nnunet_assets.core.splits.splits import (
     groups_on_both_sides,
     labels_not_validated,
 )
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import read_splits
 from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.resources.project_folder import ProjectResource

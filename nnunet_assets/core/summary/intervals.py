@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.splits.patients import read_patients
+from nnunet_assets.core.splits.splits_files import read_patients, read_training_only
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.statistics.mean_intervals import SHARE, PatientWeights, bootstrap_of
 from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary, LabelSummary, Metric, MetricSummary
-from nnunet_assets.core.summary.recorded_splits import with_recorded_split
 
 
 def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
@@ -49,10 +48,11 @@ def with_recorded_patients(roots: Roots, summary: CvSummary) -> CvSummary:
 
     And with what the split says of cases that it only trains on.
     """
-    summary = with_recorded_split(roots, summary)
     cases = [case.case_id for fold in summary.folds for case in fold.cases]
-    preprocessed = roots.preprocessed / summary.experiment.dataset
-    return with_intervals(summary, read_patients(preprocessed, summary.inputs.splits_hash, cases))
+    preprocessed, splits_hash = roots.preprocessed / summary.experiment.dataset, summary.inputs.splits_hash
+    if (training_only := read_training_only(preprocessed, splits_hash)) is not None:
+        summary = replace(summary, training_only=training_only)
+    return with_intervals(summary, read_patients(preprocessed, splits_hash, cases))
 
 
 def _with_interval(metric: MetricSummary, interval: Interval | None) -> MetricSummary:

@@ -11,10 +11,10 @@ from typing import Any
 from nnunet_assets.core.dataset.configurations import next_stages
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import read_splits
 
 PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
 

@@ -17,6 +17,7 @@ from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settle_again, settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
@@ -28,7 +29,6 @@ from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, r
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.split_users import note_fold, seen_split, split_held
-from nnunet_assets.nnunet.preparation.splits_final import read_splits
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes

@@ -14,10 +14,10 @@ from nnunet_assets.core.splits.splits import (
     duplicates_across_sides,
     groups_on_both_sides,
 )
+from nnunet_assets.core.splits.splits_files import read_record
 from nnunet_assets.errors import DatasetError, FoldError, first_offenders
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import read_record
 from nnunet_assets.nnunet.preparation.splitting import default_split_of
 
 
@@ -90,7 +90,7 @@ def _refuse_forgotten(prepared: PreparedDataset, splits: Sequence[Split], cases:
     left_out = coverage(splits, cases).left_out
     if not left_out:
         return
-    known = read_record(prepared).until(splits)
+    known = read_record(prepared.folder).until(splits)
     named = sorted({case for split in splits for case in split["val"]})
     if set(left_out) - known.known_cases if known.generations else default_split_of(named, len(splits)) == splits:
         raise DatasetError(
@@ -102,7 +102,7 @@ def _refuse_forgotten(prepared: PreparedDataset, splits: Sequence[Split], cases:
 
 def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hashes: Mapping[str, str]) -> None:
     """Passes where no fold trains on a group or a copy of what it validates; groups are those of the last `splits`."""
-    leaks = groups_on_both_sides(splits, read_record(prepared).groups)
+    leaks = groups_on_both_sides(splits, read_record(prepared.folder).groups)
     leaks += duplicates_across_sides(splits, image_hashes)
     if leaks:
         raise DatasetError(

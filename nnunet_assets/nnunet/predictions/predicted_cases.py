@@ -13,7 +13,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import COMMIT_FILE, UNKNOWN, read_committed
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
-from nnunet_assets.core.splits.patients import read_patients
+from nnunet_assets.core.splits.splits_files import read_patients
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
 from nnunet_assets.nnunet.images.image_reader import reader_of_model

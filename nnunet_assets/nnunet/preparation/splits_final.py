@@ -7,16 +7,13 @@ file that this project did not make, or that somebody edited, is checked, kept, 
 `split_users`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.splits.splits import (
@@ -27,6 +24,13 @@ from nnunet_assets.core.splits.splits import (
     check_splits,
     coverage,
     is_splits,
+)
+from nnunet_assets.core.splits.splits_files import (
+    NOT_WRITTEN_OVER,
+    read_record,
+    read_splits,
+    write_record,
+    write_splits,
 )
 from nnunet_assets.core.splits.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
@@ -41,9 +45,6 @@ from nnunet_assets.nnunet.preparation.split_users import (
 from nnunet_assets.nnunet.preparation.splitting import default_split_of, extend_splits, groups_of, make_splits
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
-
-RECORD_FILE = "splits.json"
-"""In the hidden folder of the preprocessed dataset."""
 
 What = Literal["made", "kept", "extended", "made anew", "the user's own"]
 
@@ -147,56 +148,13 @@ def _ensured(
         groups=groups_of(settings, raw),
         cases=raw.cases if settings.file else (),
     )
-    write_json_atomically(_record_path(prepared), record.to_json())
+    write_record(prepared.folder, record)
     _say_left_out(path, wanted, raw, progress)
     if wanted == found and path.exists():
         return Splits(wanted, "kept", record, settings)
     write_splits(prepared.folder, wanted)
     what: What = "made" if found is None else "extended" if origin == "extended" else "made anew"
     return Splits(wanted, what, record, settings, superseded)
-
-
-def read_splits(preprocessed_dataset: Path) -> Any:
-    """Returns what the splits file holds, of whatever form; None where there is no file.
-
-    Raises:
-        DatasetError: It is no JSON.
-    """
-    path = preprocessed_dataset / SPLITS_FILE
-    try:
-        return load_json(path)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}). {_REMEDY}") from None
-
-
-def read_record(prepared: PreparedDataset) -> SplitsRecord:
-    """Returns how the split came to be; an empty record where there is none.
-
-    Raises:
-        DatasetError: It is no JSON.
-    """
-    path = _record_path(prepared)
-    try:
-        return SplitsRecord.from_json(load_json(path))
-    except FileNotFoundError:
-        return SplitsRecord()
-    except ValueError as error:
-        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
-
-
-def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
-    """Writes the splits file, whole or not at all, with the bytes that nnU-Net itself would write."""
-    path = preprocessed_dataset / SPLITS_FILE
-    write_atomically(path, json.dumps(list(splits), sort_keys=True, indent=4).encode())
-    return path
-
-
-_REMEDY = (
-    "Folds that were trained belong to that file, so it is not written over. Restore the data or the number of folds "
-    "that it was made for, or correct it; or, to have it made as declared, delete it."
-)
 
 
 @dataclass(frozen=True)
@@ -232,7 +190,7 @@ def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) ->
     would have written for its own cases, it counts as made with nnU-Net's settings.
     """
     found = read_splits(prepared.folder)
-    record = read_record(prepared)
+    record = read_record(prepared.folder)
     if found is None:
         return record.splits(), record
     known = record.until(found)
@@ -264,7 +222,7 @@ def _users_own(path: Path, found: Any, settings: SplitSettings, raw: RawRecord) 
     try:
         folds = check_splits(found, raw.cases, settings.n_folds, path)
     except DatasetError as error:
-        raise DatasetError(f"{error}\n{_REMEDY}") from None
+        raise DatasetError(f"{error}\n{NOT_WRITTEN_OVER}") from None
     return Splits(folds, "the user's own", SplitsRecord(), settings)
 
 
@@ -378,12 +336,8 @@ def _protect(
     raise DatasetError(f"{path} is not changed, though {why}. {cost}\n{ways}")
 
 
-def _record_path(prepared: PreparedDataset) -> Path:
-    return prepared.own / RECORD_FILE
-
-
 def _note_groups(prepared: PreparedDataset, groups: Mapping[str, str]) -> None:
     """Keeps the groups for the start of folds, also beside a split that was not made by them."""
-    record = read_record(prepared)
+    record = read_record(prepared.folder)
     if record.groups != groups:
-        write_json_atomically(_record_path(prepared), replace(record, groups=groups).to_json())
+        write_record(prepared.folder, replace(record, groups=groups))

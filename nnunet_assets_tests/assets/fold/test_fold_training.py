@@ -14,12 +14,12 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import SILENT
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import build_manifest

@@ -15,11 +15,11 @@ from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, eval
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.summary.baseline import Baseline, baseline_path
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.jobs import fold_model_key
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect

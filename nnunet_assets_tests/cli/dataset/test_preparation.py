@@ -12,11 +12,11 @@ from nnunet_assets.cli.dataset import preparation
 from nnunet_assets.cli.dataset.preparation import ensure_prepared
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume

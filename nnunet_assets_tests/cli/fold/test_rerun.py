@@ -24,10 +24,10 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.training.parameters import package_versions
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker

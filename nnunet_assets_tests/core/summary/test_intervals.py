@@ -2,15 +2,13 @@ import json
 
 import pytest
 
-from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.splits.patients import read_patients
+from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
-from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.summary.intervals import with_intervals, with_recorded_patients
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
-from nnunet_assets_tests.raw_builders import write_json
+from nnunet_assets_tests.core.summary.test_cv_summary import hand_worked
 
 # B is in every other case; folds of 8 and 2 cases, two cases a patient.
 DICES = [0.5, 0.9, 0.8, 0.7, 0.6, 0.95, 0.85, 0.75, 0.65, 0.9]
@@ -71,38 +69,6 @@ def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest():
     assert json.loads(json.dumps(read.to_json())) == content
 
 
-RECORD = {
-    "schema": 1,
-    "generations": [
-        {"splits_sha256": "old", "groups": {"a": "p0"}},
-        {"splits_sha256": "splits", "groups": {"a": "p1", "b": "p1", "c": "p2"}},
-    ],
-}
-
-
-class TestPatientsOfTheSplits:
-    def read(self, folder, cases, splits_hash="splits"):
-        return read_patients(folder, splits_hash, cases)
-
-    def test_are_those_of_the_splits_that_the_folds_were_trained_on(self, tmp_path):
-        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
-        assert self.read(tmp_path, ["a", "b"]) == {"a": "p1", "b": "p1"}
-        assert self.read(tmp_path, ["a"], "old") == {"a": "p0"}
-
-    def test_are_not_known_where_the_record_does_not_say_it_of_every_case(self, tmp_path):
-        assert self.read(tmp_path, ["a"]) is None
-        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
-        assert self.read(tmp_path, ["a", "new"]) is None
-        assert self.read(tmp_path, ["a"], "another") is None
-
-    def test_of_unknown_splits_are_those_of_the_newest_groups_that_hold_every_case(self, tmp_path):
-        write_json(tmp_path / OWN_FOLDER / "splits.json", RECORD)
-        assert self.read(tmp_path, ["a", "b"], UNKNOWN) == {"a": "p1", "b": "p1"}
-        assert self.read(tmp_path, ["a", "new"], UNKNOWN) is None
-
-    @pytest.mark.parametrize("content", ["", "[]", '{"generations": [{}]}', '{"generations": null}'])
-    def test_are_not_known_from_a_record_of_another_form(self, tmp_path, content):
-        (tmp_path / OWN_FOLDER).mkdir()
-        (tmp_path / OWN_FOLDER / "splits.json").write_text(content)
-        assert self.read(tmp_path, ["a"]) is None
-        assert self.read(tmp_path, ["a"], UNKNOWN) is None
+def test_a_summary_of_an_unknown_split_has_intervals_of_its_cases_and_no_more(tmp_path):
+    roots = Roots(tmp_path, tmp_path, tmp_path)
+    assert with_recorded_patients(roots, hand_worked()) == with_intervals(hand_worked(), None)

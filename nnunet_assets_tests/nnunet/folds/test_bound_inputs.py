@@ -12,10 +12,10 @@ import pytest
 
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.preparation.case_sets import remove_unwanted
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import (
     CASES,

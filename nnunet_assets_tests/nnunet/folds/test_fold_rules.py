@@ -24,10 +24,10 @@ from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_commi
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import needed_gpu_bytes, run_fold
 from nnunet_assets.nnunet.folds.fold_request import FoldRequest
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.preparation.trained_folds import running_folds
 from nnunet_assets.processes import workers
 from nnunet_assets.processes.exit_codes import ExitCode

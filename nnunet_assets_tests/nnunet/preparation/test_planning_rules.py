@@ -11,11 +11,11 @@ import pytest
 from nnunet_assets.core.dataset.configurations import PLANNERS
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, check_configuration, prepare
 from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations
 from nnunet_assets.nnunet.preparation.split_users import note_results
-from nnunet_assets.nnunet.preparation.splits_final import write_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.overlaid_versions import next_version, overlay

@@ -21,11 +21,12 @@ from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.case_groups import GroupPattern, GroupTable
 from nnunet_assets.core.splits.splits import SplitSettings, check_splits
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation import splits_final as splits_module
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits, write_splits
+from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets.nnunet.preparation.splitting import default_splits, make_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS, build_manifest

@@ -1,0 +1,123 @@
+"""A dataset's split on disk: nnU-Net's own file, and beside it the record of how it came to be.
+
+In `nnUNet_preprocessed/DATASET`: `splits_final.json`, and `.nnunet_assets/splits.json`, a `SplitsRecord`. Also of a
+split that is there no more the record says which cases it only trained on, and whose they were: a summary draws
+patients, not cases, for its intervals and tests.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, fold_key
+from nnunet_assets.core.fold.commit import UNKNOWN
+from nnunet_assets.core.splits.splits import SPLITS_FILE, Split, coverage, is_splits
+from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
+from nnunet_assets.errors import DatasetError
+
+RECORD_FILE = "splits.json"
+
+NOT_WRITTEN_OVER = (
+    "Folds that were trained belong to that file, so it is not written over. Restore the data or the number of folds "
+    "that it was made for, or correct it; or, to have it made as declared, delete it."
+)
+
+
+def read_splits(preprocessed_dataset: Path) -> Any:
+    """Returns what the splits file holds, of whatever form; None where there is no file.
+
+    Raises:
+        DatasetError: It is no JSON.
+    """
+    path = preprocessed_dataset / SPLITS_FILE
+    try:
+        return load_json(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). {NOT_WRITTEN_OVER}") from None
+
+
+def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
+    """Writes the splits file, whole or not at all, with the bytes that nnU-Net itself would write."""
+    path = preprocessed_dataset / SPLITS_FILE
+    write_atomically(path, json.dumps(list(splits), sort_keys=True, indent=4).encode())
+    return path
+
+
+def read_record(preprocessed_dataset: Path) -> SplitsRecord:
+    """Returns how the split came to be; an empty record where there is none.
+
+    Raises:
+        DatasetError: It is damaged.
+    """
+    path = preprocessed_dataset / OWN_FOLDER / RECORD_FILE
+    try:
+        return SplitsRecord.from_json(load_json(path))
+    except FileNotFoundError:
+        return SplitsRecord()
+    except ValueError as error:
+        raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
+    except (LookupError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{path} is not as this package writes it ({error!r}). Restore it, or delete it.") from error
+
+
+def write_record(preprocessed_dataset: Path, record: SplitsRecord) -> None:
+    """Writes the record, whole or not at all."""
+    write_json_atomically(preprocessed_dataset / OWN_FOLDER / RECORD_FILE, record.to_json())
+
+
+def read_patients(preprocessed_dataset: Path, splits_hash: str, cases: Sequence[str]) -> dict[str, str] | None:
+    """Returns the patient of each of the cases; None where the record does not say it of all of them.
+
+    Args:
+        preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
+        splits_hash: Digest of the splits that the folds were trained on; where it is `UNKNOWN`, the newest generation
+            counts whose groups hold all of the cases.
+        cases: Case ids.
+    """
+    for made in reversed(_readable_generations(preprocessed_dataset)):
+        # The newest of the splits: groups that were declared later hold for the same splits.
+        holds_all = made.groups.keys() >= set(cases)
+        if made.splits_sha256 == splits_hash or (splits_hash == UNKNOWN and holds_all):
+            return {case: str(made.groups[case]) for case in cases} if holds_all else None
+    return None
+
+
+def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[str, ...] | None:
+    """Returns the cases that a split trains on and validates in no fold; None: the split is not known.
+
+    Args:
+        preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
+        splits_hash: Digest of the split.
+    """
+    splits = _readable_splits(preprocessed_dataset)
+    if splits is not None and json_sha256(splits) == splits_hash:
+        return coverage(splits).training_only
+    made = [made for made in _readable_generations(preprocessed_dataset) if made.splits_sha256 == splits_hash]
+    return tuple(made[-1].training_only) if made else None
+
+
+def folds_of_split(preprocessed_dataset: Path, finished: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the folds of the split that is there; None: there is none, or other folds than its were finished."""
+    folds = tuple(fold_key(index) for index in range(len(_readable_splits(preprocessed_dataset) or ())))
+    return folds if folds and set(finished) <= {*folds, FULL_FOLD} else None
+
+
+def _readable_splits(preprocessed_dataset: Path) -> list[Split] | None:
+    try:
+        splits = read_splits(preprocessed_dataset)
+    except (DatasetError, OSError):
+        return None
+    return splits if is_splits(splits) else None
+
+
+def _readable_generations(preprocessed_dataset: Path) -> tuple[Generation, ...]:
+    try:
+        return read_record(preprocessed_dataset).generations
+    except (DatasetError, OSError):
+        return ()
