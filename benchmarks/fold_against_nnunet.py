@@ -38,9 +38,9 @@ import psutil
 
 from nnunet_assets.cli.project.init import EXAMPLE, init_project
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_key
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.images.nifti import write_nifti
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings

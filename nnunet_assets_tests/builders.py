@@ -9,6 +9,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
 from nnunet_assets.core.fold.commit import FoldInputs, Manifest
+from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 
@@ -52,6 +53,22 @@ def build_manifest(fold_folder: Path, inputs: FoldInputs = INPUTS) -> Manifest:
         files={SUMMARY_FILE: file_sha256(summary)} if summary.is_file() else {},
         details={},
         scores=scores_digest(summary.read_bytes()) if summary.is_file() else None,
+    )
+
+
+def build_attempt(fold_folder: Path, experiment: Experiment = EXPERIMENT) -> FoldAttempt:
+    """Returns what the process of a fold in this folder is asked."""
+    return FoldAttempt(
+        experiment,
+        "fold_0",
+        {},
+        "cpu",
+        INPUTS,
+        None,
+        fold_folder=fold_folder,
+        attempt="a",
+        waited_seconds=0.0,
+        meeting_folder=None,
     )
 
 

@@ -14,17 +14,21 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, TypeVar
 
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import JsonError, write_json_atomically
 from nnunet_assets.core.files.layout import REQUEST_FILE
+from nnunet_assets.core.files.typed_json import Dataclass, dataclass_from_json, dataclass_to_json
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.failures import explain
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
 from nnunet_assets.processes.worker_watch import watch_workers
+
+Request = TypeVar("Request", bound=Dataclass)
 
 GRACE_SECONDS = 10
 """How long a child may take to end after SIGINT before its whole group is killed."""
@@ -51,7 +55,7 @@ class ChildResult:
 
 def run_child(
     module: str,
-    request: Mapping[str, Any],
+    request: Dataclass,
     *,
     folder: Path,
     environment: Mapping[str, str],
@@ -62,14 +66,14 @@ def run_child(
 
     Args:
         module: The module to run; it calls `child_main`.
-        request: What the child is asked to do, as JSON.
+        request: What the child is asked to do; it gets the same value.
         folder: Takes `request.json`, `output.log` (what the child and its workers print, after what earlier attempts
             printed) and `failure.json`.
         environment: The child's whole environment. What it starts in turn imports nothing from the current folder.
         on_poll: Called about every `poll_seconds` while the child runs, and once after its end.
         poll_seconds: Seconds between two looks at the child.
     """
-    write_json_atomically(folder / REQUEST_FILE, dict(request))
+    write_json_atomically(folder / REQUEST_FILE, dataclass_to_json(request))
     (folder / FAILURE_FILE).unlink(missing_ok=True)
     n_oom_kills = _n_oom_kills()
     with (folder / LOG_FILE).open("ab") as log:
@@ -161,11 +165,15 @@ class ChildFailure(NnunetAssetsError):  # noqa: N818 - reads as what happened
         return ChildFailure, (self.code, str(self))
 
 
-def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
+def child_main(kind: type[Request], work: Callable[[Request], None]) -> NoReturn:
     """Does what the parent asked for and ends the process; every way to fail has an exit code and a sentence.
 
     SIGTERM and SIGINT end the process at once with `ExitCode.STOPPED`; a worker that is killed ends it within a second
     or two with `ExitCode.OUT_OF_MEMORY`.
+
+    Args:
+        kind: The dataclass that the parent sends.
+        work: Takes it.
     """
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
     _stop_on_signals(folder, parent)
@@ -174,10 +182,32 @@ def child_main(work: Callable[[dict[str, Any]], None]) -> NoReturn:
         on_killed=lambda sentence: _leave(folder, ExitCode.OUT_OF_MEMORY, sentence),
         on_orphaned=lambda: _end_orphaned_group(parent),
     )
-    code, problem = outcome_of(lambda: work(json.loads((folder / REQUEST_FILE).read_text())), folder / LOG_FILE)
+    code, problem = outcome_of(lambda: work(sent_request(folder, kind)), folder / LOG_FILE)
     if problem:
         _leave(folder, code, problem)
     os._exit(code)
+
+
+def sent_request(folder: Path, kind: type[Request]) -> Request:
+    """Returns what the parent of this process asked it to do.
+
+    Args:
+        folder: Where the parent wrote it.
+        kind: The dataclass that it sends.
+
+    Raises:
+        ChildFailure: What is there is none of these.
+    """
+    file = folder / REQUEST_FILE
+    try:
+        return dataclass_from_json(kind, file.read_bytes())
+    except JsonError as error:
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"{file} is not the {kind.__name__} that this process takes: {error}. Most often another version of "
+            f"nnunet_assets wrote it, as where a node has one of its own; here {version('nnunet_assets')} runs, by "
+            f"{sys.executable}. Install the same on both sides.",
+        ) from None
 
 
 def outcome_of(work: Callable[[], None], log_file: Path) -> tuple[ExitCode, str | None]:

@@ -4,7 +4,6 @@ import atexit
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,8 +126,8 @@ class _Tracking:
         start = next(read_records(journal), None)
         if start is None or start.kind != "start" or trainer.current_epoch == 0:
             journal.unlink(missing_ok=True)  # nnU-Net begins anew, over what lies there
-            options = asdict(TrainingOptions())
-            request = {"experiment": asdict(self._experiment), "fold": self._folder.name, "overrides": {}}
-            params = training_parameters(trainer, {**request, "options": options})
+            params = training_parameters(
+                trainer, self._experiment, self._folder.name, overrides={}, options=TrainingOptions()
+            )
             append_record(journal, "start", {"attempt": uuid.uuid4().hex, "params": params})
         return JournalLogger(journal, label_names(trainer), lambda _epoch, _values: None)

@@ -15,6 +15,7 @@ import pytest
 
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.version_history import read_stages
@@ -22,7 +23,6 @@ from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets_tests.overlaid_versions import next_version, overlay, with_path
 from nnunet_assets_tests.recorded_progress import RecordedProgress

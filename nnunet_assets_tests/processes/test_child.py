@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from textwrap import dedent
 
 import pytest
@@ -13,6 +14,7 @@ from nnunet_assets.processes import child as child_module
 from nnunet_assets.processes.child import run_child
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.tiny_request import TinyRequest
 
 # What the child does; `work` is its body, and `parent.pids` in its folder names it and the workers that it started.
 CHILD = """
@@ -21,6 +23,7 @@ from pathlib import Path
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.processes.child import ChildFailure, child_main
+from nnunet_assets_tests.tiny_request import TinyRequest
 
 def start_workers():
     # As nnU-Net: workers that are forked (augmentation), and processes that are not (its spawned pools).
@@ -35,18 +38,21 @@ def work(request):
     {body}
 
 if __name__ == "__main__":
-    child_main(work)
+    child_main(TinyRequest, work)
 """
+
+
+NOTHING_ASKED = TinyRequest()
 
 
 @pytest.fixture
 def run(tmp_path):
     """Runs a child with this body."""
 
-    def run_body(body, request=(), **options):
+    def run_body(body, request=NOTHING_ASKED, **options):
         write_child(tmp_path, body)
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return run_child("tiny_child", dict(request), folder=tmp_path / "own", environment=environment, **options)
+        return run_child("tiny_child", request, folder=tmp_path / "own", environment=environment, **options)
 
     return run_body
 
@@ -71,9 +77,27 @@ def pids_of(folder, timeout_seconds=20):
 
 
 def test_a_child_gets_its_request_and_what_it_prints_is_kept(run, tmp_path):
-    result = run("print('wanted:', request['fold']); print('é', file=sys.stderr)", {"fold": "fold_3"})
+    result = run("print('wanted:', request.fold); print('é', file=sys.stderr)", TinyRequest("fold_3"))
     assert (result.code, result.problem, result.log_tail) == (0, None, "wanted: fold_3\né\n")
     assert (tmp_path / "own" / "output.log").read_text() == "wanted: fold_3\né\n"
+
+
+@dataclass(frozen=True)
+class NewerRequest:
+    """What a later version of the package asks for."""
+
+    fold: int
+    priority: int
+
+
+def test_a_request_of_another_version_of_the_package_is_wrong_usage_in_one_sentence(run, tmp_path):
+    result = run("print('worked')", NewerRequest(fold=3, priority=1))
+    assert result.code == ExitCode.BAD_INPUT
+    assert result.problem.startswith(
+        f"{tmp_path / 'own' / 'request.json'} is not the TinyRequest that this process takes: fold should be a valid "
+        "string, and is 3, priority is not known. Most often another version of nnunet_assets wrote it"
+    )
+    assert "worked" not in result.log_tail
 
 
 @pytest.mark.parametrize(
@@ -279,7 +303,8 @@ import os, sys
 from pathlib import Path
 from nnunet_assets.processes.child import run_child
 from nnunet_assets_tests.living_processes import living
-run_child("tiny_child", {}, folder=Path(sys.argv[1]) / "own", environment=dict(os.environ))
+from nnunet_assets_tests.tiny_request import TinyRequest
+run_child("tiny_child", TinyRequest(), folder=Path(sys.argv[1]) / "own", environment=dict(os.environ))
 """
 
 

@@ -10,9 +10,9 @@ import dagster as dg
 
 from nnunet_assets.assets.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 from nnunet_assets.core.fold.commit import read_committed, validated_checkpoint
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_figures import ending_metrics

@@ -9,6 +9,7 @@ from nnunet_assets.assets.fold.fold_tracking import TrackedFold, tracked_fold
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.commit import RESULT_FILES
 from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
@@ -17,7 +18,6 @@ from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
 

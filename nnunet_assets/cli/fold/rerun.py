@@ -14,11 +14,11 @@ from typing import Any
 from nnunet_assets.assets.fold.fold_training import AskedNow
 from nnunet_assets.cli.fold.train_flags import Flags, dataset_named, experiment_of, fold_named
 from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.training.parameters import package_versions
 from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
     from nnunet_assets.core.fold.commit import FinishedFold
     from nnunet_assets.core.fold.fold import Fold
+    from nnunet_assets.core.fold.fold_request import FoldRequest
     from nnunet_assets.core.progress import Progress
     from nnunet_assets.declarations.config import ExperimentConfig
     from nnunet_assets.declarations.project import Project
-    from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 
 
 @click.command()

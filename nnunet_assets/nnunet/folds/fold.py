@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +13,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
 from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settle_again, settled_again
@@ -23,7 +24,6 @@ from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
 from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
 from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
@@ -191,13 +191,13 @@ def _train(
             n_sharing = lease.n_sharing * request.options.num_gpus
             return run_child(
                 "nnunet_assets.nnunet.training.fold_process",
-                {
-                    **asdict(request),
-                    "fold_folder": str(place.folder),
-                    "attempt": attempt,
-                    "waited_seconds": time.monotonic() - asked_at,
-                    "meeting_folder": meeting_folder,
-                },
+                FoldAttempt(
+                    **vars(request),
+                    fold_folder=place.folder,
+                    attempt=attempt,
+                    waited_seconds=time.monotonic() - asked_at,
+                    meeting_folder=Path(meeting_folder) if meeting_folder else None,
+                ),
                 folder=place.own,
                 environment={
                     **environment,

@@ -17,10 +17,10 @@ from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, FoldPl
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
 from nnunet_assets.core.fold.fold import Fold, State
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, settled_records
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 
 REFUSED: Mapping[State, str] = {
     "foreign": "holds a training that this project did not make",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble, finished_ensemble
+from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
 from nnunet_assets.nnunet.predictions.prediction_store import PredictionStore
 from nnunet_assets.nnunet.preparation.prepared import planned_in
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
@@ -128,29 +129,30 @@ class _Job:
     before: PredictionStore | None
     wanted: Mapping[str, str]
 
-    def request(self) -> dict[str, object]:
+    def request(self) -> PredictionRequest:
         """Returns what the child is asked for now."""
-        store, before = self.store, self.before
+        store, before, ensemble = self.store, self.before, self.ensemble
         missing = set(store.missing(self.wanted))
-        return {
-            "experiment": asdict(self.ensemble.experiment),
-            "model_folder": str(self.ensemble.folder),
-            "folds": [fold_index(fold) for fold in self.ensemble.folds],
-            "checkpoint": self.ensemble.checkpoint,
-            "device": self.device,
-            "work_folder": str(store.work),
-            "cases": [
-                {
-                    "case": case.name,
-                    "images": [str(image) for image in case.images],
-                    "previous": str(before.finished_file(case.name)) if before else None,
-                    "part": str(store.parts / case.name),
-                    "file": str(store.file(case.name)),
-                }
-                for case in self.test_set.cases
-                if case.name in missing
-            ],
-        }
+        cases = (
+            CaseToPredict(
+                name=case.name,
+                images=tuple(case.images),
+                previous=before.finished_file(case.name) if before else None,
+                part=store.parts / case.name,
+                file=store.file(case.name),
+            )
+            for case in self.test_set.cases
+            if case.name in missing
+        )
+        return PredictionRequest(
+            experiment=ensemble.experiment,
+            model_folder=ensemble.folder,
+            folds=tuple(fold_index(fold) for fold in ensemble.folds),
+            checkpoint=ensemble.checkpoint,
+            device=self.device,
+            work_folder=store.work,
+            cases=tuple(cases),
+        )
 
 
 def _predict(job: _Job, progress: Progress) -> None:

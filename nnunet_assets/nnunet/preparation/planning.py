@@ -1,7 +1,7 @@
 """Plans and preprocessed cases of a dataset, made in a child process and only where they are not up to date."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +18,7 @@ from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
+from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts
@@ -120,16 +121,18 @@ def prepare(
             if not despite_changes:
                 refuse_other_version(prepared, plans, configurations, raw.content_hash)
             check_worker_variables(environment)  # those of the training too, which comes after hours of this
-            request = {
-                "dataset": dataset,
-                "plans": plans,
-                "made_from": made_from,
-                "replan": replan,
-                "configurations": list(configurations),
-                "trainers": sorted(set(trainers)),
-                "verified": verified,
-                "verify_integrity": (verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
-            }
+            n_asked = positive_number(environment, EXPORT)
+            request = PlanningRequest(
+                dataset=dataset,
+                plans=plans,
+                planner=PLANNERS.get(plans) if replan else None,
+                configurations=tuple(configurations),
+                trainers=tuple(sorted(set(trainers))),
+                verified=verified,
+                verify_integrity=(verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
+                n_processes=n_asked or int(worker_variables(environment)[EXPORT]),
+                n_processes_is_set=n_asked is not None,
+            )
             _run(prepared, request, environment, watch)
         planned = prepared.configurations(plans)
         available = [configuration for configuration in configurations if configuration in planned]
@@ -157,7 +160,7 @@ def prepare(
 
 def _run(
     prepared: PreparedDataset,
-    request: Mapping[str, Any],
+    request: PlanningRequest,
     environment: Mapping[str, str],
     watch: "_Watch",
 ) -> None:
@@ -167,17 +170,12 @@ def _run(
             f"{split} was put there after the raw data was last looked at, and nnU-Net's planner would copy it over "
             "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
         )
-    folder = prepared.own / f"prepare_{request['plans']}"
-    n_asked = positive_number(environment, EXPORT)
-    n_processes = {
-        "n_processes": n_asked or int(worker_variables(environment)[EXPORT]),
-        "n_processes_is_set": n_asked is not None,
-    }
+    folder = prepared.own / f"prepare_{request.plans}"
 
     def start(n_halvings: int) -> ChildResult:
         return run_child(
             "nnunet_assets.nnunet.preparation.planning_process",
-            {**request, **n_processes, "n_halvings": n_halvings},
+            replace(request, n_halvings=n_halvings),
             folder=folder,
             environment={
                 **environment,
@@ -192,7 +190,7 @@ def _run(
     )
     if result.problem:
         raise PlanningError(
-            f"Preparing {prepared.dataset} with {request['plans']} failed: {result.problem} The whole output is in "
+            f"Preparing {prepared.dataset} with {request.plans} failed: {result.problem} The whole output is in "
             f"{folder / LOG_FILE}."
         )
 

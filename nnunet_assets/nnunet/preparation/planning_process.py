@@ -33,6 +33,7 @@ from nnunet_assets.nnunet.preparation.case_sets import (
     sets_in,
     show,
 )
+from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.training.trainer import unknown_trainer
 from nnunet_assets.processes.child import ChildFailure, child_main
@@ -46,43 +47,43 @@ from nnunet_assets.processes.memory import (
 )
 
 
-def prepare_dataset(request: Mapping[str, Any]) -> None:
+def prepare_dataset(request: PlanningRequest) -> None:
     """Plans where asked to, then preprocesses for each wanted configuration the cases that are not there."""
-    _check_trainers(request["trainers"])
-    prepared = PreparedDataset(_roots(), request["dataset"])
-    plans = request["plans"]
-    dataset_id = int(request["dataset"][7:10])
-    kept = None if request["replan"] else prepared.plans_file(plans)
+    _check_trainers(request.trainers)
+    prepared = PreparedDataset(_roots(), request.dataset)
+    plans = request.plans
+    dataset_id = int(request.dataset[7:10])
+    kept = None if request.planner else prepared.plans_file(plans)
     refuse_foreign_code_in_child(kept, prepared.raw_folder / DATASET_JSON)
-    if request["verify_integrity"]:
+    if request.verify_integrity:
         _verify_integrity(prepared)
-        prepared.note_verified(request["verified"])
-    if request["replan"]:
+        prepared.note_verified(request.verified)
+    if request.planner:
         own = _own_configurations(prepared, plans)
         # In the record too: a kill must not cost the user what the planner does not make.
-        begun = {**request["made_from"], "own_configurations": own}
+        begun = {**request.made_from, "own_configurations": own}
         prepared.stamp_plans(plans, begun, plans_hash=None)
         # Where there is a file, nnU-Net keeps its configurations that are not planned any more, and needs it whole.
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
-        _plan(dataset_id, request["made_from"]["planner"])
+        _plan(dataset_id, request.planner)
         _add_configurations(prepared.plans_file(plans), own)
         refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
-        memory = _gpu_memory(prepared, plans, request["made_from"]["planner"])
-        prepared.stamp_plans(plans, {**request["made_from"], "gpu_memory_gb": memory}, prepared.planned_hash(plans))
+        memory = _gpu_memory(prepared, plans, request.planner)
+        prepared.stamp_plans(plans, {**request.made_from, "gpu_memory_gb": memory}, prepared.planned_hash(plans))
     else:
         _complete_own_plans(prepared, dataset_id)
-    for configuration in prepared.needed_configurations(plans, request["configurations"]):
+    for configuration in prepared.needed_configurations(plans, request.configurations):
         with prepared.writing(plans, configuration):
             _make_case_set(prepared, configuration, request)
 
 
-def _make_case_set(prepared: PreparedDataset, configuration: str, request: Mapping[str, Any]) -> None:
+def _make_case_set(prepared: PreparedDataset, configuration: str, request: PlanningRequest) -> None:
     """Makes what is missing of a configuration's cases beside what is there, shows it, and removes what nobody reads.
 
     What another process made while this one waited is found here, and nothing is left to do.
     """
-    plans = request["plans"]
+    plans = request.plans
     case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
     changed = case_set.changed_references(prepared.references) if case_set.is_whole else []
     damaged = case_set.damaged() if case_set.is_whole else []
@@ -182,12 +183,12 @@ def _refuse_too_little_room(folder: Path, configuration: str, saved_bytes: int, 
         raise ChildFailure(ExitCode.NO_SPACE, f"{lack} Make room, or set nnUNet_preprocessed to another disk.")
 
 
-def _n_processes(request: Mapping[str, Any], largest_bytes: int) -> int:
+def _n_processes(request: PlanningRequest, largest_bytes: int) -> int:
     """Returns how many cases are preprocessed at once: the user's number, or as many as memory and processors allow."""
-    n, n_halvings = int(request["n_processes"]), int(request["n_halvings"])
-    if not request["n_processes_is_set"]:
+    n = request.n_processes
+    if not request.n_processes_is_set:
         n = min(n, fitting_processes(free_memory_bytes(), largest_bytes))
-    return max(1, n >> n_halvings)
+    return max(1, n >> request.n_halvings)
 
 
 def _raw_files(prepared: PreparedDataset) -> dict[str, dict[str, Any]]:
@@ -205,7 +206,7 @@ def _roots() -> Roots:
     return Roots(Path(nnUNet_raw), Path(nnUNet_preprocessed), Path(nnUNet_results))
 
 
-def _check_trainers(trainers: list[str]) -> None:
+def _check_trainers(trainers: Sequence[str]) -> None:
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     for trainer in trainers:
@@ -375,4 +376,4 @@ def _copy_label(job: CaseJob, source: Path, label: FileRecord, place: Path) -> N
 
 
 if __name__ == "__main__":
-    child_main(prepare_dataset)
+    child_main(PlanningRequest, prepare_dataset)

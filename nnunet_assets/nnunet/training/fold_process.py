@@ -21,15 +21,15 @@ from typing import Any
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import (
     COMMIT_FILE,
     RESULT_FILES,
-    FoldInputs,
     Manifest,
     commit_fold,
     read_committed,
 )
+from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import (
     Record,
     append_record,
@@ -80,51 +80,46 @@ from nnunet_assets.processes.reporter import epoch_line, reporter
 RANK_MODULE = "nnunet_assets.nnunet.training.rank_process"
 
 
-def train_fold(request: Mapping[str, Any]) -> None:
-    """Trains, validates and commits the fold of a request (see `FoldRequest`), in as many processes as it says."""
+def train_fold(request: FoldAttempt) -> None:
+    """Trains, validates and commits a fold, in as many processes as the request says."""
     with ExitStack() as stack:
         say = reporter(stack)
-        fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
+        fold_folder, options, place = request.fold_folder, request.options, request.meeting_folder
         if options.tensorboard:
             require_tensorboard()
         checkpoint = newest_checkpoint(fold_folder, say)
-        _check_options(options, request["fold"], checkpoint)
-        details = {"checkpoint": None if checkpoint is None else str(checkpoint)}
-        if options.num_gpus == 1:
-            train_as_rank(request, details, Rank(), say)
+        _check_options(options, request.fold, checkpoint)
+        if place is None:
+            train_as_rank(request, checkpoint, Rank(), say)
         else:
-            place = Path(request["meeting_folder"])
-            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, details, say, meeting_folder=place)
-        say(f"{request['fold']} is finished.")
+            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, checkpoint, say, meeting_folder=place)
+        say(f"{request.fold} is finished.")
 
 
-def train_as_rank(
-    request: Mapping[str, Any], details: Mapping[str, Any], rank: Rank, say: Callable[[str], None]
-) -> None:
+def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, say: Callable[[str], None]) -> None:
     """Trains and validates a fold as one of the processes that do; the first commits it.
 
     Args:
         request: What `train_fold` was asked for.
-        details: `checkpoint`: the path of the checkpoint to go on from, the same for all; None: there is none.
+        checkpoint: What to go on from, the same for all; None: from the beginning.
         rank: Which of the processes this is.
         say: Takes sentences for whoever follows the fold.
     """
     started = datetime.now(UTC)
     # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
     began = time.monotonic()
-    start = began - request["waited_seconds"]
-    fold_folder, options = Path(request["fold_folder"]), TrainingOptions(**request["options"])
-    checkpoint = Path(details["checkpoint"]) if details["checkpoint"] else None
+    start = began - request.waited_seconds
+    fold_folder, options = request.fold_folder, request.options
     # Finished, and validated again: until that is done it stays as it is, its journal and its COMMIT too.
     earlier = read_committed(fold_folder) if _is_final(checkpoint) else None
-    device = resolve_device(request["device"])
+    device = resolve_device(request.device)
     if options.deterministic:
         make_deterministic()
     if options.seed is not None:
         seed_training(options.seed + rank.number)
     export_in_threads()
     write_model_files_whole()
-    rank.join(request["experiment"]["trainer"], device)
+    rank.join(request.experiment.trainer, device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
     read_back_predictions(trainer.plans_manager.image_reader_writer_class)
     whole_batch = settings_of_whole_batch(trainer)
@@ -138,14 +133,14 @@ def train_as_rank(
     is_trained = _is_final(checkpoint)
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
-    say(f"{request['fold']} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
+    say(f"{request.fold} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first and earlier is None else None
     stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)
     say("Training is done; predicting and scoring the validation cases.")
     validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)
     if rank.is_first:
         with written_again(trainer) if earlier else nullcontext():
-            series = validation_series(trainer, Experiment(**request["experiment"]), request["fold"])
+            series = validation_series(trainer, request.experiment, request.fold)
         if earlier is None:
             append_record(journal_path(fold_folder), "end", series)
         set_odd_best_aside(fold_folder, say)
@@ -248,7 +243,7 @@ def _manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
 
 
 def _open_journal(
-    trainer: Any, request: Mapping[str, Any], whole_batch: Mapping[str, Any], say: Callable[[str], None]
+    trainer: Any, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
@@ -263,7 +258,7 @@ def _open_journal(
 
 
 def _records_so_far(
-    trainer: Any, request: Mapping[str, Any], whole_batch: Mapping[str, Any], say: Callable[[str], None]
+    trainer: Any, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
 ) -> list[Record]:
     """Returns the journal's start, made where there is none, and the epochs that the trainer has."""
     records, n_lost = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
@@ -273,10 +268,12 @@ def _records_so_far(
         return records
     if not trainer.was_initialized:
         trainer.initialize()  # whose network, loss and optimizer are what there is to know
-    params = training_parameters(trainer, request)
+    params = training_parameters(
+        trainer, request.experiment, request.fold, overrides=request.overrides, options=request.options
+    )
     for group, values in whole_batch.items():
         params[group] = {**params[group], **values}
-    return [Record("start", now_ms(), None, {"attempt": request["attempt"], "params": params}), *records]
+    return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]
 
 
 def _plan_of(trainer: Any, *, is_trained: bool) -> str:
@@ -337,7 +334,7 @@ def _training_seconds(fold_folder: Path) -> float:
 
 def _manifest(
     trainer: Any,
-    request: Mapping[str, Any],
+    request: FoldAttempt,
     device: Any,
     began: tuple[datetime, float],
     seconds: Mapping[str, float],
@@ -349,8 +346,8 @@ def _manifest(
     results = {name: (scored_in if name == SUMMARY_FILE else fold_folder) / name for name in RESULT_FILES}
     ended = started + timedelta(seconds=time.monotonic() - clock)  # the clock may have been set since
     return Manifest(
-        fold=request["fold"],
-        inputs=FoldInputs(**request["inputs"]),
+        fold=request.fold,
+        inputs=request.inputs,
         versions=package_versions(),
         device=device_name(device),
         seconds=seconds,
@@ -359,13 +356,13 @@ def _manifest(
         # Without checkpointing there is no final one.
         files={name: file_sha256(file) for name, file in results.items() if file.is_file()},
         details={
-            "attempt": request["attempt"],
+            "attempt": request.attempt,
             "stages": [asdict(stage) for stage in read_stages(fold_folder)],
-            "experiment": request["experiment"],
-            "overrides": request["overrides"],
-            "options": request["options"],
+            "experiment": asdict(request.experiment),
+            "overrides": dict(request.overrides),
+            "options": asdict(request.options),
             "validation_cases": validation_cases(trainer),
-            "dagster_run_id": request["dagster_run_id"],
+            "dagster_run_id": request.dagster_run_id,
             "host": socket.gethostname(),
             "python": platform.python_version(),
             "started": started.isoformat(),
@@ -396,4 +393,4 @@ def _peak_file(fold_folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    child_main(train_fold)
+    child_main(FoldAttempt, train_fold)

@@ -7,9 +7,12 @@ it really does. The keys are the contract: `tracking.names.search_tags` reads so
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.training.devices import device_name
 
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
@@ -21,12 +24,17 @@ MAX_VALUES = 1000
 """Larger arrays are named by their shape."""
 
 
-def training_parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+def training_parameters(
+    trainer: Any, experiment: Experiment, fold: str, *, overrides: Mapping[str, Any], options: TrainingOptions
+) -> dict[str, Any]:
     """Returns the parameters of a training; a group that cannot be read says why, under `unknown`.
 
     Args:
         trainer: nnU-Net's, after `initialize`; its dataloaders need not exist yet.
-        request: What was asked of the fold's process (see `FoldRequest`).
+        experiment: What the training is of.
+        fold: `fold_0` ...
+        overrides: Trainer attribute to value.
+        options: How to train.
     """
     configuration = trainer.configuration_manager.configuration
     groups: Mapping[str, Callable[[], dict[str, Any]]] = {
@@ -40,7 +48,10 @@ def training_parameters(trainer: Any, request: Mapping[str, Any]) -> dict[str, A
         "device": lambda: _device(trainer),
     }
     return {
-        **{key: request[key] for key in ("experiment", "fold", "overrides", "options")},
+        "experiment": asdict(experiment),
+        "fold": fold,
+        "overrides": dict(overrides),
+        "options": asdict(options),
         "plans": {key: value for key, value in configuration.items() if key != "architecture"},
         **{name: _group(read) for name, read in groups.items()},
         "versions": package_versions(),

@@ -13,17 +13,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nnunet_assets.core.files.layout import REQUEST_FILE
+from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
 from nnunet_assets.nnunet.training.trainer import trainer_class
-from nnunet_assets.processes.child import LOG_FILE, ChildFailure, die_with_parent, outcome_of
+from nnunet_assets.processes.child import (
+    LOG_FILE,
+    ChildFailure,
+    Request,
+    die_with_parent,
+    outcome_of,
+    sent_request,
+)
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command
 from nnunet_assets.processes.worker_watch import watch_workers
@@ -120,6 +127,14 @@ class Rank:
             torch.distributed.destroy_process_group()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What a rank is told beside the request of the fold's process: which it is, and the checkpoint to go on from."""
+
+    rank: Rank
+    checkpoint: Path | None
+
+
 def settings_of_whole_batch(trainer: Any) -> dict[str, dict[str, Any]]:
     """Returns, by the groups of `training_parameters`, what nnU-Net replaces by a rank's own share on initialization.
 
@@ -157,7 +172,7 @@ def run_ranks(
     module: str,
     n_ranks: int,
     folder: Path,
-    details: Mapping[str, Any],
+    checkpoint: Path | None,
     say: Callable[[str], None],
     *,
     meeting_folder: Path,
@@ -168,7 +183,7 @@ def run_ranks(
         module: The module.
         n_ranks: How many processes.
         folder: Holds the request and the output of this process, which are theirs too.
-        details: What else each of them is told, as JSON.
+        checkpoint: What all of them go on from; None: from the beginning.
         say: Takes what the first of them says.
         meeting_folder: An empty folder on a disk of this machine; whoever made it removes it.
 
@@ -179,18 +194,17 @@ def run_ranks(
     started = []
     for number in range(n_ranks):
         rank = Rank(number, n_ranks, str(meeting_folder / "meeting"))
-        started.append(_start(module, folder, {"rank": asdict(rank), "details": details}))
+        started.append(_start(module, folder, _Part(rank, checkpoint)))
     _follow(started, say)
 
 
-def _start(module: str, folder: Path, arguments: Mapping[str, Any]) -> "tuple[subprocess.Popen[bytes], Connection]":
+def _start(module: str, folder: Path, part: "_Part") -> "tuple[subprocess.Popen[bytes], Connection]":
     reader, writer = Pipe(duplex=False)
     with writer:
         command = python_command("-u", "-m", module, str(folder), str(os.getpid()), str(writer.fileno()))
         # In this process's group, so that whoever ends that ends them too.
-        process = subprocess.Popen(
-            [*command, json.dumps(arguments)], stdin=subprocess.DEVNULL, pass_fds=[writer.fileno()]
-        )
+        asked = json.dumps(dataclass_to_json(part))
+        process = subprocess.Popen([*command, asked], stdin=subprocess.DEVNULL, pass_fds=[writer.fileno()])
     return process, reader
 
 
@@ -228,15 +242,19 @@ def _listen(reader: Connection, say: Callable[[str], None]) -> None:
 # --- in each of them ----------------------------------------------------------------------------------------------
 
 
-def rank_main(work: Callable[[dict[str, Any], dict[str, Any], Rank, Callable[[str], None]], None]) -> NoReturn:
+def rank_main(
+    kind: type[Request], work: Callable[[Request, Path | None, Rank, Callable[[str], None]], None]
+) -> NoReturn:
     """Does one rank's part and ends the process.
 
     Args:
-        work: Takes the request, the details, the rank, and what takes sentences for whoever follows the fold.
+        kind: The dataclass that the fold's process was sent.
+        work: Takes it, the checkpoint to go on from, the rank, and what takes sentences for whoever follows the fold.
     """
-    folder, parent, arguments = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[4])
+    folder, parent = Path(sys.argv[1]), int(sys.argv[2])
     writer = Connection(int(sys.argv[3]), readable=False)
-    rank = Rank(**arguments["rank"])
+    part = dataclass_from_json(_Part, sys.argv[4])  # of the same package: its parent is the fold's process
+    rank = part.rank
     # Ended by a signal at once, also where it is stuck in a library: what to make of it, the fold's process knows.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -250,8 +268,7 @@ def rank_main(work: Callable[[dict[str, Any], dict[str, Any], Rank, Callable[[st
         if rank.is_first:
             writer.send((ExitCode.DONE.value, sentence))
 
-    request = json.loads((folder / REQUEST_FILE).read_text())
-    code, problem = outcome_of(lambda: work(request, arguments["details"], rank, say), folder / LOG_FILE)
+    code, problem = outcome_of(lambda: work(sent_request(folder, kind), part.checkpoint, rank, say), folder / LOG_FILE)
     if code in (ExitCode.BUG, ExitCode.GPU_LOST):
         time.sleep(ECHO_SECONDS)
     if problem:

@@ -6,6 +6,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.layout import FULL_FOLD, fold_index
+from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.nnunet.checkpoints.random_state import seed_workers
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.training.bindings import apply_overrides, choose_best_among_defined, stop_when_diverged
@@ -13,8 +14,8 @@ from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
 
-def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) -> Any:
-    """Returns the trainer that a request (see `FoldRequest`) asks for, not yet initialized.
+def build_trainer(request: FoldAttempt, device: Any, *, is_resumed: bool) -> Any:
+    """Returns the trainer that a request asks for, not yet initialized.
 
     Raises:
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
@@ -23,33 +24,33 @@ def build_trainer(request: Mapping[str, Any], device: Any, *, is_resumed: bool) 
     from nnunetv2.paths import nnUNet_preprocessed
     from nnunetv2.run.run_training import get_trainer_from_args
 
-    experiment = request["experiment"]
-    folder = Path(nnUNet_preprocessed) / experiment["dataset"]
-    refuse_foreign_code_in_child(folder / f"{experiment['plans']}.json", folder / DATASET_JSON)
-    trainer_class(experiment["trainer"])
+    experiment, options = request.experiment, request.options
+    folder = Path(nnUNet_preprocessed) / experiment.dataset
+    refuse_foreign_code_in_child(folder / f"{experiment.plans}.json", folder / DATASET_JSON)
+    trainer_class(experiment.trainer)
     trainer = get_trainer_from_args(
-        experiment["dataset"],
-        experiment["configuration"],
-        fold_index(request["fold"]),
-        experiment["trainer"],
-        experiment["plans"],
+        experiment.dataset,
+        experiment.configuration,
+        fold_index(request.fold),
+        experiment.trainer,
+        experiment.plans,
         # Tells nnU-Net's own optional logger (Weights & Biases) whether to continue its run.
         continue_training=is_resumed,
         device=device,
     )
-    if not Path(trainer.output_folder).samefile(request["fold_folder"]):
+    if not Path(trainer.output_folder).samefile(request.fold_folder):
         raise ChildFailure(
             ExitCode.BAD_INPUT,
-            f"Trainer {experiment['trainer']} writes to {trainer.output_folder}, not to {request['fold_folder']}; a "
+            f"Trainer {experiment.trainer} writes to {trainer.output_folder}, not to {request.fold_folder}; a "
             "trainer that renames its folder cannot be tracked.",
         )
-    apply_overrides(trainer, request["overrides"])
-    trainer.disable_checkpointing = request["options"]["disable_checkpointing"]
-    if request["options"]["seed"] is not None:
-        seed_workers(trainer, request["options"]["seed"] + trainer.local_rank)
+    apply_overrides(trainer, request.overrides)
+    trainer.disable_checkpointing = options.disable_checkpointing
+    if options.seed is not None:
+        seed_workers(trainer, options.seed + trainer.local_rank)
     choose_best_among_defined(trainer)
     stop_when_diverged(trainer)
-    if request["fold"] == FULL_FOLD:
+    if request.fold == FULL_FOLD:
         # It would write its predictions of all cases over those by which the folds feed the cascade.
         trainer.configuration_manager.configuration.pop("next_stage", None)
     return trainer

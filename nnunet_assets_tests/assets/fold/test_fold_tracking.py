@@ -8,9 +8,9 @@ import pytest
 
 from nnunet_assets.assets.fold.fold_tracking import tracked_fold
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect

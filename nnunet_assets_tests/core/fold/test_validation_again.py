@@ -15,6 +15,7 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold import validation_again
 from nnunet_assets.core.fold.commit import commit_fold, commit_sha256, read_committed
 from nnunet_assets.core.fold.fold import fold_state
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import (
@@ -26,7 +27,6 @@ from nnunet_assets.core.fold.validation_again import (
     written_again,
 )
 from nnunet_assets.nnunet.folds.fold import run_fold
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.training import fold_process
 from nnunet_assets.nnunet.training.ranks import Rank
 from nnunet_assets.processes.child import ChildFailure

@@ -22,12 +22,12 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_committed
 from nnunet_assets.core.fold.fold import fold_state
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import needed_gpu_bytes, run_fold
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.preparation.trained_folds import running_folds
 from nnunet_assets.processes import workers
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -232,7 +232,7 @@ import os, sys
 from pathlib import Path
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.folds.fold import run_fold
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets_tests.prepared_builders import EXPERIMENT
 from nnunet_assets_tests.recorded_progress import RecordedProgress

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.folds import fold
-from nnunet_assets.nnunet.folds.fold_request import FoldRequest
 from nnunet_assets.nnunet.plans import code_names
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.predictions import prediction
@@ -336,10 +336,14 @@ def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(tmp_path, m
 
 IN_CHILDREN = """
 import json, pathlib, sys
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
+from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.predictions.prediction_process import predict_cases
+from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
 from nnunet_assets.nnunet.training.trainer import build_trainer
+from nnunet_assets_tests.builders import build_attempt
 from nnunet_assets_tests.hostile_code import HOSTILE, PLACES, PLANS, hostile_plans
 
 root = pathlib.Path(sys.argv[1])
@@ -347,13 +351,15 @@ dataset = root / "preprocessed" / "Dataset950_Phantom"
 model = root / "model"
 for folder in (dataset, model):
     folder.mkdir(parents=True)
-experiment = {"dataset": dataset.name, "plans": "ownPlans", "configuration": "3d_fullres", "trainer": "nnUNetTrainer"}
+experiment = Experiment(dataset.name, "3d_fullres", plans="ownPlans")
+planning = PlanningRequest(
+    dataset.name, "ownPlans", None, (), (), {}, verify_integrity=False, n_processes=1, n_processes_is_set=False
+)
+prediction = PredictionRequest(experiment, model, (0,), "checkpoint_final.pth", "cpu", root, ())
 ways_in = {
-    "planning": lambda: prepare_dataset(
-        {"dataset": dataset.name, "plans": "ownPlans", "trainers": [], "verify_integrity": False, "replan": False}
-    ),
-    "training": lambda: build_trainer({"experiment": experiment, "fold": "fold_0"}, "cpu", is_resumed=False),
-    "prediction": lambda: predict_cases({"experiment": experiment, "model_folder": str(model)}),
+    "planning": lambda: prepare_dataset(planning),
+    "training": lambda: build_trainer(build_attempt(root, experiment), "cpu", is_resumed=False),
+    "prediction": lambda: predict_cases(prediction),
 }
 passed = []
 for place in PLACES:

@@ -219,7 +219,7 @@ def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn
     prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)
     path = prepared.plans_file("nnUNetPlans")
     path.unlink() if left is None else path.write_text(left)
-    assert request_of(records, without_nnunet)["replan"]
+    assert request_of(records, without_nnunet)["planner"]
 
 
 def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(records, without_nnunet):
@@ -238,7 +238,7 @@ def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_ma
 @pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
 def test_plans_made_from_other_input_are_made_again(records, without_nnunet, changes):
     stamp_as_planned(records[1], **changes)
-    assert request_of(records, without_nnunet)["replan"]
+    assert request_of(records, without_nnunet)["planner"]
 
 
 def begin_fold(records, plans="nnUNetPlans", raw_hash="the raw data", variant=None, results=None):
@@ -268,7 +268,7 @@ def test_what_folds_were_trained_on_is_made_anew_for_another_minor_nnunet_by_the
     assert f"(pip install nnunetv2=={installed})" in message
     assert "`--despite-changes`, or `despite_changes: true`" in message
     assert not (prepared.own / f"prepare_{plans}").exists()
-    assert request_of(records, without_nnunet, plans, despite_changes=True)["replan"] == (plans == "nnUNetPlans")
+    assert request_of(records, without_nnunet, plans, despite_changes=True)["planner"] == PLANNERS.get(plans)
 
 
 @pytest.mark.parametrize("is_planned", [False, True])
@@ -283,7 +283,7 @@ def test_plans_that_share_the_cases_of_folds_ask_for_that_word_too(
     monkeypatch.syspath_prepend(overlay(tmp_path / "minor", {"nnunetv2": next_version("nnunetv2", 1)}))
     with pytest.raises(PlanningError, match="nnUNetTrainer__nnUNetPlans__3d_fullres: fold_0"):
         run(records, "nnUNetResEncUNetMPlans", environment=without_nnunet)
-    assert request_of(records, without_nnunet, "nnUNetResEncUNetMPlans", configurations=("2d",))["replan"]
+    assert request_of(records, without_nnunet, "nnUNetResEncUNetMPlans", configurations=("2d",))["planner"]
 
 
 def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(records, without_nnunet, tmp_path):
@@ -302,20 +302,20 @@ def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, w
     adopted = Experiment(DATASET, "3d_fullres").fold_folder(records[0], "fold_1")
     adopted.mkdir(parents=True)
     (adopted / "checkpoint_final.pth").touch()
-    assert request_of(records, without_nnunet)["replan"]
+    assert request_of(records, without_nnunet)["planner"]
 
 
 def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are_kept(records, without_nnunet):
     write_plans(records[1], "MyPlans")
     records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=False))
     request = request_of(records, without_nnunet, "MyPlans")
-    assert not request["replan"]
+    assert not request["planner"]
 
 
 def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records, without_nnunet):
     stamp_as_planned(records[1])
     (records[1].references / "c.nii.gz").write_text("edited")
-    assert not request_of(records, without_nnunet)["replan"]
+    assert not request_of(records, without_nnunet)["planner"]
 
 
 class TestNnunetsOwnIntegrityCheck:

@@ -6,13 +6,14 @@ import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.nnunet.training import fold_process
+from nnunet_assets_tests.builders import build_attempt
 
 # --- the journal of a fold that goes on ---------------------------------------------------------------------------
 
 
 def go_on(folder, n_epochs, monkeypatch):
     """Opens the journal for a trainer that has so many epochs; returns what was said."""
-    monkeypatch.setattr(fold_process, "training_parameters", lambda *_: {"trainer": {"initial_lr": 0.01}})
+    monkeypatch.setattr(fold_process, "training_parameters", lambda *_, **__: {"trainer": {"initial_lr": 0.01}})
     trainer = SimpleNamespace(
         current_epoch=n_epochs,
         output_folder=str(folder),
@@ -22,7 +23,7 @@ def go_on(folder, n_epochs, monkeypatch):
         dataset_json={"labels": {"background": 0, "organ": 1}},
     )
     said = []
-    fold_process._open_journal(trainer, {"attempt": "a"}, {}, said.append).close()
+    fold_process._open_journal(trainer, build_attempt(folder), {}, said.append).close()
     return said
 
 

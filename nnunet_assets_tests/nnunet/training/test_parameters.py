@@ -69,6 +69,8 @@ import json, random, sys
 import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.training.parameters import training_parameters
 
 class OddTrainer(nnUNetTrainer):
@@ -85,8 +87,7 @@ class OddTrainer(nnUNetTrainer):
         raise ValueError("no augmentation")
 
 plans, description = json.loads(sys.argv[1])
-request = {"experiment": {"dataset": "Dataset950_Tiny"}, "fold": "fold_0", "overrides": {"num_epochs": 3}}
-request["options"] = {"seed": 7, "pretrained_weights": None}
+asked = {"overrides": {"num_epochs": 3}, "options": TrainingOptions(seed=7)}
 def random_state():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
@@ -95,7 +96,7 @@ for kind in (nnUNetTrainer, OddTrainer):
     trainer = kind(json.loads(json.dumps(plans)), "3d_fullres", 0, description, torch.device("cpu"))
     trainer.initialize()
     before = random_state()
-    found.append(training_parameters(trainer, request))
+    found.append(training_parameters(trainer, Experiment("Dataset950_Tiny", "3d_fullres"), "fold_0", **asked))
     assert random_state() == before, "reading the parameters changed the training"
 print(json.dumps(found, allow_nan=False))
 """

@@ -13,21 +13,23 @@ from nnunet_assets.nnunet.training.ranks import Rank, settings_of_whole_batch
 from nnunet_assets.processes.child import ChildFailure, run_child
 from nnunet_assets.processes.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.tiny_request import TinyRequest
 
 # The fold's process; `rank` is the body of what each of three ranks does, after it has written its process id.
 PARENT = """
-import json, sys
+import sys
 from pathlib import Path
 from nnunet_assets.processes.child import child_main
 from nnunet_assets.nnunet.training.ranks import run_ranks
+from nnunet_assets_tests.tiny_request import TinyRequest
 
 def work(request):
     folder = Path(sys.argv[1])
     say = lambda sentence: print("heard:", sentence)
-    run_ranks("tiny_rank", 3, folder, {"wanted": "this"}, say, meeting_folder=folder)
+    run_ranks("tiny_rank", 3, folder, folder / "checkpoint", say, meeting_folder=folder)
 
 if __name__ == "__main__":
-    child_main(work)
+    child_main(TinyRequest, work)
 """
 RANK = """
 import multiprocessing, os, signal, sys, time
@@ -36,16 +38,17 @@ from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.training import ranks
 from nnunet_assets.processes.child import ChildFailure
+from nnunet_assets_tests.tiny_request import TinyRequest
 ranks.ECHO_SECONDS = 0.5
 
-def work(request, details, rank, say):
+def work(request, checkpoint, rank, say):
     place = Path(sys.argv[1]) / f"pid_{rank.number}"
     place.with_suffix(".part").write_text(str(os.getpid()))
     place.with_suffix(".part").rename(place)
 {body}
 
 if __name__ == "__main__":
-    ranks.rank_main(work)
+    ranks.rank_main(TinyRequest, work)
 """
 
 
@@ -58,7 +61,9 @@ def run(tmp_path):
         (tmp_path / "tiny_rank.py").write_text(RANK.replace("{body}", indent(body, "    ")))
         (tmp_path / "own").mkdir()
         environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-        return run_child("tiny_fold", {"fold": "fold_3"}, folder=tmp_path / "own", environment=environment, **options)
+        return run_child(
+            "tiny_fold", TinyRequest("fold_3"), folder=tmp_path / "own", environment=environment, **options
+        )
 
     return run_body
 
@@ -67,11 +72,11 @@ def pids_of(folder):
     return {path.name: int(path.read_text()) for path in (folder / "own").glob("pid_?")}
 
 
-def test_each_rank_has_request_and_details_and_what_the_first_says_is_heard(run):
-    result = run('say(f\'{rank.number} of {rank.n_ranks}: {request["fold"]}, {details["wanted"]}\')')
+def test_each_rank_has_request_and_checkpoint_and_what_the_first_says_is_heard(run):
+    result = run("say(f'{rank.number} of {rank.n_ranks}: {request.fold}, {checkpoint.name}')")
     assert (result.code, result.problem) == (0, None)
     assert result.log_tail.count("heard:") == 1
-    assert "heard: 0 of 3: fold_3, this" in result.log_tail
+    assert "heard: 0 of 3: fold_3, checkpoint" in result.log_tail
 
 
 @pytest.mark.parametrize(

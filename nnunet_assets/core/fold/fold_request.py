@@ -1,7 +1,8 @@
-"""What is asked of a fold's process."""
+"""What is asked of a fold's process, and what that process gets: the same values on both sides."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.layout import Experiment
@@ -34,3 +35,22 @@ class FoldRequest:
     options: TrainingOptions = field(default_factory=TrainingOptions)
     asked_by: str | None = None
     despite_changes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldAttempt(FoldRequest):
+    """What a fold's process gets: a request, with what its parent settled for this attempt at it.
+
+    On disk: `fold_k/.nnunet_assets/request.json`, by which a later run knows what was begun.
+
+    Attributes:
+        fold_folder: nnU-Net's `fold_k`.
+        attempt: Names the attempt, over all processes that go on with it.
+        waited_seconds: How long the fold waited already, for a GPU or in earlier starts of its process.
+        meeting_folder: Where the processes that train it together find each other; None: there is one alone.
+    """
+
+    fold_folder: Path
+    attempt: str
+    waited_seconds: float
+    meeting_folder: Path | None
