@@ -8,6 +8,7 @@ table of experiments by labels, `comparison_table.csv`, `.parquet`, `.tex` and `
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Roots, comparison_folder
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, scale_of
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
@@ -31,6 +33,7 @@ from nnunet_assets.reports.tables.case_table import read_cases
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import comparison_run
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.summarize import up_to_date_summary
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -139,8 +142,14 @@ def _write(folder: Path, comparison: "Comparison") -> bytes:
     return figure.preview_png
 
 
-def compare_declared(roots: Roots, project: Project, dataset: str) -> "Comparison":
+def compare_declared(roots: Roots, project: Project, dataset: str, progress: Progress | None = None) -> "Comparison":
     """Returns the comparison of the experiments that have a complete summary; the others are named in it.
+
+    Args:
+        roots: nnU-Net's folders.
+        project: What is declared.
+        dataset: Whose experiments.
+        progress: Told which summaries are made first, since they are missing or older than a fold; None: none is made.
 
     Raises:
         ConfigError: The dataset is not declared.
@@ -151,15 +160,21 @@ def compare_declared(roots: Roots, project: Project, dataset: str) -> "Compariso
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import compare
 
-    summaries, left_out = _summaries(roots, project, dataset)
+    summaries, left_out = _summaries(roots, project, dataset, progress)
     return compare(dataset, [ComparedExperiment.of(one) for one in summaries], left_out, _repeats(project, dataset))
 
 
-def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str) -> "Comparison":
+def compare_evaluated(
+    roots: Roots, project: Project, dataset: str, metric: str, progress: Progress | None = None
+) -> "Comparison":
     """Returns the comparison by a metric of the declared evaluations; who has none of its summary's folds is left out.
 
     Args:
+        roots: nnU-Net's folders.
+        project: What is declared.
+        dataset: Whose experiments.
         metric: Of `evaluation.EVALUATED_METRICS`.
+        progress: As for `compare_declared`.
 
     Raises:
         ConfigError: The dataset is not declared.
@@ -168,7 +183,7 @@ def compare_evaluated(roots: Roots, project: Project, dataset: str, metric: str)
     config = project.dataset(dataset)
     from nnunet_assets.core.comparison.comparison import compare
 
-    summaries, left_out = _summaries(roots, project, dataset)
+    summaries, left_out = _summaries(roots, project, dataset, progress)
     evaluations: list[_Evaluation] = []
     for summary in summaries:
         name = summary.experiment.name_in_dataset
@@ -223,9 +238,12 @@ def _evaluated_experiments(
     return experiments, diagonal_mm if scale_of(metric).is_lower_better else None
 
 
-def _summaries(roots: Roots, project: Project, dataset: str) -> tuple[list[CvSummary], dict[str, str]]:
-    configs = project.experiments_of(dataset)
-    return complete_summaries(roots, {config.identity: project.folds_of(config) for config in configs})
+def _summaries(
+    roots: Roots, project: Project, dataset: str, progress: Progress | None
+) -> tuple[list[CvSummary], dict[str, str]]:
+    wanted = {config.identity: project.folds_of(config) for config in project.experiments_of(dataset)}
+    read = partial(up_to_date_summary, roots, progress=progress) if progress else None
+    return complete_summaries(roots, wanted, read)
 
 
 def _repeats(project: Project, dataset: str) -> list[frozenset[str]]:

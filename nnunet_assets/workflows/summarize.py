@@ -13,8 +13,11 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
-from nnunet_assets.core.summary.summary_files import SUMMARY_FILE
+from nnunet_assets.core.summary.summary_files import SUMMARY_FILE, changed_folds, read_summary
+from nnunet_assets.errors import LockingError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.reports.tables.case_scores import cases_to_csv, cases_to_parquet
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
@@ -86,6 +89,39 @@ def make_summary(
         return made
     run = summary_run(experiment, summary)
     return replace(made, tracked=bring_up_to_date(destination, run, made.files, dagster_run_id=dagster_run_id))
+
+
+def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str], progress: Progress) -> CvSummary:
+    """Returns the summary of the folds on the disk: the one that is there, else one that is made now.
+
+    Made is what is missing, and what is older than one of the folds; a damaged or edited summary is not.
+
+    Args:
+        roots: nnU-Net's folders.
+        experiment: Whose summary.
+        folds: Those of a complete cross-validation.
+        progress: Told that one is made.
+
+    Raises:
+        SummaryError: As `read_summary` and `make_summary`, or it cannot be written.
+    """
+    file = experiment.summary_folder(roots) / SUMMARY_FILE
+    problem = "is missing"
+    if file.exists():
+        summary = read_summary(file)
+        added = [fold for fold in folds if fold not in summary.completed_folds]
+        added = [fold for fold in added if FinishedFold.read(experiment.fold_folder(roots, fold))]
+        newer = [*changed_folds(roots, summary), *added]
+        if not newer:
+            return summary
+        problem = f"is older than {first_offenders(newer)}"
+    try:
+        made = make_summary(roots, experiment, folds)
+    except (OSError, LockingError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SummaryError(f"{file} {problem}, and cannot be written: {reason}") from error
+    progress.say(f"The summary of {experiment.title} {problem}, and is made now: {made.summary.headline()}.")
+    return made.summary
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Declared experiments against each other by a metric of their evaluations, which stand on the disk."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,12 @@ from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.reports.tables.case_table import write_case_table
-from nnunet_assets_tests.builders import build_fold_result, iou_of
+from nnunet_assets_tests.builders import INPUTS, build_fold_result, iou_of
+from nnunet_assets_tests.cross_validation_builders import write_fold
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
 
@@ -160,3 +163,44 @@ def test_who_has_no_evaluation_of_its_folds_is_left_out_with_the_reason(project:
 def test_another_metric_is_wrong_usage(project: Path) -> None:
     result = run(project, "--metric", "volume_error_ml")
     assert "is not one of 'hd95_mm', 'assd_mm', 'nsd', 'hausdorff95_surface_mm', " in str(result.exception)
+
+
+def test_summaries_that_are_missing_or_older_than_a_fold_are_made_first_and_nothing_else_is_written(
+    project: Path,
+) -> None:
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    for config, dice in ((PLAIN, 0.5), (LONG, 0.7)):
+        experiment = config.identity
+        shutil.rmtree(experiment.model_folder(roots))
+        for fold in ("fold_0", "fold_1"):
+            write_fold(experiment.model_folder(roots), fold, {f"{fold}_{k}": (dice + k / 100, 0.5) for k in range(4)})
+
+    first = run(project, "--json")
+    write_fold(LONG.identity.model_folder(roots), "fold_1", {f"fold_1_{k}": (0.9, 0.5) for k in range(4)})
+    second = run(project, "--json")
+
+    assert first.return_value == second.return_value == 0
+    assert [line.partition(", and is made now")[0] for line in first.stderr.splitlines()] == [
+        f"The summary of {config.identity.title} is missing" for config in (PLAIN, LONG)
+    ]
+    assert [line.partition(", and is made now")[0] for line in second.stderr.splitlines()] == [
+        f"The summary of {LONG.identity.title} is older than fold_1"
+    ]
+    means = [json.loads(result.stdout)["differences"][0]["mean"] for result in (first, second)]
+    assert means[0] != means[1]
+    assert not comparison_folder(roots, DATASET).exists()
+
+
+def test_an_experiment_whose_folds_must_not_be_averaged_is_left_out_with_the_reason(project: Path) -> None:
+    data = project / "data"
+    roots = Roots(data / "nnUNet_raw", data / "nnUNet_preprocessed", data / "nnUNet_results")
+    model = LONG.identity.model_folder(roots)
+    shutil.rmtree(model)
+    write_fold(model, "fold_0", {"a": (0.5, 0.5)})
+    write_fold(model, "fold_1", {"b": (0.5, 0.5)}, replace(INPUTS, raw_hash="other"))
+
+    result = run(project, "--json")
+
+    assert result.return_value == 2
+    assert "differ in raw data" in json.loads(result.stdout)["left_out"][LONG.identity.name_in_dataset]

@@ -7,10 +7,13 @@ import pytest
 from filelock import Timeout
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.summary.summary_files import read_current_summary
+from nnunet_assets.errors import SummaryError
 from nnunet_assets.workflows import summarize as workflow
-from nnunet_assets.workflows.summarize import make_summary
+from nnunet_assets.workflows.summarize import make_summary, up_to_date_summary
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import roots_in
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
@@ -42,3 +45,65 @@ def test_it_is_made_alone_and_written_after_its_cases(roots: Roots, monkeypatch:
         make_summary(roots, EXPERIMENT, list(FOLDS))
 
     assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
+
+
+class TestTheSummaryOfTheFoldsOnTheDisk:
+    def test_is_made_where_it_is_missing_and_that_is_said_once(self, roots: Roots) -> None:
+        progress = RecordedProgress()
+
+        made = up_to_date_summary(roots, EXPERIMENT, list(FOLDS), progress)
+
+        assert read_current_summary(roots, EXPERIMENT) == made
+        (sentence,) = progress.said
+        assert sentence.startswith(f"The summary of {EXPERIMENT.title} is missing, and is made now: 3 of 3 folds: Dice")
+        assert up_to_date_summary(roots, EXPERIMENT, list(FOLDS), progress) == made
+        assert len(progress.said) == 1
+
+    def test_is_made_again_where_a_fold_was_trained_again_or_added(self, roots: Roots) -> None:
+        progress = RecordedProgress()
+        folds = [*FOLDS, "fold_3"]
+        up_to_date_summary(roots, EXPERIMENT, folds, progress)
+        model = EXPERIMENT.model_folder(roots)
+
+        write_fold(model, "fold_1", {"d": (0.6, 0.5)})
+        assert (
+            up_to_date_summary(roots, EXPERIMENT, folds, progress).folds[1].cases[0].scores["tumor (core)"].dice == 0.6
+        )
+        write_fold(model, "fold_3", {"z": (0.6, 0.5)})
+        assert up_to_date_summary(roots, EXPERIMENT, folds, progress).is_complete
+
+        assert [sentence.split(", and is made")[0].partition(" is ")[2] for sentence in progress.said] == [
+            "missing",
+            "older than fold_1",
+            "older than fold_3",
+        ]
+
+    def test_loses_no_fold_whose_folder_was_taken_away(self, roots: Roots) -> None:
+        known = up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())
+        EXPERIMENT.fold_folder(roots, "fold_2").rename(roots.results / "elsewhere")
+
+        assert up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress()) == known
+
+    def test_is_not_made_over_one_that_was_edited(self, roots: Roots) -> None:
+        file = make_summary(roots, EXPERIMENT, list(FOLDS)).file
+        file.write_text(file.read_text().replace("0.9", "0.99"))
+
+        with pytest.raises(SummaryError, match="it was edited"):
+            up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())
+
+    def test_is_an_error_in_a_sentence_where_it_cannot_be_written(
+        self, roots: Roots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def read_only(*_: object) -> None:
+            raise OSError(30, "Read-only file system", "/results")
+
+        monkeypatch.setattr(workflow, "write_atomically", read_only)
+        with pytest.raises(SummaryError, match=r"cv_summary\.json is missing, and cannot be written: Read-only file"):
+            up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())
+
+    def test_there_is_none_without_a_finished_fold(self, roots: Roots) -> None:
+        for fold in FOLDS:
+            (EXPERIMENT.fold_folder(roots, fold) / OWN_FOLDER / "COMMIT").unlink()
+
+        with pytest.raises(SummaryError, match="is finished, so there is nothing to summarize"):
+            up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())

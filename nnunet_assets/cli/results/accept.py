@@ -1,23 +1,19 @@
 """`accept`: the summary of an experiment becomes the baseline that its later summaries are compared with."""
 
 import json
-import os
-import pwd
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from nnunet_assets.cli.project_option import project_option
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.cli.terminal import TerminalProgress, console
+from nnunet_assets.core.summary.baseline import Baseline
+from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.settings import project_settings
-
-if TYPE_CHECKING:
-    from nnunet_assets.core.summary.baseline import Baseline, Score
+from nnunet_assets.workflows.accept import AcceptedSummary, accept_summary
 
 DONE, INCOMPLETE = 0, 2
 
@@ -31,64 +27,55 @@ DONE, INCOMPLETE = 0, 2
 def accept(experiment: str, *, incomplete: bool, note: str, project: Path, as_json: bool) -> int:
     """Accept the summary of EXPERIMENT as its baseline, in place of the one before.
 
-    EXPERIMENT is a declared one: DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset. The check
-    `dice_is_not_below_baseline` of its later summaries compares with what was accepted. Ends with 0, with 2 where a
-    fold is missing and nothing was accepted, and with 1 on an error.
+    EXPERIMENT is a declared one: DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset. A summary that is
+    missing, or older than one of the folds, is made first. The check `dice_is_not_below_baseline` of later summaries
+    compares with what was accepted. Ends with 0, with 2 where a fold is missing and nothing was accepted, and with 1 on
+    an error.
     """
-    from nnunet_assets.core.summary.baseline import Baseline, baseline_path
-    from nnunet_assets.core.summary.summary_files import read_current_summary
-
     settings = project_settings(project)
     declared = read_project(settings.project)
     config = declared.experiment(experiment)
-    summary = read_current_summary(settings.roots, config.identity)
-    wanted = dict.fromkeys([*summary.expected_folds, *declared.folds_of(config)])
-    missing = [fold for fold in wanted if fold not in summary.completed_folds]
-    path = baseline_path(settings.roots, config.identity)
-    if missing and not incomplete:
-        _refuse(missing, path, as_json=as_json)
-        return INCOMPLETE
-    baseline = Baseline.of(
-        summary, accepted_at=datetime.now(UTC).isoformat(timespec="seconds"), accepted_by=_user(), note=note
-    )
-    write_json_atomically(path, baseline.to_json())
+    with TerminalProgress(to_stderr=True) as progress:
+        accepted = accept_summary(
+            settings.roots,
+            config.identity,
+            declared.folds_of(config),
+            incomplete=incomplete,
+            note=note,
+            progress=progress,
+        )
     if as_json:
-        content = {"accepted": True, "file": str(path), "missing_folds": missing, "baseline": baseline.to_json()}
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-    else:
-        _print(baseline, baseline.scores(summary), summary.headline(), path)
+        click.echo(json.dumps(_json(accepted), indent=2, ensure_ascii=False))
+    if accepted.baseline is None:
+        click.echo(
+            f"Nothing was accepted: {first_offenders(accepted.missing_folds)} is missing in the summary. Train what is "
+            "missing; or, to compare only the folds that are there, accept it with --incomplete.",
+            err=True,
+        )
+        return INCOMPLETE
+    if not as_json:
+        _print(accepted, accepted.baseline)
     return DONE
 
 
-def _user() -> str:
-    """Returns whose process this is, not whom the environment names; in a container the user may have no name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
+def _json(accepted: AcceptedSummary) -> dict[str, Any]:
+    baseline = accepted.baseline
+    return {
+        "accepted": baseline is not None,
+        "file": str(accepted.file),
+        "missing_folds": list(accepted.missing_folds),
+        "baseline": baseline.to_json() if baseline else None,
+    }
 
 
-def _refuse(missing: Sequence[str], path: Path, *, as_json: bool) -> None:
-    if as_json:
-        content = {"accepted": False, "file": str(path), "missing_folds": list(missing), "baseline": None}
-        click.echo(json.dumps(content, indent=2))
-    click.echo(
-        f"Nothing was accepted: {first_offenders(missing)} is missing in the summary. Train what is missing and "
-        "materialize cv_summary; or, to compare only the folds that are there, accept it with --incomplete.",
-        err=True,
-    )
-
-
-def _print(baseline: "Baseline", scores: Sequence["Score"], headline: str, path: Path) -> None:
+def _print(accepted: AcceptedSummary, baseline: Baseline) -> None:
     from rich.table import Table
 
-    from nnunet_assets.cli.terminal import console
-    from nnunet_assets.core.text.numbers import fixed
-
     table = Table("Label", "Dice, pooled", "Later ones not lower than")
-    for score in scores:
+    for score in baseline.scores(accepted.summary):
         table.add_row(score.name, fixed(score.baseline, 4), fixed(score.limit, 4))
     terminal = console()
-    terminal.print(headline)
+    terminal.print(accepted.summary.headline())
     terminal.print(table)
-    terminal.print(f"Accepted by {baseline.accepted_by} as the baseline, of {baseline.n_cases} cases: {path}")
+    by, n_cases = baseline.accepted_by, baseline.n_cases
+    terminal.print(f"Accepted by {by} as the baseline, of {n_cases} cases: {accepted.file}")

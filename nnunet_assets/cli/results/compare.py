@@ -1,4 +1,4 @@
-"""`compare`: the experiments of a dataset against each other, from the summaries that are there."""
+"""`compare`: the experiments of a dataset against each other, from their summaries."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from nnunet_assets.cli.project_option import project_option
-from nnunet_assets.cli.terminal import console
+from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.evaluation.evaluation import EVALUATED_METRICS
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
@@ -27,19 +27,20 @@ DONE, INCOMPLETE = 0, 2
 @project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> int:
-    """Compare the declared experiments of DATASET, as the asset `comparison` does; nothing is written.
+    """Compare the declared experiments of DATASET, as the asset `comparison` does; its files are not written.
 
-    Ends with 0, with 2 where an experiment was left out, since it has no complete summary of the folds that are there,
-    no evaluation of them where --metric asks for one, or is of other splits or raw data, and with 1 where no two may be
-    compared. The reason stands beside each that is left out.
+    A summary that is missing, or older than one of the folds, is made first. Ends with 0, with 2 where an experiment
+    was left out, since it has no complete summary, no evaluation of its folds where --metric asks for one, or is of
+    other splits or raw data, and with 1 where no two may be compared. The reason stands beside each that is left out.
     """
     settings = project_settings(project)
     declared = read_project(settings.project)
-    comparison = (
-        compare_declared(settings.roots, declared, dataset)
-        if metric is None
-        else compare_evaluated(settings.roots, declared, dataset, metric)
-    )
+    with TerminalProgress(to_stderr=True) as progress:
+        comparison = (
+            compare_declared(settings.roots, declared, dataset, progress)
+            if metric is None
+            else compare_evaluated(settings.roots, declared, dataset, metric, progress)
+        )
     code = INCOMPLETE if comparison.left_out else DONE
     if as_json:
         click.echo(json.dumps(comparison.to_json(), indent=2, allow_nan=False))

@@ -3,7 +3,7 @@
 A summary names the COMMIT of each fold that it is of, so that one is told from the folds that were trained since.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nnunet_assets.core.files.json_file import load_json
@@ -42,13 +42,18 @@ def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
         SummaryError: As `read_summary`, or a fold was trained or validated again since.
     """
     summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
-    changed = [fold.fold for fold in summary.folds if _is_another(experiment.fold_folder(roots, fold.fold), fold)]
-    if changed:
+    if changed := changed_folds(roots, summary):
         raise SummaryError(
             f"The summary of {experiment.title} is not of the folds on the disk: {first_offenders(changed)} was "
             "trained or validated again since. Materialize cv_summary first."
         )
     return summary
+
+
+def changed_folds(roots: Roots, summary: CvSummary) -> list[str]:
+    """Returns the folds of a summary that were trained or validated again since, or are just now."""
+    experiment = summary.experiment
+    return [fold.fold for fold in summary.folds if _is_another(experiment.fold_folder(roots, fold.fold), fold)]
 
 
 def _is_another(fold_folder: Path, known: FoldResult) -> bool:
@@ -61,21 +66,24 @@ def _is_another(fold_folder: Path, known: FoldResult) -> bool:
 
 
 def complete_summaries(
-    roots: Roots, wanted: Mapping[Experiment, Sequence[str]]
+    roots: Roots,
+    wanted: Mapping[Experiment, Sequence[str]],
+    read: Callable[[Experiment, Sequence[str]], CvSummary] | None = None,
 ) -> tuple[list[CvSummary], dict[str, str]]:
     """Returns the complete summaries, in the order of `wanted`, and the name of each other experiment with the reason.
 
     Args:
         roots: nnU-Net's folders.
         wanted: Experiment to the folds that it declares.
+        read: Returns the summary of an experiment; None: that which is there, where it is current.
     """
     summaries, left_out = [], {}
     for experiment, folds in wanted.items():
-        if not (experiment.summary_folder(roots) / SUMMARY_FILE).exists():
+        if read is None and not (experiment.summary_folder(roots) / SUMMARY_FILE).exists():
             left_out[experiment.name_in_dataset] = "it has no summary yet"
             continue
         try:
-            summary = read_current_summary(roots, experiment)
+            summary = read(experiment, folds) if read else read_current_summary(roots, experiment)
         except SummaryError as error:
             left_out[experiment.name_in_dataset] = str(error)
             continue

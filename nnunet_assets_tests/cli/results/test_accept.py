@@ -16,6 +16,7 @@ from nnunet_assets.core.summary.baseline import baseline_path, read_baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import build_fold_result
+from nnunet_assets_tests.cross_validation_builders import write_fold
 from nnunet_assets_tests.project_builders import write_project
 
 DECLARED = """
@@ -107,10 +108,24 @@ def test_a_summary_from_before_a_fold_was_declared_is_incomplete(settings: Setti
     assert (result.exit_code, "fold_1 is missing" in result.stderr) == (2, True)
 
 
+def test_a_summary_that_is_missing_or_older_than_a_fold_is_made_first(settings: Settings) -> None:
+    model = EXPERIMENT.model_folder(settings.roots)
+    write_fold(model, "fold_0", {"a": (0.9, 0.5)})
+
+    first = run(settings, NAME, "--json")
+    write_fold(model, "fold_1", {"b": (0.7, 0.5)})
+    second = run(settings, NAME, "--json")
+
+    assert (first.exit_code, json.loads(first.stdout)["missing_folds"]) == (2, ["fold_1"])
+    assert "is missing, and is made now: 1 of 2 folds" in first.stderr
+    assert (second.exit_code, json.loads(second.stdout)["baseline"]["folds"]) == (0, ["fold_0", "fold_1"])
+    assert "is older than fold_1, and is made now: 2 of 2 folds" in second.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        (NAME, "cv_summary.json is missing. Materialize cv_summary first."),
+        (NAME, "is finished, so there is nothing to summarize. Train at least one of fold_0, fold_1."),
         (NAME.replace("short", "shrt"), f"Did you mean {NAME}?"),
     ],
 )
