@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nnunet_assets.assets.asset_keys import fold_model_key, predictions_key, summary_keys
 from nnunet_assets.core.files.layout import Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.project import Project
 
@@ -16,35 +17,12 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AssetJob
 
 
-SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
-
-
 def job_name(verb: str, *parts: str) -> str:
     """Returns `verb__part__part` in the characters that Dagster allows.
 
     Parts that differ may become the same name; declarations in which they would are refused (`declarations.rules`).
     """
     return re.sub(r"[^A-Za-z0-9_]", "_", "__".join((verb, *parts)))
-
-
-def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
-    """Returns what is made again when a fold of the experiment materializes."""
-    return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
-
-
-def predictions_key(experiment: Experiment) -> dg.AssetKey:
-    """Returns the key of the predictions of the test set; an experiment that declares no test set has none."""
-    return dg.AssetKey([*experiment.key_prefix, "test_predictions"])
-
-
-def comparison_keys(dataset: str) -> list[dg.AssetKey]:
-    """Returns what is made of all experiments of a dataset together; a dataset with one experiment has none of it."""
-    return [dg.AssetKey(dataset_key(dataset, name)) for name in ("comparison", "dataset_report")]
-
-
-def fold_model_key(experiment: Experiment) -> dg.AssetKey:
-    """Returns the key of the experiment's partitioned folds."""
-    return dg.AssetKey([*experiment.key_prefix, "fold_model"])
 
 
 def build_jobs(project: Project) -> "list[AssetJob]":

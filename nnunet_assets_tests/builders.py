@@ -12,6 +12,8 @@ from nnunet_assets.core.fold.commit import FoldInputs, Manifest
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.splits.splits_files import write_record
+from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
 
 EXPERIMENT = Experiment(dataset="Dataset004_Hippocampus", configuration="3d_fullres")
 INPUTS = FoldInputs(raw_hash="raw", plans_hash="plans", splits_hash="splits", training_hash="training")
@@ -90,3 +92,11 @@ def write_validation_summary(fold_folder: Path, entries: Sequence[Mapping[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"foreground_mean": {}, "mean": {}, "metric_per_case": list(entries)}, indent=4))
     return path
+
+
+def write_patients(
+    preprocessed_dataset: Path, groups: Mapping[str, str], splits_hash: str = INPUTS.splits_hash
+) -> None:
+    """Writes the record of a split that was made with these groups."""
+    made = Generation("2026-11-21", "made", {}, splits_hash, added={}, removed=[], groups=groups)
+    write_record(preprocessed_dataset, SplitsRecord((made,)))

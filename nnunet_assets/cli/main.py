@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nnunet_assets import __version__
+from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE, INTERRUPTED
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import BehindError, NnunetAssetsError, storage_errors_in_words
 
@@ -82,14 +83,14 @@ class LazyGroup(click.Group):
                 result = super().main(*args, **{**extra, "standalone_mode": False})
         except NnunetAssetsError as error:
             click.echo(redacted(str(error)), err=True)
-            sys.exit(2 if isinstance(error, BehindError) else 1)
+            sys.exit(INCOMPLETE if isinstance(error, BehindError) else ERROR)
         except click.ClickException as error:
             error.show()
-            sys.exit(1)
+            sys.exit(ERROR)
         except click.Abort:  # what click makes of Ctrl-C
             click.echo("Interrupted.", err=True)
-            sys.exit(130)
-        sys.exit(result if isinstance(result, int) else 0)
+            sys.exit(INTERRUPTED)
+        sys.exit(result if isinstance(result, int) else DONE)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

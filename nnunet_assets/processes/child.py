@@ -5,7 +5,6 @@ process with a folder for its request, its output and, where it fails, the reaso
 """
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from nnunet_assets.core.files.json_file import JsonError, write_json_atomically
+from nnunet_assets.core.files.json_file import JsonError, load_json, write_json_atomically
 from nnunet_assets.core.files.layout import REQUEST_FILE
 from nnunet_assets.core.files.typed_json import Dataclass, dataclass_from_json, dataclass_to_json
 from nnunet_assets.core.text.redaction import redacted
@@ -138,7 +137,7 @@ def _problem(code: int, failure_file: Path, tail: str, is_oom_kill: bool | None)
     if code == ExitCode.DONE:
         return None
     try:
-        return redacted(str(json.loads(failure_file.read_text())["message"]))
+        return redacted(str(load_json(failure_file)["message"]))
     except (FileNotFoundError, ValueError, KeyError):
         last = tail.strip().splitlines()[-1:] or ["nothing"]
         return f"The process {describe_exit(code, is_oom_kill=is_oom_kill)}. The last it printed was: {last[0]}"

@@ -3,7 +3,6 @@
 Beside it, `fold_k.owner.json` names who held it last.
 """
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 
 from filelock import BaseFileLock, Timeout
 
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER, FoldPlace
 from nnunet_assets.errors import FoldError
@@ -41,7 +40,7 @@ def fold_lease(place: FoldPlace) -> Iterator[None]:
     try:
         acquire(lock)
     except Timeout as error:
-        owner = json.loads(owner_file.read_text()) if owner_file.exists() else {}
+        owner = load_json(owner_file) if owner_file.exists() else {}
         raise FoldFailed(
             f"{place.fold} is being trained by another process: {owner.get('host', 'unknown host')}, process "
             f"{owner.get('process', 'unknown')}, since {owner.get('since', 'unknown')}. Wait for it, or end it.",

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
+from nnunet_assets.assets.asset_keys import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.jobs import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.resources.project_folder import REFRESH_TAG
 
 ACTIVE = [

@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from nnunet_assets.assets.asset_keys import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.jobs import comparison_keys, fold_model_key, predictions_key, summary_keys
 from nnunet_assets.resources.project_folder import REFRESH_TAG
 from nnunet_assets.sensors import build_nightly_report, build_refresh_sensor
 from nnunet_assets_tests.assets.graphs import declared, graph

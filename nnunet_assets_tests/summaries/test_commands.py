@@ -15,14 +15,14 @@ from click.testing import CliRunner, Result
 
 import nnunet_assets
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs, commit_sha256
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets_tests.builders import write_patients
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
@@ -124,10 +124,7 @@ class TestIntervals:
         assert "Bayesian bootstrap of 6 cases (9999 resamples)" in shown
 
         groups = {case: case for folds in FOLDS.values() for case in folds}
-        splits = {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]}
-        record = tracked.roots.preprocessed / DATASET / OWN_FOLDER / "splits.json"
-        record.parent.mkdir(parents=True)
-        record.write_text(json.dumps(splits))
+        write_patients(tracked.roots.preprocessed / DATASET, groups)
         assert summarized(tracked)["bootstrap"]["clustered_by"] == "patient"
         assert summarized(tracked)["patients"] == groups
 

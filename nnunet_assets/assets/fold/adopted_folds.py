@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.assets.fold.fold_model import fold_model_key
+from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.fold.fold_uploads import contents_of, files_of, history
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
@@ -111,11 +112,6 @@ def build_fold_model(
         return materialize_fold(context, declared, context.partition_key, config, project)
 
     return fold_model
-
-
-def fold_model_key(experiment: Experiment) -> dg.AssetKey:
-    """Returns the key of an experiment's folds."""
-    return dg.AssetKey([*experiment.key_prefix, "fold_model"])
 
 
 def model_deps(experiment: Experiment, previous: Experiment | None) -> list[dg.AssetDep]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_index
+from nnunet_assets.core.fold.commit import MANIFEST_FILE
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.splits.splits import SPLITS_FILE
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
@@ -31,7 +32,7 @@ def files_of(fold_folder: Path) -> list[Path]:
     """Returns what a finished fold has on the disk, small files only."""
     model_folder = fold_folder.parent
     files = [
-        fold_folder / OWN_FOLDER / "manifest.json",
+        fold_folder / OWN_FOLDER / MANIFEST_FILE,
         fold_folder / "validation" / "summary.json",
         fold_folder / "debug.json",
         model_folder / "plans.json",
@@ -100,7 +101,7 @@ def _splits(roots: Roots, experiment: Experiment, fold: str) -> bytes | None:
     """Returns the case ids of the fold; None for a model of all cases, which has no split."""
     if fold == "fold_all":
         return None
-    splits = json.loads((PreparedDataset(roots, experiment.dataset).folder / SPLITS_FILE).read_bytes())
+    splits = read_splits(PreparedDataset(roots, experiment.dataset).folder)
     return _json({"fold": fold, **splits[fold_index(fold)]})
 
 

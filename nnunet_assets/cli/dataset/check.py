@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.dataset.findings import findings_text
@@ -67,7 +68,7 @@ def check(
     if found.findings:
         click.echo(findings_text([*found.errors, *found.warnings]))
     click.echo(f"{dataset}: {found.report.headline()}. Cases read: {found.n_read}.")
-    return 1 if found.errors else 0
+    return ERROR if found.errors else DONE
 
 
 def _fix(settings: Settings, found: "RawDataset", curated: "CuratedDataset") -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.errors import FoldError, NnunetAssetsError
 from nnunet_assets.settings import project_settings
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from nnunet_assets.nnunet.adoption.adoption import Adopted
     from nnunet_assets.settings import Settings
     from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
-
-DONE, ERROR, INCOMPLETE = 0, 1, 2
 
 
 @click.command()
@@ -110,8 +109,8 @@ def _record(settings: "Settings", adopted: Sequence["Adopted"]) -> tuple[set[Pat
     """Has Dagster record what the project declares; returns which folds, and sentences about the others."""
     import dagster as dg
 
+    from nnunet_assets.assets.asset_keys import fold_model_key
     from nnunet_assets.assets.fold.adopted_folds import is_in_project, materialization
-    from nnunet_assets.assets.fold.fold_model import fold_model_key
     from nnunet_assets.assets.fold.recorded_folds import recorded_folds
     from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
@@ -106,7 +107,7 @@ def train(**given: Any) -> int:
         result |= {"status": "failed", "error": str(error)}
     if flags.as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
-    return 1 if result["status"] in ("interrupted", "failed") else 0
+    return ERROR if result["status"] in ("interrupted", "failed") else DONE
 
 
 def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 On disk, in `run/`: `NAME.json` (process, command, page, unit of systemd if it is one) and `NAME.log`.
 """
 
-import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.project import systemd
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.errors import NnunetAssetsError
 
 STOP_SECONDS = 30
@@ -56,7 +55,7 @@ def find(project: Path, name: str) -> Background | None:
     """
     record = _record(project, name)
     try:
-        found = Background(**json.loads(record.read_text()))
+        found = Background(**load_json(record))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 
@@ -27,7 +28,7 @@ def doctor(project: Path) -> int:
     terminal.print(_table(findings))
     n_errors = sum(finding.level == "error" for finding in findings)
     terminal.print("Nothing is wrong." if not n_errors else f"{n_errors} of {len(findings)} checks failed.")
-    return 1 if n_errors else 0
+    return ERROR if n_errors else DONE
 
 
 def _findings(project: Path) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.summary.baseline import Baseline
@@ -14,8 +15,6 @@ from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.accept import AcceptedSummary, accept_summary
-
-DONE, INCOMPLETE = 0, 2
 
 
 @click.command()

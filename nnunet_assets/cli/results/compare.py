@@ -7,14 +7,13 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.evaluation.evaluation import EVALUATED_METRICS
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.compare import compare_declared, compare_evaluated
-
-DONE, INCOMPLETE = 0, 2
 
 
 @click.command()

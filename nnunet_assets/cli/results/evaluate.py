@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.errors import EvaluationError
@@ -13,8 +14,6 @@ from nnunet_assets.reports.tables.evaluation_tables import interval_records, not
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.evaluate import Evaluated, target_named
 from nnunet_assets.workflows.evaluate import evaluate as evaluate_target
-
-DONE, INCOMPLETE = 0, 2
 
 
 @click.command()

@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.results.record_options import found_summary, group_options
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
-
-DONE, INCOMPLETE = 0, 2
 
 
 @click.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.results.record_options import found_summary, group_options
 from nnunet_assets.settings import project_settings
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from nnunet_assets.core.summary.cv_groups import CvGroup
     from nnunet_assets.workflows.summaries import Summary
-
-DONE, INCOMPLETE = 0, 2
 
 
 @click.command()

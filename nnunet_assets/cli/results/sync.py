@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER
@@ -23,7 +24,6 @@ from nnunet_assets.tracking.store.client import probe
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import EXPERIMENT
 
-DONE, INCOMPLETE = 0, 2
 SUPERSEDED = "superseded"
 """Folder of the folds that were put aside for a new training: no summary is of them."""
 

@@ -56,6 +56,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content
 
 
+def readable_json(path: Path) -> dict[str, Any]:
+    """Returns the JSON object in a file that proves nothing where it is not there, or damaged: it is empty then."""
+    try:
+        content = load_json(path)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def read_json_bytes(path: Path) -> bytes:
     """Returns the bytes of a JSON file.
 

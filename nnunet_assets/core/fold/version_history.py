@@ -4,14 +4,13 @@ On disk, in `fold_k/.nnunet_assets/versions.json`: the stages of the training, o
 trained by one set of programs; one of several is never what one set would have made, bit for bit.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import journal_path, read_records
 
@@ -41,7 +40,7 @@ class Stage:
 def read_stages(fold_folder: Path) -> list[Stage]:
     """Returns the stages of a fold; of one that an older version began, what its journal says of its begin."""
     try:
-        content = json.loads((fold_folder / OWN_FOLDER / VERSIONS_FILE).read_bytes())
+        content = load_json(fold_folder / OWN_FOLDER / VERSIONS_FILE)
         return [Stage(**stage) for stage in content["stages"]]
     except (OSError, ValueError, LookupError, TypeError):
         first = next(read_records(journal_path(fold_folder)), None)

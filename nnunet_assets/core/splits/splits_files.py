@@ -42,6 +42,15 @@ def read_splits(preprocessed_dataset: Path) -> Any:
         raise DatasetError(f"{path} is not valid JSON ({error}). {NOT_WRITTEN_OVER}") from None
 
 
+def readable_splits(preprocessed_dataset: Path) -> list[Split] | None:
+    """Returns the split in the splits file; None where there is none, or it has another form."""
+    try:
+        splits = read_splits(preprocessed_dataset)
+    except (DatasetError, OSError):
+        return None
+    return splits if is_splits(splits) else None
+
+
 def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
     """Writes the splits file, whole or not at all, with the bytes that nnU-Net itself would write."""
     path = preprocessed_dataset / SPLITS_FILE
@@ -95,7 +104,7 @@ def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[st
         preprocessed_dataset: `nnUNet_preprocessed/DATASET`.
         splits_hash: Digest of the split.
     """
-    splits = _readable_splits(preprocessed_dataset)
+    splits = readable_splits(preprocessed_dataset)
     if splits is not None and json_sha256(splits) == splits_hash:
         return coverage(splits).training_only
     made = [made for made in _readable_generations(preprocessed_dataset) if made.splits_sha256 == splits_hash]
@@ -104,16 +113,8 @@ def read_training_only(preprocessed_dataset: Path, splits_hash: str) -> tuple[st
 
 def folds_of_split(preprocessed_dataset: Path, finished: Sequence[str]) -> tuple[str, ...] | None:
     """Returns the folds of the split that is there; None: there is none, or other folds than its were finished."""
-    folds = tuple(fold_key(index) for index in range(len(_readable_splits(preprocessed_dataset) or ())))
+    folds = tuple(fold_key(index) for index in range(len(readable_splits(preprocessed_dataset) or ())))
     return folds if folds and set(finished) <= {*folds, FULL_FOLD} else None
-
-
-def _readable_splits(preprocessed_dataset: Path) -> list[Split] | None:
-    try:
-        splits = read_splits(preprocessed_dataset)
-    except (DatasetError, OSError):
-        return None
-    return splits if is_splits(splits) else None
 
 
 def _readable_generations(preprocessed_dataset: Path) -> tuple[Generation, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
 
 SETTINGS = (
@@ -33,12 +33,7 @@ _LOG_NAME = re.compile(r"training_log_(\d+)_(\d+)_(\d+)_(\d+)_(\d+)_(\d+)\.txt")
 
 def read_debug(fold_folder: Path) -> dict[str, str]:
     """Returns what debug.json says; empty where it is not there or torn: it proves nothing then."""
-    try:
-        content = load_json(fold_folder / "debug.json")
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(content, dict):
-        return {}
+    content = readable_json(fold_folder / "debug.json")
     return {key: str(value) for key, value in content.items() if isinstance(value, str | int | float)}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.images.image_limits import refuse_oversized_raster
@@ -75,10 +75,7 @@ def reader_of_model(folder: Path, trusted: frozenset[str] = frozenset()) -> str 
         ForeignCodeError: As `is_reader`.
     """
     file = folder / "plans.json"
-    try:
-        name = load_json(file).get("image_reader_writer")
-    except (OSError, ValueError, AttributeError):
-        return None
+    name = readable_json(file).get("image_reader_writer")
     return name if isinstance(name, str) and is_reader(name, file, trusted) else None
 
 

@@ -4,16 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation import Problem
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
-from nnunet_assets.core.fold.commit import COMMIT_FILE, UNKNOWN, read_committed
+from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, UNKNOWN, read_committed
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
-from nnunet_assets.core.splits.splits_files import read_patients
+from nnunet_assets.core.splits.splits_files import read_patients, readable_splits
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
@@ -175,25 +174,13 @@ def _changed(fold: str, folder: Path) -> Problem:
 
 
 def _cases_of_manifest(folder: Path) -> list[str] | None:
-    content = _read_json(folder / OWN_FOLDER / "manifest.json")
-    cases = content.get("details", {}).get("validation_cases") if isinstance(content, dict) else None
+    cases = readable_json(folder / OWN_FOLDER / MANIFEST_FILE).get("details", {}).get("validation_cases")
     return cases if isinstance(cases, list) else None
 
 
 def _cases_of_split(preprocessed: Path, fold: str) -> list[str] | None:
-    splits = _read_json(preprocessed / "splits_final.json")
-    index = fold_index(fold)
-    if not isinstance(splits, list) or not isinstance(index, int) or index >= len(splits):
-        return None
-    cases = splits[index].get("val") if isinstance(splits[index], dict) else None
-    return cases if isinstance(cases, list) else None
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return load_json(path)
-    except (OSError, ValueError):
-        return None
+    splits, index = readable_splits(preprocessed) or [], fold_index(fold)
+    return splits[index]["val"] if isinstance(index, int) and index < len(splits) else None
 
 
 def _predicted_cases(found: PredictedCases, fold: str, folder: Path) -> list[str]:

@@ -11,18 +11,18 @@ wherever it is mounted or moved. Folds of versions that noted nobody are found i
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import read_json, write_json_atomically
+from nnunet_assets.core.files.json_file import readable_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.errors import DamagedFileError, FoldError
+from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.preparation.case_sets import writing
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, is_running, trained_folds
@@ -55,7 +55,7 @@ def note_results(prepared: PreparedDataset, results: Path, splits_hash: str | No
         path = prepared.own / FOLDER / f"{_own_id(prepared, results)}.json"
     except OSError:
         return
-    known = _read(path) or {}
+    known = readable_json(path)
     content = {"results": str(results.absolute()), "splits_hash": splits_hash or known.get("splits_hash")}
     if known != content:
         write_json_atomically(path, content)
@@ -63,7 +63,7 @@ def note_results(prepared: PreparedDataset, results: Path, splits_hash: str | No
 
 def seen_split(prepared: PreparedDataset, results: Path) -> str | None:
     """Returns the digest of the split that the project of a results folder saw last; None: it never looked."""
-    noted = _read(prepared.own / FOLDER / f"{_known_id(results)}.json") or {}
+    noted = readable_json(prepared.own / FOLDER / f"{_known_id(results)}.json")
     return noted.get("splits_hash")
 
 
@@ -92,7 +92,7 @@ def _note(prepared: PreparedDataset, results: Path, whose: tuple[str | None, str
     file = f"{json_sha256([variant, name])[:16]}-{fold}.json"
     path = prepared.own / FOLDER / _root_id(results) / file
     content = {"experiment": name, "variant": variant, "fold": fold, "splits_hash": splits_hash}
-    known = _read(path) or {}
+    known = readable_json(path)
     if {**known, **content} != known:
         path.parent.mkdir(exist_ok=True)
         write_json_atomically(path, {**content, "begun_at": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -106,7 +106,7 @@ def folds_of_others(prepared: PreparedDataset, roots: Roots) -> dict[Path, list[
     found = {}
     own = _root_id(roots.results) if roots.results.is_dir() else None
     for noted in sorted((prepared.own / FOLDER).glob("*.json")):
-        results = Path(str((_read(noted) or {}).get("results", "")))
+        results = Path(str(readable_json(noted).get("results", "")))
         if noted.stem == own or not results.is_absolute():
             continue
         others = replace(roots, results=results)
@@ -115,7 +115,7 @@ def folds_of_others(prepared: PreparedDataset, roots: Roots) -> dict[Path, list[
             {(fold.experiment, fold.fold): fold for fold in trained_folds(others, prepared.dataset)} if is_there else {}
         )
         for path in sorted(noted.with_suffix("").glob("*.json")):
-            if (fold := _noted_fold(_read(path), prepared.dataset, others, is_there=is_there)) is not None:
+            if (fold := _noted_fold(readable_json(path), prepared.dataset, others, is_there=is_there)) is not None:
                 folds.setdefault((fold.experiment, fold.fold), fold)
         if folds:
             found[results] = list(folds.values())
@@ -125,7 +125,7 @@ def folds_of_others(prepared: PreparedDataset, roots: Roots) -> dict[Path, list[
 def notes_of(prepared: PreparedDataset, results: Path) -> Path:
     """Returns the file that notes a results folder; whoever deletes it gives up the claim of its folds."""
     noted = (prepared.own / FOLDER).glob("*.json")
-    return next(path for path in noted if (_read(path) or {}).get("results") == str(results))
+    return next(path for path in noted if readable_json(path).get("results") == str(results))
 
 
 def _noted_fold(content: Any, dataset: str, roots: Roots, *, is_there: bool) -> TrainedFold | None:
@@ -153,7 +153,7 @@ def _own_id(prepared: PreparedDataset, results: Path) -> str:
     Else the notes of the two were one, and the folds of the original nobody's.
     """
     known = _root_id(results)
-    noted = _read(prepared.own / FOLDER / f"{known}.json") or {}
+    noted = readable_json(prepared.own / FOLDER / f"{known}.json")
     original = Path(str(noted.get("results", results)))
     if _known_id(original) == known and not (original / ROOT_FILE).samefile(results / ROOT_FILE):
         return _root_id(results, instead_of=known)
@@ -175,11 +175,5 @@ def _root_id(results: Path, *, instead_of: str | None = None) -> str:
 
 
 def _known_id(results: Path) -> str | None:
-    name = (_read(results / ROOT_FILE) or {}).get("id")
+    name = readable_json(results / ROOT_FILE).get("id")
     return name if isinstance(name, str) and name.isalnum() else None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    with suppress(DamagedFileError, OSError):
-        return read_json(path)
-    return None

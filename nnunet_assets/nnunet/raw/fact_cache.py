@@ -25,6 +25,7 @@ from nnunet_assets.core.dataset.intensity_rules import Extremes, Range
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
+from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.nnunet.images import (
     case_geometry,
     companion_files,
@@ -76,10 +77,8 @@ class FactCache:
     def open(self, description: DatasetDescription, reader: str | None) -> None:
         """Loads what was kept for a dataset of these labels and this reader."""
         self._made_by, self._reader = _made_by(description, reader), reader
-        content: Any = None
-        with suppress(OSError, ValueError, RecursionError):
-            content = json.loads(self._path.read_bytes())
-        is_ours = isinstance(content, dict) and content.get("made_by") == self._made_by
+        content = readable_json(self._path)
+        is_ours = content.get("made_by") == self._made_by
         self._entries = content.get("cases", {}) if is_ours and not self._rehash else {}
 
     def known(self, files: CaseFiles) -> CaseFacts | None:

@@ -6,7 +6,6 @@ Dagster should say, it says through Pipes where it was started through Pipes. A 
 process for each below this one (see `ranks`), which then only waits for them.
 """
 
-import json
 import platform
 import resource
 import shutil
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import (
     COMMIT_FILE,
@@ -384,7 +383,7 @@ def peak_memory(fold_folder: Path, device: Any) -> dict[str, int]:
 
         peak["gpu"] = torch.cuda.max_memory_allocated(device)
     file = _peak_file(fold_folder)
-    of_training = json.loads(file.read_text()) if file.exists() else {}
+    of_training = load_json(file) if file.exists() else {}
     return {kind: max(peak.get(kind, 0), of_training.get(kind, 0)) for kind in {**peak, **of_training}}
 
 

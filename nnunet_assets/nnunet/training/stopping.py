@@ -7,14 +7,13 @@ On disk: `fold_k/.nnunet_assets/early_end.json`, the reason and after which epoc
 a process that is killed while it validates leaves it to the next one.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import Manifest, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
@@ -138,7 +137,7 @@ def earlier_end(trainer: Any, fold_folder: Path) -> str | None:
     if n_missing <= 0:
         return None
     try:
-        noted = json.loads((fold_folder / EARLY_END_FILE).read_text())
+        noted = load_json(fold_folder / EARLY_END_FILE)
     except FileNotFoundError:  # of an older version of this package
         noted = {}
     # That of another epoch is of a process that was killed before its final checkpoint.

@@ -5,7 +5,6 @@ that MLflow has, in the journal's order: where journal and list part, the journa
 lost file is made anew: the run is found by its attempt, and a record that comes twice is kept once.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -14,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import scores_on_disk
@@ -89,7 +88,7 @@ class FoldRun:
     def load(cls, fold_folder: Path) -> "FoldRun | None":
         """Returns what is on disk; None where there is nothing, or nothing that can be read."""
         try:
-            content = json.loads(_path(fold_folder).read_text())
+            content = load_json(_path(fold_folder))
             known = {item.name for item in fields(cls)}
             run = cls(**{key: value for key, value in content.items() if key in known})
             run.ending = Ending(**content["ending"]) if content["ending"] else None

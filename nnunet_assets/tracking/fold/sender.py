@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold
 from nnunet_assets.core.fold.journal import (
     Record,
     journal_path,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-RESULT_FILES = ("../dataset.json", f"{OWN_FOLDER}/manifest.json", SUMMARY_FILE)
+RESULT_FILES = ("../dataset.json", f"{OWN_FOLDER}/{MANIFEST_FILE}", SUMMARY_FILE)
 """What a result is read from again, relative to the fold's folder; see `fold_records`."""
 
 

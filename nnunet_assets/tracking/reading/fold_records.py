@@ -4,15 +4,16 @@ The files are those that the fold was committed with (manifest, nnU-Net's `summa
 result read from MLflow is the one on the fold's own disk, to the last digit, and is checked as that one is.
 """
 
-import json
 import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, UNKNOWN, FoldInputs, Manifest, commit_sha256
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-MANIFEST, DESCRIPTION = "manifest.json", "dataset.json"
 # Where the files lie in a fold's folder, by their names in the run.
-FILES = {Path(SUMMARY_FILE).name: SUMMARY_FILE, MANIFEST: f"{OWN_FOLDER}/{MANIFEST}", DESCRIPTION: DESCRIPTION}
+FILES = {
+    Path(SUMMARY_FILE).name: SUMMARY_FILE,
+    MANIFEST_FILE: f"{OWN_FOLDER}/{MANIFEST_FILE}",
+    DATASET_JSON: DATASET_JSON,
+}
 
 METRICS: Mapping[Measure, tuple[str, str]] = {
     "dice": (names.VAL_DICE_MEAN, names.VAL_DICE),
@@ -62,8 +66,8 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
             target.parent.mkdir(parents=True, exist_ok=True)
             client.download_artifacts(run_id, name, str(target.parent))
         try:
-            manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST]))
-            description = _json(fold_folder / DESCRIPTION)
+            manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST_FILE]))
+            description = _json(fold_folder / DATASET_JSON)
             result = read_fold_result(
                 fold_folder,
                 description["labels"],
@@ -124,7 +128,7 @@ def _validated(run: "Run") -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_bytes())
+    content = load_json(path)
     if not isinstance(content, dict):
         raise TypeError(f"{path.name} is not an object.")
     return content

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.training_conditions import TrainingConditions
@@ -139,7 +140,7 @@ def _whole_params(client: "MlflowClient", run_id: str) -> dict[str, Any] | None:
     """Returns what the artifact holds; None where it is not there, or cannot be had."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            content = json.loads(Path(client.download_artifacts(run_id, names.PARAMS_FILE, folder)).read_bytes())
+            content = load_json(Path(client.download_artifacts(run_id, names.PARAMS_FILE, folder)))
     except Exception:  # noqa: BLE001 (any artifact store raises its own; the flat parameters hold the same)
         return None
     return content if isinstance(content, dict) else None

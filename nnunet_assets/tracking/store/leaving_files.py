@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.fold.commit import MANIFEST_FILE
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
@@ -56,17 +56,9 @@ def as_it_may_leave(file: Path, hidden: Callable[[str], str] | None) -> Iterator
 
 def _hosts(fold_folder: Path) -> set[str]:
     """Returns this machine's name, and that of the machine that trained the fold as its files have it."""
-    details = _object(fold_folder / OWN_FOLDER / "manifest.json").get("details")
+    details = readable_json(fold_folder / OWN_FOLDER / MANIFEST_FILE).get("details")
     named = (
         (details.get("host") if isinstance(details, dict) else None),
-        _object(fold_folder / "debug.json").get("hostname"),
+        readable_json(fold_folder / "debug.json").get("hostname"),
     )
     return {host for host in (socket.gethostname(), *named) if host and isinstance(host, str)} - {"unknown"}
-
-
-def _object(file: Path) -> dict[str, Any]:
-    try:
-        content = load_json(file)
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -6,7 +6,6 @@ folder, made at first use; whoever deletes it breaks the link to the pseudonyms 
 """
 
 import hmac
-import json
 import os
 import re
 import secrets
@@ -17,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.splits.splits import SPLITS_FILE
+
 SALT_FILE = "pseudonym_salt"
-SPLITS_FILE = "splits_final.json"
-"""nnU-Net's own name of the file that lists a dataset's cases."""
 
 # On any system, in a sentence or alone; a URL's path is none, unless the URL names no host (file:///data).
 _PATH = re.compile(
@@ -78,7 +78,7 @@ class Pseudonyms:
         """Finds case ids as they stand in texts and file names, but not the 2 of a version 2.8."""
         if self._splits is None or not self._splits.is_file():
             return None
-        splits = json.loads(self._splits.read_bytes())
+        splits = load_json(self._splits)
         ids = {str(case) for split in splits for part in split.values() for case in part}
         longest_first = "|".join(re.escape(case) for case in sorted(ids, key=len, reverse=True))
         return re.compile(rf"(?<![A-Za-z0-9.])(?:{longest_first})(?![A-Za-z0-9]|[.-]\d)") if ids else None

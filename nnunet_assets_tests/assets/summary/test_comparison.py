@@ -11,13 +11,13 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
+from nnunet_assets.assets.asset_keys import comparison_keys
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
-from nnunet_assets.jobs import comparison_keys
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, evaluation_folder
@@ -19,13 +20,12 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.summary.baseline import Baseline, baseline_path
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.jobs import fold_model_key
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
-from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_patients, write_validation_summary
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -174,8 +174,7 @@ def test_patients_that_the_splits_know_are_what_the_intervals_draw(project: Path
     cases = {f"c{k}": {ORGAN: 0.5 + k / 30, LESION: 0.5} for k in range(14)}
     folder = commit(project, "fold_0", cases)
     groups = {case: f"p{index // 2}" for index, case in enumerate(cases)}
-    record = {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]}
-    write_json(project / "data" / "nnUNet_preprocessed" / DATASET / OWN_FOLDER / "splits.json", record)
+    write_patients(project / "data" / "nnUNet_preprocessed" / DATASET, groups)
 
     summarize(project, instance, "cv_summary")
 

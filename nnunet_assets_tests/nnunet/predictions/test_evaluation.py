@@ -37,6 +37,7 @@ from nnunet_assets_tests.builders import (
     INPUTS,
     build_manifest,
     summary_entry,
+    write_patients,
     write_validation_summary,
 )
 from nnunet_assets_tests.evaluation_builders import (
@@ -165,10 +166,9 @@ class TestTheNumbers:
         }
 
     def test_have_intervals_of_the_patients_that_the_record_of_the_splits_names(self, model: Model) -> None:
-        record = references_of(model.roots, EXPERIMENT).parent / ".nnunet_assets" / "splits.json"
         groups = {"a": "p1", "b": "p1", "c": "p2", "d": "p3"}
         assert model.evaluate().bootstrap == bootstrap_of("case", 4)
-        write_json(record, {"generations": [{"splits_sha256": INPUTS.splits_hash, "groups": groups}]})
+        write_patients(references_of(model.roots, EXPERIMENT).parent, groups)
         assert model.evaluate().bootstrap == bootstrap_of("patient", 3)
         content = json.loads((model.output / "evaluation.json").read_text())
         assert content["bootstrap"]["clustered_by"] == "patient"
