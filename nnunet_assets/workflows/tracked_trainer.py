@@ -5,12 +5,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, NnunetAssetsError
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.nnunet.training.parameters import training_parameters
 from nnunet_assets.nnunet.training.trainer import label_names
@@ -65,7 +66,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
 
 
 @contextmanager
-def _failures_tracked(trainer: Any) -> Iterator[None]:
+def _failures_tracked(trainer: "_Tracked") -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -74,10 +75,16 @@ def _failures_tracked(trainer: Any) -> Iterator[None]:
         raise
 
 
+class _Tracked(NnunetTrainer, Protocol):
+    """A trainer with its tracking."""
+
+    tracking: "_Tracking | None"
+
+
 class _Tracking:
     """The journal of one training and the thread that sends it."""
 
-    def __init__(self, trainer: Any) -> None:
+    def __init__(self, trainer: NnunetTrainer) -> None:
         self._folder = Path(trainer.output_folder)
         if (self._folder / OWN_FOLDER / REQUEST_FILE).exists():
             raise FoldError(
@@ -96,7 +103,7 @@ class _Tracking:
         # A training that is never validated is over when its process is.
         atexit.register(self.end)
 
-    def finish_validated(self, trainer: Any) -> None:
+    def finish_validated(self, trainer: NnunetTrainer) -> None:
         self._logger.close()
         try:
             series = validation_series(trainer, self._experiment, self._folder.name)
@@ -120,7 +127,7 @@ class _Tracking:
         )
         return tracker.__enter__()
 
-    def _open_journal(self, trainer: Any) -> JournalLogger:
+    def _open_journal(self, trainer: NnunetTrainer) -> JournalLogger:
         journal = journal_path(self._folder)
         truncate_after_epoch(journal, trainer.current_epoch)
         start = next(read_records(journal), None)

@@ -19,6 +19,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.fold.journal import saved_epochs_path
 from nnunet_assets.nnunet.checkpoints.random_state import random_state
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
@@ -28,7 +29,7 @@ RECORD = f"{OWN_FOLDER}/checkpoints.json"
 
 
 def save_checkpoints_safely(
-    trainer: Any, fold_folder: Path, *, minutes: float, wait_for_journal: Callable[[], None] = lambda: None
+    trainer: NnunetTrainer, fold_folder: Path, *, minutes: float, wait_for_journal: Callable[[], None] = lambda: None
 ) -> None:
     """Makes the trainer write each checkpoint beside its place and rename it there, and often enough.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import refuse_oversized
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
@@ -14,7 +15,7 @@ NOT_TRANSFERRED = ".seg_layers."
 """nnU-Net leaves the layers that make the segmentation as they are: their labels may differ."""
 
 
-def load_pretrained_weights(trainer: Any, file: Path) -> None:
+def load_pretrained_weights(trainer: NnunetTrainer, file: Path) -> None:
     """Starts the trainer's network from the weights of a checkpoint, as `nnUNetv2_train -pretrained_weights` does.
 
     Raises:

@@ -11,6 +11,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
+
 
 def random_state() -> dict[str, Any]:
     """Returns the state of Python's, numpy's and torch's generators in this process, as JSON."""
@@ -42,7 +44,7 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all([_decoded(encoded) for encoded in state["cuda"]])
 
 
-def restore_before_first_epoch(trainer: Any, state: Mapping[str, Any]) -> None:
+def restore_before_first_epoch(trainer: NnunetTrainer, state: Mapping[str, Any]) -> None:
     """Restores the state when the training starts, after nnU-Net has drawn its first batches for a trial."""
     start = trainer.on_train_start
 
@@ -63,7 +65,7 @@ def seed_training(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def seed_workers(trainer: Any, seed: int) -> None:
+def seed_workers(trainer: NnunetTrainer, seed: int) -> None:
     """Seeds the augmentation workers, each by the seed, the epoch that the training goes on from, and its number.
 
     nnU-Net leaves them unseeded. How their batches interleave is still up to the machine.

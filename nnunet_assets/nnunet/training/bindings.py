@@ -7,10 +7,14 @@ the result any more.
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    import torch
 
 PSEUDO_DICE, MOVING_AVERAGE = "mean_fg_dice", "ema_fg_dice"
 """nnU-Net's names in its log."""
@@ -19,7 +23,7 @@ MAX_DIVERGED_ITERATIONS = 20
 """A gradient scaler skips a few overflowing steps while it adapts; more in a row is divergence."""
 
 
-def apply_overrides(trainer: Any, overrides: Mapping[str, Any]) -> None:
+def apply_overrides(trainer: NnunetTrainer, overrides: Mapping[str, Any]) -> None:
     """Sets hyperparameters on the trainer, before it is initialized.
 
     Raises:
@@ -43,7 +47,7 @@ def apply_overrides(trainer: Any, overrides: Mapping[str, Any]) -> None:
         setattr(trainer, name, value)
 
 
-def stop_when_diverged(trainer: Any) -> None:
+def stop_when_diverged(trainer: NnunetTrainer) -> None:
     """Ends the training when the loss is not a number for many iterations in a row, or weights are none.
 
     nnU-Net would train on to the end and report a Dice of 0 with exit code 0. The weights are looked at before they
@@ -80,7 +84,7 @@ def stop_when_diverged(trainer: Any) -> None:
     trainer.train_step, trainer.save_checkpoint = train_step, save_checkpoint
 
 
-def choose_best_among_defined(trainer: Any) -> None:
+def choose_best_among_defined(trainer: NnunetTrainer) -> None:
     """Makes an epoch without any pseudo Dice count for nothing, where nnU-Net counts none after it.
 
     Where the validation patches of an epoch hold no label and none is predicted there, every pseudo Dice is 0 / 0. Its
@@ -125,7 +129,7 @@ def _moving_average(pseudo_dice: Sequence[float]) -> float:
     return average if pseudo_dice and not math.isnan(pseudo_dice[-1]) else math.nan
 
 
-def _has_finite_weights(network: Any) -> bool:
+def _has_finite_weights(network: "torch.nn.Module") -> bool:
     # A buffer may be a mask of infinities.
     return all(weights.isfinite().all() for weights in network.parameters()) and not any(
         buffer.isnan().any() for buffer in network.buffers()

@@ -10,6 +10,8 @@ from multiprocessing.pool import ThreadPool
 from types import SimpleNamespace
 from typing import Any
 
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
+
 DRAWING_SHARE = 0.01
 """The part of the training time that drawing may take."""
 
@@ -38,7 +40,7 @@ def export_in_threads() -> None:
         module.multiprocessing = ThreadsForProcesses()
 
 
-def draw_progress_rarely(trainer: Any) -> Callable[[], None]:
+def draw_progress_rarely(trainer: NnunetTrainer) -> Callable[[], None]:
     """Makes the trainer draw `progress.png` now and then, and returns what draws it for the last time.
 
     nnU-Net draws 30 x 54 inches after every epoch: 0.7 s at epoch 5, 1.4 s at epoch 1000.

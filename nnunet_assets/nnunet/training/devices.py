@@ -1,12 +1,15 @@
 """Which device a fold trains on. Runs in the fold's process, where torch is loaded."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    import torch
 
-def resolve_device(wanted: str) -> Any:
+
+def resolve_device(wanted: str) -> "torch.device":
     """Returns the `torch.device` for `auto`, `cuda`, `cpu` or `mps`, with torch set up as nnU-Net sets it up for a GPU.
 
     Raises:
@@ -29,7 +32,7 @@ def resolve_device(wanted: str) -> Any:
     return torch.device(name)
 
 
-def device_name(device: Any) -> str:
+def device_name(device: "torch.device") -> str:
     """Returns what a person calls the device: the GPU's model, `cpu` or `mps`."""
     import torch
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
@@ -61,6 +61,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
 )
 from nnunet_assets.nnunet.checkpoints.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.checkpoints.random_state import make_deterministic, restore_before_first_epoch, seed_training
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
@@ -75,6 +76,9 @@ from nnunet_assets.nnunet.training.whole_predictions import read_back_prediction
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.reporter import epoch_line, reporter
+
+if TYPE_CHECKING:
+    import torch
 
 RANK_MODULE = "nnunet_assets.nnunet.training.rank_process"
 
@@ -183,7 +187,7 @@ def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None)
 
 
 def _train(
-    trainer: Any,
+    trainer: NnunetTrainer,
     options: TrainingOptions,
     rank: Rank,
     logger: JournalLogger | None,
@@ -208,7 +212,7 @@ def _train(
 
 
 def _keep_records(
-    trainer: Any, options: TrainingOptions, logger: JournalLogger, say: Callable[[str], None]
+    trainer: NnunetTrainer, options: TrainingOptions, logger: JournalLogger, say: Callable[[str], None]
 ) -> Callable[[], None]:
     """Makes the trainer write safe checkpoints and the curves; returns what ends that."""
     fold_folder = Path(trainer.output_folder)
@@ -242,7 +246,7 @@ def _manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
 
 
 def _open_journal(
-    trainer: Any, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
+    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
     journal = journal_path(Path(trainer.output_folder))
@@ -257,7 +261,7 @@ def _open_journal(
 
 
 def _records_so_far(
-    trainer: Any, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
+    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
 ) -> list[Record]:
     """Returns the journal's start, made where there is none, and the epochs that the trainer has."""
     records, n_lost = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
@@ -275,14 +279,14 @@ def _records_so_far(
     return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]
 
 
-def _plan_of(trainer: Any, *, is_trained: bool) -> str:
+def _plan_of(trainer: NnunetTrainer, *, is_trained: bool) -> str:
     if is_trained:
         return "trained before, only the validation is missing"
     plan = f"{trainer.num_epochs} epochs of {trainer.num_iterations_per_epoch} iterations"
     return f"{plan}, resuming after {trainer.current_epoch} of them" if trainer.current_epoch else plan
 
 
-def _validate(trainer: Any, options: TrainingOptions, rank: Rank, *, is_again: bool) -> float:
+def _validate(trainer: NnunetTrainer, options: TrainingOptions, rank: Rank, *, is_again: bool) -> float:
     """Predicts and scores the validation cases, and returns the seconds that it took.
 
     Args:
@@ -332,9 +336,9 @@ def _training_seconds(fold_folder: Path) -> float:
 
 
 def _manifest(
-    trainer: Any,
+    trainer: NnunetTrainer,
     request: FoldAttempt,
-    device: Any,
+    device: "torch.device",
     began: tuple[datetime, float],
     seconds: Mapping[str, float],
     *,
@@ -371,7 +375,7 @@ def _manifest(
     )
 
 
-def peak_memory(fold_folder: Path, device: Any) -> dict[str, int]:
+def peak_memory(fold_folder: Path, device: "torch.device") -> dict[str, int]:
     """Returns the most that this process took or, where that was more, the one that ended the training."""
     # Linux counts kibibytes, macOS bytes. Children: the largest one of the waited-for workers.
     unit = 1 if platform.system() == "Darwin" else 1024

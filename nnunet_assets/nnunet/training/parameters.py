@@ -13,6 +13,7 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.devices import device_name
 
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
@@ -25,7 +26,7 @@ MAX_VALUES = 1000
 
 
 def training_parameters(
-    trainer: Any, experiment: Experiment, fold: str, *, overrides: Mapping[str, Any], options: TrainingOptions
+    trainer: NnunetTrainer, experiment: Experiment, fold: str, *, overrides: Mapping[str, Any], options: TrainingOptions
 ) -> dict[str, Any]:
     """Returns the parameters of a training; a group that cannot be read says why, under `unknown`.
 
@@ -70,7 +71,7 @@ def _group(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"unknown": f"{type(error).__name__}: {error}"}
 
 
-def _own_settings(trainer: Any) -> dict[str, Any]:
+def _own_settings(trainer: NnunetTrainer) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(trainer).items()
@@ -79,7 +80,7 @@ def _own_settings(trainer: Any) -> dict[str, Any]:
     }
 
 
-def _data(trainer: Any) -> dict[str, Any]:
+def _data(trainer: NnunetTrainer) -> dict[str, Any]:
     training, validation = trainer.do_split()
     labels, description = trainer.label_manager, trainer.dataset_json
     return {
@@ -97,7 +98,7 @@ def _data(trainer: Any) -> dict[str, Any]:
     }
 
 
-def _network(trainer: Any) -> dict[str, Any]:
+def _network(trainer: NnunetTrainer) -> dict[str, Any]:
     network = _unwrapped(trainer.network)
     weights = list(network.parameters())
     return {
@@ -124,13 +125,13 @@ def _loss(loss: Any) -> dict[str, Any]:
     return {**_described(inner), "deep_supervision_weights": _plain(loss.weight_factors)}
 
 
-def _augmentation(trainer: Any) -> dict[str, Any]:
+def _augmentation(trainer: NnunetTrainer) -> dict[str, Any]:
     """Returns each transform with its settings, numbered in their order; a chance is an `apply_probability`."""
     steps = getattr(_training_transforms(trainer), "transforms", [])
     return {f"{index:02}_{_step_name(step)}": _step(step) for index, step in enumerate(steps)}
 
 
-def _training_transforms(trainer: Any) -> Any:
+def _training_transforms(trainer: NnunetTrainer) -> Any:
     """Returns what nnU-Net's `get_dataloaders` applies to training cases, made with the arguments it uses there."""
     rotation, dummy_2d, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     configuration, labels = trainer.configuration_manager, trainer.label_manager
@@ -159,7 +160,7 @@ def _step(step: Any) -> dict[str, Any]:
     return {"apply_probability": step.apply_probability, **_settings(inner)}
 
 
-def _device(trainer: Any) -> dict[str, Any]:
+def _device(trainer: NnunetTrainer) -> dict[str, Any]:
     import torch
 
     device = trainer.device

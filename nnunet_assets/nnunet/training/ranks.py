@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import (
     LOG_FILE,
@@ -34,6 +35,9 @@ from nnunet_assets.processes.child import (
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command
 from nnunet_assets.processes.worker_watch import watch_workers
+
+if TYPE_CHECKING:
+    import torch
 
 CPU_ATTRIBUTE = "ddp_on_cpu"
 """A trainer class that has this attribute, and it is true, is trained by several processes on a CPU too.
@@ -73,7 +77,7 @@ class Rank:
         """Whether this one writes what only one may write."""
         return self.number == 0
 
-    def join(self, trainer: str, device: Any) -> None:
+    def join(self, trainer: str, device: "torch.device") -> None:
         """Joins the others, before the trainer is built: nnU-Net's constructor looks whether there are any.
 
         Args:
@@ -135,7 +139,7 @@ class _Part:
     checkpoint: Path | None
 
 
-def settings_of_whole_batch(trainer: Any) -> dict[str, dict[str, Any]]:
+def settings_of_whole_batch(trainer: NnunetTrainer) -> dict[str, dict[str, Any]]:
     """Returns, by the groups of `training_parameters`, what nnU-Net replaces by a rank's own share on initialization.
 
     Args:
@@ -149,7 +153,7 @@ def settings_of_whole_batch(trainer: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def _check_device(trainer: str, device: Any, n_ranks: int, n_gpus: int) -> None:
+def _check_device(trainer: str, device: "torch.device", n_ranks: int, n_gpus: int) -> None:
     problem = None
     if device.type != "cuda" and not getattr(trainer_class(trainer), CPU_ATTRIBUTE, False):
         problem = (

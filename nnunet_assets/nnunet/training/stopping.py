@@ -11,13 +11,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import Manifest, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import validation_cases
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -33,7 +33,7 @@ class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
 
 
-def check_time_left(trainer: Any, fold_folder: Path, options: TrainingOptions, started: float) -> None:
+def check_time_left(trainer: NnunetTrainer, fold_folder: Path, options: TrainingOptions, started: float) -> None:
     """Passes where the time budget still has room for an epoch and the validation, as far as their times are known.
 
     A wait for a GPU counts, since what limits the time does not wait. A fold that only just began when its time is over
@@ -69,7 +69,7 @@ def check_time_left(trainer: Any, fold_folder: Path, options: TrainingOptions, s
 
 
 def stop_early(
-    trainer: Any,
+    trainer: NnunetTrainer,
     fold_folder: Path,
     options: TrainingOptions,
     started: float,
@@ -110,7 +110,7 @@ def stop_early(
     trainer.on_epoch_end = on_epoch_end
 
 
-def train(trainer: Any, say: Callable[[str], None]) -> str | None:
+def train(trainer: NnunetTrainer, say: Callable[[str], None]) -> str | None:
     """Trains to the last epoch, or to an earlier end; returns the reason for that, None: there was none."""
     try:
         trainer.run_training()
@@ -126,7 +126,7 @@ def train(trainer: Any, say: Callable[[str], None]) -> str | None:
     return None
 
 
-def earlier_end(trainer: Any, fold_folder: Path) -> str | None:
+def earlier_end(trainer: NnunetTrainer, fold_folder: Path) -> str | None:
     """Returns why a training that an earlier process finished ended early; None: it went to its last epoch.
 
     Args:
@@ -150,7 +150,7 @@ def _asked(fold_folder: Path) -> str | None:
     return f"{STOP_FILE} asked for it" if (fold_folder / STOP_FILE).exists() else None
 
 
-def _no_progress(trainer: Any, patience: int | None) -> str | None:
+def _no_progress(trainer: NnunetTrainer, patience: int | None) -> str | None:
     if patience is None:
         return None
     ema = trainer.logger.get_value("ema_fg_dice", step=None)

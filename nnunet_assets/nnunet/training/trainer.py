@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.layout import FULL_FOLD, fold_index
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.nnunet.checkpoints.random_state import seed_workers
+from nnunet_assets.nnunet.nnunet_trainer import Label, LabelManager, NnunetTrainer
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.training.bindings import apply_overrides, choose_best_among_defined, stop_when_diverged
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    import torch
 
-def build_trainer(request: FoldAttempt, device: Any, *, is_resumed: bool) -> Any:
+
+def build_trainer(request: FoldAttempt, device: "torch.device", *, is_resumed: bool) -> NnunetTrainer:
     """Returns the trainer that a request asks for, not yet initialized.
 
     Raises:
@@ -28,7 +32,7 @@ def build_trainer(request: FoldAttempt, device: Any, *, is_resumed: bool) -> Any
     folder = Path(nnUNet_preprocessed) / experiment.dataset
     refuse_foreign_code_in_child(folder / f"{experiment.plans}.json", folder / DATASET_JSON)
     trainer_class(experiment.trainer)
-    trainer = get_trainer_from_args(
+    trainer: NnunetTrainer = get_trainer_from_args(
         experiment.dataset,
         experiment.configuration,
         fold_index(request.fold),
@@ -80,22 +84,22 @@ def unknown_trainer(name: str) -> str:
     )
 
 
-def validation_cases(trainer: Any) -> list[str]:
+def validation_cases(trainer: NnunetTrainer) -> list[str]:
     """Returns the case ids that the fold is validated on."""
     return [str(case) for case in trainer.do_split()[1]]
 
 
-def label_names(trainer: Any) -> list[str]:
+def label_names(trainer: NnunetTrainer) -> list[str]:
     """Returns the names of what nnU-Net evaluates, in its order."""
     return evaluated_labels(trainer.label_manager, trainer.dataset_json["labels"])
 
 
-def evaluated_labels(manager: Any, labels: Mapping[str, Any]) -> list[str]:
+def evaluated_labels(manager: LabelManager, labels: Mapping[str, Any]) -> list[str]:
     """Returns the names of what nnU-Net's label manager has it evaluate, in nnU-Net's order."""
     values = manager.foreground_regions if manager.has_regions else manager.foreground_labels
     names = {_as_tuple(value): name for name, value in labels.items()}
     return [names[_as_tuple(value)] for value in values]
 
 
-def _as_tuple(value: Any) -> tuple[int, ...]:
+def _as_tuple(value: Label) -> tuple[int, ...]:
     return tuple(int(v) for v in value) if isinstance(value, list | tuple) else (int(value),)

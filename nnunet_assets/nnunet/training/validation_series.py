@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import validation_cases
 
 
-def validation_series(trainer: Any, experiment: Experiment, fold: str) -> dict[str, float | None]:
+def validation_series(trainer: NnunetTrainer, experiment: Experiment, fold: str) -> dict[str, float | None]:
     """Returns Dice and IoU of whole validation cases, by the same rules as the summary of all folds.
 
     Nothing for a model on every case, which nnU-Net validates on the cases that it was trained on.

@@ -1,14 +1,16 @@
-"""The parameters of a real, initialized nnU-Net trainer, and of ones that users bent."""
+"""A real, initialized nnU-Net trainer: it has what is used of it, and parameters; so have ones that users bent."""
 
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nnunet_assets.tracking.store.names import flattened, search_tags
+from nnunet_assets_tests.nnunet.trainer_contract import missing_of
 
 DATASET = "Dataset950_Tiny"
 RESAMPLING = {
@@ -72,6 +74,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.training.parameters import training_parameters
+from nnunet_assets_tests.nnunet.trainer_contract import missing_of
 
 class OddTrainer(nnUNetTrainer):
     def _build_loss(self):
@@ -91,20 +94,21 @@ asked = {"overrides": {"num_epochs": 3}, "options": TrainingOptions(seed=7)}
 def random_state():
     return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 
-found = []
+found, lacking = [], {}
 for kind in (nnUNetTrainer, OddTrainer):
     trainer = kind(json.loads(json.dumps(plans)), "3d_fullres", 0, description, torch.device("cpu"))
     trainer.initialize()
+    lacking[kind.__name__] = missing_of(trainer)
     before = random_state()
     found.append(training_parameters(trainer, Experiment("Dataset950_Tiny", "3d_fullres"), "fold_0", **asked))
     assert random_state() == before, "reading the parameters changed the training"
-print(json.dumps(found, allow_nan=False))
+print(json.dumps({"parameters": found, "lacking": lacking}, allow_nan=False))
 """
 
 
 @pytest.fixture(scope="module")
-def parameters(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Those of nnU-Net's trainer, and of one with everything odd; made once, since torch takes seconds to import."""
+def read(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is read of nnU-Net's trainer, and of one with everything odd; once, since torch takes seconds to import."""
     folder = tmp_path_factory.mktemp("parameters")
     cases = folder / "preprocessed" / DATASET / CONFIGURATION["data_identifier"]
     cases.mkdir(parents=True)
@@ -122,8 +126,28 @@ def parameters(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+@pytest.fixture(scope="module")
+def parameters(read: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of nnU-Net's trainer, and of the odd one."""
+    found: list[dict[str, Any]] = read["parameters"]
+    return found
+
+
+def test_nnunets_trainer_has_all_that_is_used_of_it(read: dict[str, Any]) -> None:
+    assert read["lacking"]["nnUNetTrainer"] == []
+
+
+def test_a_trainer_that_lacks_something_is_seen_to(read: dict[str, Any]) -> None:
+    # It takes the arguments of its augmentation as they come.
+    assert "trainer.get_training_transforms(rotation_for_DA)" in read["lacking"]["OddTrainer"]
+    bare = SimpleNamespace(**dict.fromkeys(("logger", "plans_manager", "configuration_manager", "label_manager")))
+    assert {"trainer.save_every", "trainer.do_split", "logger.get_value", "label_manager.has_regions"} <= {
+        *missing_of(bare)
+    }
 
 
 def test_more_than_sixty_parameters_of_every_kind_are_there(parameters: list[dict[str, Any]]) -> None:
