@@ -11,10 +11,10 @@ __version__ = "0.1.0"
 # neither trainer nor summary.
 _EXPORTS = {
     "create_tracked_trainer": ("workflows.tracked_trainer", "create_tracked_trainer"),
-    "summarize_experiment": ("workflows.summaries", "summarize_experiment"),
-    "log_cv_summary": ("workflows.summaries", "log_cv_summary"),
-    "export_csv": ("workflows.summaries", "export_csv"),
-    "export_latex": ("workflows.summaries", "export_latex"),
+    "summarize_experiment": ("workflows.recorded_summaries", "summarize_experiment"),
+    "log_cv_summary": ("workflows.recorded_summaries", "log_cv_summary"),
+    "export_csv": ("workflows.export_tables", "export_csv"),
+    "export_latex": ("workflows.export_tables", "export_latex"),
     "CVSummary": ("core.summary.cv_summary", "CvSummary"),
     "FoldResult": ("core.fold.fold_result", "FoldResult"),
 }

@@ -27,16 +27,17 @@ def export(
     Ends as `summarize` does: with 2 where an expected fold is missing, which the table says, or where the record does
     not have the last result of one.
     """
-    from nnunet_assets.workflows.summaries import export_csv, export_latex, left_out_remark
+    from nnunet_assets.workflows.export_tables import export_csv, export_latex
 
     if file_format == "csv" and (caption is not None or label is not None):
         raise ConfigError("--caption and --label belong to --format latex. Leave them out.")
-    group, summary, behind = found_summary(project_settings(project), **asked)
+    found = found_summary(project_settings(project), **asked)
+    summary = found.summary
     text = export_csv(summary, output) if file_format == "csv" else export_latex(summary, output, caption, label)
-    for remark in filter(None, [left_out_remark(group, summary), *behind]):
+    for remark in filter(None, [found.left_out, *found.behind]):
         click.echo(remark, err=True)
     if output is None:
         click.echo(text, nl=False)
     else:
         click.echo(f"{summary.headline()}\nWritten to {output}.", err=True)
-    return DONE if summary.is_complete and not behind else INCOMPLETE
+    return DONE if found.is_whole else INCOMPLETE

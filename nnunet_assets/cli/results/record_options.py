@@ -11,9 +11,9 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
+    from nnunet_assets.core.summary.cv_groups import CvRecord
     from nnunet_assets.settings import Settings
-    from nnunet_assets.workflows.summaries import Summary
+    from nnunet_assets.workflows.recorded_summaries import FoundSummary
 
 SOURCES = ("mlflow", "results", "dagster")
 
@@ -60,7 +60,7 @@ def opened_record(
         ConfigError: They contradict each other.
         NnunetAssetsError: It is not there, or does not answer.
     """
-    from nnunet_assets.workflows.summaries import folder_record, mlflow_record
+    from nnunet_assets.workflows.recorded_summaries import folder_record, mlflow_record
 
     chosen = source or ("results" if results else "mlflow")
     for option, is_given, belongs_to in (
@@ -75,29 +75,33 @@ def opened_record(
     elif chosen == "results":
         yield folder_record(results or settings.roots.results)
     else:
-        with _instance(settings) as record:
+        from nnunet_assets.cli.results.dagster_record import dagster_record
+
+        with dagster_record(settings) as record:
             yield record
 
 
 def found_summary(
     settings: "Settings", name: str, cv_group: str | None, folds: str | None, **record: Any
-) -> tuple["CvGroup", "Summary", list[str]]:
-    """Returns the group and the summary that the options name, and a sentence for each fold of which they are behind.
+) -> "FoundSummary":
+    """Returns what the record that the options name says of the cross-validation that they name.
 
     Raises:
-        NnunetAssetsError: As `opened_record` and `CvRecord.summary`.
+        NnunetAssetsError: As `opened_record` and `find_summary`.
     """
-    from nnunet_assets.nnunet.results.own_folds import behind
-    from nnunet_assets.workflows.summaries import expected_folds, with_intervals
+    from nnunet_assets.workflows.recorded_summaries import expected_folds, find_summary
 
     expected = expected_folds(settings, _numbers(folds))
     with opened_record(settings, **record) as opened:
-        group, summary = opened.summary(name, cv_group, expected)
-        # Another folder of results, and what another program recorded, are of their own right.
-        data = settings.data if record.get("source") in (None, "mlflow") else None
-        is_own = group.is_native and not record.get("results")
-        late = behind(settings.roots, data, summary, opened.place) if is_own else []
-    return group, with_intervals(settings, summary), late
+        return find_summary(
+            settings,
+            opened,
+            name,
+            cv_group,
+            expected,
+            is_elsewhere=bool(record.get("results")),
+            knows_adopted=record.get("source") in (None, "mlflow"),
+        )
 
 
 def _with(options: Sequence[Callable[..., Any]], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,16 +124,3 @@ def _quiet_mlflow() -> None:
     import logging
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-
-
-@contextmanager
-def _instance(settings: "Settings") -> Iterator["CvRecord"]:
-    import dagster as dg
-
-    from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
-
-    home = settings.dagster_home
-    if not home.is_dir():
-        raise ConfigError(f"Dagster recorded nothing yet: {home} is not there. Name the project with --project.")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield DagsterRecord(instance, settings.roots)

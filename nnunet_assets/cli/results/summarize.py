@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from nnunet_assets.core.summary.cv_groups import CvGroup
-    from nnunet_assets.workflows.summaries import Summary
+    from nnunet_assets.workflows.recorded_summaries import FoundSummary
 
 
 @click.command()
@@ -31,28 +30,28 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
     where one is missing or the record does not have its last result, and with 1 on an error.
     """
     settings = project_settings(project)
-    group, summary, behind = found_summary(settings, **asked)
+    found = found_summary(settings, **asked)
     run_id = None
     if log_to_mlflow:
-        from nnunet_assets.workflows.summaries import log_cv_summary
+        from nnunet_assets.workflows.recorded_summaries import log_cv_summary
 
         # A native one's run lies where its asset keeps it, wherever the folds were read.
-        name = None if group.is_native else asked["name"]
+        name = None if found.group.is_native else asked["name"]
         to = {"tracking_uri": asked["tracking_uri"], "experiment_name": name}
-        run_id = log_cv_summary(summary, **to, settings=settings)
+        run_id = log_cv_summary(found.summary, **to, settings=settings)
     if as_json:
-        row = {**_json(group, summary), "behind": behind, "mlflow_run": run_id}
-        click.echo(json.dumps(row, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**_json(found), "mlflow_run": run_id}, indent=2, ensure_ascii=False))
     else:
-        _print(group, summary, run_id)
-    for sentence in behind:
+        _print(found, run_id)
+    for sentence in found.behind:
         click.echo(sentence, err=True)
-    return DONE if summary.is_complete and not behind else INCOMPLETE
+    return DONE if found.is_whole else INCOMPLETE
 
 
-def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
+def _json(found: "FoundSummary") -> dict[str, Any]:
     from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 
+    group, summary = found.group, found.summary
     is_pseudo = isinstance(summary, FoldMeansSummary) and summary.is_pseudo
     return {
         "cv_group": group.name,
@@ -61,29 +60,30 @@ def _json(group: "CvGroup", summary: "Summary") -> dict[str, Any]:
         "left_out_folds": group.left_out(summary.expected_folds),
         "aggregate_metrics": summary.compute_aggregate_metrics(),
         **summary.to_json(),
+        "behind": list(found.behind),
     }
 
 
-def _print(group: "CvGroup", summary: "Summary", run_id: str | None) -> None:
+def _print(found: "FoundSummary", run_id: str | None) -> None:
     from nnunet_assets.cli.terminal import console
     from nnunet_assets.core.summary.cv_summary import CvSummary
     from nnunet_assets.reports.tables import fold_means_tables, summary_tables
     from nnunet_assets.reports.text.interval_notes import interval_notes
     from nnunet_assets.reports.text.summary_notes import coverage_notes
-    from nnunet_assets.workflows.summaries import left_out_remark
 
+    summary = found.summary
     if isinstance(summary, CvSummary):
         # Two tables: in one the columns would not fit into a terminal's 80.
         shown = [summary_tables.to_short_records(summary), summary_tables.to_spread_records(summary)]
         remarks = [*coverage_notes(summary), *(interval_notes(summary.bootstrap) if summary.bootstrap else [])]
     else:
         shown, remarks = [fold_means_tables.to_short_records(summary)], [summary.reason]
-    if left_out := left_out_remark(group, summary):
-        remarks.append(left_out)
+    if found.left_out:
+        remarks.append(found.left_out)
     if run_id:
         remarks.append(f"Logged to MLflow, run {run_id}.")
     terminal = console()
-    terminal.print(f"{group.name}\n{summary.headline()}")
+    terminal.print(f"{found.group.name}\n{summary.headline()}")
     for rows in shown:
         terminal.print(_table(rows))
     for remark in remarks:

@@ -1,28 +1,24 @@
-"""Summaries of cross-validations for scripts and commands: found in a record, written as tables, logged to MLflow.
+"""Summaries of cross-validations as a record tells them, whoever keeps it: MLflow, a results folder, or Dagster.
 
-The names that `nnunet_assets` exports. MLflow is imported when a summary is read from it or logged to it.
+MLflow is imported when a summary is read from it or logged to it.
 """
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import Experiment, fold_key
 from nnunet_assets.core.splits.splits_files import folds_of_split
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.own_folds import behind, own_scores
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
-from nnunet_assets.reports.tables import fold_means_tables, summary_tables
 from nnunet_assets.settings import Settings, project_settings
-
-Summary = CvSummary | FoldMeansSummary
+from nnunet_assets.workflows.export_tables import Summary
 
 
 def summarize_experiment(
@@ -52,28 +48,75 @@ def summarize_experiment(
     """
     settings = project_settings()
     record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
-    group, summary = record.summary(name, cv_group, expected_folds(settings, folds))
-    is_own = group.is_native and not results
-    remarks = behind(settings.roots, settings.data, summary, record.place) if is_own else []
-    for remark in filter(None, [left_out_remark(group, summary), *remarks]):
+    found = find_summary(settings, record, name, cv_group, expected_folds(settings, folds), is_elsewhere=bool(results))
+    for remark in filter(None, [found.left_out, *found.behind]):
         warnings.warn(remark, stacklevel=2)
-    return with_intervals(settings, summary)
+    return found.summary
 
 
-def left_out_remark(group: CvGroup, summary: Summary) -> str:
-    """Returns a sentence that names the finished folds that a summary of the group leaves out; empty: none."""
-    others = group.left_out(summary.expected_folds)
-    if not others:
-        return ""
-    expected = first_offenders(summary.expected_folds, shown=len(summary.expected_folds))
-    return f"Left out: {first_offenders(others, shown=len(others))}, finished too, but not among the folds {expected}."
+@dataclass(frozen=True)
+class FoundSummary:
+    """What a record says of a cross-validation.
 
-
-def with_intervals(settings: Settings, summary: Summary) -> Summary:
-    """Returns the summary with 95 % confidence intervals of its pooled means; fold means alone have none.
-
-    Patients are drawn where the project's record of the splits knows them, else cases: as in `cv_summary.json`.
+    Attributes:
+        group: Which one.
+        summary: What its finished folds say together, with 95 % intervals where it has the scores by case. Patients
+            are drawn where the project's record of the splits knows them, else cases: as in `cv_summary.json`.
+        behind: A sentence for each fold of which the record does not have the last result.
     """
+
+    group: CvGroup
+    summary: Summary
+    behind: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has the last result of every expected fold."""
+        return self.summary.is_complete and not self.behind
+
+    @property
+    def left_out(self) -> str:
+        """A sentence that names the finished folds that the summary leaves out; empty: none."""
+        expected = self.summary.expected_folds
+        others = self.group.left_out(expected)
+        if not others:
+            return ""
+        named, among = (first_offenders(folds, shown=len(folds)) for folds in (others, expected))
+        return f"Left out: {named}, finished too, but not among the folds {among}."
+
+
+def find_summary(
+    settings: Settings,
+    record: CvRecord,
+    name: str,
+    cv_group: str | None,
+    expected: Callable[[CvGroup], Sequence[str]],
+    *,
+    is_elsewhere: bool = False,
+    knows_adopted: bool = True,
+) -> FoundSummary:
+    """Returns what a record says of a cross-validation, and how far it is behind this project's own results.
+
+    Args:
+        settings: Of the project.
+        record: Who says it.
+        name: As for `summarize_experiment`.
+        cv_group: Likewise.
+        expected: From `expected_folds`.
+        is_elsewhere: Whether the record is of other results than the project's, which are of their own right.
+        knows_adopted: Whether it has to know of folds that were adopted outside the project's results.
+
+    Raises:
+        NnunetAssetsError: As `CvRecord.summary`.
+    """
+    group, summary = record.summary(name, cv_group, expected)
+    # What another program recorded is of its own right too.
+    is_own = group.is_native and not is_elsewhere
+    late = behind(settings.roots, settings.data if knows_adopted else None, summary, record.place) if is_own else []
+    return FoundSummary(group, _with_intervals(settings, summary), tuple(late))
+
+
+def _with_intervals(settings: Settings, summary: Summary) -> Summary:
     # numpy, which wrong usage need not wait for.
     from nnunet_assets.core.summary.intervals import with_recorded_patients
 
@@ -165,42 +208,9 @@ def log_cv_summary(
         )
     experiment = summary.experiment
     if isinstance(summary, CvSummary) and not summary.bootstrap:
-        from nnunet_assets.core.summary.intervals import with_recorded_patients
-
         # Without intervals the run would lose those that it shows.
-        summary = with_recorded_patients(settings.roots, summary)
+        summary = _with_intervals(settings, summary)
     destination = Destination.of(settings, tracking_uri)
     if experiment_name:
         destination = replace(destination, experiment=experiment_name)
     return bring_up_to_date(destination, summary_run(experiment, summary)).known_id()
-
-
-def export_csv(summary: Summary, output: Path | str | None = None) -> str:
-    """Returns the summary as CSV, one row a label and score, and writes it to a file if one is named."""
-    text = summary_tables.to_csv(summary) if isinstance(summary, CvSummary) else fold_means_tables.to_csv(summary)
-    return _written(text, output)
-
-
-def export_latex(
-    summary: Summary, output: Path | str | None = None, caption: str | None = None, label: str | None = None
-) -> str:
-    r"""Returns the summary as a LaTeX table (booktabs), and writes it to a file if one is named.
-
-    Args:
-        summary: What to show.
-        output: The file; None: none is written.
-        caption: Plain text; None: the experiment and how many folds are finished.
-        label: For `\ref`; None: no label.
-    """
-    if isinstance(summary, CvSummary):
-        return _written(summary_tables.to_latex(summary, caption, label), output)
-    return _written(fold_means_tables.to_latex(summary, caption, label), output)
-
-
-def _written(text: str, output: Path | str | None) -> str:
-    if output is not None:
-        try:
-            write_atomically(Path(output).absolute(), text.encode())
-        except OSError as error:
-            raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
-    return text

@@ -1,0 +1,75 @@
+"""The commands for results where Dagster cannot be imported: on a machine that has the results alone."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.settings import Settings
+from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
+from nnunet_assets_tests.project_builders import write_project
+
+DATASET = "Dataset001_Tiny"
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 2}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
+"""
+EXPERIMENT = Experiment(DATASET, "2d")
+NAME = "/".join(EXPERIMENT.key_prefix)
+COMMANDS = ["list", "summarize", "export", "compare", "accept", "evaluate"]
+
+WITHOUT_DAGSTER = """
+import json, sys
+sys.modules["dagster"] = None  # an import of it is an error
+from click.testing import CliRunner
+from nnunet_assets.cli.main import main
+ran = [CliRunner().invoke(main, command) for command in json.loads(sys.argv[1])]
+outcomes = [[one.exit_code, one.output + repr(one.exception or "")] for one in ran]
+print(json.dumps([outcomes, [name for name in ("torch", "nnunetv2", "mlflow") if name in sys.modules]]))
+"""
+
+
+def run(*commands: list[str]) -> list[tuple[int, str]]:
+    """Returns exit code and output of each, all in one process, which loads nothing heavy for them."""
+    arguments = [sys.executable, "-c", WITHOUT_DAGSTER, json.dumps(commands)]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    outcomes, heavy = json.loads(found.stdout)
+    assert heavy == []
+    return [(code, output) for code, output in outcomes]
+
+
+def test_every_command_for_results_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    project = write_project(tmp_path, {"defs.yaml": DECLARED})
+    roots = Settings.from_environment(project, {}).roots
+    for experiment in (EXPERIMENT, replace(EXPERIMENT, variant="long")):
+        write_fold(roots, experiment, "fold_0", {"a": HIGHER, "b": HIGHER})
+        write_fold(roots, experiment, "fold_1", {"c": HIGHER})
+    inside = ["--project", str(project)]
+    recorded = [*inside, "-e", DATASET, "--source", "results"]
+
+    ran = run(
+        ["compare", DATASET, *inside],
+        ["accept", NAME, *inside],
+        ["evaluate", NAME, *inside],
+        ["list", *inside, "--source", "results"],
+        ["summarize", *recorded],
+        ["export", *recorded, "--format", "csv"],
+        *([command, "--help"] for command in COMMANDS),
+    )
+
+    assert [code for code, _ in ran] == [0] * len(ran), ran
+    shown = ["2 experiments on 3 shared cases", "as the baseline, of 3 cases", "3 of 3 cases", NAME, "2 of 2 folds"]
+    for sentence, (_, output) in zip(shown, ran, strict=False):
+        assert sentence in output
