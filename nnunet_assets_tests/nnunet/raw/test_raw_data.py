@@ -144,6 +144,13 @@ class TestTheContentHash:
         (folder / "swap").rename(image_of(folder, 2))
         assert inspect(folder).content_hash != before
 
+    @pytest.mark.parametrize("name", ["case_1a", "another"], ids=["in the same order", "in another order"])
+    def test_another_name_of_a_case_changes_it_though_no_content_does(self, folder, name):
+        before = inspect(folder).content_hash
+        image_of(folder).rename(folder / f"imagesTr/{name}_0000.nii.gz")
+        label_of(folder).rename(folder / f"labelsTr/{name}.nii.gz")
+        assert inspect(folder).content_hash != before
+
     def test_another_dataset_json_changes_it(self, folder):
         before = inspect(folder).content_hash
         write_json(folder / "dataset.json", tiny_json(labels={"background": 0, "liver": 1, "lesion": 2}))

@@ -199,7 +199,7 @@ def test_a_new_validation_that_fails_leaves_the_run_of_a_finished_fold_finished(
     after = Tracked(uri, tmp_path).run
     assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
     assert after.data.to_dictionary() == before.data.to_dictionary()
-    assert send_waiting(uri, tmp_path / "artifacts", fold).is_done
+    assert send_waiting(Destination(uri, tmp_path / "artifacts"), fold).is_done
     assert Tracked(uri, tmp_path).run.info.status == "FINISHED"
 
 
