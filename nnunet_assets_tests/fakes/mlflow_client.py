@@ -189,7 +189,6 @@ class InMemoryMlflow:
         from mlflow.utils import validation
 
         assert synchronous, "The package waits for every batch."
-        validation._validate_batch_log_limits(metrics, params, tags)
         metrics, params, tags = validation._validate_batch_log_data(metrics, params, tags)
         with self._changed(run_id) as run:
             for param in params:
