@@ -17,7 +17,8 @@ from nnunet_assets.core.text.numbers import apart, fixed, measured
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import EvaluationError, first_offenders
 
-SCHEMA = 1
+SCHEMA = 2
+"""1 had the ends of an interval beside its mean, as `ci_low` and `ci_high`; it is read all the same."""
 
 PROBLEMS_SHOWN = 10
 

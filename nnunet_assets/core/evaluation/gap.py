@@ -188,12 +188,7 @@ def _gap(content: Mapping[str, Any]) -> Gap:
     return Gap(
         content["label"],
         content["metric"],
-        _estimate(content["test"]),
-        _estimate(content["cross_validation"]),
+        Estimate.from_json(content["test"]),
+        Estimate.from_json(content["cross_validation"]),
         _gap(with_missed) if with_missed else None,
     )
-
-
-def _estimate(content: Mapping[str, Any]) -> Estimate:
-    interval = content["interval"]
-    return Estimate(**{**content, "interval": Interval(**interval) if interval else None})

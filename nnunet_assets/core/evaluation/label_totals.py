@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from nnunet_assets.core.statistics.estimate import Estimate, Interval
@@ -20,8 +20,6 @@ METRIC_COLUMNS: dict[str, type] = {
     **dict.fromkeys(("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_relative"), float),
     **dict.fromkeys(LESION_COLUMNS, int),
 }
-_SHARED = ("mean", "sd", "median", "n", "n_defined", "q1", "q3")
-"""What an estimate has under the same name in JSON, where the ends of its interval stand beside these."""
 
 
 class LabelTotals:
@@ -106,10 +104,10 @@ class LabelTotals:
             "n_both_empty": self.n_both_empty,
             "n_reference_empty": self.n_reference_empty,
             "n_prediction_empty": self.n_prediction_empty,
-            "metrics": {name: _flat(estimate) for name, estimate in found.items() if estimate.n_defined},
+            "metrics": {name: asdict(estimate) for name, estimate in found.items() if estimate.n_defined},
             "missed_counted": {
                 "diagonal_mm": self.largest_diagonal_mm,
-                "metrics": {name: _flat(one) for name, one in with_missed.items() if one and one.n_defined},
+                "metrics": {name: asdict(one) for name, one in with_missed.items() if one and one.n_defined},
             },
             **({} if lesions is None else {"lesions": lesions}),
         }
@@ -120,27 +118,16 @@ class LabelTotals:
 
 def label_estimate(totals: Mapping[str, Any], metric: str) -> Estimate:
     """Returns what a metric comes to, of what `LabelTotals.to_json` returned, now or in an older version."""
-    if (flat := totals["metrics"].get(metric)) is None:
+    if (found := totals["metrics"].get(metric)) is None:
         return Estimate(mean=None, sd=None, n=totals["n_cases"], n_defined=0)
-    return _estimate(flat)
+    return Estimate.from_json(found)
 
 
 def counted_estimate(totals: Mapping[str, Any], metric: str) -> Estimate | None:
     """Returns what `LabelTotals.counted` returned, likewise; None in an older version too."""
-    flat = totals.get("missed_counted", {"metrics": {}})["metrics"].get(metric)
-    return None if flat is None else _estimate(flat)
+    found = totals.get("missed_counted", {"metrics": {}})["metrics"].get(metric)
+    return None if found is None else Estimate.from_json(found)
 
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _estimate(flat: Mapping[str, Any]) -> Estimate:
-    low, high = flat.get("ci_low"), flat.get("ci_high")
-    shared: dict[str, Any] = {name: flat.get(name) for name in _SHARED}
-    return Estimate(**shared, interval=None if low is None or high is None else Interval(low, high))
-
-
-def _flat(estimate: Estimate) -> dict[str, float | int | None]:
-    low, high = (estimate.interval.low, estimate.interval.high) if estimate.interval else (None, None)
-    return {**{name: getattr(estimate, name) for name in _SHARED}, "ci_low": low, "ci_high": high}

@@ -1,7 +1,7 @@
 """A mean, the spread of what it was taken over, and how sure it is."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from statistics import fmean, median, quantiles, stdev
 from typing import Any, Literal
 
@@ -98,6 +98,16 @@ class Estimate:
             q1=q1,
             q3=q3,
         )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Estimate":
+        """Returns what was written with `asdict`, by this version or an older one.
+
+        Those wrote the ends of the interval of an evaluation as `ci_low` and `ci_high`.
+        """
+        numbers = {field.name: content.get(field.name) for field in fields(cls) if field.name != "interval"}
+        ends = content.get("interval") or {"low": content.get("ci_low"), "high": content.get("ci_high")}
+        return cls(**numbers, interval=None if None in ends.values() else Interval(**ends))
 
 
 def mean_of_defined(values: Sequence[float | None]) -> float | None:

@@ -20,7 +20,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate, Interval
+from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError
 
@@ -178,8 +178,7 @@ def _limit(mean: float, estimate: Estimate) -> float:
 
 def _estimate(content: Mapping[str, Any]) -> Estimate:
     """Reads an estimate, of which mean, SD and count are compared and so have to be numbers."""
-    interval = Interval(**content["interval"]) if content["interval"] else None
     numbers = [content["mean"], content["sd"], content["n_defined"]]
     if not all(number is None or isinstance(number, int | float) for number in numbers):
         raise TypeError(f"a Dice of {numbers}")
-    return Estimate(**{**content, "interval": interval})
+    return Estimate.from_json(content)

@@ -26,7 +26,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
-from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, Interval, mean_of_defined
+from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, mean_of_defined
 from nnunet_assets.core.summary.fold_progress import FoldProgress
 from nnunet_assets.core.summary.summary_rules import check_cases, check_fold_names, check_inputs
 from nnunet_assets.core.text.numbers import fixed
@@ -323,8 +323,7 @@ def _with_written_intervals(summary: CvSummary, content: Mapping[str, Any]) -> C
         return summary
 
     def with_interval(metric: MetricSummary, written: Mapping[str, Any]) -> MetricSummary:
-        found = written["pooled"]["interval"]
-        return replace(metric, pooled=replace(metric.pooled, interval=Interval(**found) if found else None))
+        return replace(metric, pooled=replace(metric.pooled, interval=Estimate.from_json(written["pooled"]).interval))
 
     def with_both(label: LabelSummary, written: Mapping[str, Any]) -> LabelSummary:
         return LabelSummary(

@@ -45,8 +45,7 @@ def test_means_are_over_the_cases_in_which_a_metric_is_defined_and_both_numbers_
         "n_defined": 2,
         "q1": 2.75,
         "q3": 4.25,
-        "ci_low": None,
-        "ci_high": None,
+        "interval": None,
     }
 
 

@@ -161,8 +161,7 @@ class TestTheNumbers:
             "n_defined": 4,
             "q1": 0.5,
             "q3": 0.5,
-            "ci_low": None,
-            "ci_high": None,
+            "interval": None,
         }
 
     def test_have_intervals_of_the_patients_that_the_record_of_the_splits_names(self, model: Model) -> None:
