@@ -12,11 +12,11 @@ from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomi
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
-from nnunet_assets.core.summary.summary_files import SUMMARY_FILE, changed_folds, read_summary
+from nnunet_assets.core.summary.summary_files import changed_folds, read_summary
 from nnunet_assets.errors import LockingError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.reports.tables.case_scores import cases_to_csv, cases_to_parquet
@@ -44,7 +44,7 @@ class MadeSummary:
     @property
     def file(self) -> Path:
         """All of it."""
-        return self.folder / SUMMARY_FILE
+        return self.folder / CV_SUMMARY_FILE
 
     @property
     def files(self) -> list[Path]:
@@ -83,7 +83,7 @@ def make_summary(
         write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
         write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
         # Last: a summary whose cases are those of an earlier one would be taken for whole.
-        write_json_atomically(folder / SUMMARY_FILE, content)
+        write_json_atomically(folder / CV_SUMMARY_FILE, content)
     made = MadeSummary(summary, json_sha256(content), folder)
     if destination is None:
         return made
@@ -105,7 +105,7 @@ def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str
     Raises:
         SummaryError: As `read_summary` and `make_summary`, or it cannot be written.
     """
-    file = experiment.summary_folder(roots) / SUMMARY_FILE
+    file = experiment.summary_folder(roots) / CV_SUMMARY_FILE
     problem = "is missing"
     if file.exists():
         summary = read_summary(file)

@@ -17,10 +17,10 @@ from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation_files import evaluation_folder, read_evaluation
 from nnunet_assets.core.evaluation.label_totals import label_estimate
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.summary.summary_files import SUMMARY_FILE, read_summary
+from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
@@ -130,7 +130,7 @@ def test_folds_that_were_validated_again_with_the_same_scores_are_finished(
     roots: Roots, experiment: Experiment, fold: str, record: str
 ) -> None:
     folder = experiment.fold_folder(roots, fold)
-    file, summary = folder / "validation" / "summary.json", experiment.summary_folder(roots) / SUMMARY_FILE
+    file, summary = folder / "validation" / "summary.json", experiment.summary_folder(roots) / CV_SUMMARY_FILE
     before, good = fold_results_in(folder.parent, [fold]), file.read_bytes()
     known = summary.read_bytes() if summary.exists() else None
     content = json.loads(good)
@@ -164,7 +164,7 @@ def test_every_source_gives_the_numbers_of_then(project: Path, experiment: Exper
 
 @pytest.mark.parametrize("experiment", [SHORT, ADOPTED], ids=lambda one: one.name_in_dataset)
 def test_a_summary_is_read(roots: Roots, experiment: Experiment) -> None:
-    summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
+    summary = read_summary(experiment.summary_folder(roots) / CV_SUMMARY_FILE)
     assert summary.is_complete
     assert [fold.fold for fold in summary.folds] == ["fold_0", "fold_1"]
 

@@ -1,6 +1,5 @@
 """`demo`: the main job from the raw data to the table, with real trainings, in a few minutes."""
 
-import json
 import logging
 import os
 import shutil
@@ -18,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
@@ -215,7 +215,7 @@ class _Steps:
 
 def _print_table(console: Console, settings: Settings, config: ExperimentConfig) -> None:
     folder = config.identity.summary_folder(settings.roots)
-    summary = CvSummary.from_json(json.loads((folder / "cv_summary.json").read_text()))
+    summary = read_summary(folder / CV_SUMMARY_FILE)
     rows = to_short_records(summary)
     table = Table(title=summary.headline(), title_justify="left")
     for column in rows[0]:

@@ -33,7 +33,7 @@ STOP_FILE = f"{OWN_FOLDER}/STOP"
 REQUEST_FILE = "request.json"
 """In a fold's hidden folder, and wherever else a process of its own is asked for something: what it was told."""
 
-SUMMARY_FOLDER = "nnunet_assets"
+SUMMARY_FOLDER, CV_SUMMARY_FILE = "nnunet_assets", "cv_summary.json"
 """Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds. Inside the folder of a
 dataset's results: the comparison of its experiments."""
 

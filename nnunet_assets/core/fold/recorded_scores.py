@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import SUMMARY_FOLDER
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, SUMMARY_FOLDER
 from nnunet_assets.core.fold.case_results import CaseResult, case_results
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
@@ -33,7 +33,7 @@ def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], com
         cases = case_results(content, path, description["labels"], case_ids, ending)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SummaryError):
         return False
-    recorded = _in_summary(fold_folder.parent / SUMMARY_FOLDER / "cv_summary.json", commit)
+    recorded = _in_summary(fold_folder.parent / SUMMARY_FOLDER / CV_SUMMARY_FILE, commit)
     if recorded is not None:
         return recorded == {case.case_id: _plain(case) for case in cases}
     means = _at_the_end(fold_folder)

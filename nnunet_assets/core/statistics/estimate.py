@@ -105,7 +105,9 @@ class Estimate:
 
         Those wrote the ends of the interval of an evaluation as `ci_low` and `ci_high`.
         """
-        numbers = {field.name: content.get(field.name) for field in fields(cls) if field.name != "interval"}
+        numbers: dict[str, Any] = {
+            field.name: content.get(field.name) for field in fields(cls) if field.name != "interval"
+        }
         ends = content.get("interval") or {"low": content.get("ci_low"), "high": content.get("ci_high")}
         return cls(**numbers, interval=None if None in ends.values() else Interval(**ends))
 

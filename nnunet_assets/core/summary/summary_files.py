@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import SummaryError, first_offenders
-
-SUMMARY_FILE = "cv_summary.json"
 
 
 def read_summary(file: Path) -> CvSummary:
@@ -41,7 +39,7 @@ def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
     Raises:
         SummaryError: As `read_summary`, or a fold was trained or validated again since.
     """
-    summary = read_summary(experiment.summary_folder(roots) / SUMMARY_FILE)
+    summary = read_summary(experiment.summary_folder(roots) / CV_SUMMARY_FILE)
     if changed := changed_folds(roots, summary):
         raise SummaryError(
             f"The summary of {experiment.title} is not of the folds on the disk: {first_offenders(changed)} was "
@@ -79,7 +77,7 @@ def complete_summaries(
     """
     summaries, left_out = [], {}
     for experiment, folds in wanted.items():
-        if read is None and not (experiment.summary_folder(roots) / SUMMARY_FILE).exists():
+        if read is None and not (experiment.summary_folder(roots) / CV_SUMMARY_FILE).exists():
             left_out[experiment.name_in_dataset] = "it has no summary yet"
             continue
         try:
