@@ -129,6 +129,17 @@ def read_project(project: Path) -> Project:
     )
 
 
+def declared_if_any(project: Path) -> Project:
+    """Returns what a folder declares; nothing for one that is no project, which whoever names folders need not have.
+
+    Raises:
+        ConfigError: As `read_project`.
+    """
+    if (project / EXPERIMENTS_FOLDER).is_dir():
+        return read_project(project)
+    return Project(project, (), (), has_definitions=False)
+
+
 class _Reader:
     """Reads a project's files in Dagster's order and collects declarations and problems."""
 

@@ -31,8 +31,10 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         description="Takes in finished folds of declared experiments that plain nnU-Net trained.",
     )
     def adopt_folds(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
-        from nnunet_assets.assets.fold.adopted_folds import back_fill, materialization
+        from nnunet_assets.assets.fold.adopted_folds import materialization
         from nnunet_assets.nnunet.adoption.adoption import adopted_before
+        from nnunet_assets.tracking.store.destination import Destination
+        from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
         fold = _next(context.instance, project, experiments, refused)
@@ -46,7 +48,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         adopted = adopted_before(fold)
         # First, since a server that hangs may cost the rest of the tick; what it did not get waits for `sync`.
         context.instance.report_runless_asset_event(materialization(adopted))
-        report = back_fill(project.settings, adopted)
+        report = back_fill(Destination.of(project.settings), adopted)
         if report.problem:
             context.log.warning(report.problem)
         return dg.SensorResult(skip_reason=f"{fold} is adopted and recorded.", cursor=context.cursor)

@@ -20,10 +20,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from nnunet_assets.assets.fold import adopted_folds
-from nnunet_assets.assets.fold.adopted_folds import back_fill, materialization, prepare
+from nnunet_assets.assets.fold.adopted_folds import materialization
 from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
-from nnunet_assets.cli.results import sync
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.core.fold.fold_result import FoldResult
@@ -41,6 +39,9 @@ from nnunet_assets.tracking.store import client
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags, run_title
+from nnunet_assets.workflows import sync
+from nnunet_assets.workflows.fold_runs import adopted_fold_run
+from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill, prepare
 from nnunet_assets.workflows.recorded_summaries import mlflow_record
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.foreign_fold_builders import DATASET, DESCRIPTION, write_foreign_fold
@@ -99,7 +100,7 @@ class Folds(RuleBasedStateMachine):
         adopted = adopt_fold(folder)
         if not is_tracked:
             return
-        report = back_fill(settings, adopted)
+        report = back_fill(Destination.of(settings), adopted)
         assert report.is_done, report.problem
         assert not [sentence for sentence in self.said(project, experiment) if f"of {fold} " in sentence]
         if project == "first" and experiment == DEFAULT:
@@ -109,7 +110,7 @@ class Folds(RuleBasedStateMachine):
     def adopt_while_the_server_is_down(self, project: str, experiment: Experiment, fold: str) -> None:
         folder = self.folder(project, experiment, fold)
         if folder.is_dir():
-            prepare(self.settings(project), adopt_fold(folder))
+            prepare(Destination.of(self.settings(project)), adopt_fold(folder))
 
     @rule(project=projects, experiment=experiments, fold=foreign_folds, score=scores, other=scores)
     def validate_outside(self, project: str, experiment: Experiment, fold: str, score: float, other: float) -> None:
@@ -170,11 +171,10 @@ class Folds(RuleBasedStateMachine):
     @rule(project=projects)
     def sync(self, project: str) -> None:
         settings = self.settings(project)
-        folders = list(sync.tracked_folders(settings))
-        reports, problem = sync._send(settings, folders, PATIENCE_SECONDS)
-        assert problem is None
-        assert all(report.is_done for report in reports.values()), [report.problem for report in reports.values()]
-        for folder in folders:
+        report = sync.sync(settings, Destination.of(settings), timeout_seconds=PATIENCE_SECONDS)
+        assert report.problem is None
+        assert not report.n_waiting, [report.problem_of(fold) for fold in report.folds]
+        for folder in report.folds:
             if read_committed(folder):
                 experiment = VARIANT if "variants" in folder.parts else DEFAULT
                 late = [sentence for sentence in self.said(project, experiment) if folder.name in sentence]
@@ -268,11 +268,11 @@ def tracker(settings: Settings, experiment: Experiment, folder: Path) -> FoldTra
 @pytest.fixture
 def machine(new_store: bytes, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     Folds.new_store = new_store
-    monkeypatch.setattr(adopted_folds, "learning_curve_png", lambda _records: b"")
+    monkeypatch.setattr(adopted_fold_run, "learning_curve_png", lambda _records: b"")
     # On a busy machine a store takes its time, and a history that ends early for that would tell nothing.
     monkeypatch.setattr(client, "PROBE_SECONDS", PATIENCE_SECONDS)
     monkeypatch.setattr(sync, "probe", lambda *_arguments: "")
-    monkeypatch.setattr(adopted_folds, "send_waiting", partial(send_waiting, timeout_seconds=PATIENCE_SECONDS))
+    monkeypatch.setattr(adopted_fold_run, "send_waiting", partial(send_waiting, timeout_seconds=PATIENCE_SECONDS))
 
     def run(n_examples: int, n_steps: int) -> None:
         run_state_machine_as_test(

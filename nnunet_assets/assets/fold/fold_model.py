@@ -1,10 +1,8 @@
 """`fold_model`: five trained and validated models, one a partition."""
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -12,21 +10,16 @@ from pydantic import Field
 from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
-from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
+from nnunet_assets.assets.fold.fold_metadata import fold_metadata
 from nnunet_assets.assets.fold.partitions import fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
-from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment, dataset_key, plans_key
-from nnunet_assets.core.fold.commit import FinishedFold
-from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.version_history import mixed_in_words
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.nnunet.folds.fold import FoldOutcome
-from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
-from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.train import AskedNow, fold_request, train_fold
 
 DESCRIPTION = """One trained and validated model a fold, in nnU-Net's own folder `fold_k`.
 
@@ -34,9 +27,6 @@ Each partition trains in a process of its own and logs its curves to MLflow. A f
 it is materialized again, unless its raw data, plans, splits or settings changed or `retrain` is set in the run's
 config; an interrupted one goes on from its last checkpoint. `dice` is that of whole validation cases; the pseudo Dice
 of the learning curve is an estimate on random patches."""
-
-NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
-
 
 RETRY_TAG = "dagster/retry_number"
 """Dagster's own, on a run that it started by itself in place of one that died."""
@@ -142,31 +132,23 @@ def materialize_fold(
     edited = change_since_queued(context.instance, context.run, context.op_def.name, config.training_hash())
     for sentence in edited.values():
         context.log.warning(sentence.value)
-    with shown_as_failure():
-        asked_by = first_try(context.instance, context.run)
-        request = fold_request(
-            settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by.run_id
+    # Whoever trains beside it shares the processors with it; the user may say otherwise.
+    shared = {FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1), **settings.variables}
+    with shown_as_failure(), _pipes(context) as pipes:
+        asked_by = first_try(context.instance, context.run).run_id
+        request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by)
+        trained = train_fold(
+            settings,
+            request,
+            Destination.of(settings),
+            LogProgress(context.log),
+            environment={**shared, **pipes},
+            retrain=asked.retrain,
         )
-        with _pipes(context) as variables:
-            outcome, tracked = train_fold(
-                settings,
-                request,
-                # Whoever trains beside it shares the processors with it; the user may say otherwise.
-                environment={
-                    FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1),
-                    **settings.variables,
-                    **variables,
-                },
-                progress=LogProgress(context.log),
-                retrain=asked.retrain,
-            )
-        metadata = _metadata(outcome, request.experiment)
-    if not outcome.is_new:
+        metadata = fold_metadata(trained)
+    if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(outcome.finished.sha256),
-        metadata={**metadata, **tracked.metadata, **edited},
-    )
+    return dg.MaterializeResult(data_version=dg.DataVersion(trained.finished.sha256), metadata={**metadata, **edited})
 
 
 def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
@@ -188,44 +170,3 @@ def _pipes(context: dg.AssetExecutionContext) -> Iterator[Mapping[str, str]]:
         message_reader=dg.PipesTempFileMessageReader(),
     ) as session:
         yield session.get_bootstrap_env_vars()
-
-
-def _metadata(outcome: FoldOutcome, experiment: Experiment) -> dict[str, dg.MetadataValue]:
-    manifest, fold_folder = outcome.manifest, outcome.finished.folder
-    stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
-    return {
-        **_scores(outcome.finished, experiment),
-        "learning_curve": dg.MetadataValue.md(_learning_curve(fold_folder)),
-        "epochs": dg.MetadataValue.int(manifest.n_epochs),
-        **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
-        **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
-        **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
-        **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
-        "device": dg.MetadataValue.text(manifest.device),
-        "folder": dg.MetadataValue.path(fold_folder),
-        "versions": dg.MetadataValue.json(dict(manifest.versions)),
-    }
-
-
-def _scores(finished: FinishedFold, experiment: Experiment) -> dict[str, dg.MetadataValue]:
-    fold = finished.manifest.fold
-    if fold == FULL_FOLD:
-        return {"dice": dg.MetadataValue.text(NO_DICE)}
-    summary = summarize(experiment, [fold], [result_of(finished)])
-    dice = {name: label.dice.pooled.mean for name, label in summary.labels.items()}
-    scores = {"dice": summary.foreground.dice.pooled.mean, **{f"dice/{name}": mean for name, mean in dice.items()}}
-    return {
-        **{name: _number(value) for name, value in scores.items()},
-        "validation_cases": dg.MetadataValue.int(summary.n_cases),
-    }
-
-
-def _number(value: float | None) -> dg.MetadataValue:
-    return (
-        dg.MetadataValue.text("undefined: the label is in no case") if value is None else dg.MetadataValue.float(value)
-    )
-
-
-def _learning_curve(fold_folder: Path) -> str:
-    picture = base64.b64encode(learning_curve_png(read_records(journal_path(fold_folder)))).decode()
-    return f"![learning curve](data:image/png;base64,{picture})"

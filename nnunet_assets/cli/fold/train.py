@@ -15,16 +15,12 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
-from nnunet_assets.settings import Settings, project_settings
+from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
-    from nnunet_assets.core.fold.commit import FinishedFold
-    from nnunet_assets.core.fold.fold import Fold
-    from nnunet_assets.core.fold.fold_request import FoldRequest
     from nnunet_assets.core.progress import Progress
-    from nnunet_assets.declarations.config import ExperimentConfig
-    from nnunet_assets.declarations.project import Project
+    from nnunet_assets.workflows.train import TrainedFold
 
 
 @click.command()
@@ -87,7 +83,6 @@ def train(**given: Any) -> int:
     --from-run needs no DATASET, CONFIGURATION and FOLD. It says first what differs today from when the run was made,
     and trains in a variant of its own, rerun_ and the first digits of RUN_ID.
     """
-    # Dagster comes with it.
     from nnunet_assets.cli.fold.train_flags import Flags
 
     flags = Flags(**given)
@@ -112,157 +107,66 @@ def train(**given: Any) -> int:
 
 def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[str, Any]:
     """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
-    from nnunet_assets.assets.fold.fold_training import fold_request, train_fold
-    from nnunet_assets.cli.dataset.preparation import ensure_prepared
-    from nnunet_assets.cli.fold.rerun import rerun_of
     from nnunet_assets.core.fold.fold import Fold
-    from nnunet_assets.core.fold.training_rules import check_options
-    from nnunet_assets.nnunet.folds.fold_versions import check_versions
+    from nnunet_assets.declarations.project import declared_if_any, read_project
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.rerun import rerun_of
+    from nnunet_assets.workflows.train import prepared_request, starting_point, train_fold
 
-    settings = project_settings(flags.project)
-    project = _project(settings)
-    asked = flags.asked_now
     # MLflow's news about its own tables is none for whoever trains.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    rerun = rerun_of(flags.from_run, flags, settings, project) if flags.from_run else None
+    settings = project_settings(flags.project)
+    # Who only set nnU-Net's variables needs no project.
+    read = declared_if_any if settings.variables.get("nnUNet_raw") else read_project
+    project = read(settings.project)
+    asked = flags.asked_now
+    if flags.use_compressed:
+        progress.say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
+    rerun = rerun_of(flags.from_run, flags.named, settings, project) if flags.from_run else None
     if rerun:
         fold, config, asked = rerun.recalled.fold, rerun.config, rerun.asked(asked)
         shown |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
     else:
-        fold, config = _named(flags, settings, project)
-    check_options(
-        asked.options(config.options(settings.project)),
-        device=asked.device or config.device,
-        retrain=asked.retrain,
-        continue_training=flags.continue_training,
-    )
-    if flags.use_compressed:
-        progress.say("Current nnU-Net has no mode --use_compressed: its preprocessed cases are always compressed.")
-    if not rerun and config.identity not in [declared.identity for declared in project.experiments]:
-        progress.say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
-    if not asked.retrain:
-        # Before hours of preprocessing by the version that is installed now.
-        check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
-    ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
-    request = fold_request(settings, config, fold, asked)
+        fold, config = flags.named.chosen(project, settings.roots)
+        if config.identity not in [declared.identity for declared in project.experiments]:
+            progress.say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+    going_on = flags.continue_training
+    request = prepared_request(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
     if rerun:
         changes = rerun.changes(settings, request)
         shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
         progress.say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
     there = Fold.read(config.identity.place_of(settings.roots, fold), check_files=True)
-    progress.say(f"{there.place.title}: {_starting_point(request, there, flags)}")
-    outcome, tracked = train_fold(
-        settings,
-        request,
-        environment=settings.variables,
-        progress=progress,
-        retrain=flags.retrain,
-        known=there,
-        is_tracked=not flags.tracker_disable,
-    )
-    status = "validated" if flags.validation_only else "trained"
-    result = _result(request, outcome.finished, status if outcome.is_new else "up to date")
+    point = starting_point(there, request, retrain=flags.retrain, continue_training=going_on)
+    progress.say(f"{there.place.title}: {point}")
+    destination = None if flags.tracker_disable else Destination.of(settings)
+    trained = train_fold(settings, request, destination, progress, retrain=flags.retrain, known=there)
+    result = _result(trained)
     progress.say(_in_words(result))
-    if "mlflow_run" in tracked.metadata:
-        progress.say(f"Tracked in MLflow: {tracked.metadata['mlflow_run'].value}")
+    if trained.tracking and trained.tracking.run_id:
+        progress.say(f"Tracked in MLflow: {trained.run_url or trained.tracking.run_id}")
     return result
 
 
-def _named(flags: "Flags", settings: Settings, project: "Project") -> tuple[str, "ExperimentConfig"]:
-    """Returns the fold and the experiment that the command line names."""
-    from nnunet_assets.cli.fold.train_flags import chosen_experiment, dataset_named, fold_named
-
-    dataset, _, fold = flags.named
-    return fold_named(fold), chosen_experiment(flags, dataset_named(dataset, project, settings.roots), project)
-
-
-def _project(settings: Settings) -> "Project":
-    """Returns what the project declares; who only set nnU-Net's variables needs no project."""
-    from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
-
-    if settings.variables.get("nnUNet_raw") and not (settings.project / EXPERIMENTS_FOLDER).is_dir():
-        return Project(settings.project, (), (), has_definitions=False)
-    return read_project(settings.project)
-
-
-def _starting_point(request: "FoldRequest", fold: "Fold", flags: "Flags") -> str:
-    """Returns what happens with what is there already.
-
-    Raises:
-        FoldError: A training with other data or settings is there, which only `--retrain` puts aside.
-    """
-    from nnunet_assets.errors import FoldError
-
-    state = fold.state
-    if flags.retrain and state != "absent":
-        return "training anew; the one that is there is kept among the superseded folds."
-    if state in ("committed", "interrupted") and (others := _changes(fold, request)):
-        raise FoldError(
-            f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
-            "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
-            "change the result, trains beside it."
-        )
-    if flags.validation_only:
-        return "predicting and scoring the validation cases again."
-    if state == "committed" and _is_to_validate(fold, request):
-        return "finished already; nothing is trained, but its validation runs again."
-    return {
-        "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
-        "committed": "finished already; nothing is trained. --retrain trains it anew.",
-        "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
-        "anew.",
-    }.get(
-        state, "training from the beginning" + (": there is nothing to go on with." if flags.continue_training else ".")
-    )
-
-
-def _is_to_validate(fold: "Fold", request: "FoldRequest") -> bool:
-    from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
-
-    return fold.finished is not None and reason_to_validate(fold.finished, request.options) is not None
-
-
-def _changes(fold: "Fold", request: "FoldRequest") -> list[str]:
-    """Names in what the fold that is there differs from the one that is asked for."""
-    from nnunet_assets.core.fold.fold_provenance import FoldProvenance
-    from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
-
-    if fold.finished is None:
-        return changes_since_begun(fold.place, request)
-    manifest = fold.finished.manifest
-    details = manifest.details
-    there = FoldProvenance.asked(manifest.inputs, details.get("overrides") or {}, details.get("options") or {})
-    return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
-
-
-def _result(request: "FoldRequest", finished: "FinishedFold", status: str) -> dict[str, Any]:
+def _result(trained: "TrainedFold") -> dict[str, Any]:
     """Returns what `--json` prints; scores that say nothing about new cases are null."""
-    from nnunet_assets.core.files.layout import FULL_FOLD
-    from nnunet_assets.core.fold.journal import journal_path, read_records
-    from nnunet_assets.core.summary.cv_summary import summarize
-    from nnunet_assets.nnunet.results.results import result_of
-
-    experiment, fold = request.experiment, request.fold
-    metrics: dict[str, float | None] = {"dice": None, "iou": None, "validation_loss": None}
-    if fold != FULL_FOLD:
-        summary = summarize(experiment, [fold], [result_of(finished)])
-        losses = [r.values["val_loss"] for r in read_records(journal_path(finished.folder)) if r.kind == "epoch"]
-        metrics = {
-            "dice": summary.foreground.dice.pooled.mean,
-            "iou": summary.foreground.iou.pooled.mean,
-            "validation_loss": losses[-1] if losses else None,
-        }
+    experiment, scores = trained.request.experiment, trained.scores
+    done = "validated" if trained.request.options.validation_only else "trained"
     return {
-        "status": status,
-        "model_path": str(finished.folder),
+        "status": done if trained.is_new else "up to date",
+        "model_path": str(trained.finished.folder),
         "dataset": experiment.dataset,
         "configuration": experiment.configuration,
         "trainer": experiment.trainer,
         "plans": experiment.plans,
         "variant": experiment.variant,
-        "fold": fold,
-        "metrics": metrics,
+        "fold": trained.request.fold,
+        "metrics": {
+            "dice": scores.foreground.dice.pooled.mean if scores else None,
+            "iou": scores.foreground.iou.pooled.mean if scores else None,
+            "validation_loss": trained.validation_loss if scores else None,
+        },
     }
 
 

@@ -1,8 +1,7 @@
 """`sync`: sends to MLflow what a server that was down, or a run that was killed, left in the folds' journals."""
 
 import json
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -11,21 +10,11 @@ from rich.table import Table
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
-from nnunet_assets.core.files.layout import SUMMARY_FOLDER
-from nnunet_assets.core.fold.journal import journal_path, settled_records
-from nnunet_assets.core.summary.cv_groups import group_name
-from nnunet_assets.errors import TrackingError
-from nnunet_assets.nnunet.results.adopted_places import adopted_places
-from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.settings import Settings, project_settings
-from nnunet_assets.tracking.fold.fold_run import FoldRun, committed_scores
-from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, known_report, send_waiting
-from nnunet_assets.tracking.store.client import probe
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import EXPERIMENT
-
-SUPERSEDED = "superseded"
-"""Folder of the folds that were put aside for a new training: no summary is of them."""
+from nnunet_assets.workflows.sync import SyncReport
+from nnunet_assets.workflows.sync import sync as sync_folds
 
 
 @click.command()
@@ -40,87 +29,28 @@ def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) 
     waits, and with 1 where a folder in FOLDS holds no fold that was tracked.
     """
     settings = project_settings(project)
-    folders = [_checked(fold) for fold in folds] or list(tracked_folders(settings))
-    reports, problem = _send(settings, folders, timeout)
-    n_waiting = sum(not report.is_done for report in reports.values())
+    report = sync_folds(settings, Destination.of(settings), folds, timeout)
     if as_json:
-        click.echo(json.dumps(_json(reports, problem), indent=2))
-        return INCOMPLETE if n_waiting else DONE
+        click.echo(json.dumps(_json(report), indent=2))
+    else:
+        _print(settings, report)
+    return INCOMPLETE if report.n_waiting else DONE
+
+
+def _print(settings: Settings, report: SyncReport) -> None:
     terminal = console()
-    if reports:
-        terminal.print(_table(settings, reports))
-    if problem:
-        terminal.print(problem)
-    for folder, report in reports.items():
-        if report.problem and not problem:
-            terminal.print(f"{_name(settings, folder)}: {report.problem}")
-    terminal.print(f"{n_waiting} of {len(reports)} folds wait." if n_waiting else "MLflow has every fold.")
-    return INCOMPLETE if n_waiting else DONE
+    if report.folds:
+        terminal.print(_table(settings, report.folds))
+    if report.problem:
+        terminal.print(report.problem)
+    for folder, fold in report.folds.items():
+        if fold.problem and not report.problem:
+            terminal.print(f"{_name(settings, folder)}: {fold.problem}")
+    n_waiting, n = report.n_waiting, len(report.folds)
+    terminal.print(f"{n_waiting} of {n} folds wait." if n_waiting else "MLflow has every fold.")
 
 
-def tracked_folders(settings: Settings) -> Iterator[Path]:
-    """Yields the folders of all folds that were ever tracked, the superseded ones and those adopted elsewhere too."""
-    results = settings.roots.results
-    for root in [results, *sorted((results / "variants").glob("*"))]:
-        for model in sorted(root.glob("Dataset*/*__*__*")):
-            folds = [*model.glob("fold_*"), *(model / SUMMARY_FOLDER / SUPERSEDED).glob("fold_*")]
-            yield from (fold for fold in sorted(folds) if FoldRun.load(fold) is not None)
-    for fold in adopted_places(settings.data):
-        if FoldRun.load(fold) is not None and not fold.resolve().is_relative_to(results.resolve()):
-            yield fold
-
-
-def _checked(fold: Path) -> Path:
-    if not journal_path(fold).is_file():
-        raise TrackingError(
-            f"{fold} is not the folder of a fold: it has no journal. Name a folder such as "
-            f"nnUNet_results/DATASET/TRAINER__PLANS__CONFIGURATION/fold_0."
-        )
-    if FoldRun.load(fold) is None:
-        raise TrackingError(f"{fold} was never tracked, so that it has nothing to send: train it with tracking on.")
-    return fold.absolute()
-
-
-def _send(settings: Settings, folders: Sequence[Path], timeout: float) -> tuple[dict[Path, TrackingReport], str | None]:
-    """Returns fold to what MLflow has of it now, and what is wrong with MLflow; None: it answered."""
-    until = time.monotonic() + timeout
-    for folder in folders:
-        _prepare_again(settings, folder)
-    destination = Destination.of(settings)
-    reports = {folder: known_report(destination, folder) for folder in folders}
-    waiting = [folder for folder, report in reports.items() if not report.is_done]
-    # Those that have sent everything too: a copy of a fold may have taken its run over since.
-    others = [folder for folder in folders if folder not in waiting and folder.parent.name != SUPERSEDED]
-    if not waiting and not others:
-        return reports, None
-    try:
-        # Else a server that is down would be waited for at every fold.
-        probe(destination)
-    except TrackingError as error:
-        return reports, str(error) if waiting else None
-    for folder in [*waiting, *others]:
-        left = until - time.monotonic()
-        if left <= 0 and folder in others:
-            break
-        reports[folder] = send_waiting(destination, folder, timeout_seconds=max(0.0, left))
-    return reports, None
-
-
-def _prepare_again(settings: Settings, folder: Path) -> None:
-    """Makes anew what is sent of a fold that was validated again since, or copied from another experiment."""
-    known, scores = FoldRun.load(folder), committed_scores(folder)
-    if known is None or scores is None:
-        return
-    experiment = experiment_of(folder.parent)
-    is_copy = experiment is not None and known.tags.get(EXPERIMENT, group_name(experiment)) != group_name(experiment)
-    is_of_others = known.made_of is not None and known.made_of != scores
-    if is_copy or is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
-        from nnunet_assets.assets.fold.adopted_folds import prepare_again
-
-        prepare_again(settings, folder)
-
-
-def _table(settings: Settings, reports: dict[Path, TrackingReport]) -> Table:
+def _table(settings: Settings, reports: Mapping[Path, TrackingReport]) -> Table:
     table = Table("Fold", "Records sent", "waiting", "Run")
     for folder, report in reports.items():
         run = report.url or report.run_id or "none"
@@ -133,17 +63,17 @@ def _name(settings: Settings, folder: Path) -> str:
     return str(folder.relative_to(results) if folder.is_relative_to(results) else folder)
 
 
-def _json(reports: dict[Path, TrackingReport], problem: str | None) -> dict[str, object]:
+def _json(report: SyncReport) -> dict[str, object]:
     folds = [
         {
             "folder": str(folder),
-            "records_sent": report.n_sent,
-            "records_waiting": report.n_waiting,
-            "records_refused": report.n_refused,
-            "is_done": report.is_done,
-            "run_id": report.run_id,
-            "problem": problem if problem and not report.is_done else report.problem,
+            "records_sent": fold.n_sent,
+            "records_waiting": fold.n_waiting,
+            "records_refused": fold.n_refused,
+            "is_done": fold.is_done,
+            "run_id": fold.run_id,
+            "problem": report.problem_of(folder),
         }
-        for folder, report in reports.items()
+        for folder, fold in report.folds.items()
     ]
-    return {"problem": problem, "folds": folds}
+    return {"problem": report.problem, "folds": folds}

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.fold import train as train_module
 from nnunet_assets.cli.fold.train import train
-from nnunet_assets.cli.fold.train_flags import Flags, chosen_experiment, dataset_named, fold_named
+from nnunet_assets.cli.fold.train_flags import Flags
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.named_fold import chosen_experiment
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
@@ -28,13 +28,12 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 pytestmark = MLFLOW_WARNINGS
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"
-ROOTS = Roots(Path("/no/raw"), Path("/no/preprocessed"), Path("/no/results"))
 SEEDED = ExperimentConfig(
     dataset=HIPPOCAMPUS, configuration="2d", device="cpu", variant=VariantConfig(name="seeded", seed=1, num_epochs=5)
 )
 PROJECT = Project(
     Path("/project"),
-    (DatasetConfig(dataset=HIPPOCAMPUS), DatasetConfig(dataset="Dataset040_Hippo")),
+    (DatasetConfig(dataset=HIPPOCAMPUS),),
     (ExperimentConfig(dataset=HIPPOCAMPUS, configuration="2d", npz=True), SEEDED),
 )
 
@@ -52,7 +51,7 @@ def flags(*arguments: str) -> Flags:
 
 
 def chosen(*arguments: str) -> ExperimentConfig:
-    return chosen_experiment(flags(*arguments), HIPPOCAMPUS, PROJECT)
+    return chosen_experiment(flags(*arguments).named, HIPPOCAMPUS, PROJECT)
 
 
 # --- flags --------------------------------------------------------------------------------------------------------
@@ -89,37 +88,6 @@ def test_flags_may_stand_before_the_arguments() -> None:
         "all",
         "MyTrainer",
     ]
-
-
-@pytest.mark.parametrize("text", ["4", "004", HIPPOCAMPUS])
-def test_a_dataset_is_named_as_nnunet_names_it(text: str) -> None:
-    assert dataset_named(text, PROJECT, ROOTS) == HIPPOCAMPUS
-
-
-def test_a_dataset_need_not_be_declared(tmp_path: Path) -> None:
-    (tmp_path / "raw" / "Dataset005_Prostate").mkdir(parents=True)
-    assert dataset_named("5", PROJECT, replace(ROOTS, raw=tmp_path / "raw")) == "Dataset005_Prostate"
-
-
-@pytest.mark.parametrize("text", ["7", "Dataset004_Hippocampos", "hippocampus"])
-def test_a_dataset_that_is_not_there_is_named_with_those_that_are(text: str) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"There is no dataset '{text}'\..*Dataset004_Hippocampus, Dataset040_Hippo \("
-    ):
-        dataset_named(text, PROJECT, ROOTS)
-
-
-def test_two_datasets_of_one_number_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "Dataset004_Other").mkdir()
-    with pytest.raises(ConfigError, match="4 is that of Dataset004_Hippocampus, Dataset004_Other"):
-        dataset_named("4", PROJECT, replace(ROOTS, preprocessed=tmp_path))
-
-
-def test_a_fold_is_a_number_or_all() -> None:
-    assert [fold_named(text) for text in ("0", "04", "all")] == ["fold_0", "fold_4", "fold_all"]
-    for text in ("-1", "a", "fold_0", "", "1.0", "0.5"):
-        with pytest.raises(ConfigError, match=f"FOLD is '{text}'. It is the number of a fold, such as 0, or all"):
-            fold_named(text)
 
 
 # --- which experiment ---------------------------------------------------------------------------------------------
@@ -159,7 +127,7 @@ def test_flags_that_change_the_result_make_a_variant_of_their_own(typed: str, na
 
     assert config.identity.variant == name
     assert config.variant
-    assert config.variant.options() == flags(*typed.split()).changing
+    assert config.variant.options() == flags(*typed.split()).named.changing
 
 
 def test_flags_alone_define_what_is_not_declared() -> None:

@@ -14,9 +14,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request
-from nnunet_assets.cli.fold import rerun as rerun_module
-from nnunet_assets.cli.fold.rerun import rerun_of
 from nnunet_assets.cli.fold.train import train
 from nnunet_assets.cli.fold.train_flags import Flags
 from nnunet_assets.cli.main import main
@@ -35,6 +32,9 @@ from nnunet_assets.tracking.reading.recall import recall_fold, unflattened
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, TRAINING_HASH, flattened, fold_tags
+from nnunet_assets.workflows import rerun as rerun_module
+from nnunet_assets.workflows.rerun import rerun_of
+from nnunet_assets.workflows.train import AskedNow, fold_request
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.project_builders import write_project
@@ -113,8 +113,8 @@ class TrackedProject:
         commit_fold(folder, replace(build_manifest(folder, inputs), files=files, details=details))
 
     def rerun(self, run_id: str, *arguments: str) -> Any:
-        flags = Flags(**train.make_context("train", ["--from-run", run_id, *arguments]).params)
-        return rerun_of(run_id, flags, self.settings, Project(self.settings.project, (), (), has_definitions=False))
+        named = Flags(**train.make_context("train", ["--from-run", run_id, *arguments]).params).named
+        return rerun_of(run_id, named, self.settings, Project(self.settings.project, (), (), has_definitions=False))
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(main, ["train", *arguments, "--project", str(self.settings.project)])

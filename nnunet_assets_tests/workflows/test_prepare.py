@@ -8,8 +8,6 @@ from queue import Queue
 
 import pytest
 
-from nnunet_assets.cli.dataset import preparation
-from nnunet_assets.cli.dataset.preparation import ensure_prepared
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import write_splits
@@ -18,6 +16,8 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows import prepare as module
+from nnunet_assets.workflows.prepare import ensure_prepared
 from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -91,7 +91,7 @@ def test_what_a_fold_would_refuse_is_prepared_again(
     tmp_path: Path, prepared: tuple[Roots, PreparedDataset], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(preparation, "prepare", lambda _roots, _dataset, plans, **_: asked.append(plans))
+    monkeypatch.setattr(module, "prepare", lambda _roots, _dataset, plans, **_: asked.append(plans))
     (prepared[1].folder / "splits_final.json").write_text("mine")
     assert (ensure(tmp_path, prepared[0]), asked) == ([], [])
     cases = prepared[1].case_set("nnUNetPlans", "3d_fullres").cases

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.assets.fold.fold_training import AskedNow
-from nnunet_assets.cli.fold.train_flags import Flags, dataset_named, experiment_of, fold_named
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, experiment_of, fold_named
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.training.parameters import package_versions
@@ -24,6 +23,7 @@ from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.train import AskedNow
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,24 @@ class Rerun:
             )
 
 
-def rerun_of(run_id: str, flags: Flags, settings: Settings, project: Project) -> Rerun:
+def rerun_of(run_id: str, named: NamedFold, settings: Settings, project: Project) -> Rerun:
     """Returns what trains the fold of a run again.
 
     Raises:
         TrackingError: As `recall_fold`.
-        ConfigError: The run's dataset is not in this project, or a flag contradicts the run.
+        ConfigError: The run's dataset is not in this project, or what is named contradicts the run.
         FoldError: The weights that the run started from are not there any more.
     """
     recalled = recall_fold(Destination.of(settings), run_id)
-    if flags.pretrained_weights and recalled.options.get("pretrained_weights"):
+    weights = named.changing.get("pretrained_weights")
+    if weights and recalled.options.get("pretrained_weights"):
         # The same file in another place makes the same fold; a server elsewhere has only a pseudonym of its path.
-        recalled = replace(recalled, options={**recalled.options, "pretrained_weights": flags.pretrained_weights})
+        recalled = replace(recalled, options={**recalled.options, "pretrained_weights": weights})
     name = f"rerun_{run_id[:8]}"
     _refuse_other_dataset(recalled, settings, project)
-    _refuse_contradictions(recalled, name, flags, settings, project)
+    _refuse_contradictions(recalled, name, named, settings, project)
     device = _device(recalled.device_kind, settings.variables)
-    config = _experiment(recalled, name, device=device).model_copy(update=flags.unchanging)
+    config = _experiment(recalled, name, device=device).model_copy(update=named.unchanging)
     training_hash = _experiment(recalled, recalled.experiment.variant).training_hash(_weights_sha256(recalled))
     weights = recalled.options.get("pretrained_weights")
     if weights and training_hash != recalled.conditions.inputs.training_hash:
@@ -153,17 +154,17 @@ def _refuse_other_dataset(recalled: RecalledFold, settings: Settings, project: P
 
 
 def _refuse_contradictions(
-    recalled: RecalledFold, name: str, flags: Flags, settings: Settings, project: Project
+    recalled: RecalledFold, name: str, named: NamedFold, settings: Settings, project: Project
 ) -> None:
     experiment = recalled.experiment
     typed = {
-        "DATASET": (flags.dataset and dataset_named(flags.dataset, project, settings.roots), experiment.dataset),
-        "CONFIGURATION": (flags.configuration, experiment.configuration),
-        "FOLD": (flags.fold and fold_named(flags.fold), recalled.fold),
-        "-tr": (flags.trainer, experiment.trainer),
-        "-p": (flags.plans, experiment.plans),
-        "--variant": (flags.variant if flags.variant != name else None, experiment.variant),
-        **{option: (value, recalled.options.get(option)) for option, value in flags.changing.items()},
+        "DATASET": (named.dataset and dataset_named(named.dataset, project, settings.roots), experiment.dataset),
+        "CONFIGURATION": (named.configuration, experiment.configuration),
+        "FOLD": (named.fold and fold_named(named.fold), recalled.fold),
+        "-tr": (named.trainer, experiment.trainer),
+        "-p": (named.plans, experiment.plans),
+        "--variant": (named.variant if named.variant != name else None, experiment.variant),
+        **{option: (value, recalled.options.get(option)) for option, value in named.changing.items()},
     }
     for flag, (given, there) in typed.items():
         if given is not None and given != there:

@@ -1,14 +1,10 @@
-"""A fold's MLflow run, seen from its asset: opened beside the training, closed with its files, shown in metadata."""
+"""A fold's MLflow run: opened beside the training, closed with its files."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-import dagster as dg
-
-from nnunet_assets.assets.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 from nnunet_assets.core.fold.commit import read_committed, validated_checkpoint
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, read_records
@@ -20,24 +16,25 @@ from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, fold_tags, run_title
+from nnunet_assets.workflows.fold_runs.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
 
 @dataclass
 class TrackedFold:
-    """What the fold's asset shows of its MLflow run; empty until the fold is finished."""
+    """What MLflow has of a fold; None until the fold is finished, and where it is not tracked."""
 
-    metadata: dict[str, dg.MetadataValue] = field(default_factory=dict)
+    report: TrackingReport | None = None
 
 
 @contextmanager
 def tracked_fold(
-    settings: Settings, request: FoldRequest, fold_folder: Path, progress: Progress
+    settings: Settings, destination: Destination, request: FoldRequest, progress: Progress
 ) -> Iterator[TrackedFold]:
     """Tracks what happens in the block; tracking that fails is said and counted, and never ends the training.
 
     The run ends FINISHED, FAILED by an error, or KILLED by a termination; a run that failed has the logs that say why.
     """
-    destination = Destination.of(settings)
+    fold_folder = request.experiment.fold_folder(settings.roots, request.fold)
     tracker = FoldTracker(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),
@@ -73,24 +70,10 @@ def tracked_fold(
             metrics=ending_metrics(read_records(journal_path(fold_folder)), read_committed(fold_folder)),
         )
     _warn(progress, report)
-    tracked.metadata = tracking_metadata(destination, report)
+    tracked.report = report
 
 
 def _warn(progress: Progress, report: TrackingReport) -> None:
     if report.problem:
         remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
         progress.warn(f"{report.problem}{remedy}")
-
-
-def tracking_metadata(destination: Destination, report: TrackingReport) -> dict[str, dg.MetadataValue]:
-    """Returns the link to the run, and how many records MLflow has and how many wait."""
-    metadata: dict[str, dg.MetadataValue] = {
-        "mlflow_records_sent": dg.MetadataValue.int(report.n_sent),
-        "mlflow_records_waiting": dg.MetadataValue.int(report.n_waiting),
-    }
-    if report.problem:
-        metadata["mlflow_problem"] = dg.MetadataValue.text(report.problem)
-    if report.run_id and report.experiment_id:
-        url = destination.run_url(report.experiment_id, report.run_id)
-        metadata["mlflow_run"] = dg.MetadataValue.url(url) if url else dg.MetadataValue.text(report.run_id)
-    return metadata

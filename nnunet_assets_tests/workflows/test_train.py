@@ -4,11 +4,8 @@ import json
 import os
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from nnunet_assets.assets.fold.fold_model import FoldRunConfig, RunDevice, first_try
-from nnunet_assets.assets.fold.fold_training import AskedNow, fold_request, train_fold
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_fold
@@ -22,6 +19,7 @@ from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.train import AskedNow, fold_request, train_fold
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, plans_content, write_cases, write_prepared
 
@@ -52,9 +50,7 @@ def test_a_run_asks_for_what_is_declared(settings: Settings) -> None:
 
 
 def test_what_the_run_config_asks_for_comes_over_it(settings: Settings) -> None:
-    asked = FoldRunConfig(
-        device=RunDevice.cuda, validation_only=True, val_best=True, npz=True, time_budget_minutes=5
-    ).asked_now()
+    asked = AskedNow(device="cuda", validation_only=True, val_best=True, npz=True, time_budget_minutes=5)
     final = experiment().identity.fold_folder(settings.roots, "fold_0") / "checkpoint_final.pth"
     with pytest.raises(FoldError, match=r"as in nnU-Net: .*fold_0/checkpoint_final\.pth is missing\. Train it first"):
         fold_request(settings, experiment(), "fold_0", asked)
@@ -65,12 +61,6 @@ def test_what_the_run_config_asks_for_comes_over_it(settings: Settings) -> None:
 
     assert request.device == "cuda"
     assert request.options == TrainingOptions(validation_only=True, val_best=True, npz=True, time_budget_minutes=5.0)
-
-
-def test_an_empty_run_config_asks_for_nothing_more() -> None:
-    declared = TrainingOptions(npz=True, time_budget_minutes=60.0, seed=1)
-    assert FoldRunConfig().asked_now() == AskedNow()
-    assert AskedNow().options(declared) == declared
 
 
 def test_a_contradiction_is_refused_before_anything_starts(settings: Settings) -> None:
@@ -87,7 +77,7 @@ def test_the_folds_process_gets_no_secret_of_the_environment(settings: Settings,
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), **secrets, "nnUNet_site": "here"}
     request = fold_request(settings, experiment(device="cpu"), "fold_0", AskedNow())
     with pytest.raises(FoldFailed, match=r"ImportError: .*nnUNet_site") as caught:
-        train_fold(settings, request, environment=environment, progress=SILENT, is_tracked=False)
+        train_fold(settings, request, None, SILENT, environment=environment)
     assert [name for name in secrets if name in str(caught.value)] == []
 
 
@@ -105,20 +95,6 @@ def test_weights_are_known_by_their_content(settings: Settings) -> None:
 def test_weights_that_are_not_there_are_an_error(settings: Settings) -> None:
     with pytest.raises(ConfigError, match=r"weights .*/no\.pth cannot be read: No such file or directory\. Name a"):
         fold_request(settings, experiment({"pretrained_weights": "no.pth"}), "fold_0", AskedNow())
-
-
-def test_a_run_that_dagster_tries_again_is_known_by_its_first_try_and_one_that_a_person_started_by_itself() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        first = dg.DagsterRun("job", "first", status=dg.DagsterRunStatus.FAILURE)
-        again = {"parent_run_id": "first", "root_run_id": "first"}
-        retry = dg.DagsterRun("job", "retry", tags={"dagster/retry_number": "1"}, **again)
-        by_hand = dg.DagsterRun("job", "by hand", **again)
-        for run in (first, retry, by_hand):
-            instance.add_run(run)
-
-        assert first_try(instance, first).run_id == "first"
-        assert first_try(instance, retry).run_id == "first"
-        assert first_try(instance, by_hand).run_id == "by hand"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A fold's MLflow run, as its asset leaves it: with its files where the fold is finished, with its logs where not."""
+"""A fold's MLflow run, as a training leaves it: with its files where the fold is finished, with its logs where not."""
 
 import socket
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.assets.fold.fold_tracking import tracked_fold
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import SILENT
@@ -15,6 +14,7 @@ from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.fold_runs.tracked_fold import tracked_fold
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.tracking.folds import start, train
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -46,7 +46,7 @@ def trains(fold_folder: Path) -> None:
 
 def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
     """Trains for a while, tracked, and then does not go on."""
-    with tracked_fold(settings, REQUEST, fold_folder, SILENT):
+    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT):
         trains(fold_folder)
         raise error
 
@@ -59,7 +59,7 @@ def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
 
 
 def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
-    with tracked_fold(settings, REQUEST, fold_folder, SILENT) as tracked:
+    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT) as tracked:
         trains(fold_folder)
 
     run, files = run_and_files(settings)
@@ -68,16 +68,16 @@ def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_fo
     assert run.data.metrics["epochs_trained"] == 2
     assert {"history.json", "environment.txt"} <= files
     assert {"debug.json", "learning_curve.png", "output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
-    assert str(tracked.metadata["mlflow_run"].value).endswith(f"/runs/{run.info.run_id}")
+    assert tracked.report
+    assert tracked.report.run_id == run.info.run_id
     # Its start and two epochs.
-    assert tracked.metadata["mlflow_records_sent"].value == 3
-    assert tracked.metadata["mlflow_records_waiting"].value == 0
+    assert (tracked.report.n_sent, tracked.report.n_waiting) == (3, 0)
 
 
 def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:
     settings = Settings.from_environment(project, {"NNUNET_ASSETS_TRACK_CHECKPOINTS_MB": "1"})
     fold_folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
-    with tracked_fold(settings, REQUEST, fold_folder, SILENT):
+    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT):
         trains(fold_folder)
         (fold_folder / "checkpoint_final.pth").write_bytes(b"weights")
 
@@ -105,7 +105,7 @@ def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder:
 def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
     with (
         pytest.raises(FoldError),
-        tracked_fold(settings, REQUEST, fold_folder, SILENT),
+        tracked_fold(settings, Destination.of(settings), REQUEST, SILENT),
     ):
         raise FoldError("not preprocessed")
 

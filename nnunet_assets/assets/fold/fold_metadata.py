@@ -1,0 +1,63 @@
+"""What the web UI shows of a fold that is finished."""
+
+import base64
+
+import dagster as dg
+
+from nnunet_assets.core.fold.version_history import mixed_in_words
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.reports.figures.curves import learning_curve_png
+from nnunet_assets.workflows.train import TrainedFold
+
+NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
+
+
+def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
+    """Returns a fold's scores, its learning curve, what its training took, and its MLflow run."""
+    manifest = trained.finished.manifest
+    stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
+    picture = base64.b64encode(learning_curve_png(trained.records)).decode()
+    return {
+        **_scores(trained.scores),
+        "learning_curve": dg.MetadataValue.md(f"![learning curve](data:image/png;base64,{picture})"),
+        "epochs": dg.MetadataValue.int(manifest.n_epochs),
+        **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
+        **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
+        **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
+        **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
+        "device": dg.MetadataValue.text(manifest.device),
+        "folder": dg.MetadataValue.path(trained.finished.folder),
+        "versions": dg.MetadataValue.json(dict(manifest.versions)),
+        **_tracking(trained),
+    }
+
+
+def _scores(summary: CvSummary | None) -> dict[str, dg.MetadataValue]:
+    if summary is None:
+        return {"dice": dg.MetadataValue.text(NO_DICE)}
+    dice = {f"dice/{name}": label.dice.pooled.mean for name, label in summary.labels.items()}
+    return {
+        **{name: _number(mean) for name, mean in {"dice": summary.foreground.dice.pooled.mean, **dice}.items()},
+        "validation_cases": dg.MetadataValue.int(summary.n_cases),
+    }
+
+
+def _number(value: float | None) -> dg.MetadataValue:
+    return (
+        dg.MetadataValue.text("undefined: the label is in no case") if value is None else dg.MetadataValue.float(value)
+    )
+
+
+def _tracking(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
+    """Returns how many records MLflow has and how many wait, and the link to the run."""
+    report, url = trained.tracking, trained.run_url
+    if report is None:
+        return {}
+    run: dg.MetadataValue | None = dg.MetadataValue.text(report.run_id) if report.run_id else None
+    shown: dict[str, dg.MetadataValue | None] = {
+        "mlflow_records_sent": dg.MetadataValue.int(report.n_sent),
+        "mlflow_records_waiting": dg.MetadataValue.int(report.n_waiting),
+        "mlflow_problem": dg.MetadataValue.text(report.problem) if report.problem else None,
+        "mlflow_run": dg.MetadataValue.url(url) if url else run,
+    }
+    return {name: value for name, value in shown.items() if value is not None}

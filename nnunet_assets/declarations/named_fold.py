@@ -1,0 +1,167 @@
+"""A fold that somebody names in nnU-Net's words: which dataset, which fold, which experiment, declared or not."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from nnunet_assets.core.files.layout import (
+    DATASET_PATTERN,
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    FULL_FOLD,
+    Experiment,
+    Roots,
+    fold_key,
+)
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
+
+
+@dataclass(frozen=True)
+class NamedFold:
+    """A fold in the words of `nnUNetv2_train`; None: not said.
+
+    Attributes:
+        dataset: A name or a number: `4`, `004`, `Dataset004_Hippocampus`.
+        configuration: `3d_fullres`.
+        fold: `3`, or `all`.
+        trainer: Trainer class.
+        plans: Plans identifier.
+        variant: The declared variant, or a name for what the options make.
+        changing: The options that change the result, by their names in an experiment; only those that are given.
+        unchanging: The others.
+    """
+
+    dataset: str | None
+    configuration: str | None
+    fold: str | None
+    trainer: str | None = None
+    plans: str | None = None
+    variant: str | None = None
+    changing: Mapping[str, Any] = field(default_factory=dict)
+    unchanging: Mapping[str, Any] = field(default_factory=dict)
+
+    def words(self) -> tuple[str, str, str]:
+        """Returns DATASET, CONFIGURATION and FOLD.
+
+        Raises:
+            ConfigError: One of them is not given.
+        """
+        if self.dataset is None or self.configuration is None or self.fold is None:
+            raise ConfigError(
+                "DATASET, CONFIGURATION and FOLD are needed, such as in `nnunet-assets train 4 3d_fullres 0`; only "
+                "--from-run knows them from an MLflow run."
+            )
+        return self.dataset, self.configuration, self.fold
+
+    def chosen(self, project: Project, roots: Roots) -> tuple[str, ExperimentConfig]:
+        """Returns the fold's folder and its experiment.
+
+        Raises:
+            ConfigError: As `words`, `fold_named`, `dataset_named` and `chosen_experiment`.
+        """
+        dataset, _, fold = self.words()
+        return fold_named(fold), chosen_experiment(self, dataset_named(dataset, project, roots), project)
+
+
+def fold_named(text: str) -> str:
+    """Returns the folder of nnU-Net's FOLD: `fold_3` of `3`, `fold_all` of `all`.
+
+    Raises:
+        ConfigError: It is neither a number nor `all`.
+    """
+    if text == "all":
+        return FULL_FOLD
+    if not re.fullmatch(r"[0-9]+", text, re.ASCII):
+        raise ConfigError(f"FOLD is {text!r}. It is the number of a fold, such as 0, or all: a model on every case.")
+    return fold_key(int(text))
+
+
+def dataset_named(text: str, project: Project, roots: Roots) -> str:
+    """Returns the name of nnU-Net's DATASET: `4`, `004` and `Dataset004_Hippocampus` are one.
+
+    Raises:
+        ConfigError: There is no such dataset, or more than one with that number.
+    """
+    there = {dataset.dataset for dataset in project.datasets}
+    for folder in (roots.raw, roots.preprocessed):
+        there |= {path.name for path in folder.glob("Dataset*") if re.fullmatch(DATASET_PATTERN, path.name)}
+    number = f"Dataset{int(text):03}_" if re.fullmatch(r"[0-9]+", text, re.ASCII) else None
+    found = sorted(name for name in there if name == text or (number and name.startswith(number)))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(f"The number {text} is that of {first_offenders(found)}. nnU-Net needs one dataset a number.")
+    known = first_offenders(sorted(there)) or "none"
+    raise ConfigError(
+        f"There is no dataset {text!r}.{did_you_mean(text, there)} There are: {known} (declared in {project.root}, in "
+        f"{roots.raw}, or in {roots.preprocessed})."
+    )
+
+
+def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> ExperimentConfig:
+    """Returns the declared experiment that is named; one made of the options where none is declared.
+
+    Options that change the result make a variant, so that its results lie apart: `--seed 7` is the variant `seed7`
+    where `--variant` gives it no other name.
+
+    Raises:
+        ConfigError: An option contradicts what is declared, or a value cannot be one of an experiment.
+    """
+    changing, unchanging = named.changing, named.unchanging
+    name = named.variant or _variant_name(changing)
+    _, configuration, _ = named.words()
+    trainer, plans = named.trainer or DEFAULT_TRAINER, named.plans or DEFAULT_PLANS
+    identity = Experiment(dataset, configuration, trainer, plans, name)
+    for declared in project.experiments:
+        if declared.identity == identity:
+            _refuse_other_settings(declared, changing, project)
+            return declared.model_copy(update=unchanging)
+    if named.variant and not changing:
+        variants = sorted({e.variant.name for e in project.experiments if e.variant})
+        raise ConfigError(
+            f"{identity.title} is not declared in {project.root}.{did_you_mean(named.variant, variants)} Declared "
+            f"variants: {', '.join(variants) or 'none'}. Declare it, or give a flag that makes it one, such as --seed."
+        )
+    return experiment_of(
+        dataset=dataset,
+        configuration=configuration,
+        plans=plans,
+        trainer=trainer,
+        variant={"name": name, **changing} if name else None,
+        **unchanging,
+    )
+
+
+def experiment_of(**fields: Any) -> ExperimentConfig:
+    """Returns an experiment of these fields, as a declaration has them.
+
+    Raises:
+        ConfigError: A value cannot be one of an experiment.
+    """
+    try:
+        return ExperimentConfig(**fields)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['input']!r}: {e['msg']}." for e in error.errors()]
+        raise ConfigError("\n".join(wrong)) from error
+
+
+def _variant_name(changing: Mapping[str, Any]) -> str | None:
+    names = {"pretrained_weights": "pretrained", "deterministic": "deterministic"}
+    return "-".join(names.get(option, f"{option}{value}") for option, value in changing.items()) or None
+
+
+def _refuse_other_settings(declared: ExperimentConfig, changing: Mapping[str, Any], project: Project) -> None:
+    options = declared.options(project.root)
+    for name, value in changing.items():
+        there = getattr(options, name)
+        if there != value:
+            raise ConfigError(
+                f"{declared.identity.title} is declared with {name} {there}, and the command line says {value}. Its "
+                "folds must all be trained in the same way: change the declaration, or leave the flag out, or give the "
+                "training a name of its own with --variant."
+            )

@@ -1,0 +1,118 @@
+"""What waits of the folds' curves, results and files is sent to MLflow, after a server was down or a run was killed."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnunet_assets.core.files.layout import SUMMARY_FOLDER, Roots
+from nnunet_assets.core.fold.journal import journal_path, settled_records
+from nnunet_assets.core.summary.cv_groups import group_name
+from nnunet_assets.errors import TrackingError
+from nnunet_assets.nnunet.results.adopted_places import adopted_places
+from nnunet_assets.nnunet.results.results_folder import experiment_of
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold.fold_run import FoldRun, committed_scores
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, known_report, send_waiting
+from nnunet_assets.tracking.store.client import probe
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.names import EXPERIMENT
+
+SUPERSEDED = "superseded"
+"""Folder of the folds that were put aside for a new training: no summary is of them."""
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What MLflow has now.
+
+    Attributes:
+        folds: Fold folder to what MLflow has of it.
+        problem: What is wrong with MLflow; None: it answered, or nobody had to ask it.
+    """
+
+    folds: Mapping[Path, TrackingReport]
+    problem: str | None = None
+
+    @property
+    def n_waiting(self) -> int:
+        """How many folds still wait."""
+        return sum(not report.is_done for report in self.folds.values())
+
+    def problem_of(self, fold: Path) -> str | None:
+        """Returns why a fold waits, or what MLflow refused of it."""
+        report = self.folds[fold]
+        return self.problem if self.problem and not report.is_done else report.problem
+
+
+def sync(
+    settings: Settings, destination: Destination, folds: Sequence[Path] = (), timeout_seconds: float = 300.0
+) -> SyncReport:
+    """Sends what MLflow does not have of the folds in these folders; of every fold of the project where none is named.
+
+    Raises:
+        TrackingError: A folder holds no fold that was tracked.
+    """
+    folders = [_checked(fold) for fold in folds] or list(tracked_folders(settings))
+    return _send(destination, settings, folders, timeout_seconds)
+
+
+def tracked_folders(settings: Settings) -> Iterator[Path]:
+    """Yields the folders of all folds that were ever tracked, the superseded ones and those adopted elsewhere too."""
+    results = settings.roots.results
+    for root in [results, *sorted((results / "variants").glob("*"))]:
+        for model in sorted(root.glob("Dataset*/*__*__*")):
+            folds = [*model.glob("fold_*"), *(model / SUMMARY_FOLDER / SUPERSEDED).glob("fold_*")]
+            yield from (fold for fold in sorted(folds) if FoldRun.load(fold) is not None)
+    for fold in adopted_places(settings.data):
+        if FoldRun.load(fold) is not None and not fold.resolve().is_relative_to(results.resolve()):
+            yield fold
+
+
+def _checked(fold: Path) -> Path:
+    if not journal_path(fold).is_file():
+        raise TrackingError(
+            f"{fold} is not the folder of a fold: it has no journal. Name a folder such as "
+            f"nnUNet_results/DATASET/TRAINER__PLANS__CONFIGURATION/fold_0."
+        )
+    if FoldRun.load(fold) is None:
+        raise TrackingError(f"{fold} was never tracked, so that it has nothing to send: train it with tracking on.")
+    return fold.absolute()
+
+
+def _send(destination: Destination, settings: Settings, folders: Sequence[Path], timeout_seconds: float) -> SyncReport:
+    until = time.monotonic() + timeout_seconds
+    for folder in folders:
+        _prepare_again(destination, settings.roots, folder)
+    reports = {folder: known_report(destination, folder) for folder in folders}
+    waiting = [folder for folder, report in reports.items() if not report.is_done]
+    # Those that have sent everything too: a copy of a fold may have taken its run over since.
+    others = [folder for folder in folders if folder not in waiting and folder.parent.name != SUPERSEDED]
+    if not waiting and not others:
+        return SyncReport(reports)
+    try:
+        # Else a server that is down would be waited for at every fold.
+        probe(destination)
+    except TrackingError as error:
+        return SyncReport(reports, str(error) if waiting else None)
+    for folder in [*waiting, *others]:
+        left = until - time.monotonic()
+        if left <= 0 and folder in others:
+            break
+        reports[folder] = send_waiting(destination, folder, timeout_seconds=max(0.0, left))
+    return SyncReport(reports)
+
+
+def _prepare_again(destination: Destination, roots: Roots, folder: Path) -> None:
+    """Makes anew what is sent of a fold that was validated again since, or copied from another experiment."""
+    known, scores = FoldRun.load(folder), committed_scores(folder)
+    if known is None or scores is None:
+        return
+    experiment = experiment_of(folder.parent)
+    is_copy = experiment is not None and known.tags.get(EXPERIMENT, group_name(experiment)) != group_name(experiment)
+    is_of_others = known.made_of is not None and known.made_of != scores
+    if is_copy or is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
+        # Matplotlib and numpy come with it.
+        from nnunet_assets.workflows.fold_runs.adopted_fold_run import prepare_again
+
+        prepare_again(destination, roots, folder)

@@ -1,0 +1,269 @@
+"""A fold is trained: what is asked of it, where it starts from, and what comes out."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.layout import FULL_FOLD
+from nnunet_assets.core.fold.commit import RESULT_FILES, FinishedFold
+from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.core.fold.fold_provenance import FoldProvenance
+from nnunet_assets.core.fold.fold_request import FoldRequest
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.training_rules import check_options
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError, FoldError
+from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
+from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.fold_versions import check_versions
+from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
+from nnunet_assets.nnunet.results.results import result_of
+from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.fold_runs.tracked_fold import TrackedFold, tracked_fold
+from nnunet_assets.workflows.prepare import ensure_prepared
+
+
+@dataclass(frozen=True)
+class AskedNow:
+    """What one run asks for, beside what the experiment declares.
+
+    Attributes:
+        retrain: Train anew even where the fold is finished.
+        device: None: as declared.
+        validation_only: As in `TrainingOptions`.
+        val_best: As in `TrainingOptions`.
+        npz: As in `TrainingOptions`; what the experiment declares is not taken back.
+        time_budget_minutes: As in `TrainingOptions`; None: as declared.
+        despite_changes: As in `FoldRequest`.
+    """
+
+    retrain: bool = False
+    device: str | None = None
+    validation_only: bool = False
+    val_best: bool = False
+    npz: bool = False
+    time_budget_minutes: float | None = None
+    despite_changes: bool = False
+
+    def options(self, declared: TrainingOptions) -> TrainingOptions:
+        """Returns the declared options with what is asked now over them."""
+        return replace(
+            declared,
+            validation_only=self.validation_only,
+            val_best=self.val_best,
+            npz=declared.npz or self.npz,
+            time_budget_minutes=self.time_budget_minutes or declared.time_budget_minutes,
+        )
+
+
+def fold_request(
+    settings: Settings,
+    config: ExperimentConfig,
+    fold: str,
+    asked: AskedNow,
+    *,
+    dagster_run_id: str | None = None,
+    asked_by: str | None = None,
+) -> FoldRequest:
+    """Returns what is asked of the fold's process; the last two arguments are as in `FoldRequest`.
+
+    Raises:
+        ConfigError: What is asked contradicts itself, or the weights to start from cannot be read.
+        FoldError: What the fold would be trained on is missing or out of date.
+        NnunetAssetsError: As `fold_inputs`.
+    """
+    device = asked.device or config.device
+    options = asked.options(config.options(settings.project))
+    check_options(options, device=device, retrain=asked.retrain)
+    final = config.identity.fold_folder(settings.roots, fold) / RESULT_FILES[0]
+    if options.validation_only and not final.is_file():
+        raise FoldError(
+            f"Only a fold that is trained to its end can be validated, as in nnU-Net: {final} is missing. Train it "
+            "first, without validation_only."
+        )
+    training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
+    check_previous_stage(settings.roots, config.identity)
+    if commits := previous_stage_commits(settings.roots, config.identity):
+        training_hash = json_sha256([training_hash, *commits])
+    inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
+    overrides = config.variant.overrides() if config.variant else {}
+    word = asked.despite_changes
+    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by, word)
+
+
+def _weights_sha256(path: str | None) -> str | None:
+    """Returns the digest of pretrained weights: the same file in another place makes the same fold."""
+    if path is None:
+        return None
+    try:
+        return file_sha256(Path(path))
+    except OSError as error:
+        raise ConfigError(
+            f"The pretrained weights {path} cannot be read: {error.strerror}. Name a checkpoint of nnU-Net (.pth), by "
+            "an absolute path or one from the project's folder."
+        ) from error
+
+
+def prepared_request(
+    settings: Settings,
+    project: Project,
+    config: ExperimentConfig,
+    fold: str,
+    asked: AskedNow,
+    *,
+    progress: Progress,
+    continue_training: bool = False,
+) -> FoldRequest:
+    """Makes what the fold needs and is not there (see `ensure_prepared`), and returns what is asked of its process.
+
+    Raises:
+        NnunetAssetsError: As `fold_request`, `check_versions` and `ensure_prepared`; and where `continue_training`,
+            nnU-Net's `--c`, contradicts what is asked.
+    """
+    check_options(
+        asked.options(config.options(settings.project)),
+        device=asked.device or config.device,
+        retrain=asked.retrain,
+        continue_training=continue_training,
+    )
+    if not asked.retrain:
+        # Before hours of preprocessing by the version that is installed now.
+        check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
+    ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
+    return fold_request(settings, config, fold, asked)
+
+
+def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_training: bool) -> str:
+    """Returns what happens with a fold that is there already, where nothing is put aside unasked.
+
+    Raises:
+        FoldError: A training with other data or settings is there, which only `retrain` puts aside.
+    """
+    state = fold.state
+    if retrain and state != "absent":
+        return "training anew; the one that is there is kept among the superseded folds."
+    if state in ("committed", "interrupted") and (others := _changes(fold, request)):
+        raise FoldError(
+            f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
+            "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
+            "change the result, trains beside it."
+        )
+    if request.options.validation_only:
+        return "predicting and scoring the validation cases again."
+    if state == "committed" and _is_to_validate(fold, request):
+        return "finished already; nothing is trained, but its validation runs again."
+    return {
+        "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
+        "committed": "finished already; nothing is trained. --retrain trains it anew.",
+        "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
+        "anew.",
+    }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
+
+
+def _is_to_validate(fold: Fold, request: FoldRequest) -> bool:
+    return fold.finished is not None and reason_to_validate(fold.finished, request.options) is not None
+
+
+def _changes(fold: Fold, request: FoldRequest) -> list[str]:
+    """Names in what the fold that is there differs from the one that is asked for."""
+    if fold.finished is None:
+        return changes_since_begun(fold.place, request)
+    manifest = fold.finished.manifest
+    details = manifest.details
+    there = FoldProvenance.asked(manifest.inputs, details.get("overrides") or {}, details.get("options") or {})
+    return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold that is finished.
+
+    Attributes:
+        request: What was asked.
+        finished: What its COMMIT vouches for.
+        is_new: False where it was finished already and nothing had to be done.
+        scores: Of its validation cases; None for a model of all cases, whose scores say nothing about new ones.
+        records: Its journal.
+        tracking: What MLflow has of it; None: it is not tracked.
+        run_url: Link to its MLflow run; None without a run, or where no page shows it.
+    """
+
+    request: FoldRequest
+    finished: FinishedFold
+    is_new: bool
+    scores: CvSummary | None
+    records: Sequence[Record]
+    tracking: TrackingReport | None
+    run_url: str | None
+
+    @property
+    def validation_loss(self) -> float | None:
+        """nnU-Net's loss of the last epoch; None: no epoch is known, or it is undefined."""
+        losses = [record.values["val_loss"] for record in self.records if record.kind == "epoch"]
+        return losses[-1] if losses else None
+
+
+def train_fold(
+    settings: Settings,
+    request: FoldRequest,
+    destination: Destination | None,
+    progress: Progress,
+    *,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    retrain: bool = False,
+    known: Fold | None = None,
+) -> TrainedFold:
+    """Brings a fold to its COMMIT, followed by MLflow.
+
+    Args:
+        settings: Where the project keeps its things.
+        request: What to train, from `fold_request`.
+        destination: Where its run goes; None: MLflow gets to know nothing of it.
+        progress: As for `run_fold`; is warned too where MLflow does not have everything.
+        environment: As for `run_fold`, over the settings' variables; the child gets of both what `child_environment`
+            lets through.
+        retrain: As for `run_fold`.
+        known: As for `run_fold`.
+
+    Raises:
+        NnunetAssetsError: As `run_fold`.
+    """
+    tracking = tracked_fold(settings, destination, request, progress) if destination else nullcontext(TrackedFold())
+    with (
+        # First: a second run of a fold that trains must not touch its MLflow run.
+        fold_lease(request.experiment.place_of(settings.roots, request.fold)),
+        tracking as tracked,
+    ):
+        outcome = run_fold(
+            request,
+            settings.roots,
+            environment=settings.child_environment(environment),
+            retrain=retrain,
+            known=known,
+            progress=progress,
+        )
+    finished, report = outcome.finished, tracked.report
+    is_scored = request.fold != FULL_FOLD
+    return TrainedFold(
+        request=request,
+        finished=finished,
+        is_new=outcome.is_new,
+        scores=summarize(request.experiment, [request.fold], [result_of(finished)]) if is_scored else None,
+        records=tuple(read_records(journal_path(finished.folder))),
+        tracking=report,
+        run_url=destination.run_url(report.experiment_id, report.run_id)
+        if destination and report and report.experiment_id and report.run_id
+        else None,
+    )
