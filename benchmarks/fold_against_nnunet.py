@@ -52,7 +52,8 @@ FIVE = {"five": 2, "five_long": 20}
 PARTS = [*EPOCHS, *FIVE]
 USUAL = [*EPOCHS, "five"]
 DATASET = "Dataset960_Micro"
-N_CASES, SHAPE = 10, (16, 18, 20)
+N_CASES = 10
+SHAPE = (16, 18, 20)
 FOLDS = [fold_key(index) for index in range(5)]
 
 HERE, BY_DAGSTER = "here", "here, by `dagster asset materialize`"
@@ -382,18 +383,19 @@ def prepared_bench(folder: Path) -> Bench:
     return bench
 
 
-def write_micro_dataset(folder: Path) -> None:
-    """Writes 10 cases of 16 x 18 x 20 voxels of 1 mm: a bright organ with a brighter lesion in noise."""
+def write_micro_dataset(folder: Path, shape: tuple[int, int, int] = SHAPE) -> None:
+    """Writes 10 cases of so many voxels of 1 mm: a bright organ with a brighter lesion in noise."""
     import nibabel
 
     for subfolder in ("imagesTr", "labelsTr"):
         (folder / subfolder).mkdir(parents=True)
     for index in range(N_CASES):
         rng = np.random.default_rng(index)
-        center = (np.array(SHAPE) / 2 + rng.uniform(-1, 1, size=3))[:, None, None, None]
-        distance = np.sqrt(((np.indices(SHAPE) - center) ** 2).sum(axis=0))
-        label = ((distance < 6).astype(np.uint8) + (distance < 3)).astype(np.uint8)
-        image = (300.0 * label + rng.normal(100, 30, size=SHAPE)).astype(np.float32)
+        center = (np.array(shape) / 2 + rng.uniform(-1, 1, size=3))[:, None, None, None]
+        distance = np.sqrt(((np.indices(shape) - center) ** 2).sum(axis=0))
+        radius = min(shape) * 3 / 8
+        label = ((distance < radius).astype(np.uint8) + (distance < radius / 2)).astype(np.uint8)
+        image = (300.0 * label + rng.normal(100, 30, size=shape)).astype(np.float32)
         for place, voxels in (("imagesTr", image), ("labelsTr", label)):
             ending = "_0000.nii.gz" if place == "imagesTr" else ".nii.gz"
             write_nifti(folder / place / f"micro_{index:03d}{ending}", nibabel.Nifti1Image(voxels, np.eye(4)))

@@ -1,0 +1,196 @@
+"""How many small faults the tests of `core` and of the use cases find: mutants by Cosmic Ray, sampled by a seed.
+
+    python benchmarks/mutants.py [--mutants 200] [--seed 0] [--processes 2] [--goal 0.9] [PATH ...]
+
+A mutant is one place of the code changed in one way: another operator, number, comparison, a branch turned around. Each
+runs against the tests of its own module alone (`core/fold/commit.py`: `core/fold/test_commit.py`), in a copy of the
+tree. Places are drawn, then one change of each, so that an operator with many replacements is not drawn more often.
+Annotations and decorators are left out: no test can see them. Modules without tests of their own are named, and
+not drawn from. PATH limits it to some folders or files. Needs the extra `mutants`. Exit code 1: fewer than the goal.
+"""
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+import cosmic_ray.plugins
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, TESTS = "nnunet_assets", "nnunet_assets_tests"
+FOLDERS = (f"{PACKAGE}/core", f"{PACKAGE}/workflows")
+TIMEOUT_SECONDS = 180
+
+Position = tuple[int, int]
+"""Line, from 1, and column, from 0."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one place.
+
+    Attributes:
+        module: Relative to the root.
+        operator: Of Cosmic Ray.
+        occurrence: The how-manieth place of the module that the operator can change.
+        start: Where the place begins.
+    """
+
+    module: str
+    operator: str
+    occurrence: int
+    start: Position
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.start[0]} {self.operator.removeprefix('core/')}"
+
+
+def main() -> int:
+    """Draws the mutants, runs their tests and returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("paths", nargs="*", default=FOLDERS)
+    parser.add_argument("--mutants", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--goal", type=float, default=0.9)
+    arguments = parser.parse_args()
+    modules = [path for given in arguments.paths for path in python_files(ROOT / given)]
+    untested = [path for path in modules if tests_of(path) is None]
+    for path in untested:
+        print(f"no tests of its own: {path.relative_to(ROOT)}")
+    drawn = draw([path for path in modules if path not in untested], arguments.mutants, random.Random(arguments.seed))
+    with tempfile.TemporaryDirectory() as folder:
+        copies: SimpleQueue[Path] = SimpleQueue()
+        for index in range(arguments.processes):
+            copies.put(copied(Path(folder) / str(index)))
+        with ThreadPoolExecutor(arguments.processes) as pool:
+            # Tests that fail as they are would find every mutant.
+            whole = sorted({mutant.module for mutant in drawn})
+            for module, end in zip(whole, pool.map(lambda name: outcome(name, copies), whole), strict=True):
+                if end != "survived":
+                    parser.error(f"the tests of {module} do not pass without a mutant: {end}")
+            outcomes = list(pool.map(lambda mutant: outcome(mutant, copies), drawn))
+    for mutant, end in zip(drawn, outcomes, strict=True):
+        if end == "survived":
+            print(f"survived: {mutant}")
+    counts = Counter(outcomes)
+    share = 1 - counts["survived"] / len(drawn)
+    print(f"{len(drawn)} mutants, seed {arguments.seed}: {dict(counts)}; {share:.1%} found, goal {arguments.goal:.0%}")
+    return 0 if share >= arguments.goal else 1
+
+
+def python_files(path: Path) -> list[Path]:
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return [file for file in files if file.name != "__init__.py"]
+
+
+def tests_of(module: Path) -> Path | None:
+    """Returns the test file of a module; None: it has none."""
+    inside = module.relative_to(ROOT / PACKAGE)
+    tests = ROOT / TESTS / inside.with_name(f"test_{inside.name}")
+    return tests if tests.exists() else None
+
+
+def draw(modules: Sequence[Path], n_mutants: int, rng: random.Random) -> list[Mutant]:
+    places: dict[tuple[str, Position], list[Mutant]] = {}
+    for module in modules:
+        for mutant in mutants_of(module):
+            places.setdefault((mutant.module, mutant.start), []).append(mutant)
+    chosen = rng.sample(sorted(places), min(n_mutants, len(places)))
+    return [rng.choice(places[place]) for place in chosen]
+
+
+def mutants_of(module: Path) -> Iterator[Mutant]:
+    text = module.read_text()
+    hidden = invisible_spans(ast.parse(text))
+    nodes = list(ast_nodes(get_ast(text)))
+    for name in cosmic_ray.plugins.operator_names():
+        kind = cosmic_ray.plugins.get_operator(name)
+        if kind.arguments():
+            continue
+        places = (place for node in nodes for place in kind().mutation_positions(node))
+        for occurrence, (start, _) in enumerate(places):
+            if not any(begin <= start < end for begin, end in hidden):
+                yield Mutant(str(module.relative_to(ROOT)), name, occurrence, start)
+
+
+def invisible_spans(tree: ast.Module) -> list[tuple[Position, Position]]:
+    """Returns where annotations, decorators and imports for type checkers stand."""
+    hidden: list[ast.expr | ast.stmt] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            hidden += node.decorator_list
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
+            hidden.append(node.returns)
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
+            hidden.append(node.annotation)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            hidden.append(node)
+    return [((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)) for node in hidden]
+
+
+def copied(folder: Path) -> Path:
+    """Returns a copy of what the tests need."""
+    for name in (PACKAGE, TESTS, "docs", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.cfg", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def outcome(mutant: Mutant | str, copies: "SimpleQueue[Path]") -> str:
+    """Returns `found`, `timed out` or `survived`; of the name of a module: what its tests say of it as it is."""
+    module = mutant if isinstance(mutant, str) else mutant.module
+    original = (ROOT / module).read_text()
+    tests = tests_of(ROOT / module)
+    assert tests is not None
+    copy = copies.get()
+    try:
+        (copy / module).write_text(original if isinstance(mutant, str) else changed(original, mutant))
+        end = tested(copy, tests.relative_to(ROOT))
+    finally:
+        (copy / module).write_text(original)
+        copies.put(copy)
+    if not isinstance(mutant, str):
+        print(f"{end}: {mutant}", file=sys.stderr, flush=True)
+    return end
+
+
+def changed(text: str, mutant: Mutant) -> str:
+    operator = cosmic_ray.plugins.get_operator(mutant.operator)()
+    found: str | None = mutate_code(text, operator, mutant.occurrence)
+    assert found is not None
+    return found
+
+
+def tested(folder: Path, tests: Path) -> str:
+    """Returns what the tests in a copy say of it."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return "timed out"
+    return "survived" if done.returncode == 0 else "found"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
