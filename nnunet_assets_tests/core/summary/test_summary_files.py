@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
+from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, OWN_FOLDER, Roots
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.summary_files import (
-    SUMMARY_FILE,
     complete_summaries,
     read_current_summary,
     read_summary,
@@ -60,7 +59,7 @@ def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_di
     model = EXPERIMENT.model_folder(roots)
     folders = [write_fold(model, fold, {fold: (0.5, 0.5)}) for fold in FOLDS]
     summary = summarize(EXPERIMENT, FOLDS, fold_results_in(model, FOLDS))
-    write_json_atomically(EXPERIMENT.summary_folder(roots) / SUMMARY_FILE, summary.to_json())
+    write_json_atomically(EXPERIMENT.summary_folder(roots) / CV_SUMMARY_FILE, summary.to_json())
     assert read_current_summary(roots, EXPERIMENT) == summary
 
     write_fold(model, "fold_1", {"fold_1": (0.6, 0.5)})
