@@ -98,7 +98,12 @@ def test_a_rank_that_fails_ends_all_of_them_with_its_code_and_its_sentence(run, 
 
 def test_the_one_that_failed_is_named_and_not_those_that_noticed(run):
     # As where the connection to a rank that ends breaks, before the fold's process has looked at it.
-    echo = "if rank.number != 1:\n    raise ValueError('an echo')\n"
+    echo = """
+if rank.number != 1:
+    while not (Path(sys.argv[1]) / "pid_1").exists():  # which may start later
+        time.sleep(0.02)
+    raise ValueError('an echo')
+"""
     result = run(f"{echo}time.sleep(0.3)\nraise ChildFailure(ExitCode.NO_SPACE, 'The cause.')")
     assert (result.code, result.problem) == (ExitCode.NO_SPACE, "The cause.")
 
