@@ -32,7 +32,7 @@ from nnunet_assets.nnunet.training.ranks import Rank
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.heartbeat import Heartbeat
-from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.builders import build_attempt, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, inputs_of, write_prepared
 
 OLD_DICE, NEW_DICE = 0.5, 0.75
@@ -226,16 +226,9 @@ def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(tmp_path, mo
     monkeypatch.setattr(fold_process, "resolve_device", lambda name: SimpleNamespace(type=name))
     monkeypatch.setattr(fold_process, "is_own_checkpoint", lambda *_: True)
     monkeypatch.setattr(fold_process, "build_trainer", lambda *_, **__: Trainer(fold, error))
-    request = {
-        "fold_folder": str(fold),
-        "fold": "fold_0",
-        "options": vars(options),
-        "device": "cpu",
-        "waited_seconds": 0,
-        "experiment": {**vars(EXPERIMENT)},
-    }
+    request = replace(build_attempt(fold), options=options)
     with pytest.raises(type(error)):
-        fold_process.train_as_rank(request, {"checkpoint": fold / "checkpoint_final.pth"}, Rank(), lambda _: None)
+        fold_process.train_as_rank(request, fold / "checkpoint_final.pth", Rank(), lambda _: None)
     assert (fold / AGAIN_FOLDER / "output" / "validation" / "a.nii.gz").read_text() == "new"
     assert fold_state(fold) == "committed"
     settle_again(fold)
