@@ -1,6 +1,8 @@
 """Summaries on folds that were committed as the fold process commits them, but never trained."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,13 @@ from filelock import Timeout
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.splits.splits_files import write_record
+from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.workflows import summarize as workflow
 from nnunet_assets.workflows.summarize import make_summary, up_to_date_summary
+from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import roots_in
@@ -45,6 +50,51 @@ def test_it_is_made_alone_and_written_after_its_cases(roots: Roots, monkeypatch:
         make_summary(roots, EXPERIMENT, list(FOLDS))
 
     assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
+
+
+def test_its_files_lie_in_the_models_folder_and_its_digest_is_that_of_the_folds(roots: Roots) -> None:
+    made = make_summary(roots, EXPERIMENT, [*FOLDS, "fold_3"])
+
+    names = {"cv_summary.json", "cv_cases.csv", "cv_cases.parquet", ".cv_summary.lock"}
+    assert {path.name for path in EXPERIMENT.summary_folder(roots).iterdir()} == names
+    assert json.loads(made.file.read_text())["missing_folds"] == ["fold_3"]
+    assert made.digest == make_summary(roots, EXPERIMENT, [*FOLDS, "fold_3"]).digest
+    assert made.digest != make_summary(roots, EXPERIMENT, list(FOLDS)).digest
+
+
+def test_patients_that_the_splits_know_are_what_the_intervals_draw(roots: Roots) -> None:
+    cases = {f"c{k}": (0.5 + k / 30, 0.5) for k in range(14)}
+    write_fold(EXPERIMENT.model_folder(roots), "fold_0", cases)
+    groups = {case: f"p{index // 2}" for index, case in enumerate(cases)}
+    made = Generation(
+        "2026-11-20", "made", {}, INPUTS.splits_hash, added={"fold_0": list(cases)}, removed=[], groups=groups
+    )
+    write_record(roots.preprocessed / EXPERIMENT.dataset, SplitsRecord((made,)))
+
+    summary = make_summary(roots, EXPERIMENT, ["fold_0"]).summary
+
+    assert summary.bootstrap is not None
+    assert (summary.bootstrap.clustered_by, summary.bootstrap.n_clusters, summary.patients) == ("patient", 7, groups)
+    found = summary.foreground.dice.pooled
+    assert found.mean is not None
+    assert found.interval is not None
+    assert found.interval.low < found.mean < found.interval.high
+
+
+def test_folds_of_other_data_are_refused_by_name_and_nothing_is_written(roots: Roots) -> None:
+    write_fold(EXPERIMENT.model_folder(roots), "fold_1", {"d": (0.9, 0.9)}, replace(INPUTS, raw_hash="another"))
+
+    with pytest.raises(SummaryError, match=r"fold_1 and fold_0, fold_2 differ in raw data\. Train fold_1 again"):
+        make_summary(roots, EXPERIMENT, list(FOLDS))
+    assert {path.name for path in EXPERIMENT.summary_folder(roots).iterdir()} == {".cv_summary.lock"}
+
+
+def test_no_finished_fold_is_nothing_to_summarize_and_no_folder_is_made(tmp_path: Path) -> None:
+    roots = roots_in(tmp_path)
+
+    with pytest.raises(SummaryError, match="is finished, so there is nothing to summarize"):
+        make_summary(roots, EXPERIMENT, list(FOLDS))
+    assert not EXPERIMENT.model_folder(roots).exists()
 
 
 class TestTheSummaryOfTheFoldsOnTheDisk:

@@ -127,10 +127,6 @@ def test_table_figure_and_page_are_shown_and_in_one_run_in_mlflow(project: Path,
     assert "seed7/nnUNetTrainer__nnUNetPlans__2d" in report
 
 
-def test_a_report_without_a_comparison_says_what_to_do(project: Path, instance: dg.DagsterInstance) -> None:
-    assert failure(compared(project, instance, "dataset_report")).endswith("Materialize comparison first.")
-
-
 def test_a_tracking_server_that_does_not_answer_costs_a_warning_and_nothing_else(
     project: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,127 @@
+"""The checks of a summary, on summaries of folds that were never trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from nnunet_assets.assets.summary.summary_checks import summary_checks
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_sha256
+from nnunet_assets.core.summary.baseline import Baseline, baseline_path
+from nnunet_assets.workflows.summarize import make_summary
+from nnunet_assets_tests.cross_validation_builders import NAN, write_fold
+from nnunet_assets_tests.training_builders import roots_in
+
+EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
+WARNING = dg.AssetCheckSeverity.WARN
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Roots:
+    """Two finished folds of three: the first of three cases, the last of one."""
+    roots = roots_in(tmp_path)
+    write(roots, "fold_0", a=(0.9, 0.6), b=(0.8, 0.4), c=(0.7, 0.5))
+    write(roots, "fold_2", d=(0.4, 0.3))
+    return roots
+
+
+def write(roots: Roots, fold: str, **cases: tuple[float, float]) -> Path:
+    return write_fold(EXPERIMENT.model_folder(roots), fold, cases)
+
+
+def checked(
+    roots: Roots, name: str, *, n_folds: int = 3, recorded: Mapping[str, str] | None = None
+) -> dg.AssetCheckResult:
+    """Makes the summary and returns the check of that name."""
+    summary = make_summary(roots, EXPERIMENT, [f"fold_{k}" for k in range(n_folds)]).summary
+    (found,) = [result for result in summary_checks(roots, summary, recorded or {}) if result.check_name == name]
+    return found
+
+
+def write_validation(roots: Roots, *folds: list[str]) -> None:
+    file = roots.preprocessed / EXPERIMENT.dataset / "splits_final.json"
+    write_json_atomically(file, [{"train": [], "val": cases} for cases in folds])
+
+
+def test_every_fold_makes_it_complete_and_a_missing_one_is_named(roots: Roots) -> None:
+    found = checked(roots, "has_every_fold")
+    assert (found.passed, found.severity, found.description) == (False, WARNING, "2 of 3 folds (fold_1 missing)")
+
+    write(roots, "fold_1", e=(0.9, 0.9))
+    assert checked(roots, "has_every_fold").passed
+
+
+def test_a_fold_whose_scores_were_edited_is_not_finished(roots: Roots) -> None:
+    (EXPERIMENT.fold_folder(roots, "fold_0") / "validation" / "summary.json").write_text("{}")
+
+    assert checked(roots, "has_every_fold").description == "1 of 3 folds (fold_0, fold_1 missing)"
+
+
+def test_folds_are_as_recorded_or_named(roots: Roots) -> None:
+    recorded = {fold: commit_sha256(EXPERIMENT.fold_folder(roots, fold)) for fold in ("fold_0", "fold_2")}
+
+    assert checked(roots, "folds_are_as_recorded", recorded=recorded).passed
+    found = checked(roots, "folds_are_as_recorded", recorded={**recorded, "fold_2": "of an earlier training"})
+
+    assert (found.passed, found.severity) == (False, WARNING)
+    assert str(found.description).startswith("fold_2 on the disk was not materialized by this Dagster instance.")
+
+
+def test_cases_are_those_of_the_split(roots: Roots) -> None:
+    write_validation(roots, ["a", "b", "c"], ["e"], ["d"])
+    assert checked(roots, "each_case_once").passed
+
+    write_validation(roots, ["a", "b"], ["c"], ["d", "e"])
+    found = checked(roots, "each_case_once")
+
+    assert (found.passed, found.severity) == (False, WARNING)
+    assert "Cases that were not validated by their fold in the split: e." in str(found.description)
+    assert found.metadata["cases_foreign"].value == 1
+    assert "| fold\\_2 | 2 | 1 | 1 | 0 |" in str(found.metadata["table"].value)
+
+
+def test_without_a_split_nobody_knows_which_cases_are_missing(roots: Roots) -> None:
+    found = checked(roots, "each_case_once")
+
+    assert (found.passed, str(found.description).partition(":")[0]) == (False, "Unknown")
+
+
+def test_an_outlier_and_a_label_that_is_nowhere_are_named(roots: Roots) -> None:
+    for index, dice in enumerate((0.9, 0.9, 0.91, 0.4)):
+        write(roots, f"fold_{index}", **{f"case_{index}": (dice, NAN)})
+
+    outlier = checked(roots, "no_fold_is_an_outlier", n_folds=4)
+    absent = checked(roots, "no_label_is_absent_everywhere", n_folds=4)
+
+    assert str(outlier.description).startswith("fold_3 has Dice 0.400, 0.500 from")
+    assert outlier.metadata["dice_median"].value == pytest.approx(0.9)
+    assert str(absent.description).startswith("=edema & <rest>: in no reference")
+    assert not absent.passed
+
+
+def test_dice_is_compared_with_what_was_accepted(roots: Roots) -> None:
+    def compared() -> tuple[bool, str]:
+        found = checked(roots, "dice_is_not_below_baseline")
+        return found.passed, str(found.description)
+
+    passed, description = compared()
+    assert passed
+    assert f"`nnunet-assets accept {'/'.join(EXPERIMENT.key_prefix)}`" in description
+    path = baseline_path(roots, EXPERIMENT)
+    summary = make_summary(roots, EXPERIMENT, ["fold_0", "fold_1", "fold_2"]).summary
+    baseline = Baseline.of(summary, accepted_at="2026-11-20", accepted_by="ada", note="")
+    write_json_atomically(path, baseline.to_json())
+    assert compared() == (True, "Not lower than the baseline of 2026-11-20.")
+
+    folder = write(roots, "fold_2", d=(0.2, 0.3))
+    passed, description = compared()
+    assert not passed
+    # Of 0.9, 0.8, 0.7 and 0.2, where it was 0.4.
+    assert "tumor (core): Dice 0.650, lower than 0.680; the baseline has 0.700." in description
+    (folder / OWN_FOLDER / "COMMIT").unlink()
+    assert compared() == (True, "Not compared: fold_2 of the baseline is not finished.")
+    path.write_text("{")
+    assert not compared()[0]
