@@ -13,7 +13,7 @@ import dagster as dg
 
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.jobs import build_jobs
-from nnunet_assets.resources.mlflow import mlflow_tracking
+from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
@@ -29,7 +29,27 @@ def defs() -> dg.Definitions:
 
 
 def load_definitions(root: Path) -> dg.Definitions:
-    """Returns everything that a project declares; all its files are checked before any is loaded.
+    """Returns everything that a project declares, with all resources; all its files are checked before any is loaded.
+
+    An `mlflow` resource among the project's own definitions stands in for this package's.
+
+    Args:
+        root: The project folder, absolute.
+
+    Raises:
+        ConfigError: Declarations are wrong; the message has all of them, with file and line.
+    """
+    declared = project_definitions(root)
+    if MLFLOW_KEY in (declared.resources or {}):
+        return declared
+    return dg.Definitions.merge(declared, dg.Definitions(resources={MLFLOW_KEY: MlflowResource()}))
+
+
+def project_definitions(root: Path) -> dg.Definitions:
+    """Returns what `load_definitions` does without the resource `mlflow`, for a code location that brings its own.
+
+    `Definitions.merge(project_definitions(root), Definitions(resources={"mlflow": MlflowResource(...)}))`: Dagster
+    merges no two resources of one key.
 
     Args:
         root: The project folder, absolute.
@@ -56,7 +76,7 @@ def load_definitions(root: Path) -> dg.Definitions:
             ),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
-        resources={"project": ProjectResource(folder=str(root)), "mlflow": mlflow_tracking},
+        resources={PROJECT_KEY: ProjectResource(folder=str(root))},
         # No middle process between the run worker and the fold: a kill of the worker reaches the fold at once.
         executor=dg.in_process_executor,
     )

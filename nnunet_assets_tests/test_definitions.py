@@ -37,6 +37,31 @@ print(sorted(sensor.name for sensor in repository.sensor_defs), [job.name for jo
 """
 
 
+WHERE = """
+import sys
+from pathlib import Path
+import dagster as dg
+from nnunet_assets.definitions import load_definitions, project_definitions
+from nnunet_assets.resources.mlflow import MlflowResource, destination_in
+from nnunet_assets.settings import Settings
+
+MINE = dg.Definitions(resources={"mlflow": MlflowResource(mlflow_tracking_uri="https://merged.example.org")})
+definitions = {
+    "own": lambda: load_definitions(Path.cwd()),
+    "merged": lambda: dg.Definitions.merge(project_definitions(Path.cwd()), MINE),
+}[sys.argv[1]]()
+repository = definitions.get_repository_def()
+repository.load_all_definitions()
+print(destination_in(repository, Settings.from_environment(Path.cwd())).tracking_uri)
+"""
+OF_THE_PROJECT = """
+import dagster as dg
+from nnunet_assets.resources.mlflow import MlflowResource
+
+defs = dg.Definitions(resources={"mlflow": MlflowResource(mlflow_tracking_uri="https://project.example.org")})
+"""
+
+
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Runs a Python command in a project's folder, without what the developer's own shell sets."""
     names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
@@ -84,6 +109,22 @@ def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:
     )
 
     assert loaded(tmp_path)[1] == "3 assets"
+
+
+def where_tracking_goes(project: Path, definitions: str) -> str:
+    done = run(project, "-c", WHERE, definitions)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_code_location_merges_an_mlflow_resource_of_its_own(project: Path) -> None:
+    assert where_tracking_goes(project, "merged") == "https://merged.example.org"
+
+
+def test_an_mlflow_resource_among_the_projects_definitions_stands_in_for_the_default(project: Path) -> None:
+    assert where_tracking_goes(project, "own") == f"sqlite:///{project}/data/mlflow.db"
+    (project / "experiments" / "resources.py").write_text(OF_THE_PROJECT)
+    assert where_tracking_goes(project, "own") == "https://project.example.org"
 
 
 def test_a_new_project_is_valid_for_dagster(project: Path) -> None:

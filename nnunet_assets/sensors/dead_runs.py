@@ -13,7 +13,9 @@ from typing import Literal
 import dagster as dg
 import psutil
 
+from nnunet_assets.resources.mlflow import destination_in
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import Status
 
 WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
@@ -40,7 +42,7 @@ def close_dead_runs(context: dg.SensorEvaluationContext, project: ProjectResourc
     """Tells Dagster, then MLflow; what MLflow could not be told stays before the cursor, for the next tick."""
     n_reported = report_dead_runs(context)
     cursor, endings = _new_endings(context)
-    n_closed = _close_mlflow_runs(project, endings) if endings else 0
+    n_closed = _close_mlflow_runs(destination_in(context.repository_def, project.settings), endings) if endings else 0
     found = f"Runs without their process: {n_reported}. Failed or canceled since the last look: {len(endings)}."
     return dg.SensorResult(skip_reason=f"{found} MLflow runs closed: {n_closed}.", cursor=json.dumps(cursor))
 
@@ -114,9 +116,8 @@ def _new_endings(context: dg.SensorEvaluationContext) -> tuple[dict[str, int], d
     return seen, endings
 
 
-def _close_mlflow_runs(project: ProjectResource, endings: dict[str, Status]) -> int:
+def _close_mlflow_runs(destination: Destination, endings: dict[str, Status]) -> int:
     from nnunet_assets.tracking.store import runs
     from nnunet_assets.tracking.store.client import connect
-    from nnunet_assets.tracking.store.destination import Destination
 
-    return runs.close_dead_runs(connect(Destination.of(project.settings)), endings)
+    return runs.close_dead_runs(connect(destination), endings)

@@ -9,6 +9,7 @@ import dagster as dg
 from nnunet_assets.assets import dataset_definitions, experiment_definitions
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.resources.mlflow import MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 
 
@@ -22,7 +23,7 @@ def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[Experiment
 def graph(project: Project) -> dg.Definitions:
     """Returns the assets of a project."""
     return dg.Definitions.merge(
-        dg.Definitions(resources={"project": ProjectResource(folder=str(project.root))}),
+        dg.Definitions(resources={"project": ProjectResource(folder=str(project.root)), "mlflow": MlflowResource()}),
         *(dataset_definitions(project, config) for config in project.datasets),
         *(experiment_definitions(project, config) for config in project.experiments),
     )
@@ -48,7 +49,7 @@ def materialized(
         partition_key=partition,
         run_config=run_config,
         instance=instance,
-        resources={"project": ProjectResource(folder=str(folder))},
+        resources={"project": ProjectResource(folder=str(folder)), "mlflow": MlflowResource()},
         raise_on_error=False,
     )
 

@@ -6,6 +6,7 @@ for it.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -19,11 +20,11 @@ from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.reports.pages.intake_files import write_intake
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import raw_data_run
-from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset
@@ -82,9 +83,18 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         check_specs=[check],
     )
     def raw_dataset(
-        context: dg.AssetExecutionContext, config: IntakeRunConfig, project: ProjectResource
+        context: dg.AssetExecutionContext,
+        config: IntakeRunConfig,
+        project: ProjectResource,
+        mlflow: dg.ResourceParam[object],
     ) -> Iterator[dg.MaterializeResult]:
-        found, curated, shown = _look(declared, project.settings, context, rehash=config.rehash)
+        found, curated, files = _look(declared, project.settings, context, rehash=config.rehash)
+        tracked = bring_up_to_date(
+            destination_of(mlflow, project.settings),
+            raw_data_run(found.report),
+            files,
+            dagster_run_id=context.run.run_id,
+        )
         names: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=list_key,
             data_version=dg.DataVersion(json_sha256([*sorted(found.cases), *filter(None, [curated.splits_sha256])])),
@@ -93,7 +103,12 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         contents: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(found.content_hash),
-            metadata={**_metadata(found), **_curation_metadata(curated), **shown},
+            metadata={
+                **_metadata(found),
+                **_curation_metadata(curated),
+                "report": dg.MetadataValue.path(files[0]),
+                **run_metadata(tracked, context.log),
+            },
             check_results=[_check(found, curated)],
         )
         # The names first: after a check that fails nothing more is recorded.
@@ -105,8 +120,8 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
 
 def _look(
     config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext, *, rehash: bool
-) -> "tuple[RawDataset, CuratedDataset, dict[str, dg.MetadataValue]]":
-    """Returns what was found, of which cases, and where it is shown."""
+) -> "tuple[RawDataset, CuratedDataset, list[Path]]":
+    """Returns what was found, of which cases, and the files that show it, the page first."""
     # Numpy comes with them: 0.1 s, which every load of the definitions would pay.
     from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
     from nnunet_assets.nnunet.raw.fact_cache import FactCache
@@ -126,10 +141,7 @@ def _look(
         )
     files = write_intake(prepared.intake_folder, found.report, settings.places)
     context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
-    tracked = bring_up_to_date(
-        Destination.of(settings), raw_data_run(found.report), files, dagster_run_id=context.run.run_id
-    )
-    return found, curated, {"report": dg.MetadataValue.path(files[0]), **run_metadata(tracked, context.log)}
+    return found, curated, files
 
 
 def _code_version(config: DatasetConfig) -> str:

@@ -16,8 +16,8 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.reports.tables.gap_tables import gap_notes, gap_records
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
 
 DESCRIPTION = """The test set (`imagesTs`), predicted by all folds together: nnU-Net's ensemble.
@@ -52,7 +52,9 @@ def build_test_predictions(
         pool=TRAINING_POOL,
         check_specs=[dg.AssetCheckSpec(EVALUATED_CHECK, asset=key, description="Every test case could be evaluated.")],
     )
-    def test_predictions(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def test_predictions(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
             found = predict_test_set(
@@ -67,7 +69,7 @@ def build_test_predictions(
                     **settings.child_environment(),
                 },
                 progress=LogProgress(context.log),
-                destination=Destination.of(settings),
+                destination=destination_of(mlflow, settings),
                 dagster_run_id=context.run.run_id,
             )
         context.log.info(found.headline)

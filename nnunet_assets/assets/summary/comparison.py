@@ -11,8 +11,8 @@ from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.reports.pages.page import data_uri
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.compare import FOREST_CAPTION, make_comparison
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def build_comparison(
             )
         ],
     )
-    def comparison(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def comparison(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
             made = make_comparison(
@@ -67,7 +69,7 @@ def build_comparison(
                 declared,
                 config.dataset,
                 settings.places,
-                destination=Destination.of(settings),
+                destination=destination_of(mlflow, settings),
                 dagster_run_id=context.run.run_id,
             )
         found = made.comparison

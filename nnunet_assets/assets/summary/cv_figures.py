@@ -6,8 +6,8 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.reports.pages.page import data_uri
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.export_figures import FIGURES, export_figures
 
 DESCRIPTION = """The summary as figures for a paper, each as SVG (vector) and PNG, in colours for any colour vision.
@@ -29,10 +29,12 @@ def build_cv_figures(*, config: ExperimentConfig, dataset: DatasetConfig, group:
         description=DESCRIPTION,
         code_version="1",
     )
-    def cv_figures(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def cv_figures(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
-            exported = export_figures(settings.roots, experiment, dataset, Destination.of(settings))
+            exported = export_figures(settings.roots, experiment, dataset, destination_of(mlflow, settings))
         previews = exported.previews_png.items()
         return dg.MaterializeResult(
             data_version=dg.DataVersion(exported.digest),

@@ -5,8 +5,8 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.export_pages import export_cv_report
 
 DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
@@ -30,10 +30,14 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         # In a run that predicts the test set too it comes after that, whatever becomes of it, and shows the gap.
         op_tags={"dagster/priority": "-3"} if config.test_set else None,
     )
-    def cv_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def cv_report(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
-            exported = export_cv_report(settings.roots, experiment, dataset, settings.places, Destination.of(settings))
+            exported = export_cv_report(
+                settings.roots, experiment, dataset, settings.places, destination_of(mlflow, settings)
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(exported.digest),
             metadata={

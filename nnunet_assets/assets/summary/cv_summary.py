@@ -15,8 +15,8 @@ from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spr
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.summarize import make_summary
 
 SEEN_METADATA = "newest_fold_event"
@@ -47,7 +47,9 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         code_version="3",
         check_specs=summary_check_specs(key),
     )
-    def cv_summary(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def cv_summary(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         # Before the folds are read: the refresh sensor looks again for what comes meanwhile.
         seen = _newest_event(context.instance, fold_model)
@@ -56,7 +58,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 settings.roots,
                 experiment,
                 folds,
-                destination=Destination.of(settings),
+                destination=destination_of(mlflow, settings),
                 dagster_run_id=context.run.run_id,
             )
         summary = made.summary

@@ -5,8 +5,8 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.export_tables import export_tables
 
 DESCRIPTION = """The summary as tables for a paper: CSV, Parquet, LaTeX (booktabs) and Markdown.
@@ -27,10 +27,12 @@ def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinit
         description=DESCRIPTION,
         code_version="3",
     )
-    def cv_tables(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def cv_tables(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
-            exported = export_tables(settings.roots, experiment, Destination.of(settings))
+            exported = export_tables(settings.roots, experiment, destination_of(mlflow, settings))
         return dg.MaterializeResult(
             data_version=dg.DataVersion(exported.digest),
             metadata={

@@ -8,8 +8,8 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.export_pages import export_dataset_report
 
 DESCRIPTION = """All experiments of the dataset on one HTML page: scores, comparison, figure, provenance.
@@ -31,11 +31,13 @@ def build_dataset_report(
         description=DESCRIPTION,
         code_version="1",
     )
-    def dataset_report(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def dataset_report(
+        context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]
+    ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
             exported = export_dataset_report(
-                settings.roots, config.dataset, experiments, settings.places, Destination.of(settings)
+                settings.roots, config.dataset, experiments, settings.places, destination_of(mlflow, settings)
             )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(exported.digest),

@@ -15,7 +15,7 @@ from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.server_errors import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
-from nnunet_assets.tracking.store.sqlite_store import database_path, open_sqlite_store
+from nnunet_assets.tracking.store.sqlite_store import LOCK_SECONDS, database_path, import_store, open_sqlite_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,9 +91,7 @@ def connect_to_read(destination: Destination) -> "MlflowClient":
                 f"The tracking store {database_path(tracking_uri)} is not there: nothing was tracked so far, or it "
                 "lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
             )
-        prepare_environment()
-        import mlflow  # noqa: F401 (its seconds are not the server's)
-
+        _import_mlflow(tracking_uri)
         return _within(PROBE_SECONDS, lambda: connect(destination), tracking_uri)
     if not folder.is_dir():
         raise TrackingError(f"The tracking URI {tracking_uri!r} is a folder that is not there: {folder}.")
@@ -128,9 +126,7 @@ def probe(destination: Destination, timeout_seconds: float = PROBE_SECONDS) -> s
     """
     tracking_uri = destination.tracking_uri
     _check_uri(tracking_uri)
-    prepare_environment()
-    import mlflow
-
+    _import_mlflow(tracking_uri)
     if is_to_be_made(tracking_uri):
         connect(destination)
 
@@ -138,10 +134,21 @@ def probe(destination: Destination, timeout_seconds: float = PROBE_SECONDS) -> s
         # The first page holds 1000: more than that needs no exact number.
         n_experiments = len(connect(destination).search_experiments())
         kind = "SQLite store" if scheme(tracking_uri) == "sqlite" else "MLflow store"
+        from mlflow import __version__
+
         noun = "experiment" if n_experiments == 1 else "experiments"
-        return f"{kind} {redacted(tracking_uri)}, {n_experiments} {noun}, MLflow client {mlflow.__version__}"
+        return f"{kind} {redacted(tracking_uri)}, {n_experiments} {noun}, MLflow client {__version__}"
 
     return _within(timeout_seconds, look, tracking_uri)
+
+
+def _import_mlflow(tracking_uri: str) -> None:
+    """Imports what opening a store takes: seconds that are not the server's."""
+    prepare_environment()
+    import mlflow  # noqa: F401
+
+    if scheme(tracking_uri) == "sqlite":
+        import_store()
 
 
 def is_to_be_made(tracking_uri: str) -> bool:
@@ -205,8 +212,10 @@ def _check_uri(tracking_uri: str) -> None:
 def _within(seconds: float, work: Callable[[], _Result], tracking_uri: str) -> _Result:
     """Returns what the work returns; gives up waiting after so many seconds, whatever the work is doing.
 
-    The timeouts of sockets do not bound a server that sends a byte now and then, nor SQLite's waiting for a lock.
+    The timeouts of sockets do not bound a server that sends a byte now and then, nor SQLite's waiting for a lock. A
+    file on this machine is given more time: whatever takes long there is this machine's own work.
     """
+    seconds = max(seconds, LOCK_SECONDS) if scheme(tracking_uri) == "sqlite" else seconds
     results: list[_Result] = []
     errors: list[Exception] = []
 

@@ -40,12 +40,13 @@ class Destination:
             settings: The project's.
             tracking_uri: Another server or store, as the user names it; None: the project's own.
         """
+        is_own = tracking_uri in (None, "", settings.tracking_uri)
         return cls(
             tracking_uri or settings.tracking_uri,
             settings.artifacts,
             settings.share_files,
             settings.roots.preprocessed,
-            tracking_uri or settings.tracking_ui,
+            settings.tracking_ui if is_own else None,
             settings.tracking_experiment,
         )
 

@@ -1,9 +1,10 @@
 """MLflow's SQLite store, opened so that nothing ruins it.
 
 Measured with MLflow 3.17: five first openings at once leave a file that never opens again, and so did 3 of 8 first
-openings that were killed half-way. Hence one opening at a time (a kernel lock beside the file), and a new store is
-made under another name and renamed when it is whole. A file that is not a whole MLflow store is refused before MLflow
-touches it: MLflow would add its tables to any other program's database, and takes 101 s to give up on a bad path.
+openings that were killed half-way. Hence one process makes a new store (a kernel lock beside the file), under another
+name, and renames it when it is whole; the others wait for that, and open it side by side. A file that is not a whole
+MLflow store is refused before MLflow touches it: MLflow would add its tables to any other program's database, and takes
+101 s to give up on a bad path.
 """
 
 import os
@@ -21,8 +22,8 @@ from nnunet_assets.tracking.store.server_errors import explained, one_line
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LOCK_SECONDS = 60.0
-"""How long to wait for the process that opens the store before us; making a new one takes about 2 s."""
+LOCK_SECONDS = 180.0
+"""How long to wait for the process that makes the store: about 2 s, and many times that where processors are busy."""
 
 
 def database_path(tracking_uri: str) -> Path:
@@ -55,14 +56,17 @@ def open_sqlite_store(destination: Destination) -> "MlflowClient":
     from filelock import Timeout
 
     database = database_path(destination.tracking_uri)
+    import_store()
     try:
         for folder in (database.parent, destination.artifacts):
             folder.mkdir(parents=True, exist_ok=True)
         with kernel_lock(f"{database}.lock", timeout=LOCK_SECONDS):
-            return _open(database, destination.tracking_uri)
+            if not database.exists() or database.stat().st_size == 0:
+                _make(database)
+        return _open(database, destination.tracking_uri)
     except Timeout as error:
         raise TrackingError(
-            f"Another process has been opening the tracking store {database} for {LOCK_SECONDS:g} s; it holds "
+            f"Another process has been making the tracking store {database} for {LOCK_SECONDS:g} s; it holds "
             f"{database}.lock. End it, and try again."
         ) from error
     except LockingError as error:
@@ -74,11 +78,14 @@ def open_sqlite_store(destination: Destination) -> "MlflowClient":
         raise TrackingError(f"The tracking store {database} cannot be written: {error}.") from error
 
 
+def import_store() -> None:
+    """Imports what MLflow opens an SQLite store with: seconds that nobody who waits for the store need wait for."""
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (MLflow imports it when it opens the first store)
+
+
 def _open(database: Path, tracking_uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
-    if not database.exists() or database.stat().st_size == 0:
-        _make(database)
     _check(database)
     with explained(tracking_uri):
         client = MlflowClient(tracking_uri=tracking_uri)

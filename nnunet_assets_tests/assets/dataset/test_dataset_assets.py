@@ -12,6 +12,7 @@ from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.resources.mlflow import MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
@@ -279,7 +280,7 @@ def pretend(instance: dg.DagsterInstance, name: str, version: str, partition: st
     others = [
         asset for asset in GRAPH.assets or [] if isinstance(asset, dg.AssetsDefinition) and spec.key not in asset.keys
     ]
-    project = {"project": ProjectResource(folder="/unused")}
+    project = {"project": ProjectResource(folder="/unused"), "mlflow": MlflowResource()}
     result = dg.materialize(
         [*others, stand_in], selection=[spec.key], instance=instance, partition_key=partition, resources=project
     )

@@ -16,6 +16,7 @@ from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.destination import Destination
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -292,8 +293,8 @@ class TestTracking:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_server_that_does_not_answer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuses(tracking_uri: str, artifacts: Path) -> str:
-            raise TrackingError(f"{tracking_uri} does not answer.")
+        def refuses(destination: Destination) -> str:
+            raise TrackingError(f"{destination.tracking_uri} does not answer.")
 
         monkeypatch.setattr("nnunet_assets.tracking.store.client.probe", refuses)
         settings = Settings.from_environment(tmp_path, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
