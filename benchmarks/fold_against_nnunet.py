@@ -42,6 +42,8 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.images.nifti import write_nifti
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
@@ -214,7 +216,8 @@ def one_fold(bench: Bench, part: str, n_repeats: int) -> list[bool]:
 def train_here(bench: Bench, n_epochs: int) -> None:
     """Trains fold 0 in the process that the asset would start, without Dagster and without tracking."""
     roots, experiment = fresh_roots(bench), experiment_of(n_epochs)
-    inputs = fold_inputs(roots, experiment, FOLDS[0], "as the trainer has it")
+    dataset = PreparedDataset.read(PreparedFolder(roots, experiment.dataset), experiment.plans)
+    inputs = fold_inputs(dataset, experiment, FOLDS[0], "as the trainer has it")
     request = FoldRequest(experiment, FOLDS[0], {}, "cpu", inputs, dagster_run_id=None)
     run_fold(request, roots, environment=bench.environment)
 

@@ -10,7 +10,9 @@ from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, show
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 
 DATASET = "Dataset951_Records"
@@ -39,36 +41,42 @@ def plans_content(name: str = "nnUNetPlans", **changes: Any) -> dict[str, Any]:
     }
 
 
-def write_plans(prepared: PreparedDataset, name: str = "nnUNetPlans", **changes: Any) -> dict[str, Any]:
+def write_plans(prepared: PreparedFolder, name: str = "nnUNetPlans", **changes: Any) -> dict[str, Any]:
     """Writes a plans file as nnU-Net would, and returns its content."""
     content = plans_content(name, **changes)
     prepared.plans_file(name).write_text(json.dumps(content))
     return content
 
 
-def write_prepared(folder: Path) -> tuple[Roots, PreparedDataset]:
+def write_prepared(folder: Path) -> tuple[Roots, PreparedFolder]:
     """Writes the records of a dataset that is planned and preprocessed for 3d_fullres, and split in two folds."""
     roots = Roots(folder / "raw", folder / "preprocessed", folder / "results")
-    prepared = PreparedDataset(roots, DATASET)
-    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True))
+    prepared = PreparedFolder(roots, DATASET)
+    write_raw(prepared, RawRecord("the raw data", CASES, voxels_checked=True))
     write_splits(prepared.folder, SPLITS)
     write_plans(prepared)
     write_cases(prepared)
     return roots, prepared
 
 
+def dataset_of(roots: Roots, experiment: Experiment = EXPERIMENT) -> PreparedDataset:
+    """Returns the dataset of an experiment, with its plans, as it is now."""
+    return PreparedDataset.read(PreparedFolder(roots, experiment.dataset), experiment.plans)
+
+
 def inputs_of(
-    records: tuple[Roots, PreparedDataset], fold: str = "fold_0", experiment: Experiment = EXPERIMENT
+    records: tuple[Roots, PreparedFolder], fold: str = "fold_0", experiment: Experiment = EXPERIMENT
 ) -> FoldInputs:
     """Returns what a fold would be trained on, of what `write_prepared` wrote."""
-    return fold_inputs(records[0], experiment, fold, "settings")
+    return fold_inputs(dataset_of(records[0], experiment), experiment, fold, "settings")
 
 
 def write_cases(
-    prepared: PreparedDataset, plans: str = "nnUNetPlans", configuration: str = "3d_fullres", *, n_bytes: int = 9
+    prepared: PreparedFolder, plans: str = "nnUNetPlans", configuration: str = "3d_fullres", *, n_bytes: int = 9
 ) -> CaseSet:
     """Writes a whole set of preprocessed cases without a voxel in them, with references, and shows it."""
-    case_set, wanted = prepared.case_set(plans, configuration), prepared.ingredients(plans, configuration)
+    dataset = PreparedDataset.read(prepared, plans)
+    case_set, wanted = dataset.case_set(configuration), dataset.ingredients(configuration)
     case_set.begin(wanted, "a test wants it")
     prepared.references.mkdir(exist_ok=True)
     for case, raw in wanted.raw.items():
@@ -77,7 +85,7 @@ def write_cases(
             reference.write_text(f"reference of {case}")
         write_case(case_set, case, raw, {reference.name: FileRecord.of(reference)}, n_bytes=n_bytes)
     case_set.finish()
-    show(case_set, prepared.cases_folder(plans, configuration))
+    show(case_set, dataset.plans.cases_folder(configuration))
     return case_set
 
 

@@ -19,9 +19,11 @@ from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.importing.phantom import write_phantom
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, prepare
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets_tests.prepared_builders import dataset_of
 
 DATASET = "Dataset950_Phantom"
 TINY = {"num_epochs": 3, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
@@ -56,14 +58,14 @@ class PhantomProject:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
-    def prepared(self) -> PreparedDataset:
-        return PreparedDataset(self.roots, DATASET)
+    def prepared(self) -> PreparedFolder:
+        return PreparedFolder(self.roots, DATASET)
 
     def build(self) -> "PhantomProject":
         """Writes the phantom, what is known of it, and its splits."""
         raw = write_phantom(self.roots.raw, DATASET, n_cases=self.n_cases)
         cases = sorted(path.name.removesuffix(".nii.gz") for path in (raw / "labelsTr").iterdir())
-        self.prepared.write_raw(RawRecord("the raw data", tuple(cases), voxels_checked=True))
+        write_raw(self.prepared, RawRecord("the raw data", tuple(cases), voxels_checked=True))
         ensure_splits(self.roots, DATASET, SplitSettings(self.n_folds))
         return self
 
@@ -87,7 +89,7 @@ class PhantomProject:
         progress: Progress = SILENT,
     ) -> FoldOutcome:
         """Brings a fold to its COMMIT with real nnU-Net on the CPU."""
-        inputs = fold_inputs(self.roots, experiment, fold, "tiny settings")
+        inputs = fold_inputs(dataset_of(self.roots, experiment), experiment, fold, "tiny settings")
         request = FoldRequest(experiment, fold, overrides, device, inputs, dagster_run_id=None, options=options)
         return run_fold(request, self.roots, environment=self.environment, retrain=retrain, progress=progress)
 

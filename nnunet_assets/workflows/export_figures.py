@@ -106,12 +106,13 @@ def _drawn(
 
 def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[CaseSlice]":
     """Yields the worst cases and the median one, as far as their files can be shown."""
-    from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+    from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+    from nnunet_assets.nnunet.preparation.raw_records import curated_folder
     from nnunet_assets.nnunet.raw.case_files import find_cases
     from nnunet_assets.nnunet.raw.case_pictures import case_slice
 
     model = experiment.model_folder(roots)
-    raw = PreparedDataset(roots, experiment.dataset).raw_folder
+    raw = curated_folder(PreparedFolder(roots, experiment.dataset))
     if not raw.is_dir():  # taken away since: the scores stand, the pictures cannot be made
         return
     description = parse_dataset_json(raw / DATASET_JSON)

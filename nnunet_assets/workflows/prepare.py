@@ -9,8 +9,11 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import check_configuration, is_prepared, prepare
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.settings import Settings
 
 
@@ -21,8 +24,8 @@ def ensure_prepared(
     progress: Progress,
     *,
     despite_changes: bool = False,
-) -> None:
-    """Makes what a fold of the experiment needs and is not there; what is there is left alone.
+) -> PreparedDataset:
+    """Makes what a fold of the experiment needs and is not there; what is there is left alone. Returns the dataset.
 
     One process at a time does it for a dataset: what another one made while this one waited is found here.
 
@@ -38,22 +41,25 @@ def ensure_prepared(
         PlanningError: The plans do not have the configuration, and no planning would make it; or planning or
             preprocessing failed.
     """
-    prepared = PreparedDataset(settings.roots, config.dataset)
-    check_configuration(prepared, config.plans, config.configuration)
+    prepared = PreparedFolder(settings.roots, config.dataset)
+    plans = check_configuration(prepared, config.plans, config.configuration)
     declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
-    if not (_is_looked_at(prepared) and _is_split(prepared)):
+    raw = _looked_at(prepared)
+    if raw is None or not _is_split(prepared):
         # Two processes that begin together would otherwise decide on what the other is about to change.
         with prepared.preparing(progress):
-            if not _is_looked_at(prepared):
+            if _looked_at(prepared) is None:
                 _look_at_raw_data(settings, dataset, progress)
             if not _is_split(prepared):
                 progress.say(f"Splitting {config.dataset} into {dataset.folds} folds.")
                 ensure_splits(
                     settings.roots, config.dataset, dataset.split_settings(settings.project), progress=progress
                 )
+        raw, plans = read_raw(prepared), check_configuration(prepared, config.plans, config.configuration)
     # `prepare` holds the dataset by itself, and looks again.
-    if not is_prepared(prepared, config.plans, config.configuration):
+    found = PreparedDataset(prepared, raw, plans) if plans else None
+    if found is None or not is_prepared(found, config.configuration):
         progress.say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         prepare(
             settings.roots,
@@ -66,17 +72,19 @@ def ensure_prepared(
             despite_changes=despite_changes,
             progress=progress,
         )
+        found = PreparedDataset.read(prepared, config.plans)
+    return found
 
 
-def _is_looked_at(prepared: PreparedDataset) -> bool:
+def _looked_at(prepared: PreparedFolder) -> RawRecord | None:
+    """Returns what is known of the raw data; None where it has to be looked at: never, or put right since."""
     try:
-        prepared.read_raw()
-    except (PlanningError, DamagedFileError):  # never looked at, or put right since
-        return False
-    return True
+        return read_raw(prepared)
+    except (PlanningError, DamagedFileError):
+        return None
 
 
-def _is_split(prepared: PreparedDataset) -> bool:
+def _is_split(prepared: PreparedFolder) -> bool:
     # A file that is there is the user's own, and a fold checks it.
     return (prepared.folder / SPLITS_FILE).exists()
 
@@ -93,7 +101,7 @@ def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, progress: Prog
         progress.say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
     progress.say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
-    prepared = PreparedDataset(settings.roots, dataset.dataset)
+    prepared = PreparedFolder(settings.roots, dataset.dataset)
     found, _ = look_at_raw_data(
         settings.roots,
         dataset.dataset,

@@ -26,6 +26,8 @@ from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_versions import check_versions
 from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
@@ -74,10 +76,20 @@ def fold_request(
     fold: str,
     asked: AskedNow,
     *,
+    dataset: PreparedDataset | None = None,
     dagster_run_id: str | None = None,
     asked_by: str | None = None,
 ) -> FoldRequest:
-    """Returns what is asked of the fold's process; the last two arguments are as in `FoldRequest`.
+    """Returns what is asked of the fold's process.
+
+    Args:
+        settings: Where the project keeps its things.
+        config: The experiment.
+        fold: `fold_0` ...
+        asked: What one run asks for.
+        dataset: As the caller read it; None: it is read now.
+        dagster_run_id: As in `FoldRequest`.
+        asked_by: As in `FoldRequest`.
 
     Raises:
         ConfigError: What is asked contradicts itself, or the weights to start from cannot be read.
@@ -94,10 +106,11 @@ def fold_request(
             "first, without validation_only."
         )
     training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
-    check_previous_stage(settings.roots, config.identity)
-    if commits := previous_stage_commits(settings.roots, config.identity):
+    dataset = dataset or PreparedDataset.read(PreparedFolder(settings.roots, config.dataset), config.plans)
+    check_previous_stage(dataset, config.identity)
+    if commits := previous_stage_commits(dataset, config.identity):
         training_hash = json_sha256([training_hash, *commits])
-    inputs = fold_inputs(settings.roots, config.identity, fold, training_hash)
+    inputs = fold_inputs(dataset, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}
     word = asked.despite_changes
     return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by, word)
@@ -141,8 +154,8 @@ def prepared_request(
     if not asked.retrain:
         # Before hours of preprocessing by the version that is installed now.
         check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
-    ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
-    return fold_request(settings, config, fold, asked)
+    dataset = ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
+    return fold_request(settings, config, fold, asked, dataset=dataset)
 
 
 def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_training: bool) -> str:

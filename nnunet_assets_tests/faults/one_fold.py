@@ -20,6 +20,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET
 
 # Every second epoch is saved, so that a kill meets epochs before, in and after a save.
@@ -33,7 +34,7 @@ def main(fold: str, trainer: str) -> int:
     """Trains what is missing and returns the exit code."""
     settings = Settings.from_environment()
     experiment = Experiment(DATASET, "3d_fullres", trainer=trainer, variant="faults")
-    inputs = fold_inputs(settings.roots, experiment, fold, "the settings of the trials")
+    inputs = fold_inputs(dataset_of(settings.roots, experiment), experiment, fold, "the settings of the trials")
     n_ranks, npz = int(os.environ.get(N_RANKS_VARIABLE, "1")), NPZ_VARIABLE in os.environ
     options = TrainingOptions(num_gpus=n_ranks, npz=npz)
     request = FoldRequest(experiment, fold, OVERRIDES, "cpu", inputs, dagster_run_id=None, options=options)

@@ -11,7 +11,8 @@ import pytest
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.importing.import_dataset import import_dataset
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curation_of, read_raw
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_decathlon, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in
@@ -79,17 +80,17 @@ def test_a_curation_killed_at_ten_moments_leaves_the_record_of_a_whole_one(tmp_p
     folder = write_tiny_dataset(roots.raw, n_cases=150)
     for case in range(1, 150):
         write_volume(folder / f"labelsTr/case_{case}.nii.gz", tiny_label(), origin_mm=(0.05, 0, 0))
-    prepared = PreparedDataset(roots, DATASET)
+    prepared = PreparedFolder(roots, DATASET)
     timed = Roots(roots.raw, tmp_path / "timed", tmp_path / "timed")
     _, seconds = run(CURATE, timed.raw, timed.preprocessed, timed.results)
-    wanted = PreparedDataset(timed, DATASET).read_raw().content_hash
+    wanted = read_raw(PreparedFolder(timed, DATASET)).content_hash
     moments = random.Random(7)
     for _ in range(10):
         run(CURATE, roots.raw, roots.preprocessed, roots.results, killed_after=moments.uniform(0, seconds))
         if (prepared.own / "raw.json").exists():
             found = inspect_raw_dataset(prepared.roots.raw, DATASET, 2)
-            assert (found.content_hash, prepared.read_raw().content_hash) == (wanted, wanted)
+            assert (found.content_hash, read_raw(prepared).content_hash) == (wanted, wanted)
             (prepared.own / "raw.json").unlink()
     assert run(CURATE, roots.raw, roots.preprocessed, roots.results)[0] == 0
-    assert [path.name for path in prepared.curated_root("").iterdir()] == [prepared.curation]
+    assert [path.name for path in prepared.curated_root("").iterdir()] == [curation_of(prepared)]
     assert inspect_raw_dataset(prepared.roots.raw, DATASET, 2).content_hash == wanted

@@ -22,7 +22,9 @@ import pytest
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, is_shown
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, preprocessed_content, roots_in
 
 pytestmark = pytest.mark.faults
@@ -62,7 +64,7 @@ def project_in(folder: Path) -> PhantomProject:
 
 
 def case_set_in(folder: Path) -> CaseSet:
-    return project_in(folder).prepared.case_set(*FULLRES)
+    return PreparedDataset.read(project_in(folder).prepared, FULLRES[0]).case_set(FULLRES[1])
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -91,7 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def forget_cases(folder: Path) -> None:
     shutil.rmtree(case_set_in(folder).folder.parent)
-    shutil.rmtree(project_in(folder).prepared.cases_folder(*FULLRES))
+    shutil.rmtree(project_in(folder).prepared.plans(FULLRES[0]).cases_folder(FULLRES[1]))
     shutil.rmtree(project_in(folder).prepared.folder / "gt_segmentations")
 
 
@@ -114,8 +116,8 @@ def check_nothing_half_made(folder: Path) -> int:
     if case_set.is_whole:
         return N_CASES
     with pytest.raises(FoldError, match="is not preprocessed"):
-        fold_inputs(project_in(folder).roots, EXPERIMENT, "fold_0", "settings")
-    assert not project_in(folder).prepared.cases_folder(*FULLRES).exists()
+        fold_inputs(dataset_of(project_in(folder).roots, EXPERIMENT), EXPERIMENT, "fold_0", "settings")
+    assert not project_in(folder).prepared.plans(FULLRES[0]).cases_folder(FULLRES[1]).exists()
     return len(case_set.records())
 
 
@@ -145,7 +147,7 @@ def test_preprocessing_that_is_killed_at_any_moment_is_finished_by_the_next_run(
     case_set = case_set_in(folder)
     assert preprocessed_content(case_set.cases) == made.content
     assert all((case_set.cases / name).stat().st_mtime_ns == before[name] for name in kept)
-    assert is_shown(case_set, project_in(folder).prepared.cases_folder(*FULLRES))
+    assert is_shown(case_set, project_in(folder).prepared.plans(FULLRES[0]).cases_folder(FULLRES[1]))
     assert len(list((project_in(folder).prepared.folder / "gt_segmentations").iterdir())) == N_CASES
     said(cases_whole_at_the_kill=n_whole, of=N_CASES)
 

@@ -25,6 +25,7 @@ from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets_tests.overlaid_versions import next_version, overlay, with_path
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, roots_in
 
@@ -55,7 +56,7 @@ def project(made: PhantomProject, tmp_path: Path) -> Iterator[PhantomProject]:
 
 def train(project: PhantomProject, fold: str = "fold_0", **how: Any) -> Any:
     """Brings a fold to its COMMIT; `despite_changes` and what `run_fold` takes."""
-    inputs = fold_inputs(project.roots, EXPERIMENT, fold, "settings")
+    inputs = fold_inputs(dataset_of(project.roots, EXPERIMENT), EXPERIMENT, fold, "settings")
     request = FoldRequest(EXPERIMENT, fold, LONG, "cpu", inputs, dagster_run_id=None, options=EVERY_EPOCH)
     request = replace(request, despite_changes=how.pop("despite_changes", False))
     return run_fold(request, project.roots, environment=project.environment, **how)
@@ -149,14 +150,14 @@ def test_f51_another_projects_folds_keep_their_split_while_they_train_and_after(
 
 def test_f52_a_fold_keeps_what_it_began_with_whatever_another_project_prepares_meanwhile(project, tmp_path, said):
     plans = project.prepared.plans_file("nnUNetPlans")
-    begun = fold_inputs(project.roots, EXPERIMENT, "fold_0", "settings")
+    begun = fold_inputs(dataset_of(project.roots, EXPERIMENT), EXPERIMENT, "fold_0", "settings")
 
     def prepare_otherwise() -> None:
         content = json.loads(plans.read_text())
         content["configurations"]["3d_fullres"]["batch_size"] += 1
         content["plans_name"] = "nnUNetPlans"
         plans.write_text(json.dumps(content))
-        shown = project.prepared.cases_folder("nnUNetPlans", "3d_fullres")
+        shown = project.prepared.plans("nnUNetPlans").cases_folder("3d_fullres")
         shutil.rmtree(shown)
         for reference in project.prepared.references.iterdir():
             reference.unlink()
@@ -165,6 +166,6 @@ def test_f52_a_fold_keeps_what_it_began_with_whatever_another_project_prepares_m
 
     assert manifest.inputs == begun
     assert read_committed(project.folder("fold_0"), check_files=True) == manifest
-    now = fold_inputs(project.roots, EXPERIMENT, "fold_0", "settings")
+    now = fold_inputs(dataset_of(project.roots, EXPERIMENT), EXPERIMENT, "fold_0", "settings")
     assert manifest.inputs.differences(now) == ["plans"]
     said(differs_now=manifest.inputs.differences(now))

@@ -23,7 +23,9 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.reports.tables.case_table import read_cases
 from nnunet_assets.reports.tables.evaluation_tables import to_markdown
@@ -193,12 +195,12 @@ def test_an_evaluation_is_used_again(project: Path) -> None:
 def test_3d_tiffs_keep_the_names_of_then_until_a_spacing_changes(roots: Roots) -> None:
     manifest = read_committed(TIFF.fold_folder(roots, "fold_0"))
     assert manifest is not None
-    prepared = PreparedDataset(roots, STACK)
+    prepared = PreparedFolder(roots, STACK)
 
     def is_up_to_date() -> bool:
         look_at_raw_data(roots, STACK, 2, Curation())
-        is_whole = prepared.case_set(TIFF.plans, TIFF.configuration).is_whole
-        assert is_whole == (prepared.read_raw().content_hash == manifest.inputs.raw_hash)
+        is_whole = PreparedDataset.read(prepared, TIFF.plans).case_set(TIFF.configuration).is_whole
+        assert is_whole == (read_raw(prepared).content_hash == manifest.inputs.raw_hash)
         return is_whole
 
     sidecars = {path: path.read_bytes() for path in (roots.raw / STACK).glob("*Tr/*.json")}

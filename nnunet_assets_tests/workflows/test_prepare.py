@@ -14,11 +14,13 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, PlanningError
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw, write_raw
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows import prepare as module
 from nnunet_assets.workflows.prepare import ensure_prepared
-from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_prepared
+from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_plans, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
@@ -27,7 +29,7 @@ BY_PATIENT = SplitsConfig(groups=GroupsConfig(file="patients.csv", column="patie
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> tuple[Roots, PreparedDataset]:
+def prepared(tmp_path: Path) -> tuple[Roots, PreparedFolder]:
     """A dataset of the cases a, b, c, d that lacks nothing but its split."""
     roots, prepared = write_prepared(tmp_path)
     (prepared.folder / "splits_final.json").unlink()
@@ -48,7 +50,7 @@ def ensure(folder: Path, roots: Roots) -> list[str]:
 
 
 def test_a_missing_split_is_made_as_declared_and_one_that_is_there_is_left_alone(
-    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+    tmp_path: Path, prepared: tuple[Roots, PreparedFolder]
 ) -> None:
     (tmp_path / "patients.csv").write_text("case,patient\na,anna\nc,anna\nb,ben\nd,ben\n")
 
@@ -62,7 +64,7 @@ def test_a_missing_split_is_made_as_declared_and_one_that_is_there_is_left_alone
 
 
 def test_what_the_declaration_lacks_is_said_before_anything_is_made(
-    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+    tmp_path: Path, prepared: tuple[Roots, PreparedFolder]
 ) -> None:
     with pytest.raises(ConfigError, match=r"There is no file .*patients\.csv"):
         ensure(tmp_path, prepared[0])
@@ -70,16 +72,16 @@ def test_what_the_declaration_lacks_is_said_before_anything_is_made(
 
 
 def test_who_waited_for_another_that_looks_and_splits_finds_what_that_one_made(
-    tmp_path: Path, prepared: tuple[Roots, PreparedDataset]
+    tmp_path: Path, prepared: tuple[Roots, PreparedFolder]
 ) -> None:
     roots, dataset = prepared
-    record, said = dataset.read_raw(), Queue[str]()
+    record, said = read_raw(dataset), Queue[str]()
     (dataset.own / "raw.json").unlink()
     with ThreadPoolExecutor(1) as pool:
         with dataset.preparing(RecordedProgress(pytest.fail)):
             waiting = pool.submit(ensure_saying, tmp_path, roots, said.put)
             assert said.get(timeout=60) == (f"{DATASET} is being prepared by another process; waiting for it.")
-            dataset.write_raw(record)
+            write_raw(dataset, record)
             write_splits(dataset.folder, SPLITS)
         # There are neither raw data to look at nor the file of the patients to split by.
         waiting.result()
@@ -88,13 +90,18 @@ def test_who_waited_for_another_that_looks_and_splits_finds_what_that_one_made(
 
 @pytest.mark.parametrize("what", ["a case", "a reference", "plans"])
 def test_what_a_fold_would_refuse_is_prepared_again(
-    tmp_path: Path, prepared: tuple[Roots, PreparedDataset], monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, prepared: tuple[Roots, PreparedFolder], monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(module, "prepare", lambda _roots, _dataset, plans, **_: asked.append(plans))
+
+    def plan_again(_roots: Roots, _dataset: str, plans: str, **_: object) -> None:
+        asked.append(plans)
+        write_plans(prepared[1])
+
+    monkeypatch.setattr(module, "prepare", plan_again)
     (prepared[1].folder / "splits_final.json").write_text("mine")
     assert (ensure(tmp_path, prepared[0]), asked) == ([], [])
-    cases = prepared[1].case_set("nnUNetPlans", "3d_fullres").cases
+    cases = PreparedDataset.read(prepared[1], "nnUNetPlans").case_set("3d_fullres").cases
     {"a case": cases / "b.pkl", "a reference": prepared[1].references / "b.nii.gz"}.get(
         what, prepared[1].plans_file("nnUNetPlans")
     ).write_text("{")  # as nnU-Net leaves plans that it is writing
@@ -120,7 +127,7 @@ def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_writte
         with pytest.raises(PlanningError, match="not fit to be trained on"):
             ensure_prepared(settings, project, config, progress)
 
-    page = PreparedDataset(roots, folder.name).intake_folder / "intake.html"
+    page = PreparedFolder(roots, folder.name).intake_folder / "intake.html"
     assert page.exists()
     counts = [sentence for sentence in progress.said if sentence.endswith(f"The report is in {page}")]
     assert ["cases read: 6." in counts[0], "cases read: 0." in counts[1]] == [True, True]

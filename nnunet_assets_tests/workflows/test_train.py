@@ -16,12 +16,20 @@ from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.train import AskedNow, fold_request, train_fold
 from nnunet_assets_tests.builders import build_manifest
-from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, plans_content, write_cases, write_prepared
+from nnunet_assets_tests.prepared_builders import (
+    CASES,
+    DATASET,
+    SPLITS,
+    dataset_of,
+    plans_content,
+    write_cases,
+    write_prepared,
+)
 
 
 @pytest.fixture
@@ -103,14 +111,17 @@ def cascade(settings: Settings) -> Experiment:
     found = experiment({"seed": 1}, configuration="3d_cascade_fullres").identity
     previous = found.previous_stage()
     assert previous
-    prepared = PreparedDataset(settings.roots, DATASET)
+    prepared = PreparedFolder(settings.roots, DATASET)
     plans = plans_content()
     plans["configurations"]["3d_lowres"] = {**plans["configurations"]["2d"], "data_identifier": "nnUNetPlans_3d_lowres"}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(plans))
     write_cases(prepared, "nnUNetPlans", "3d_lowres")
     for fold in ("fold_0", "fold_1"):
         folder = previous.fold_folder(settings.roots, fold)
-        commit_fold(folder, build_manifest(folder, fold_inputs(settings.roots, previous, fold, "training")))
+        commit_fold(
+            folder,
+            build_manifest(folder, fold_inputs(dataset_of(settings.roots, previous), previous, fold, "training")),
+        )
     predictions = previous.model_folder(settings.roots) / "predicted_next_stage" / "3d_cascade_fullres"
     predictions.mkdir(parents=True)
     for case in CASES[:3]:
@@ -122,20 +133,20 @@ def test_a_cascade_needs_a_prediction_of_every_case(settings: Settings, cascade:
     with pytest.raises(
         FoldError, match=r"and 1 cases have none in .*: d\. Train every fold of .* / short / .*3d_lowres"
     ):
-        check_previous_stage(settings.roots, cascade)
+        check_previous_stage(dataset_of(settings.roots, cascade), cascade)
 
     previous = cascade.previous_stage()
     assert previous
     model = previous.model_folder(settings.roots)
     (model / "predicted_next_stage" / "3d_cascade_fullres" / "d.npz").touch()
-    check_previous_stage(settings.roots, cascade)
-    assert len(set(previous_stage_commits(settings.roots, cascade))) == 2
+    check_previous_stage(dataset_of(settings.roots, cascade), cascade)
+    assert len(set(previous_stage_commits(dataset_of(settings.roots, cascade), cascade))) == 2
 
 
 def test_a_cascade_reads_no_predictions_of_an_earlier_split(settings: Settings, cascade: Experiment) -> None:
     write_splits(settings.roots.preprocessed / DATASET, list(reversed(SPLITS)))
     with pytest.raises(FoldError, match=r"fold_0 of .*3d_lowres was trained with other splits than there is now"):
-        check_previous_stage(settings.roots, cascade)
+        check_previous_stage(dataset_of(settings.roots, cascade), cascade)
 
 
 def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, cascade: Experiment) -> None:
@@ -143,8 +154,8 @@ def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, casc
     assert previous
     (previous.fold_folder(settings.roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
     with pytest.raises(FoldError, match=r"fold_1 of .*3d_lowres is not finished, and the cascade reads its"):
-        check_previous_stage(settings.roots, cascade)
+        check_previous_stage(dataset_of(settings.roots, cascade), cascade)
 
 
 def test_what_has_no_previous_stage_needs_none(settings: Settings) -> None:
-    check_previous_stage(settings.roots, experiment().identity)
+    check_previous_stage(dataset_of(settings.roots, experiment().identity), experiment().identity)

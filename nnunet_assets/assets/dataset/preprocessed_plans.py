@@ -14,7 +14,8 @@ from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.plans.plan_card import plan_row
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans, prepare
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.resources.project_folder import ProjectResource
 
 DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
@@ -70,7 +71,7 @@ def build_preprocessed_plans(
                 despite_changes=config.despite_changes,
                 progress=LogProgress(context.log),
             )
-            raw_hash = PreparedDataset(settings.roots, declared.dataset).read_raw().content_hash
+            raw_hash = read_raw(PreparedFolder(settings.roots, declared.dataset)).content_hash
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256([raw_hash, made.plans_hash])),
             metadata=_metadata(made),

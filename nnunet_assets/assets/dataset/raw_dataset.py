@@ -18,7 +18,7 @@ from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -126,7 +126,7 @@ def _look(
     from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
     from nnunet_assets.nnunet.raw.fact_cache import FactCache
 
-    prepared = PreparedDataset(settings.roots, config.dataset)
+    prepared = PreparedFolder(settings.roots, config.dataset)
     with shown_as_failure():
         _generate_phantom(config, settings, context)
         # The check stops this run only; the record that this writes stops later ones, of splits or plans alone.

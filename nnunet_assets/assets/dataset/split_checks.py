@@ -21,7 +21,8 @@ from nnunet_assets.core.splits.splits import (
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -60,9 +61,9 @@ def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.
     # A name of its own: Dagster derives the op's from the function, and two datasets would share it.
     @dg.multi_asset_check(specs=specs, name="__".join([*key.path, "checks"]).replace("-", "_").replace(".", "_"))
     def split_checks(project: ProjectResource) -> Iterator[dg.AssetCheckResult]:
-        prepared = PreparedDataset(project.settings.roots, config.dataset)
+        prepared = PreparedFolder(project.settings.roots, config.dataset)
         with shown_as_failure():
-            raw = prepared.read_raw()
+            raw = read_raw(prepared)
             found = read_splits(prepared.folder)
             groups = groups_of(settings, raw)
         try:

@@ -12,7 +12,8 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
 from nnunet_assets.declarations.config import DatasetConfig, SplitsConfig
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
 from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
@@ -63,7 +64,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
         context: dg.AssetExecutionContext, config: SplitsRunConfig, project: ProjectResource
     ) -> dg.MaterializeResult:
         roots, dataset = project.settings.roots, context.asset_key.path[0]
-        prepared = PreparedDataset(roots, dataset)
+        prepared = PreparedFolder(roots, dataset)
         with shown_as_failure():
             made = ensure_splits(
                 roots,
@@ -73,7 +74,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
                 renew=config.on_change is OnChange.renew,
                 progress=LogProgress(context.log),
             )
-            raw = prepared.read_raw()
+            raw = read_raw(prepared)
             groups = groups_of(settings, raw)
         context.log.info(f"The split was {made.what}.")
         return dg.MaterializeResult(

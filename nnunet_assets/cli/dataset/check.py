@@ -12,7 +12,7 @@ from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import Settings, project_settings
 
@@ -76,7 +76,7 @@ def _fix(settings: Settings, found: "RawDataset", curated: "CuratedDataset") -> 
     # Numpy comes with it.
     from nnunet_assets.nnunet.preparation.curation_file import propose_fixes, read_curation, write_curation
 
-    prepared = PreparedDataset(settings.roots, found.name)
+    prepared = PreparedFolder(settings.roots, found.name)
     fixes = propose_fixes(
         settings.roots,
         found.name,
@@ -103,7 +103,7 @@ def _undo(settings: Settings, dataset: str) -> None:
     from nnunet_assets.nnunet.preparation.curation_file import remove_curation
 
     dataset_folder(settings.roots.raw, dataset)  # a name that is none must lead nowhere
-    was_there = remove_curation(PreparedDataset(settings.roots, dataset))
+    was_there = remove_curation(PreparedFolder(settings.roots, dataset))
     click.echo("What --fix decided is taken back." if was_there else "There was nothing that --fix had decided.")
 
 
@@ -119,7 +119,7 @@ def inspect(
     from nnunet_assets.nnunet.raw.fact_cache import FactCache
     from nnunet_assets.reports.pages.intake_files import write_intake
 
-    prepared = PreparedDataset(settings.roots, dataset)
+    prepared = PreparedFolder(settings.roots, dataset)
     default_folds, curation = _declared(settings, dataset)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -22,34 +22,36 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, link_or_copy
-from nnunet_assets.nnunet.preparation.prepared import REFERENCES, PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import REFERENCES, PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_roots
 
 JUST_MADE_SECONDS = 60
 """A younger folder may be another fold's that has not got its lock yet."""
 
 
 @contextmanager
-def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
+def bound_roots(dataset: PreparedDataset, experiment: Experiment) -> Iterator[Roots]:
     """Yields the roots of a fold's process: `preprocessed` is as it is now, whatever is made anew meanwhile.
 
     Raises:
         PlanningError: The cases are not preprocessed, or not any more.
         FoldError: Files of preprocessed cases are damaged, or references are not the labels that they were made with.
     """
-    prepared = PreparedDataset(roots, experiment.dataset)
+    prepared = dataset.place
     place = prepared.own / "bound" / uuid.uuid4().hex
     with ExitStack() as stack:
         sets: dict[str, CaseSet] = {}
-        for configuration in prepared.needed_configurations(experiment.plans, [experiment.configuration]):
-            case_set = prepared.case_set(experiment.plans, configuration)
+        for configuration in dataset.plans.needed([experiment.configuration]):
+            case_set = dataset.case_set(configuration)
             stack.enter_context(case_set.reading())
             _refuse_damaged(case_set, prepared.references, experiment, configuration)
-            name = prepared.cases_folder(experiment.plans, configuration).name
+            name = dataset.plans.cases_folder(configuration).name
             if sets.setdefault(name, case_set).folder != case_set.folder:
                 raise FoldError(
                     f"{experiment.title}: {configuration} has the data_identifier {name!r} of another configuration "
                     "that this fold reads, and other cases: nnU-Net would read those of one of them for both. Give it "
-                    f"a data_identifier of its own in {prepared.plans_file(experiment.plans)}."
+                    f"a data_identifier of its own in {dataset.plans.file}."
                 )
         _remove_left(place.parent)
         # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
@@ -60,10 +62,10 @@ def bound_roots(roots: Roots, experiment: Experiment) -> Iterator[Roots]:
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
         _bind_rest(prepared, place / experiment.dataset, experiment.plans)
-        yield replace(prepared.roots, preprocessed=place)
+        yield replace(curated_roots(prepared, dataset.raw.curation), preprocessed=place)
 
 
-def _bind_rest(prepared: PreparedDataset, folder: Path, plans: str) -> None:
+def _bind_rest(prepared: PreparedFolder, folder: Path, plans: str) -> None:
     for name in (f"{plans}.json", "dataset.json", "dataset_fingerprint.json", SPLITS_FILE):
         if (prepared.folder / name).exists():
             shutil.copyfile(prepared.folder / name, folder / name)

@@ -4,22 +4,22 @@ On disk: `predicted_next_stage/3d_cascade_fullres/CASE.b2nd` in the model folder
 where the cases were preprocessed by an older nnU-Net). Each fold of the previous stage writes its validation cases.
 """
 
-from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
 
 from nnunet_assets.core.dataset.configurations import next_stages
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 
 PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
 
 
-def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
+def check_previous_stage(dataset: PreparedDataset, experiment: Experiment) -> None:
     """Passes where every case has a prediction of the previous stage, or there is no previous stage.
 
     nnU-Net finds out in a data loader's worker, long after the start; and it takes predictions of any age.
@@ -28,18 +28,16 @@ def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
         FoldError: Some have none; or a fold of the previous stage is not finished, or was trained on other data, plans
             or splits than there are now: its predictions may be those of cases that it was trained on.
     """
-    prepared = PreparedDataset(roots, experiment.dataset)
-    planned = prepared.configurations(experiment.plans)
-    previous = experiment.previous_stage(planned)
+    previous = experiment.previous_stage(dataset.plans.configurations)
     if previous is None:
         return
-    folder = previous.model_folder(roots) / "predicted_next_stage" / experiment.configuration
+    folder = previous.model_folder(dataset.place.roots) / "predicted_next_stage" / experiment.configuration
     predicted = {path.stem for suffix in PREDICTION_SUFFIXES for path in folder.glob(f"*{suffix}")}
-    missing = [case for case in _cases_of_folds(roots, experiment.dataset) if case not in predicted]
+    missing = [case for case in _cases_of_folds(dataset) if case not in predicted]
     if missing:
-        _check_named(prepared.plans_file(experiment.plans), planned, previous, experiment)
-        _check_predicted(roots, experiment.dataset, missing)
-    _check_folds(roots, previous)
+        _check_named(dataset.plans, previous, experiment)
+        _check_predicted(dataset.place, missing)
+    _check_folds(dataset, previous)
     if missing:
         raise FoldError(
             f"{experiment.title} starts from the predictions of {previous.name}, and {len(missing)} cases have none in "
@@ -48,37 +46,36 @@ def check_previous_stage(roots: Roots, experiment: Experiment) -> None:
         )
 
 
-def previous_stage_commits(roots: Roots, experiment: Experiment) -> list[str]:
+def previous_stage_commits(dataset: PreparedDataset, experiment: Experiment) -> list[str]:
     """Returns what names the finished folds of the previous stage, by which a fold of this one is made."""
-    previous = experiment.previous_stage(PreparedDataset(roots, experiment.dataset).configurations(experiment.plans))
+    previous = experiment.previous_stage(dataset.plans.configurations)
     if previous is None:
         return []
-    return [commit_sha256(previous.fold_folder(roots, fold)) for fold in fold_keys(roots, experiment.dataset)]
+    return [commit_sha256(previous.fold_folder(dataset.place.roots, fold)) for fold in fold_keys(dataset)]
 
 
-def _check_predicted(roots: Roots, dataset: str, missing: Collection[str]) -> None:
+def _check_predicted(place: PreparedFolder, missing: Collection[str]) -> None:
     """Refuses a split with cases that train and are never validated: no fold of a stage predicts them."""
-    splits = read_splits(roots.preprocessed / dataset)
+    splits = read_splits(place.folder)
     validated = {case for split in splits for case in split["val"]}
     if never := sorted(set(missing) - validated):
         raise FoldError(
-            f"By the split of {dataset} these cases train and no fold validates them: {first_offenders(never)}. So no "
-            "fold of a cascade's first stage predicts them, and nnU-Net would stop at the first of them in a data "
-            "loader. A cascade needs a split that validates every case it trains on."
+            f"By the split of {place.dataset} these cases train and no fold validates them: {first_offenders(never)}. "
+            "So no fold of a cascade's first stage predicts them, and nnU-Net would stop at the first of them in a "
+            "data loader. A cascade needs a split that validates every case it trains on."
         )
 
 
-def _cases_of_folds(roots: Roots, dataset: str) -> list[str]:
+def _cases_of_folds(dataset: PreparedDataset) -> list[str]:
     """Returns the cases that the split names; others are neither trained on nor validated."""
-    prepared = PreparedDataset(roots, dataset)
-    named = {case for split in read_splits(prepared.folder) or [] for part in ("train", "val") for case in split[part]}
-    return [case for case in prepared.read_raw().cases if case in named]
+    splits = read_splits(dataset.place.folder) or []
+    named = {case for split in splits for part in ("train", "val") for case in split[part]}
+    return [case for case in dataset.raw.cases if case in named]
 
 
-def _check_named(
-    plans_file: Path, planned: Mapping[str, Mapping[str, Any]], previous: Experiment, experiment: Experiment
-) -> None:
+def _check_named(plans: Plans, previous: Experiment, experiment: Experiment) -> None:
     """Refuses plans in which only one of the two stages names the other: nnU-Net needs both."""
+    planned, plans_file = plans.configurations, plans.file
     if experiment.configuration not in planned:
         return
     if previous.configuration not in planned:
@@ -95,14 +92,14 @@ def _check_named(
         )
 
 
-def _check_folds(roots: Roots, previous: Experiment) -> None:
-    for fold in fold_keys(roots, previous.dataset):
-        manifest = read_committed(previous.fold_folder(roots, fold))
+def _check_folds(dataset: PreparedDataset, previous: Experiment) -> None:
+    for fold in fold_keys(dataset):
+        manifest = read_committed(previous.fold_folder(dataset.place.roots, fold))
         if manifest is None:
             raise FoldError(
                 f"{fold} of {previous.title} is not finished, and the cascade reads its predictions. Train it."
             )
-        now = fold_inputs(roots, previous, fold, manifest.inputs.training_hash)
+        now = fold_inputs(dataset, previous, fold, manifest.inputs.training_hash)
         if changed := manifest.inputs.differences(now):
             raise FoldError(
                 f"{fold} of {previous.title} was trained with other {' and '.join(changed)} than there is now, and the "

@@ -1,7 +1,7 @@
 """One fold brought to its COMMIT, from the parent's side: what is refused, and a child that trains what is missing."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
 from nnunet_assets.core.fold.fold import Fold
@@ -26,8 +27,10 @@ from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
 from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
-from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
+from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.split_users import note_fold, seen_split, split_held
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
@@ -92,16 +95,15 @@ def run_fold(
     """
     experiment = request.experiment
     place = experiment.place_of(roots, request.fold)
-    prepared = PreparedDataset(roots, experiment.dataset)
+    prepared = PreparedFolder(roots, experiment.dataset)
     with (
         _full_disk_classified(place),
         fold_lease(place),
         settled_again(place.folder),
     ):
-        _check_unchanged(request, roots)
-        plans_file, description_file = prepared.plans_file(experiment.plans), prepared.folder / DATASET_JSON
-        refuse_foreign_code_in(plans_file, description_file, trusted_code(environment))
-        _check_batch(request, prepared)
+        dataset = _unchanged(request, prepared)
+        _refuse_foreign_code(dataset, trusted_code(environment))
+        _check_batch(request, dataset.plans)
         retrain = retrain and not is_begun(place, request)
         fold = Fold.read(place, check_files=True, known=known)
         finished = fold.finished
@@ -112,7 +114,7 @@ def run_fold(
         is_finished = finished is not None and not retrain and _is_current(finished.manifest, request)
         # A finished one is noted too, where anybody may write beside the split.
         with suppress(OSError) if is_finished else nullcontext():
-            _begin_on_split(request, roots, prepared, progress)
+            _begin_on_split(request, dataset, progress)
         if finished and is_finished:
             reason = reason_to_validate(finished, request.options)
             if reason is None:
@@ -124,11 +126,11 @@ def run_fold(
         (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
             room_for_attempt(fold, request, progress, retrain=retrain) as attempt,
-            bound_roots(roots, experiment) as bound,
+            bound_roots(dataset, experiment) as bound,
         ):
-            _check_unchanged(request, roots)
+            dataset = _unchanged(request, prepared)
             _check_room(place, request)
-            _note_versions(request, place, prepared, progress)
+            _note_versions(request, place, dataset, progress)
             before = FinishedFold.read(place.folder)
             result = _train(request, place, bound, before, environment=environment, attempt=attempt, progress=progress)
             finished = _finished_since(place, before)
@@ -137,7 +139,11 @@ def run_fold(
                 remove_unfinished(folder)
         if finished is None:
             problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
-            sentences = [problem, _plan_size(request, prepared, result.code), failure_class(result.code).remedy]
+            sentences = [
+                problem,
+                _plan_size(dataset.plans, experiment.configuration, result.code),
+                failure_class(result.code).remedy,
+            ]
             raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
         return FoldOutcome(finished, is_new=True)
 
@@ -281,22 +287,19 @@ def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
     return peak + UNCOUNTED_GPU_BYTES if peak else None
 
 
-def _plan_size(request: FoldRequest, prepared: PreparedDataset, code: int) -> str:
+def _plan_size(plans: Plans, name: str, code: int) -> str:
     """Returns what of the plans decides how much GPU memory a training takes, where that was too little."""
     if code != ExitCode.OUT_OF_GPU_MEMORY:
         return ""
-    name = request.experiment.configuration
-    planned = prepared.configurations(request.experiment.plans).get(name, {})
+    planned = plans.configurations.get(name, {})
     patch = " x ".join(map(str, planned.get("patch_size", ["unknown"])))
-    return (
-        f"{request.experiment.plans}, {name}, has batch size {planned.get('batch_size', 'unknown')} and patch size "
-        f"{patch}."
-    )
+    return f"{plans.name}, {name}, has batch size {planned.get('batch_size', 'unknown')} and patch size {patch}."
 
 
-def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
-    """Refuses what was prepared anew since the request, before it was bound for the fold."""
-    now = fold_inputs(roots, request.experiment, request.fold, request.inputs.training_hash)
+def _unchanged(request: FoldRequest, prepared: PreparedFolder) -> PreparedDataset:
+    """Returns the dataset as it is now; refuses one that was prepared anew since the request, before it was bound."""
+    dataset = PreparedDataset.read(prepared, request.experiment.plans)
+    now = fold_inputs(dataset, request.experiment, request.fold, request.inputs.training_hash)
     if now != request.inputs:
         changed = " and ".join(request.inputs.differences(now))
         raise FoldFailed(
@@ -305,28 +308,36 @@ def _check_unchanged(request: FoldRequest, roots: Roots) -> None:
             ExitCode.CHANGED_INPUT,
             "",
         )
+    return dataset
 
 
-def _begin_on_split(request: FoldRequest, roots: Roots, prepared: PreparedDataset, progress: Progress) -> None:
+def _refuse_foreign_code(dataset: PreparedDataset, trusted: Container[str]) -> None:
+    plans, file = dataset.plans, dataset.place.folder / DATASET_JSON
+    refuse_foreign_code(plans.file, trusted, plans=plans.content)
+    refuse_foreign_code(file, trusted, dataset_json=read_json(file))
+
+
+def _begin_on_split(request: FoldRequest, dataset: PreparedDataset, progress: Progress) -> None:
     """Notes beside the split that this fold is of it, while nobody can change it; from then on nobody does unasked."""
     if request.fold == FULL_FOLD:
         return
+    prepared = dataset.place
     with split_held(prepared, progress):
         if json_sha256(read_splits(prepared.folder)) != request.inputs.splits_hash:
-            _check_unchanged(request, roots)
-        if seen_split(prepared, roots.results) not in (None, request.inputs.splits_hash):
+            _unchanged(request, prepared)
+        if seen_split(prepared, prepared.roots.results) not in (None, request.inputs.splits_hash):
             progress.warn(
                 f"{request.experiment.title}, {request.fold}: the split in {prepared.folder} is another one than this "
                 "project saw last: it was edited, or changed by another project on the same nnUNet_preprocessed. The "
                 "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
             )
-        note_fold(prepared, roots, request.experiment, request.fold, request.inputs.splits_hash)
+        note_fold(prepared, prepared.roots, request.experiment, request.fold, request.inputs.splits_hash)
 
 
-def _note_versions(request: FoldRequest, place: FoldPlace, prepared: PreparedDataset, progress: Progress) -> None:
+def _note_versions(request: FoldRequest, place: FoldPlace, dataset: PreparedDataset, progress: Progress) -> None:
     """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
     check_versions(place, despite_changes=request.despite_changes, progress=progress)
-    note_stage(place, prepared, despite_changes=request.despite_changes)
+    note_stage(place, dataset, despite_changes=request.despite_changes)
 
 
 def _check_room(place: FoldPlace, request: FoldRequest) -> None:
@@ -339,14 +350,14 @@ def _check_room(place: FoldPlace, request: FoldRequest) -> None:
         raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")
 
 
-def _check_batch(request: FoldRequest, prepared: PreparedDataset) -> None:
+def _check_batch(request: FoldRequest, plans: Plans) -> None:
     """Refuses more GPUs than there are patches in a batch; nnU-Net fails there, in each process that it starts."""
-    plans, name = request.experiment.plans, request.experiment.configuration
-    batch_size = prepared.configurations(plans).get(name, {}).get("batch_size")
+    name = request.experiment.configuration
+    batch_size = plans.configurations.get(name, {}).get("batch_size")
     if batch_size is not None and request.options.num_gpus > batch_size:
         raise FoldFailed(
             f"{request.experiment.title}, {request.fold}: num_gpus is {request.options.num_gpus}, and the batch of "
-            f"{name} in {plans} has {batch_size} patches: nnU-Net deals them out, at least one to each GPU. Set "
+            f"{name} in {plans.name} has {batch_size} patches: nnU-Net deals them out, at least one to each GPU. Set "
             f"num_gpus to at most {batch_size}.",
             ExitCode.BAD_INPUT,
             "",

@@ -1,10 +1,10 @@
 """What a fold would be trained on now, by digests, and whether that is complete and up to date."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots, fold_key
+from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, fold_key
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.splits.splits import (
     SPLITS_FILE,
@@ -17,54 +17,51 @@ from nnunet_assets.core.splits.splits import (
 from nnunet_assets.core.splits.splits_files import read_record
 from nnunet_assets.errors import DatasetError, FoldError, first_offenders
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.splitting import default_split_of
 
 
-def fold_inputs(roots: Roots, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
-    """Returns the digests of what a fold would be trained on now.
+def fold_inputs(dataset: PreparedDataset, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:
+    """Returns the digests of what a fold would be trained on, with the dataset as it was read.
 
     Raises:
-        PlanningError: Nothing is known about the raw data, a record cannot be read, or the plans are another dataset's.
+        PlanningError: The plans are another dataset's, or the raw data that is prepared is gone.
+        DamagedFileError: A record cannot be read.
         FoldError: The splits file is missing or does not have this fold; or plans or preprocessed cases are missing, or
             were made from other data than is there now.
         DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
     """
-    prepared = PreparedDataset(roots, experiment.dataset)
-    raw = prepared.read_raw()
     # A model on every case knows no split: a new one does not change it.
-    splits = {} if fold == FULL_FOLD else _read_splits(prepared, raw.cases)
+    splits = {} if fold == FULL_FOLD else _read_splits(dataset)
     if fold != FULL_FOLD and fold not in splits:
         raise FoldError(
             f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
             "nnU-Net would silently train on a random split."
         )
     # The checks of `splits` stop what follows in their own run only.
-    _refuse_leaks(prepared, list(splits.values()), raw.image_hashes)
-    _check_cases(prepared, experiment)
+    _refuse_leaks(dataset, list(splits.values()))
+    _check_cases(dataset, experiment.configuration)
     return FoldInputs(
-        raw_hash=raw.content_hash,
-        plans_hash=prepared.plans_hash_of(experiment),
+        raw_hash=dataset.raw.content_hash,
+        plans_hash=dataset.plans_hash_of(experiment),
         splits_hash=json_sha256(list(splits.values())),
         training_hash=training_hash,
     )
 
 
-def fold_keys(roots: Roots, dataset: str) -> list[str]:
+def fold_keys(dataset: PreparedDataset) -> list[str]:
     """Returns the folds that the dataset's splits have, in order.
 
     Raises:
-        PlanningError: As for `fold_inputs`.
         FoldError: The splits file is missing or damaged.
         DatasetError: The splits do not fit the cases.
     """
-    prepared = PreparedDataset(roots, dataset)
-    return list(_read_splits(prepared, prepared.read_raw().cases))
+    return list(_read_splits(dataset))
 
 
-def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, Split]:
+def _read_splits(dataset: PreparedDataset) -> dict[str, Split]:
     """Returns the splits by fold key, where they fit the cases."""
-    path = prepared.folder / SPLITS_FILE
+    path, cases = dataset.place.folder / SPLITS_FILE, dataset.raw.cases
     try:
         content = load_json(path)
     except FileNotFoundError as error:
@@ -77,63 +74,60 @@ def _read_splits(prepared: PreparedDataset, cases: Sequence[str]) -> dict[str, S
         ) from error
     n_folds = len(content) if isinstance(content, list) else 0
     splits = check_splits(content, cases, n_folds, path)
-    _refuse_forgotten(prepared, splits, cases)
+    _refuse_forgotten(dataset, splits)
     return {fold_key(index): split for index, split in enumerate(splits)}
 
 
-def _refuse_forgotten(prepared: PreparedDataset, splits: Sequence[Split], cases: Sequence[str]) -> None:
+def _refuse_forgotten(dataset: PreparedDataset, splits: Sequence[Split]) -> None:
     """Passes where cases that the split does not name are left out by their user, and did not come after it was made.
 
     Raises:
         DatasetError: The split is one of all cases that there were, this project's or nnU-Net's own.
     """
-    left_out = coverage(splits, cases).left_out
+    left_out = coverage(splits, dataset.raw.cases).left_out
     if not left_out:
         return
-    known = read_record(prepared.folder).until(splits)
+    known = read_record(dataset.place.folder).until(splits)
     named = sorted({case for split in splits for case in split["val"]})
     if set(left_out) - known.known_cases if known.generations else default_split_of(named, len(splits)) == splits:
         raise DatasetError(
-            f"{prepared.folder / SPLITS_FILE} does not name these cases, which came after it was made: "
+            f"{dataset.place.folder / SPLITS_FILE} does not name these cases, which came after it was made: "
             f"{first_offenders(left_out)}. nnU-Net would not read them. Materialize splits again, which says how they "
             "can be dealt to the folds."
         )
 
 
-def _refuse_leaks(prepared: PreparedDataset, splits: Sequence[Split], image_hashes: Mapping[str, str]) -> None:
+def _refuse_leaks(dataset: PreparedDataset, splits: Sequence[Split]) -> None:
     """Passes where no fold trains on a group or a copy of what it validates; groups are those of the last `splits`."""
-    leaks = groups_on_both_sides(splits, read_record(prepared.folder).groups)
-    leaks += duplicates_across_sides(splits, image_hashes)
+    leaks = groups_on_both_sides(splits, read_record(dataset.place.folder).groups)
+    leaks += duplicates_across_sides(splits, dataset.raw.image_hashes)
     if leaks:
         raise DatasetError(
-            f"By {prepared.folder / SPLITS_FILE} folds train on what they validate, and their dice would be too high:\n"
+            f"By {dataset.place.folder / SPLITS_FILE} folds train on what they validate, and their dice would be too "
+            "high:\n"
             + "\n".join(leaks)
             + "\nCorrect the file, or delete it to have it made as declared, and materialize splits again. Copies are "
             "kept together by `splits.groups`; or leave one of each out by `quarantine`."
         )
 
 
-def _check_cases(prepared: PreparedDataset, experiment: Experiment) -> None:
-    plans, configuration = experiment.plans, experiment.configuration
-    prepared.refuse_foreign_plans(plans)
-    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
-    known = prepared.configurations(plans)
+def _check_cases(dataset: PreparedDataset, configuration: str) -> None:
+    dataset.plans.refuse_foreign()
+    dataset.plans.needed([configuration])  # one that inherits in a circle says so
+    name, plans, known = dataset.place.dataset, dataset.plans.name, dataset.plans.configurations
     if known and configuration not in known:
         reason = why_dropped(plans, configuration, known)
         there = "" if "Available: " in reason else f" Available: {', '.join(known)}."
-        raise FoldError(
-            f"The plans {plans} of {experiment.dataset} have no configuration {configuration!r}. {reason}{there}"
-        )
-    if known and prepared.case_set(plans, configuration).is_whole:
+        raise FoldError(f"The plans {plans} of {name} have no configuration {configuration!r}. {reason}{there}")
+    if known and dataset.case_set(configuration).is_whole:
         return
-    earlier = prepared.earlier_ingredients(plans, configuration) if known else None
+    earlier = dataset.earlier_ingredients(configuration) if known else None
     if earlier is None:
         raise FoldError(
-            f"{experiment.dataset} is not preprocessed for {plans}, {configuration}. Materialize preprocessed_plans "
-            "first."
+            f"{name} is not preprocessed for {plans}, {configuration}. Materialize preprocessed_plans first."
         )
     raise FoldError(
-        f"The preprocessed cases of {experiment.dataset}, {plans}, {configuration} were made from other input than "
-        f"there is now: {'; '.join(earlier.differences(prepared.ingredients(plans, configuration)))}. Materialize "
+        f"The preprocessed cases of {name}, {plans}, {configuration} were made from other input than "
+        f"there is now: {'; '.join(earlier.differences(dataset.ingredients(configuration)))}. Materialize "
         "preprocessed_plans again."
     )

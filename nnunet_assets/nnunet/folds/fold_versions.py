@@ -17,7 +17,7 @@ from nnunet_assets.core.fold.version_history import (
 )
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.training.parameters import package_versions
 
 
@@ -49,7 +49,7 @@ def check_versions(place: FoldPlace, *, despite_changes: bool, progress: Progres
         )
 
 
-def note_stage(place: FoldPlace, prepared: PreparedDataset, *, despite_changes: bool) -> None:
+def note_stage(place: FoldPlace, dataset: PreparedDataset, *, despite_changes: bool) -> None:
     """Notes which versions go on with the fold, and which made its cases.
 
     Raises:
@@ -58,7 +58,7 @@ def note_stage(place: FoldPlace, prepared: PreparedDataset, *, despite_changes: 
     stages = read_stages(place.folder)
     is_trained = (place.folder / FINAL_CHECKPOINT).is_file()
     n_epochs = n_saved_epochs(place.folder) or 0
-    cases = _makers_of_cases(prepared, place.experiment)
+    cases = _makers_of_cases(dataset, place.experiment)
     before = stages[-1].cases if stages and n_epochs and not is_trained else {}
     other = [name for name, was in before.items() if name in cases and is_other_minor(was, cases[name])]
     if other and not despite_changes:
@@ -74,12 +74,12 @@ def installed_versions() -> dict[str, str]:
     return {**package_versions(), "python": platform.python_version()}
 
 
-def _makers_of_cases(prepared: PreparedDataset, experiment: Experiment) -> dict[str, str]:
+def _makers_of_cases(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:
     makers = {}
-    for name in prepared.needed_configurations(experiment.plans, [experiment.configuration]):
-        made_from = prepared.case_set(experiment.plans, name).ingredients()
+    for name in dataset.plans.needed([experiment.configuration]):
+        made_from = dataset.case_set(name).ingredients()
         if made_from and NNUNET in made_from.read:
-            makers[prepared.cases_folder(experiment.plans, name).name] = str(json.loads(made_from.read[NNUNET]))
+            makers[dataset.plans.cases_folder(name).name] = str(json.loads(made_from.read[NNUNET]))
     return makers
 
 

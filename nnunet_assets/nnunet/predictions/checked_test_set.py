@@ -18,7 +18,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.other_formats import file_geometry
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import TEST_IMAGES, TEST_LABELS, find_test_cases
 from nnunet_assets.nnunet.raw.case_reading import OnProgress, read_cases
@@ -98,7 +98,7 @@ def read_test_set(
     subject = f"The test set of {dataset}"
     # Before the voxels are read, which may take minutes.
     refuse_errors(subject, findings)
-    cache = FactCache(PreparedDataset(roots, dataset).intake_folder / "test_case_facts.json")
+    cache = FactCache(PreparedFolder(roots, dataset).intake_folder / "test_case_facts.json")
     reader, of_reader = reader_findings(description, found)
     if model_folder and (of_model := reader_of_model(model_folder)):
         reader, of_reader = of_model, []

@@ -16,10 +16,10 @@ from nnunet_assets.core.files.layout import Experiment, Roots, fold_index
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble, finished_ensemble
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
 from nnunet_assets.nnunet.predictions.prediction_store import PredictionStore
-from nnunet_assets.nnunet.preparation.prepared import planned_in
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.fold_failure import FoldFailed
@@ -91,7 +91,7 @@ def predict_test_set(
     files = (ensemble.folder / "plans.json", ensemble.folder / DATASET_JSON)
     refuse_foreign_code_in(*files, trusted_code(environment))
     store = predictions_of(experiment, roots, file_ending)
-    stage = experiment.previous_stage(planned_in(ensemble.folder / "plans.json"))
+    stage = experiment.previous_stage(Plans.read(ensemble.folder / "plans.json").configurations)
     before = predictions_of(stage, roots, file_ending) if stage else None
     previous = _predicted_before(before, experiment, test_set) if before else {}
     wanted = {

@@ -36,7 +36,8 @@ from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, case_of, read_curation
 from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curation_of, former_raw, write_raw
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, counted_droppings, find_cases, voxels_are_checked
 from nnunet_assets.nnunet.raw.case_reading import OnProgress
 from nnunet_assets.nnunet.raw.dataset_entries import have_variables, read_entries, refuse_outside
@@ -96,7 +97,7 @@ def look_at_raw_data(
     Raises:
         DatasetError: As `curate` and `inspect_raw_dataset`.
     """
-    prepared = PreparedDataset(roots, dataset)
+    prepared = PreparedFolder(roots, dataset)
     curated = curate(roots, dataset, declared.over(read_curation(prepared)), variables)
     found = inspect_raw_dataset(
         curated.raw_root,
@@ -104,15 +105,15 @@ def look_at_raw_data(
         n_folds,
         on_progress,
         cache,
-        former=prepared.former_raw(),
+        former=former_raw(prepared),
         trusted=trusted_code(variables),
     )
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
     found = replace(found, findings=(*found.findings, *padding_findings(prepared, found.rows)))
-    before = prepared.curation
-    prepared.write_raw(replace(found.record, curation=curated.digest))
+    before = curation_of(prepared)
+    write_raw(prepared, replace(found.record, curation=curated.digest))
     # The one before may still be read by a planning that runs.
     _remove_others(prepared, {curated.digest, before})
     return found, curated
@@ -155,7 +156,7 @@ def curate(
     findings = [f for f in findings if case_of(f, description.file_ending) not in curation.quarantine]
     names = _names_of_copies(left, description, repairs)
     content = _description(folder, description, left, {len(cases), len(left) + len(curation.quarantine)}, names)
-    root = _write(PreparedDataset(roots, dataset), content, curation, {names[r.file]: r for r in repairs})
+    root = _write(PreparedFolder(roots, dataset), content, curation, {names[r.file]: r for r in repairs})
     return CuratedDataset(
         raw_root=root,
         splits_sha256=file_sha256(split) if split.exists() else "",
@@ -240,7 +241,7 @@ def _names_of_copies(
 
 
 def _write(
-    prepared: PreparedDataset, content: dict[str, Any], curation: Curation, copies: Mapping[str, HeaderRepair]
+    prepared: PreparedFolder, content: dict[str, Any], curation: Curation, copies: Mapping[str, HeaderRepair]
 ) -> Path:
     """Returns the folder of the curated root, written if it is not there yet."""
     record = {
@@ -310,7 +311,7 @@ def _entry(file: Path, copies: Mapping[Path, str]) -> str:
     return path
 
 
-def _remove_others(prepared: PreparedDataset, kept: set[str]) -> None:
+def _remove_others(prepared: PreparedFolder, kept: set[str]) -> None:
     for root in prepared.curated_root("").glob("[!.]*"):
         if root.name not in kept:
             shutil.rmtree(root)

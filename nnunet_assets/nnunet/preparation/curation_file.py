@@ -18,7 +18,7 @@ from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_files import LABELS, find_cases
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
@@ -103,7 +103,7 @@ def case_of(finding: Finding, file_ending: str) -> str | None:
     return stem if finding.file.startswith(f"{LABELS}/") else re.sub(r"_\d{4}$", "", stem)
 
 
-def read_curation(prepared: PreparedDataset) -> Curation:
+def read_curation(prepared: PreparedFolder) -> Curation:
     """Returns what the file says; without a file, nothing is left out and nothing repaired.
 
     Raises:
@@ -124,7 +124,7 @@ def read_curation(prepared: PreparedDataset) -> Curation:
     return Curation(**content)
 
 
-def write_curation(prepared: PreparedDataset, curation: Curation) -> Path:
+def write_curation(prepared: PreparedFolder, curation: Curation) -> Path:
     """Writes the file, in place of the one that is there, and returns its path."""
     path = prepared.own / CURATION_FILE
     kept = {"quarantine": dict(curation.quarantine), "repair_headers_mm": curation.repair_headers_mm}
@@ -132,7 +132,7 @@ def write_curation(prepared: PreparedDataset, curation: Curation) -> Path:
     return path
 
 
-def remove_curation(prepared: PreparedDataset) -> bool:
+def remove_curation(prepared: PreparedFolder) -> bool:
     """Removes the file, damaged or not, and returns whether there was one. What the YAML declares stays."""
     path = prepared.own / CURATION_FILE
     is_there = path.exists()

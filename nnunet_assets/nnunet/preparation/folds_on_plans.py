@@ -14,12 +14,13 @@ from nnunet_assets.core.files.layout import DEFAULT_PLANS
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sets import sets_in
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.split_users import folds_of_others
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, cost_sentence, trained_folds
 
 
-def refuse_other_version(prepared: PreparedDataset, plans: str, configurations: Sequence[str], raw_hash: str) -> None:
+def refuse_other_version(prepared: PreparedFolder, plans: str, configurations: Sequence[str], raw_hash: str) -> None:
     """Passes where what is to be made anew was made by the same minor version of nnU-Net, or no fold is of it.
 
     Args:
@@ -46,20 +47,21 @@ def refuse_other_version(prepared: PreparedDataset, plans: str, configurations: 
     )
 
 
-def _folders(prepared: PreparedDataset, plans: str, configurations: Sequence[str]) -> list[str]:
+def _folders(prepared: PreparedFolder, plans: str, configurations: Sequence[str]) -> list[str]:
     """Returns the names of nnU-Net's folders of the cases that are to be made.
 
     Several plans may share one: those of nnU-Net's own planners take the cases of `nnUNetPlans`.
     """
     with suppress(PlanningError, DamagedFileError):  # plans that a kill left torn are planned again
-        if needed := prepared.needed_configurations(plans, configurations):
-            return [prepared.cases_folder(plans, configuration).name for configuration in needed]
+        known = prepared.plans(plans)
+        if needed := known.needed(configurations):
+            return [known.cases_folder(configuration).name for configuration in needed]
     return [f"{name}_{configuration}" for name in (plans, DEFAULT_PLANS) for configuration in configurations]
 
 
-def _makers(prepared: PreparedDataset, plans: str, folders: Sequence[str]) -> Iterator[str]:
+def _makers(prepared: PreparedFolder, plans: str, folders: Sequence[str]) -> Iterator[str]:
     """Yields the versions of nnU-Net that made the plans and the newest cases."""
-    if (planned_by := (prepared.plans_stamp(plans) or {}).get(NNUNET)) is not None:
+    if (planned_by := (plans_stamp(prepared, plans) or {}).get(NNUNET)) is not None:
         yield str(planned_by)
     for folder in folders:
         whole = (found for found in sets_in(prepared.own / "cases" / folder) if found.is_whole)
@@ -67,7 +69,7 @@ def _makers(prepared: PreparedDataset, plans: str, folders: Sequence[str]) -> It
             yield str(json.loads(made_from.read[NNUNET]))
 
 
-def _folds_on(prepared: PreparedDataset, plans: str, folders: Collection[str], raw_hash: str) -> list[TrainedFold]:
+def _folds_on(prepared: PreparedFolder, plans: str, folders: Collection[str], raw_hash: str) -> list[TrainedFold]:
     """Returns the folds that were trained or begun here, in this results folder or another one that is known."""
     roots = prepared.roots
     others = folds_of_others(prepared, roots).values()
@@ -77,7 +79,7 @@ def _folds_on(prepared: PreparedDataset, plans: str, folders: Collection[str], r
         if len(names) != 3:  # a copy under another name
             return False
         with suppress(PlanningError, DamagedFileError):
-            return names[1] == plans or prepared.cases_folder(names[1], names[2]).name in folders
+            return names[1] == plans or prepared.plans(names[1]).cases_folder(names[2]).name in folders
         return False
 
     return [

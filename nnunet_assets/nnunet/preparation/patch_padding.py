@@ -13,7 +13,8 @@ from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intake import CaseRow
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.nnunet.plans.plan_card import by_axis
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 
 MOSTLY_PADDING = 0.5
 """Where the largest case fills less of the patch, no rounding of nnU-Net's planner made it so."""
@@ -93,14 +94,14 @@ def _lengths(values: Any) -> tuple[float, ...]:
     return tuple(numbers) if is_right else ()
 
 
-def padding(prepared: PreparedDataset, plans: str, configuration: str) -> Padding | None:
+def padding(prepared: PreparedFolder, plans: Plans, configuration: str) -> Padding | None:
     """Returns by how much the patch is larger than every case as nnU-Net cropped it; None: it is not."""
     fingerprint = read_json(prepared.folder / "dataset_fingerprint.json") or {}
     shapes, spacings = fingerprint.get("shapes_after_crop", []), fingerprint.get("spacings", [])
-    return _padding(prepared, plans, configuration, list(zip(shapes, spacings, strict=False)))
+    return _padding(plans, configuration, list(zip(shapes, spacings, strict=False)))
 
 
-def padding_findings(prepared: PreparedDataset, rows: Sequence[CaseRow]) -> list[Finding]:
+def padding_findings(prepared: PreparedFolder, rows: Sequence[CaseRow]) -> list[Finding]:
     """Returns a warning for each configuration of plans that are there whose patch is mostly padding in every case.
 
     Args:
@@ -111,20 +112,17 @@ def padding_findings(prepared: PreparedDataset, rows: Sequence[CaseRow]) -> list
     if len(sizes) < len(rows):
         return []
     found = [
-        _padding(prepared, plans, configuration, sizes)
+        _padding(plans, configuration, sizes)
         for plans in prepared.plans_on_disk()
-        for configuration in prepared.configurations(plans)
+        for configuration in plans.configurations
     ]
     return [Finding("D071", "warning", str(one)) for one in found if one and one.filled < MOSTLY_PADDING]
 
 
 def _padding(
-    prepared: PreparedDataset,
-    plans: str,
-    configuration: str,
-    sizes: Sequence[tuple[Sequence[float], Sequence[float]]],
+    plans: Plans, configuration: str, sizes: Sequence[tuple[Sequence[float], Sequence[float]]]
 ) -> Padding | None:
-    transpose = (read_json(prepared.plans_file(plans)) or {}).get("transpose_forward")
-    plan = prepared.configurations(plans).get(configuration, {})
+    transpose = (plans.content or {}).get("transpose_forward")
+    plan = plans.configurations.get(configuration, {})
     found = padding_of(plan, sizes, transpose if isinstance(transpose, list) else ())
-    return Padding(plans, configuration, *found, len(sizes)) if found else None
+    return Padding(plans.name, configuration, *found, len(sizes)) if found else None

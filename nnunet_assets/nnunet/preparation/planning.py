@@ -7,7 +7,6 @@ from typing import Any
 
 from nnunet_assets.core.dataset.configurations import PLANNERS, unknown_configuration
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.core.progress import LOGGED, Progress
@@ -15,11 +14,16 @@ from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import DamagedFileError, PlanningError, did_you_mean
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
+from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, known_files
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots, is_verified, read_raw
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.workers import EXPORT, check_worker_variables, positive_number, worker_variables
@@ -105,19 +109,17 @@ def prepare(
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         ConfigError: As `check_worker_variables`.
     """
-    prepared = PreparedDataset(roots, dataset)
+    prepared = PreparedFolder(roots, dataset)
     with prepared.preparing(progress):
-        raw = prepared.read_raw()
+        raw = read_raw(prepared)
         verified = {"raw_hash": raw.content_hash, "nnunetv2": version("nnunetv2")}
         made_from = {**verified, "planner": PLANNERS.get(plans)}
         replan = _must_plan(prepared, plans, made_from)
         kept = None if replan else prepared.plans_file(plans)  # one that is made anew may be torn
-        refuse_foreign_code_in(kept, prepared.raw_folder / DATASET_JSON, trusted_code(environment))
-        before = prepared.known_files()
-        watch = _Watch(prepared, plans, configurations, progress)
-        if replan or not all(
-            _is_up_to_date(prepared, plans, c) for c in prepared.needed_configurations(plans, configurations)
-        ):
+        refuse_foreign_code_in(kept, curated_folder(prepared, raw.curation) / DATASET_JSON, trusted_code(environment))
+        before = known_files(prepared)
+        watch = _Watch(prepared, raw, plans, configurations, progress)
+        if replan or not _is_up_to_date(PreparedDataset(prepared, raw, prepared.plans(plans)), configurations):
             if not despite_changes:
                 refuse_other_version(prepared, plans, configurations, raw.content_hash)
             check_worker_variables(environment)  # those of the training too, which comes after hours of this
@@ -129,43 +131,44 @@ def prepare(
                 configurations=tuple(configurations),
                 trainers=tuple(sorted(set(trainers))),
                 verified=verified,
-                verify_integrity=(verify_integrity or not raw.voxels_checked) and not prepared.is_verified(verified),
+                verify_integrity=(verify_integrity or not raw.voxels_checked) and not is_verified(prepared, verified),
                 n_processes=n_asked or int(worker_variables(environment)[EXPORT]),
                 n_processes_is_set=n_asked is not None,
             )
             _run(prepared, request, environment, watch)
-        planned = prepared.configurations(plans)
+        made = PreparedDataset(prepared, raw, prepared.plans(plans))
+        planned = made.plans.configurations
         available = [configuration for configuration in configurations if configuration in planned]
-        for configuration in prepared.needed_configurations(plans, configurations):
-            _show(prepared, plans, configuration)
-        cases = {c: _prepared_cases(prepared, plans, c, before) for c in available}
+        for configuration in made.plans.needed(configurations):
+            _show(made, configuration)
+        cases = {c: _prepared_cases(made, c, before) for c in available}
         for configuration, found in cases.items():
             if found.n_made:  # between two looks perhaps
                 watch.explain(configuration, found.why)
-        padded = tuple(one for c in available if (one := padding(prepared, plans, c)))
+        padded = tuple(one for c in available if (one := padding(prepared, made.plans, c)))
         for one in padded:
             progress.say(str(one))
         return PreparedPlans(
-            plans_hash=str(prepared.plans_hash(plans)),
+            plans_hash=str(made.plans.digest),
             configurations=tuple(available),
             dropped={c: why_dropped(plans, c, planned) for c in configurations if c not in planned},
             planned={c: planned[c] for c in available},
             cases=cases,
             made=(*(["plans"] if replan else []), *(c for c in available if cases[c].n_made)),
-            gpu_memory_gb=(prepared.plans_stamp(plans) or {}).get("gpu_memory_gb", {}),
-            is_verified=prepared.is_verified(verified),
+            gpu_memory_gb=(plans_stamp(prepared, plans) or {}).get("gpu_memory_gb", {}),
+            is_verified=is_verified(prepared, verified),
             padding=padded,
         )
 
 
 def _run(
-    prepared: PreparedDataset,
+    prepared: PreparedFolder,
     request: PlanningRequest,
     environment: Mapping[str, str],
     watch: "_Watch",
 ) -> None:
     """Runs the planning process to its end, after a lack of memory again with half the workers."""
-    if (split := prepared.raw_folder / SPLITS_FILE).exists():
+    if (split := curated_folder(prepared) / SPLITS_FILE).exists():
         raise PlanningError(
             f"{split} was put there after the raw data was last looked at, and nnU-Net's planner would copy it over "
             "what `splits` makes. Materialize raw_dataset and splits again, or move it away."
@@ -179,7 +182,7 @@ def _run(
             folder=folder,
             environment={
                 **environment,
-                **prepared.roots.environment(),
+                **curated_roots(prepared).environment(),
                 **worker_variables(environment, n_halvings=n_halvings),
             },
             on_poll=watch.look,
@@ -195,21 +198,25 @@ def _run(
         )
 
 
-def check_configuration(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+def check_configuration(prepared: PreparedFolder, plans: str, configuration: str) -> Plans | None:
     """Passes where the plans have a configuration, or nnU-Net's planner may make it; to be asked before any work.
+
+    Returns:
+        The plans; None: they cannot be read now.
 
     Raises:
         PlanningError: They do not, and it will not; or there is no plans file, and nnU-Net plans none of that name.
     """
     source = prepared.plans_file(plans)
     try:
-        is_there = read_json(source) is not None
+        found = prepared.plans(plans)
     except DamagedFileError:  # nnU-Net is writing the file, or `prepare` says the same
-        return
-    if configuration in (prepared.plans_stamp(plans) or {}).get("own_configurations", {}):
-        return  # it comes back with the plans that are being made
-    prepared.needed_configurations(plans, [configuration])  # one that inherits in a circle says so
-    available = list(prepared.configurations(plans)) if is_there else None
+        return None
+    is_there = found.content is not None
+    if configuration in (plans_stamp(prepared, plans) or {}).get("own_configurations", {}):
+        return found  # it comes back with the plans that are being made
+    found.needed([configuration])  # one that inherits in a circle says so
+    available = list(found.configurations) if is_there else None
     if not is_there and plans not in PLANNERS:
         raise _no_plans(prepared, plans)
     if not is_there and configuration not in CONFIGURATIONS:
@@ -221,35 +228,37 @@ def check_configuration(prepared: PreparedDataset, plans: str, configuration: st
     if problem := unknown_configuration(configuration, plans, available, source):
         raise PlanningError(problem)
     if available is not None and plans not in PLANNERS and configuration not in available:
-        raise PlanningError(f"{source}: {why_dropped(plans, configuration, prepared.configurations(plans))}")
+        raise PlanningError(f"{source}: {why_dropped(plans, configuration, found.configurations)}")
+    return found
 
 
-def is_prepared(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
+def is_prepared(dataset: PreparedDataset, configuration: str) -> bool:
     """Says whether a fold could be trained on a configuration's cases as they are; not while they are being planned."""
     try:
-        needed = prepared.needed_configurations(plans, [configuration])
-        return bool(needed) and all(_is_up_to_date(prepared, plans, name) for name in needed)
+        return configuration in dataset.plans.configurations and _is_up_to_date(dataset, [configuration])
     except (PlanningError, DamagedFileError):  # nnU-Net is writing the file, or `prepare` says the same
         return False
 
 
-def _is_up_to_date(prepared: PreparedDataset, plans: str, configuration: str) -> bool:
-    case_set = prepared.case_set(plans, configuration)
-    return case_set.is_whole and not (case_set.changed_references(prepared.references) or case_set.damaged())
+def _is_up_to_date(dataset: PreparedDataset, configurations: Sequence[str]) -> bool:
+    """Says whether all that is needed for configurations is made, and as it was made."""
+    references = dataset.place.references
+    needed = (dataset.case_set(name) for name in dataset.plans.needed(configurations))
+    return all(one.is_whole and not (one.changed_references(references) or one.damaged()) for one in needed)
 
 
-def _show(prepared: PreparedDataset, plans: str, configuration: str) -> None:
+def _show(dataset: PreparedDataset, configuration: str) -> None:
     """Gives nnU-Net's own folder back its cases where somebody changed or deleted them."""
-    case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    case_set, shown = dataset.case_set(configuration), dataset.plans.cases_folder(configuration)
     if not is_shown(case_set, shown):
-        with prepared.writing(plans, configuration):
+        with dataset.place.writing(shown):
             show(case_set, shown)
 
 
 def _prepared_cases(
-    prepared: PreparedDataset, plans: str, configuration: str, before: Collection[frozenset[tuple[str, FileRecord]]]
+    dataset: PreparedDataset, configuration: str, before: Collection[frozenset[tuple[str, FileRecord]]]
 ) -> PreparedCases:
-    case_set = prepared.case_set(plans, configuration)
+    case_set = dataset.case_set(configuration)
     records = case_set.records().values()
     n_reused = sum(frozenset(record.files.items()) in before for record in records)
     return PreparedCases(
@@ -265,12 +274,14 @@ class _Watch:
 
     def __init__(
         self,
-        prepared: PreparedDataset,
+        prepared: PreparedFolder,
+        raw: RawRecord,
         plans: str,
         configurations: Sequence[str],
         progress: Progress,
     ) -> None:
         self._prepared = prepared
+        self._raw = raw
         self._plans = plans
         self._configurations = configurations
         self._explained: set[str] = set()
@@ -295,36 +306,36 @@ class _Watch:
 
     def _needed(self) -> list[tuple[str, CaseSet]]:
         try:
-            needed = self._prepared.needed_configurations(self._plans, self._configurations)
-            return [(name, self._prepared.case_set(self._plans, name)) for name in needed]
+            dataset = PreparedDataset(self._prepared, self._raw, self._prepared.plans(self._plans))
+            return [(name, dataset.case_set(name)) for name in dataset.plans.needed(self._configurations)]
         except (PlanningError, DamagedFileError):  # nnU-Net is writing the file
             return []
 
 
-def _no_plans(prepared: PreparedDataset, plans: str) -> PlanningError:
+def _no_plans(prepared: PreparedFolder, plans: str) -> PlanningError:
     return PlanningError(
         f"There are no plans {plans!r} for {prepared.dataset}: {prepared.plans_file(plans)} is missing. Put your plans "
         f"file there, or use one of {', '.join(PLANNERS)}."
     )
 
 
-def _must_plan(prepared: PreparedDataset, plans: str, made_from: Mapping[str, Any]) -> bool:
+def _must_plan(prepared: PreparedFolder, plans: str, made_from: Mapping[str, Any]) -> bool:
     """Says whether the plans have to be made; plans that somebody else made or edited are never overwritten."""
-    stamp = prepared.plans_stamp(plans)
+    stamp = plans_stamp(prepared, plans)
     if stamp is not None and stamp["plans_hash"] is None:  # interrupted while they were made, and perhaps torn
         return True
-    now = prepared.plans_hash(plans)
+    now = prepared.plans(plans)
     if plans not in PLANNERS:
-        if now is None:
+        if now.content is None:
             raise _no_plans(prepared, plans)
-        prepared.refuse_foreign_plans(plans)
+        now.refuse_foreign()
         return False
-    if now is None:
+    if now.content is None:
         return True
     # Configurations that were added are the user's, as nnU-Net documents it, and what was planned is as it was.
-    if stamp is None or stamp["plans_hash"] not in (now, prepared.planned_hash(plans)):
+    if stamp is None or stamp["plans_hash"] not in (now.digest, now.planned_digest):
         raise PlanningError(
-            f"{prepared.plans_file(plans)} was made or edited outside this project. To use it, rename it (its "
+            f"{now.file} was made or edited outside this project. To use it, rename it (its "
             "plans_name too) and declare that name as `plans`; to have it made anew, delete it. (Configurations may be "
             "added to it under names of their own.)"
         )

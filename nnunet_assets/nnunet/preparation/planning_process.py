@@ -19,10 +19,11 @@ from typing import Any
 from nnunet_assets.core.dataset.configurations import own_configurations
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import fsync_path, write_atomically
-from nnunet_assets.core.files.json_file import load_json, read_json
+from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import CONFIGURATIONS, Roots
 from nnunet_assets.errors import DamagedFileError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
+from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.preparation.case_sets import (
     CaseSet,
@@ -34,7 +35,10 @@ from nnunet_assets.nnunet.preparation.case_sets import (
     show,
 )
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp, stamp_plans
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder, note_verified
 from nnunet_assets.nnunet.training.trainer import unknown_trainer
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.disk_space import lacking_room
@@ -50,64 +54,67 @@ from nnunet_assets.processes.memory import (
 def prepare_dataset(request: PlanningRequest) -> None:
     """Plans where asked to, then preprocesses for each wanted configuration the cases that are not there."""
     _check_trainers(request.trainers)
-    prepared = PreparedDataset(_roots(), request.dataset)
+    prepared = PreparedFolder(_roots(), request.dataset)
     plans = request.plans
     dataset_id = int(request.dataset[7:10])
     kept = None if request.planner else prepared.plans_file(plans)
-    refuse_foreign_code_in_child(kept, prepared.raw_folder / DATASET_JSON)
+    raw_json = curated_folder(prepared) / DATASET_JSON
+    refuse_foreign_code_in_child(kept, raw_json)
     if request.verify_integrity:
-        _verify_integrity(prepared)
-        prepared.note_verified(request.verified)
+        _verify_integrity(raw_json.parent)
+        note_verified(prepared, request.verified)
     if request.planner:
         own = _own_configurations(prepared, plans)
         # In the record too: a kill must not cost the user what the planner does not make.
         begun = {**request.made_from, "own_configurations": own}
-        prepared.stamp_plans(plans, begun, plans_hash=None)
+        stamp_plans(prepared, plans, begun, plans_hash=None)
         # Where there is a file, nnU-Net keeps its configurations that are not planned any more, and needs it whole.
         prepared.plans_file(plans).unlink(missing_ok=True)
         _extract_fingerprint(dataset_id)
         _plan(dataset_id, request.planner)
         _add_configurations(prepared.plans_file(plans), own)
-        refuse_foreign_code_in_child(prepared.plans_file(plans), prepared.raw_folder / DATASET_JSON)
-        memory = _gpu_memory(prepared, plans, request.planner)
-        prepared.stamp_plans(plans, {**request.made_from, "gpu_memory_gb": memory}, prepared.planned_hash(plans))
+        refuse_foreign_code_in_child(prepared.plans_file(plans), raw_json)
+        planned = prepared.plans(plans)
+        memory = _gpu_memory(planned, request.planner)
+        stamp_plans(prepared, plans, {**request.made_from, "gpu_memory_gb": memory}, planned.planned_digest)
     else:
         _complete_own_plans(prepared, dataset_id)
-    for configuration in prepared.needed_configurations(plans, request.configurations):
-        with prepared.writing(plans, configuration):
-            _make_case_set(prepared, configuration, request)
+    dataset = PreparedDataset.read(prepared, plans)
+    for configuration in dataset.plans.needed(request.configurations):
+        with prepared.writing(dataset.plans.cases_folder(configuration)):
+            _make_case_set(dataset, configuration, request)
 
 
-def _make_case_set(prepared: PreparedDataset, configuration: str, request: PlanningRequest) -> None:
+def _make_case_set(dataset: PreparedDataset, configuration: str, request: PlanningRequest) -> None:
     """Makes what is missing of a configuration's cases beside what is there, shows it, and removes what nobody reads.
 
     What another process made while this one waited is found here, and nothing is left to do.
     """
-    plans = request.plans
-    case_set, shown = prepared.case_set(plans, configuration), prepared.cases_folder(plans, configuration)
+    prepared, plans = dataset.place, dataset.plans
+    case_set, shown = dataset.case_set(configuration), plans.cases_folder(configuration)
     changed = case_set.changed_references(prepared.references) if case_set.is_whole else []
     damaged = case_set.damaged() if case_set.is_whole else []
     if not case_set.is_whole or changed or damaged:
         # A whole one may be of another last number of nnU-Net's version.
         whole = case_set.ingredients() if case_set.is_whole else None
-        wanted = whole or prepared.ingredients(plans, configuration)
-        case_set.begin(wanted, _why(prepared.earlier_ingredients(plans, configuration), wanted, damaged, changed))
+        wanted = whole or dataset.ingredients(configuration)
+        case_set.begin(wanted, _why(dataset.earlier_ingredients(configuration), wanted, damaged, changed))
         _reuse_cases(case_set, wanted)
         there = case_set.records()
-        jobs = _jobs(case_set, prepared, plans, configuration, wanted)
+        jobs = _jobs(case_set, dataset, configuration, wanted)
         if missing := [job for job in jobs if job.case not in there or job.case in damaged]:
-            sizes = _sizes(prepared, plans, configuration)
+            sizes = _sizes(dataset, configuration)
             _refuse_too_little_room(prepared.folder, configuration, least_saved_bytes(*sizes), len(missing) / len(jobs))
             n_processes = _n_processes(request, largest_case_bytes(*sizes))
             print(f"{configuration}: {len(missing)} of {len(wanted.raw)} cases, {n_processes} at once.", flush=True)
-            make = make_cases_by_nnunet if has_own_loop(prepared.plans_file(plans), configuration) else make_cases
+            make = make_cases_by_nnunet if has_own_loop(plans.file, configuration) else make_cases
             make(missing, n_processes)
         # First, so that whole cases vouch for the references too.
         _refresh_references(prepared.references, case_set, jobs)
         case_set.finish()
     if not is_shown(case_set, shown):
         show(case_set, shown)
-    remove_unwanted(case_set.folder.parent, prepared.wanted_digests(shown.name))
+    remove_unwanted(case_set.folder.parent, wanted_digests(prepared, shown))
     # What an older version of this package noted about its cases, which were made anew.
     for suffix in (".json", ".lock"):
         case_set.folder.parent.with_name(shown.name + suffix).unlink(missing_ok=True)
@@ -134,18 +141,16 @@ def _reuse_cases(case_set: CaseSet, wanted: Ingredients) -> None:
                 there.add(case)
 
 
-def _jobs(
-    case_set: CaseSet, prepared: PreparedDataset, plans: str, configuration: str, wanted: Ingredients
-) -> list[CaseJob]:
-    files = _raw_files(prepared)
+def _jobs(case_set: CaseSet, dataset: PreparedDataset, configuration: str, wanted: Ingredients) -> list[CaseJob]:
+    raw_folder = curated_folder(dataset.place, dataset.raw.curation)
+    files = _raw_files(raw_folder)
     if unknown := [case for case in wanted.raw if case not in files]:
         raise ChildFailure(
             ExitCode.BAD_INPUT,
-            f"{prepared.raw_folder} lacks cases that it had when it was last looked at: {first_offenders(unknown)}. "
+            f"{raw_folder} lacks cases that it had when it was last looked at: {first_offenders(unknown)}. "
             "Materialize raw_dataset again.",
         )
-    description = load_json(prepared.folder / "dataset.json")
-    looked_at = prepared.read_raw()
+    description, looked_at = load_json(dataset.place.folder / DATASET_JSON), dataset.raw
     return [
         CaseJob(
             case=case,
@@ -153,7 +158,7 @@ def _jobs(
             looked_at=raw if case in looked_at.case_hashes else None,
             images=tuple(files[case]["images"]),
             label=files[case]["label"],
-            plans_file=prepared.plans_file(plans),
+            plans_file=dataset.plans.file,
             configuration=configuration,
             description=description,
             set_folder=case_set.folder,
@@ -163,11 +168,10 @@ def _jobs(
     ]
 
 
-def _sizes(prepared: PreparedDataset, plans: str, configuration: str) -> tuple[dict[str, Any], ...]:
+def _sizes(dataset: PreparedDataset, configuration: str) -> tuple[dict[str, Any], ...]:
     """Returns the fingerprint, the plans and the configuration's plan, which say how large the cases are."""
-    fingerprint = load_json(prepared.folder / "dataset_fingerprint.json")
-    content = load_json(prepared.plans_file(plans))
-    return fingerprint, content, prepared.configurations(plans)[configuration]
+    fingerprint = load_json(dataset.place.folder / "dataset_fingerprint.json")
+    return fingerprint, dict(dataset.plans.content or {}), dataset.plans.configurations[configuration]
 
 
 def _refuse_too_little_room(folder: Path, configuration: str, saved_bytes: int, part: float) -> None:
@@ -191,12 +195,12 @@ def _n_processes(request: PlanningRequest, largest_bytes: int) -> int:
     return max(1, n >> request.n_halvings)
 
 
-def _raw_files(prepared: PreparedDataset) -> dict[str, dict[str, Any]]:
+def _raw_files(raw_folder: Path) -> dict[str, dict[str, Any]]:
     """Returns the raw files by case, as nnU-Net finds them: `images` by channel and `label`."""
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    description = load_json(prepared.raw_folder / "dataset.json")
-    files: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(prepared.raw_folder), description)
+    description = load_json(raw_folder / DATASET_JSON)
+    files: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(raw_folder), description)
     return files
 
 
@@ -216,7 +220,7 @@ def _check_trainers(trainers: Sequence[str]) -> None:
             raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(trainer)) from error
 
 
-def _verify_integrity(prepared: PreparedDataset) -> None:
+def _verify_integrity(raw_folder: Path) -> None:
     """Runs nnU-Net's own check of the raw data; what it prints about single cases becomes part of the error.
 
     In threads, where nnU-Net starts processes that each load torch anew: reading, unpacking and looking at a file all
@@ -229,11 +233,11 @@ def _verify_integrity(prepared: PreparedDataset) -> None:
     printed = StringIO()
     try:
         with redirect_stdout(printed):
-            nnunet.verify_dataset_integrity(str(prepared.raw_folder), default_num_processes)
+            nnunet.verify_dataset_integrity(str(raw_folder), default_num_processes)
     except Exception as error:  # noqa: BLE001 (its libraries raise anything on a file that they cannot read)
         raise ChildFailure(
             ExitCode.BAD_INPUT,
-            f"nnU-Net's own integrity check does not agree with {prepared.raw_folder}: {_without_contents(error)}"
+            f"nnU-Net's own integrity check does not agree with {raw_folder}: {_without_contents(error)}"
             f"\n{first_offenders(_about_cases(printed.getvalue()))}\nPut it right. Or, where the files are NIfTI and "
             "nnU-Net is mistaken, turn its check off: `verify_integrity: false` in the dataset's declaration.",
         ) from None
@@ -273,16 +277,16 @@ def _plan(dataset_id: int, planner: str) -> None:
     plan_experiments([dataset_id], planner)
 
 
-def _own_configurations(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
+def _own_configurations(prepared: PreparedFolder, plans: str) -> dict[str, Any]:
     """Returns the configurations that a user added to the plans, of before an interruption where there was one."""
     with suppress(DamagedFileError):  # torn while it was made
-        if content := read_json(prepared.plans_file(plans)):
+        if content := prepared.plans(plans).content:
             return own_configurations(content) or _noted(prepared, plans)
     return _noted(prepared, plans)
 
 
-def _noted(prepared: PreparedDataset, plans: str) -> dict[str, Any]:
-    noted: dict[str, Any] = (prepared.plans_stamp(plans) or {}).get("own_configurations", {})
+def _noted(prepared: PreparedFolder, plans: str) -> dict[str, Any]:
+    noted: dict[str, Any] = (plans_stamp(prepared, plans) or {}).get("own_configurations", {})
     return noted
 
 
@@ -294,7 +298,7 @@ def _add_configurations(plans_file: Path, own: Mapping[str, Any]) -> None:
         write_atomically(plans_file, json.dumps(added, indent=4).encode())
 
 
-def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str, float]:
+def _gpu_memory(plans: Plans, planner: str) -> dict[str, float]:
     """Returns the GPU memory in GB that the planner aims at, as `target`, and what it expects by configuration.
 
     The planner's own linear rule, by which it chose patch and batch size: voxels in the feature maps against those of
@@ -305,12 +309,12 @@ def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str
 
     folder = str(Path(nnunetv2.__path__[0]) / "experiment_planning")
     found = recursive_find_python_class(folder, planner, current_module="nnunetv2.experiment_planning")(
-        prepared.dataset
+        plans.file.parent.name
     )
     description = found.dataset_json
     n_channels = len(description.get("channel_names", description.get("modality")))
     memory = {"target": float(found.UNet_vram_target_GB)}
-    for configuration, plan in prepared.configurations(plans).items():
+    for configuration, plan in plans.configurations.items():
         if configuration not in CONFIGURATIONS:  # the planner's rule says nothing of a user's
             continue
         is_2d = len(plan["patch_size"]) == 2
@@ -330,7 +334,7 @@ def _gpu_memory(prepared: PreparedDataset, plans: str, planner: str) -> dict[str
     return memory
 
 
-def _complete_own_plans(prepared: PreparedDataset, dataset_id: int) -> None:
+def _complete_own_plans(prepared: PreparedFolder, dataset_id: int) -> None:
     """Puts beside plans that nobody planned here what nnU-Net's planning puts there and its training needs."""
     description = (_roots().raw / prepared.dataset / "dataset.json").read_bytes()
     copy = prepared.folder / "dataset.json"

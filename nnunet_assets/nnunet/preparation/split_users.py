@@ -24,7 +24,7 @@ from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, R
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.preparation.case_sets import writing
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, is_running, trained_folds
 
 FOLDER = "split_users"
@@ -33,7 +33,7 @@ ROOT_FILE = f"{OWN_FOLDER}/root.json"
 
 
 @contextmanager
-def split_held(prepared: PreparedDataset, progress: Progress) -> Iterator[None]:
+def split_held(prepared: PreparedFolder, progress: Progress) -> Iterator[None]:
     """Holds the dataset's split, for a moment: to change it, or to note a fold that begins on it."""
     folder = prepared.own / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def split_held(prepared: PreparedDataset, progress: Progress) -> Iterator[None]:
         yield
 
 
-def note_results(prepared: PreparedDataset, results: Path, splits_hash: str | None = None) -> None:
+def note_results(prepared: PreparedFolder, results: Path, splits_hash: str | None = None) -> None:
     """Notes a results folder that is used with the dataset; one that cannot be written to will hold no folds.
 
     Args:
@@ -61,13 +61,13 @@ def note_results(prepared: PreparedDataset, results: Path, splits_hash: str | No
         write_json_atomically(path, content)
 
 
-def seen_split(prepared: PreparedDataset, results: Path) -> str | None:
+def seen_split(prepared: PreparedFolder, results: Path) -> str | None:
     """Returns the digest of the split that the project of a results folder saw last; None: it never looked."""
     noted = readable_json(prepared.own / FOLDER / f"{_known_id(results)}.json")
     return noted.get("splits_hash")
 
 
-def note_fold(prepared: PreparedDataset, roots: Roots, experiment: Experiment, fold: str, splits_hash: str) -> None:
+def note_fold(prepared: PreparedFolder, roots: Roots, experiment: Experiment, fold: str, splits_hash: str) -> None:
     """Notes a fold that is about to be trained on the split, or was; a model on every case knows no split."""
     if fold == FULL_FOLD:
         return
@@ -75,7 +75,7 @@ def note_fold(prepared: PreparedDataset, roots: Roots, experiment: Experiment, f
     _note(prepared, roots.results, (experiment.variant, experiment.name, fold), splits_hash)
 
 
-def note_trained(prepared: PreparedDataset, roots: Roots) -> None:
+def note_trained(prepared: PreparedFolder, roots: Roots) -> None:
     """Notes the folds that are there already, of versions that noted nobody."""
     if _known_id(roots.results) is None:  # it cannot be written to
         return
@@ -86,7 +86,7 @@ def note_trained(prepared: PreparedDataset, roots: Roots) -> None:
             _note(prepared, roots.results, whose, trained.splits_hash)
 
 
-def _note(prepared: PreparedDataset, results: Path, whose: tuple[str | None, str, str], splits_hash: str) -> None:
+def _note(prepared: PreparedFolder, results: Path, whose: tuple[str | None, str, str], splits_hash: str) -> None:
     """Notes a fold, named by variant, nnU-Net's folder of the model, and its own."""
     variant, name, fold = whose
     file = f"{json_sha256([variant, name])[:16]}-{fold}.json"
@@ -98,7 +98,7 @@ def _note(prepared: PreparedDataset, results: Path, whose: tuple[str | None, str
         write_json_atomically(path, {**content, "begun_at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def folds_of_others(prepared: PreparedDataset, roots: Roots) -> dict[Path, list[TrainedFold]]:
+def folds_of_others(prepared: PreparedFolder, roots: Roots) -> dict[Path, list[TrainedFold]]:
     """Returns the folds that other results folders have of the dataset, or had when they were last seen.
 
     A folder that is there is looked into; of one that is not, the notes are believed.
@@ -122,7 +122,7 @@ def folds_of_others(prepared: PreparedDataset, roots: Roots) -> dict[Path, list[
     return found
 
 
-def notes_of(prepared: PreparedDataset, results: Path) -> Path:
+def notes_of(prepared: PreparedFolder, results: Path) -> Path:
     """Returns the file that notes a results folder; whoever deletes it gives up the claim of its folds."""
     noted = (prepared.own / FOLDER).glob("*.json")
     return next(path for path in noted if readable_json(path).get("results") == str(results))
@@ -147,7 +147,7 @@ def _noted_fold(content: Any, dataset: str, roots: Roots, *, is_there: bool) -> 
         return trained
 
 
-def _own_id(prepared: PreparedDataset, results: Path) -> str:
+def _own_id(prepared: PreparedFolder, results: Path) -> str:
     """Returns what names a results folder; a copy that was made with the name of another one gets one of its own.
 
     Else the notes of the two were one, and the folds of the original nobody's.

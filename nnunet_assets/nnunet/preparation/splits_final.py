@@ -34,7 +34,8 @@ from nnunet_assets.core.splits.splits_files import (
 )
 from nnunet_assets.core.splits.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.preparation.split_users import (
     folds_of_others,
     note_results,
@@ -94,7 +95,7 @@ def ensure_splits(
         DatasetError: The file that is there is torn or does not fit; the cases cannot be split as declared; another
             split lies in nnUNet_raw; or trained folds belong to a split that would change.
     """
-    prepared = PreparedDataset(roots, dataset)
+    prepared = PreparedFolder(roots, dataset)
     with split_held(prepared, progress):
         note_results(prepared, roots.results)
         note_trained(prepared, roots)
@@ -104,7 +105,7 @@ def ensure_splits(
 
 
 def _ensured(
-    prepared: PreparedDataset,
+    prepared: PreparedFolder,
     roots: Roots,
     settings: SplitSettings,
     *,
@@ -113,7 +114,7 @@ def _ensured(
     progress: Progress,
 ) -> Splits:
     """Does what `ensure_splits` says, for whoever holds the split."""
-    dataset, raw = prepared.dataset, prepared.read_raw()
+    dataset, raw = prepared.dataset, read_raw(prepared)
     settings = _with_file_of_raw_data(roots.raw / dataset / SPLITS_FILE, settings)
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
@@ -183,7 +184,7 @@ def _with_file_of_raw_data(path: Path, settings: SplitSettings) -> SplitSettings
     return replace(settings, file=path)
 
 
-def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) -> tuple[Any, SplitsRecord]:
+def _read(prepared: PreparedFolder, settings: SplitSettings, raw: RawRecord) -> tuple[Any, SplitsRecord]:
     """Returns the split that is there and its record; None: there is none, no generations: it is the user's own.
 
     Where the file is gone, the split is what its record says. Where there is no record, but the file is what nnU-Net
@@ -205,7 +206,7 @@ def _read(prepared: PreparedDataset, settings: SplitSettings, raw: RawRecord) ->
 
 
 def _adopted(
-    prepared: PreparedDataset, found: Sequence[Split], settings: SplitSettings, cases: Sequence[str]
+    prepared: PreparedFolder, found: Sequence[Split], settings: SplitSettings, cases: Sequence[str]
 ) -> SplitsRecord:
     written = datetime.fromtimestamp((prepared.folder / SPLITS_FILE).stat().st_mtime, UTC)
     made_at = written.isoformat(timespec="seconds")
@@ -274,7 +275,7 @@ def _why(change: _Change | None) -> str:
 
 
 def _protect_others(
-    prepared: PreparedDataset,
+    prepared: PreparedFolder,
     roots: Roots,
     change: _Change | None,
     found: Sequence[Split] | None,
@@ -336,7 +337,7 @@ def _protect(
     raise DatasetError(f"{path} is not changed, though {why}. {cost}\n{ways}")
 
 
-def _note_groups(prepared: PreparedDataset, groups: Mapping[str, str]) -> None:
+def _note_groups(prepared: PreparedFolder, groups: Mapping[str, str]) -> None:
     """Keeps the groups for the start of folds, also beside a split that was not made by them."""
     record = read_record(prepared.folder)
     if record.groups != groups:

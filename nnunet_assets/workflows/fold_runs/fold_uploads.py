@@ -17,7 +17,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.reports.figures.curves import learning_curve_png
@@ -101,7 +101,7 @@ def _splits(roots: Roots, experiment: Experiment, fold: str) -> bytes | None:
     """Returns the case ids of the fold; None for a model of all cases, which has no split."""
     if fold == "fold_all":
         return None
-    splits = read_splits(PreparedDataset(roots, experiment.dataset).folder)
+    splits = read_splits(PreparedFolder(roots, experiment.dataset).folder)
     return _json({"fold": fold, **splits[fold_index(fold)]})
 
 

@@ -11,7 +11,8 @@ from dagster._core.loader import LoadingContext
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.resources.mlflow import MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.store import destination
@@ -210,7 +211,7 @@ def test_a_phantom_is_generated_where_it_is_not(tmp_path: Path, raw: Path, insta
     assert result.success
     assert metadata(result, "raw_dataset")["cases"] == 10
     roots = Roots(raw, tmp_path / "data" / "nnUNet_preprocessed", tmp_path / "data" / "nnUNet_results")
-    assert PreparedDataset(roots, "Dataset900_Phantom").read_raw().errors == ""
+    assert read_raw(PreparedFolder(roots, "Dataset900_Phantom")).errors == ""
 
 
 class TestAnUnchangedDataset:

@@ -8,7 +8,8 @@ from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError, DatasetError, ForeignCodeError
 from nnunet_assets.nnunet.images import image_reader
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.intake_defects import DEFECTS
 from nnunet_assets_tests.project_builders import write_project
@@ -57,9 +58,9 @@ def test_an_error_ends_with_1_and_is_recorded_as_the_asset_does(tmp_path: Path, 
     assert result.return_value == 1
     assert "D041 labelsTr/case_1.nii.gz has the shape 4 × 5 × 5" in result.stdout
     data = tmp_path / "data"
-    prepared = PreparedDataset(Roots(data, data / "nnUNet_preprocessed", data), DATASET)
+    prepared = PreparedFolder(Roots(data, data / "nnUNet_preprocessed", data), DATASET)
     with pytest.raises(Exception, match="D041"):
-        prepared.read_raw()
+        read_raw(prepared)
 
 
 def test_the_folds_are_those_declared_unless_others_are_asked_for(tmp_path: Path, folder: Path) -> None:

@@ -21,7 +21,7 @@ from nnunet_assets.declarations.named_fold import chosen_experiment
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, write_prepared
+from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -177,7 +177,7 @@ def test_a_kill_interrupts_it_though_a_script_in_the_background_ignores_ctrl_c(m
 
 
 def test_a_training_with_other_settings_is_not_put_aside_unasked(prepared: Roots, tmp_path: Path) -> None:
-    inputs = fold_inputs(prepared, EXPERIMENT, "fold_0", "other settings")
+    inputs = fold_inputs(dataset_of(prepared), EXPERIMENT, "fold_0", "other settings")
     request = EXPERIMENT.fold_folder(prepared, "fold_0") / ".nnunet_assets" / "request.json"
     write_json_atomically(request, {"inputs": vars(inputs), "attempt": "first"})
 

@@ -21,6 +21,7 @@ from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, PLANS, write_foreign_fold
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET as PHANTOM
 from nnunet_assets_tests.training_builders import SHORT_TRAINER, TINY, PhantomProject, roots_in
 
@@ -123,7 +124,7 @@ def test_an_adopted_fold_is_never_trained_again_by_itself(tmp_path: Path) -> Non
     fold = PREPARED.fold_folder(roots, "fold_0")
     fold.parent.mkdir(parents=True)
     shutil.copytree(written, fold)
-    inputs = fold_inputs(roots, PREPARED, "fold_0", "settings")
+    inputs = fold_inputs(dataset_of(roots, PREPARED), PREPARED, "fold_0", "settings")
     request = FoldRequest(PREPARED, "fold_0", {}, "cpu", inputs, None)
 
     outcome = run_fold(request, roots, environment={})
@@ -284,7 +285,7 @@ class TestRealTrainings:
 
         manifest = adopt_fold(folder).manifest
 
-        assert manifest.inputs.plans_hash == project.prepared.plans_hash("nnUNetPlans")
+        assert manifest.inputs.plans_hash == project.prepared.plans("nnUNetPlans").digest
         assert manifest.details["settings"]["num_epochs"] == "2"
         assert read_committed(folder, check_files=True) == manifest
         epochs = [record for record in read_records(journal_path(folder)) if record.kind == "epoch"]

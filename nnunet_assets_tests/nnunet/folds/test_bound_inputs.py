@@ -16,12 +16,15 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.preparation.case_sets import remove_unwanted
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import (
     CASES,
     DATASET,
     EXPERIMENT,
     SPLITS,
+    dataset_of,
     plans_content,
     write_cases,
     write_plans,
@@ -35,8 +38,9 @@ import sys
 from pathlib import Path
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
-from nnunet_assets_tests.prepared_builders import EXPERIMENT
-with bound_roots(Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results"))), EXPERIMENT) as bound:
+from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of
+roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))
+with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
     print(bound.preprocessed, flush=True)
     sys.stdin.read()
 """
@@ -60,7 +64,7 @@ def content(folder):
 
 def prepare_anew(prepared):
     """What a raw dataset that changed does to a prepared one: all of it is other than before."""
-    prepared.write_raw(RawRecord("newer data", CASES[:3], voxels_checked=True))
+    write_raw(prepared, RawRecord("newer data", CASES[:3], voxels_checked=True))
     write_plans(prepared, batch_size=9)
     write_splits(prepared.folder, list(reversed(SPLITS)))
     (prepared.folder / "dataset.json").write_text('{"labels": {"other": 1}}')
@@ -73,7 +77,7 @@ def prepare_anew(prepared):
 
 def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_there_for_the_next(records):
     roots, prepared = records
-    with bound_roots(roots, EXPERIMENT) as bound:
+    with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
         folder = bound.preprocessed / DATASET
         assert (bound.raw, bound.results) == (roots.raw, roots.results)
         before = content(folder)
@@ -81,7 +85,7 @@ def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_ther
         prepare_anew(prepared)
         assert content(folder) == before
     assert list((prepared.own / "bound").iterdir()) == []
-    with bound_roots(roots, EXPERIMENT) as bound:
+    with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
         now = content(bound.preprocessed / DATASET)
     assert len(now) == 3 + 4 + 3 * 3
     assert {name for name in now if before.get(name) == now[name]} == {
@@ -103,7 +107,7 @@ def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(records, monk
         remove(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", rmtree)
-    with bound_roots(roots, EXPERIMENT):
+    with bound_roots(dataset_of(roots), EXPERIMENT):
         pass
     assert os.rmdir is keep
     assert len(list((prepared.own / "bound").iterdir())) == 1
@@ -118,7 +122,7 @@ def test_the_cases_of_the_next_stage_are_bound_too(records):
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(plans))
     write_cases(prepared, "nnUNetPlans", "3d_lowres")
     experiment = Experiment(DATASET, "3d_lowres")
-    with bound_roots(roots, experiment) as bound:
+    with bound_roots(dataset_of(roots, experiment), experiment) as bound:
         for name in ("nnUNetPlans_3d_lowres", "nnUNetPlans_3d_fullres"):
             assert len(list((bound.preprocessed / DATASET / name).iterdir())) == 12
 
@@ -128,7 +132,7 @@ def test_without_symbolic_links_the_cases_are_linked_one_by_one(records, monkeyp
         raise PermissionError
 
     monkeypatch.setattr(os, "symlink", refuse)
-    with bound_roots(records[0], EXPERIMENT) as bound:
+    with bound_roots(dataset_of(records[0]), EXPERIMENT) as bound:
         folder = bound.preprocessed / DATASET / "nnUNetPlans_3d_fullres"
         assert not folder.is_symlink()
         assert len(list(folder.iterdir())) == 12
@@ -136,10 +140,10 @@ def test_without_symbolic_links_the_cases_are_linked_one_by_one(records, monkeyp
 
 def test_a_fold_does_not_start_on_damaged_cases(records):
     roots, prepared = records
-    (prepared.case_set(*FULLRES).cases / "b.pkl").unlink()
+    (PreparedDataset.read(prepared, FULLRES[0]).case_set(FULLRES[1]).cases / "b.pkl").unlink()
     with (
         pytest.raises(FoldError, match=r"files of 1 cases for 3d_fullres were damaged or deleted \(b; in .*only these"),
-        bound_roots(roots, EXPERIMENT),
+        bound_roots(dataset_of(roots), EXPERIMENT),
     ):
         pass
 
@@ -149,7 +153,10 @@ def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(LockingError, match=r"readers\.lock cannot lock files"), bound_roots(records[0], EXPERIMENT):
+    with (
+        pytest.raises(LockingError, match=r"readers\.lock cannot lock files"),
+        bound_roots(dataset_of(records[0]), EXPERIMENT),
+    ):
         pass
 
 
@@ -159,7 +166,7 @@ def test_a_fold_does_not_start_on_references_that_are_not_the_labels_of_its_case
     reference.write_text("reference of d") if how == "edited" else reference.unlink()
     with (
         pytest.raises(FoldError, match=r"references of 1 cases are not, .* \(c; in .*gt_segmentations.*copied anew"),
-        bound_roots(records[0], EXPERIMENT),
+        bound_roots(dataset_of(records[0]), EXPERIMENT),
     ):
         pass
 
@@ -168,7 +175,7 @@ def test_a_fold_does_not_start_on_cases_that_are_not_there(records):
     write_plans(records[1], spacing=[1.0, 1.0, 1.0])
     with (
         pytest.raises(PlanningError, match="Materialize preprocessed_plans first"),
-        bound_roots(*records[:1], EXPERIMENT),
+        bound_roots(dataset_of(records[0]), EXPERIMENT),
     ):
         pass
 
@@ -185,9 +192,9 @@ def test_what_a_killed_owner_left_is_removed_by_the_next_and_what_a_living_one_r
         theirs = other.stdout.readline().strip()
         an_hour_ago = time.time() - 3600
         os.utime(Path(theirs, "owner.lock"), (an_hour_ago, an_hour_ago))
-        with bound_roots(roots, EXPERIMENT) as bound:
+        with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
             assert places() == {theirs, str(bound.preprocessed)}
         other.kill()
     assert places() == {theirs}
-    with bound_roots(roots, EXPERIMENT) as bound:
+    with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
         assert places() == {str(bound.preprocessed)}

@@ -10,12 +10,15 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import (
     CASES,
     DATASET,
     EXPERIMENT,
     SPLITS,
+    dataset_of,
     inputs_of,
     write_plans,
     write_prepared,
@@ -31,7 +34,7 @@ def test_the_inputs_are_the_digests_of_what_lies_there(records):
     inputs = inputs_of(records)
     assert inputs == inputs_of(records, "fold_1")
     assert (inputs.raw_hash, inputs.training_hash) == ("the raw data", "settings")
-    assert inputs.plans_hash == records[1].plans_hash("nnUNetPlans")
+    assert inputs.plans_hash == records[1].plans("nnUNetPlans").digest
     assert inputs.splits_hash == json_sha256(SPLITS)
 
 
@@ -62,7 +65,7 @@ def test_splits_of_other_cases_are_an_error(records):
 
 def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case(records):
     hashes = {"a": "image", "b": "another", "c": "image"}
-    records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
+    write_raw(records[1], RawRecord("the raw data", CASES, voxels_checked=True, image_hashes=hashes))
     with pytest.raises(DatasetError, match=r"fold_0 validates copies of cases that it trains on: a and c\.\nfold_1 "):
         inputs_of(records, "fold_1")
     inputs_of(records, "fold_all")
@@ -70,9 +73,9 @@ def test_a_split_with_a_copy_on_both_sides_starts_no_fold_but_that_on_every_case
 
 def test_a_model_on_every_case_needs_no_splits_and_a_new_split_does_not_change_it(records):
     roots, prepared = records
-    before = fold_inputs(roots, EXPERIMENT, "fold_all", "training")
+    before = fold_inputs(dataset_of(roots), EXPERIMENT, "fold_all", "training")
     (prepared.folder / "splits_final.json").unlink()
-    assert fold_inputs(roots, EXPERIMENT, "fold_all", "training") == before
+    assert fold_inputs(dataset_of(roots), EXPERIMENT, "fold_all", "training") == before
 
 
 @pytest.mark.parametrize("fold", ["fold_2", "fold_9", "fold_-1", "fold_01", "fold_a", "fold_0.5"])
@@ -84,7 +87,7 @@ def test_a_fold_outside_the_splits_is_an_error_where_nnunet_would_split_at_rando
 @pytest.mark.parametrize("gone", ["cases", "plans"])
 def test_a_fold_needs_plans_and_preprocessed_cases(records, gone):
     if gone == "cases":
-        shutil.rmtree(records[1].case_set("nnUNetPlans", "3d_fullres").folder)
+        shutil.rmtree(PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").folder)
     else:
         records[1].plans_file("nnUNetPlans").unlink()
     with pytest.raises(FoldError, match=f"{DATASET} is not preprocessed for nnUNetPlans, 3d_fullres. Materialize pre"):
@@ -99,7 +102,7 @@ def test_a_configuration_that_the_planner_dropped_is_named_with_those_there_are(
 
 
 def test_cases_that_were_preprocessed_from_other_data_are_an_error(records):
-    records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=True))
+    write_raw(records[1], RawRecord("newer data", CASES, voxels_checked=True))
     with pytest.raises(FoldError, match=r"made from other input .*: 4 cases are changed \(a, b, c, d\)\. Mater"):
         inputs_of(records)
 
@@ -123,7 +126,7 @@ def test_plans_that_lead_to_other_folders_are_an_error(records, name, value):
 
 
 def test_cases_of_an_older_version_of_this_package_are_an_error_and_no_crash(records):
-    folder = records[1].sets_folder("nnUNetPlans", "3d_fullres")
+    folder = records[1].sets_folder(records[1].folder / "nnUNetPlans_3d_fullres")
     shutil.rmtree(folder)
     folder.with_name(f"{folder.name}.json").write_text('{"raw_hash": "the raw data"}')
     with pytest.raises(FoldError, match="is not preprocessed for nnUNetPlans, 3d_fullres"):

@@ -28,6 +28,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import needed_gpu_bytes, run_fold
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.trained_folds import running_folds
 from nnunet_assets.processes import workers
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -234,10 +235,11 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets_tests.prepared_builders import EXPERIMENT
+from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 roots = Roots(*(Path(sys.argv[1], name) for name in ("raw", "preprocessed", "results")))
-request = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", fold_inputs(roots, EXPERIMENT, "fold_0", "settings"), None)
+inputs = fold_inputs(dataset_of(roots), EXPERIMENT, "fold_0", "settings")
+request = FoldRequest(EXPERIMENT, "fold_0", {}, "cpu", inputs, None)
 progress = RecordedProgress(on_poll=lambda: print("it trains", flush=True))
 run_fold(request, roots, environment=dict(os.environ), progress=progress)
 """
@@ -269,7 +271,7 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
         with pytest.raises(FoldFailed, match="it got as far as torch"):
             run_fold(request_for(records, "fold_1"), records[0], environment=broken)
         # While it reads the cases, nobody removes them.
-        case_set = records[1].case_set("nnUNetPlans", "3d_fullres")
+        case_set = PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres")
         case_set.remove_unless_read()
         assert case_set.damaged() == []
 

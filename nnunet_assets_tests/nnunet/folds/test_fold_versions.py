@@ -7,8 +7,9 @@ from nnunet_assets.core.fold.journal import append_record, journal_path, saved_e
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
-from nnunet_assets_tests.prepared_builders import EXPERIMENT, write_cases, write_prepared
+from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of, write_cases, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 OTHER_MINOR, OTHER_LAST = (next_version("nnunetv2", part) for part in (1, 2))
@@ -30,7 +31,7 @@ def begun(records):
 
 
 def note(records, **how):
-    note_stage(EXPERIMENT.place_of(records[0], "fold_0"), records[1], **{"despite_changes": False, **how})
+    note_stage(EXPERIMENT.place_of(records[0], "fold_0"), dataset_of(records[0]), **{"despite_changes": False, **how})
 
 
 def test_nothing_is_said_under_the_same_versions(begun, records):
@@ -78,12 +79,12 @@ def test_a_fold_that_has_no_epoch_yet_begins_under_any_version(begun, records, t
 
 
 def test_cases_of_another_last_number_are_those_of_the_fold(records, tmp_path, monkeypatch):
-    before = records[1].case_set("nnUNetPlans", "3d_fullres")
+    before = PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres")
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_LAST}))
-    now = records[1].case_set("nnUNetPlans", "3d_fullres")
+    now = PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres")
     assert now.is_whole
     assert now.folder == before.folder
-    assert records[1].wanted_digests("nnUNetPlans_3d_fullres") == {before.folder.name}
+    assert wanted_digests(records[1], records[1].folder / "nnUNetPlans_3d_fullres") == {before.folder.name}
 
 
 def test_cases_that_another_minor_version_preprocessed_anew_end_a_fold_without_a_word(
@@ -91,7 +92,7 @@ def test_cases_that_another_minor_version_preprocessed_anew_end_a_fold_without_a
 ):
     with monkeypatch.context() as other:
         other.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
-        assert not records[1].case_set("nnUNetPlans", "3d_fullres").is_whole
+        assert not PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").is_whole
         made = write_cases(records[1])
         with pytest.raises(FoldError, match=rf"that nnunetv2 .* preprocessed, and {OTHER_MINOR} preprocessed them"):
             note(records)

@@ -17,7 +17,8 @@ from nnunet_assets.nnunet.images.companion_files import image_companions, label_
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob
 from nnunet_assets.nnunet.preparation.curated_dataset import Curation, look_at_raw_data
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
@@ -45,7 +46,7 @@ def roots(tmp_path: Path) -> Roots:
 
 def look(roots: Roots) -> RawRecord:
     look_at_raw_data(roots, DATASET, 3, Curation())
-    return PreparedDataset(roots, DATASET).read_raw()
+    return read_raw(PreparedFolder(roots, DATASET))
 
 
 def sidecar(roots: Roots, name: str = "imagesTr/case_1.json") -> Path:
@@ -228,7 +229,7 @@ class TestNamesOfTheFirstScheme:
             "label_volumes_ml": {},
             "curation": "",
         }
-        write_json(PreparedDataset(roots, DATASET).own / "raw.json", record)
+        write_json(PreparedFolder(roots, DATASET).own / "raw.json", record)
         return str(record["content_hash"])
 
     def test_hold_while_nothing_changes(self, roots: Roots, old: str) -> None:
@@ -259,7 +260,7 @@ class TestNamesOfTheFirstScheme:
 
     def test_are_not_given_to_a_case_of_another_spacing_than_was_planned_with(self, roots: Roots, old: str) -> None:
         planned = [[2.0, 1.0, 1.0]] * 3 + [[9.0, 1.0, 1.0]] + [[2.0, 1.0, 1.0]] * 2
-        write_json(PreparedDataset(roots, DATASET).folder / "dataset_fingerprint.json", {"spacings": planned})
+        write_json(PreparedFolder(roots, DATASET).folder / "dataset_fingerprint.json", {"spacings": planned})
         for _ in range(2):
             found = look(roots)
             assert found.content_hash != old

@@ -16,6 +16,8 @@ from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.preparation import case_preprocessing
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, Ingredients
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.raw_records import read_raw, write_raw
 from nnunet_assets.nnunet.raw.case_check import case_sha256
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.processes.child import ChildFailure
@@ -60,11 +62,11 @@ def set_spacing(path):
 
 def look(project):
     """Looks at the raw data as `raw_dataset` does."""
-    project.prepared.write_raw(inspect_raw_dataset(project.roots.raw, DATASET, n_folds=2).record)
+    write_raw(project.prepared, inspect_raw_dataset(project.roots.raw, DATASET, n_folds=2).record)
 
 
 def case_set(project):
-    return project.prepared.case_set("nnUNetPlans", CONFIGURATION)
+    return PreparedDataset.read(project.prepared, "nnUNetPlans").case_set(CONFIGURATION)
 
 
 def digests(folder):
@@ -94,11 +96,11 @@ def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocesso
 
     plans = PlansManager(str(made.prepared.plans_file("nnUNetPlans")))
     description = json.loads((made.roots.raw / DATASET / "dataset.json").read_text())
-    folder = made.prepared.cases_folder("nnUNetPlans", CONFIGURATION)
+    folder = made.prepared.plans("nnUNetPlans").cases_folder(CONFIGURATION)
     # What nnUNetv2_train looks at first.
-    assert sorted(infer_dataset_class(str(folder)).get_identifiers(str(folder))) == list(made.prepared.read_raw().cases)
+    assert sorted(infer_dataset_class(str(folder)).get_identifiers(str(folder))) == list(read_raw(made.prepared).cases)
     assert len(list(folder.iterdir())) == 15
-    for case in made.prepared.read_raw().cases:
+    for case in read_raw(made.prepared).cases:
         image, label = raw_files(made.roots, case)
         data, segmentation, properties = DefaultPreprocessor(verbose=False).run_case(
             [str(image)], str(label), plans, plans.get_configuration(CONFIGURATION), description
@@ -127,7 +129,7 @@ def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     assert (cases.n_made, cases.n_reused, cases.why) == (1, 5, f"1 case is new ({new})")
     after = digests(case_set(project).cases)
     assert {name: digest for name, digest in after.items() if new not in name} == before
-    assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == after
+    assert digests(project.prepared.plans("nnUNetPlans").cases_folder(CONFIGURATION)) == after
     assert (project.prepared.references / f"{new}.nii.gz").is_file()
     assert case_set(project).changed_references(project.prepared.references) == []
 
@@ -149,7 +151,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     assert said in ([], [f"Preprocessing for {CONFIGURATION}: {why}."])
     assert preprocessed_content(case_set(project).cases) == before
     bytes_now = digests(case_set(project).cases)
-    assert digests(project.prepared.cases_folder("nnUNetPlans", CONFIGURATION)) == bytes_now
+    assert digests(project.prepared.plans("nnUNetPlans").cases_folder(CONFIGURATION)) == bytes_now
     assert {name[:11] for name in bytes_now if bytes_now[name] != bytes_before[name]} <= {"phantom_002", "phantom_004"}
     assert not stamp.exists()
     label = raw_files(project.roots, "phantom_001")[1]
@@ -165,7 +167,7 @@ def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
     cases = project.prepare("MyPlans").cases[CONFIGURATION]
     assert (cases.n_made, cases.n_reused) == (5, 0)
     assert cases.why == f"spacing was {json.dumps(before)}, is [4.0, 2.0, 2.0]"
-    assert project.prepared.case_set("MyPlans", CONFIGURATION).is_whole
+    assert PreparedDataset.read(project.prepared, "MyPlans").case_set(CONFIGURATION).is_whole
     # The others' cases are theirs still.
     assert case_set(project).damaged() == []
 
@@ -255,13 +257,13 @@ def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_a
     label = sorted((project.roots.raw / DATASET / "labelsTr").glob("*.nii.gz"))[1]
     image = nibabel.load(label)
     nibabel.save(nibabel.Nifti1Image(np.full(image.shape, 9, np.uint8), image.affine), label)
-    record = project.prepared.read_raw()
-    project.prepared.write_raw(replace(record, content_hash="as if nobody had seen it"))
-    before = project.prepared.plans_hash("nnUNetPlans")
+    record = read_raw(project.prepared)
+    write_raw(project.prepared, replace(record, content_hash="as if nobody had seen it"))
+    before = project.prepared.plans("nnUNetPlans").digest
 
     with pytest.raises(
         PlanningError, match=f"(?s)does not agree with .*Error: Unexpected labels found in file [^,]*{label.name}"
     ):
         project.prepare()
 
-    assert project.prepared.plans_hash("nnUNetPlans") == before
+    assert project.prepared.plans("nnUNetPlans").digest == before

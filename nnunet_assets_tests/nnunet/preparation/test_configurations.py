@@ -17,6 +17,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.preparation.planning import prepare
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, roots_in
 
 pytestmark = pytest.mark.faults
@@ -127,9 +128,9 @@ def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(projec
     cascade = replace(lowres, configuration="3d_cascade_fullres")
     project.train("fold_0", lowres)
     with pytest.raises(FoldError, match=r"fold_1 of .* is not finished, and the cascade reads its predictions"):
-        check_previous_stage(project.roots, cascade)
+        check_previous_stage(dataset_of(project.roots, cascade), cascade)
     project.train("fold_1", lowres)
-    check_previous_stage(project.roots, cascade)
+    check_previous_stage(dataset_of(project.roots, cascade), cascade)
 
     manifest = project.train("fold_0", cascade).manifest
 

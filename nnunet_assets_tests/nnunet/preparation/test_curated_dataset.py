@@ -21,7 +21,8 @@ from nnunet_assets.errors import DatasetError, PlanningError
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, curate, look_at_raw_data
 from nnunet_assets.nnunet.preparation.curation_file import write_curation
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots, read_raw
 from nnunet_assets.nnunet.raw.raw_data import RawDataset
 from nnunet_assets_tests.raw_builders import (
     DATASET,
@@ -71,14 +72,14 @@ class TestQuarantine:
     def test_a_case_is_left_out_of_record_and_hash_and_comes_back(self, roots: Roots) -> None:
         full, _ = look(roots, NONE)
         less, curated = look(roots, Curation({"case_2": "the scan shows another organ"}))
-        prepared = PreparedDataset(roots, DATASET)
-        assert prepared.read_raw().cases == less.cases == ("case_0", "case_1", "case_3", "case_4", "case_5")
+        prepared = PreparedFolder(roots, DATASET)
+        assert read_raw(prepared).cases == less.cases == ("case_0", "case_1", "case_3", "case_4", "case_5")
         assert less.content_hash != full.content_hash
         assert less.findings == ()
         assert less.folder == roots.raw / DATASET
-        assert prepared.roots.raw == curated.raw_root != roots.raw
+        assert curated_roots(prepared).raw == curated.raw_root != roots.raw
         again, _ = look(roots, NONE)
-        assert (again.content_hash, prepared.roots) == (full.content_hash, roots)
+        assert (again.content_hash, curated_roots(prepared)) == (full.content_hash, roots)
 
     def test_dataset_json_is_complete_and_names_the_originals(self, roots: Roots) -> None:
         folder = roots.raw / DATASET
@@ -173,10 +174,10 @@ class TestQuarantine:
         with pytest.raises(
             PlanningError, match=r"which was made without them, is gone\. Materialize raw_dataset again"
         ):
-            _ = PreparedDataset(roots, DATASET).roots
+            curated_roots(PreparedFolder(roots, DATASET))
 
     def test_the_file_of_the_check_adds_to_what_is_declared(self, roots: Roots) -> None:
-        write_curation(PreparedDataset(roots, DATASET), Curation({"case_1": "found", "case_2": "found"}))
+        write_curation(PreparedFolder(roots, DATASET), Curation({"case_1": "found", "case_2": "found"}))
         _, curated = look(roots, Curation({"case_2": "declared"}))
         assert curated.quarantined == {"case_1": "found", "case_2": "declared"}
 
@@ -193,7 +194,7 @@ def test_a_split_beside_the_raw_data_is_not_seen_by_nnunet_and_changes_nothing_e
     assert [(finding.code, finding.file) for finding in found.findings] == [("D074", split.name)]
     assert found.findings[0].message.startswith(f"{split} is a split of your own, which `splits` takes where nothing")
     assert curated.splits_sha256 == file_sha256(split)
-    assert PreparedDataset(roots, DATASET).raw_folder == curated.raw_root / DATASET
+    assert curated_folder(PreparedFolder(roots, DATASET)) == curated.raw_root / DATASET
     assert sorted(path.name for path in (curated.raw_root / DATASET).iterdir()) == ["curation.json", "dataset.json"]
 
 
@@ -290,7 +291,7 @@ def test_an_interrupted_curation_leaves_the_one_before_and_the_next_goes_on(
 ) -> None:
     shift_label(roots, "case_3", 0.05)
     _, before = look(roots, Curation({"case_1": "bad"}))
-    prepared = PreparedDataset(roots, DATASET)
+    prepared = PreparedFolder(roots, DATASET)
     compress = gzip.compress
 
     def interrupted(*_: Any, **__: Any) -> bytes:
@@ -299,11 +300,11 @@ def test_an_interrupted_curation_leaves_the_one_before_and_the_next_goes_on(
     monkeypatch.setattr(gzip, "compress", interrupted)
     with pytest.raises(KeyboardInterrupt):
         look(roots, REPAIR)
-    assert prepared.roots.raw == before.raw_root
+    assert curated_roots(prepared).raw == before.raw_root
     assert [path.name for path in before.raw_root.parent.iterdir()] == [before.digest]
     monkeypatch.setattr(gzip, "compress", compress)
     _, after = look(roots, REPAIR)
-    assert prepared.roots.raw == after.raw_root
+    assert curated_roots(prepared).raw == after.raw_root
 
 
 def test_the_same_again_writes_nothing_anew(roots: Roots) -> None:

@@ -16,7 +16,7 @@ from nnunet_assets.nnunet.preparation.curation_file import (
     remove_curation,
     write_curation,
 )
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets_tests.raw_builders import DATASET, tiny_image, tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in
 
@@ -51,7 +51,7 @@ def test_cases_with_errors_go_for_the_reason_found_and_the_check_then_passes(roo
     assert fixes.curation.quarantine["case_1"].startswith("imagesTr/case_1_0000.nii.gz is empty (0 bytes)")
     assert fixes.curation.quarantine["case_2"].startswith("labelsTr/case_2.nii.gz has values that dataset.json does")
     assert fixes.curation.repair_headers_mm is None
-    write_curation(PreparedDataset(roots, DATASET), fixes.curation)
+    write_curation(PreparedFolder(roots, DATASET), fixes.curation)
     assert [finding.code for finding in found(roots) if finding.severity == "error"] == []
 
 
@@ -69,7 +69,7 @@ def test_headers_below_the_tolerance_are_repaired_and_others_are_left_out(roots:
     assert [repair.file for repair in fixes.repairs] == [near]
     assert list(fixes.curation.quarantine) == ["case_2"]
     assert fixes.curation.repair_headers_mm == 0.1
-    write_curation(PreparedDataset(roots, DATASET), fixes.curation)
+    write_curation(PreparedFolder(roots, DATASET), fixes.curation)
     assert found(roots) == ()
 
 
@@ -97,7 +97,7 @@ def test_warnings_leave_no_case_out(roots: Roots) -> None:
 
 
 def test_the_file_is_read_as_it_was_written_and_taken_back(roots: Roots) -> None:
-    prepared = PreparedDataset(roots, DATASET)
+    prepared = PreparedFolder(roots, DATASET)
     assert read_curation(prepared) == Curation()
     curation = Curation({"case_1": "bad ü"}, 0.1)
     write_curation(prepared, curation)
@@ -118,7 +118,7 @@ def test_the_file_is_read_as_it_was_written_and_taken_back(roots: Roots) -> None
     ],
 )
 def test_a_damaged_file_is_refused_and_can_be_taken_back(roots: Roots, content: str, sentence: str) -> None:
-    prepared = PreparedDataset(roots, DATASET)
+    prepared = PreparedFolder(roots, DATASET)
     path = write_curation(prepared, Curation())
     path.write_text(content)
     with pytest.raises(DatasetError, match=sentence):
@@ -139,5 +139,5 @@ def test_under_a_microscope_a_tenth_of_a_millimetre_is_too_far(roots: Roots) -> 
     assert [repair.file for repair in fixes.repairs] == [near]
     assert list(fixes.curation.quarantine) == ["case_2"]
     assert fixes.curation.repair_headers_mm == pytest.approx(0.005)
-    write_curation(PreparedDataset(roots, DATASET), fixes.curation)
+    write_curation(PreparedFolder(roots, DATASET), fixes.curation)
     assert found(roots) == ()

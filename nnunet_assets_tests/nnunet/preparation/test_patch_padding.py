@@ -5,7 +5,7 @@ import pytest
 from nnunet_assets.core.dataset.intake import CaseRow
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.preparation.patch_padding import padding, padding_findings, padding_of
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 
 IN_ORDER = [0, 1, 2]
 PLAN = {"patch_size": [64, 96, 96], "spacing": [2.0, 1.0, 1.0]}
@@ -39,7 +39,7 @@ def test_a_patch_that_every_case_is_smaller_than_is_found_with_the_largest_case(
 
 @pytest.fixture
 def prepared(tmp_path):
-    prepared = PreparedDataset(Roots(tmp_path / "raw", tmp_path, tmp_path / "results"), "Dataset001_A")
+    prepared = PreparedFolder(Roots(tmp_path / "raw", tmp_path, tmp_path / "results"), "Dataset001_A")
     prepared.folder.mkdir()
     plans = {
         "transpose_forward": IN_ORDER,
@@ -52,12 +52,12 @@ def prepared(tmp_path):
 
 
 def test_the_numbers_are_said_and_whether_rounding_explains_them(prepared):
-    assert str(padding(prepared, "nnUNetPlans", "3d_fullres")).startswith(
+    assert str(padding(prepared, prepared.plans("nnUNetPlans"), "3d_fullres")).startswith(
         "Each of 2 cases is smaller than the patch of nnUNetPlans, 3d_fullres (64 x 96 x 96 voxels): the largest has "
         "22 x 44 x 44 at its spacing and fills 7%, the rest is padding. nnU-Net's planner rounds up by less."
     )
-    assert "fills 77%" in str(padding(prepared, "nnUNetPlans", "small"))
-    assert "rounding the patch up" in str(padding(prepared, "nnUNetPlans", "small"))
+    assert "fills 77%" in str(padding(prepared, prepared.plans("nnUNetPlans"), "small"))
+    assert "rounding the patch up" in str(padding(prepared, prepared.plans("nnUNetPlans"), "small"))
 
 
 def _row(case, shape, spacing_mm):

@@ -15,6 +15,9 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, check_configuration, prepare
 from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations
+from nnunet_assets.nnunet.preparation.plans_stamps import stamp_plans
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.preparation.raw_records import note_verified, write_raw
 from nnunet_assets.nnunet.preparation.split_users import note_results
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS
@@ -40,7 +43,7 @@ def without_nnunet(tmp_path):
 
 def stamp_as_planned(prepared, plans="nnUNetPlans", **changes):
     made_from = {"raw_hash": "the raw data", "planner": PLANNERS[plans], "nnunetv2": version("nnunetv2")}
-    prepared.stamp_plans(plans, {**made_from, **changes}, prepared.plans_hash(plans))
+    stamp_plans(prepared, plans, {**made_from, **changes}, prepared.plans(plans).digest)
 
 
 def run(
@@ -73,7 +76,7 @@ def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
     stamp_as_planned(records[1])
     made = run(records, trainers=[UNKNOWN])
     assert made.made == ()
-    assert made.plans_hash == records[1].plans_hash("nnUNetPlans")
+    assert made.plans_hash == records[1].plans("nnUNetPlans").digest
     assert made.planned["3d_fullres"]["spacing"] == [3.0, 1.0, 1.0]
     assert made.cases["3d_fullres"] == PreparedCases(n_made=0, n_reused=4, n_bytes=4 * 28, why="")
     assert not (records[1].own / "prepare_nnUNetPlans").exists()
@@ -144,7 +147,7 @@ def test_planning_again_keeps_the_configurations_that_were_added_whatever_interr
     own = add_configuration(prepared, inherits_from="3d_fullres")["configurations"]["3d_fullres_bs8"]
     found = _own_configurations(prepared, "nnUNetPlans")
     assert found == {"3d_fullres_bs8": own}
-    prepared.stamp_plans("nnUNetPlans", {"own_configurations": found}, plans_hash=None)
+    stamp_plans(prepared, "nnUNetPlans", {"own_configurations": found}, plans_hash=None)
     for left in ("", '{"plans_na', None, json.dumps(plans_content())):
         if left is None:
             prepared.plans_file("nnUNetPlans").unlink()
@@ -152,7 +155,7 @@ def test_planning_again_keeps_the_configurations_that_were_added_whatever_interr
             prepared.plans_file("nnUNetPlans").write_text(left)
         assert _own_configurations(prepared, "nnUNetPlans") == found
     _add_configurations(prepared.plans_file("nnUNetPlans"), found)
-    assert prepared.configurations("nnUNetPlans")["3d_fullres_bs8"]["batch_size"] == 2
+    assert prepared.plans("nnUNetPlans").configurations["3d_fullres_bs8"]["batch_size"] == 2
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(rec
 
 
 def test_a_configuration_that_comes_back_with_plans_that_are_being_made_is_let_through(records):
-    records[1].stamp_plans("nnUNetPlans", {"own_configurations": {"mine": {"inherits_from": "2d"}}}, plans_hash=None)
+    stamp_plans(records[1], "nnUNetPlans", {"own_configurations": {"mine": {"inherits_from": "2d"}}}, plans_hash=None)
     check_configuration(records[1], "nnUNetPlans", "mine")
     records[1].plans_file("nnUNetPlans").unlink()
     check_configuration(records[1], "nnUNetPlans", "mine")
@@ -216,7 +219,7 @@ def test_plans_that_are_nowhere_are_an_error_that_names_those_that_can_be_made(r
 @pytest.mark.parametrize("left", ["", '{"configurations": {"2d": ', None])
 def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn(records, without_nnunet, left):
     prepared = records[1]
-    prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)
+    stamp_plans(prepared, "nnUNetPlans", {}, plans_hash=None)
     path = prepared.plans_file("nnUNetPlans")
     path.unlink() if left is None else path.write_text(left)
     assert request_of(records, without_nnunet)["planner"]
@@ -224,7 +227,7 @@ def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn
 
 def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(records, without_nnunet):
     prepared, said = records[1], Queue()
-    prepared.stamp_plans("nnUNetPlans", {}, plans_hash=None)  # the other one plans
+    stamp_plans(prepared, "nnUNetPlans", {}, plans_hash=None)  # the other one plans
     with ThreadPoolExecutor(1) as pool:
         with prepared.preparing(RecordedProgress(pytest.fail)):
             waiting = pool.submit(run, records, environment=without_nnunet, progress=RecordedProgress(said.put))
@@ -307,7 +310,7 @@ def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, w
 
 def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are_kept(records, without_nnunet):
     write_plans(records[1], "MyPlans")
-    records[1].write_raw(RawRecord("newer data", CASES, voxels_checked=False))
+    write_raw(records[1], RawRecord("newer data", CASES, voxels_checked=False))
     request = request_of(records, without_nnunet, "MyPlans")
     assert not request["planner"]
 
@@ -330,21 +333,21 @@ class TestNnunetsOwnIntegrityCheck:
     def test_runs_until_it_has_agreed_with_the_raw_data_as_it_is(self, records, without_nnunet):
         request = request_of(records, without_nnunet)
         assert request["verify_integrity"]
-        records[1].note_verified(request["verified"])
+        note_verified(records[1], request["verified"])
         assert not self.asked(records, without_nnunet)
-        records[1].note_verified({**request["verified"], "nnunetv2": "2.5"})
+        note_verified(records[1], {**request["verified"], "nnunetv2": "2.5"})
         assert self.asked(records, without_nnunet)
 
     def test_does_not_run_where_the_user_turned_it_off(self, records, without_nnunet):
         assert not self.asked(records, without_nnunet, verify_integrity=False)
 
     def test_runs_all_the_same_where_nobody_else_read_the_voxels(self, records, without_nnunet):
-        records[1].write_raw(RawRecord("the raw data", CASES, voxels_checked=False))
+        write_raw(records[1], RawRecord("the raw data", CASES, voxels_checked=False))
         assert self.asked(records, without_nnunet, verify_integrity=False)
 
 
 def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
-    shutil.rmtree(records[1].case_set("nnUNetPlans", "3d_fullres").folder)
+    shutil.rmtree(PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").folder)
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
         run(records, trainers=["nnUNetTrainer", UNKNOWN])
@@ -352,7 +355,7 @@ def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
 
 @pytest.mark.parametrize("value", ["0", "many"])
 def test_a_number_of_processes_that_is_none_is_an_error(records, without_nnunet, value):
-    records[1].stamp_plans("nnUNetPlans", {}, plans_hash=None)
+    stamp_plans(records[1], "nnUNetPlans", {}, plans_hash=None)
     with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', not a whole number of at least 1"):
         run(records, environment={**without_nnunet, "nnUNet_def_n_proc": value})
 

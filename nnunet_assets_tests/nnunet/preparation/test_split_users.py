@@ -21,7 +21,8 @@ from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation import split_users
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.preparation.split_users import folds_of_others, note_fold, notes_of, seen_split, split_held
 from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
@@ -38,11 +39,11 @@ class Project:
 
     def __init__(self, shared: Path, name: str) -> None:
         self.roots = Roots(shared / "raw", shared / "preprocessed", shared / name / "results")
-        self.prepared = PreparedDataset(self.roots, DATASET)
+        self.prepared = PreparedFolder(self.roots, DATASET)
         self.file = self.prepared.folder / "splits_final.json"
 
     def has(self, cases: list[str]) -> None:
-        self.prepared.write_raw(RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True))
+        write_raw(self.prepared, RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True))
 
     def split(self, n_folds: int = 4, **how: object) -> Splits:
         return ensure_splits(self.roots, DATASET, SplitSettings(n_folds), progress=SILENT, **how)

@@ -25,11 +25,13 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation import splits_final as splits_module
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import write_raw
 from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
 from nnunet_assets.nnunet.preparation.splitting import default_splits, make_splits
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import INPUTS, build_manifest
+from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 DATASET = "Dataset952_Cohort"
@@ -51,14 +53,14 @@ class Cohort:
 
     def __init__(self, folder: Path, cases: list[str]) -> None:
         self.roots = Roots(folder / "raw", folder / "preprocessed", folder / "results")
-        self.prepared = PreparedDataset(self.roots, DATASET)
+        self.prepared = PreparedFolder(self.roots, DATASET)
         self.file = self.prepared.folder / "splits_final.json"
         self.has(cases)
 
     def has(self, cases, volumes=None, hashes=None):
         """Records that the raw dataset has these cases now."""
         record = RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True)
-        self.prepared.write_raw(replace(record, label_volumes_ml=volumes or {}, case_hashes=hashes or {}))
+        write_raw(self.prepared, replace(record, label_volumes_ml=volumes or {}, case_hashes=hashes or {}))
 
     def split(self, settings=THREE, **how):
         return ensure_splits(self.roots, DATASET, settings, **how)
@@ -349,10 +351,10 @@ def test_cases_that_came_after_a_split_was_made_are_not_passed_over_when_a_fold_
             (cohort.prepared.own / "splits.json").unlink()
         cohort.has([*CASES, "new"])
         with pytest.raises(DatasetError, match=r"does not name these cases, which came after it was made: new\."):
-            fold_inputs(cohort.roots, LONG, "fold_0", "training")
+            fold_inputs(dataset_of(cohort.roots, LONG), LONG, "fold_0", "training")
     cohort.file.write_text(json.dumps(GOOD))  # whose user left it out
     with pytest.raises(FoldError, match="is not preprocessed"):
-        fold_inputs(cohort.roots, LONG, "fold_0", "training")
+        fold_inputs(dataset_of(cohort.roots, LONG), LONG, "fold_0", "training")
 
 
 @st.composite
@@ -475,7 +477,7 @@ def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path
     ]
 
     def start():
-        fold_inputs(cohort.roots, LONG, "fold_0", "settings")
+        fold_inputs(dataset_of(cohort.roots, LONG), LONG, "fold_0", "settings")
 
     cohort.split(settings)
     write_splits(cohort.prepared.folder, leaking)

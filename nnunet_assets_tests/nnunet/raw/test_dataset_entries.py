@@ -16,7 +16,8 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, look_at_raw_data
 from nnunet_assets.nnunet.preparation.curation_file import propose_fixes, write_curation
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder
 from nnunet_assets.nnunet.raw.dataset_entries import read_entries
 from nnunet_assets.nnunet.raw.raw_data import RawDataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_tiny_dataset
@@ -53,10 +54,10 @@ def taken_by_nnunet(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     """Returns the cases as nnU-Net's own processes find them, in the environment that they get."""
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-    prepared = PreparedDataset(roots, DATASET)
+    prepared = PreparedFolder(roots, DATASET)
     for name, value in prepared.roots.environment().items():
         monkeypatch.setenv(name, value)
-    found: dict[str, dict[str, object]] = get_filenames_of_train_images_and_targets(str(prepared.raw_folder))
+    found: dict[str, dict[str, object]] = get_filenames_of_train_images_and_targets(str(curated_folder(prepared)))
     return found
 
 
@@ -222,7 +223,7 @@ class TestNumberOfCases:
         assert {one.code for one in found.errors} == {"D016", "D049"}
         fixes = propose_fixes(roots, DATASET, found.findings)
         assert set(fixes.curation.quarantine) == {"case_1", "case_2"}
-        write_curation(PreparedDataset(roots, DATASET), fixes.curation)
+        write_curation(PreparedFolder(roots, DATASET), fixes.curation)
         assert look(roots)[0].findings == (look(roots)[0].warnings)
 
     @pytest.mark.parametrize("n_training", range(9))

@@ -21,7 +21,6 @@ from nnunet_assets.nnunet.importing.import_files import labels_from_file
 from nnunet_assets.nnunet.importing.source_cases import cases_by_list
 from nnunet_assets.nnunet.preparation import planning_process
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.reports.pages.intake_files import write_intake
@@ -114,7 +113,7 @@ def test_nor_is_one_that_nnunets_own_check_stumbles_over(tmp_path, ending):
         (folder / f"imagesTr/case_3_0000{ending}").write_bytes(content)
         printed = StringIO()
         with redirect_stdout(printed), redirect_stderr(printed), pytest.raises(ChildFailure) as caught:
-            planning_process._verify_integrity(PreparedDataset(roots, DATASET))
+            planning_process._verify_integrity(roots.raw / DATASET)
         assert str(caught.value).startswith("nnU-Net's own integrity check does not agree with")
         assert not is_quoted(str(caught.value))
         assert not is_quoted(printed.getvalue())

@@ -96,7 +96,7 @@ def test_a_trained_fold_is_committed_with_what_made_it(project):
     assert manifest is not None
     assert (manifest.fold, manifest.device, manifest.n_epochs) == ("fold_0", "cpu", 3)
     assert manifest.inputs.raw_hash == "the raw data"
-    assert manifest.inputs.plans_hash == project.prepared.plans_hash("nnUNetPlans")
+    assert manifest.inputs.plans_hash == project.prepared.plans("nnUNetPlans").digest
     assert manifest.details["validation_cases"] == cases_of(project, "fold_0")
     assert manifest.details["overrides"] == TINY
     assert set(manifest.seconds) == {"training", "validation"}

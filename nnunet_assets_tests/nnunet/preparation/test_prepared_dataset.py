@@ -7,12 +7,18 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation.prepared import PreparedDataset
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder, read_raw, write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases, write_plans, write_prepared
 
 FULLRES = ("nnUNetPlans", "3d_fullres")
+
+
+def read(prepared, plans="nnUNetPlans"):
+    return PreparedDataset.read(prepared, plans)
 
 
 @pytest.fixture
@@ -21,45 +27,45 @@ def prepared(tmp_path):
 
 
 def test_what_is_known_of_the_raw_data_comes_back(prepared):
-    assert prepared.read_raw() == RawRecord("the raw data", CASES, voxels_checked=True)
+    assert read_raw(prepared) == RawRecord("the raw data", CASES, voxels_checked=True)
 
 
 def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data(prepared):
     hashes = dict.fromkeys(CASES, "files")
-    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes))
+    write_raw(prepared, RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes))
     record = json.loads((prepared.own / "raw.json").read_text())
     del record["image_hashes"]
     (prepared.own / "raw.json").write_text(json.dumps(record))
-    assert prepared.read_raw().image_hashes == hashes
+    assert read_raw(prepared).image_hashes == hashes
 
 
 def test_raw_data_that_nobody_looked_at_is_an_error(prepared):
     (prepared.own / "raw.json").unlink()
     with pytest.raises(PlanningError, match=r"Nothing is known .* Materialize raw_dataset first"):
-        prepared.read_raw()
+        read_raw(prepared)
 
 
 def test_raw_data_that_contradicts_itself_stops_all_that_follows(prepared):
-    prepared.write_raw(RawRecord("the raw data", CASES, voxels_checked=True, errors="case_1: its label is torn"))
+    write_raw(prepared, RawRecord("the raw data", CASES, voxels_checked=True, errors="case_1: its label is torn"))
     with pytest.raises(PlanningError, match=r"not fit to be trained on.*\ncase_1: its label is torn"):
-        prepared.read_raw()
+        read_raw(prepared)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"configurations": {"2d"'])
 def test_a_damaged_record_is_named(prepared, content):
     prepared.plans_file("nnUNetPlans").write_text(content)
     with pytest.raises(DamagedFileError, match=r"nnUNetPlans\.json is not valid JSON .* Restore it, or delete it"):
-        prepared.plans_hash("nnUNetPlans")
+        prepared.plans("nnUNetPlans")
 
 
 def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
-    before = prepared.plans_hash("nnUNetPlans")
+    before = prepared.plans("nnUNetPlans").digest
     path = prepared.plans_file("nnUNetPlans")
     path.write_text(path.read_text().replace(",", " ,\n"))
-    assert prepared.plans_hash("nnUNetPlans") == before
+    assert prepared.plans("nnUNetPlans").digest == before
     write_plans(prepared, batch_size=3)
-    assert prepared.plans_hash("nnUNetPlans") != before
-    assert prepared.plans_hash("MyPlans") is None
+    assert prepared.plans("nnUNetPlans").digest != before
+    assert prepared.plans("MyPlans").digest is None
 
 
 def test_configurations_that_inherit_from_each_other_are_named(prepared):
@@ -67,31 +73,31 @@ def test_configurations_that_inherit_from_each_other_are_named(prepared):
     content["configurations"]["2d"]["inherits_from"] = "3d_fullres"
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
     with pytest.raises(PlanningError, match=r"nnUNetPlans\.json .* in a circle: 2d from 3d_fullres from 2d\. Corr"):
-        prepared.needed_configurations("nnUNetPlans", ["2d"])
+        prepared.plans("nnUNetPlans").needed(["2d"])
     content["configurations"]["own"] = {"spacing": [1.0, 1.0, 1.0]}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.needed_configurations("nnUNetPlans", ["own"]) == ["own"]  # which reads nothing of theirs
+    assert prepared.plans("nnUNetPlans").needed(["own"]) == ["own"]  # which reads nothing of theirs
 
 
 def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
     write_plans(prepared, "nnUNetResEncUNetMPlans", batch_size=9, patch_size=[16, 16, 16])
     shared = ("nnUNetResEncUNetMPlans", "3d_fullres")
-    assert prepared.cases_folder(*FULLRES) == prepared.cases_folder(*shared)
-    assert prepared.case_set(*shared).folder == prepared.case_set(*FULLRES).folder
-    assert prepared.case_set(*shared).is_whole
+    assert prepared.plans(FULLRES[0]).cases_folder(FULLRES[1]) == prepared.plans(shared[0]).cases_folder(shared[1])
+    assert read(prepared, shared[0]).case_set(shared[1]).folder == read(prepared).case_set("3d_fullres").folder
+    assert read(prepared, shared[0]).case_set(shared[1]).is_whole
 
 
 def test_plans_that_preprocess_otherwise_have_cases_of_their_own_whatever_folder_nnunet_gives_them(prepared):
     write_plans(prepared, "MyPlans", spacing=[1.0, 1.0, 1.0])
     mine = ("MyPlans", "3d_fullres")
-    assert prepared.cases_folder(*mine) == prepared.cases_folder(*FULLRES)
-    assert not prepared.case_set(*mine).is_whole
+    assert prepared.plans(mine[0]).cases_folder(mine[1]) == prepared.plans(FULLRES[0]).cases_folder(FULLRES[1])
+    assert not read(prepared, mine[0]).case_set(mine[1]).is_whole
     write_cases(prepared, *mine)
-    assert prepared.case_set(*mine).is_whole
-    assert prepared.case_set(*FULLRES).is_whole
-    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {
-        prepared.case_set(*mine).folder.name,
-        prepared.case_set(*FULLRES).folder.name,
+    assert read(prepared, mine[0]).case_set(mine[1]).is_whole
+    assert read(prepared).case_set("3d_fullres").is_whole
+    assert wanted_digests(prepared, prepared.folder / "nnUNetPlans_3d_fullres") == {
+        read(prepared, mine[0]).case_set(mine[1]).folder.name,
+        read(prepared).case_set("3d_fullres").folder.name,
     }
 
 
@@ -110,10 +116,10 @@ CHANGES = [
 
 @pytest.mark.parametrize(("changes", "counts"), CHANGES)
 def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(prepared, changes, counts):
-    before = prepared.ingredients(*FULLRES)
+    before = read(prepared).ingredients("3d_fullres")
     write_plans(prepared, **changes)
-    assert (prepared.ingredients(*FULLRES).digest != before.digest) == counts
-    assert bool(before.differences(prepared.ingredients(*FULLRES))) == counts
+    assert (read(prepared).ingredients("3d_fullres").digest != before.digest) == counts
+    assert bool(before.differences(read(prepared).ingredients("3d_fullres"))) == counts
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_intensity_statistics_count_only_where_the_normalization_uses_them(prepa
         content = write_plans(prepared, normalization_schemes=[scheme, "ZScoreNormalization"])
         content["foreground_intensity_properties_per_channel"] = {"0": {"mean": mean}, "1": {"mean": mean / 2}}
         prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-        return prepared.ingredients(*FULLRES)
+        return read(prepared).ingredients("3d_fullres")
 
     before, now = with_mean(100.0), with_mean(101.0)
     assert (before != now) == counts
@@ -145,23 +151,23 @@ def test_of_the_description_count_the_labels_and_all_where_nobody_knows_what_is_
     prepared, change, counts, preprocessor
 ):
     write_plans(prepared, preprocessor_name=preprocessor)
-    prepared.raw_folder.mkdir(parents=True)
+    curated_folder(prepared).mkdir(parents=True)
     description = {"labels": {"background": 0, "a": 1}, "numTraining": 4, "name": "It"}
-    (prepared.raw_folder / "dataset.json").write_text(json.dumps(description))
-    before = prepared.ingredients(*FULLRES)
-    (prepared.raw_folder / "dataset.json").write_text(json.dumps({**description, **change}))
+    (curated_folder(prepared) / "dataset.json").write_text(json.dumps(description))
+    before = read(prepared).ingredients("3d_fullres")
+    (curated_folder(prepared) / "dataset.json").write_text(json.dumps({**description, **change}))
     counts = counts or (preprocessor != "DefaultPreprocessor" and "name" in change)
-    assert (prepared.ingredients(*FULLRES) != before) == counts
+    assert (read(prepared).ingredients("3d_fullres") != before) == counts
 
 
 def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
     hashes = {case: f"files of {case}" for case in CASES}
     record = RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes)
-    prepared.write_raw(record)
-    before = prepared.ingredients(*FULLRES)
+    write_raw(prepared, record)
+    before = read(prepared).ingredients("3d_fullres")
     cases = ("a", "c", "d", "e")
-    prepared.write_raw(replace(record, cases=cases, case_hashes={**hashes, "c": "other files", "e": "files of e"}))
-    assert before.differences(prepared.ingredients(*FULLRES)) == [
+    write_raw(prepared, replace(record, cases=cases, case_hashes={**hashes, "c": "other files", "e": "files of e"}))
+    assert before.differences(read(prepared).ingredients("3d_fullres")) == [
         "1 case is new (e)",
         "1 case is changed (c)",
         "1 case is gone (b)",
@@ -169,25 +175,27 @@ def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
 
 
 def test_without_digests_of_cases_every_case_counts_as_changed(prepared):
-    before = prepared.ingredients(*FULLRES)
-    prepared.write_raw(RawRecord("newer data", CASES, voxels_checked=True))
-    assert before.differences(prepared.ingredients(*FULLRES)) == ["4 cases are changed (a, b, c, d)"]
+    before = read(prepared).ingredients("3d_fullres")
+    write_raw(prepared, RawRecord("newer data", CASES, voxels_checked=True))
+    assert before.differences(read(prepared).ingredients("3d_fullres")) == ["4 cases are changed (a, b, c, d)"]
 
 
 def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared):
     (prepared.folder / "splits_of_a_colleague.json").write_text('[{"train": []}]')
     (prepared.folder / "torn.json").write_text('{"configurations": {')
-    assert prepared.wanted_digests("nnUNetPlans_3d_fullres") == {prepared.case_set(*FULLRES).folder.name}
+    assert wanted_digests(prepared, prepared.folder / "nnUNetPlans_3d_fullres") == {
+        read(prepared).case_set("3d_fullres").folder.name
+    }
 
 
 def test_a_configuration_has_what_it_inherits(prepared):
     content = write_plans(prepared)
     content["configurations"]["big"] = {"inherits_from": "3d_fullres", "batch_size": 8}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.configurations("nnUNetPlans")["big"]["spacing"] == [3.0, 1.0, 1.0]
-    assert prepared.configurations("nnUNetPlans")["big"]["batch_size"] == 8
-    assert prepared.cases_folder("nnUNetPlans", "big") == prepared.cases_folder(*FULLRES)
-    assert prepared.case_set("nnUNetPlans", "big").is_whole
+    assert prepared.plans("nnUNetPlans").configurations["big"]["spacing"] == [3.0, 1.0, 1.0]
+    assert prepared.plans("nnUNetPlans").configurations["big"]["batch_size"] == 8
+    assert prepared.plans("nnUNetPlans").cases_folder("big") == prepared.plans(FULLRES[0]).cases_folder(FULLRES[1])
+    assert read(prepared).case_set("big").is_whole
 
 
 def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
@@ -195,26 +203,26 @@ def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
     content["configurations"]["3d_lowres"] = {"next_stage": "3d_cascade_fullres"}
     content["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.needed_configurations("nnUNetPlans", ["3d_lowres"]) == ["3d_lowres", "3d_cascade_fullres"]
-    assert prepared.needed_configurations("nnUNetPlans", ["2d", "gone"]) == ["2d"]
+    assert prepared.plans("nnUNetPlans").needed(["3d_lowres"]) == ["3d_lowres", "3d_cascade_fullres"]
+    assert prepared.plans("nnUNetPlans").needed(["2d", "gone"]) == ["2d"]
     # It reads the cases of 3d_fullres, so that both are made once.
-    assert prepared.case_set("nnUNetPlans", "3d_cascade_fullres").is_whole
+    assert read(prepared).case_set("3d_cascade_fullres").is_whole
 
 
 def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are_trained(prepared):
-    before = prepared.plans_hash_of(EXPERIMENT)
-    assert before == prepared.plans_hash("nnUNetPlans")  # as older versions have it
+    before = read(prepared).plans_hash_of(EXPERIMENT)
+    assert before == prepared.plans("nnUNetPlans").digest  # as older versions have it
     content = write_plans(prepared)
     content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.plans_hash_of(EXPERIMENT) == before != prepared.plans_hash("nnUNetPlans")
+    assert read(prepared).plans_hash_of(EXPERIMENT) == before != prepared.plans("nnUNetPlans").digest
     own = replace(EXPERIMENT, configuration="3d_fullres_bs8")
-    with_one = prepared.plans_hash_of(own)
+    with_one = read(prepared).plans_hash_of(own)
     assert with_one != before
     content["configurations"]["3d_fullres_bs8"]["batch_size"] = 4
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.plans_hash_of(own) != with_one
-    assert prepared.plans_hash_of(EXPERIMENT) == before
+    assert read(prepared).plans_hash_of(own) != with_one
+    assert read(prepared).plans_hash_of(EXPERIMENT) == before
 
 
 def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what_they_are(prepared):
@@ -224,30 +232,33 @@ def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what
     whole_file = json_sha256(content)
     folder = EXPERIMENT.fold_folder(prepared.roots, "fold_0")
     commit_fold(folder, build_manifest(folder, FoldInputs("raw", whole_file, "splits", "training")))
-    assert prepared.plans_hash_of(EXPERIMENT) == whole_file
+    assert read(prepared).plans_hash_of(EXPERIMENT) == whole_file
     # Nor does one that was interrupted begin anew.
     begun = replace(EXPERIMENT, variant="short")
     write_json_atomically(
         begun.fold_folder(prepared.roots, "fold_1") / ".nnunet_assets" / "request.json",
         {"inputs": asdict(FoldInputs("raw", whole_file, "splits", "training"))},
     )
-    assert prepared.plans_hash_of(begun) == whole_file
-    assert prepared.plans_hash_of(replace(EXPERIMENT, variant="other")) != whole_file
+    assert read(prepared).plans_hash_of(begun) == whole_file
+    assert read(prepared).plans_hash_of(replace(EXPERIMENT, variant="other")) != whole_file
     content["configurations"]["3d_fullres"]["batch_size"] = 3
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
-    assert prepared.plans_hash_of(EXPERIMENT) not in (whole_file, json_sha256(content))
+    assert read(prepared).plans_hash_of(EXPERIMENT) not in (
+        whole_file,
+        json_sha256(content),
+    )
 
 
 def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):
-    first = prepared.ingredients(*FULLRES)
+    first = read(prepared).ingredients("3d_fullres")
     write_plans(prepared, spacing=[1.0, 1.0, 1.0])
-    prepared.case_set(*FULLRES).begin(prepared.ingredients(*FULLRES), "it is not finished")
-    assert prepared.earlier_ingredients(*FULLRES) == first
-    assert prepared.earlier_ingredients("nnUNetPlans", "2d") is None
+    read(prepared).case_set("3d_fullres").begin(read(prepared).ingredients("3d_fullres"), "it is not finished")
+    assert read(prepared).earlier_ingredients("3d_fullres") == first
+    assert read(prepared).earlier_ingredients("2d") is None
 
 
 def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_that_planning_made(tmp_path):
-    prepared: PreparedDataset = write_prepared(tmp_path)[1]
-    before = prepared.ingredients(*FULLRES)
+    prepared: PreparedFolder = write_prepared(tmp_path)[1]
+    before = read(prepared).ingredients("3d_fullres")
     (prepared.folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}')
-    assert prepared.ingredients(*FULLRES) != before
+    assert read(prepared).ingredients("3d_fullres") != before
