@@ -8,6 +8,7 @@ import warnings
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 
@@ -15,6 +16,7 @@ from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.run_repository import RunRepository
 from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
 from nnunet_assets.settings import Settings
 
@@ -24,8 +26,17 @@ warnings.filterwarnings("ignore", "Parameter `execution_type` of function `Asset
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Returns everything that the project of this process declares."""
-    return load_definitions(Settings.from_environment().project)
+    """Returns everything that the project of this process declares, loaded as far as Dagster asks for it.
+
+    Whoever merges it with definitions of his own wants `load_definitions`.
+    """
+    root = Settings.from_environment().project
+    project = read_project(root)
+    if not project.is_plain:
+        return load_definitions(root)
+    surroundings = dg.Definitions.merge(_surroundings(root), _mlflow())
+    # Dagster takes a repository here too.
+    return cast("dg.Definitions", RunRepository(project, surroundings, lambda: load_definitions(root)))
 
 
 def load_definitions(root: Path) -> dg.Definitions:
@@ -42,7 +53,7 @@ def load_definitions(root: Path) -> dg.Definitions:
     declared = project_definitions(root)
     if MLFLOW_KEY in (declared.resources or {}):
         return declared
-    return dg.Definitions.merge(declared, dg.Definitions(resources={MLFLOW_KEY: MlflowResource()}))
+    return dg.Definitions.merge(declared, _mlflow())
 
 
 def project_definitions(root: Path) -> dg.Definitions:
@@ -76,11 +87,21 @@ def project_definitions(root: Path) -> dg.Definitions:
             ),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
+    )
+    return dg.Definitions.merge(declared, automation, _surroundings(root))
+
+
+def _surroundings(root: Path) -> dg.Definitions:
+    """Returns what every asset of the project needs beside it."""
+    return dg.Definitions(
         resources={PROJECT_KEY: ProjectResource(folder=str(root))},
         # No middle process between the run worker and the fold: a kill of the worker reaches the fold at once.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(declared, automation)
+
+
+def _mlflow() -> dg.Definitions:
+    return dg.Definitions(resources={MLFLOW_KEY: MlflowResource()})
 
 
 def _offer_experiments(root: Path) -> None:

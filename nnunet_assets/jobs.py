@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from nnunet_assets.assets.asset_keys import fold_model_key, predictions_key, summary_keys
-from nnunet_assets.core.files.layout import Experiment, dataset_key, plans_key
+from nnunet_assets.core.files.layout import dataset_key, plans_key
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 
 if TYPE_CHECKING:
@@ -27,33 +28,46 @@ def job_name(verb: str, *parts: str) -> str:
 
 def build_jobs(project: Project) -> "list[AssetJob]":
     """Returns the jobs of every declared dataset and experiment."""
-    jobs = []
-    for dataset in project.datasets:
-        plans = sorted({experiment.plans for experiment in project.experiments_of(dataset.dataset)})
-        keys = [dataset_key(dataset.dataset, name) for name in ("raw_dataset", "case_list", "splits")]
-        keys += [plans_key(dataset.dataset, name) for name in plans]
-        jobs.append(
-            dg.define_asset_job(
-                job_name("prepare", dataset.dataset),
-                [dg.AssetKey(key) for key in keys],
-                description=f"Check the raw data of {dataset.dataset}, split it, plan and preprocess it.",
-            )
-        )
-    for config in project.experiments:
-        jobs += _experiment_jobs(config.identity, has_test_set=config.test_set)
-    return jobs
+    of_experiments = [job for config in project.experiments for job in experiment_jobs(config)]
+    return [*(preparation_job(project, config) for config in project.datasets), *of_experiments]
 
 
-def _experiment_jobs(experiment: Experiment, *, has_test_set: bool) -> "list[AssetJob]":
-    predicted = [predictions_key(experiment)] if has_test_set else []
+def preparation_name(config: DatasetConfig) -> str:
+    """Returns the name of the job of a dataset."""
+    return job_name("prepare", config.dataset)
+
+
+def experiment_job_names(config: ExperimentConfig) -> tuple[str, str]:
+    """Returns the names of the jobs of an experiment: the one that trains, and the one that summarizes."""
+    prefix = config.identity.key_prefix
+    return job_name("train", *prefix), job_name("summarize", *prefix)
+
+
+def preparation_job(project: Project, config: DatasetConfig) -> "AssetJob":
+    """Returns the job of a dataset, for the plans of all its experiments."""
+    plans = sorted({experiment.plans for experiment in project.experiments_of(config.dataset)})
+    keys = [dataset_key(config.dataset, name) for name in ("raw_dataset", "case_list", "splits")]
+    keys += [plans_key(config.dataset, name) for name in plans]
+    return dg.define_asset_job(
+        preparation_name(config),
+        [dg.AssetKey(key) for key in keys],
+        description=f"Check the raw data of {config.dataset}, split it, plan and preprocess it.",
+    )
+
+
+def experiment_jobs(config: ExperimentConfig) -> "list[AssetJob]":
+    """Returns the jobs of an experiment."""
+    experiment = config.identity
+    predicted = [predictions_key(experiment)] if config.test_set else []
+    train, summarize = experiment_job_names(config)
     return [
         dg.define_asset_job(
-            job_name("train", *experiment.key_prefix),
+            train,
             [fold_model_key(experiment)],
             description=f"Train one fold of {experiment.title}; a backfill trains them all.",
         ),
         dg.define_asset_job(
-            job_name("summarize", *experiment.key_prefix),
+            summarize,
             [*summary_keys(experiment), *predicted],
             description=f"Summarize the finished folds of {experiment.title}, write its tables and evaluate its cases"
             + (", and predict the test set." if predicted else "."),

@@ -44,6 +44,8 @@ class Project:
         experiments: Each experiment once, every one on a declared dataset.
         has_definitions: Whether the folder holds anything that Dagster loads, be it a component of the user's own;
             `load_from_defs_folder` fails where it does not.
+        is_plain: Whether the declarations are all that Dagster loads from the folder, as they stand: nothing in it is
+            Python or a component of another kind, and nothing is changed after it was loaded (`post_processing`).
         stages: Each cascade, with the experiment whose predictions it reads.
     """
 
@@ -51,6 +53,7 @@ class Project:
     datasets: tuple[DatasetConfig, ...]
     experiments: tuple[ExperimentConfig, ...]
     has_definitions: bool = True
+    is_plain: bool = False
     stages: Mapping[Experiment, Experiment] = field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetConfig:
@@ -121,6 +124,7 @@ def read_project(project: Path) -> Project:
         datasets=tuple(declared.config for declared in reader.datasets),
         experiments=tuple(declared.config for declared in reader.experiments),
         has_definitions=reader.has_definitions,
+        is_plain=reader.is_plain,
         stages={
             config.identity: stage
             for config in (declared.config for declared in reader.experiments)
@@ -150,6 +154,7 @@ class _Reader:
         self.experiments: list[Declared[ExperimentConfig]] = []
         self.invalid_datasets: set[str] = set()
         self.has_definitions = False
+        self.is_plain = True
 
     def read_folder(self, folder: Path, above: tuple[Path, ...]) -> None:
         """Reads a folder as Dagster does: its definitions file if it has one, else the folders in it.
@@ -168,8 +173,9 @@ class _Reader:
             self._report(folder, f"the folder cannot be read: {error.strerror}.")
             return
         definitions = next((folder / name for name in DEFINITION_FILES if (folder / name).exists()), None)
-        if definitions or any(entry.suffix == ".py" for entry in entries):
-            self.has_definitions = True
+        has_python = any(entry.suffix == ".py" for entry in entries)
+        self.has_definitions |= bool(definitions) or has_python
+        self.is_plain &= not has_python
         types = self._read_file(definitions) if definitions else set()
         reads_beneath = definitions is None or any(name.endswith(_FOLDER_COMPONENT) for name in types)
         # Beside a component of the user's own, other YAML files are that component's material.
@@ -219,6 +225,7 @@ class _Reader:
         invalid too.
         """
         kind = component_type(document)
+        self.is_plain &= kind in MODELS and {"type", "attributes"}.issuperset(document.value)
         if kind not in MODELS:
             return []
         if kind == EXPERIMENT_TYPE:

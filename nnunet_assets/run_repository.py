@@ -1,0 +1,96 @@
+"""What a process that Dagster started for a run loads: the assets of that run, not those of a thousand experiments.
+
+Each experiment that is loaded costs 10 to 15 ms of processor time, and each run is a process. It needs the assets that
+it makes, and of those before them no more than whether they have partitions.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any
+
+import dagster as dg
+
+from nnunet_assets.assets import dataset_definitions, experiment_definitions
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.jobs import experiment_job_names, experiment_jobs, preparation_job, preparation_name
+from nnunet_assets.sensors import build_nightly_report
+
+
+class RunRepository(dg.RepositoryDefinition):
+    """A repository that loads what a job needs, and everything as soon as it is asked for anything else.
+
+    Dagster asks it for one job, with what a run selects of it, in a run's process. The code server, and all others,
+    ask for more.
+    """
+
+    def __init__(
+        self, project: Project, surroundings: dg.Definitions, load_everything: Callable[[], dg.Definitions]
+    ) -> None:
+        """Makes a repository that has loaded nothing.
+
+        Args:
+            project: The declarations; plain ones, so that they say all that there is.
+            surroundings: What assets need beside them: resources and an executor.
+            load_everything: Returns the definitions of the whole project.
+        """
+        # What the base class keeps of its own is there once everything is loaded (`__getattr__`).
+        self._project = project
+        self._surroundings = surroundings
+        self._load_everything = load_everything
+        self._is_whole = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Loads everything, and has it from then on: Python asks this for what an object lacks."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        vars(self).update(vars(self._load_everything().get_repository_def()), _is_whole=True)
+        return object.__getattribute__(self, name)
+
+    def get_maybe_subset_job_def(
+        self,
+        job_name: str,
+        op_selection: Iterable[str] | None = None,
+        asset_selection: Set[dg.AssetKey] | None = None,
+        asset_check_selection: Set[dg.AssetCheckKey] | None = None,
+    ) -> dg.JobDefinition:
+        """Returns a job, or the part of it that a run selects."""
+        keys = {*(asset_selection or ()), *(check.asset_key for check in asset_check_selection or ())}
+        part = None if self._is_whole else self._part(job_name, keys)
+        get = part.get_maybe_subset_job_def if part else super().get_maybe_subset_job_def
+        job: dg.JobDefinition = get(job_name, op_selection, asset_selection, asset_check_selection)
+        return job
+
+    def _part(self, job_name: str, keys: Set[dg.AssetKey]) -> dg.RepositoryDefinition | None:
+        """Returns a repository with the job and the assets that it needs; None: nothing here says what these are."""
+        wanted = set(self._wanted(job_name, keys))
+        datasets = [config for config in self._project.datasets if config.dataset in wanted]
+        experiments = [config for config in self._project.experiments if config.identity in wanted]
+        definitions = dg.Definitions.merge(
+            *(dataset_definitions(self._project, config) for config in datasets),
+            *(experiment_definitions(self._project, config) for config in experiments),
+            dg.Definitions(
+                jobs=[
+                    *(preparation_job(self._project, config) for config in datasets),
+                    *(job for config in experiments for job in experiment_jobs(config)),
+                ],
+                # Dagster makes a job of a schedule, and each run of the night is one of it.
+                schedules=[build_nightly_report([config.identity for config in experiments])] if experiments else [],
+            ),
+            self._surroundings,
+        )
+        part = definitions.get_repository_def()
+        return part if wanted and part.has_job(job_name) and keys <= part.assets_defs_by_key.keys() else None
+
+    def _wanted(self, job_name: str, keys: Set[dg.AssetKey]) -> Iterator[Experiment | str]:
+        """Yields the experiments and datasets of a job of theirs, and those of the keys of any other."""
+        prefixes = {tuple(key.path[:-1]) for key in keys}
+        for experiment in self._project.experiments:
+            if experiment.identity.key_prefix in prefixes or job_name in experiment_job_names(experiment):
+                yield experiment.identity
+                prefixes.discard(experiment.identity.key_prefix)
+                # The folds of the stage before a cascade's have partitions, which the cascade's must know.
+                if stage := self._project.previous_stage(experiment):
+                    yield stage
+        for dataset in self._project.datasets:
+            if any(prefix[:1] == (dataset.dataset,) for prefix in prefixes) or job_name == preparation_name(dataset):
+                yield dataset.dataset
