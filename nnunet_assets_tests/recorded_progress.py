@@ -9,12 +9,16 @@ class RecordedProgress:
     Args:
         hear: Gets every sentence that is said or warned of.
         on_poll: Called at each poll.
+        on_step: Called at each count, with how many are done.
     """
 
     def __init__(
-        self, hear: Callable[[str], object] = lambda _: None, on_poll: Callable[[], object] = lambda: None
+        self,
+        hear: Callable[[str], object] = lambda _: None,
+        on_poll: Callable[[], object] = lambda: None,
+        on_step: Callable[[int], object] = lambda _: None,
     ) -> None:
-        self._hear, self._on_poll = hear, on_poll
+        self._hear, self._on_poll, self._on_step = hear, on_poll, on_step
         self.said: list[str] = []
         self.warned: list[str] = []
         self.relayed: list[str] = []
@@ -33,6 +37,7 @@ class RecordedProgress:
 
     def step(self, what: str, n_done: int, n: int) -> None:
         self.steps.append((what, n_done, n))
+        self._on_step(n_done)
 
     def poll(self) -> None:
         self._on_poll()

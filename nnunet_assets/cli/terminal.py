@@ -64,13 +64,14 @@ class TerminalProgress:
 
     def step(self, what: str, n_done: int, n: int) -> None:
         """Moves the bar, which appears only where there is something to wait for."""
-        if time.monotonic() < self._shown_from or not sys.stderr.isatty():
+        if time.monotonic() < self._shown_from:
             return
         if self._bar is None or what != self._what:
             self._take_bar_away()
             self._bar, self._what = _bar(what), what
+        if self._bar.console.is_terminal:
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=n_done, total=n)
+            self._bar.update(self._bar.task_ids[0], completed=n_done, total=n)
 
     def _print(self, sentence: str, *, to_stderr: bool) -> None:
         # A bar is drawn where the cursor is: a sentence goes above it, and the next step draws it anew.

@@ -128,13 +128,7 @@ def predict_test_set(
     roots = settings.roots
     ensemble = finished_ensemble(roots, experiment, folds)
     description = parse_dataset_json(ensemble.folder / DATASET_JSON)
-    test_set = read_test_set(
-        roots,
-        experiment.dataset,
-        description,
-        lambda n_done, n_cases: progress.step("cases of the test set read", n_done, n_cases),
-        ensemble.folder,
-    )
+    test_set = read_test_set(roots, experiment.dataset, description, progress, ensemble.folder)
     if test_set.warnings:
         progress.warn(findings_text(test_set.warnings))
     # Before the work: it is known already, as a rule, and whoever evaluates at the same time is met now.

@@ -1,20 +1,216 @@
-"""Raw data looked at, split, planned and preprocessed: what a training from the command line finds or makes.
+"""A dataset made ready: its raw data looked at, split, planned and preprocessed.
 
-The records are those of the assets, which then find everything up to date. Dagster itself is not told.
+Each step records what it did beside the data, whoever asked for it, so that everybody else finds it up to date.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.splits.splits import SPLITS_FILE
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.core.splits.splits import SPLITS_FILE, OnNewCases
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, SplitsConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation.planning import check_configuration, is_prepared, prepare
+from nnunet_assets.nnunet.preparation.planning import PreparedPlans, check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import read_raw
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
+from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset
+    from nnunet_assets.nnunet.raw.raw_data import RawDataset
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """A raw dataset that was looked at.
+
+    Attributes:
+        found: What it holds, with all that is wrong.
+        curated: What of it is left out and repaired.
+        files: The report: its page first, then the tables.
+    """
+
+    found: "RawDataset"
+    curated: "CuratedDataset"
+    files: Sequence[Path]
+
+    @property
+    def page(self) -> Path:
+        """The page of the report."""
+        return self.files[0]
+
+    @property
+    def names_digest(self) -> str:
+        """Digest of what splits follow from: the names of the cases, and a split of the user's own beside them."""
+        return json_sha256([*sorted(self.found.cases), *filter(None, [self.curated.splits_sha256])])
+
+
+def look(settings: Settings, dataset: DatasetConfig, progress: Progress, *, rehash: bool = False) -> LookedAt:
+    """Reads every case of a dataset that changed, records what was found, and writes the report.
+
+    A declared phantom that is not there is made first.
+
+    Args:
+        settings: Where the project keeps its things.
+        dataset: What is declared.
+        progress: Hears of each case.
+        rehash: Read every file anew, also those whose size and times are as they were.
+
+    Raises:
+        DatasetError: There is no such dataset, or nothing of it can be looked at; what is merely wrong is found.
+    """
+    if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
+        from nnunet_assets.nnunet.importing.phantom import write_phantom
+
+        progress.say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
+        write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
+    return look_at(settings, dataset.dataset, dataset.folds, dataset.curation, progress=progress, rehash=rehash)
+
+
+def look_at(
+    settings: Settings, name: str, n_folds: int, curation: Curation, *, progress: Progress, rehash: bool = False
+) -> LookedAt:
+    """Does what `look` does, of a dataset that need not be declared.
+
+    Args:
+        settings: Where the project keeps its things.
+        name: `DatasetXXX_Name`.
+        n_folds: Folds that the cases must suffice for.
+        curation: What is to be left out and repaired.
+        progress: As for `look`.
+        rehash: As for `look`.
+
+    Raises:
+        DatasetError: As `look`.
+    """
+    # Numpy comes with them: 0.1 s, which every load of the definitions would pay.
+    from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
+    from nnunet_assets.nnunet.raw.fact_cache import FactCache
+    from nnunet_assets.reports.pages.intake_files import write_intake
+
+    prepared = PreparedFolder(settings.roots, name)
+    found, curated = look_at_raw_data(
+        settings.roots,
+        name,
+        n_folds,
+        curation,
+        progress,
+        cache=FactCache(prepared.fact_cache, rehash=rehash),
+        variables=settings.child_environment(),
+    )
+    return LookedAt(found, curated, write_intake(prepared.intake_folder, found.report, settings.places))
+
+
+@dataclass(frozen=True)
+class SplitDataset:
+    """A dataset that is split.
+
+    Attributes:
+        made: The folds, and what was done about them.
+        raw: The cases.
+        groups: Case to its group; empty: none are declared.
+        file: nnU-Net's `splits_final.json`.
+    """
+
+    made: Splits
+    raw: RawRecord
+    groups: Mapping[str, str]
+    file: Path
+
+
+def split(
+    settings: Settings, dataset: DatasetConfig, progress: Progress, on_change: OnNewCases | None = None
+) -> SplitDataset:
+    """Splits a dataset as it is declared; a split that is there and fits is kept.
+
+    Args:
+        settings: Where the project keeps its things.
+        dataset: What is declared.
+        progress: Is warned of trained folds that a change supersedes.
+        on_change: What to do where folds were trained on another split; None: as declared.
+
+    Raises:
+        NnunetAssetsError: As `ensure_splits`.
+    """
+    wanted, declared = dataset.split_settings(settings.project), dataset.splits or SplitsConfig()
+    made = ensure_splits(
+        settings.roots,
+        dataset.dataset,
+        wanted,
+        on_new_cases=on_change or declared.on_new_cases,
+        renew=on_change == "renew",
+        progress=progress,
+    )
+    prepared = PreparedFolder(settings.roots, dataset.dataset)
+    raw = read_raw(prepared)
+    return SplitDataset(made, raw, groups_of(wanted, raw), prepared.folder / SPLITS_FILE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What experiments want of a dataset.
+
+    Attributes:
+        plans: Plans identifier.
+        configurations: As for `prepare`.
+        trainers: As for `prepare`.
+    """
+
+    plans: str
+    configurations: Sequence[str]
+    trainers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """A dataset that is planned and preprocessed.
+
+    Attributes:
+        made: What there is, and what of it was made now.
+        digest: Of the raw data and the plans, from which all that follows is made.
+    """
+
+    made: PreparedPlans
+    digest: str
+
+
+def plan(
+    settings: Settings, dataset: DatasetConfig, wanted: Wanted, progress: Progress, *, despite_changes: bool = False
+) -> PlannedDataset:
+    """Plans and preprocesses a dataset for what experiments want; what is up to date is left alone.
+
+    Args:
+        settings: Where the project keeps its things.
+        dataset: What is declared.
+        wanted: What is wanted of it.
+        progress: As for `prepare`.
+        despite_changes: As for `prepare`.
+
+    Raises:
+        NnunetAssetsError: As `prepare`.
+    """
+    made = prepare(
+        settings.roots,
+        dataset.dataset,
+        wanted.plans,
+        configurations=wanted.configurations,
+        trainers=wanted.trainers,
+        environment=settings.child_environment(),
+        verify_integrity=dataset.verify_integrity,
+        despite_changes=despite_changes,
+        progress=progress,
+    )
+    raw_hash = read_raw(PreparedFolder(settings.roots, dataset.dataset)).content_hash
+    return PlannedDataset(made, json_sha256([raw_hash, made.plans_hash]))
 
 
 def ensure_prepared(
@@ -50,28 +246,20 @@ def ensure_prepared(
         # Two processes that begin together would otherwise decide on what the other is about to change.
         with prepared.preparing(progress):
             if _looked_at(prepared) is None:
-                _look_at_raw_data(settings, dataset, progress)
+                progress.say(f"Reading every case of {config.dataset} that has changed since it was last read.")
+                looked = look(settings, dataset, progress)
+                read = f"{looked.found.report.headline()}; cases read: {looked.found.n_read}."
+                progress.say(f"{read} The report is in {looked.page}")
             if not _is_split(prepared):
                 progress.say(f"Splitting {config.dataset} into {dataset.folds} folds.")
-                ensure_splits(
-                    settings.roots, config.dataset, dataset.split_settings(settings.project), progress=progress
-                )
+                split(settings, dataset, progress)
         raw, plans = read_raw(prepared), check_configuration(prepared, config.plans, config.configuration)
     # `prepare` holds the dataset by itself, and looks again.
     found = PreparedDataset(prepared, raw, plans) if plans else None
     if found is None or not is_prepared(found, config.configuration):
         progress.say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
-        prepare(
-            settings.roots,
-            config.dataset,
-            config.plans,
-            configurations=[config.configuration],
-            trainers=[config.trainer],
-            environment=settings.child_environment(),
-            verify_integrity=dataset.verify_integrity,
-            despite_changes=despite_changes,
-            progress=progress,
-        )
+        wanted = Wanted(config.plans, (config.configuration,), (config.trainer,))
+        plan(settings, dataset, wanted, progress, despite_changes=despite_changes)
         found = PreparedDataset.read(prepared, config.plans)
     return found
 
@@ -87,28 +275,3 @@ def _looked_at(prepared: PreparedFolder) -> RawRecord | None:
 def _is_split(prepared: PreparedFolder) -> bool:
     # A file that is there is the user's own, and a fold checks it.
     return (prepared.folder / SPLITS_FILE).exists()
-
-
-def _look_at_raw_data(settings: Settings, dataset: DatasetConfig, progress: Progress) -> None:
-    # Numpy comes with them.
-    from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-    from nnunet_assets.nnunet.raw.fact_cache import FactCache
-    from nnunet_assets.reports.pages.intake_files import write_intake
-
-    if dataset.phantom and not (settings.roots.raw / dataset.dataset).exists():
-        from nnunet_assets.nnunet.importing.phantom import write_phantom
-
-        progress.say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
-        write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
-    progress.say(f"Reading every case of {dataset.dataset} that has changed since it was last read.")
-    prepared = PreparedFolder(settings.roots, dataset.dataset)
-    found, _ = look_at_raw_data(
-        settings.roots,
-        dataset.dataset,
-        dataset.folds,
-        dataset.curation,
-        cache=FactCache(prepared.fact_cache),
-        variables=settings.child_environment(),
-    )
-    page, *_ = write_intake(prepared.intake_folder, found.report, settings.places)
-    progress.say(f"{found.report.headline()}; cases read: {found.n_read}. The report is in {page}")

@@ -1,7 +1,5 @@
 """Where a command's sentences go, and when it shows a bar."""
 
-import sys
-
 import pytest
 
 from nnunet_assets.cli import terminal
@@ -34,8 +32,7 @@ def test_a_bar_is_for_terminals_and_for_what_takes_long(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(terminal, "QUIET_SECONDS", quiet_seconds)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
-    monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes a pipe for a terminal
+    monkeypatch.setenv("FORCE_COLOR", "1" if is_terminal else "")  # by which rich takes a pipe for a terminal
     with TerminalProgress() as progress:
         progress.step("cases read", 3, 20)
         progress.say("Reading.")

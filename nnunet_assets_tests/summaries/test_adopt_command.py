@@ -118,7 +118,7 @@ def test_a_fold_of_several_gpus_that_version_0_1_adopted_is_to_be_adopted_again_
         (fold / "debug.json").write_text(json.dumps({**shown, **of_the_batch}))
     with monkeypatch.context() as before:
         for module in ("adoption", "foreign_files"):
-            before.setattr(f"nnunet_assets.nnunet.{module}.is_of_several_processes", lambda _debug: False)
+            before.setattr(f"nnunet_assets.nnunet.adoption.{module}.is_of_several_processes", lambda _debug: False)
         assert run(foreign, "adopt", foreign.roots.results).exit_code == 0
     for fold in folds:
         own = fold / ".nnunet_assets"

@@ -19,7 +19,7 @@ from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import read_raw, write_raw
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows import prepare as module
-from nnunet_assets.workflows.prepare import ensure_prepared
+from nnunet_assets.workflows.prepare import Wanted, ensure_prepared
 from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_plans, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -94,11 +94,11 @@ def test_what_a_fold_would_refuse_is_prepared_again(
 ) -> None:
     asked: list[str] = []
 
-    def plan_again(_roots: Roots, _dataset: str, plans: str, **_: object) -> None:
-        asked.append(plans)
+    def plan_again(_settings: Settings, _dataset: DatasetConfig, wanted: Wanted, *_: object, **_how: object) -> None:
+        asked.append(wanted.plans)
         write_plans(prepared[1])
 
-    monkeypatch.setattr(module, "prepare", plan_again)
+    monkeypatch.setattr(module, "plan", plan_again)
     (prepared[1].folder / "splits_final.json").write_text("mine")
     assert (ensure(tmp_path, prepared[0]), asked) == ([], [])
     cases = PreparedDataset.read(prepared[1], "nnUNetPlans").case_set("3d_fullres").cases

@@ -9,14 +9,12 @@ from pydantic import Field
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.dataset.configurations import PLANNERS
-from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.plans.plan_card import plan_row
-from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans, prepare
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.workflows.prepare import Wanted, plan
 
 DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
 
@@ -58,22 +56,14 @@ def build_preprocessed_plans(
     def preprocessed_plans(
         context: dg.AssetExecutionContext, config: PlansRunConfig, project: ProjectResource
     ) -> dg.MaterializeResult:
-        settings = project.settings
+        wanted = Wanted(plans, configurations, trainers)
         with shown_as_failure():
-            made = prepare(
-                settings.roots,
-                declared.dataset,
-                plans,
-                configurations=configurations,
-                trainers=trainers,
-                environment=settings.child_environment(),
-                verify_integrity=declared.verify_integrity,
-                despite_changes=config.despite_changes,
-                progress=LogProgress(context.log),
+            planned = plan(
+                project.settings, declared, wanted, LogProgress(context.log), despite_changes=config.despite_changes
             )
-            raw_hash = read_raw(PreparedFolder(settings.roots, declared.dataset)).content_hash
+        made = planned.made
         return dg.MaterializeResult(
-            data_version=dg.DataVersion(json_sha256([raw_hash, made.plans_hash])),
+            data_version=dg.DataVersion(planned.digest),
             metadata=_metadata(made),
             check_results=[_check(made, plans)],
         )

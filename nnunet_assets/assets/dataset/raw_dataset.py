@@ -6,7 +6,6 @@ for it.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,17 +13,16 @@ from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import raw_data_run
+from nnunet_assets.workflows.prepare import look
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset
@@ -88,27 +86,24 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         project: ProjectResource,
         mlflow: dg.ResourceParam[object],
     ) -> Iterator[dg.MaterializeResult]:
-        found, curated, files = _look(declared, project.settings, context, rehash=config.rehash)
-        tracked = bring_up_to_date(
-            destination_of(mlflow, project.settings),
-            raw_data_run(found.report),
-            files,
-            dagster_run_id=context.run.run_id,
-        )
+        settings = project.settings
+        with shown_as_failure():
+            # The check stops this run only; the record that this writes stops later ones, of splits or plans alone.
+            looked = look(settings, declared, LogProgress(context.log), rehash=config.rehash)
+        found, curated = looked.found, looked.curated
+        context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
+        destination, run_id = destination_of(mlflow, settings), context.run.run_id
+        tracked = bring_up_to_date(destination, raw_data_run(found.report), looked.files, dagster_run_id=run_id)
+        shown = {"report": dg.MetadataValue.path(looked.page), **run_metadata(tracked, context.log)}
         names: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=list_key,
-            data_version=dg.DataVersion(json_sha256([*sorted(found.cases), *filter(None, [curated.splits_sha256])])),
+            data_version=dg.DataVersion(looked.names_digest),
             metadata={"cases": dg.MetadataValue.int(found.n_cases)},
         )
         contents: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=key,
             data_version=dg.DataVersion(found.content_hash),
-            metadata={
-                **_metadata(found),
-                **_curation_metadata(curated),
-                "report": dg.MetadataValue.path(files[0]),
-                **run_metadata(tracked, context.log),
-            },
+            metadata={**_metadata(found), **_curation_metadata(curated), **shown},
             check_results=[_check(found, curated)],
         )
         # The names first: after a check that fails nothing more is recorded.
@@ -118,49 +113,10 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
     return raw_dataset
 
 
-def _look(
-    config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext, *, rehash: bool
-) -> "tuple[RawDataset, CuratedDataset, list[Path]]":
-    """Returns what was found, of which cases, and the files that show it, the page first."""
-    # Numpy comes with them: 0.1 s, which every load of the definitions would pay.
-    from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-    from nnunet_assets.nnunet.raw.fact_cache import FactCache
-
-    prepared = PreparedFolder(settings.roots, config.dataset)
-    with shown_as_failure():
-        _generate_phantom(config, settings, context)
-        # The check stops this run only; the record that this writes stops later ones, of splits or plans alone.
-        found, curated = look_at_raw_data(
-            settings.roots,
-            config.dataset,
-            config.folds,
-            config.curation,
-            lambda done, n: _log_progress(context, done, n),
-            cache=FactCache(prepared.fact_cache, rehash=rehash),
-            variables=settings.child_environment(),
-        )
-    files = write_intake(prepared.intake_folder, found.report, settings.places)
-    context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
-    return found, curated, files
-
-
 def _code_version(config: DatasetConfig) -> str:
     # The reason for a quarantine is for people.
     declared = [sorted(config.quarantine), config.repair_headers_mm]
     return f"2 {json_sha256(declared)[:8]}" if any(declared) else "2"
-
-
-def _generate_phantom(config: DatasetConfig, settings: Settings, context: dg.AssetExecutionContext) -> None:
-    if config.phantom and not (settings.roots.raw / config.dataset).exists():
-        from nnunet_assets.nnunet.importing.phantom import write_phantom
-
-        context.log.info(f"Generating {config.phantom.cases} phantom cases of {config.dataset}.")
-        write_phantom(settings.roots.raw, config.dataset, config.phantom.cases, config.phantom.seed)
-
-
-def _log_progress(context: dg.AssetExecutionContext, done: int, n: int) -> None:
-    if done == n or done % max(1, n // 10) == 0:
-        context.log.info(f"Read {done} of {n} cases.")
 
 
 def _check(found: "RawDataset", curated: "CuratedDataset") -> dg.AssetCheckResult:

@@ -1,6 +1,5 @@
 """`splits`: which cases train and which validate, in each fold."""
 
-from collections.abc import Mapping
 from enum import Enum
 
 import dagster as dg
@@ -10,15 +9,12 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, fold_key
-from nnunet_assets.core.splits.splits import SPLITS_FILE, SplitSettings, coverage, n_cases_with
-from nnunet_assets.declarations.config import DatasetConfig, SplitsConfig
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
-from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
-from nnunet_assets.nnunet.preparation.splitting import groups_of
+from nnunet_assets.core.splits.splits import OnNewCases, SplitSettings, coverage, n_cases_with
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.nnunet.preparation.splits_final import Splits
 from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
-from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.workflows.prepare import SplitDataset, split
 
 DESCRIPTION = """The folds of the cross-validation: `splits_final.json` in `nnUNet_preprocessed`.
 
@@ -34,6 +30,11 @@ class OnChange(Enum):
     extend = "extend"
     renew = "renew"
 
+    @property
+    def word(self) -> OnNewCases:
+        """Returns the literal."""
+        return self.value
+
 
 class SplitsRunConfig(dg.Config):
     """What one run of the splits may ask for."""
@@ -47,7 +48,7 @@ class SplitsRunConfig(dg.Config):
 
 def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) -> dg.AssetsDefinition:
     """Returns the asset of one declared dataset."""
-    declared = config.splits or SplitsConfig()
+    declared = config
     # The case list decides who is split; only stratification reads the labels.
     labels = ["raw_dataset"] if settings.stratify else []
 
@@ -63,28 +64,19 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
     def splits(
         context: dg.AssetExecutionContext, config: SplitsRunConfig, project: ProjectResource
     ) -> dg.MaterializeResult:
-        roots, dataset = project.settings.roots, context.asset_key.path[0]
-        prepared = PreparedFolder(roots, dataset)
         with shown_as_failure():
-            made = ensure_splits(
-                roots,
-                dataset,
-                settings,
-                on_new_cases=config.on_change.value if config.on_change else declared.on_new_cases,
-                renew=config.on_change is OnChange.renew,
-                progress=LogProgress(context.log),
-            )
-            raw = read_raw(prepared)
-            groups = groups_of(settings, raw)
+            on_change = config.on_change.word if config.on_change else None
+            found = split(project.settings, declared, LogProgress(context.log), on_change)
+        made = found.made
         context.log.info(f"The split was {made.what}.")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(json_sha256(list(made.folds))),
             metadata={
-                "folds": dg.MetadataValue.table(_rows(made, raw, groups)),
+                "folds": dg.MetadataValue.table(_rows(found)),
                 "made": dg.MetadataValue.text(made.what),
-                "covers": dg.MetadataValue.text(coverage(made.folds, raw.cases).in_words()),
+                "covers": dg.MetadataValue.text(coverage(made.folds, found.raw.cases).in_words()),
                 "how": dg.MetadataValue.text(_how(made)),
-                "file": dg.MetadataValue.path(prepared.folder / SPLITS_FILE),
+                "file": dg.MetadataValue.path(found.file),
                 **_history(made),
             },
         )
@@ -92,8 +84,9 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
     return splits
 
 
-def _rows(made: Splits, raw: RawRecord, groups: Mapping[str, str]) -> list[dg.TableRecord]:
+def _rows(found: SplitDataset) -> list[dg.TableRecord]:
     """Returns a row a fold; of each label the number of validation cases that have it."""
+    made, raw, groups = found.made, found.raw, found.groups
     rows = []
     for index, fold in enumerate(made.folds):
         row: dict[str, str | int] = {"fold": fold_key(index), "train": len(fold["train"]), "val": len(fold["val"])}

@@ -1,23 +1,20 @@
 """`nnunet-assets import-dataset`: brings a dataset in another form into nnUNet_raw."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset, OnProgress, dataset_name
-from nnunet_assets.nnunet.importing.import_dataset import import_dataset as run_import
-from nnunet_assets.nnunet.importing.import_files import import_files, labels_from_file
-from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
-from nnunet_assets.nnunet.importing.transfer import Link
+from nnunet_assets.nnunet.importing.import_files import labels_from_file
 from nnunet_assets.settings import project_settings
+from nnunet_assets.workflows import import_dataset as workflow
 
-_QUIET_SECONDS = 2.0
-"""An import that is done by then shows no progress bar."""
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.importing.transfer import Link
 
 
 @click.command("import-dataset")
@@ -73,49 +70,34 @@ def import_dataset(
     word in braces, such as {session}, becomes part of the case's name. Sub-folders are written as they are: BIDS is
     'sub-{case}/anat/sub-{case}_{channel}.nii.gz'.
     """
-    raw_root = project_settings(project).roots.raw
-    how = cast("Link", link)
-    progress = _LateProgress()
-    try:
-        if described["images"] or described["table"]:
-            called = dataset_name(source, name, dataset_id)
-            imported = _import_files(source, raw_root, described, dataset=called, link=how, on_progress=progress.update)
-        else:
-            _refuse_without_names(described)
-            imported = run_import(
-                source, raw_root, dataset=name, dataset_id=dataset_id, link=how, on_progress=progress.update
-            )
-    finally:
-        progress.close()
+    bring = _source(source, described)
+    if not bring.is_named:
+        _refuse_without_names(described)
+    with TerminalProgress() as progress:
+        imported = workflow.import_dataset(
+            project_settings(project),
+            bring,
+            progress,
+            name=name,
+            dataset_id=dataset_id,
+            link=cast("Link", link),
+            compress=described["compress"],
+        )
     click.echo(f"{imported.name}: {imported.n_training} training and {imported.n_test} test cases in {imported.folder}")
     for change in imported.changes:
         click.echo(f"  {change}")
 
 
-def _import_files(
-    source: Path, raw_root: Path, described: dict[str, Any], *, dataset: str, link: Link, on_progress: OnProgress
-) -> ImportedDataset:
-    labels = _labels(described["label_options"], described["label_names"])
-    return import_files(
-        _source_cases(source, described),
-        raw_root,
-        dataset,
-        labels=labels,
-        link=link,
-        compress=described["compress"],
-        on_progress=on_progress,
+def _source(folder: Path, described: dict[str, Any]) -> workflow.Source:
+    return workflow.Source(
+        folder,
+        images=described["images"],
+        labels=described["labels"],
+        test_images=described["test_images"],
+        table=described["table"],
+        channels=described["channels"],
+        label_values=_labels(described["label_options"], described["label_names"]),
     )
-
-
-def _source_cases(source: Path, described: dict[str, Any]) -> SourceCases:
-    images, labels, table, channels = (described[key] for key in ("images", "labels", "table", "channels"))
-    if table and (images or labels or described["test_images"]):
-        raise ConfigError("--list names every file; take --images, --labels and --test-images away, or --list.")
-    if table:
-        return cases_by_list(source, table, channels=channels)
-    if not labels:
-        raise ConfigError("--images needs --labels, the pattern of the label images, such as 'labelsTr/{case}.nii.gz'.")
-    return cases_by_pattern(source, images, labels, test_images=described["test_images"], channels=channels)
 
 
 def _refuse_without_names(described: dict[str, Any]) -> None:
@@ -143,34 +125,3 @@ def _labels(options: Sequence[str], file: Path | None) -> dict[str, Any] | None:
             raise ConfigError(f"--label names {label_name!r} twice.")
         labels[label_name] = int(value)
     return {"labels": labels} if labels else None
-
-
-class _LateProgress:
-    """A progress bar in the terminal that appears only where there is something to wait for."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._shown_from = time.monotonic() + _QUIET_SECONDS
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._is_shown = False
-        self._task = self._bar.add_task("Importing", total=None)
-
-    def update(self, n_done: int, n_files: int) -> None:
-        self._bar.update(self._task, completed=n_done, total=n_files)
-        if self._console.is_terminal and not self._is_shown and time.monotonic() >= self._shown_from:
-            self._bar.start()
-            self._is_shown = True
-
-    def close(self) -> None:
-        if self._is_shown:
-            self._bar.stop()

@@ -5,7 +5,7 @@ type and place.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,14 +14,15 @@ from typing import Any
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
 from nnunet_assets.nnunet.raw.raw_root import new_dataset, refuse_taken
 
-OnProgress = Callable[[int, int], None]
-"""Called with the number of files done and their total."""
+IMPORTING = "files imported"
+"""What an import counts, as in `Progress.step`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def import_dataset(
     dataset: str | None = None,
     dataset_id: int | None = None,
     link: Link = "copy",
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
 ) -> ImportedDataset:
     """Writes a Medical Segmentation Decathlon folder or an nnU-Net v1 task into nnUNet_raw, whole or not at all.
 
@@ -60,7 +61,7 @@ def import_dataset(
         dataset: `DatasetXXX_Name`; None: from the source's name, so that Task04_Heart becomes Dataset004_Heart.
         dataset_id: Replaces the number in the source's name; None: the name's own.
         link: How files that need no conversion get there.
-        on_progress: Told about each file; None: nobody is.
+        progress: Hears of each file.
 
     Raises:
         ConfigError: No name can be made of the source's, or `dataset` and `dataset_id` contradict each other.
@@ -70,7 +71,7 @@ def import_dataset(
     refuse_taken(raw_root, name)
     old = read_old_dataset(source)
     transfers = _transfers(old)
-    write_dataset(raw_root, name, transfers, old.converted, source=source, link=link, on_progress=on_progress)
+    write_dataset(raw_root, name, transfers, old.converted, source=source, link=link, progress=progress)
     changes = tuple(_changes(old, transfers, link))
     return ImportedDataset(name, raw_root / name, len(old.training), len(old.test), changes)
 
@@ -83,7 +84,8 @@ def write_dataset(
     *,
     source: Path,
     link: Link,
-    on_progress: OnProgress | None,
+    progress: Progress,
+    n_before: int = 0,
     tables: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Writes a new dataset, whole or not at all.
@@ -95,7 +97,8 @@ def write_dataset(
         description: The content of dataset.json.
         source: Where it comes from, for messages.
         link: How files that need no conversion get there.
-        on_progress: Told about each file; None: nobody is.
+        progress: Hears of each file.
+        n_before: Files that it heard of before.
         tables: Further files, by name.
 
     Raises:
@@ -105,8 +108,7 @@ def write_dataset(
         with new_dataset(raw_root, name) as partial:
             for n_done, transfer in enumerate(transfers, start=1):
                 transfer.run(partial, link)
-                if on_progress:
-                    on_progress(n_done, len(transfers))
+                progress.step(IMPORTING, n_before + n_done, n_before + len(transfers))
             for file, content in tables.items():
                 write_atomically(partial / file, content)
             write_json_atomically(partial / DATASET_JSON, description)

@@ -16,10 +16,11 @@ from nnunet_assets.core.dataset.dataset_json import (
 )
 from nnunet_assets.core.dataset.findings import refuse_errors
 from nnunet_assets.core.dataset.label_rules import label_value
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import ENDINGS, read_shape, read_volume, shape_text
 from nnunet_assets.nnunet.importing.import_companions import refuse_detached, spacing_transfers
-from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset, OnProgress, write_dataset
+from nnunet_assets.nnunet.importing.import_dataset import IMPORTING, ImportedDataset, write_dataset
 from nnunet_assets.nnunet.importing.source_cases import SourceCases
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
@@ -36,7 +37,7 @@ def import_files(
     labels: Mapping[str, Any] | None = None,
     link: Link = "copy",
     compress: bool = False,
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
 ) -> ImportedDataset:
     """Writes cases into nnUNet_raw as a new dataset, whole or not at all.
 
@@ -48,7 +49,7 @@ def import_files(
             label images hold.
         link: How files that need no conversion get there.
         compress: Whether `.nii` becomes `.nii.gz`.
-        on_progress: Told about each file, and before about each label image that is read; None: nobody is.
+        progress: Hears of each file, and before of each label image that is read.
 
     Raises:
         DatasetError: The files cannot become a dataset, the name or id is taken, or a file cannot be read or written.
@@ -59,12 +60,8 @@ def import_files(
     spacings, warnings = spacing_transfers(cases, ending)
     transfers = [*_transfers(cases, ending), *spacings]
     n_read = 0 if labels else len(cases.training)
-
-    def on_file(n_done: int, n_files: int) -> None:
-        if on_progress:
-            on_progress(n_read + n_done, n_read + n_files)
-
-    declared = labels or {"labels": _found_labels(cases, ending, lambda n: on_file(n - n_read, len(transfers)))}
+    n_files = n_read + len(transfers)
+    declared = labels or {"labels": _found_labels(cases, ending, lambda n: progress.step(IMPORTING, n, n_files))}
     description = {
         "channel_names": {str(index): name for index, name in enumerate(cases.channels)},
         **declared,
@@ -80,7 +77,8 @@ def import_files(
         description,
         source=cases.folder,
         link=link,
-        on_progress=on_file,
+        progress=progress,
+        n_before=n_read,
         tables=tables,
     )
     changes = (*_changes(cases, transfers, description, link, are_found=labels is None), *warnings)

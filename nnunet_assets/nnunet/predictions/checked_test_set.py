@@ -15,13 +15,14 @@ from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.other_formats import file_geometry
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import TEST_IMAGES, TEST_LABELS, find_test_cases
-from nnunet_assets.nnunet.raw.case_reading import OnProgress, read_cases
+from nnunet_assets.nnunet.raw.case_reading import read_cases
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.intensity_check import intensity_findings
 from nnunet_assets.nnunet.raw.reader_findings import reader_findings
@@ -68,7 +69,7 @@ def read_test_set(
     roots: Roots,
     dataset: str,
     description: DatasetDescription,
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
     model_folder: Path | None = None,
 ) -> CheckedTestSet:
     """Reads every file of the test set that changed since the last time, and returns its cases.
@@ -77,7 +78,7 @@ def read_test_set(
         roots: nnU-Net's folders.
         dataset: `DatasetXXX_Name`.
         description: The dataset.json of the model that is to predict.
-        on_progress: Told about each case; None: nobody is.
+        progress: Hears of each case.
         model_folder: Of that model, whose plans name nnU-Net's reader; None: the reader that dataset.json leads to.
 
     Raises:
@@ -102,7 +103,8 @@ def read_test_set(
     reader, of_reader = reader_findings(description, found)
     if model_folder and (of_model := reader_of_model(model_folder)):
         reader, of_reader = of_model, []
-    facts, _ = read_cases(found, folder, description, reader, on_progress=on_progress, cache=cache)
+    what = "cases of the test set read"
+    facts, _ = read_cases(found, folder, description, reader, progress=progress, what=what, cache=cache)
     findings += of_reader
     findings += [_as_of_a_test_case(finding) for fact in facts for finding in fact.findings]
     findings += [

@@ -31,6 +31,7 @@ from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
@@ -39,7 +40,6 @@ from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import curation_of, former_raw, write_raw
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, counted_droppings, find_cases, voxels_are_checked
-from nnunet_assets.nnunet.raw.case_reading import OnProgress
 from nnunet_assets.nnunet.raw.dataset_entries import have_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
@@ -77,7 +77,7 @@ def look_at_raw_data(
     dataset: str,
     n_folds: int,
     declared: Curation,
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
     *,
     cache: FactCache | None = None,
     variables: Mapping[str, str] = MappingProxyType({}),
@@ -89,7 +89,7 @@ def look_at_raw_data(
         dataset: `DatasetXXX_Name`.
         n_folds: Folds of the cross-validation.
         declared: What the project declares; what `nnunet-assets check --fix` wrote is added.
-        on_progress: Told about each case; None: nobody is.
+        progress: Hears of each case.
         cache: As for `inspect_raw_dataset`.
         variables: The environment of nnU-Net's processes, by which the entries of dataset.json are read; its three
             folders are added.
@@ -103,7 +103,7 @@ def look_at_raw_data(
         curated.raw_root,
         dataset,
         n_folds,
-        on_progress,
+        progress,
         cache,
         former=former_raw(prepared),
         trusted=trusted_code(variables),

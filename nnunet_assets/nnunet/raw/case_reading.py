@@ -1,7 +1,7 @@
 """The cases of a dataset read side by side, each once, and not again while it is known to be unchanged."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,15 +9,13 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.nnunet.images.nifti import READ_AT_ONCE
 from nnunet_assets.nnunet.raw.case_check import CaseFacts, check_case
 from nnunet_assets.nnunet.raw.fact_cache import FactCache, Stats, look_at
 
 WORKERS = READ_AT_ONCE
 """Cases read at a time, and so images in memory at a time; unpacking and hashing run in parallel, Python does not."""
-
-OnProgress = Callable[[int, int], None]
-"""Called with the number of cases done and their total, always from the caller's thread."""
 
 
 def read_cases(
@@ -26,7 +24,8 @@ def read_cases(
     description: DatasetDescription,
     reader: str | None,
     *,
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
+    what: str = "cases read",
     cache: FactCache | None = None,
 ) -> tuple[list[CaseFacts], int]:
     """Returns the facts in the order of the cases, and how many cases were read for it and not remembered.
@@ -36,7 +35,8 @@ def read_cases(
         folder: The dataset's.
         description: Its dataset.json.
         reader: nnU-Net's reader of the dataset (`image_reader`); None: there is none.
-        on_progress: Told about each case; None: nobody is.
+        progress: Hears of each case, always in the caller's thread.
+        what: What is counted, as in `Progress.step`.
         cache: What is known from before; None: every case is read.
 
     Raises:
@@ -55,8 +55,7 @@ def read_cases(
                 found[look.files.case] = look.facts
                 if cache:
                     cache.keep(look.files, look.stats, look.looked_at_ns, look.facts)
-                if on_progress:
-                    on_progress(len(found), len(cases))
+                progress.step(what, len(found), len(cases))
     finally:
         # What was read before an interrupt is not read again.
         if cache:

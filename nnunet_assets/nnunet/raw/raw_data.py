@@ -15,11 +15,12 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescrip
 from nnunet_assets.core.dataset.findings import Finding, findings_text, refuse_errors
 from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
 from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reads_nifti_here
 from nnunet_assets.nnunet.raw.case_check import CaseFacts, CompanionDigest
 from nnunet_assets.nnunet.raw.case_files import find_cases
-from nnunet_assets.nnunet.raw.case_reading import OnProgress, read_cases
+from nnunet_assets.nnunet.raw.case_reading import read_cases
 from nnunet_assets.nnunet.raw.cohort_check import (
     count_findings,
     doubles,
@@ -167,7 +168,7 @@ def inspect_raw_dataset(
     raw_root: Path,
     dataset: str,
     n_folds: int,
-    on_progress: OnProgress | None = None,
+    progress: Progress = SILENT,
     cache: FactCache | None = None,
     *,
     former: Mapping[str, Any] | None = None,
@@ -179,7 +180,7 @@ def inspect_raw_dataset(
         raw_root: nnU-Net's `nnUNet_raw`.
         dataset: `DatasetXXX_Name`.
         n_folds: Folds of the cross-validation, which the cases must suffice for.
-        on_progress: Told about each case; None: nobody is.
+        progress: Hears of each case.
         cache: What is known from before, by which unchanged cases are not read; None: all are.
         former: The content of `raw.json` from the look before this one, whose names may go on to hold.
         trusted: As for `image_reader.is_reader`.
@@ -195,7 +196,7 @@ def inspect_raw_dataset(
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
     reader, of_reader = reader_findings(description, cases, trusted)
-    facts, n_read = read_cases(cases, folder, description, reader, on_progress=on_progress, cache=cache)
+    facts, n_read = read_cases(cases, folder, description, reader, progress=progress, cache=cache)
     findings += of_reader
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)

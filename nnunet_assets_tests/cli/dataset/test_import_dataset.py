@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nnunet_assets.cli.dataset import import_dataset as module
+from nnunet_assets.cli import terminal
 from nnunet_assets.cli.dataset.import_dataset import import_dataset
 from nnunet_assets.errors import ConfigError, DatasetError
 from nnunet_assets_tests.raw_builders import write_decathlon, write_tiny_dataset
@@ -76,12 +76,12 @@ def test_an_unknown_way_to_link_is_wrong_usage(tmp_path):
 
 
 def test_a_long_import_shows_its_progress_on_standard_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(terminal, "QUIET_SECONDS", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes standard error for a terminal
     result = run(write_decathlon(tmp_path / "Task04_Tiny"), "--project", tmp_path)
     assert result.exit_code == 0
-    assert "Importing" in result.stderr
-    assert "Importing" not in result.stdout
+    assert "files imported" in result.stderr
+    assert "files imported" not in result.stdout
 
 
 class TestFilesByTheirNames:

@@ -19,6 +19,7 @@ from nnunet_assets_tests.raw_builders import (
     write_version_1_task,
     write_volume,
 )
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 def names(folder):
@@ -252,19 +253,21 @@ class TestSourcesThatCannotBeImported:
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left on device")])
     def test_an_interrupted_import_leaves_nothing(self, tmp_path, interruption):
-        def interrupted(n_done, _n_files):
+        def interrupt(n_done):
             if n_done == 4:
                 raise interruption
 
+        progress = RecordedProgress(on_step=interrupt)
         with pytest.raises((KeyboardInterrupt, DatasetError)):
-            import_dataset(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", on_progress=interrupted)
+            import_dataset(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", progress=progress)
         assert list((tmp_path / "raw").iterdir()) == []
 
     def test_while_it_runs_nothing_looks_like_a_dataset(self, tmp_path):
         seen = []
 
-        def look(_n_done, _n_files):
+        def look(_n_done):
             seen.append([path.name for path in (tmp_path / "raw").glob("Dataset*")])
 
-        import_dataset(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", on_progress=look)
+        progress = RecordedProgress(on_step=look)
+        import_dataset(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", progress=progress)
         assert seen == [[]] * 7

@@ -17,6 +17,7 @@ from nnunet_assets.nnunet.importing.import_files import import_files, labels_fro
 from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_json, write_tiny_dataset, write_volume
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 NAME = "Dataset012_Own"
 IMAGES, LABELS = "imagesTr_resampled/{case}_{channel}.nii.gz", "labelsTr/{case}.nii.gz"
@@ -74,13 +75,13 @@ class TestPatterns:
         assert inspect_raw_dataset(imported.folder.parent, NAME, 3).findings == ()
 
     def test_labels_are_found_in_the_images_and_this_is_said(self, source: Path) -> None:
-        seen: list[tuple[int, int]] = []
-        imported = brought(found(source), labels=None, on_progress=lambda *n: seen.append(n))
+        progress = RecordedProgress()
+        imported = brought(found(source), labels=None, progress=progress)
         assert description(imported)["labels"] == {"background": 0, "label_1": 1, "label_2": 2}
         assert imported.changes[0].endswith(
             "labels 0 background, 1 label_1, 2 label_2, as found in the label images; give them names with --label."
         )
-        assert seen == [(n, 24) for n in range(1, 25)]
+        assert progress.steps == [("files imported", n, 24) for n in range(1, 25)]
 
     def test_found_labels_with_a_gap_are_refused_with_what_to_renumber(self, source: Path) -> None:
         write_volume(source / "labelsTr/case_3.nii.gz", tiny_label() * 3)

@@ -31,6 +31,7 @@ from nnunet_assets_tests.raw_builders import (
     write_tiny_dataset,
     write_volume,
 )
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 def inspect(folder: Path, n_folds: int = 3) -> RawDataset:
@@ -83,9 +84,9 @@ class TestAGoodDataset:
         assert inspect(folder).labels["whole"].volume_ml == Spread(0.02, 0.02, 0.02)
 
     def test_progress_counts_every_case_once(self, folder):
-        calls = []
-        inspect_raw_dataset(folder.parent, DATASET, 3, lambda done, n: calls.append((done, n)))
-        assert calls == [(n, 6) for n in range(1, 7)]
+        progress = RecordedProgress()
+        inspect_raw_dataset(folder.parent, DATASET, 3, progress)
+        assert progress.steps == [("cases read", n, 6) for n in range(1, 7)]
 
     @pytest.mark.parametrize("case", ["with space", "mit-Ümläut-患者", "a;$(b)", "x.y_z"])
     def test_any_file_name_may_name_a_case(self, folder, case):

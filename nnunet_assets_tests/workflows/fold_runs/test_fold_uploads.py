@@ -65,7 +65,7 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None
     contents = contents_of(roots, EXPERIMENT, "fold_1", progress)
 
     assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
-    assert progress.warned[0].startswith("splits.json could not be made for MLflow (JSONDecodeError)")
+    assert progress.warned[0].startswith("splits.json could not be made for MLflow (DatasetError)")
 
 
 def test_history_keeps_every_series_as_long_as_the_epochs() -> None:

@@ -1,0 +1,95 @@
+"""A raw dataset is looked at before anything is made from it; what can be put right without its files being changed is.
+
+What the user decides is noted beside the data; the files in nnUNet_raw stay as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.declarations.project import declared_if_any
+from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.raw.raw_root import dataset_folder
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.prepare import LookedAt, look_at
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.preparation.curation_file import ProposedFixes
+
+
+def check(
+    settings: Settings,
+    name: str,
+    progress: Progress,
+    *,
+    n_folds: int | None = None,
+    files_from: Sequence[str] = (),
+    rehash: bool = False,
+) -> LookedAt:
+    """Reads every case of a dataset that changed, declared or not, and returns what is wrong with it.
+
+    Args:
+        settings: Where the project keeps its things.
+        name: `DatasetXXX_Name`.
+        progress: Hears of each case.
+        n_folds: Folds that the cases must suffice for; None: as declared, else nnU-Net's.
+        files_from: Folders in which files that dataset.json lists may lie, beside those that are declared.
+        rehash: As for `look_at`.
+
+    Raises:
+        DatasetError: As `look_at`.
+    """
+    declared = [config for config in declared_if_any(settings.project).datasets if config.dataset == name]
+    folds, curation = DatasetConfig.model_fields["folds"].default, Curation()
+    if declared:
+        folds, curation = declared[0].folds, declared[0].curation
+    curation = curation.over(Curation(files_from=tuple(files_from)))
+    return look_at(settings, name, n_folds or int(folds), curation, progress=progress, rehash=rehash)
+
+
+@dataclass(frozen=True)
+class FixReport:
+    """What was decided about findings.
+
+    Attributes:
+        fixes: What can be done, and what is left to the user.
+        file: Where it is noted; None: nothing can be done.
+    """
+
+    fixes: "ProposedFixes"
+    file: Path | None
+
+
+def fix(settings: Settings, looked: LookedAt) -> FixReport:
+    """Leaves cases with errors out, and has headers that differ a little put right in copies; see `propose_fixes`."""
+    # Numpy comes with it.
+    from nnunet_assets.nnunet.preparation.curation_file import propose_fixes, read_curation, write_curation
+
+    prepared = PreparedFolder(settings.roots, looked.found.name)
+    fixes = propose_fixes(
+        settings.roots,
+        looked.found.name,
+        looked.found.findings,
+        quarantined=looked.curated.quarantined,
+        repaired=[repair.file for repair in looked.curated.repairs],
+        variables=settings.child_environment(),
+    )
+    if fixes.curation == Curation():
+        return FixReport(fixes, None)
+    return FixReport(fixes, write_curation(prepared, fixes.curation.over(read_curation(prepared))))
+
+
+def undo(settings: Settings, name: str) -> bool:
+    """Takes back what `fix` decided; returns whether there was anything.
+
+    Raises:
+        DatasetError: There is no such dataset.
+    """
+    from nnunet_assets.nnunet.preparation.curation_file import remove_curation
+
+    dataset_folder(settings.roots.raw, name)  # a name that is none must lead nowhere
+    return remove_curation(PreparedFolder(settings.roots, name))
