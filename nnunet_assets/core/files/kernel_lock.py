@@ -2,6 +2,9 @@
 
 A file system may have none (some network drives). filelock's fallback there, a marker file, would stay for ever once
 its owner is killed: here it is an error that says so.
+
+Both are `flock(2)` and keep each other out. `kernel_lock` waits with a limit, and its holder may take it again; for
+what that cannot do there is `flock`: readers that share a lock, and a look at a lock file that must not be made by it.
 """
 
 import errno
@@ -11,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from filelock import FileLock  # noqa: TID251 - wrapped here
+from filelock import FileLock, Timeout  # noqa: TID251 - wrapped here
 
 from nnunet_assets.errors import LockingError
 
@@ -31,6 +34,21 @@ def kernel_lock(path: Path | str, timeout: float = -1, *, is_singleton: bool = F
         is_singleton: Whether the process has one lock for a path, which its holder may take again.
     """
     return _KernelLock(path, timeout=timeout, is_singleton=is_singleton, fallback_to_soft=False)
+
+
+@contextmanager
+def held_alone(path: Path, refusal: Exception) -> Iterator[None]:
+    """Holds the lock of a file, which is made with its folder; where another process holds it, `refusal` is raised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = kernel_lock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise refusal from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def flock(file: IO[Any], kind: int) -> None:

@@ -9,11 +9,10 @@ side, nothing outlives an interrupted evaluation, and no process has to import a
 is a problem with its sentence; all others are reported.
 """
 
-import fcntl
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -29,7 +28,7 @@ from nnunet_assets.core.evaluation.label_totals import LabelTotals, Metrics
 from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.kernel_lock import flock
+from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
@@ -118,18 +117,10 @@ def evaluate_cases(
     return evaluation
 
 
-@contextmanager
-def _sole_evaluation(folder: Path) -> Iterator[None]:
-    """Keeps a second evaluation out of the folder; a kernel lock, which is free the moment its owner dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise EvaluationError(
-                f"Another process evaluates into {folder} at the moment. Wait for it, or end it."
-            ) from None
-        yield
+def _sole_evaluation(folder: Path) -> AbstractContextManager[None]:
+    """Keeps a second evaluation out of the folder."""
+    refusal = f"Another process evaluates into {folder} at the moment. Wait for it, or end it."
+    return held_alone(folder / ".lock", EvaluationError(refusal))
 
 
 def _reader(found: PredictedCases, trusted: frozenset[str]) -> str:

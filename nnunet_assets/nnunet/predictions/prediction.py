@@ -1,17 +1,15 @@
 """The prediction of a test set, from the parent's side: what is missing, who owns it, and the child that predicts."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import Timeout
-
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
-from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.files.layout import Experiment, Roots, fold_index
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError, first_offenders
@@ -208,18 +206,7 @@ def _predicted_before(before: PredictionStore, experiment: Experiment, test_set:
     return predicted
 
 
-@contextmanager
-def _sole_prediction(experiment: Experiment, work: Path) -> Iterator[None]:
-    """Keeps a second prediction out of the folder; a kernel lock, free the moment its owner dies."""
-    work.mkdir(parents=True, exist_ok=True)
-    lock = kernel_lock(work / "owner.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FoldError(
-            f"Another process predicts the test set of {experiment.title} at the moment. Wait for it, or end it."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _sole_prediction(experiment: Experiment, work: Path) -> AbstractContextManager[None]:
+    """Keeps a second prediction out of the folder."""
+    refusal = f"Another process predicts the test set of {experiment.title} at the moment. Wait for it, or end it."
+    return held_alone(work / "owner.lock", FoldError(refusal))

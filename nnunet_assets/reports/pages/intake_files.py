@@ -4,23 +4,23 @@
 """
 
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.finding_kinds import FINDING_KINDS
+from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.intake_page import intake_page
-
-if TYPE_CHECKING:
-    import pandas as pd
+from nnunet_assets.reports.text.rows import Cell, Row, parquet_bytes
 
 PAGE = "intake.html"
 CASES = "intake.parquet"
 FINDINGS = "findings.parquet"
+FINDING_COLUMNS = ("code", "severity", "title", "case", "file", "message", "remedy")
 _AXES = "xyz"
+_QUANTILES = ("minimum", "p00_5", "q25", "median", "q75", "p99_5", "maximum")
+_OF_LABEL = {"voxels": int, "volume_ml": float}
 
 
 def write_intake(folder: Path, report: IntakeReport, places: Places = Places()) -> list[Path]:  # noqa: B008 - frozen
@@ -29,50 +29,42 @@ def write_intake(folder: Path, report: IntakeReport, places: Places = Places()) 
     report = replace(report, findings=tuple(hidden))
     contents = {
         PAGE: intake_page(report, places).encode(),
-        CASES: _parquet(cases_table(report)),
-        FINDINGS: _parquet(findings_table(report)),
+        CASES: parquet_bytes(case_columns(report), [_case_row(row, report) for row in report.cases]),
+        FINDINGS: parquet_bytes(dict.fromkeys(FINDING_COLUMNS, str), map(_finding_row, report.findings)),
     }
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [folder / name for name in contents]
 
 
-def cases_table(report: IntakeReport) -> "pd.DataFrame":
-    """Returns a row a case: shape, spacing, quantiles by channel, voxels and volume by label, codes of its findings."""
-    import pandas as pd
-
-    return pd.DataFrame([_record(row, report) for row in report.cases])
-
-
-def findings_table(report: IntakeReport) -> "pd.DataFrame":
-    """Returns a row a finding: code, severity, title, case, file, message, remedy; case and file may be missing."""
-    import pandas as pd
-
-    columns = ["code", "severity", "title", "case", "file", "message", "remedy"]
-    rows = [
-        (f.code, f.severity, FINDING_KINDS[f.code].title, f.case, f.file, f.message, FINDING_KINDS[f.code].remedy)
-        for f in report.findings
-    ]
-    # Text also where a column is empty, so that the tables of two datasets have one form.
-    return pd.DataFrame(rows, columns=columns).astype("string")
+def case_columns(report: IntakeReport) -> dict[str, type]:
+    """Returns the columns of the cases: shape, spacing, quantiles by channel, voxels and volume by label, findings."""
+    channels = range(len(report.channel_names))
+    return {
+        "case": str,
+        **{f"shape_{axis}": int for axis in _AXES},
+        **{f"spacing_mm_{axis}": float for axis in _AXES},
+        **{f"channel_{channel:04d}_{name}": float for channel in channels for name in _QUANTILES},
+        **{f"{name}/{label}": kind for label in report.foreground for name, kind in _OF_LABEL.items()},
+        "findings": str,
+    }
 
 
-def _record(row: CaseRow, report: IntakeReport) -> dict[str, Any]:
-    record: dict[str, Any] = {"case": row.case}
+def _case_row(row: CaseRow, report: IntakeReport) -> Row:
+    record: dict[str, Cell] = {"case": row.case}
     for name, values in (("shape", row.shape), ("spacing_mm", row.spacing_mm)):
         by_axis = dict(zip(_AXES, values or (), strict=False))
         record |= {f"{name}_{axis}": by_axis.get(axis) for axis in _AXES}
     for channel in range(len(report.channel_names)):
         known = row.intensities[channel] if channel < len(row.intensities) else None
-        for name in ("minimum", "p00_5", "q25", "median", "q75", "p99_5", "maximum"):
-            record[f"channel_{channel:04d}_{name}"] = getattr(known, name) if known else None
+        record |= {f"channel_{channel:04d}_{name}": getattr(known, name) if known else None for name in _QUANTILES}
     for name in report.foreground:
         record[f"voxels/{name}"] = row.label_voxels.get(name)
         record[f"volume_ml/{name}"] = row.label_volumes_ml.get(name)
     return record | {"findings": ",".join(row.codes)}
 
 
-def _parquet(table: "pd.DataFrame") -> bytes:
-    content = BytesIO()
-    table.to_parquet(content, index=False)
-    return content.getvalue()
+def _finding_row(finding: Finding) -> Row:
+    kind = FINDING_KINDS[finding.code]
+    of_kind = {"title": kind.title, "remedy": kind.remedy}
+    return {name: of_kind.get(name) or getattr(finding, name) for name in FINDING_COLUMNS}

@@ -1,21 +1,17 @@
 """The table of an evaluation's cases as Parquet and CSV, written a part at a time: only that part is in memory."""
 
-import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from nnunet_assets.core.files.atomic_files import written_whole
 from nnunet_assets.errors import EvaluationError, first_offenders
-from nnunet_assets.reports.text.escaping import defuse_csv
+from nnunet_assets.reports.text.rows import Cell, Rows, csv_writer, parquet_writer
 
 ROWS_A_PART = 10_000
 
-Row = Mapping[str, str | float | int | None]
 
-
-def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: Path, text: Path) -> int:
+def write_case_table(rows: Rows, columns: Mapping[str, type], parquet: Path, text: Path) -> int:
     """Writes both files, each whole or not at all, and returns the number of rows.
 
     Args:
@@ -24,27 +20,17 @@ def write_case_table(rows: Iterable[Row], columns: Mapping[str, type], parquet: 
         parquet: Path of the Parquet file.
         text: Path of the CSV file.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     n_rows = 0
-    # CSV as in `rows`: floats by their repr, lines as in RFC 4180.
     with (
         written_whole(parquet) as parquet_part,
         written_whole(text) as text_part,
-        pq.ParquetWriter(parquet_part, schema) as table,
+        parquet_writer(parquet_part, columns) as write_parquet,
         text_part.open("w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, fieldnames=list(columns))
-        writer.writeheader()
+        write_csv = csv_writer(file, list(columns))
         for part in _parts(rows):
-            table.write_table(pa.Table.from_pylist(part, schema=schema))
-            writer.writerows(
-                {name: defuse_csv(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-                for row in part
-            )
+            write_parquet(part)
+            write_csv(part)
             n_rows += len(part)
     return n_rows
 
@@ -106,7 +92,7 @@ def read_cases(
     return found
 
 
-def _parts(rows: Iterable[Row]) -> Iterator[list[dict[str, Any]]]:
+def _parts(rows: Rows) -> Iterator[list[Mapping[str, Cell]]]:
     iterator = iter(rows)
-    while part := [dict(row) for row in islice(iterator, ROWS_A_PART)]:
+    while part := list(islice(iterator, ROWS_A_PART)):
         yield part

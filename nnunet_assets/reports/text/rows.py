@@ -5,7 +5,10 @@ Numbers in CSV and Parquet have full precision; None is an empty cell or null, n
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from nnunet_assets.reports.text.escaping import defuse_csv
 
@@ -14,6 +17,7 @@ FOREGROUND = "foreground mean"
 
 Cell = str | int | float | None
 Row = dict[str, Cell]
+Rows = Iterable[Mapping[str, Cell]]
 
 
 def label_cells(label: str | None) -> Row:
@@ -21,39 +25,55 @@ def label_cells(label: str | None) -> Row:
     return {"level": "foreground" if label is None else "label", "label": FOREGROUND if label is None else label}
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+def csv_text(columns: Sequence[str], rows: Rows) -> str:
     """Returns rows as CSV with a header; text that a spreadsheet would run is defused, None is an empty cell."""
     text = io.StringIO()
-    # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
-    # with "\n" alone, csv would leave a carriage return in a name unquoted.
-    writer = csv.DictWriter(text, fieldnames=columns)
-    writer.writeheader()
-    writer.writerows(
-        {column: defuse_csv(cell) if isinstance(cell, str) else _unsigned_zero(cell) for column, cell in row.items()}
-        for row in rows
-    )
+    csv_writer(text, columns)(rows)
     return text.getvalue()
 
 
-def _unsigned_zero(cell: Cell) -> Cell:
+def csv_writer(file: TextIO, columns: Sequence[str]) -> Callable[[Rows], None]:
+    """Writes the header into a file opened with `newline=""`, and returns what writes rows as `csv_text` has them."""
+    # A float is written by its repr, which reads back as the same float. Lines end as in RFC 4180, csv's default:
+    # with "\n" alone, csv would leave a carriage return in a name unquoted.
+    writer = csv.DictWriter(file, fieldnames=columns)
+    writer.writeheader()
+
+    def write(rows: Rows) -> None:
+        writer.writerows({column: _csv_cell(cell) for column, cell in row.items()} for row in rows)
+
+    return write
+
+
+def _csv_cell(cell: Cell) -> Cell:
+    if isinstance(cell, str):
+        return defuse_csv(cell)
     return 0.0 if isinstance(cell, float) and cell == 0 else cell
 
 
-def parquet_bytes(columns: Mapping[str, type], rows: Sequence[Row]) -> bytes:
-    """Returns rows as a Parquet file; None is null.
+def parquet_bytes(columns: Mapping[str, type], rows: Rows) -> bytes:
+    """Returns rows, which may be none at all, as a Parquet file; columns and cells as in `parquet_writer`."""
+    file = io.BytesIO()
+    with parquet_writer(file, columns) as write:
+        write(rows)
+    return file.getvalue()
+
+
+@contextmanager
+def parquet_writer(file: Path | BinaryIO, columns: Mapping[str, type]) -> Iterator[Callable[[Rows], None]]:
+    """Yields what writes rows into a Parquet file, a part at a call; None is null.
 
     Args:
+        file: Where to.
         columns: Column to `str`, `int`, `float` or `bool`: without a type a column of nulls alone would have none.
-        rows: None at all gives an empty table.
     """
     import pyarrow
     import pyarrow.parquet
 
     types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     schema = pyarrow.schema([(name, types[kind]) for name, kind in columns.items()])
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), file)
-    return file.getvalue()
+    with pyarrow.parquet.ParquetWriter(file, schema) as writer:
+        yield lambda rows: writer.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
