@@ -15,9 +15,16 @@ from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.text.places import Places
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.case_table import write_case_table
+from nnunet_assets.tracking.assets.asset_run import TrackedRun
+from nnunet_assets.workflows.compare import MadeComparison, make_comparison
+from nnunet_assets_tests import comparison_builders
 from nnunet_assets_tests.builders import INPUTS, build_fold_result, iou_of
+from nnunet_assets_tests.comparison_builders import roots_of, summarized
 from nnunet_assets_tests.cross_validation_builders import write_fold
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
@@ -204,3 +211,48 @@ def test_an_experiment_whose_folds_must_not_be_averaged_is_left_out_with_the_rea
 
     assert result.return_value == 2
     assert "differ in raw data" in json.loads(result.stdout)["left_out"][LONG.identity.name_in_dataset]
+
+
+class TestTheFilesOfAComparison:
+    @pytest.fixture
+    def declared(self, tmp_path: Path) -> Project:
+        folder = tmp_path / "declared"
+        return read_project(write_project(folder, {"defs.yaml": comparison_builders.DECLARED}))
+
+    def make(self, tmp_path: Path, declared: Project) -> MadeComparison:
+        return make_comparison(roots_of(tmp_path), declared, DATASET, Places())
+
+    def test_are_all_made_and_its_digest_is_that_of_what_it_says(self, tmp_path: Path, declared: Project) -> None:
+        summarized(tmp_path, PLAIN, 0.0)
+        summarized(tmp_path, LONG, 0.1)
+
+        made = self.make(tmp_path, declared)
+
+        assert {path.name for path in made.files} == comparison_builders.FILES
+        assert json.loads(made.file.read_text())["experiments"] == list(made.comparison.experiments)
+        assert made.preview_png.startswith(b"\x89PNG")
+        assert (made.digest, made.tracked) == (self.make(tmp_path, declared).digest, TrackedRun())
+        summarized(tmp_path, LONG, 0.2)
+        assert self.make(tmp_path, declared).digest != made.digest
+
+    def test_name_who_is_left_out_and_why(self, tmp_path: Path, declared: Project) -> None:
+        def left_out() -> list[str]:
+            return list(self.make(tmp_path, declared).comparison.left_out.values())
+
+        missing = "it has no summary yet"
+        assert left_out() == [missing] * 2
+        summarized(tmp_path, LONG, 0.0, n_folds=1)
+        assert left_out() == [missing, "its summary is incomplete: 1 of 2 folds (fold_1 missing)"]
+        file = LONG.identity.summary_folder(roots_of(tmp_path)) / "cv_summary.json"
+        file.write_text("{")
+        assert "is not valid JSON" in left_out()[1]
+        shown = json.loads((comparison_folder(roots_of(tmp_path), DATASET) / "comparison.json").read_text())["left_out"]
+        assert str(tmp_path) not in str(shown)
+
+    def test_are_not_made_of_experiments_on_other_splits(self, tmp_path: Path, declared: Project) -> None:
+        summarized(tmp_path, PLAIN, 0.0)
+        summarized(tmp_path, LONG, 0.1, inputs=replace(INPUTS, splits_hash="other"))
+
+        with pytest.raises(SummaryError, match=r"must not be compared: they differ in splits\."):
+            self.make(tmp_path, declared)
+        assert {path.name for path in comparison_folder(roots_of(tmp_path), DATASET).iterdir()} == {".comparison.lock"}

@@ -1,7 +1,6 @@
 """cv_evaluation on folds that were committed as the fold process commits them, but never trained."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +11,6 @@ from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata
-from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -53,19 +51,6 @@ def test_the_finished_folds_are_evaluated_and_shown(project: Path, instance: dg.
     assert table.num_rows == 6
 
 
-def test_a_second_time_computes_nothing_and_has_the_same_version(
-    project: Path, instance: dg.DagsterInstance, roots: Roots
-) -> None:
-    def version(result: dg.ExecuteInProcessResult) -> str:
-        (event,) = result.get_asset_materialization_events()
-        return str((event.materialization.tags or {})["dagster/data_version"])
-
-    first, second = evaluated(project, instance), evaluated(project, instance)
-    assert metadata(second, "cv_evaluation")["cases_computed"] == 0
-    assert version(first) == version(second)
-    assert version(evaluated(project, instance, tolerance_mm=5.0)) != version(first)
-
-
 def test_a_case_that_cannot_be_evaluated_is_named_by_a_check(
     project: Path, instance: dg.DagsterInstance, roots: Roots
 ) -> None:
@@ -77,15 +62,6 @@ def test_a_case_that_cannot_be_evaluated_is_named_by_a_check(
     found = check(result, EVALUATED_CHECK)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert "Case 'c' has no prediction" in str(found.description)
-
-
-def test_folds_of_another_making_are_evaluated_without_a_mean(
-    project: Path, instance: dg.DagsterInstance, roots: Roots
-) -> None:
-    write_fold(roots, EXPERIMENT, "fold_2", {"c": HIGHER}, inputs=replace(INPUTS, raw_hash="another"))
-    shown = metadata(evaluated(project, instance), "cv_evaluation")
-    assert "fold_2 and fold_0 differ in raw data" in str(shown["problems"])
-    assert "labels" not in shown
 
 
 def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
@@ -109,11 +85,3 @@ def test_it_comes_after_summary_and_tables_and_does_not_hold_them_up(
 
 def test_without_a_finished_fold_it_says_what_to_train(project: Path, instance: dg.DagsterInstance) -> None:
     assert "Train at least one of fold_0, fold_1, fold_2." in failure(evaluated(project, instance))
-
-
-def test_a_tolerance_of_a_label_that_is_not_there_is_refused(
-    project: Path, instance: dg.DagsterInstance, roots: Roots
-) -> None:
-    dataset = DatasetConfig(dataset=DATASET, nsd_tolerance_mm={"orgam": 1.0})
-    result = materialized(graph(declared([dataset], [CONFIG])), "cv_evaluation", folder=project, instance=instance)
-    assert "'orgam' is no label to be evaluated" in failure(result)
