@@ -1,30 +1,55 @@
-"""A Dagster asset graph for nnU-Net v2 cross-validation, tracked in MLflow."""
+"""A Dagster asset graph for nnU-Net v2 cross-validation, tracked in MLflow.
 
-# Nothing is imported here: the command has yet to take the current folder out of `sys.path` (see `cli`).
+What scripts call is in `nnunet_assets.api`, and is here under the same names.
+"""
+
+# Nothing is imported here: the command has yet to take the current folder out of `sys.path` (see `cli`), and whoever
+# imports the package for its definitions needs neither trainer nor summary. Type checkers read the first branch.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from nnunet_assets.api import (
+        CVSummary,
+        FoldResult,
+        adopt,
+        compare,
+        create_tracked_trainer,
+        evaluate,
+        export_csv,
+        export_latex,
+        log_cv_summary,
+        summarize,
+        summarize_experiment,
+        sync,
+        train_fold,
+    )
+else:
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from nnunet_assets import api
+
+        return getattr(api, name)
+
 
 __version__ = "0.1.0"
+__all__ = [
+    "CVSummary",
+    "FoldResult",
+    "__version__",
+    "adopt",
+    "compare",
+    "create_tracked_trainer",
+    "evaluate",
+    "export_csv",
+    "export_latex",
+    "log_cv_summary",
+    "summarize",
+    "summarize_experiment",
+    "sync",
+    "train_fold",
+]
 
-# Name: module and attribute. On demand: whoever imports the package for its definitions or its command line needs
-# neither trainer nor summary.
-_EXPORTS = {
-    "create_tracked_trainer": ("workflows.tracked_trainer", "create_tracked_trainer"),
-    "summarize_experiment": ("workflows.recorded_summaries", "summarize_experiment"),
-    "log_cv_summary": ("workflows.recorded_summaries", "log_cv_summary"),
-    "export_csv": ("workflows.export_tables", "export_csv"),
-    "export_latex": ("workflows.export_tables", "export_latex"),
-    "CVSummary": ("core.summary.cv_summary", "CvSummary"),
-    "FoldResult": ("core.fold.fold_result", "FoldResult"),
-}
-__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the names of a table are strings)
 
-
-def __getattr__(name: str) -> "Any":
-    from importlib import import_module
-
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _EXPORTS[name]
-    return getattr(import_module(f"{__name__}.{module}"), attribute)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

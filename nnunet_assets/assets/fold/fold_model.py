@@ -17,8 +17,8 @@ from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_k
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
+from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.train import AskedNow, fold_request, train_fold
 
 DESCRIPTION = """One trained and validated model a fold, in nnU-Net's own folder `fold_k`.
@@ -97,9 +97,12 @@ def build_fold_model(
         pool=TRAINING_POOL,
     )
     def fold_model(
-        context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
+        context: dg.AssetExecutionContext,
+        config: FoldRunConfig,
+        project: ProjectResource,
+        mlflow: dg.ResourceParam[object],
     ) -> dg.MaterializeResult:
-        return materialize_fold(context, declared, context.partition_key, config, project)
+        return materialize_fold(context, declared, context.partition_key, config, project=project, mlflow=mlflow)
 
     return fold_model
 
@@ -117,7 +120,9 @@ def materialize_fold(
     config: ExperimentConfig,
     fold: str,
     run_config: FoldRunConfig,
+    *,
     project: ProjectResource,
+    mlflow: object,
 ) -> dg.MaterializeResult:
     """Trains a fold, or finds it finished, and returns what the web UI shows of it.
 
@@ -127,6 +132,7 @@ def materialize_fold(
         fold: `fold_3`, `fold_all`.
         run_config: What the run asks for beside it.
         project: The project.
+        mlflow: Says where tracking goes.
     """
     settings, asked = project.settings, run_config.asked_now()
     edited = change_since_queued(context.instance, context.run, context.op_def.name, config.training_hash())
@@ -140,7 +146,7 @@ def materialize_fold(
         trained = train_fold(
             settings,
             request,
-            Destination.of(settings),
+            destination_of(mlflow, settings),
             LogProgress(context.log),
             environment={**shared, **pipes},
             retrain=asked.retrain,

@@ -30,8 +30,11 @@ def build_full_model(*, config: ExperimentConfig, previous: Experiment | None, g
         pool=TRAINING_POOL,
     )
     def full_model(
-        context: dg.AssetExecutionContext, config: FoldRunConfig, project: ProjectResource
+        context: dg.AssetExecutionContext,
+        config: FoldRunConfig,
+        project: ProjectResource,
+        mlflow: dg.ResourceParam[object],
     ) -> dg.MaterializeResult:
-        return materialize_fold(context, declared, FULL_FOLD, config, project)
+        return materialize_fold(context, declared, FULL_FOLD, config, project=project, mlflow=mlflow)
 
     return full_model

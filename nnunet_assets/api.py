@@ -1,0 +1,233 @@
+"""What scripts and notebooks call: whatever a command does is one function here, with the same result, without Dagster.
+
+A project is its folder; None: `NNUNET_ASSETS_PROJECT`, else the current folder. Its `.env` counts as for the commands.
+How far the work is goes to Python's logging, or to the `Progress` that is given. What goes wrong is raised as an
+`errors.NnunetAssetsError`, a full sentence.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
+from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.progress import LOGGED, Progress
+from nnunet_assets.core.summary.cv_summary import CvSummary as CVSummary
+from nnunet_assets.settings import project_settings
+from nnunet_assets.workflows.export_tables import export_csv, export_latex
+from nnunet_assets.workflows.recorded_summaries import log_cv_summary, summarize_experiment
+from nnunet_assets.workflows.tracked_trainer import create_tracked_trainer
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.comparison.comparison import Comparison
+    from nnunet_assets.workflows.adopt import AdoptionReport
+    from nnunet_assets.workflows.evaluate import Evaluated
+    from nnunet_assets.workflows.summarize import MadeSummary
+    from nnunet_assets.workflows.sync import SyncReport
+    from nnunet_assets.workflows.train import TrainedFold
+
+__all__ = [
+    "CVSummary",
+    "FoldResult",
+    "adopt",
+    "compare",
+    "create_tracked_trainer",
+    "evaluate",
+    "export_csv",
+    "export_latex",
+    "log_cv_summary",
+    "summarize",
+    "summarize_experiment",
+    "sync",
+    "train_fold",
+]
+
+
+def train_fold(
+    dataset: str | int,
+    configuration: str,
+    fold: int | Literal["all"],
+    *,
+    trainer: str = DEFAULT_TRAINER,
+    plans: str = DEFAULT_PLANS,
+    variant: str | None = None,
+    device: Literal["cuda", "cpu", "mps"] | None = None,
+    retrain: bool = False,
+    track: bool = True,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "TrainedFold":
+    """Trains and validates one fold in a process of its own, as `nnunet-assets train` does.
+
+    A finished fold is not trained again; an interrupted one goes on from its last checkpoint. Data that is not prepared
+    yet is prepared first.
+
+    Args:
+        dataset: A name or a number: `4`, `Dataset004_Hippocampus`.
+        configuration: `2d`, `3d_fullres`, or any other that the plans file has.
+        fold: Its number, or `all`: a model of every case.
+        trainer: Trainer class.
+        plans: Plans identifier.
+        variant: Of a declared experiment; None: the default.
+        device: None: as declared, else a GPU where there is one.
+        retrain: Train anew where the fold is there already; the old one is kept.
+        track: Whether MLflow gets to know of it. A server that is down costs nothing but delay.
+        project: Where the experiment may be declared.
+        progress: Told how far it is.
+
+    Raises:
+        NnunetAssetsError: The fold cannot be trained, or its training failed.
+    """
+    from nnunet_assets.core.fold.fold import Fold
+    from nnunet_assets.declarations.named_fold import NamedFold
+    from nnunet_assets.declarations.project import declared_if_any
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.train import AskedNow, prepared_request, starting_point
+    from nnunet_assets.workflows.train import train_fold as train
+
+    settings = project_settings(_folder(project))
+    declared = declared_if_any(settings.project)
+    named = NamedFold(str(dataset), configuration, str(fold), trainer, plans, variant)
+    key, config = named.chosen(declared, settings.roots)
+    asked = AskedNow(retrain=retrain, device=device)
+    request = prepared_request(settings, declared, config, key, asked, progress=progress)
+    there = Fold.read(config.identity.place_of(settings.roots, key), check_files=True)
+    progress.say(starting_point(there, request, retrain=retrain, continue_training=False))
+    destination = Destination.of(settings) if track else None
+    return train(settings, request, destination, progress, retrain=retrain, known=there)
+
+
+def summarize(experiment: str, *, track: bool = True, project: Path | str | None = None) -> "MadeSummary":
+    """Summarizes the finished folds of a declared experiment and writes the files, as the asset `cv_summary` does.
+
+    Args:
+        experiment: `DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset.
+        track: Whether the summary's MLflow run is brought up to date. What MLflow does not have, and why, is in the
+            result's `tracked`.
+        project: Where the experiment is declared.
+
+    Raises:
+        ConfigError: It is not declared.
+        SummaryError: No fold is finished, one cannot be read, or they must not be averaged.
+    """
+    from nnunet_assets.declarations.project import read_project
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.summarize import make_summary
+
+    settings = project_settings(_folder(project))
+    declared = read_project(settings.project)
+    config = declared.experiment(experiment)
+    destination = Destination.of(settings) if track else None
+    return make_summary(settings.roots, config.identity, declared.folds_of(config), destination=destination)
+
+
+def compare(
+    dataset: str,
+    *,
+    metric: str | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "Comparison":
+    """Compares the declared experiments of a dataset, as `nnunet-assets compare` does; its files are not written.
+
+    Args:
+        dataset: Whose experiments.
+        metric: Of the evaluations; None: the summaries' Dice and IoU.
+        project: Where they are declared.
+        progress: Told which summaries are made first.
+
+    Raises:
+        ConfigError: The dataset is not declared.
+        SummaryError: No two of the experiments may be compared.
+    """
+    from nnunet_assets.declarations.project import read_project
+    from nnunet_assets.workflows.compare import compare_declared, compare_evaluated
+
+    settings = project_settings(_folder(project))
+    declared = read_project(settings.project)
+    if metric is None:
+        return compare_declared(settings.roots, declared, dataset, progress)
+    return compare_evaluated(settings.roots, declared, dataset, metric, progress)
+
+
+def evaluate(
+    target: str | Path,
+    *,
+    references: Path | str | None = None,
+    tolerances_mm: Mapping[str, float] | None = None,
+    lesion_labels: Sequence[str] = (),
+    output: Path | str | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "Evaluated":
+    """Evaluates saved predictions, as `nnunet-assets evaluate` does: overlap, surface distances and volumes.
+
+    Args:
+        target: A declared experiment or the folder of a trained model, as text; or a folder of predictions, as a path,
+            which needs `references`.
+        references: Folder of references; None: those that nnU-Net validated with.
+        tolerances_mm: By label, how far apart its surfaces may be, over what is declared.
+        lesion_labels: Labels whose components are counted, beside those that are declared.
+        output: Folder for the tables; None: beside the predictions.
+        project: Where the experiment is declared.
+        progress: Told how far it is.
+
+    Raises:
+        NnunetAssetsError: There is nothing of that name, or no case of it could be evaluated.
+    """
+    from nnunet_assets.workflows.evaluate import evaluate as evaluate_target
+    from nnunet_assets.workflows.evaluate import target_named
+
+    settings = project_settings(_folder(project))
+    return evaluate_target(
+        settings,
+        target_named(settings, target, references=_folder(references)),
+        progress,
+        tolerances_mm=tolerances_mm or {},
+        lesion_labels=lesion_labels,
+        output=_folder(output),
+    )
+
+
+def adopt(folder: Path | str, *, track: bool = True, project: Path | str | None = None) -> "AdoptionReport":
+    """Adopts the finished folds below a folder, or the folder itself, that plain nnU-Net trained.
+
+    As `nnunet-assets adopt` does, but for Dagster's record, which the command writes.
+
+    Args:
+        folder: nnUNet_results, or the folder of a dataset, a model or a fold in it.
+        track: Whether MLflow gets their curves and scores.
+        project: Which takes them in.
+
+    Raises:
+        FoldError: There is none.
+    """
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.adopt import adopt as adopt_below
+
+    settings = project_settings(_folder(project))
+    return adopt_below(settings, Path(folder), Destination.of(settings) if track else None)
+
+
+def sync(
+    folds: Sequence[Path | str] = (), *, timeout_seconds: float = 300.0, project: Path | str | None = None
+) -> "SyncReport":
+    """Sends to MLflow what waits of these folds, or of every fold of the project, as `nnunet-assets sync` does.
+
+    Args:
+        folds: Folders `fold_k`; empty: every fold of the project that was ever tracked.
+        timeout_seconds: After which the rest is left waiting.
+        project: Whose folds, and whose MLflow.
+
+    Raises:
+        TrackingError: One of the folders holds no fold that was tracked.
+    """
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.sync import sync as send
+
+    settings = project_settings(_folder(project))
+    return send(settings, Destination.of(settings), [Path(fold) for fold in folds], timeout_seconds)
+
+
+def _folder(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -1,0 +1,127 @@
+"""The functions that scripts call: what is offered, what a type checker finds, what an import costs, what they do."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mypy import api as mypy
+
+import nnunet_assets
+from nnunet_assets import api
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.core.progress import Silent
+from nnunet_assets.errors import ConfigError, EvaluationError, FoldError
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows import train
+from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
+from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
+
+MISTAKEN = """
+from nnunet_assets import sumarize_experiment, train_fold
+
+train_fold("Dataset004_Hippocampus", "2d", 0, retrain="yes")
+train_fold("Dataset004_Hippocampus", "2d", 0, device="cpu")
+"""
+# What a user's type checker reads of the package without reading all that it stands on: seconds.
+CONFIG = """
+[mypy]
+follow_imports = skip
+[mypy-nnunet_assets,nnunet_assets.api]
+follow_imports = silent
+"""
+UNUSED = ("dagster", "torch", "nnunetv2", "mlflow", "numpy", "pandas", "matplotlib", "scipy", "SimpleITK")
+
+IMPORTED = f"""
+import sys
+import nnunet_assets
+mine = [name for name in sys.modules if name.startswith("nnunet_assets.")]
+missing = set(nnunet_assets.__all__) - set(dir(nnunet_assets))
+for name in nnunet_assets.__all__:
+    getattr(nnunet_assets, name)
+print(mine, missing, sorted(set({UNUSED}) & set(sys.modules)))
+"""
+IDENTITY = Experiment("Dataset004_Hippocampus", "2d")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one experiment, without what the developer's own shell sets."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return write_project(tmp_path, {"defs.yaml": documents(DATASET, EXPERIMENT)})
+
+
+def test_a_type_checker_finds_a_misspelt_name_and_a_wrong_argument(tmp_path: Path) -> None:
+    script, config = tmp_path / "script.py", tmp_path / "mypy.ini"
+    script.write_text(MISTAKEN)
+    config.write_text(CONFIG)
+    arguments = ["--config-file", str(config), "--cache-dir", str(tmp_path / "cache"), "--no-error-summary"]
+    found, problems, _ = mypy.run([*arguments, "--hide-error-codes", str(script)])
+    assert problems == ""
+    misspelt, wrong = [line for line in found.splitlines() if "error:" in line]
+    assert 'script.py:2: error: Module "nnunet_assets" has no attribute "sumarize_experiment"' in misspelt
+    assert 'script.py:4: error: Argument "retrain" to "train_fold" has incompatible type "str"' in wrong
+
+
+def test_the_package_offers_what_the_api_does() -> None:
+    assert sorted({*api.__all__, "__version__"}) == nnunet_assets.__all__
+    assert set(nnunet_assets.__all__) <= set(dir(nnunet_assets))
+    tree = ast.parse(Path(nnunet_assets.__file__).read_text())
+    (shown,) = [
+        node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == f"{api.__name__}"
+    ]
+    assert [alias.name for alias in shown.names] == api.__all__
+    with pytest.raises(AttributeError, match="module 'nnunet_assets' has no attribute 'sumarize_experiment'"):
+        nnunet_assets.sumarize_experiment  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_import_imports_nothing_and_the_functions_no_dagster() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[] set() []"
+
+
+def test_a_summary_is_made_and_written(project: Path) -> None:
+    settings = Settings.from_environment(project, {})
+    for fold, cases in FOLDS.items():
+        write_fold(IDENTITY.model_folder(settings.roots), fold, cases)
+    made = api.summarize("Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d", track=False, project=project)
+    assert made.summary.completed_folds == tuple(sorted(FOLDS))
+    assert list(made.summary.expected_folds) == [f"fold_{index}" for index in range(5)]
+    assert made.file.is_file()
+    assert made.tracked.run_id is None
+
+
+@pytest.mark.parametrize("track", [True, False])
+def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.MonkeyPatch, track: bool) -> None:
+    seen: dict[str, Any] = {}
+
+    def prepared(settings: Settings, declared: Any, config: Any, fold: str, asked: Any, **_: Any) -> Any:
+        seen.update(identity=config.identity, fold=fold, asked=asked, data=settings.data)
+        return "the request"
+
+    def trained(_settings: Settings, request: Any, destination: Any, _progress: Any, **more: Any) -> Any:
+        seen.update(request=request, uri=destination and destination.tracking_uri, known=more["known"])
+        return more["retrain"]
+
+    monkeypatch.setattr(train, "prepared_request", prepared)
+    monkeypatch.setattr(train, "starting_point", lambda *_, **__: "from the beginning")
+    monkeypatch.setattr(train, "train_fold", trained)
+    assert api.train_fold(4, "2d", 3, device="cpu", retrain=True, track=track, project=project, progress=Silent())
+    assert (seen["identity"], seen["fold"], seen["data"]) == (IDENTITY, "fold_3", project / "data")
+    assert (seen["asked"].device, seen["asked"].retrain, seen["request"]) == ("cpu", True, "the request")
+    assert seen["uri"] == (f"sqlite:///{project}/data/mlflow.db" if track else None)
+    assert isinstance(seen["known"], Fold)
+
+
+def test_what_is_not_there_is_said_in_the_words_of_the_commands(project: Path) -> None:
+    with pytest.raises(ConfigError, match="Dataset005"):
+        api.compare("Dataset005_Prostate", project=project)
+    with pytest.raises(EvaluationError, match="'nothing' is neither a folder nor an experiment"):
+        api.evaluate("nothing", project=project)
+    with pytest.raises(FoldError):
+        api.adopt(project / "experiments", track=False, project=project)
+    assert api.sync(project=project).folds == {}
