@@ -14,15 +14,15 @@ from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary as CVSummary
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.export_tables import export_csv, export_latex
-from nnunet_assets.workflows.recorded_summaries import log_cv_summary, summarize_experiment
+from nnunet_assets.workflows.results.export_tables import export_csv, export_latex
+from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, summarize_experiment
 from nnunet_assets.workflows.tracked_trainer import create_tracked_trainer
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.workflows.adopt import AdoptionReport
-    from nnunet_assets.workflows.evaluate import Evaluated
-    from nnunet_assets.workflows.summarize import MadeSummary
+    from nnunet_assets.workflows.results.evaluate import Evaluated
+    from nnunet_assets.workflows.results.summarize import MadeSummary
     from nnunet_assets.workflows.sync import SyncReport
     from nnunet_assets.workflows.train import TrainedFold
 
@@ -112,7 +112,7 @@ def summarize(experiment: str, *, track: bool = True, project: Path | str | None
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.summarize import make_summary
+    from nnunet_assets.workflows.results.summarize import make_summary
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)
@@ -141,7 +141,7 @@ def compare(
         SummaryError: No two of the experiments may be compared.
     """
     from nnunet_assets.declarations.project import read_project
-    from nnunet_assets.workflows.compare import compare_declared, compare_evaluated
+    from nnunet_assets.workflows.results.compare import compare_declared, compare_evaluated
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)
@@ -175,8 +175,8 @@ def evaluate(
     Raises:
         NnunetAssetsError: There is nothing of that name, or no case of it could be evaluated.
     """
-    from nnunet_assets.workflows.evaluate import evaluate as evaluate_target
-    from nnunet_assets.workflows.evaluate import target_named
+    from nnunet_assets.workflows.results.evaluate import evaluate as evaluate_target
+    from nnunet_assets.workflows.results.evaluate import target_named
 
     settings = project_settings(_folder(project))
     return evaluate_target(

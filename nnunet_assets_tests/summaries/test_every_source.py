@@ -42,7 +42,7 @@ from nnunet_assets.tracking.store.names import fold_tags, run_title
 from nnunet_assets.workflows import sync
 from nnunet_assets.workflows.fold_runs import adopted_fold_run
 from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill, prepare
-from nnunet_assets.workflows.recorded_summaries import mlflow_record
+from nnunet_assets.workflows.results.recorded_summaries import mlflow_record
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.foreign_fold_builders import DATASET, DESCRIPTION, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

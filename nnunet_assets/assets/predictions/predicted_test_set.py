@@ -18,7 +18,7 @@ from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.reports.tables.gap_tables import gap_notes, gap_records
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
+from nnunet_assets.workflows.results.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
 
 DESCRIPTION = """The test set (`imagesTs`), predicted by all folds together: nnU-Net's ensemble.
 

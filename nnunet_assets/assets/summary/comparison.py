@@ -13,7 +13,7 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.reports.pages.page import data_uri
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.compare import FOREST_CAPTION, make_comparison
+from nnunet_assets.workflows.results.compare import FOREST_CAPTION, make_comparison
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison

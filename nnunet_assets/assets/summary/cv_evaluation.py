@@ -12,7 +12,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.evaluate import evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, target_of_folds
 
 EVALUATED_CHECK = "every_case_is_evaluated"
 

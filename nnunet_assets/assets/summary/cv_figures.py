@@ -8,7 +8,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.reports.pages.page import data_uri
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.export_figures import FIGURES, export_figures
+from nnunet_assets.workflows.results.export_figures import FIGURES, export_figures
 
 DESCRIPTION = """The summary as figures for a paper, each as SVG (vector) and PNG, in colours for any colour vision.
 

@@ -7,7 +7,7 @@ from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.export_pages import export_cv_report
+from nnunet_assets.workflows.results.export_pages import export_cv_report
 
 DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
 

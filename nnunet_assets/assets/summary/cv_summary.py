@@ -17,7 +17,7 @@ from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.summarize import make_summary
+from nnunet_assets.workflows.results.summarize import make_summary
 
 SEEN_METADATA = "newest_fold_event"
 """Storage id of the newest fold event that a summary has seen; the refresh sensor compares it."""

@@ -7,7 +7,7 @@ from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.export_tables import export_tables
+from nnunet_assets.workflows.results.export_tables import export_tables
 
 DESCRIPTION = """The summary as tables for a paper: CSV, Parquet, LaTeX (booktabs) and Markdown.
 

@@ -10,7 +10,7 @@ from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.export_pages import export_dataset_report
+from nnunet_assets.workflows.results.export_pages import export_dataset_report
 
 DESCRIPTION = """All experiments of the dataset on one HTML page: scores, comparison, figure, provenance.
 

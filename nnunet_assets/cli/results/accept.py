@@ -14,7 +14,7 @@ from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.accept import AcceptedSummary, accept_summary
+from nnunet_assets.workflows.results.accept import AcceptedSummary, accept_summary
 
 
 @click.command()

@@ -13,7 +13,7 @@ from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.evaluation.evaluation import EVALUATED_METRICS
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.compare import compare_declared, compare_evaluated
+from nnunet_assets.workflows.results.compare import compare_declared, compare_evaluated
 
 
 @click.command()

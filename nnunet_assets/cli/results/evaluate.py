@@ -12,8 +12,8 @@ from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.evaluate import Evaluated, target_named
-from nnunet_assets.workflows.evaluate import evaluate as evaluate_target
+from nnunet_assets.workflows.results.evaluate import Evaluated, target_named
+from nnunet_assets.workflows.results.evaluate import evaluate as evaluate_target
 
 
 @click.command()

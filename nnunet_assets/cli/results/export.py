@@ -27,7 +27,7 @@ def export(
     Ends as `summarize` does: with 2 where an expected fold is missing, which the table says, or where the record does
     not have the last result of one.
     """
-    from nnunet_assets.workflows.export_tables import export_csv, export_latex
+    from nnunet_assets.workflows.results.export_tables import export_csv, export_latex
 
     if file_format == "csv" and (caption is not None or label is not None):
         raise ConfigError("--caption and --label belong to --format latex. Leave them out.")

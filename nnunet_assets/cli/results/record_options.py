@@ -13,7 +13,7 @@ from nnunet_assets.errors import ConfigError
 if TYPE_CHECKING:
     from nnunet_assets.core.summary.cv_groups import CvRecord
     from nnunet_assets.settings import Settings
-    from nnunet_assets.workflows.recorded_summaries import FoundSummary
+    from nnunet_assets.workflows.results.recorded_summaries import FoundSummary
 
 SOURCES = ("mlflow", "results", "dagster")
 
@@ -60,7 +60,7 @@ def opened_record(
         ConfigError: They contradict each other.
         NnunetAssetsError: It is not there, or does not answer.
     """
-    from nnunet_assets.workflows.recorded_summaries import folder_record, mlflow_record
+    from nnunet_assets.workflows.results.recorded_summaries import folder_record, mlflow_record
 
     chosen = source or ("results" if results else "mlflow")
     for option, is_given, belongs_to in (
@@ -89,7 +89,7 @@ def found_summary(
     Raises:
         NnunetAssetsError: As `opened_record` and `find_summary`.
     """
-    from nnunet_assets.workflows.recorded_summaries import expected_folds, find_summary
+    from nnunet_assets.workflows.results.recorded_summaries import expected_folds, find_summary
 
     expected = expected_folds(settings, _numbers(folds))
     with opened_record(settings, **record) as opened:

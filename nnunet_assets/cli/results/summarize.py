@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from nnunet_assets.workflows.recorded_summaries import FoundSummary
+    from nnunet_assets.workflows.results.recorded_summaries import FoundSummary
 
 
 @click.command()
@@ -33,7 +33,7 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
     found = found_summary(settings, **asked)
     run_id = None
     if log_to_mlflow:
-        from nnunet_assets.workflows.recorded_summaries import log_cv_summary
+        from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary
 
         # A native one's run lies where its asset keeps it, wherever the folds were read.
         name = None if found.group.is_native else asked["name"]

@@ -15,7 +15,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.baseline import Baseline, baseline_path
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.workflows.summarize import up_to_date_summary
+from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 
 @dataclass(frozen=True)

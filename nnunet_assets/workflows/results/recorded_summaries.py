@@ -18,7 +18,7 @@ from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.own_folds import behind, own_scores
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings, project_settings
-from nnunet_assets.workflows.export_tables import Summary
+from nnunet_assets.workflows.results.export_tables import Summary
 
 
 def summarize_experiment(

@@ -14,11 +14,11 @@ from nnunet_assets.errors import EvaluationError, SummaryError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.evaluate import evaluate_as_declared, target_of_folds
-from nnunet_assets.workflows.export_figures import FIGURES, export_figures
-from nnunet_assets.workflows.export_pages import export_cv_report, export_dataset_report
-from nnunet_assets.workflows.export_tables import export_tables
-from nnunet_assets.workflows.summarize import make_summary
+from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.export_figures import FIGURES, export_figures
+from nnunet_assets.workflows.results.export_pages import export_cv_report, export_dataset_report
+from nnunet_assets.workflows.results.export_tables import export_tables
+from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")

@@ -33,7 +33,7 @@ from nnunet_assets.reports.tables.case_table import read_cases
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import comparison_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.summarize import up_to_date_summary
+from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment

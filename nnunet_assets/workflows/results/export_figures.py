@@ -20,7 +20,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.evaluate import declared_evaluation
+from nnunet_assets.workflows.results.evaluate import declared_evaluation
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.case_slice import CaseSlice

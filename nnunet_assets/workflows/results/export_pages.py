@@ -23,9 +23,9 @@ from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import comparison_run, summary_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.compare import FOREST_CAPTION, FOREST_FILE, comparison_lock
-from nnunet_assets.workflows.evaluate import declared_evaluation
-from nnunet_assets.workflows.export_figures import FIGURES
+from nnunet_assets.workflows.results.compare import FOREST_CAPTION, FOREST_FILE, comparison_lock
+from nnunet_assets.workflows.results.evaluate import declared_evaluation
+from nnunet_assets.workflows.results.export_figures import FIGURES
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap

@@ -17,8 +17,8 @@ from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows import predict as workflow
-from nnunet_assets.workflows.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
+from nnunet_assets.workflows.results import predict as workflow
+from nnunet_assets.workflows.results.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.prediction_builders import (
     DATASET,

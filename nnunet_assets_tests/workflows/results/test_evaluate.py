@@ -9,7 +9,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.evaluate import Evaluated, evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.evaluate import Evaluated, evaluate_as_declared, target_of_folds
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.recorded_progress import RecordedProgress

@@ -14,8 +14,8 @@ from nnunet_assets.core.splits.splits_files import write_record
 from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.errors import SummaryError
-from nnunet_assets.workflows import summarize as workflow
-from nnunet_assets.workflows.summarize import make_summary, up_to_date_summary
+from nnunet_assets.workflows.results import summarize as workflow
+from nnunet_assets.workflows.results.summarize import make_summary, up_to_date_summary
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.recorded_progress import RecordedProgress

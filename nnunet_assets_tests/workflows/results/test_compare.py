@@ -21,7 +21,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
-from nnunet_assets.workflows.compare import MadeComparison, make_comparison
+from nnunet_assets.workflows.results.compare import MadeComparison, make_comparison
 from nnunet_assets_tests import comparison_builders
 from nnunet_assets_tests.builders import INPUTS, build_fold_result, iou_of
 from nnunet_assets_tests.comparison_builders import roots_of, summarized

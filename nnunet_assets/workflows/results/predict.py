@@ -25,7 +25,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import test_set_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.evaluate import Target, evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.evaluate import Target, evaluate_as_declared, target_of_folds
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap
