@@ -10,6 +10,7 @@ from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.splits.splits import OnNewCases, SplitSettings, coverage, n_cases_with
+from nnunet_assets.core.splits.splits_files import settings_version
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.preparation.splits_final import Splits
 from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
@@ -59,7 +60,7 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
         kinds={"json"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version=settings.version,
+        code_version=settings_version(settings),
     )
     def splits(
         context: dg.AssetExecutionContext, config: SplitsRunConfig, project: ProjectResource

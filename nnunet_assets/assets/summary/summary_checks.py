@@ -9,9 +9,10 @@ from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.splits.splits import coverage as split_coverage
 from nnunet_assets.core.splits.splits import is_splits, training_only_sentence
 from nnunet_assets.core.splits.splits_files import read_splits
-from nnunet_assets.core.summary.baseline import MIN_DROP, Baseline, Score, baseline_path, read_baseline
+from nnunet_assets.core.summary.baseline import MIN_DROP, Baseline, Score
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_checks import MIN_DISTANCE, MIN_FOLDS, N_DEVIATIONS, coverage, fold_spread
+from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.core.text.numbers import apart, fixed, signed
 from nnunet_assets.errors import DatasetError, SummaryError, first_offenders
 from nnunet_assets.reports.text.escaping import escape_markdown

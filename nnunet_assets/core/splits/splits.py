@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import fold_key
 from nnunet_assets.core.splits.case_groups import GroupSource
-from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
+from nnunet_assets.errors import DatasetError, first_offenders
 
 SPLITS_FILE = "splits_final.json"
 HOLD_OUT, CROSS_VALIDATION = "hold-out", "cross-validation"
@@ -66,15 +64,6 @@ class SplitSettings:
         }
         # Not by truth: 0 is a seed.
         return {name: value for name, value in settings.items() if value is not None and value is not False}
-
-    @property
-    def version(self) -> str:
-        """One line that changes with the settings and with the files that they name, where those are there."""
-        named = [self.file, getattr(self.groups, "path", None)]
-        digests = [f"{path.name}={file_sha256(path)[:12]}" for path in named if path and path.is_file()]
-        return ", ".join(
-            [*(f"{name}={value}" for name, value in {"folds": self.n_folds, **self.record}.items()), *digests]
-        )
 
 
 def split_of(validation: Mapping[str, int], n_folds: int) -> list[Split]:
@@ -176,26 +165,6 @@ NO_SPLITS = "is not a list of folds of the form {'train': [names], 'val': [names
 def is_splits(content: Any) -> bool:
     """Says whether a JSON value has the form of nnU-Net's splits file; whether it fits any cases is not looked at."""
     return isinstance(content, list) and all(_is_split(split) for split in content)
-
-
-def read_splits_file(path: Path) -> list[Split]:
-    """Returns a split of the user's own, which has the right form; whether it fits the dataset is not looked at.
-
-    Raises:
-        ConfigError: The file cannot be read, or is no split.
-    """
-    try:
-        content = load_json(path)
-    except FileNotFoundError:
-        raise ConfigError(f"There is no file {path}. A relative path begins in the project's folder.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise ConfigError(f"{path} is not valid JSON ({error}).") from None
-    if not is_splits(content):
-        raise ConfigError(f"{path} {NO_SPLITS}")
-    splits: list[Split] = content
-    return splits
 
 
 def _is_split(split: Any) -> bool:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, fold_key
 from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.splits.splits import SPLITS_FILE, Split, coverage, is_splits
+from nnunet_assets.core.splits.splits import NO_SPLITS, SPLITS_FILE, Split, SplitSettings, coverage, is_splits
 from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
-from nnunet_assets.errors import DatasetError
+from nnunet_assets.errors import ConfigError, DatasetError
 
 RECORD_FILE = "splits.json"
 
@@ -56,6 +56,34 @@ def write_splits(preprocessed_dataset: Path, splits: Sequence[Split]) -> Path:
     path = preprocessed_dataset / SPLITS_FILE
     write_atomically(path, json.dumps(list(splits), sort_keys=True, indent=4).encode())
     return path
+
+
+def read_splits_file(path: Path) -> list[Split]:
+    """Returns a split of the user's own, which has the right form; whether it fits the dataset is not looked at.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no split.
+    """
+    try:
+        content = load_json(path)
+    except FileNotFoundError:
+        raise ConfigError(f"There is no file {path}. A relative path begins in the project's folder.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not valid JSON ({error}).") from None
+    if not is_splits(content):
+        raise ConfigError(f"{path} {NO_SPLITS}")
+    splits: list[Split] = content
+    return splits
+
+
+def settings_version(settings: SplitSettings) -> str:
+    """Returns one line that changes with the settings and with the files that they name, where those are there."""
+    named = [settings.file, getattr(settings.groups, "path", None)]
+    digests = [f"{path.name}={file_sha256(path)[:12]}" for path in named if path and path.is_file()]
+    values = {"folds": settings.n_folds, **settings.record}
+    return ", ".join([*(f"{name}={value}" for name, value in values.items()), *digests])
 
 
 def read_record(preprocessed_dataset: Path) -> SplitsRecord:

@@ -13,16 +13,13 @@ to name. Compared are the folds that the baseline has, and no others: the mean o
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
-from nnunet_assets.errors import SummaryError
 
 SCHEMA_VERSION = 1
 
@@ -146,28 +143,6 @@ class Baseline:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a baseline: {error!r}") from error
-
-
-def baseline_path(roots: Roots, experiment: Experiment) -> Path:
-    """Returns where the baseline of an experiment lies."""
-    return experiment.summary_folder(roots) / "baseline.json"
-
-
-def read_baseline(path: Path) -> Baseline | None:
-    """Returns the baseline in a file; None: none was accepted.
-
-    Raises:
-        SummaryError: It is damaged, or of another version.
-    """
-    try:
-        return Baseline.from_json(load_json(path))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise SummaryError(
-            f"The baseline in {path} cannot be read ({error}). Accept a summary anew with `nnunet-assets accept`, or "
-            "delete the file."
-        ) from error
 
 
 def _limit(mean: float, estimate: Estimate) -> float:

@@ -1,4 +1,4 @@
-"""Summaries read back from their files, `nnunet_assets/cv_summary.json` in each model's folder.
+"""Summaries and baselines read back: `nnunet_assets/cv_summary.json` and `baseline.json` in each model's folder.
 
 A summary names the COMMIT of each fold that it is of, so that one is told from the folds that were trained since.
 """
@@ -10,6 +10,7 @@ from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -94,3 +95,25 @@ def complete_summaries(
         else:
             summaries.append(summary)
     return summaries, left_out
+
+
+def baseline_path(roots: Roots, experiment: Experiment) -> Path:
+    """Returns where the baseline of an experiment lies."""
+    return experiment.summary_folder(roots) / "baseline.json"
+
+
+def read_baseline(path: Path) -> Baseline | None:
+    """Returns the baseline in a file; None: none was accepted.
+
+    Raises:
+        SummaryError: It is damaged, or of another version.
+    """
+    try:
+        return Baseline.from_json(load_json(path))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise SummaryError(
+            f"The baseline in {path} cannot be read ({error}). Accept a summary anew with `nnunet-assets accept`, or "
+            "delete the file."
+        ) from error

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.files.layout import fold_key
 from nnunet_assets.core.splits.balanced_folds import deal
-from nnunet_assets.core.splits.splits import NNUNET_SEED, Split, SplitSettings, check_splits, read_splits_file, split_of
+from nnunet_assets.core.splits.splits import NNUNET_SEED, Split, SplitSettings, check_splits, split_of
+from nnunet_assets.core.splits.splits_files import read_splits_file
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.baseline import Baseline, baseline_path
+from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.summary_files import baseline_path
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 

@@ -10,7 +10,8 @@ from nnunet_assets.assets.summary.summary_checks import summary_checks
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
-from nnunet_assets.core.summary.baseline import Baseline, baseline_path
+from nnunet_assets.core.summary.baseline import Baseline
+from nnunet_assets.core.summary.summary_files import baseline_path
 from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets_tests.cross_validation_builders import NAN, write_fold
 from nnunet_assets_tests.training_builders import roots_in

@@ -12,8 +12,8 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.summary.baseline import baseline_path, read_baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.cross_validation_builders import write_fold

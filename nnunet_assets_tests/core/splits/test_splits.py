@@ -13,9 +13,9 @@ from nnunet_assets.core.splits.splits import (
     duplicates_across_sides,
     groups_on_both_sides,
     labels_not_validated,
-    read_splits_file,
     split_of,
 )
+from nnunet_assets.core.splits.splits_files import read_splits_file, settings_version
 from nnunet_assets.core.splits.splits_record import SplitsRecord
 from nnunet_assets.errors import ConfigError, DatasetError
 
@@ -166,7 +166,7 @@ def test_each_case_trains_wherever_it_is_not_validated(validation):
 def test_a_seed_of_zero_is_not_nnunets_seed():
     assert SplitSettings(3).record == {"folds": 3}
     assert SplitSettings(3, seed=0).record == {"folds": 3, "seed": 0}
-    assert SplitSettings(3, seed=0).version == "folds=3, seed=0"
+    assert settings_version(SplitSettings(3, seed=0)) == "folds=3, seed=0"
 
 
 # --- what a split guarantees --------------------------------------------------------------------------------------
@@ -213,10 +213,10 @@ def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_
         SplitSettings(5, stratify=True),
         SplitSettings(5, groups=table),
     ]
-    versions = [one.version for one in made]
+    versions = [settings_version(one) for one in made]
     assert versions[0] == "folds=5"
     table.path.write_text("case,patient\na,anna\n")
-    assert len({*versions, made[-1].version}) == 5
+    assert len({*versions, settings_version(made[-1])}) == 5
 
 
 def followed(record, splits, origin, **settings):
