@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER, Roots
+from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.journal import journal_path, settled_records
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.nnunet.results.adopted_places import adopted_places
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold.fold_run import FoldRun, committed_scores
+from nnunet_assets.tracking.fold.fold_run import FoldRun
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, known_report, send_waiting
 from nnunet_assets.tracking.store.client import probe
 from nnunet_assets.tracking.store.destination import Destination
@@ -105,13 +106,13 @@ def _send(destination: Destination, settings: Settings, folders: Sequence[Path],
 
 def _prepare_again(destination: Destination, roots: Roots, folder: Path) -> None:
     """Makes anew what is sent of a fold that was validated again since, or copied from another experiment."""
-    known, scores = FoldRun.load(folder), committed_scores(folder)
+    known, scores = FoldRun.load(folder), scores_on_disk(folder)
     if known is None or scores is None:
         return
     experiment = experiment_of(folder.parent)
     is_copy = experiment is not None and known.tags.get(EXPERIMENT, group_name(experiment)) != group_name(experiment)
     is_of_others = known.made_of is not None and known.made_of != scores
-    if is_copy or is_of_others or known.has_scores_to_tell(folder, settled_records(folder)):
+    if is_copy or is_of_others or known.has_scores_to_tell(scores, settled_records(folder)):
         # Matplotlib and numpy come with it.
         from nnunet_assets.workflows.fold_runs.adopted_fold_run import prepare_again
 

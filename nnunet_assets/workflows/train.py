@@ -267,6 +267,7 @@ def train_fold(
             known=known,
             progress=progress,
         )
+        tracked.outcome = outcome
     finished, report = outcome.finished, tracked.report
     is_scored = request.fold != FULL_FOLD
     return TrainedFold(

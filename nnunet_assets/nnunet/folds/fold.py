@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
-from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
@@ -19,7 +18,6 @@ from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settle_again, settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
@@ -53,10 +51,12 @@ class FoldOutcome:
     """A finished fold.
 
     Attributes:
+        dataset: What it was trained on, or would be, as it was read under the fold's lease.
         finished: As it was read last, under its lease: what is shown or sent of it need not be read again.
         is_new: False where it was finished already and nothing had to be done.
     """
 
+    dataset: PreparedDataset
     finished: FinishedFold
     is_new: bool
 
@@ -110,7 +110,7 @@ def run_fold(
         if finished and fold.state == "adopted" and not retrain:
             _refuse_validation_of_adopted(place, request.options)
             _say_lack(request, finished, progress)
-            return FoldOutcome(finished, is_new=False)
+            return FoldOutcome(dataset, finished, is_new=False)
         is_finished = finished is not None and not retrain and _is_current(finished.manifest, request)
         # A finished one is noted too, where anybody may write beside the split.
         with suppress(OSError) if is_finished else nullcontext():
@@ -119,7 +119,7 @@ def run_fold(
             reason = reason_to_validate(finished, request.options)
             if reason is None:
                 _say_lack(request, finished, progress)
-                return FoldOutcome(finished, is_new=False)
+                return FoldOutcome(dataset, finished, is_new=False)
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         check_worker_variables(environment)
@@ -145,7 +145,7 @@ def run_fold(
                 failure_class(result.code).remedy,
             ]
             raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
-        return FoldOutcome(finished, is_new=True)
+        return FoldOutcome(dataset, finished, is_new=True)
 
 
 @contextmanager
@@ -323,7 +323,7 @@ def _begin_on_split(request: FoldRequest, dataset: PreparedDataset, progress: Pr
         return
     prepared = dataset.place
     with split_held(prepared, progress):
-        if json_sha256(read_splits(prepared.folder)) != request.inputs.splits_hash:
+        if not dataset.is_splits_file_the_same:
             _unchanged(request, prepared)
         if seen_split(prepared, prepared.roots.results) not in (None, request.inputs.splits_hash):
             progress.warn(

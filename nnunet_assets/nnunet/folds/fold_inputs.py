@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, fold_key
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.splits.splits import (
@@ -63,7 +62,7 @@ def _read_splits(dataset: PreparedDataset) -> dict[str, Split]:
     """Returns the splits by fold key, where they fit the cases."""
     path, cases = dataset.place.folder / SPLITS_FILE, dataset.raw.cases
     try:
-        content = load_json(path)
+        content = dataset.splits
     except FileNotFoundError as error:
         raise FoldError(
             f"{path} is missing. Materialize splits first; parallel folds would race to make it."

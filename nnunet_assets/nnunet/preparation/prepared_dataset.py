@@ -10,10 +10,12 @@ from typing import Any
 
 from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
 from nnunet_assets.core.files.json_file import load_json, read_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
+from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, Ingredients, sets_in
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
@@ -75,6 +77,32 @@ class PreparedDataset:
         """
         raw = curated_folder(self.place, self.raw.curation)
         return read_json(raw / DATASET_JSON) or read_json(self.place.folder / DATASET_JSON) or {}
+
+    @property
+    def splits(self) -> Any:
+        """What the splits file holds, of whatever form.
+
+        Raises:
+            OSError: There is none, or it cannot be read.
+            ValueError: It is no JSON.
+        """
+        return self._splits_file[0]
+
+    @property
+    def is_splits_file_the_same(self) -> bool:
+        """Whether nobody wrote the splits file since it was read, as the file system shows it."""
+        _, stat, looked_at = self._splits_file
+        try:
+            return stat == stat_of(self.place.folder / SPLITS_FILE) and stat.is_settled(looked_at)
+        except FileNotFoundError:
+            return False
+
+    @cached_property
+    def _splits_file(self) -> tuple[Any, FileStat, int]:
+        """What it holds, what the file system said of it before it was read, and when that was."""
+        path = self.place.folder / SPLITS_FILE
+        stat, looked_at = stat_of(path), now_ns()
+        return load_json(path), stat, looked_at
 
     def ingredients(self, configuration: str) -> Ingredients:
         """Returns what the preprocessed cases would be made from now.

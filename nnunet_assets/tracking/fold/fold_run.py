@@ -16,7 +16,6 @@ from typing import Any
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import LockingError
@@ -138,16 +137,14 @@ class FoldRun:
             return True
         return first is not None and attempt_of(first) == self.attempt
 
-    def has_scores_to_tell(self, fold_folder: Path, records: Sequence[Record]) -> bool:
+    def has_scores_to_tell(self, scores: str | None, records: Sequence[Record]) -> bool:
         """Says whether the fold was validated again since MLflow was told of its end, so that it has to be told again.
 
         Args:
+            scores: The digest of the scores that it has now; None: it is not finished now.
             records: The fold's journal.
         """
-        if not self.is_closed or self.ending is None or self.ending.status != "FINISHED":
-            return False
-        scores = committed_scores(fold_folder)
-        if scores is None:  # not finished now
+        if scores is None or not self.is_closed or self.ending is None or self.ending.status != "FINISHED":
             return False
         is_other = self.scores not in (None, scores)
         return is_other or any(record.kind == "end" for record in records[self._n_common(records) :])
@@ -207,11 +204,6 @@ def alone(fold_folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def committed_scores(fold_folder: Path) -> str | None:
-    """Returns the digest of a finished fold's scores; None: it is not finished."""
-    return scores_on_disk(fold_folder)
 
 
 def attempt_of(first: Record) -> str:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.fold.commit import FinishedFold, scores_on_disk
 from nnunet_assets.core.fold.journal import journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders
@@ -121,6 +122,7 @@ class FoldTracker:
         *,
         metrics: Mapping[str, float] | None = None,
         failure: str = "none",
+        finished: FinishedFold | None = None,
         timeout_seconds: float = FLUSH_SECONDS,
     ) -> TrackingReport:
         """Sends what waits, uploads the files, ends the run, and reports; a second call returns the first's report.
@@ -131,6 +133,7 @@ class FoldTracker:
             contents: File name to bytes, for what is not on disk; kept in the fold's folder.
             metrics: What only the end knows, by MLflow's name.
             failure: The class of what ended the training.
+            finished: The fold, as its owner read it last; None: it is read where it is needed.
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
         """
         if self._report is None:
@@ -141,6 +144,7 @@ class FoldTracker:
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)
+            self._sender.finished = finished
             self._ending = (ending, time.monotonic() + timeout_seconds)
             self._wake.set()
             self._start()
@@ -227,7 +231,7 @@ def known_report(destination: Destination, fold_folder: Path) -> TrackingReport:
     if not same_place(known, destination.tracking_uri) or known.attempt != attempt_of(records[0]):
         known.forget()
     known.cut_back(records)
-    if known.has_scores_to_tell(fold_folder, records):
+    if known.has_scores_to_tell(scores_on_disk(fold_folder), records):
         known.is_closed = False
     return _report_of(known, destination.tracking_uri, len(records), None)
 

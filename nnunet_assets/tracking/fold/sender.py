@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold
+from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold, scores_on_disk
 from nnunet_assets.core.fold.journal import (
     Record,
     journal_path,
@@ -32,7 +32,6 @@ from nnunet_assets.tracking.fold.fold_run import (
     FoldRun,
     alone,
     attempt_of,
-    committed_scores,
     params_path,
     same_place,
 )
@@ -76,11 +75,13 @@ class FoldSender:
 
     Attributes:
         failure: Why the last pass ended early; None where it did not.
+        finished: The fold, as its owner read it last; None: it is read where it is needed.
     """
 
     def __init__(self, destination: Destination, fold_folder: Path, run: FoldRun, *, follows: bool) -> None:
         self.run = run
         self.failure: Failure | None = None
+        self.finished: FinishedFold | None = None
         self._destination = destination
         self._pseudonyms = destination.pseudonyms(run.tags.get(names.DATASET))
         self._folder = fold_folder
@@ -164,7 +165,7 @@ class FoldSender:
         if self._damage is None and self.run.cut_back(records):
             self._is_open = False
         over = self._known_before(ending)
-        if over is not None and self.run.has_scores_to_tell(self._folder, records):
+        if over is not None and self.run.has_scores_to_tell(self._scores(), records):
             over = replace(over, files=[*over.files, *RESULT_FILES])
             self._take(over)
         self.run.folder = str(self._folder.absolute())
@@ -182,6 +183,10 @@ class FoldSender:
             _check_time(until)
             self._close(self._client, over)
         self._upload_files(self._client, until)
+
+    def _scores(self) -> str | None:
+        """Returns the digest of the scores that the fold has now; None: it is not finished."""
+        return self.finished.scores if self.finished else scores_on_disk(self._folder)
 
     def _recall(self, attempt: str, ending: Ending | None) -> None:
         """Takes up what the disk knows: another process may have sent since, or this is another training."""
@@ -242,7 +247,7 @@ class FoldSender:
 
         if self.run.run_id is not None:
             found = active_run(client, self.run.run_id)
-            known = (self.run.scores, committed_scores(self._folder))
+            known = (self.run.scores, self._scores())
             if found is None or not is_of_fold(found, self.run.tags) or not holds_only(found, known):
                 self._forget()
         if self.run.run_id is None:
@@ -265,7 +270,7 @@ class FoldSender:
             self._tags(),
             records,
             self.run.run_name,
-            scores=committed_scores(self._folder),
+            scores=self._scores(),
             is_copy=self._is_copy,
         )
         self.run.experiment_id = experiment_id
@@ -354,7 +359,7 @@ class FoldSender:
 
         self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
         client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
-        finished = FinishedFold.read(self._folder) if ending.status == "FINISHED" else None
+        finished = (self.finished or FinishedFold.read(self._folder)) if ending.status == "FINISHED" else None
         scores = finished.scores if finished else None
         if finished is not None and scores is not None:
             # Before the files: whoever reads these meanwhile sees that they are not of these scores.

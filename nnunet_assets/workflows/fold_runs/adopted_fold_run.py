@@ -3,13 +3,15 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import UNKNOWN, FinishedFold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import LOGGED
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
@@ -56,8 +58,10 @@ def prepare_again(destination: Destination, roots: Roots, fold_folder: Path) -> 
         prepare(destination, Adopted(experiment, finished, is_new=False))
     elif known.tags.get(EXPERIMENT) != group_name(experiment):
         _of_copy(destination, known, experiment, manifest.fold).save(fold_folder)
-    elif known.has_scores_to_tell(fold_folder, list(read_records(journal_path(fold_folder)))):
-        made = contents_of(roots, experiment, manifest.fold, LOGGED)
+    elif known.has_scores_to_tell(finished.scores, list(read_records(journal_path(fold_folder)))):
+        place = FoldPlace(experiment, manifest.fold, fold_folder)
+        splits = partial(read_splits, roots.preprocessed / experiment.dataset)
+        made = contents_of(place, finished, splits, LOGGED)
         for name, content in made.items():
             write_atomically(contents_path(fold_folder, name), content)
 
@@ -94,7 +98,7 @@ def _is_of_other_scores(known: FoldRun, adopted: Adopted, records: list[Record])
     if ADOPTED not in known.tags:
         return True
     if known.made_of is None:  # version 0.1 noted it
-        return not known.is_closed or known.has_scores_to_tell(adopted.folder, records)
+        return not known.is_closed or known.has_scores_to_tell(adopted.finished.scores, records)
     return known.made_of != adopted.finished.scores
 
 

@@ -10,15 +10,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_index
-from nnunet_assets.core.fold.commit import MANIFEST_FILE
+from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, FoldPlace, fold_index
+from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.results.results import collect_fold_results
+from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
@@ -61,14 +59,23 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, progress: Progress) -> li
     return found
 
 
-def contents_of(roots: Roots, experiment: Experiment, fold: str, progress: Progress) -> dict[str, bytes]:
-    """Returns file name to content of what is made for a finished fold's run."""
-    records = list(read_records(journal_path(experiment.fold_folder(roots, fold))))
+def contents_of(
+    place: FoldPlace, finished: FinishedFold | None, splits: Callable[[], Any], progress: Progress
+) -> dict[str, bytes]:
+    """Returns file name to content of what is made for the run of a fold that has ended.
+
+    Args:
+        place: Of the fold.
+        finished: The fold; None: it is not finished, and has no scores.
+        splits: Returns the split that the fold is of, in nnU-Net's form.
+        progress: Is warned of what cannot be made.
+    """
+    records = list(read_records(journal_path(place.folder)))
     makers: Mapping[str, Callable[[], bytes | None]] = {
         "learning_curve.png": lambda: learning_curve_png(records),
         "history.json": lambda: _json(history(records)),
-        "splits.json": lambda: _splits(roots, experiment, fold),
-        "validation_cases.csv": lambda: _validation_cases(roots, experiment, fold),
+        "splits.json": lambda: _splits(splits, place.fold),
+        "validation_cases.csv": lambda: _validation_cases(place, finished),
         "environment.txt": lambda: environment().encode(),
     }
     contents = {}
@@ -97,20 +104,16 @@ def environment() -> str:
     return "\n".join([f"# Python {platform.python_version()}", *(packages[name] for name in sorted(packages))]) + "\n"
 
 
-def _splits(roots: Roots, experiment: Experiment, fold: str) -> bytes | None:
+def _splits(splits: Callable[[], Any], fold: str) -> bytes | None:
     """Returns the case ids of the fold; None for a model of all cases, which has no split."""
-    if fold == "fold_all":
-        return None
-    splits = read_splits(PreparedFolder(roots, experiment.dataset).folder)
-    return _json({"fold": fold, **splits[fold_index(fold)]})
+    return None if fold == FULL_FOLD else _json({"fold": fold, **splits()[fold_index(fold)]})
 
 
-def _validation_cases(roots: Roots, experiment: Experiment, fold: str) -> bytes | None:
+def _validation_cases(place: FoldPlace, finished: FinishedFold | None) -> bytes | None:
     """Returns a row a case and label; None for a model of all cases, whose scores are those of its training cases."""
-    if fold == "fold_all":
+    if place.fold == FULL_FOLD or finished is None:
         return None
-    results = collect_fold_results(roots, experiment, [fold])
-    return cases_to_csv(summarize(experiment, [fold], results)).encode() if results else None
+    return cases_to_csv(summarize(place.experiment, [place.fold], [result_of(finished)])).encode()
 
 
 def _json(value: Any) -> bytes:

@@ -4,11 +4,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from nnunet_assets.core.fold.commit import read_committed, validated_checkpoint
+from nnunet_assets.core.files.layout import FoldPlace, Roots
+from nnunet_assets.core.fold.commit import FinishedFold, validated_checkpoint
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.splits.splits_files import read_splits
+from nnunet_assets.nnunet.folds.fold import FoldOutcome
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_figures import ending_metrics
@@ -21,8 +25,14 @@ from nnunet_assets.workflows.fold_runs.fold_uploads import checkpoints_of, conte
 
 @dataclass
 class TrackedFold:
-    """What MLflow has of a fold; None until the fold is finished, and where it is not tracked."""
+    """A fold that is followed by MLflow.
 
+    Attributes:
+        outcome: Whoever trains it says here what came out, so that it need not be read again for its run.
+        report: What MLflow has of it; None until the fold is finished, and where it is not tracked.
+    """
+
+    outcome: FoldOutcome | None = None
     report: TrackingReport | None = None
 
 
@@ -34,7 +44,8 @@ def tracked_fold(
 
     The run ends FINISHED, FAILED by an error, or KILLED by a termination; a run that failed has the logs that say why.
     """
-    fold_folder = request.experiment.fold_folder(settings.roots, request.fold)
+    place = request.experiment.place_of(settings.roots, request.fold)
+    fold_folder = place.folder
     tracker = FoldTracker(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),
@@ -62,15 +73,23 @@ def tracked_fold(
             failure = str(error.failure) if isinstance(error, FoldFailed) else "crashed"
             _warn(progress, tracker.finish("FAILED", logs_of(fold_folder), metrics=figures, failure=failure))
             raise
+        outcome = tracked.outcome
+        finished = outcome.finished if outcome else FinishedFold.read(fold_folder)
         checkpoints = checkpoints_of(fold_folder, settings.checkpoints_mb, progress)
         report = tracker.finish(
             "FINISHED",
             [*files_of(fold_folder), *checkpoints],
-            contents_of(settings.roots, request.experiment, request.fold, progress),
-            metrics=ending_metrics(read_records(journal_path(fold_folder)), read_committed(fold_folder)),
+            contents_of(place, finished, lambda: _splits(settings.roots, place, outcome), progress),
+            metrics=ending_metrics(read_records(journal_path(fold_folder)), finished.manifest if finished else None),
+            finished=finished,
         )
     _warn(progress, report)
     tracked.report = report
+
+
+def _splits(roots: Roots, place: FoldPlace, outcome: FoldOutcome | None) -> Any:
+    """Returns the split that the fold is of."""
+    return outcome.dataset.splits if outcome else read_splits(roots.preprocessed / place.experiment.dataset)
 
 
 def _warn(progress: Progress, report: TrackingReport) -> None:

@@ -15,17 +15,8 @@ from nnunet_assets_tests.builders import build_manifest, summary_entry, write_va
 from nnunet_assets_tests.opened_files import opened_by
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, SPLITS, dataset_of, write_prepared
 
-LIMITS = {
-    "plans.json of the dataset": 2,
-    "manifest.json": 6,
-    "raw.json": 2,
-    "summary.json": 6,
-    "COMMIT": 6,
-    "splits_final.json": 4,
-    "dataset.json of the model": 2,
-    "checkpoint_final.pth": 1,
-}
-"""By how often they are opened."""
+LIMITS = {"checkpoint_final.pth": 1}
+"""By how often they are opened; all others twice: before the fold's lock, and under it, where they may be others."""
 
 
 def write_finished(roots: Roots) -> Path:
@@ -76,4 +67,4 @@ def test_a_finished_fold_is_read_a_few_times(tmp_path: Path) -> None:
     assert "fold_0 is finished: Dice 0.5000" in printed.splitlines()[-2]
     counts = named(opened)
     assert all(counts.values()), "a file that is not read at all is not checked, or lies elsewhere"
-    assert {name: n for name, n in counts.items() if n > LIMITS[name]} == {}
+    assert {name: n for name, n in counts.items() if n > LIMITS.get(name, 2)} == {}

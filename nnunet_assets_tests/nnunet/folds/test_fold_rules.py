@@ -18,6 +18,7 @@ import psutil
 import pytest
 from filelock import FileLock  # noqa: TID251 - as somebody else takes it
 
+from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_committed
@@ -224,6 +225,33 @@ def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_i
     assert caught.value.code == ExitCode.NO_SPACE
     assert not caught.value.is_permanent
     assert list((records[1].own / "bound").iterdir()) == []
+
+
+def test_a_split_that_is_deleted_while_the_fold_waits_to_be_noted_on_it_is_refused(records, monkeypatch):
+    @contextmanager
+    def deleted_meanwhile(prepared, _progress):
+        (prepared.folder / "splits_final.json").unlink()
+        yield
+
+    monkeypatch.setattr("nnunet_assets.nnunet.folds.fold.split_held", deleted_meanwhile)
+    with pytest.raises(FoldError, match=r"splits_final\.json is missing"):
+        run_fold(request_for(records), records[0], environment={})
+
+
+@pytest.mark.parametrize("safety_seconds", [0.0, 1000.0])
+def test_a_split_that_is_changed_while_the_fold_waits_to_be_noted_on_it_is_refused(
+    records, monkeypatch, safety_seconds
+):
+    @contextmanager
+    def changed_meanwhile(prepared, _progress):
+        write_splits(prepared.folder, list(reversed(SPLITS)))
+        yield
+
+    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", safety_seconds)  # believed to show in its times, or read again
+    monkeypatch.setattr("nnunet_assets.nnunet.folds.fold.split_held", changed_meanwhile)
+    with pytest.raises(FoldFailed, match="fold_0: splits changed after the fold was asked for"):
+        run_fold(request_for(records), records[0], environment={})
+    assert not (records[1].own / "bound").exists()
 
 
 # --- the lease ----------------------------------------------------------------------------------------------------

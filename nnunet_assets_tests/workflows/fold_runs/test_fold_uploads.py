@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.journal import Record
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.workflows.fold_runs.fold_uploads import checkpoints_of, contents_of, environment, history
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -38,11 +40,17 @@ def finished_fold(roots: Roots) -> Path:
     return fold
 
 
+def made(roots: Roots, progress: RecordedProgress) -> dict[str, bytes]:
+    place = EXPERIMENT.place_of(roots, "fold_1")
+    splits = partial(read_splits, roots.preprocessed / EXPERIMENT.dataset)
+    return contents_of(place, FinishedFold.read(place.folder), splits, progress)
+
+
 def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roots: Roots) -> None:
     finished_fold(roots)
     progress = RecordedProgress()
 
-    contents = contents_of(roots, EXPERIMENT, "fold_1", progress)
+    contents = made(roots, progress)
 
     assert progress.warned == []
     assert contents["learning_curve.png"].startswith(b"\x89PNG")
@@ -62,7 +70,7 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None
     (roots.preprocessed / EXPERIMENT.dataset / "splits_final.json").write_text("[")
     progress = RecordedProgress()
 
-    contents = contents_of(roots, EXPERIMENT, "fold_1", progress)
+    contents = made(roots, progress)
 
     assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
     assert progress.warned[0].startswith("splits.json could not be made for MLflow (DatasetError)")
