@@ -28,6 +28,7 @@ from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
+from nnunet_assets_tests.without_dagster import run_without_dagster
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -260,6 +261,17 @@ def test_without_an_instance_of_dagster_it_says_how_to_have_the_folds_recorded(f
     fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
     (remark,) = json.loads(run(foreign, "adopt", fold, "--tracker-disable", "--json").stdout)["remarks"]
     assert "Start it with `nnunet-assets dev` or `up`, then adopt again." in remark
+
+
+def test_adopting_needs_no_dagster_where_the_project_has_no_instance_of_it(foreign: Settings) -> None:
+    foreign.dagster_home.rmdir()
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    run(foreign, "adopt", fold, "--tracker-disable")
+
+    command = ["adopt", str(fold), "--tracker-disable", "--project", str(foreign.project)]
+    ((code, output),) = run_without_dagster(command)
+
+    assert (code, "adopted before" in output) == (0, True), output
 
 
 def test_the_sensor_records_a_fold_whose_adoption_was_killed_before(

@@ -140,17 +140,18 @@ def materialize_fold(
         context.log.warning(sentence.value)
     # Whoever trains beside it shares the processors with it; the user may say otherwise.
     shared = {FOLDS_AT_ONCE_VARIABLE: str(pool_limit_of(context.instance) or 1), **settings.variables}
-    with shown_as_failure(), _pipes(context) as pipes:
+    with shown_as_failure():
         asked_by = first_try(context.instance, context.run).run_id
         request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by)
-        trained = train_fold(
-            settings,
-            request,
-            destination_of(mlflow, settings),
-            LogProgress(context.log),
-            environment={**shared, **pipes},
-            retrain=asked.retrain,
-        )
+        with _pipes(context) as pipes:
+            trained = train_fold(
+                settings,
+                request,
+                destination_of(mlflow, settings),
+                LogProgress(context.log),
+                environment={**shared, **pipes},
+                retrain=asked.retrain,
+            )
         metadata = fold_metadata(trained)
     if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")

@@ -1,8 +1,5 @@
 """The commands for results where Dagster cannot be imported: on a machine that has the results alone."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.without_dagster import run_without_dagster
 
 DATASET = "Dataset001_Tiny"
 DECLARED = """
@@ -28,25 +26,6 @@ EXPERIMENT = Experiment(DATASET, "2d")
 NAME = "/".join(EXPERIMENT.key_prefix)
 COMMANDS = ["list", "summarize", "export", "compare", "accept", "evaluate"]
 
-WITHOUT_DAGSTER = """
-import json, sys
-sys.modules["dagster"] = None  # an import of it is an error
-from click.testing import CliRunner
-from nnunet_assets.cli.main import main
-ran = [CliRunner().invoke(main, command) for command in json.loads(sys.argv[1])]
-outcomes = [[one.exit_code, one.output + repr(one.exception or "")] for one in ran]
-print(json.dumps([outcomes, [name for name in ("torch", "nnunetv2", "mlflow") if name in sys.modules]]))
-"""
-
-
-def run(*commands: list[str]) -> list[tuple[int, str]]:
-    """Returns exit code and output of each, all in one process, which loads nothing heavy for them."""
-    arguments = [sys.executable, "-c", WITHOUT_DAGSTER, json.dumps(commands)]
-    found = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    outcomes, heavy = json.loads(found.stdout)
-    assert heavy == []
-    return [(code, output) for code, output in outcomes]
-
 
 def test_every_command_for_results_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
@@ -59,7 +38,7 @@ def test_every_command_for_results_works(tmp_path: Path, monkeypatch: pytest.Mon
     inside = ["--project", str(project)]
     recorded = [*inside, "-e", DATASET, "--source", "results"]
 
-    ran = run(
+    ran = run_without_dagster(
         ["compare", DATASET, *inside],
         ["accept", NAME, *inside],
         ["evaluate", NAME, *inside],
