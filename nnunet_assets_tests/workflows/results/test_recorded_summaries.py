@@ -1,0 +1,130 @@
+"""Summaries as a record tells them; the records of MLflow and Dagster have tests of their own."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.splits.splits_files import write_splits
+from nnunet_assets.core.summary.cv_groups import CvGroup
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.errors import ConfigError, SummaryError
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.results.recorded_summaries import (
+    FoundSummary,
+    expected_folds,
+    find_summary,
+    folder_record,
+    log_cv_summary,
+)
+from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
+from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.workflows.results.exports import MEANS_ALONE
+
+EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 4}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Three finished folds."""
+    settings = Settings.from_environment(tmp_path, {})
+    for fold, cases in FOLDS.items():
+        write_fold(EXPERIMENT.model_folder(settings.roots), fold, cases)
+    return settings
+
+
+class EarlierRecord:
+    """Has the first two folds, as they were when it was made."""
+
+    place = "The record"
+
+    def __init__(self, settings: Settings) -> None:
+        self._known = folder_record(settings.roots.results).summary(
+            EXPERIMENT.dataset, None, lambda _group: ["fold_0", "fold_1"]
+        )
+
+    def experiments(self) -> dict[str, list[CvGroup]]:
+        return {EXPERIMENT.dataset: [self._known[0]]}
+
+    def summary(
+        self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
+    ) -> tuple[CvGroup, CvSummary]:
+        return self._known
+
+
+def found(settings: Settings, folds: Sequence[int] | None = None) -> FoundSummary:
+    record = folder_record(settings.roots.results)
+    return find_summary(settings, record, EXPERIMENT.dataset, None, expected_folds(settings, folds))
+
+
+class TestTheExpectedFolds:
+    def test_are_nnunets_five_where_nobody_says_otherwise(self, settings: Settings) -> None:
+        assert found(settings).summary.missing_folds == ("fold_3", "fold_4")
+
+    def test_are_those_of_the_split(self, settings: Settings) -> None:
+        write_splits(settings.roots.preprocessed / EXPERIMENT.dataset, [{"train": [], "val": []}] * 3)
+        assert found(settings).is_whole
+
+    def test_are_those_that_are_declared(self, settings: Settings) -> None:
+        write_project(settings.project, {"defs.yaml": DECLARED})
+        assert found(settings).summary.missing_folds == ("fold_3",)
+
+    def test_are_those_that_are_asked_for_and_the_others_are_named(self, settings: Settings) -> None:
+        few = found(settings, [1, 0])
+
+        assert few.is_whole
+        assert few.summary.expected_folds == ("fold_0", "fold_1")
+        assert few.left_out == "Left out: fold_2, finished too, but not among the folds fold_0, fold_1."
+        assert found(settings).left_out == ""
+
+    @pytest.mark.parametrize("folds", [[], [0, 0], [-1]])
+    def test_are_named_once_each(self, settings: Settings, folds: list[int]) -> None:
+        with pytest.raises(ConfigError, match="are not the folds of a cross-validation"):
+            expected_folds(settings, folds)
+
+
+class TestARecordThatIsBehind:
+    def test_is_said_to_be_so_of_each_fold_that_is_another_on_the_disk(self, settings: Settings) -> None:
+        record = EarlierRecord(settings)
+        write_fold(EXPERIMENT.model_folder(settings.roots), "fold_1", {"d": (0.6, 0.5)})
+
+        behind = find_summary(settings, record, EXPERIMENT.dataset, None, lambda _group: [])
+
+        (sentence,) = behind.behind
+        assert sentence.startswith("The record is behind: it has another result of fold_1 than")
+        assert behind.summary.is_complete
+        assert not behind.is_whole
+
+    def test_is_of_its_own_right_where_it_is_of_other_results(self, settings: Settings) -> None:
+        record = EarlierRecord(settings)
+        write_fold(EXPERIMENT.model_folder(settings.roots), "fold_1", {"d": (0.6, 0.5)})
+
+        other = find_summary(settings, record, EXPERIMENT.dataset, None, lambda _group: [], is_elsewhere=True)
+
+        assert (other.behind, other.is_whole) == ((), True)
+
+
+def test_a_summary_with_cases_has_intervals(settings: Settings) -> None:
+    summary = found(settings).summary
+
+    assert isinstance(summary, CvSummary)
+    assert summary.bootstrap is not None
+
+
+def test_a_folder_without_models_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / OWN_FOLDER).mkdir()
+    with pytest.raises(SummaryError, match="holds no model of nnU-Net"):
+        folder_record(tmp_path)
+
+
+def test_a_summary_of_nobody_knows_what_cannot_be_logged(settings: Settings) -> None:
+    with pytest.raises(SummaryError, match="cannot be logged: its runs have no tag that says of which dataset"):
+        log_cv_summary(MEANS_ALONE, settings=settings)
