@@ -1,4 +1,4 @@
-"""What the graph costs Dagster: loading the definitions, and a tick of the sensor that refreshes summaries.
+"""What the graph costs Dagster: loading the definitions, the start of a run, and a tick of the sensor for summaries.
 
     python benchmarks/load_and_tick.py
 
@@ -47,6 +47,20 @@ import dagster as dg
 dg.load_from_defs_folder(path_within_project=Path.cwd()).get_repository_def().load_all_definitions()
 """
 
+# What the process of a run does first, in processor seconds: find the job, with what is selected of it.
+RUN = """
+import time
+from pathlib import Path
+import dagster as dg
+from nnunet_assets.definitions import defs, load_definitions
+repository = {repository}
+fold = dg.AssetKey(["Dataset001_Bench", "v0", "nnUNetTrainer__nnUNetPlans__2d", "fold_model"])
+repository.get_maybe_subset_job_def("__ASSET_JOB", asset_selection={{fold}})
+print(time.process_time())
+"""
+RUN_OURS = RUN.format(repository="defs()")
+RUN_WHOLE = RUN.format(repository="load_definitions(Path.cwd()).get_repository_def()")
+
 DATASET = """
 type: nnunet_assets.components.NnunetDataset
 attributes: {{dataset: Dataset{number:03}_Bench}}
@@ -62,7 +76,7 @@ def main() -> int:
     # In memory where that is possible: on a disk, writing the 10,000 events takes minutes, and reading them no longer.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        results = [*load_ratios(Path(folder)), tick_ratio(Path(folder))]
+        results = [*load_ratios(Path(folder)), *run_ratios(Path(folder)), tick_ratio(Path(folder))]
     return 0 if all(results) else 1
 
 
@@ -83,6 +97,35 @@ def load_ratios(folder: Path) -> list[bool]:
         said("load: 1 experiment / an empty Dagster project", seconds["one"], seconds["empty"], goal=1.5),
         said("load: 50 experiments / 1", seconds["fifty"], seconds["one"], goal=2),
     ]
+
+
+def run_ratios(folder: Path) -> list[bool]:
+    """Compares what a run of one fold costs before it begins, in projects of 1, 100 and 1,000 experiments.
+
+    Once with the definitions that a run needs, and once with all of them, as every process loads them that asks for
+    more.
+    """
+    projects = {n: write_project(folder / f"run_project_{n}", n) for n in (1, 100, 1000)}
+    ours = {n: [run_seconds(project, RUN_OURS) for _ in range(ROUNDS)] for n, project in projects.items()}
+    whole = {n: [run_seconds(project, RUN_WHOLE)] for n, project in projects.items()}
+    return [
+        *(
+            said(f"start of a run: its definitions / all, of {n} experiments", ours[n], whole[n], goal=goal)
+            for n, goal in ((1, 1.1), (100, 0.9), (1000, 0.3))
+        ),
+        *(
+            said(f"start of a run: {n} experiments / 1", ours[n], ours[1], goal=goal)
+            for n, goal in ((100, 1.2), (1000, 2))
+        ),
+    ]
+
+
+def run_seconds(project: Path, code: str) -> float:
+    """Returns the processor seconds of a process that finds the job of a run."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, check=True, timeout=600, capture_output=True, text=True
+    )
+    return float(done.stdout)
 
 
 def write_project(root: Path, n_experiments: int) -> Path:
