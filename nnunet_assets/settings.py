@@ -1,4 +1,9 @@
-"""The environment, and over it the `.env` of a project, read once and in one place."""
+"""The environment, and over it the `.env` of a project: nothing else reads them.
+
+What is read is a frozen value, as both were at that moment. A command reads them when it begins and passes the value
+on; the declarations read them for themselves, to find the plans. For the processes that Dagster starts it is Dagster
+that reads the `.env`: there the environment has it all.
+"""
 
 import math
 import os

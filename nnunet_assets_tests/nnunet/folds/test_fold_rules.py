@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from filelock import FileLock  # noqa: TID251 - as somebody else takes it
+from filelock import FileLock
 
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.digests import file_sha256
