@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nnunet_assets.api import (
         CVSummary,
         FoldResult,
+        accept,
         adopt,
         compare,
         create_tracked_trainer,
@@ -37,6 +38,7 @@ __all__ = [
     "CVSummary",
     "FoldResult",
     "__version__",
+    "accept",
     "adopt",
     "compare",
     "create_tracked_trainer",

@@ -21,6 +21,7 @@ from nnunet_assets.workflows.tracked_trainer import create_tracked_trainer
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.workflows.adopt import AdoptionReport
+    from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
     from nnunet_assets.workflows.sync import SyncReport
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CVSummary",
     "FoldResult",
+    "accept",
     "adopt",
     "compare",
     "create_tracked_trainer",
@@ -119,6 +121,38 @@ def summarize(experiment: str, *, track: bool = True, project: Path | str | None
     config = declared.experiment(experiment)
     destination = Destination.of(settings) if track else None
     return make_summary(settings.roots, config.identity, declared.folds_of(config), destination=destination)
+
+
+def accept(
+    experiment: str,
+    *,
+    incomplete: bool = False,
+    note: str = "",
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "AcceptedSummary":
+    """Accepts the summary of a declared experiment as its baseline, as `nnunet-assets accept` does.
+
+    Args:
+        experiment: As for `summarize`.
+        incomplete: Accept it though folds are missing: only those that it has are compared later. Otherwise nothing is
+            accepted, and the result's `baseline` is None.
+        note: Why; kept with the baseline.
+        project: Where the experiment is declared.
+        progress: Told where the summary is made first.
+
+    Raises:
+        ConfigError: It is not declared.
+        SummaryError: No fold is finished, or they must not be averaged.
+    """
+    from nnunet_assets.declarations.project import read_project
+    from nnunet_assets.workflows.results.accept import accept_summary
+
+    settings = project_settings(_folder(project))
+    declared = read_project(settings.project)
+    config = declared.experiment(experiment)
+    folds = declared.folds_of(config)
+    return accept_summary(settings.roots, config.identity, folds, incomplete=incomplete, note=note, progress=progress)
 
 
 def compare(

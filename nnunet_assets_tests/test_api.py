@@ -94,6 +94,10 @@ def test_a_summary_is_made_and_written(project: Path) -> None:
     assert made.file.is_file()
     assert made.tracked.run_id is None
 
+    accepted = api.accept("Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d", project=project)
+    assert (accepted.missing_folds, accepted.baseline) == (("fold_3", "fold_4"), None)
+    assert accepted.summary.completed_folds == made.summary.completed_folds
+
 
 @pytest.mark.parametrize("track", [True, False])
 def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.MonkeyPatch, track: bool) -> None:
