@@ -72,13 +72,14 @@ def _next(
 def _unrecorded(instance: dg.DagsterInstance, experiment: Experiment, model: Path) -> list[Path]:
     """Returns the adopted folds that Dagster does not know, or knows as they were before."""
     from nnunet_assets.assets.fold.recorded_folds import recorded_folds
-    from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+    from nnunet_assets.core.fold.commit import FinishedFold
 
-    folds = [fold for fold in sorted(model.glob("fold_*")) if (known := read_committed(fold)) and known.is_adopted]
+    found = [FinishedFold.read(fold) for fold in sorted(model.glob("fold_*"))]
+    folds = [fold for fold in found if fold and fold.manifest.is_adopted]
     if not folds:
         return []
     recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(instance, fold_model_key(experiment))}
-    return [fold for fold in folds if recorded.get(fold.name) != commit_sha256(fold)]
+    return [fold.folder for fold in folds if recorded.get(fold.folder.name) != fold.sha256]
 
 
 def _written_at(fold: Path) -> int:

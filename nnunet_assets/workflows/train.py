@@ -20,7 +20,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
+from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
@@ -107,8 +107,7 @@ def fold_request(
         )
     training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
     dataset = dataset or PreparedDataset.read(PreparedFolder(settings.roots, config.dataset), config.plans)
-    check_previous_stage(dataset, config.identity)
-    if commits := previous_stage_commits(dataset, config.identity):
+    if commits := check_previous_stage(dataset, config.identity):
         training_hash = json_sha256([training_hash, *commits])
     inputs = fold_inputs(dataset, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}

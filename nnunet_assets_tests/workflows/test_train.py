@@ -14,7 +14,7 @@ from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.folds.cascade import check_previous_stage, previous_stage_commits
+from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_failure import FoldFailed
@@ -139,8 +139,7 @@ def test_a_cascade_needs_a_prediction_of_every_case(settings: Settings, cascade:
     assert previous
     model = previous.model_folder(settings.roots)
     (model / "predicted_next_stage" / "3d_cascade_fullres" / "d.npz").touch()
-    check_previous_stage(dataset_of(settings.roots, cascade), cascade)
-    assert len(set(previous_stage_commits(dataset_of(settings.roots, cascade), cascade))) == 2
+    assert len(set(check_previous_stage(dataset_of(settings.roots, cascade), cascade))) == 2
 
 
 def test_a_cascade_reads_no_predictions_of_an_earlier_split(settings: Settings, cascade: Experiment) -> None:
@@ -158,4 +157,4 @@ def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, casc
 
 
 def test_what_has_no_previous_stage_needs_none(settings: Settings) -> None:
-    check_previous_stage(dataset_of(settings.roots, experiment().identity), experiment().identity)
+    assert check_previous_stage(dataset_of(settings.roots, experiment().identity), experiment().identity) == []

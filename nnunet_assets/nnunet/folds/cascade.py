@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from nnunet_assets.core.dataset.configurations import next_stages
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.commit import commit_sha256, read_committed
+from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
@@ -19,10 +19,13 @@ from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
 
 
-def check_previous_stage(dataset: PreparedDataset, experiment: Experiment) -> None:
+def check_previous_stage(dataset: PreparedDataset, experiment: Experiment) -> list[str]:
     """Passes where every case has a prediction of the previous stage, or there is no previous stage.
 
     nnU-Net finds out in a data loader's worker, long after the start; and it takes predictions of any age.
+
+    Returns:
+        What names the finished folds of the previous stage, by which a fold of this one is made; none without it.
 
     Raises:
         FoldError: Some have none; or a fold of the previous stage is not finished, or was trained on other data, plans
@@ -30,28 +33,21 @@ def check_previous_stage(dataset: PreparedDataset, experiment: Experiment) -> No
     """
     previous = experiment.previous_stage(dataset.plans.configurations)
     if previous is None:
-        return
+        return []
     folder = previous.model_folder(dataset.place.roots) / "predicted_next_stage" / experiment.configuration
     predicted = {path.stem for suffix in PREDICTION_SUFFIXES for path in folder.glob(f"*{suffix}")}
     missing = [case for case in _cases_of_folds(dataset) if case not in predicted]
     if missing:
         _check_named(dataset.plans, previous, experiment)
         _check_predicted(dataset.place, missing)
-    _check_folds(dataset, previous)
+    commits = [_finished(dataset, previous, fold).sha256 for fold in fold_keys(dataset)]
     if missing:
         raise FoldError(
             f"{experiment.title} starts from the predictions of {previous.name}, and {len(missing)} cases have none in "
             f"{folder}: {first_offenders(missing)}. Train every fold of {previous.title} first; each predicts its "
             "validation cases."
         )
-
-
-def previous_stage_commits(dataset: PreparedDataset, experiment: Experiment) -> list[str]:
-    """Returns what names the finished folds of the previous stage, by which a fold of this one is made."""
-    previous = experiment.previous_stage(dataset.plans.configurations)
-    if previous is None:
-        return []
-    return [commit_sha256(previous.fold_folder(dataset.place.roots, fold)) for fold in fold_keys(dataset)]
+    return commits
 
 
 def _check_predicted(place: PreparedFolder, missing: Collection[str]) -> None:
@@ -92,16 +88,15 @@ def _check_named(plans: Plans, previous: Experiment, experiment: Experiment) -> 
         )
 
 
-def _check_folds(dataset: PreparedDataset, previous: Experiment) -> None:
-    for fold in fold_keys(dataset):
-        manifest = read_committed(previous.fold_folder(dataset.place.roots, fold))
-        if manifest is None:
-            raise FoldError(
-                f"{fold} of {previous.title} is not finished, and the cascade reads its predictions. Train it."
-            )
-        now = fold_inputs(dataset, previous, fold, manifest.inputs.training_hash)
-        if changed := manifest.inputs.differences(now):
-            raise FoldError(
-                f"{fold} of {previous.title} was trained with other {' and '.join(changed)} than there is now, and the "
-                "cascade reads its predictions. Train it again first."
-            )
+def _finished(dataset: PreparedDataset, previous: Experiment, fold: str) -> FinishedFold:
+    """Returns a fold of the previous stage, which must be finished, and of the dataset as it is now."""
+    found = FinishedFold.read(previous.fold_folder(dataset.place.roots, fold))
+    if found is None:
+        raise FoldError(f"{fold} of {previous.title} is not finished, and the cascade reads its predictions. Train it.")
+    inputs = found.manifest.inputs
+    if changed := inputs.differences(fold_inputs(dataset, previous, fold, inputs.training_hash)):
+        raise FoldError(
+            f"{fold} of {previous.title} was trained with other {' and '.join(changed)} than there is now, and the "
+            "cascade reads its predictions. Train it again first."
+        )
+    return found

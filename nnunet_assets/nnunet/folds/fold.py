@@ -325,13 +325,13 @@ def _begin_on_split(request: FoldRequest, dataset: PreparedDataset, progress: Pr
     with split_held(prepared, progress):
         if not dataset.is_splits_file_the_same:
             _unchanged(request, prepared)
-        if seen_split(prepared, prepared.roots.results) not in (None, request.inputs.splits_hash):
+        if seen_split(prepared) not in (None, request.inputs.splits_hash):
             progress.warn(
                 f"{request.experiment.title}, {request.fold}: the split in {prepared.folder} is another one than this "
                 "project saw last: it was edited, or changed by another project on the same nnUNet_preprocessed. The "
                 "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
             )
-        note_fold(prepared, prepared.roots, request.experiment, request.fold, request.inputs.splits_hash)
+        note_fold(prepared, request.experiment, request.fold, request.inputs.splits_hash)
 
 
 def _note_versions(request: FoldRequest, place: FoldPlace, dataset: PreparedDataset, progress: Progress) -> None:

@@ -71,8 +71,7 @@ def _makers(prepared: PreparedFolder, plans: str, folders: Sequence[str]) -> Ite
 
 def _folds_on(prepared: PreparedFolder, plans: str, folders: Collection[str], raw_hash: str) -> list[TrainedFold]:
     """Returns the folds that were trained or begun here, in this results folder or another one that is known."""
-    roots = prepared.roots
-    others = folds_of_others(prepared, roots).values()
+    others = folds_of_others(prepared).values()
 
     def is_concerned(fold: TrainedFold) -> bool:
         names = fold.experiment.split(" / ")[-1].split("__")
@@ -84,6 +83,6 @@ def _folds_on(prepared: PreparedFolder, plans: str, folders: Collection[str], ra
 
     return [
         fold
-        for fold in [*trained_folds(roots, prepared.dataset), *(fold for folds in others for fold in folds)]
+        for fold in [*trained_folds(prepared.roots, prepared.dataset), *(fold for folds in others for fold in folds)]
         if fold.splits_hash is not None and fold.raw_hash in (None, raw_hash) and is_concerned(fold)
     ]

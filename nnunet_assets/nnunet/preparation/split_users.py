@@ -61,22 +61,24 @@ def note_results(prepared: PreparedFolder, results: Path, splits_hash: str | Non
         write_json_atomically(path, content)
 
 
-def seen_split(prepared: PreparedFolder, results: Path) -> str | None:
-    """Returns the digest of the split that the project of a results folder saw last; None: it never looked."""
-    noted = readable_json(prepared.own / FOLDER / f"{_known_id(results)}.json")
+def seen_split(prepared: PreparedFolder) -> str | None:
+    """Returns the digest of the split that this project saw last; None: it never looked."""
+    noted = readable_json(prepared.own / FOLDER / f"{_known_id(prepared.roots.results)}.json")
     return noted.get("splits_hash")
 
 
-def note_fold(prepared: PreparedFolder, roots: Roots, experiment: Experiment, fold: str, splits_hash: str) -> None:
+def note_fold(prepared: PreparedFolder, experiment: Experiment, fold: str, splits_hash: str) -> None:
     """Notes a fold that is about to be trained on the split, or was; a model on every case knows no split."""
     if fold == FULL_FOLD:
         return
-    note_results(prepared, roots.results, splits_hash)
-    _note(prepared, roots.results, (experiment.variant, experiment.name, fold), splits_hash)
+    results = prepared.roots.results
+    note_results(prepared, results, splits_hash)
+    _note(prepared, results, (experiment.variant, experiment.name, fold), splits_hash)
 
 
-def note_trained(prepared: PreparedFolder, roots: Roots) -> None:
+def note_trained(prepared: PreparedFolder) -> None:
     """Notes the folds that are there already, of versions that noted nobody."""
+    roots = prepared.roots
     if _known_id(roots.results) is None:  # it cannot be written to
         return
     for trained in trained_folds(roots, prepared.dataset):
@@ -98,12 +100,12 @@ def _note(prepared: PreparedFolder, results: Path, whose: tuple[str | None, str,
         write_json_atomically(path, {**content, "begun_at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def folds_of_others(prepared: PreparedFolder, roots: Roots) -> dict[Path, list[TrainedFold]]:
+def folds_of_others(prepared: PreparedFolder) -> dict[Path, list[TrainedFold]]:
     """Returns the folds that other results folders have of the dataset, or had when they were last seen.
 
     A folder that is there is looked into; of one that is not, the notes are believed.
     """
-    found = {}
+    found, roots = {}, prepared.roots
     own = _root_id(roots.results) if roots.results.is_dir() else None
     for noted in sorted((prepared.own / FOLDER).glob("*.json")):
         results = Path(str(readable_json(noted).get("results", "")))

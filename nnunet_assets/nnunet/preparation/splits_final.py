@@ -98,15 +98,14 @@ def ensure_splits(
     prepared = PreparedFolder(roots, dataset)
     with split_held(prepared, progress):
         note_results(prepared, roots.results)
-        note_trained(prepared, roots)
-        made = _ensured(prepared, roots, settings, on_new_cases=on_new_cases, renew=renew, progress=progress)
+        note_trained(prepared)
+        made = _ensured(prepared, settings, on_new_cases=on_new_cases, renew=renew, progress=progress)
         note_results(prepared, roots.results, json_sha256(list(made.folds)))
         return made
 
 
 def _ensured(
     prepared: PreparedFolder,
-    roots: Roots,
     settings: SplitSettings,
     *,
     on_new_cases: OnNewCases,
@@ -114,7 +113,7 @@ def _ensured(
     progress: Progress,
 ) -> Splits:
     """Does what `ensure_splits` says, for whoever holds the split."""
-    dataset, raw = prepared.dataset, read_raw(prepared)
+    dataset, roots, raw = prepared.dataset, prepared.roots, read_raw(prepared)
     settings = _with_file_of_raw_data(roots.raw / dataset / SPLITS_FILE, settings)
     path = prepared.folder / SPLITS_FILE
     found, record = _read(prepared, settings, raw)
@@ -138,7 +137,7 @@ def _ensured(
     if wanted != found:
         consent = renew or origin == "extended" or (cases_only and on_new_cases == "renew")
         superseded = _superseded(trained_folds(roots, dataset), found, wanted)
-        _protect_others(prepared, roots, change, found, wanted)
+        _protect_others(prepared, change, found, wanted)
         _protect(path, superseded, running_folds(roots, dataset), change, consent=consent, progress=progress)
     # The record first: where this is cut short, the file is still that of the generation before.
     record = record.followed_by(
@@ -276,7 +275,6 @@ def _why(change: _Change | None) -> str:
 
 def _protect_others(
     prepared: PreparedFolder,
-    roots: Roots,
     change: _Change | None,
     found: Sequence[Split] | None,
     wanted: Sequence[Split],
@@ -284,7 +282,7 @@ def _protect_others(
     """Refuses a change of the split that folds in another project's results were trained on, whatever is asked here."""
     users = {
         results: belonging
-        for results, folds in folds_of_others(prepared, roots).items()
+        for results, folds in folds_of_others(prepared).items()
         if (belonging := _superseded(folds, found, wanted))
     }
     if not users:

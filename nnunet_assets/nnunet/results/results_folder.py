@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, OWN_FOLDER, REQUEST_FILE, Experiment
-from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold
 from nnunet_assets.core.summary.cv_groups import CvGroup, chosen_group, fold_order, group_name, no_experiment
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError, first_offenders
@@ -120,15 +120,14 @@ def unadopted_folds(model_folder: Path) -> list[Path]:
 
 def _group(model: Model) -> CvGroup:
     folders = sorted(model.folder.glob("fold_*"), key=lambda folder: fold_order(folder.name))
-    commits = {
-        folder.name: (folder / OWN_FOLDER / COMMIT_FILE).stat().st_mtime for folder in folders if read_committed(folder)
-    }
+    finished = [found for folder in folders if (found := FinishedFold.read(folder))]
+    commits = {found.folder.name: found.committed_ns for found in finished}
     n_runs = {"FINISHED": len(commits), "other": len(folders) - len(commits)}
     return CvGroup(
         group_name(model.experiment),
         "native",
         tuple(fold for fold in commits if fold != "fold_all"),
-        int(1000 * max(commits.values(), default=0.0)),
+        max(commits.values(), default=0) // 1_000_000,
         {status: n for status, n in n_runs.items() if n},
         model.experiment,
     )

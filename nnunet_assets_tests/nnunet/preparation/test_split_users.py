@@ -56,7 +56,7 @@ class Project:
         """Begins a fold as its process does; an older version notes nothing."""
         if is_noted:
             with split_held(self.prepared, SILENT):
-                note_fold(self.prepared, self.roots, experiment, fold, self.digest)
+                note_fold(self.prepared, experiment, fold, self.digest)
         folder = experiment.fold_folder(self.roots, fold)
         inputs = replace(INPUTS, splits_hash=self.digest)
         write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": vars(inputs)})
@@ -107,7 +107,7 @@ def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_spl
     mine.train()
     shutil.move(tmp_path / "mine", tmp_path / "moved")
     moved = Project(tmp_path, "moved")
-    assert folds_of_others(moved.prepared, moved.roots) == {}
+    assert folds_of_others(moved.prepared) == {}
     with pytest.raises(DatasetError, match="set `on_change: renew`"):
         moved.split(3)
     assert moved.split(3, renew=True).what == "made anew"
@@ -130,7 +130,7 @@ def test_results_that_were_copied_are_not_those_of_the_original(pair, tmp_path):
     shutil.rmtree(LONG.fold_folder(copy.roots, "fold_0"))
     with pytest.raises(DatasetError, match=rf"In {mine.roots.results}: 1 trained fold belongs to it"):
         copy.split(3)
-    assert list(folds_of_others(mine.prepared, mine.roots)) == []
+    assert list(folds_of_others(mine.prepared)) == []
     assert mine.split().what == "kept"
 
 
@@ -140,7 +140,7 @@ def test_results_that_are_reached_by_two_paths_are_one(pair, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     linked = Project(tmp_path, "link")
     assert linked.split().what == "kept"
-    assert folds_of_others(linked.prepared, linked.roots) == {}
+    assert folds_of_others(linked.prepared) == {}
 
 
 def test_projects_that_begin_with_two_datasets_at_once_give_their_results_one_name(tmp_path, monkeypatch):
@@ -198,7 +198,7 @@ def test_folds_that_are_gone_or_never_began_hold_nothing(pair):
     mine.train()
     mine.train(SHORT, "fold_1")
     shutil.rmtree(LONG.fold_folder(mine.roots, "fold_0"))
-    assert [fold.fold for fold in folds_of_others(other.prepared, other.roots)[mine.roots.results]] == ["fold_1"]
+    assert [fold.fold for fold in folds_of_others(other.prepared)[mine.roots.results]] == ["fold_1"]
     shutil.rmtree(SHORT.fold_folder(mine.roots, "fold_1"))
     assert other.split(3).what == "made anew"
 
@@ -223,12 +223,12 @@ def test_a_fold_that_was_trained_on_an_older_split_holds_nothing(pair):
 
 def test_a_project_knows_that_another_one_changed_the_split_since_it_looked(pair):
     mine, other = pair
-    seen = seen_split(mine.prepared, mine.roots.results)
+    seen = seen_split(mine.prepared)
     assert seen == mine.digest
     other.split(3)
-    assert seen_split(mine.prepared, mine.roots.results) == seen != mine.digest
+    assert seen_split(mine.prepared) == seen != mine.digest
     mine.split(3)
-    assert seen_split(mine.prepared, mine.roots.results) == mine.digest
+    assert seen_split(mine.prepared) == mine.digest
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"results": 3}', '{"experiment": "x"}'])
@@ -288,7 +288,7 @@ class TwoProjects(RuleBasedStateMachine):
             return
         # An older version's results are known from its last look at the split with this one.
         project.train(experiment, fold, is_noted=is_noted)
-        if not is_noted and seen_split(project.prepared, project.roots.results) is None:
+        if not is_noted and seen_split(project.prepared) is None:
             shutil.rmtree(experiment.fold_folder(project.roots, fold))  # it would be known to nobody
             self.folds.pop((who, experiment, fold), None)
             return
