@@ -1,4 +1,4 @@
-"""A raw dataset is looked at before anything is made from it; what can be put right without its files being changed is.
+"""A raw dataset is looked at before anything is made from it, and its split; what can be put right in copies is.
 
 What the user decides is noted beside the data; the files in nnUNet_raw stay as they are.
 """
@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.splits.split_promises import SplitPromise, split_promises
+from nnunet_assets.core.splits.splits import SplitSettings
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import declared_if_any
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.prepare import LookedAt, look_at
@@ -93,3 +98,27 @@ def undo(settings: Settings, name: str) -> bool:
 
     dataset_folder(settings.roots.raw, name)  # a name that is none must lead nowhere
     return remove_curation(PreparedFolder(settings.roots, name))
+
+
+def check_split(settings: Settings, dataset: DatasetConfig, wanted: SplitSettings) -> list[SplitPromise]:
+    """Returns which promises of a cross-validation the split keeps that is there now.
+
+    Args:
+        settings: Where the project keeps its things.
+        dataset: What is declared.
+        wanted: How it is declared to be split.
+
+    Raises:
+        NnunetAssetsError: The raw data was never looked at, or the split or the groups cannot be read.
+    """
+    folder = PreparedFolder(settings.roots, dataset.dataset)
+    raw = read_raw(folder)
+    found = read_splits(folder.folder)
+    return split_promises(
+        found,
+        raw.cases,
+        wanted.n_folds,
+        image_hashes=raw.image_hashes,
+        label_volumes_ml=raw.label_volumes_ml,
+        groups=groups_of(wanted, raw) if wanted.groups else None,
+    )

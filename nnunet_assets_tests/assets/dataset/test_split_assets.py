@@ -9,10 +9,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from nnunet_assets.assets.dataset.split_checks import labels_result
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, GroupsConfig, PhantomConfig, SplitsConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.intake_defects import voxels_of
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume
@@ -71,21 +69,6 @@ def test_nnunets_own_split_warns_of_folds_without_a_label(
     for name in ("each_case_is_validated_once", "no_copy_on_both_sides"):
         assert check(result, name).passed
         assert check(result, name).blocking
-
-
-@pytest.mark.parametrize(
-    ("organ_ml", "severity"), [(0.0, dg.AssetCheckSeverity.ERROR), (1.0, dg.AssetCheckSeverity.WARN)]
-)
-def test_a_fold_without_any_label_is_an_error_and_one_without_some_a_warning(
-    organ_ml: float, severity: dg.AssetCheckSeverity
-) -> None:
-    volumes = {"a": {"organ": 1.0, "lesion": 1.0}, "b": {"organ": organ_ml, "lesion": 0.0}}
-    raw = RawRecord("raw", ("a", "b"), voxels_checked=True, label_volumes_ml=volumes)
-
-    found = labels_result([{"train": ["b"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}], raw, [])
-
-    assert (found.passed, found.severity) == (False, severity)
-    assert ("No validation case of fold_1 has any label at all." in str(found.description)) is (organ_ml == 0)
 
 
 def test_a_stratified_split_has_each_label_in_each_fold(
