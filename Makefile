@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test test-faults lint dev up down bench bench-folds clean
+.PHONY: demo test test-faults lint docs dev up down bench bench-folds clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
@@ -21,6 +21,10 @@ lint: $(VENV)/.installed-test
 	$(RUN)ruff check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+
+# A warning is an error, such as a link that leads nowhere.
+docs: $(VENV)/.installed-docs
+	$(RUN)sphinx-build --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 dev: $(VENV)/.installed
 	$(RUN)nnunet-assets dev
@@ -47,6 +51,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(RUN)python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(RUN)python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""What the README says, held against the code: its examples are run, its tables and quotations compared."""
+"""What README and pages say, held against the code: their examples are run, their tables and quotations compared."""
 
 import ast
 import re
@@ -46,7 +46,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Parameter `partitions_def` of function `define_asset_job`:DeprecationWarning"),
 ]
 
-README = (ROOT / "README.md").read_text() if (ROOT / "README.md").exists() else ""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))] if (ROOT / "README.md").exists() else []
+README = "\n".join(page.read_text() for page in PAGES)
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CODE = [text for _, text in FENCED.findall(README)] + re.findall(r"`([^`\n]+)`", FENCED.sub("", README))
 
@@ -272,9 +273,22 @@ def _sentences() -> set[str]:
 
 
 def test_relative_links_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    found = [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())]
+    links = [(page, link) for page, link in found if "://" not in link]
+    assert len(links) > 10
+    assert [link for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_readme_and_in_the_index() -> None:
+    pages = {page.stem for page in PAGES if page.parent.name == "docs"} - {"index"}
+    (listed,) = re.findall(r"^```\{toctree\}\n(.*?)^```$", (ROOT / "docs" / "index.md").read_text(), re.M | re.S)
+    assert set(listed.split()) == pages
+    assert set(re.findall(r"\]\(docs/(\w+)\.md\)", PAGES[0].read_text())) == pages
+
+
+def test_the_first_hour_fits_on_the_first_page() -> None:
+    """The reference is in the pages, which `make docs` builds with every warning an error."""
+    assert len(PAGES[0].read_text().splitlines()) < 300
 
 
 def test_versions_are_those_of_the_package_and_its_constraints() -> None:
