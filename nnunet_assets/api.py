@@ -1,4 +1,4 @@
-"""What scripts and notebooks call: whatever a command does is one function here, with the same result, without Dagster.
+"""What scripts and notebooks call: what the commands do, a function each, with the same result and without Dagster.
 
 A project is its folder; None: `NNUNET_ASSETS_PROJECT`, else the current folder. Its `.env` counts as for the commands.
 How far the work is goes to Python's logging, or to the `Progress` that is given. What goes wrong is raised as an
@@ -20,7 +20,9 @@ from nnunet_assets.workflows.tracked_trainer import create_tracked_trainer
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
+    from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset
     from nnunet_assets.workflows.adopt import AdoptionReport
+    from nnunet_assets.workflows.prepare import LookedAt
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
@@ -32,17 +34,85 @@ __all__ = [
     "FoldResult",
     "accept",
     "adopt",
+    "check",
     "compare",
     "create_tracked_trainer",
     "evaluate",
     "export_csv",
     "export_latex",
+    "import_dataset",
     "log_cv_summary",
     "summarize",
     "summarize_experiment",
     "sync",
     "train_fold",
 ]
+
+
+def import_dataset(
+    source: Path | str,
+    *,
+    name: str | None = None,
+    dataset_id: int | None = None,
+    images: str | None = None,
+    labels: str | None = None,
+    test_images: str | None = None,
+    table: Path | str | None = None,
+    channels: Sequence[str] = (),
+    label_values: Mapping[str, int | list[int]] | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "ImportedDataset":
+    """Brings a dataset into nnUNet_raw, as `nnunet-assets import-dataset` does; the source is not changed.
+
+    Args:
+        source: An unpacked folder of the Medical Segmentation Decathlon, an nnU-Net v1 task, or any other.
+        name: `DatasetXXX_Name`; None: from the source's name.
+        dataset_id: Replaces the number in the source's name.
+        images: How the images are named below any other folder, such as `images/{case}_{channel}.nii.gz`.
+        labels: How their label images are named.
+        test_images: How images without labels are named; None: there are none.
+        table: In place of patterns, a CSV or TSV of the files.
+        channels: Names of the channels, in order.
+        label_values: Label name to its value, or values; None: by what is in the label images.
+        project: Whose nnUNet_raw.
+        progress: Hears of each file.
+
+    Raises:
+        NnunetAssetsError: The dataset is there already, or the source cannot be brought.
+    """
+    from nnunet_assets.workflows.import_dataset import Source
+    from nnunet_assets.workflows.import_dataset import import_dataset as bring
+
+    described = Source(
+        Path(source),
+        images=images,
+        labels=labels,
+        test_images=test_images,
+        table=_folder(table),
+        channels=tuple(channels),
+        label_values={"labels": dict(label_values)} if label_values else None,
+    )
+    return bring(project_settings(_folder(project)), described, progress, name=name, dataset_id=dataset_id)
+
+
+def check(
+    dataset: str, *, rehash: bool = False, project: Path | str | None = None, progress: Progress = LOGGED
+) -> "LookedAt":
+    """Reads every case of a raw dataset and returns what is wrong with it, as `nnunet-assets check` does.
+
+    Args:
+        dataset: `DatasetXXX_Name`, declared or not.
+        rehash: Read every file anew, also those whose size and times are as they were.
+        project: Whose nnUNet_raw, and where the dataset may be declared.
+        progress: Hears of each case.
+
+    Raises:
+        DatasetError: There is no such dataset, or nothing of it can be looked at.
+    """
+    from nnunet_assets.workflows.check import check as look
+
+    return look(project_settings(_folder(project)), dataset, progress, rehash=rehash)
 
 
 def train_fold(

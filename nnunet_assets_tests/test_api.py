@@ -19,6 +19,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.workflows import train
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
+from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_volume
 
 MISTAKEN = """
 from nnunet_assets import sumarize_experiment, train_fold
@@ -93,10 +94,14 @@ def test_a_summary_is_made_and_written(project: Path) -> None:
     assert list(made.summary.expected_folds) == [f"fold_{index}" for index in range(5)]
     assert made.file.is_file()
     assert made.tracked.run_id is None
-
-    accepted = api.accept("Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d", project=project)
+    name = "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d"
+    accepted = api.accept(name, project=project)
     assert (accepted.missing_folds, accepted.baseline) == (("fold_3", "fold_4"), None)
     assert accepted.summary.completed_folds == made.summary.completed_folds
+    accepted = api.accept(name, incomplete=True, note="as submitted", project=project)
+    assert accepted.file.is_file()
+    assert accepted.baseline
+    assert accepted.baseline.note == "as submitted"
 
 
 @pytest.mark.parametrize("track", [True, False])
@@ -119,6 +124,24 @@ def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.M
     assert (seen["asked"].device, seen["asked"].retrain, seen["request"]) == ("cpu", True, "the request")
     assert seen["uri"] == (f"sqlite:///{project}/data/mlflow.db" if track else None)
     assert isinstance(seen["known"], Fold)
+
+
+def test_a_folder_of_images_is_imported_and_checked(project: Path) -> None:
+    for index in range(6):
+        write_volume(project / "scans" / "images" / f"case{index}_MRI.nii.gz", tiny_image(index))
+        write_volume(project / "scans" / "labels" / f"case{index}.nii.gz", tiny_label())
+    imported = api.import_dataset(
+        project / "scans",
+        name="Dataset004_Hippocampus",
+        images="images/{case}_{channel}.nii.gz",
+        labels="labels/{case}.nii.gz",
+        channels=["MRI"],
+        label_values={"background": 0, "organ": 1, "lesion": 2},
+        project=project,
+    )
+    assert (imported.n_training, imported.folder) == (6, project / "data/nnUNet_raw/Dataset004_Hippocampus")
+    looked = api.check("Dataset004_Hippocampus", project=project)
+    assert (looked.found.n_cases, list(looked.found.labels)) == (6, ["organ", "lesion"])
 
 
 def test_what_is_not_there_is_said_in_the_words_of_the_commands(project: Path) -> None:
