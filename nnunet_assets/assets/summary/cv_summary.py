@@ -8,7 +8,7 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
-from nnunet_assets.assets.summary.summary_checks import summary_check_specs, summary_checks
+from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
@@ -17,6 +17,7 @@ from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.workflows.results.check_summary import check_summary
 from nnunet_assets.workflows.results.summarize import make_summary
 
 SEEN_METADATA = "newest_fold_event"
@@ -83,7 +84,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 SEEN_METADATA: dg.MetadataValue.int(seen),
                 **run_metadata(made.tracked, context.log),
             },
-            check_results=summary_checks(settings.roots, summary, recorded),
+            check_results=summary_check_results(check_summary(settings.roots, summary, recorded)),
         )
 
     return cv_summary

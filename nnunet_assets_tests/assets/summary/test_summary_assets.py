@@ -211,6 +211,8 @@ class TestFoldsThatDagsterRecorded:
 
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert str(found.description).startswith("fold_2 on the disk was not materialized by this Dagster instance.")
+        assert found.metadata["folds_otherwise"].value == 1
+        assert "| fold\\_2 |" in str(found.metadata["table"].value)
 
     def test_the_summary_tells_the_sensor_what_it_saw(self, project: Path, instance: dg.DagsterInstance) -> None:
         two_folds(project)

@@ -3,21 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from nnunet_assets.assets.summary.summary_checks import summary_checks
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.summary_files import baseline_path
+from nnunet_assets.workflows.results.check_summary import CHECKS, CheckedSummary, check_summary
 from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets_tests.cross_validation_builders import NAN, write_fold
 from nnunet_assets_tests.training_builders import roots_in
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
-WARNING = dg.AssetCheckSeverity.WARN
 
 
 @pytest.fixture
@@ -33,12 +31,10 @@ def write(roots: Roots, fold: str, **cases: tuple[float, float]) -> Path:
     return write_fold(EXPERIMENT.model_folder(roots), fold, cases)
 
 
-def checked(
-    roots: Roots, name: str, *, n_folds: int = 3, recorded: Mapping[str, str] | None = None
-) -> dg.AssetCheckResult:
+def checked(roots: Roots, name: str, *, n_folds: int = 3, recorded: Mapping[str, str] | None = None) -> CheckedSummary:
     """Makes the summary and returns the check of that name."""
     summary = make_summary(roots, EXPERIMENT, [f"fold_{k}" for k in range(n_folds)]).summary
-    (found,) = [result for result in summary_checks(roots, summary, recorded or {}) if result.check_name == name]
+    (found,) = [result for result in check_summary(roots, summary, recorded or {}) if result.name == name]
     return found
 
 
@@ -49,10 +45,13 @@ def write_validation(roots: Roots, *folds: list[str]) -> None:
 
 def test_every_fold_makes_it_complete_and_a_missing_one_is_named(roots: Roots) -> None:
     found = checked(roots, "has_every_fold")
-    assert (found.passed, found.severity, found.description) == (False, WARNING, "2 of 3 folds (fold_1 missing)")
+    assert found.problems == ["2 of 3 folds (fold_1 missing)"]
+    assert (found.numbers, found.texts) == ({"folds_finished": 2, "folds_expected": 3}, {"missing_folds": "fold_1"})
+    assert found.rows == [["fold_0", 3], ["fold_1", "missing"], ["fold_2", 1]]
 
     write(roots, "fold_1", e=(0.9, 0.9))
-    assert checked(roots, "has_every_fold").passed
+    found = checked(roots, "has_every_fold")
+    assert (found.problems, found.description, found.texts) == ([], "3 of 3 folds", {"missing_folds": "none"})
 
 
 def test_a_fold_whose_scores_were_edited_is_not_finished(roots: Roots) -> None:
@@ -64,30 +63,35 @@ def test_a_fold_whose_scores_were_edited_is_not_finished(roots: Roots) -> None:
 def test_folds_are_as_recorded_or_named(roots: Roots) -> None:
     recorded = {fold: commit_sha256(EXPERIMENT.fold_folder(roots, fold)) for fold in ("fold_0", "fold_2")}
 
-    assert checked(roots, "folds_are_as_recorded", recorded=recorded).passed
+    assert checked(roots, "folds_are_as_recorded", recorded=recorded).problems == []
     found = checked(roots, "folds_are_as_recorded", recorded={**recorded, "fold_2": "of an earlier training"})
 
-    assert (found.passed, found.severity) == (False, WARNING)
-    assert str(found.description).startswith("fold_2 on the disk was not materialized by this Dagster instance.")
+    assert found.numbers == {"folds_as_recorded": 1, "folds_otherwise": 1}
+    assert found.description.startswith("fold_2 on the disk was not materialized by this Dagster instance.")
 
 
 def test_cases_are_those_of_the_split(roots: Roots) -> None:
     write_validation(roots, ["a", "b", "c"], ["e"], ["d"])
-    assert checked(roots, "each_case_once").passed
+    assert checked(roots, "each_case_once").problems == []
 
     write_validation(roots, ["a", "b"], ["c"], ["d", "e"])
     found = checked(roots, "each_case_once")
 
-    assert (found.passed, found.severity) == (False, WARNING)
-    assert "Cases that were not validated by their fold in the split: e." in str(found.description)
-    assert found.metadata["cases_foreign"].value == 1
-    assert "| fold\\_2 | 2 | 1 | 1 | 0 |" in str(found.metadata["table"].value)
+    assert "Cases that were not validated by their fold in the split: e." in found.description
+    assert found.numbers == {
+        "cases_training_only": 0,
+        "cases_in_split": 5,
+        "cases_validated": 4,
+        "cases_missing": 1,
+        "cases_foreign": 1,
+    }
+    assert found.rows == [["fold_0", 2, 3, 0, 1], ["fold_2", 2, 1, 1, 0]]
 
 
 def test_without_a_split_nobody_knows_which_cases_are_missing(roots: Roots) -> None:
     found = checked(roots, "each_case_once")
 
-    assert (found.passed, str(found.description).partition(":")[0]) == (False, "Unknown")
+    assert (len(found.problems), found.description.partition(":")[0]) == (1, "Unknown")
 
 
 def test_an_outlier_and_a_label_that_is_nowhere_are_named(roots: Roots) -> None:
@@ -97,16 +101,16 @@ def test_an_outlier_and_a_label_that_is_nowhere_are_named(roots: Roots) -> None:
     outlier = checked(roots, "no_fold_is_an_outlier", n_folds=4)
     absent = checked(roots, "no_label_is_absent_everywhere", n_folds=4)
 
-    assert str(outlier.description).startswith("fold_3 has Dice 0.400, 0.500 from")
-    assert outlier.metadata["dice_median"].value == pytest.approx(0.9)
-    assert str(absent.description).startswith("=edema & <rest>: in no reference")
-    assert not absent.passed
+    assert outlier.description.startswith("fold_3 has Dice 0.400, 0.500 from")
+    assert outlier.numbers["dice_median"] == pytest.approx(0.9)
+    assert absent.description.startswith("=edema & <rest>: in no reference")
+    assert absent.numbers == {"labels": 2, "labels_absent": 1, "cases": 4}
 
 
 def test_dice_is_compared_with_what_was_accepted(roots: Roots) -> None:
     def compared() -> tuple[bool, str]:
         found = checked(roots, "dice_is_not_below_baseline")
-        return found.passed, str(found.description)
+        return not found.problems, found.description
 
     passed, description = compared()
     assert passed
@@ -126,3 +130,8 @@ def test_dice_is_compared_with_what_was_accepted(roots: Roots) -> None:
     assert compared() == (True, "Not compared: fold_2 of the baseline is not finished.")
     path.write_text("{")
     assert not compared()[0]
+
+
+def test_each_check_is_described(roots: Roots) -> None:
+    summary = make_summary(roots, EXPERIMENT, ["fold_0", "fold_1", "fold_2"]).summary
+    assert [found.name for found in check_summary(roots, summary, {})] == list(CHECKS)
