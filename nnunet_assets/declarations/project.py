@@ -184,9 +184,9 @@ class _Reader:
             if entry.is_dir() and reads_beneath:
                 self.read_folder(entry, (*above, here))
             elif entry != definitions and (is_ours or reads_beneath):
-                self._refuse_unread(entry, definitions)
+                self._report_unread(entry, definitions)
 
-    def _refuse_unread(self, entry: Path, definitions: Path | None) -> None:
+    def _report_unread(self, entry: Path, definitions: Path | None) -> None:
         """Reports the YAML files that Dagster passes over without a word."""
         if entry.is_dir():
             for file in sorted(entry.rglob("*")):

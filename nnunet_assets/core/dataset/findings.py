@@ -8,6 +8,9 @@ from nnunet_assets.errors import DatasetError
 
 Severity = Literal["error", "warning"]
 
+SHOWN = 5
+"""Of each code, in a text."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,7 +31,7 @@ class Finding:
     file: str | None = None
 
 
-def findings_text(findings: Sequence[Finding], shown: int = 5) -> str:
+def findings_text(findings: Sequence[Finding]) -> str:
     """Returns a line a finding, `D026 ...`, grouped by code: of each code the first few and how many more there are.
 
     So a label that is missing in 500 cases hides no other problem. No findings: the empty string.
@@ -36,9 +39,9 @@ def findings_text(findings: Sequence[Finding], shown: int = 5) -> str:
     lines = []
     for code in dict.fromkeys(finding.code for finding in findings):
         same = [finding for finding in findings if finding.code == code]
-        lines += [f"{code} {finding.message}" for finding in same[:shown]]
-        if len(same) > shown:
-            lines.append(f"{code} ... and {len(same) - shown} more of this kind, {len(same)} in all.")
+        lines += [f"{code} {finding.message}" for finding in same[:SHOWN]]
+        if len(same) > SHOWN:
+            lines.append(f"{code} ... and {len(same) - SHOWN} more of this kind, {len(same)} in all.")
     return "\n".join(lines)
 
 

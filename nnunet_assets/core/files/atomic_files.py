@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+UNFINISHED_SECONDS = 5
+"""A temporary file that is younger may still be written."""
+
 
 @contextmanager
 def written_whole(path: Path, *, is_private: bool = False) -> Iterator[Path]:
@@ -71,17 +74,12 @@ def append_whole(path: Path, content: bytes, *, flushes: bool = False) -> int:
     return start
 
 
-def remove_unfinished(folder: Path, older_than_seconds: float = 5) -> None:
-    """Removes what `written_whole` left in a folder when its process was killed.
-
-    Args:
-        folder: The folder; what lies deeper stays.
-        older_than_seconds: A younger one may still be written.
-    """
+def remove_unfinished(folder: Path) -> None:
+    """Removes what `written_whole` left in a folder, not deeper, when its process was killed."""
     for path in folder.glob(".*"):
         is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
         with suppress(FileNotFoundError):  # another process may just give it its name
-            if is_temporary and time.time() - path.stat().st_mtime > older_than_seconds:
+            if is_temporary and time.time() - path.stat().st_mtime > UNFINISHED_SECONDS:
                 path.unlink()
 
 

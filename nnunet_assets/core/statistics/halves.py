@@ -54,11 +54,10 @@ class Halves:
 
     Args:
         patients: The patient of each case.
-        n_halves: At most so many.
-        seed: The same seed, patients and number give the same halves.
+        n_halves: At most so many. The same number and patients give the same halves.
     """
 
-    def __init__(self, patients: Sequence[str], *, n_halves: int = N_HALVES, seed: int = SEED) -> None:
+    def __init__(self, patients: Sequence[str], *, n_halves: int = N_HALVES) -> None:
         names, self._patient_of_case = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         self.n_patients = len(names)
         self.has_all = self.n_patients < n_halves.bit_length() and 1 << self.n_patients <= n_halves
@@ -67,7 +66,7 @@ class Halves:
             halves = np.arange(1 << self.n_patients)[:, None] >> np.arange(self.n_patients) & 1
             self._packed = np.packbits(halves.astype(np.uint8), axis=1)
         else:
-            random = np.random.default_rng(seed)
+            random = np.random.default_rng(SEED)
             self._packed = random.integers(256, size=(n_halves, (self.n_patients + 7) // 8), dtype=np.uint8)
             self._packed[0] = 0
 

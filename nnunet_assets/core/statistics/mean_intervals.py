@@ -151,14 +151,13 @@ class PatientWeights:
 
     Args:
         patients: The patient of each case.
-        n_resamples: Times to draw.
-        seed: The same seed, patients and number give the same weights.
+        n_resamples: Times to draw. The same number and patients give the same weights.
     """
 
-    def __init__(self, patients: Sequence[str], *, n_resamples: int = N_RESAMPLES, seed: int = SEED) -> None:
+    def __init__(self, patients: Sequence[str], *, n_resamples: int = N_RESAMPLES) -> None:
         names, self._patient_of_case = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
         self._names: list[str] = names.tolist()
-        self._n_resamples, self._seed = n_resamples, seed
+        self._n_resamples = n_resamples
 
     @property
     def n_patients(self) -> int:
@@ -204,7 +203,7 @@ class PatientWeights:
 
     def _stream(self, name: str) -> np.random.Generator:
         digest = blake2b(name.encode(errors="surrogatepass"), digest_size=16).digest()
-        return np.random.Generator(np.random.SFC64([self._seed, *np.frombuffer(digest, np.uint32).tolist()]))
+        return np.random.Generator(np.random.SFC64([SEED, *np.frombuffer(digest, np.uint32).tolist()]))
 
 
 def _divided(sums: Array, counts: Array) -> Array:

@@ -186,7 +186,7 @@ def _compute(
 
 def _is_known(files: PredictedCase, kept: KeptCases, reader: str) -> bool:
     try:
-        return kept.known(files.key, _stats(files, reader))
+        return kept.is_known(files.key, _stats(files, reader))
     except OSError:  # it went away since; whoever reads it says so
         return False
 

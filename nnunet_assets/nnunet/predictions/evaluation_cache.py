@@ -109,7 +109,7 @@ class KeptCases:
         if self._file.is_file():
             self._read()
 
-    def known(self, key: CaseKey, stats: tuple[Stat, Stat]) -> bool:
+    def is_known(self, key: CaseKey, stats: tuple[Stat, Stat]) -> bool:
         """Whether the case's files have certainly not been touched since they were evaluated.
 
         Of others their content decides (`same_content`); so it does of what a version kept that did not say when it

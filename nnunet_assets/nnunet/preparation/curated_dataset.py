@@ -39,8 +39,8 @@ from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, 
 from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import curation_of, former_raw, write_raw
-from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, counted_droppings, find_cases, voxels_are_checked
-from nnunet_assets.nnunet.raw.dataset_entries import have_variables, read_entries, refuse_outside
+from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, are_voxels_checked, counted_droppings, find_cases
+from nnunet_assets.nnunet.raw.dataset_entries import has_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset, shared_id
@@ -177,7 +177,7 @@ def _is_read_otherwise(folder: Path, description: DatasetDescription) -> bool:
     return (
         has_byte_order_mark(folder / DATASET_JSON)
         or bool(counted_droppings(folder, description))
-        or ("dataset" in description.raw and have_variables(description))
+        or ("dataset" in description.raw and has_variables(description))
     )
 
 
@@ -215,7 +215,7 @@ def _repairs(
 ) -> tuple[HeaderRepair, ...]:
     if curation.repair_headers_mm is None:
         return ()
-    if not voxels_are_checked(description):
+    if not are_voxels_checked(description):
         raise DatasetError(
             f"repair_headers_mm is set, but the images end in {description.file_ending}, and only headers of NIfTI "
             "files (.nii.gz, .nii) can be repaired. Take repair_headers_mm away, or convert the images."

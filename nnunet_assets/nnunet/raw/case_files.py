@@ -59,7 +59,7 @@ def find_test_cases(folder: Path, description: DatasetDescription) -> tuple[list
     return cases, [replace(one, severity="error") if one.code == "D027" else one for one in findings]
 
 
-def voxels_are_checked(description: DatasetDescription) -> bool:
+def are_voxels_checked(description: DatasetDescription) -> bool:
     """Whether this package reads the voxels itself: those of NIfTI files."""
     return description.file_ending.lower() in nifti.ENDINGS
 
@@ -234,7 +234,7 @@ def _unpaired(
 
 def _may_hold_all_channels(n_files: int, description: DatasetDescription) -> bool:
     # nnU-Net's readers take the colours of one PNG, or the components of one MetaImage, for the channels.
-    return n_files == 1 and not voxels_are_checked(description)
+    return n_files == 1 and not are_voxels_checked(description)
 
 
 def _wrong_channels(case: str, found: list[str], description: DatasetDescription) -> Finding:

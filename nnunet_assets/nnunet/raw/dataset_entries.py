@@ -53,7 +53,7 @@ def read_entries(folder: Path, description: DatasetDescription, variables: Mappi
     ]
 
 
-def have_variables(description: DatasetDescription) -> bool:
+def has_variables(description: DatasetDescription) -> bool:
     """Tells whether an entry holds a variable, so that nnU-Net would read it by its process's own environment."""
     return any(_VARIABLE.search(text) for text in _texts(description))
 

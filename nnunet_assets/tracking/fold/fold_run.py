@@ -212,7 +212,7 @@ def attempt_of(first: Record) -> str:
     return str(given) if given else str(first.time_ms)
 
 
-def same_place(run: FoldRun, tracking_uri: str) -> bool:
+def is_same_place(run: FoldRun, tracking_uri: str) -> bool:
     """Tells whether the run lies at this tracking URI."""
     return run.tracking_uri == redacted(tracking_uri)
 

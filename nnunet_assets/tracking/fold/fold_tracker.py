@@ -21,7 +21,7 @@ from nnunet_assets.core.fold.commit import FinishedFold, scores_on_disk
 from nnunet_assets.core.fold.journal import journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, same_place
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, is_same_place
 from nnunet_assets.tracking.fold.sender import FoldSender
 from nnunet_assets.tracking.store.destination import Destination, run_url
 from nnunet_assets.tracking.store.names import Status
@@ -228,7 +228,7 @@ def known_report(destination: Destination, fold_folder: Path) -> TrackingReport:
     records = settled_records(fold_folder)
     if known is None or not records:
         return _untracked(fold_folder, len(records))
-    if not same_place(known, destination.tracking_uri) or known.attempt != attempt_of(records[0]):
+    if not is_same_place(known, destination.tracking_uri) or known.attempt != attempt_of(records[0]):
         known.forget()
     known.cut_back(records)
     if known.has_scores_to_tell(scores_on_disk(fold_folder), records):

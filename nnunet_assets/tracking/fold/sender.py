@@ -32,8 +32,8 @@ from nnunet_assets.tracking.fold.fold_run import (
     FoldRun,
     alone,
     attempt_of,
+    is_same_place,
     params_path,
-    same_place,
 )
 from nnunet_assets.tracking.fold.score_metrics import holds_scores, replacements
 from nnunet_assets.tracking.fold.system_metrics import system_path
@@ -191,7 +191,7 @@ class FoldSender:
     def _recall(self, attempt: str, ending: Ending | None) -> None:
         """Takes up what the disk knows: another process may have sent since, or this is another training."""
         known = FoldRun.load(self._folder)
-        if known is not None and same_place(known, self._destination.tracking_uri):
+        if known is not None and is_same_place(known, self._destination.tracking_uri):
             self.run = replace(known, tags=self.run.tags)
             if self.run.is_of_original(self._folder):
                 self._is_copy = True

@@ -2,7 +2,8 @@
 
 Spooled in `fold_k/.nnunet_assets/system.jsonl`, in the journal's form of lines: an `epoch` record is one sample, its
 number the step. A sample costs some milliseconds of this process and one call of nvidia-smi where there is one; what
-cannot be sampled is left out.
+cannot be sampled is left out. MLflow's own monitor asks the server at each sample, ends for good when that does not
+answer once, and measures the machine in place of the fold.
 """
 
 import logging

@@ -124,10 +124,10 @@ def _cause(error: Exception) -> Cause:
     return "refused" if is_final else "unreachable"
 
 
-def one_line(text: str, limit: int = 300) -> str:
-    """Returns the text in one line without passwords, at most `limit` characters, without its final full stop."""
+def one_line(text: str) -> str:
+    """Returns the text in one line without passwords, at most 300 characters of it, without its final full stop."""
     line = redacted(" ".join(text.split()))
-    return (line if len(line) <= limit else f"{line[:limit]} ...").rstrip(".")
+    return (line if len(line) <= 300 else f"{line[:300]} ...").rstrip(".")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
