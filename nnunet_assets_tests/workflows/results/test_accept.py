@@ -5,7 +5,7 @@ import getpass
 import pytest
 
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.summary.baseline import baseline_path, read_baseline
+from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results import accept as workflow
 from nnunet_assets.workflows.results.accept import AcceptedSummary, accept_summary
