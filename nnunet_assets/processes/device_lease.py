@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DeviceError
 from nnunet_assets.processes.workers import positive_number, usable_cpus
 
@@ -72,8 +73,7 @@ def device_lease(
     *,
     n_gpus: int = 1,
     needed_bytes: int | None = None,
-    say: Callable[[str], None] = lambda sentence: None,
-    on_poll: Callable[[], None] = lambda: None,
+    progress: Progress = SILENT,
 ) -> Iterator[DeviceLease]:
     """Leases what a fold trains on, waiting until it is free.
 
@@ -84,8 +84,7 @@ def device_lease(
             (as many as the GPUs hold, or as run now, whichever is more).
         n_gpus: How many GPUs the fold uses together.
         needed_bytes: GPU memory that the fold will use; None: not known.
-        say: Takes a sentence where the fold has to wait.
-        on_poll: Called about every two seconds of waiting.
+        progress: Is warned where the fold has to wait, and polled about every two seconds of waiting.
 
     Raises:
         ConfigError: A variable is not a positive number.
@@ -105,9 +104,9 @@ def device_lease(
                 chosen = _take(held, folder, gpus, n_gpus=n_gpus, per_gpu=per_gpu, needed_bytes=needed_bytes)
             if not chosen:
                 if not waits:
-                    say(_why_it_waits(gpus, n_gpus, needed_bytes))
+                    progress.warn(_why_it_waits(gpus, n_gpus, needed_bytes))
                 waits = True
-                on_poll()
+                progress.poll()
                 time.sleep(POLL_SECONDS)
                 # Their free memory changes; one that fell off the bus is gone.
                 gpus = usable_gpus(environment) or gpus

@@ -4,13 +4,14 @@ It only warns: an epoch of a large model may take hours, and nobody but the user
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.validation_again import OUTPUT_FOLDER
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.processes.child import LOG_FILE
 
 SILENT_SECONDS = 30 * 60
@@ -22,7 +23,7 @@ class Heartbeat:
 
     Args:
         fold_folder: nnU-Net's `fold_k`.
-        say: Takes the sentence.
+        progress: Is warned.
         silent_seconds: How long a silence may last.
         look_seconds: How often the files are looked at.
     """
@@ -30,12 +31,12 @@ class Heartbeat:
     def __init__(
         self,
         fold_folder: Path,
-        say: Callable[[str], None],
+        progress: Progress,
         *,
         silent_seconds: float = SILENT_SECONDS,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        self._folder, self._say = fold_folder, say
+        self._folder, self._progress = fold_folder, progress
         self._silent_seconds, self._look_seconds = silent_seconds, look_seconds
         self._next_look = time.monotonic() + look_seconds
         # The files may be those of an attempt of last week: a change of their times counts, not how old they are.
@@ -59,7 +60,7 @@ class Heartbeat:
             return
         self._is_reported = True
         since = time.strftime("%H:%M", time.localtime(time.time() - silence))
-        self._say(
+        self._progress.warn(
             f"No sign of life since {since}, for more than {self._silent_seconds / 60:.0f} minutes, while "
             f"{self._doing()}. It goes on; where that is too long for this model, end the run and start it again."
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import FailureClass, failure_class
 
@@ -31,8 +32,8 @@ def run_with_restarts(
     *,
     own_folder: Path,
     is_done: Callable[[], bool],
-    say: Callable[[str], None],
-    progress: Callable[[], int] = lambda: 0,
+    progress: Progress,
+    n_saved: Callable[[], int] = lambda: 0,
 ) -> ChildResult:
     """Starts a process until it ends in a way that no other start would change, and returns how that was.
 
@@ -40,25 +41,25 @@ def run_with_restarts(
         start: Runs the process to its end; takes how many times its workers are to be halved.
         own_folder: Takes `restarts.jsonl`: one line a restart with time, class, exit code, reason and cure.
         is_done: Whether the result is there, however the process ended.
-        say: Takes a sentence about each restart.
-        progress: A number that grows with the work that is saved. Where it grew, the restarts are counted anew: a
+        progress: Is warned of each restart.
+        n_saved: A number that grows with the work that is saved. Where it grew, the restarts are counted anew: a
             training of days may well meet more than two nights.
     """
     tried: Counter[Cure] = Counter()
-    n_halvings, saved = 0, progress()
+    n_halvings, saved = 0, n_saved()
     while True:
         result = start(n_halvings)
         failure = failure_class(result.code)
         cure = CURES.get(failure)
-        if progress() > saved:
-            saved = progress()
+        if n_saved() > saved:
+            saved = n_saved()
             tried.clear()
         if result.problem is None or is_done() or cure is None or tried[cure] == MAX_RESTARTS[cure]:
             return result
         tried[cure] += 1
         n_halvings += cure == "with half the worker processes"
         _record(own_folder, failure, result, cure)
-        say(
+        progress.warn(
             f"{result.problem} It is started again {cure} and goes on from what is there (restart {tried[cure]} of "
             f"{MAX_RESTARTS[cure]})."
         )

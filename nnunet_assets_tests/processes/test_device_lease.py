@@ -15,6 +15,7 @@ from nnunet_assets.processes import device_lease as module
 from nnunet_assets.processes.device_lease import device_lease, usable_gpus
 from nnunet_assets.processes.workers import usable_cpus, worker_variables
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 GIB = 1024**3
 # index, UUID, free and total MiB
@@ -96,7 +97,7 @@ def test_a_fold_waits_with_a_sentence_until_a_gpu_is_free(machine):
     said = []
     with ExitStack() as other:
         other.enter_context(device_lease("auto", environment))
-        with device_lease("auto", environment, say=said.append, on_poll=other.close) as lease:
+        with device_lease("auto", environment, progress=RecordedProgress(said.append, on_poll=other.close)) as lease:
             assert indices(lease.gpus) == ["1"]
     (sentence,) = said
     assert sentence.startswith("The fold waits for a GPU. Other folds use what there is")
@@ -109,11 +110,11 @@ def test_folds_share_a_gpu_where_they_are_allowed_to_and_fit(machine):
         machine("1, GPU-bbbb2222, 70000, 81920")
         with device_lease("auto", environment, needed_bytes=10 * GIB) as second:
             assert indices(second.gpus) == ["1"]
-            with pytest.raises(Waited), device_lease("auto", environment, on_poll=give_up):
+            with pytest.raises(Waited), device_lease("auto", environment, progress=RecordedProgress(on_poll=give_up)):
                 pass
     with device_lease("auto", environment):
         machine("1, GPU-bbbb2222, 30000, 81920")  # less than half: the second would not fit either
-        with pytest.raises(Waited), device_lease("auto", environment, on_poll=give_up):
+        with pytest.raises(Waited), device_lease("auto", environment, progress=RecordedProgress(on_poll=give_up)):
             pass
 
 
@@ -127,7 +128,9 @@ def test_a_gpu_that_others_fill_is_not_taken(machine):
     said = []
     with (
         pytest.raises(Waited),
-        device_lease("auto", machine(BUSY), needed_bytes=8 * GIB, say=said.append, on_poll=give_up),
+        device_lease(
+            "auto", machine(BUSY), needed_bytes=8 * GIB, progress=RecordedProgress(said.append, on_poll=give_up)
+        ),
     ):
         pass
     assert said[0].startswith("The fold waits for a GPU with 8.0 GiB free, which an earlier fold used.")
@@ -141,7 +144,10 @@ def test_a_fold_on_two_gpus_takes_both_or_none(machine):
     with device_lease("cuda", environment, n_gpus=2) as lease:
         assert lease.variables == {"CUDA_VISIBLE_DEVICES": "GPU-bbbb2222,GPU-aaaa1111"}
     with device_lease("auto", environment) as one:
-        with pytest.raises(Waited), device_lease("cuda", environment, n_gpus=2, on_poll=give_up):
+        with (
+            pytest.raises(Waited),
+            device_lease("cuda", environment, n_gpus=2, progress=RecordedProgress(on_poll=give_up)),
+        ):
             pass
         with device_lease("auto", environment) as other:
             assert indices([*one.gpus, *other.gpus]) == ["1", "0"]
@@ -168,11 +174,11 @@ def test_a_gpu_whose_owner_is_killed_is_free_at_once(machine, tmp_path):
         [sys.executable, "-c", HOLDER, tmp_path], env={**os.environ, **environment}, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout.readline() == b"it holds the GPU\n"
-        with pytest.raises(Waited), device_lease("auto", environment, on_poll=give_up):
+        with pytest.raises(Waited), device_lease("auto", environment, progress=RecordedProgress(on_poll=give_up)):
             pass
         holder.kill()
         assert living([holder.pid]) == []
-        with device_lease("auto", environment, on_poll=give_up) as lease:
+        with device_lease("auto", environment, progress=RecordedProgress(on_poll=give_up)) as lease:
             assert indices(lease.gpus) == ["1"]
 
 

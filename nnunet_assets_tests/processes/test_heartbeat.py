@@ -7,6 +7,7 @@ import pytest
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.processes import heartbeat
 from nnunet_assets.processes.heartbeat import Heartbeat
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 HOUR = 3600
 
@@ -38,7 +39,7 @@ def written(path, seconds):
 
 def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=0)
+    watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=0)
     append_record(journal_path(fold), "epoch", {"train_loss": 1.0}, 0)
     written(journal_path(fold), 1)
     later(60)
@@ -62,7 +63,7 @@ def test_a_long_silence_is_said_once_with_what_was_going_on(fold, later):
 def test_the_files_of_an_earlier_attempt_are_no_silence(fold, later):
     os.utime(journal_path(fold), (0, 0))
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=0)
+    watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=0)
     watch.look()
     assert said == []
     later(HOUR)
@@ -73,7 +74,7 @@ def test_the_files_of_an_earlier_attempt_are_no_silence(fold, later):
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR, -24 * HOUR, 365 * 24 * HOUR])
 def test_a_clock_that_is_set_is_no_silence_and_hides_none(fold, later, set_clock, seconds):
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=0)
+    watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=0)
     set_clock(seconds)
     watch.look()
     assert said == []
@@ -84,7 +85,7 @@ def test_a_clock_that_is_set_is_no_silence_and_hides_none(fold, later, set_clock
 
 def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=2 * HOUR)
+    watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=2 * HOUR)
     later(HOUR)
     watch.look()
     assert said == []
@@ -92,7 +93,7 @@ def test_the_files_are_not_looked_at_more_often_than_asked(fold, later):
 
 def test_a_disk_that_does_not_answer_is_looked_at_again_later(fold, later, monkeypatch):
     said = []
-    watch = Heartbeat(fold, said.append, look_seconds=0)
+    watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=0)
     later(HOUR)
     with monkeypatch.context() as broken:
         broken.setattr(heartbeat, "_signs", unanswered)

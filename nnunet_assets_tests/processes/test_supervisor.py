@@ -7,6 +7,7 @@ import pytest
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import run_with_restarts
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 def supervise(folder, codes, *, done_after=None):
@@ -18,7 +19,8 @@ def supervise(folder, codes, *, done_after=None):
         halvings.append(n_halvings)
         return ChildResult(code, f"It ended with {code}." if code else None, "")
 
-    result = run_with_restarts(start, own_folder=folder, is_done=lambda: len(halvings) == done_after, say=said.append)
+    progress = RecordedProgress(said.append)
+    result = run_with_restarts(start, own_folder=folder, is_done=lambda: len(halvings) == done_after, progress=progress)
     return result.code, halvings, said
 
 

@@ -175,7 +175,7 @@ def _train(
     asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
 
     def start(n_halvings: int) -> ChildResult:
-        heartbeat = Heartbeat(place.folder, progress.warn)
+        heartbeat = Heartbeat(place.folder, progress)
 
         def poll() -> None:
             heartbeat.look()
@@ -188,8 +188,7 @@ def _train(
                 environment,
                 n_gpus=request.options.num_gpus,
                 needed_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
-                say=progress.warn,
-                on_poll=progress.poll,
+                progress=progress,
             ) as lease,
             _meeting_folder(request.options.num_gpus) as meeting_folder,
         ):
@@ -222,8 +221,8 @@ def _train(
         start,
         own_folder=place.own,
         is_done=is_done,
-        progress=lambda: n_saved_epochs(place.folder) or 0,
-        say=progress.warn,
+        n_saved=lambda: n_saved_epochs(place.folder) or 0,
+        progress=progress,
     )
 
 

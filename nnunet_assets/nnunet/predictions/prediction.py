@@ -166,7 +166,7 @@ def _predict(job: _Job, progress: Progress) -> None:
             progress.step(PREDICTING, n, n_at_start)
 
     def start(n_halvings: int) -> ChildResult:
-        with device_lease(job.device, environment, say=progress.warn) as lease:
+        with device_lease(job.device, environment, progress=progress) as lease:
             progress.step(PREDICTING, n_done(), n_at_start)
             return run_child(
                 "nnunet_assets.nnunet.predictions.prediction_process",
@@ -184,7 +184,7 @@ def _predict(job: _Job, progress: Progress) -> None:
     def is_done() -> bool:
         return not store.missing(job.wanted)
 
-    result = run_with_restarts(start, own_folder=store.work, is_done=is_done, progress=n_done, say=progress.warn)
+    result = run_with_restarts(start, own_folder=store.work, is_done=is_done, n_saved=n_done, progress=progress)
     if not is_done():
         problem = result.problem or "The process ended with exit code 0, but did not predict every case."
         raise FoldFailed(

@@ -189,7 +189,7 @@ def _run(
         )
 
     result = run_with_restarts(
-        start, own_folder=folder, is_done=lambda: False, progress=watch.n_done, say=watch.progress.warn
+        start, own_folder=folder, is_done=lambda: False, n_saved=watch.n_done, progress=watch.progress
     )
     if result.problem:
         raise PlanningError(
