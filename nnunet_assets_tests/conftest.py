@@ -1,10 +1,17 @@
 """What holds for every test."""
 
+import os
+import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
 
 # A shared machine is slow now and then: a timing is no property of the code.
 settings.register_profile("any machine", deadline=None)
@@ -23,3 +30,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the slowest files begin."""
     rank = {name: index for index, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(SLOWEST)))
+
+
+@contextmanager
+def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """Yields a folder that all test processes of a run share, and whether it is still to be filled."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, whole = shared / name, shared / f"{name}.whole"
+    with kernel_lock(shared / f"{name}.lock"):
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        yield folder, not whole.exists()
+        whole.touch()
+
+
+@pytest.fixture(scope="session")
+def prepared_phantom(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
+    """A phantom of 6 cases in 2 folds, planned and preprocessed by real nnU-Net: to be copied, not to be changed."""
+    with _made_once(tmp_path_factory, "prepared_phantom") as (folder, is_new):
+        project = PhantomProject(roots_in(folder))
+        if is_new:
+            assert project.build().prepare().made == ("plans", "3d_fullres")
+    return project
+
+
+@pytest.fixture(scope="session")
+def trained_phantom(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> PhantomProject:
+    """The prepared phantom, both folds of which real nnU-Net trained for 3 epochs: to be copied, not to be changed."""
+    with _made_once(tmp_path_factory, "trained_phantom") as (folder, is_new):
+        if is_new:
+            project = prepared_phantom.copy_to(folder)
+            assert all(project.train(fold).is_new for fold in FOLDS)
+    return PhantomProject(roots_in(folder))

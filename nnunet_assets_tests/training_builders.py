@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import dataset_of
 
 DATASET = "Dataset950_Phantom"
+FOLDS = ("fold_0", "fold_1")
 TINY = {"num_epochs": 3, "num_iterations_per_epoch": 2, "num_val_iterations_per_epoch": 1}
 EXPERIMENT = Experiment(dataset=DATASET, configuration="3d_fullres", variant="tiny")
 
@@ -73,6 +75,12 @@ class PhantomProject:
         """Plans and preprocesses with real nnU-Net."""
         wanted = {"configurations": ["3d_fullres"], "trainers": ["nnUNetTrainer"], "environment": self.environment}
         return prepare(self.roots, DATASET, plans, **{**wanted, **changes})
+
+    def copy_to(self, folder: Path, **changes: Any) -> "PhantomProject":
+        """Returns the project in another folder, times and all; `changes` are to the value."""
+        for root in filter(Path.exists, (self.roots.raw, self.roots.preprocessed, self.roots.results)):
+            shutil.copytree(root, folder / root.name)
+        return replace(self, roots=roots_in(folder), **changes)
 
     def folder(self, fold: str, experiment: Experiment = EXPERIMENT) -> Path:
         return experiment.fold_folder(self.roots, fold)

@@ -9,7 +9,7 @@ import pytest
 
 from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
-from nnunet_assets_tests.training_builders import DATASET, PhantomProject, roots_in
+from nnunet_assets_tests.training_builders import DATASET, PhantomProject
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -34,11 +34,10 @@ trainer.perform_actual_validation()
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[PhantomProject, Path]:
+def trained(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> tuple[PhantomProject, Path]:
     """The project, and the folder in whose store the run lies."""
     folder = tmp_path_factory.mktemp("python")
-    project = PhantomProject(roots_in(folder)).build()
-    project.prepare()
+    project = prepared_phantom.copy_to(folder)
     variables = {"NNUNET_ASSETS_PROJECT": str(folder), "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
     environment = {**os.environ, **project.roots.environment(), **variables}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -68,7 +67,7 @@ def test_the_run_has_every_epoch_once_and_the_scores_of_the_validation(trained: 
 
 def test_the_result_is_nnunets_own(trained: tuple[PhantomProject, Path]) -> None:
     model = trained[0].roots.results / DATASET / "nnUNetTrainer__nnUNetPlans__3d_fullres"
-    code = "import sys, torch; print(torch.load(sys.argv[1], weights_only=False, map_location='cpu')['trainer_name'])"
-    final = model / "fold_0" / "checkpoint_final.pth"
-    named = subprocess.run([sys.executable, "-c", code, final], capture_output=True, text=True, check=True)
-    assert named.stdout.strip() == "nnUNetTrainer"
+    import torch
+
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False, map_location="cpu")
+    assert checkpoint["trainer_name"] == "nnUNetTrainer"

@@ -23,7 +23,7 @@ from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, PLANS, write_foreign_fold
 from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET as PHANTOM
-from nnunet_assets_tests.training_builders import SHORT_TRAINER, TINY, PhantomProject, roots_in
+from nnunet_assets_tests.training_builders import SHORT_TRAINER, TINY, PhantomProject
 
 CASES = {"a": (0.9, 0.5), "b": (0.7, 0.25)}
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
@@ -229,11 +229,9 @@ class _Payload:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
+def project(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> PhantomProject:
     """A phantom of 6 cases, planned and preprocessed by real nnU-Net."""
-    project = PhantomProject(roots_in(tmp_path_factory.mktemp("adoption"))).build()
-    project.prepare()
-    return project
+    return prepared_phantom.copy_to(tmp_path_factory.mktemp("adoption"))
 
 
 @pytest.mark.faults

@@ -16,7 +16,7 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.training_builders import PhantomProject, fold_processes, roots_in
+from nnunet_assets_tests.training_builders import fold_processes
 
 pytestmark = pytest.mark.faults
 
@@ -24,12 +24,10 @@ WHOLE = Counter([("start", None), ("epoch", 0), ("epoch", 1), ("epoch", 2), ("en
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, prepared_phantom):
     """A phantom of 6 cases in 2 folds, prepared. Two augmentation workers can be halved."""
     environment = {**os.environ, "nnUNet_n_proc_DA": "2", "nnUNet_def_n_proc": "2"}
-    project = PhantomProject(roots_in(tmp_path_factory.mktemp("faults")), environment=environment).build()
-    project.prepare()
-    return project
+    return prepared_phantom.copy_to(tmp_path_factory.mktemp("faults"), environment=environment)
 
 
 def records_of(project, fold):

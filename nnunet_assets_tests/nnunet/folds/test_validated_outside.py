@@ -16,7 +16,7 @@ from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilit
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
+from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes
 
 pytestmark = pytest.mark.faults
 
@@ -25,9 +25,8 @@ NPZ = TrainingOptions(npz=True)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
-    project = PhantomProject(roots_in(tmp_path_factory.mktemp("outside"))).build()
-    project.prepare()
+def project(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> PhantomProject:
+    project = prepared_phantom.copy_to(tmp_path_factory.mktemp("outside"))
     project.train("fold_0", EXPERIMENT, overrides=TINY)
     return project
 

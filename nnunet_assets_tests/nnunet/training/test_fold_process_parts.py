@@ -6,6 +6,10 @@ import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.nnunet.training import fold_process
+from nnunet_assets.nnunet.training.devices import resolve_device
+from nnunet_assets.nnunet.training.trainer import trainer_class
+from nnunet_assets.processes.child import ChildFailure
+from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.builders import build_attempt
 
 # --- the journal of a fold that goes on ---------------------------------------------------------------------------
@@ -42,3 +46,19 @@ def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(tmp_pat
     start, *epochs = read_records(path)
     assert (start.kind, start.values["attempt"]) == ("start", "a")
     assert len(epochs) == 6 - n_lost
+
+
+# --- what is not there --------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_there_is_an_error_and_nothing_falls_back_to_another():
+    message = r"Device 'mps' was asked for, but torch .* finds only: .*cpu"
+    with pytest.raises(ChildFailure, match=message) as caught:
+        resolve_device("mps")
+    assert caught.value.code == ExitCode.BAD_INPUT
+
+
+def test_a_trainer_that_nnunet_does_not_have_is_an_error():
+    with pytest.raises(ChildFailure, match="nnU-Net has no trainer 'nnUNetTrainerTypo'") as caught:
+        trainer_class("nnUNetTrainerTypo")
+    assert caught.value.code == ExitCode.BAD_INPUT

@@ -22,7 +22,7 @@ from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.rank_builders import CPU_RANKS, RANKS_EXPERIMENT, TRAINER, ranks_below, with_cpu_ranks
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
+from nnunet_assets_tests.training_builders import DATASET, TINY, fold_processes
 
 TWO = TrainingOptions(num_gpus=2)
 EACH_EPOCH = {**TINY, "save_every": 1}
@@ -31,12 +31,10 @@ FOLD = "fold_0"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, prepared_phantom):
     """A phantom of 6 cases in 2 folds, prepared."""
     folder = tmp_path_factory.mktemp("ranks")
-    project = with_cpu_ranks(PhantomProject(roots_in(folder)), folder / "trainers").build()
-    project.prepare()
-    return project
+    return with_cpu_ranks(prepared_phantom.copy_to(folder), folder / "trainers")
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,7 @@ from nnunet_assets_tests.training_builders import (
     EXPERIMENT,
     SHORT_TRAINER,
     TINY,
-    PhantomProject,
     fold_processes,
-    roots_in,
 )
 
 pytestmark = pytest.mark.faults
@@ -40,10 +38,9 @@ def variant(name):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, prepared_phantom):
     """A phantom of 6 cases; fold_0 of the variant `golden` is trained repeatably and without an interruption."""
-    project = PhantomProject(roots_in(tmp_path_factory.mktemp("options"))).build()
-    project.prepare()
+    project = prepared_phantom.copy_to(tmp_path_factory.mktemp("options"))
     project.train("fold_0", variant("golden"), overrides=EACH_EPOCH, options=REPEATABLE)
     return project
 
