@@ -11,7 +11,10 @@ import pytest
 from hypothesis import settings
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
+
+__all__ = ["stores_in_memory"]
 
 # A shared machine is slow now and then: a timing is no property of the code.
 settings.register_profile("any machine", deadline=None)

@@ -4,8 +4,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nnunet_assets.tracking.store.client import connect
-from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.environment import environment_without
 
 
@@ -17,19 +15,9 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new tracking store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("store")
-    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
-    return (folder / "mlflow.db").read_bytes()
-
-
 @pytest.fixture
-def project(tmp_path: Path, new_store: bytes) -> Path:
-    """A project folder with a tracking store of its own."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mlflow.db").write_bytes(new_store)
+def project(tmp_path: Path, stores_in_memory: None) -> Path:
+    """A project folder, what is tracked from which stays in memory."""
     return tmp_path
 
 

@@ -69,7 +69,7 @@ class _Run:
 
 
 def _newness(point: "Metric") -> tuple[int, int, float]:
-    return point.step, point.timestamp, -math.inf if math.isnan(point.value) else point.value
+    return point.step, point.timestamp, 0.0 if math.isnan(point.value) else point.value  # as a database has it
 
 
 class InMemoryMlflow:

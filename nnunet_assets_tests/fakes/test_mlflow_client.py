@@ -11,10 +11,8 @@ import pytest
 from nnunet_assets.tracking.store.client import connect, connect_to_read, get_or_create_experiment, pages
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.environment import environment_without
-from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow, stores_in_memory
+from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
-
-__all__ = ["stores_in_memory"]
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -151,7 +149,7 @@ class MlflowClientContract(ABC):
     ) -> None:
         steps = [metric("dice", 0.1, step=2), metric("dice", 0.9, step=1, time_ms=NOW + 9)]
         times = [metric("iou", 0.9, time_ms=1), metric("iou", 0.1, time_ms=2)]
-        values = [metric("loss", 0.9), metric("loss", 0.1)]
+        values = [metric("loss", 0.9), metric("loss", 0.1), metric("loss", math.nan)]  # NaN is a 0 there
         client.log_batch(run_id, [*steps, *times, *values], synchronous=True)
         assert client.get_run(run_id).data.metrics == {"dice": 0.1, "iou": 0.1, "loss": 0.9}
 

@@ -9,13 +9,31 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
-from nnunet_assets_tests.assets.conftest import _clean_environment, instance, new_store, project
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.assets.conftest import _clean_environment, instance
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 
-__all__ = ["_clean_environment", "instance", "new_store", "project"]
+__all__ = ["_clean_environment", "instance"]
 
 DATASET = "Dataset004_Hippocampus"
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A new tracking store, made once: MLflow takes 2 s for it."""
+    folder = tmp_path_factory.mktemp("store")
+    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.fixture
+def project(tmp_path: Path, new_store: bytes) -> Path:
+    """A project folder with a tracking store of its own."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mlflow.db").write_bytes(new_store)
+    return tmp_path
 
 
 @pytest.fixture

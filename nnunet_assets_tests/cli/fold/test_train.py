@@ -1,4 +1,4 @@
-"""One fold from the command line: what nnU-Net's users type, what it means, and one training for real."""
+"""One fold from the command line: what nnU-Net's users type, what it means, and what they see of a training."""
 
 import json
 import signal
@@ -21,6 +21,7 @@ from nnunet_assets.declarations.named_fold import chosen_experiment
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets_tests.fakes.fold_child import played
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -228,7 +229,7 @@ def test_a_folder_that_is_no_project_is_one_only_with_nnunets_variables(tmp_path
     assert (result.exit_code, "is not a project" in result.stderr) == (1, True)
 
 
-# --- for real -----------------------------------------------------------------------------------------------------
+# --- from the declaration to the result: all but the fold's process ----------------------------------------------
 
 TINY = Experiment("Dataset952_Phantom", "3d_fullres", variant="tiny")
 DECLARED = """
@@ -249,7 +250,10 @@ def project(tmp_path: Path) -> Path:
     return write_project(tmp_path, {"defs.yaml": DECLARED})
 
 
-def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path) -> None:
+def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = played(monkeypatch, dice=0.75)
     result = run("952", "3d_fullres", 0, "--variant", "tiny", "--json", "--project", project)
 
     assert result.exit_code == 0, result.stderr
@@ -264,7 +268,7 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path)
     assert read_committed(folder, check_files=True)
     end = next(record.values for record in read_records(journal_path(folder)) if record.kind == "end")
     assert (said["status"], said["fold"], said["model_path"]) == ("trained", "fold_0", str(folder))
-    assert said["metrics"]["dice"] == pytest.approx(end["val_dice_mean"])
+    assert said["metrics"]["dice"] == pytest.approx(end["val_dice_mean"]) == pytest.approx(0.75)
     assert said["metrics"]["iou"] == pytest.approx(end["val_iou_mean"])
     assert isinstance(said["metrics"]["validation_loss"], float)
 
@@ -273,3 +277,4 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(project: Path)
     assert again.exit_code == 0
     assert again.stdout.splitlines()[0].endswith("finished already; nothing is trained. --retrain trains it anew.")
     assert "Epoch" not in again.stdout
+    assert len(child.started) == 1

@@ -1,4 +1,4 @@
-"""The tracker on a real SQLite store: what reaches the run, and that it does so once."""
+"""What reaches a fold's run, and that it does so once: in memory, or on a real store where several write at once."""
 
 import json
 import shutil
@@ -16,10 +16,17 @@ from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun
 from nnunet_assets.tracking.fold.fold_tracker import known_report, send_waiting
 from nnunet_assets.tracking.fold.sender import FoldSender
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow
 from nnunet_assets_tests.tracking.folds import TAGS, Tracked, start, tracker, train, validate, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path, stores_in_memory: None) -> str:
+    """A tracking URI whose runs are in memory."""
+    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture
@@ -74,11 +81,11 @@ def test_a_finished_run_shows_what_the_journal_holds(uri: str, fold: Path, tmp_p
     assert json.loads(stored.read_text()) == {"plans": {"patch_size": [40, 56]}, "api_token": "***"}
 
 
-def test_a_value_longer_than_mlflow_takes_is_whole_in_the_artifact(uri: str, fold: Path, tmp_path: Path) -> None:
+def test_a_value_longer_than_mlflow_takes_is_whole_in_the_artifact(in_memory: str, fold: Path, tmp_path: Path) -> None:
     long = "x" * 7000
-    with tracker(uri, fold):
+    with tracker(in_memory, fold):
         start(fold, params={"transforms": long, **{f"p{n}": n for n in range(250)}})
-    run = Tracked(uri, tmp_path).run
+    run = Tracked(in_memory, tmp_path).run
     assert len(run.data.params) == 251
     assert run.data.params["transforms"].endswith("x ... (7000 characters; whole in params.json)")
     stored = tmp_path / "artifacts" / run.info.run_id / "artifacts" / "params.json"
@@ -89,33 +96,33 @@ def test_a_value_longer_than_mlflow_takes_is_whole_in_the_artifact(uri: str, fol
     ("error", "status"), [(None, "FINISHED"), (ValueError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
 )
 def test_leaving_the_block_ends_the_run_as_the_block_ended(
-    uri: str, fold: Path, tmp_path: Path, error: BaseException | None, status: str
+    in_memory: str, fold: Path, tmp_path: Path, error: BaseException | None, status: str
 ) -> None:
     try:
-        with tracker(uri, fold):
+        with tracker(in_memory, fold):
             start(fold)
             if error is not None:
                 raise error
     except (ValueError, KeyboardInterrupt):
         pass
-    assert Tracked(uri, tmp_path).run.info.status == status
+    assert Tracked(in_memory, tmp_path).run.info.status == status
 
 
-def test_a_fold_that_never_wrote_a_record_has_no_run(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_a_fold_that_never_wrote_a_record_has_no_run(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         report = following.finish("FAILED", contents={"learning_curve.png": b"x"})
     assert (report.run_id, report.n_sent, report.n_waiting, report.problem) == (None, 0, 0, None)
-    assert Tracked(uri, tmp_path).runs == []
+    assert Tracked(in_memory, tmp_path).runs == []
     assert not fold.exists()
 
 
-def test_a_resumed_fold_goes_on_in_its_run_with_each_epoch_once(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_a_resumed_fold_goes_on_in_its_run_with_each_epoch_once(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 2)
         following.finish("KILLED")
-    tracked = Tracked(uri, tmp_path)
-    with tracker(uri, fold, tags={**TAGS, "dagster_run_id": "run-2"}) as following:
+    tracked = Tracked(in_memory, tmp_path)
+    with tracker(in_memory, fold, tags={**TAGS, "dagster_run_id": "run-2"}) as following:
         truncate_after_epoch(journal_path(fold), 3)
         train(fold, 3, 3)
         wait_until(lambda: tracked.history("train_loss") == losses(3))
@@ -129,117 +136,119 @@ def test_a_resumed_fold_goes_on_in_its_run_with_each_epoch_once(uri: str, fold: 
     assert "nnunet_assets.resumed_at" not in tracked.run.data.tags
 
 
-def test_epochs_trained_again_are_told_by_a_tag(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_epochs_trained_again_are_told_by_a_tag(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 3)
         following.finish("KILLED")
     # The last checkpoint holds two epochs: epochs 2 and 3 are lost and trained again.
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         truncate_after_epoch(journal_path(fold), 2)
         train(fold, 2, 4)
         report = following.finish("FINISHED")
-    tracked = Tracked(uri, tmp_path)
+    tracked = Tracked(in_memory, tmp_path)
     assert tracked.run.data.tags["nnunet_assets.resumed_at"] == "2"
     assert tracked.history("train_loss") == [(0, 0.0), (1, 0.1), (2, 0.2), (2, 0.2), (3, 0.3), (3, 0.3), (4, 0.4)]
     assert (report.n_sent, report.n_waiting) == (6, 0)
 
 
-def test_a_parameter_that_a_resumption_changes_becomes_a_tag(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_a_parameter_that_a_resumption_changes_becomes_a_tag(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold, params={"num_epochs": 10, "lr": 0.1})
         following.finish("KILLED")
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         start(fold, params={"num_epochs": 20, "lr": 0.1, "new": 1})
         report = following.finish("FINISHED")
-    run = Tracked(uri, tmp_path).run
+    run = Tracked(in_memory, tmp_path).run
     assert run.data.params == {"num_epochs": "10", "lr": "0.1", "new": "1"}
     assert run.data.tags["nnunet_assets.changed_params"] == "num_epochs: 10 -> 20"
     assert (report.problem, report.n_refused) == (None, 0)
 
 
-def test_a_new_training_of_the_fold_gets_a_run_of_its_own(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold):
+def test_a_new_training_of_the_fold_gets_a_run_of_its_own(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold):
         start(fold)
         train(fold, 0, 1)
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         fold.rename(tmp_path / "superseded")
         start(fold, attempt="attempt-2")
         train(fold, 0, 0)
         following.finish("FINISHED")
-    tracked = Tracked(uri, tmp_path)
+    tracked = Tracked(in_memory, tmp_path)
     assert [run.data.tags["nnunet_assets.attempt"] for run in tracked.runs] == ["attempt-1", "attempt-2"]
     assert [run.info.status for run in tracked.runs] == ["FINISHED", "FINISHED"]
     assert tracked.history("train_loss", tracked.runs[1].info.run_id) == [(0, 0.0)]
 
 
-def test_a_fold_that_was_finished_already_keeps_its_run_as_it_is(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold):
+def test_a_fold_that_was_finished_already_keeps_its_run_as_it_is(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold):
         start(fold)
         train(fold, 0, 1)
-    before = Tracked(uri, tmp_path).run
-    with tracker(uri, fold, tags={**TAGS, "dagster_run_id": "run-2"}) as following:
+    before = Tracked(in_memory, tmp_path).run
+    with tracker(in_memory, fold, tags={**TAGS, "dagster_run_id": "run-2"}) as following:
         report = following.finish("FINISHED", contents={"late.png": b"x"})
-    after = Tracked(uri, tmp_path).run
+    after = Tracked(in_memory, tmp_path).run
     assert (after.info.end_time, after.data.tags) == (before.info.end_time, before.data.tags)
     assert (report.run_id, report.n_sent, report.problem) == (before.info.run_id, 3, None)
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
 def test_a_new_validation_that_fails_leaves_the_run_of_a_finished_fold_finished(
-    uri: str, fold: Path, tmp_path: Path, status: Any
+    in_memory: str, fold: Path, tmp_path: Path, status: Any
 ) -> None:
-    with tracker(uri, fold):
+    with tracker(in_memory, fold):
         start(fold)
         train(fold, 0, 1)
         validate(fold)
-    before = Tracked(uri, tmp_path).run
-    with tracker(uri, fold) as following:  # the journal is as it was: the fold is finished with what it has
+    before = Tracked(in_memory, tmp_path).run
+    with tracker(in_memory, fold) as following:  # the journal is as it was: the fold is finished with what it has
         assert following.finish(status, failure="crashed").problem is None
-    after = Tracked(uri, tmp_path).run
+    after = Tracked(in_memory, tmp_path).run
     assert (after.info.status, after.info.end_time) == ("FINISHED", before.info.end_time)
     assert after.data.to_dictionary() == before.data.to_dictionary()
-    assert send_waiting(Destination(uri, tmp_path / "artifacts"), fold).is_done
-    assert Tracked(uri, tmp_path).run.info.status == "FINISHED"
+    assert send_waiting(Destination(in_memory, tmp_path / "artifacts"), fold).is_done
+    assert Tracked(in_memory, tmp_path).run.info.status == "FINISHED"
 
 
 def test_a_fold_whose_watcher_was_stopped_after_its_end_is_finished_when_the_next_one_looks(
-    uri: str, fold: Path, tmp_path: Path
+    in_memory: str, fold: Path, tmp_path: Path
 ) -> None:
-    with tracker(uri, fold) as stopped:
+    with tracker(in_memory, fold) as stopped:
         start(fold)
         train(fold, 0, 1)
         stopped.finish("KILLED", failure="interrupted")
-    assert Tracked(uri, tmp_path).run.info.status == "KILLED"
-    with tracker(uri, fold) as following:
+    assert Tracked(in_memory, tmp_path).run.info.status == "KILLED"
+    with tracker(in_memory, fold) as following:
         report = following.finish("FINISHED", contents={"late.png": b"x"}, metrics={"epochs_trained": 2.0})
-    tracked = Tracked(uri, tmp_path)
+    tracked = Tracked(in_memory, tmp_path)
     assert (tracked.run.info.status, tracked.run.data.metrics["epochs_trained"]) == ("FINISHED", 2.0)
     assert tracked.run.data.tags["nnunet_assets.failure"] == "none"
     assert tracked.history("train_loss") == losses(1)
     assert (len(tracked.runs), report.is_done) == (1, True)
 
 
-def test_without_its_file_the_run_is_found_again_and_nothing_comes_twice(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold):
+def test_without_its_file_the_run_is_found_again_and_nothing_comes_twice(
+    in_memory: str, fold: Path, tmp_path: Path
+) -> None:
+    with tracker(in_memory, fold):
         start(fold)
         train(fold, 0, 2)
     (fold / ".nnunet_assets" / "mlflow_run.json").unlink()
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         train(fold, 3, 3)
         following.finish("FINISHED")
-    assert Tracked(uri, tmp_path).history("train_loss") == losses(3)
+    assert Tracked(in_memory, tmp_path).history("train_loss") == losses(3)
 
 
-def test_a_run_deleted_in_mlflow_is_made_anew_with_everything(uri: str, fold: Path, tmp_path: Path) -> None:
+def test_a_run_deleted_in_mlflow_is_made_anew_with_everything(in_memory: str, fold: Path, tmp_path: Path) -> None:
     from nnunet_assets.tracking.store.client import connect
 
-    tracked = Tracked(uri, tmp_path)
-    with tracker(uri, fold) as following:
+    tracked = Tracked(in_memory, tmp_path)
+    with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 1)
         wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(1))
-        connect(Destination(uri, tmp_path / "artifacts")).delete_run(tracked.run.info.run_id)
+        connect(Destination(in_memory, tmp_path / "artifacts")).delete_run(tracked.run.info.run_id)
         train(fold, 2, 2)
         report = following.finish("FINISHED")
     assert tracked.history("train_loss") == losses(2)
@@ -266,6 +275,7 @@ KILLED_WHILE_TRACKING = """
 import os, signal, sys
 from pathlib import Path
 from nnunet_assets.core.fold.journal import journal_path
+from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
 uri, fold = sys.argv[1], Path(sys.argv[2])
 with tracker(uri, fold):
@@ -290,9 +300,9 @@ def test_a_fold_whose_parent_was_killed_is_completed_later_and_its_run_keeps_its
     assert tracked.run.info.status == "RUNNING"
 
 
-def test_sending_a_fold_that_was_never_tracked_says_so(uri: str, fold: Path, tmp_path: Path) -> None:
+def test_sending_a_fold_that_was_never_tracked_says_so(in_memory: str, fold: Path, tmp_path: Path) -> None:
     start(fold)
-    report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
+    report = send_waiting(Destination(in_memory, tmp_path / "artifacts"), fold)
     assert (report.n_waiting, report.run_id) == (1, None)
     assert report.problem == f"{fold} was never tracked: train it with tracking on."
 
@@ -306,25 +316,27 @@ def test_a_store_that_cannot_be_used_is_a_problem_and_no_error(fold: Path, tmp_p
     assert "is not an SQLite database" in str(report.problem)
 
 
-def test_a_file_that_is_not_there_is_named_and_the_others_are_uploaded(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_a_file_that_is_not_there_is_named_and_the_others_are_uploaded(
+    in_memory: str, fold: Path, tmp_path: Path
+) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         report = following.finish("FINISHED", [fold / "progress.png"], {"curve.png": b"x"})
     assert report.problem == f"{fold}/progress.png was not uploaded: it is not there."
-    assert Tracked(uri, tmp_path).files() == ["curve.png", "params.json"]
+    assert Tracked(in_memory, tmp_path).files() == ["curve.png", "params.json"]
 
 
-def test_what_only_the_end_knows_stands_at_the_last_epoch(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_what_only_the_end_knows_stands_at_the_last_epoch(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 2)
         report = following.finish("FINISHED", metrics={"training_hours": 2.5})
     assert (report.n_sent, report.is_done) == (4, True)
-    assert Tracked(uri, tmp_path).history("training_hours") == [(2, 2.5)]
+    assert Tracked(in_memory, tmp_path).history("training_hours") == [(2, 2.5)]
 
 
 def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all_the_same(
-    uri: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ensure, keep = FoldSender._ensure_run, FoldSender.keep
     is_sending, is_kept = threading.Event(), threading.Event()
@@ -340,23 +352,23 @@ def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all
 
     monkeypatch.setattr(FoldSender, "_ensure_run", ensured)
     monkeypatch.setattr(FoldSender, "keep", kept)
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         start(fold)
         assert is_sending.wait(20)  # the journal was read, with no epoch in it
         train(fold, 0, 2)
         validate(fold)
         report = following.finish("FINISHED", metrics={"training_hours": 2.5})
     assert (report.n_sent, report.is_done) == (5, True)
-    tracked = Tracked(uri, tmp_path)
+    tracked = Tracked(in_memory, tmp_path)
     assert tracked.history("training_hours") == [(2, 2.5)]
     assert tracked.history("val_dice_mean") == [(2, 0.87)]
     assert tracked.run.info.status == "FINISHED"
 
 
 def test_a_copy_of_a_fold_whose_original_may_not_be_looked_into_is_no_failure(
-    uri: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         start(fold)
         following.finish("FINISHED")
     copy = tmp_path / "mine" / fold.name
@@ -369,55 +381,53 @@ def test_a_copy_of_a_fold_whose_original_may_not_be_looked_into_is_no_failure(
         return is_dir(self, **options)
 
     monkeypatch.setattr(Path, "is_dir", refused)
-    report = send_waiting(Destination(uri, tmp_path / "artifacts"), copy)
+    report = send_waiting(Destination(in_memory, tmp_path / "artifacts"), copy)
     assert (report.problem, report.is_done) == (None, True)
-    assert len(Tracked(uri, tmp_path).runs) == 2
+    assert len(Tracked(in_memory, tmp_path).runs) == 2
 
 
-def test_an_upload_that_is_under_way_is_no_server_that_is_down(uri: str, fold: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_an_upload_that_is_under_way_is_no_server_that_is_down(in_memory: str, fold: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         following.finish("FINISHED", contents={"curve.png": b"x"})
     run = FoldRun.load(fold)
     assert run is not None
     run.files = ["checkpoint_final.pth"]
     run.save(fold)
-    report = known_report(Destination(uri, fold.parent / "artifacts"), fold)
+    report = known_report(Destination(in_memory, fold.parent / "artifacts"), fold)
     assert (report.is_done, report.problem) == (False, "Not uploaded so far: checkpoint_final.pth.")
 
 
-def test_a_value_that_is_no_number_is_named_and_the_others_are_sent(uri: str, fold: Path, tmp_path: Path) -> None:
+def test_a_value_that_is_no_number_is_named_and_the_others_are_sent(in_memory: str, fold: Path, tmp_path: Path) -> None:
     from nnunet_assets.core.fold.journal import append_record
 
-    with tracker(uri, fold) as following:
+    with tracker(in_memory, fold) as following:
         start(fold)
         append_record(journal_path(fold), "epoch", {"train_loss": 0.1, "phase": "warm-up", "Ä": 1, "ä": 2}, epoch=0)
         report = following.finish("FINISHED")
-    assert Tracked(uri, tmp_path).run.data.metrics == {"train_loss": 0.1, "Ä": 1.0}
+    assert Tracked(in_memory, tmp_path).run.data.metrics == {"train_loss": 0.1, "Ä": 1.0}
     assert "'phase' is 'warm-up', which is not a number" in str(report.problem)
     assert "'ä' differs from 'Ä' only in case" in str(report.problem)
     assert (report.n_waiting, report.n_refused) == (0, 0)
 
 
-def test_a_damaged_line_is_named_and_what_was_sent_stays_sent(uri: str, fold: Path, tmp_path: Path) -> None:
-    with tracker(uri, fold) as following:
+def test_a_damaged_line_is_named_and_what_was_sent_stays_sent(in_memory: str, fold: Path, tmp_path: Path) -> None:
+    with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 2)
         following.finish("KILLED")
     lines = journal_path(fold).read_bytes().splitlines(keepends=True)
     journal_path(fold).write_bytes(lines[0] + b"deadbeef" + lines[1][8:] + b"".join(lines[2:]))
-    report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
+    report = send_waiting(Destination(in_memory, tmp_path / "artifacts"), fold)
     assert "is damaged: it and the lines after it cannot be sent" in str(report.problem)
-    tracked = Tracked(uri, tmp_path)
+    tracked = Tracked(in_memory, tmp_path)
     assert tracked.history("train_loss") == losses(2)
     assert "nnunet_assets.resumed_at" not in tracked.run.data.tags
 
 
 def test_a_thousand_waiting_epochs_go_in_few_batches(
-    uri: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_memory: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow import MlflowClient
-
     from nnunet_assets.core.files import atomic_files
     from nnunet_assets.core.fold.journal import append_record
 
@@ -427,19 +437,19 @@ def test_a_thousand_waiting_epochs_go_in_few_batches(
         append_record(journal_path(fold), "epoch", {"train_loss": 1 / (epoch + 1), "val_loss": 1.0}, epoch=epoch)
     monkeypatch.undo()
     calls = []
-    whole = MlflowClient.log_batch
-    monkeypatch.setattr(MlflowClient, "log_batch", lambda *a, **k: calls.append(1) or whole(*a, **k))
-    with tracker(uri, fold) as following:
+    whole = InMemoryMlflow.log_batch
+    monkeypatch.setattr(InMemoryMlflow, "log_batch", lambda *a, **k: calls.append(1) or whole(*a, **k))
+    with tracker(in_memory, fold) as following:
         report = following.finish("FINISHED")
     assert (report.n_sent, report.problem) == (1001, None)
-    assert len(Tracked(uri, tmp_path).history("train_loss")) == 1000
+    assert len(Tracked(in_memory, tmp_path).history("train_loss")) == 1000
     assert len(calls) <= 5
 
 
-def test_the_tracker_keeps_nothing_busy_while_the_journal_rests(uri: str, fold: Path) -> None:
+def test_the_tracker_keeps_nothing_busy_while_the_journal_rests(in_memory: str, fold: Path) -> None:
     start(fold)
     before = threading.active_count()
-    with tracker(uri, fold):
+    with tracker(in_memory, fold):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
@@ -452,11 +462,11 @@ def test_loading_the_tracker_imports_no_mlflow() -> None:
 
 
 def test_an_epoch_that_would_be_trained_again_after_a_kill_is_not_sent_before_a_checkpoint_holds_it(
-    uri: str, fold: Path, tmp_path: Path
+    in_memory: str, fold: Path, tmp_path: Path
 ) -> None:
     # MLflow would keep both values.
-    tracked = Tracked(uri, tmp_path)
-    with tracker(uri, fold) as following:
+    tracked = Tracked(in_memory, tmp_path)
+    with tracker(in_memory, fold) as following:
         start(fold)
         saved_epochs_path(fold).write_text("2")
         train(fold, 0, 3)

@@ -8,7 +8,7 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 pytestmark = MLFLOW_WARNINGS
 
 
-def test_only_the_running_runs_of_dead_dagster_runs_are_closed(tmp_path: Path) -> None:
+def test_only_the_running_runs_of_dead_dagster_runs_are_closed(tmp_path: Path, stores_in_memory: None) -> None:
     destination = Destination(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
     client = connect(destination)
     experiments = [

@@ -1,3 +1,3 @@
-from nnunet_assets_tests.assets.conftest import _clean_environment, new_store, project
+from nnunet_assets_tests.assets.conftest import _clean_environment, project
 
-__all__ = ["_clean_environment", "new_store", "project"]
+__all__ = ["_clean_environment", "project"]
