@@ -35,15 +35,16 @@ FOLD_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_rep
 
 
 @pytest.fixture(params=["a folder", "a folder of a name with spaces & signs"])
-def home(request: pytest.FixtureRequest, tmp_path: Path, new_store: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, stores_in_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A project in a folder that bears the user's name, on a machine with a name."""
     monkeypatch.setattr(socket, "gethostname", lambda: HOST)
     monkeypatch.setenv("USER", USER)
     monkeypatch.setenv("HOME", str(tmp_path / USER))
     name = FOLDER if request.param == "a folder" else f"{FOLDER} of Jane & (John)"
     project = tmp_path / USER / name
-    (project / "data").mkdir(parents=True)
-    (project / "data" / "mlflow.db").write_bytes(new_store)
+    project.mkdir(parents=True)
     return project
 
 
