@@ -14,20 +14,20 @@ from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary as CVSummary
 from nnunet_assets.settings import project_settings
+from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
 from nnunet_assets.workflows.results.export_tables import export_csv, export_latex
 from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, summarize_experiment
-from nnunet_assets.workflows.tracked_trainer import create_tracked_trainer
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset
-    from nnunet_assets.workflows.adopt import AdoptionReport
-    from nnunet_assets.workflows.prepare import LookedAt
+    from nnunet_assets.workflows.dataset.prepare import LookedAt
+    from nnunet_assets.workflows.fold.adopt import AdoptionReport
+    from nnunet_assets.workflows.fold.sync import SyncReport
+    from nnunet_assets.workflows.fold.train import TrainedFold
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
-    from nnunet_assets.workflows.sync import SyncReport
-    from nnunet_assets.workflows.train import TrainedFold
 
 __all__ = [
     "CVSummary",
@@ -81,8 +81,8 @@ def import_dataset(
     Raises:
         NnunetAssetsError: The dataset is there already, or the source cannot be brought.
     """
-    from nnunet_assets.workflows.import_dataset import Source
-    from nnunet_assets.workflows.import_dataset import import_dataset as bring
+    from nnunet_assets.workflows.dataset.import_dataset import Source
+    from nnunet_assets.workflows.dataset.import_dataset import import_dataset as bring
 
     described = Source(
         Path(source),
@@ -110,7 +110,7 @@ def check(
     Raises:
         DatasetError: There is no such dataset, or nothing of it can be looked at.
     """
-    from nnunet_assets.workflows.check import check as look
+    from nnunet_assets.workflows.dataset.check import check as look
 
     return look(project_settings(_folder(project)), dataset, progress, rehash=rehash)
 
@@ -154,8 +154,8 @@ def train_fold(
     from nnunet_assets.declarations.named_fold import NamedFold
     from nnunet_assets.declarations.project import declared_if_any
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.train import AskedNow, prepared_request, starting_point
-    from nnunet_assets.workflows.train import train_fold as train
+    from nnunet_assets.workflows.fold.train import AskedNow, prepared_request, starting_point
+    from nnunet_assets.workflows.fold.train import train_fold as train
 
     settings = project_settings(_folder(project))
     declared = declared_if_any(settings.project)
@@ -307,7 +307,7 @@ def adopt(folder: Path | str, *, track: bool = True, project: Path | str | None 
         FoldError: There is none.
     """
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.adopt import adopt as adopt_below
+    from nnunet_assets.workflows.fold.adopt import adopt as adopt_below
 
     settings = project_settings(_folder(project))
     return adopt_below(settings, Path(folder), Destination.of(settings) if track else None)
@@ -327,7 +327,7 @@ def sync(
         TrackingError: One of the folders holds no fold that was tracked.
     """
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.sync import sync as send
+    from nnunet_assets.workflows.fold.sync import sync as send
 
     settings = project_settings(_folder(project))
     return send(settings, Destination.of(settings), [Path(fold) for fold in folds], timeout_seconds)

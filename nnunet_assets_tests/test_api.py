@@ -16,7 +16,7 @@ from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.errors import ConfigError, EvaluationError, FoldError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows import train
+from nnunet_assets.workflows.fold import train
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_volume

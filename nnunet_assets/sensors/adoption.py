@@ -34,7 +34,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         from nnunet_assets.assets.fold.adopted_folds import materialization
         from nnunet_assets.nnunet.adoption.adoption import adopted_before
         from nnunet_assets.tracking.store.destination import Destination
-        from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill
+        from nnunet_assets.workflows.fold.adopted_fold_run import back_fill
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
         fold = _next(context.instance, project, experiments, refused)

@@ -278,7 +278,7 @@ def test_the_sensor_records_a_fold_whose_adoption_was_killed_before(
     foreign: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "nnunet_assets.workflows.fold_runs.adopted_fold_run.back_fill",
+        "nnunet_assets.workflows.fold.adopted_fold_run.back_fill",
         lambda *_: TrackingReport(None, None, None, 0, 0, 0, None, is_done=True),
     )
     shutil.rmtree(EXPERIMENT.fold_folder(foreign.roots, "fold_1"))
@@ -304,7 +304,7 @@ def test_a_fold_that_a_tracked_trainer_made_is_one_to_adopt(foreign: Settings) -
 
 def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
-    from nnunet_assets.workflows.fold_runs import adopted_fold_run
+    from nnunet_assets.workflows.fold import adopted_fold_run
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     send = adopted_fold_run.send_waiting

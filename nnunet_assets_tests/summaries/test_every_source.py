@@ -39,9 +39,8 @@ from nnunet_assets.tracking.store import client
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags, run_title
-from nnunet_assets.workflows import sync
-from nnunet_assets.workflows.fold_runs import adopted_fold_run
-from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill, prepare
+from nnunet_assets.workflows.fold import adopted_fold_run, sync
+from nnunet_assets.workflows.fold.adopted_fold_run import back_fill, prepare
 from nnunet_assets.workflows.results.recorded_summaries import mlflow_record
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.foreign_fold_builders import DATASET, DESCRIPTION, write_foreign_fold

@@ -14,7 +14,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.plans.plan_card import plan_row
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.prepare import Wanted, plan
+from nnunet_assets.workflows.dataset.prepare import Wanted, plan
 
 DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
 

@@ -22,7 +22,7 @@ from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import raw_data_run
-from nnunet_assets.workflows.prepare import look
+from nnunet_assets.workflows.dataset.prepare import look
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset

@@ -13,7 +13,7 @@ from nnunet_assets.core.splits.split_promises import COPIES, GROUPS, LABELS, ONC
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.check import check_split
+from nnunet_assets.workflows.dataset.check import check_split
 
 
 def build_split_checks(*, config: DatasetConfig, settings: SplitSettings) -> dg.AssetChecksDefinition:

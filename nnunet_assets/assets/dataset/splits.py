@@ -15,7 +15,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.preparation.splits_final import Splits
 from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.prepare import SplitDataset, split
+from nnunet_assets.workflows.dataset.prepare import SplitDataset, split
 
 DESCRIPTION = """The folds of the cross-validation: `splits_final.json` in `nnUNet_preprocessed`.
 

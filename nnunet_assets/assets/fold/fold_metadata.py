@@ -7,7 +7,7 @@ import dagster as dg
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.reports.figures.curves import learning_curve_png
-from nnunet_assets.workflows.train import TrainedFold
+from nnunet_assets.workflows.fold.train import TrainedFold
 
 NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
 

@@ -19,7 +19,7 @@ from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.train import AskedNow, fold_request, train_fold
+from nnunet_assets.workflows.fold.train import AskedNow, fold_request, train_fold
 
 DESCRIPTION = """One trained and validated model a fold, in nnU-Net's own folder `fold_k`.
 

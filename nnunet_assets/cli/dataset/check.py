@@ -11,10 +11,10 @@ from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings, project_settings
-from nnunet_assets.workflows import check as checking
+from nnunet_assets.workflows.dataset import check as checking
 
 if TYPE_CHECKING:
-    from nnunet_assets.workflows.prepare import LookedAt
+    from nnunet_assets.workflows.dataset.prepare import LookedAt
 
 
 @click.command()

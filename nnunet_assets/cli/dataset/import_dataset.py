@@ -11,7 +11,7 @@ from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.importing.import_files import labels_from_file
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows import import_dataset as workflow
+from nnunet_assets.workflows.dataset import import_dataset as workflow
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.importing.transfer import Link

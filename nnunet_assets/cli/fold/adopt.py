@@ -13,7 +13,7 @@ from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.adoption.adoption import Adopted
-    from nnunet_assets.workflows.adopt import AdoptionReport
+    from nnunet_assets.workflows.fold.adopt import AdoptionReport
 
 
 @click.command()
@@ -33,7 +33,7 @@ def adopt(folder: Path, *, tracker_disable: bool, as_json: bool, project: Path) 
     """
     # Numpy comes with them.
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.adopt import adopt as adopt_folds
+    from nnunet_assets.workflows.fold.adopt import adopt as adopt_folds
 
     settings = project_settings(project)
     report = adopt_folds(settings, folder, None if tracker_disable else Destination.of(settings))

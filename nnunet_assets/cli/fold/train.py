@@ -20,7 +20,7 @@ from nnunet_assets.settings import project_settings
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
     from nnunet_assets.core.progress import Progress
-    from nnunet_assets.workflows.train import TrainedFold
+    from nnunet_assets.workflows.fold.train import TrainedFold
 
 
 @click.command()
@@ -110,8 +110,8 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     from nnunet_assets.core.fold.fold import Fold
     from nnunet_assets.declarations.project import declared_if_any, read_project
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.rerun import rerun_of
-    from nnunet_assets.workflows.train import prepared_request, starting_point, train_fold
+    from nnunet_assets.workflows.fold.rerun import rerun_of
+    from nnunet_assets.workflows.fold.train import prepared_request, starting_point, train_fold
 
     # MLflow's news about its own tables is none for whoever trains.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)

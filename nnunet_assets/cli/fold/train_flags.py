@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nnunet_assets.declarations.config import RESULT_OPTIONS
 from nnunet_assets.declarations.named_fold import NamedFold
-from nnunet_assets.workflows.train import AskedNow
+from nnunet_assets.workflows.fold.train import AskedNow
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from nnunet_assets.cli.terminal import console
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.sync import SyncReport
-from nnunet_assets.workflows.sync import sync as sync_folds
+from nnunet_assets.workflows.fold.sync import SyncReport
+from nnunet_assets.workflows.fold.sync import sync as sync_folds
 
 
 @click.command()

@@ -4,7 +4,7 @@ import dagster as dg
 
 from nnunet_assets.assets.fold.fold_model import FoldRunConfig, RunDevice, first_try
 from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.workflows.train import AskedNow
+from nnunet_assets.workflows.fold.train import AskedNow
 
 
 def test_what_the_run_config_asks_for_is_asked_without_dagsters_types() -> None:

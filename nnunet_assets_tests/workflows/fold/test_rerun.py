@@ -32,9 +32,9 @@ from nnunet_assets.tracking.reading.recall import recall_fold, unflattened
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, TRAINING_HASH, flattened, fold_tags
-from nnunet_assets.workflows import rerun as rerun_module
-from nnunet_assets.workflows.rerun import rerun_of
-from nnunet_assets.workflows.train import AskedNow, fold_request
+from nnunet_assets.workflows.fold import rerun as rerun_module
+from nnunet_assets.workflows.fold.rerun import rerun_of
+from nnunet_assets.workflows.fold.train import AskedNow, fold_request
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, SPLITS, write_prepared
 from nnunet_assets_tests.project_builders import write_project

@@ -20,7 +20,7 @@ from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import HOST, fold_tags, run_title
-from nnunet_assets.workflows.fold_runs.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
+from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
 
 @dataclass

@@ -23,7 +23,7 @@ from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.train import AskedNow
+from nnunet_assets.workflows.fold.train import AskedNow
 
 
 @dataclass(frozen=True)

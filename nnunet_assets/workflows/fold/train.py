@@ -33,8 +33,8 @@ from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold_runs.tracked_fold import TrackedFold, tracked_fold
-from nnunet_assets.workflows.prepare import ensure_prepared
+from nnunet_assets.workflows.dataset.prepare import ensure_prepared
+from nnunet_assets.workflows.fold.tracked_fold import TrackedFold, tracked_fold
 
 
 @dataclass(frozen=True)

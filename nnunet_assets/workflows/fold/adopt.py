@@ -14,7 +14,7 @@ from nnunet_assets.nnunet.results.results_folder import models_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold_runs.adopted_fold_run import back_fill
+from nnunet_assets.workflows.fold.adopted_fold_run import back_fill
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,6 @@ def _prepare_again(destination: Destination, roots: Roots, folder: Path) -> None
     is_of_others = known.made_of is not None and known.made_of != scores
     if is_copy or is_of_others or known.has_scores_to_tell(scores, settled_records(folder)):
         # Matplotlib and numpy come with it.
-        from nnunet_assets.workflows.fold_runs.adopted_fold_run import prepare_again
+        from nnunet_assets.workflows.fold.adopted_fold_run import prepare_again
 
         prepare_again(destination, roots, folder)

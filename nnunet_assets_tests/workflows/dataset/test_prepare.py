@@ -18,8 +18,8 @@ from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import read_raw, write_raw
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows import prepare as module
-from nnunet_assets.workflows.prepare import Wanted, ensure_prepared
+from nnunet_assets.workflows.dataset import prepare as module
+from nnunet_assets.workflows.dataset.prepare import Wanted, ensure_prepared
 from nnunet_assets_tests.prepared_builders import DATASET, SPLITS, write_plans, write_prepared
 from nnunet_assets_tests.raw_builders import tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.recorded_progress import RecordedProgress

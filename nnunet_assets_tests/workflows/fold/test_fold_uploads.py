@@ -11,7 +11,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.core.splits.splits_files import read_splits
-from nnunet_assets.workflows.fold_runs.fold_uploads import checkpoints_of, contents_of, environment, history
+from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, environment, history
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.tracking.folds import start, train

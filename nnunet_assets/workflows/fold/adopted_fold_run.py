@@ -34,7 +34,7 @@ from nnunet_assets.tracking.store.names import (
     fold_tags,
     run_title,
 )
-from nnunet_assets.workflows.fold_runs.fold_uploads import contents_of, files_of, history
+from nnunet_assets.workflows.fold.fold_uploads import contents_of, files_of, history
 
 
 def back_fill(destination: Destination, adopted: Adopted) -> TrackingReport:

@@ -14,7 +14,7 @@ from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold_runs.tracked_fold import tracked_fold
+from nnunet_assets.workflows.fold.tracked_fold import tracked_fold
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.tracking.folds import start, train
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

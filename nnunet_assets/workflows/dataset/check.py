@@ -20,7 +20,7 @@ from nnunet_assets.nnunet.preparation.raw_records import read_raw
 from nnunet_assets.nnunet.preparation.splitting import groups_of
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.prepare import LookedAt, look_at
+from nnunet_assets.workflows.dataset.prepare import LookedAt, look_at
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curation_file import ProposedFixes

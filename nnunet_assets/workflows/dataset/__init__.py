@@ -1,0 +1,1 @@
+"""What is done with a dataset: imported, checked, made ready for folds."""

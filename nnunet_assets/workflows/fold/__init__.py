@@ -1,0 +1,1 @@
+"""What is done with a fold: trained, trained again, adopted, tracked."""
