@@ -10,13 +10,16 @@ reaches down for failures that the baseline does not show, and a later summary t
 to name. Compared are the folds that the baseline has, and no others: the mean of other folds is one of other cases.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import JsonError
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
@@ -127,33 +130,16 @@ class Baseline:
         Raises:
             ValueError: It has another schema, or is none.
         """
+        if isinstance(content, Mapping) and content.get("schema_version") not in (None, SCHEMA_VERSION):
+            raise ValueError(f"schema {content['schema_version']!r}, where {SCHEMA_VERSION} is read")
         try:
-            if content["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema {content['schema_version']!r}, where {SCHEMA_VERSION} is read")
             values = {key: value for key, value in content.items() if key != "schema_version"}
-            return cls(
-                **{
-                    **values,
-                    "experiment": Experiment(**content["experiment"]),
-                    "inputs": FoldInputs(**content["inputs"]),
-                    "folds": tuple(content["folds"]),
-                    "foreground": _estimate(content["foreground"]),
-                    "labels": {name: _estimate(label) for name, label in content["labels"].items()},
-                }
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a baseline: {error!r}") from error
+            return dataclass_from_json(cls, json.dumps(values))
+        except (JsonError, AttributeError) as error:
+            raise ValueError(f"not a baseline: {error}") from error
 
 
 def _limit(mean: float, estimate: Estimate) -> float:
     n = estimate.n_defined
     two_errors = 2 * estimate.sd / math.sqrt(n) if estimate.sd is not None and n >= MIN_PATIENTS else 0.0
     return mean - max(MIN_DROP, two_errors)
-
-
-def _estimate(content: Mapping[str, Any]) -> Estimate:
-    """Reads an estimate, of which mean, SD and count are compared and so have to be numbers."""
-    numbers = [content["mean"], content["sd"], content["n_defined"]]
-    if not all(number is None or isinstance(number, int | float) for number in numbers):
-        raise TypeError(f"a Dice of {numbers}")
-    return Estimate.from_json(content)

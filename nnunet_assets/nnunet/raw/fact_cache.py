@@ -9,7 +9,7 @@ time.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -19,13 +19,11 @@ from typing import Any
 from nnunet_assets.core.dataset import intake, intensity_rules
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
-from nnunet_assets.core.dataset.findings import Finding
-from nnunet_assets.core.dataset.intake import Intensities
-from nnunet_assets.core.dataset.intensity_rules import Extremes, Range
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
 from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.nnunet.images import (
     case_geometry,
     companion_files,
@@ -38,7 +36,6 @@ from nnunet_assets.nnunet.images import (
     voxel_extremes,
     voxel_statistics,
 )
-from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.companion_files import case_companions
 from nnunet_assets.nnunet.raw import case_check
 from nnunet_assets.nnunet.raw.case_check import CaseFacts, case_paths
@@ -87,7 +84,8 @@ class FactCache:
         if entry is None:
             return None
         try:
-            return _facts(entry["facts"]) if entry["stats"] == _as_json(stats_of(files, self._reader)) else None
+            is_same = entry["stats"] == _as_json(stats_of(files, self._reader))
+            return dataclass_from_json(CaseFacts, json.dumps(entry["facts"])) if is_same else None
         except (OSError, TypeError, KeyError, ValueError):
             return None
 
@@ -156,31 +154,3 @@ def _made_by(description: DatasetDescription, reader: str | None) -> str:
 
 def _as_json(stats: Stats) -> list[list[Any]]:
     return [[path, stat and list(stat)] for path, stat in stats]
-
-
-def _facts(content: Mapping[str, Any]) -> CaseFacts:
-    geometry, voxels = content["geometry"], content["voxels_by_value"]
-    return CaseFacts(
-        case=content["case"],
-        image_sha256=tuple(content["image_sha256"]),
-        label_sha256=content["label_sha256"],
-        companions=tuple((of, path, sha256) for of, path, sha256 in content["companions"]),
-        voxel_sha256=tuple(content["voxel_sha256"]),
-        intensities=tuple(one and Intensities(**one) for one in content["intensities"]),
-        extremes=tuple(one and _extremes(one) for one in content["extremes"]),
-        geometry=geometry
-        and Geometry(
-            name=geometry["name"],
-            shape=tuple(geometry["shape"]),
-            spacing_mm=tuple(geometry["spacing_mm"]),
-            affine=tuple(tuple(row) for row in geometry["affine"]),
-        ),
-        voxels_by_value=voxels if voxels is None else {int(value): n for value, n in voxels.items()},
-        are_voxels_read=content["are_voxels_read"],
-        findings=tuple(Finding(**finding) for finding in content["findings"]),
-    )
-
-
-def _extremes(content: Mapping[str, Any]) -> Extremes:
-    ranges = {name: Range(**content[name]) for name in ("whole", "rest", "nonzero", "nonzero_rest")}
-    return Extremes(**{**content, **ranges, "voxel": content["voxel"] and tuple(content["voxel"])})

@@ -25,6 +25,7 @@ from nnunet_assets_tests.raw_builders import (
     write_tiny_dataset,
     write_volume,
 )
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 N_CASES = 6
 
@@ -190,12 +191,12 @@ class _StoppedError(Exception):
 
 
 def test_an_interrupt_keeps_what_was_read(folder: Path, path: Path) -> None:
-    def stop(n_done: int, _: int) -> None:
+    def stop(n_done: int) -> None:
         if n_done == 4:
             raise _StoppedError
 
     with pytest.raises(_StoppedError):
-        inspect_raw_dataset(folder.parent, DATASET, 3, stop, FactCache(path))
+        inspect_raw_dataset(folder.parent, DATASET, 3, RecordedProgress(on_step=stop), FactCache(path))
     assert look(folder, path).n_read == N_CASES - 4
 
 
@@ -211,16 +212,15 @@ def test_after_an_error_the_cases_that_wait_are_not_read(
         raise _StoppedError
 
     with pytest.raises(_StoppedError):
-        inspect_raw_dataset(folder.parent, DATASET, 3, stop, FactCache(path))
+        inspect_raw_dataset(folder.parent, DATASET, 3, RecordedProgress(on_step=stop), FactCache(path))
     assert len(read) < 60
 
 
 def test_facts_are_written_while_the_reading_goes_on(folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fact_cache, "FLUSH_SECONDS", 0.0)
     kept = []
-    inspect_raw_dataset(
-        folder.parent, DATASET, 3, lambda *_: kept.append(len(json.loads(path.read_text())["cases"])), FactCache(path)
-    )
+    count = RecordedProgress(on_step=lambda _: kept.append(len(json.loads(path.read_text())["cases"])))
+    inspect_raw_dataset(folder.parent, DATASET, 3, count, FactCache(path))
     assert kept == [1, 2, 3, 4, 5, 6]
 
 
@@ -228,7 +228,7 @@ def test_a_disk_that_is_taken_away_in_the_middle_is_said_and_nothing_is_made_of_
     gone = folder.with_name("elsewhere")
     reached, once = threading.Event(), threading.Lock()
 
-    def take_away(n_done: int, _: int) -> None:
+    def take_away(n_done: int) -> None:
         if once.acquire(blocking=False):
             folder.rename(gone)
             reached.set()
@@ -236,7 +236,7 @@ def test_a_disk_that_is_taken_away_in_the_middle_is_said_and_nothing_is_made_of_
     many = write_tiny_dataset(folder.parent, n_cases=60)
     assert many == folder
     with pytest.raises(DatasetError, match=r"was there when the reading of the dataset began, and is gone now"):
-        inspect_raw_dataset(folder.parent, DATASET, 3, take_away, FactCache(path))
+        inspect_raw_dataset(folder.parent, DATASET, 3, RecordedProgress(on_step=take_away), FactCache(path))
     assert reached.is_set()
     gone.rename(folder)
     found = look(folder, path)
