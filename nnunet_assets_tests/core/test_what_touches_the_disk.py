@@ -12,7 +12,15 @@ FOLDER = Path(str(core.__file__)).parent
 TOUCHING = frozenset(
     {"open", "read_text", "read_bytes", "write_text", "write_bytes", "iterdir", "glob", "rglob", "walk", "scandir"}
     | {"exists", "is_file", "is_dir", "stat", "unlink", "rename", "mkdir", "touch", "load_json", "readable_json"}
-    | {"read_json", "read_json_bytes", "write_json_atomically", "write_atomically", "written_whole", "kernel_lock"}
+    | {
+        "read_json",
+        "read_json_bytes",
+        "load_materialized",
+        "write_json_atomically",
+        "write_atomically",
+        "written_whole",
+        "kernel_lock",
+    }
 )
 
 

@@ -17,7 +17,7 @@ from nnunet_assets.core.comparison.comparison import (
     NoiseFloor,
     Standing,
 )
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import load_materialized
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.multiplicity import SeedNoise
 from nnunet_assets.errors import SummaryError
@@ -31,12 +31,7 @@ def read_comparison(file: Path) -> Comparison:
     Raises:
         SummaryError: There is none, it is damaged, or a version that is not known wrote it.
     """
-    try:
-        content = load_json(file)
-    except FileNotFoundError:
-        raise SummaryError(f"{file} is missing. Materialize comparison first.") from None
-    except ValueError as error:
-        raise SummaryError(f"{file} is not valid JSON ({error}). Materialize comparison again.") from None
+    content = load_materialized(file, "comparison", SummaryError)
     try:
         if content["schema_version"] == SCHEMA_VERSION:
             return _comparison(content)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.evaluation.metric_policy import READ_VERSIONS, MetricPolicy
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import load_materialized
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER
 from nnunet_assets.errors import EvaluationError
 
@@ -32,13 +32,9 @@ def read_evaluation(folder: Path, policy: MetricPolicy) -> dict[str, Any]:
         EvaluationError: There is none, it is damaged, or something else was measured.
     """
     file = folder / EVALUATION_FILE
-    for path in (file, folder / PARQUET_FILE):
-        if not path.is_file():
-            raise EvaluationError(f"{path} is missing. Materialize cv_evaluation first.")
-    try:
-        content: dict[str, Any] = load_json(file)
-    except ValueError as error:
-        raise EvaluationError(f"{file} is not valid JSON ({error}). Materialize cv_evaluation again.") from None
+    content: dict[str, Any] = load_materialized(file, "cv_evaluation", EvaluationError)
+    if not (table := folder / PARQUET_FILE).is_file():
+        raise EvaluationError(f"{table} is missing. Materialize cv_evaluation first.")
     if content["policy_digest"] not in map(policy.digest_of_version, READ_VERSIONS):
         raise EvaluationError(
             f"{file} was measured by other rules than are declared (labels, tolerances, lesions, or an older version "

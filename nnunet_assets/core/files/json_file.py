@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.errors import DamagedFileError
+from nnunet_assets.errors import DamagedFileError, NnunetAssetsError
 
 MOST_BYTES = 256 << 20
 """The largest that anybody needs here, nnU-Net's summary.json of 5,000 cases with 117 labels, has 120 MB."""
@@ -54,6 +54,22 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise DamagedFileError(f"{path} holds no JSON object. Restore it, or delete it to have it made again.")
     return content
+
+
+def load_materialized(path: Path, asset: str, error: type[NnunetAssetsError]) -> Any:
+    """Returns what a JSON file holds that a materialization of this asset writes.
+
+    Raises:
+        NnunetAssetsError: Of the class `error`: the file is missing, damaged or cannot be read.
+    """
+    try:
+        return load_json(path)
+    except FileNotFoundError:
+        raise error(f"{path} is missing. Materialize {asset} first.") from None
+    except ValueError as problem:
+        raise error(f"{path} is not valid JSON ({problem}). Materialize {asset} again.") from None
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror}. Materialize {asset} again.") from problem
 
 
 def readable_json(path: Path) -> dict[str, Any]:

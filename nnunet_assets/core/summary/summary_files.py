@@ -6,7 +6,7 @@ A summary names the COMMIT of each fold that it is of, so that one is told from 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import load_json, load_materialized
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.fold.fold_result import FoldResult
@@ -21,15 +21,7 @@ def read_summary(file: Path) -> CvSummary:
     Raises:
         SummaryError: There is none, it is damaged, or it was edited.
     """
-    try:
-        content = load_json(file)
-    except FileNotFoundError:
-        raise SummaryError(f"{file} is missing. Materialize cv_summary first.") from None
-    except ValueError as error:
-        raise SummaryError(f"{file} is not valid JSON ({error}). Materialize cv_summary again.") from None
-    except OSError as error:
-        raise SummaryError(f"{file} cannot be read: {error.strerror}. Materialize cv_summary again.") from error
-    return CvSummary.from_json(content)
+    return CvSummary.from_json(load_materialized(file, "cv_summary", SummaryError))
 
 
 def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
