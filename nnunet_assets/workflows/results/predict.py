@@ -144,8 +144,9 @@ def predict_test_set(
     )
     n_cases = len(test_set.cases)
     progress.say(f"{predicted.n_predicted} of {n_cases} test cases were predicted now, the others before.")
-    scores = (
-        _scores(
+    scores = None
+    if test_set.references and validation:
+        scores = _scores(
             settings,
             ensemble,
             predicted,
@@ -154,9 +155,6 @@ def predict_test_set(
             validation=validation,
             progress=progress,
         )
-        if test_set.references and validation
-        else None
-    )
     tracked = TrackedRun()
     if scores:
         run = test_set_run(experiment, ensemble.folds, scores.gaps)

@@ -1,21 +1,39 @@
 """The declared evaluation of folds that were committed as the fold process commits them, but never trained."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nnunet_assets.core.evaluation.evaluation_files import evaluation_folder
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results.evaluate import Evaluated, evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.evaluate import (
+    Evaluated,
+    Target,
+    evaluate,
+    evaluate_as_declared,
+    target_named,
+    target_of_folds,
+)
 from nnunet_assets_tests.builders import INPUTS
-from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
+from nnunet_assets_tests.evaluation_builders import HIGHER, references_of, write_fold
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 EXPERIMENT = Experiment("Dataset001_Tiny", "2d")
 FOLDS = ["fold_0", "fold_1", "fold_2"]
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 3, nsd_tolerance_mm: {organ: 9}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+"""
 
 
 @pytest.fixture
@@ -66,3 +84,89 @@ def test_a_case_of_two_folds_is_evaluated_without_a_mean(settings: Settings) -> 
 def test_a_tolerance_of_a_label_that_is_not_there_is_refused(settings: Settings) -> None:
     with pytest.raises(EvaluationError, match="'orgam' is no label to be evaluated"):
         evaluated(settings, orgam=1.0)
+
+
+class TestAnEvaluationThatIsNotTheDeclaredOne:
+    def folder(self, settings: Settings, target: Target, **asked: Any) -> Path:
+        wanted = {"tolerances_mm": {}, "lesion_labels": [], **asked}
+        return evaluate(settings, target, RecordedProgress(), **wanted).folder
+
+    def test_lies_in_a_folder_of_its_own_whose_name_says_what_was_measured(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        target = target_of_folds(settings, model, FOLDS, "it")
+        declared = evaluation_folder(model)
+
+        same, wider, wider_again, lesions = (
+            self.folder(settings, target, **asked)
+            for asked in (
+                {},
+                {"tolerances_mm": {"organ": 9.0}},
+                {"tolerances_mm": {"organ": 9.0}},
+                {"lesion_labels": ["lesion"]},
+            )
+        )
+
+        assert same == declared
+        assert wider == wider_again != lesions
+        assert (wider.parent, lesions.parent, len(wider.name)) == (declared, declared, 16)
+        elsewhere = settings.project / "tables"
+        assert self.folder(settings, target, tolerances_mm={"organ": 9.0}, output=elsewhere) == elsewhere
+        assert (elsewhere / "labels.csv").is_file()
+
+    def test_is_one_of_other_references_or_folds_that_are_not_adopted_too(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        second_reader = settings.project / "second_reader"
+        shutil.copytree(references_of(settings.roots, EXPERIMENT), second_reader)
+
+        other = target_of_folds(settings, model, FOLDS, "it", references=second_reader)
+        same = target_of_folds(settings, model, FOLDS, "it", references=references_of(settings.roots, EXPERIMENT))
+
+        assert (other.others, same.others) == ([str(second_reader.resolve())], [])
+        assert self.folder(settings, other).parent == self.folder(settings, same) == evaluation_folder(model)
+
+    def test_without_any_case_there_is_none(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        for file in model.glob("fold_*/validation/*.nii.gz"):
+            file.unlink()
+
+        with pytest.raises(EvaluationError):
+            self.folder(settings, target_of_folds(settings, model, FOLDS, "it"))
+
+
+class TestWhatAUserNames:
+    def test_is_a_declared_experiment_measured_as_declared(self, settings: Settings) -> None:
+        write_project(settings.project, {"defs.yaml": DECLARED})
+
+        target = target_named(settings, " Dataset001_Tiny / nnUNetTrainer__nnUNetPlans__2d ")
+
+        assert (target.found.subject, target.tolerances_mm) == (EXPERIMENT.title, {"organ": 9.0})
+        assert target.found.missing_folds == ["fold_1"]
+        with pytest.raises(EvaluationError, match="'nothing' is neither a folder nor an experiment"):
+            target_named(settings, "nothing")
+
+    def test_is_the_folder_of_a_model_measured_as_declared_where_it_is(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        (model / "fold_all").mkdir()
+
+        undeclared = target_named(settings, str(model))
+        write_project(settings.project, {"defs.yaml": DECLARED})
+        declared = target_named(settings, str(model))
+
+        assert (undeclared.found.folds, undeclared.tolerances_mm) == (["fold_0", "fold_2"], {})
+        assert (declared.found.missing_folds, declared.tolerances_mm) == (["fold_1"], {"organ": 9.0})
+        assert undeclared.found.missing_folds == []
+
+    def test_is_a_folder_of_predictions_which_needs_references(self, settings: Settings) -> None:
+        predictions = EXPERIMENT.fold_folder(settings.roots, "fold_0") / "validation"
+        references = references_of(settings.roots, EXPERIMENT)
+
+        for name in (predictions, str(predictions)):
+            with pytest.raises(EvaluationError, match="needs --references, the folder of what is right"):
+                target_named(settings, name)
+            with pytest.raises(EvaluationError, match=r"There is no dataset\.json, which names the labels, in"):
+                target_named(settings, name, references=references)
+        given = EXPERIMENT.model_folder(settings.roots) / "dataset.json"
+        target = target_named(settings, predictions, references=references, dataset_json=given)
+        assert [case.case for case in target.found.cases] == ["a", "b"]
+        shutil.copyfile(given, references.parent / "dataset.json")
+        assert target_named(settings, predictions, references=references).folder == evaluation_folder(predictions)
