@@ -10,7 +10,6 @@ The checkpoint is a pickle from elsewhere, and is read without running the code 
 a sentence.
 """
 
-import pickle
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.dataset.configurations import resolved
-from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, REQUEST_FILE, Experiment, FoldPlace, fold_index
-from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import (
     FINAL_CHECKPOINT,
     MANIFEST_FILE,
@@ -36,17 +33,14 @@ from nnunet_assets.core.fold.commit import (
 )
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
-from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError, first_offenders
-from nnunet_assets.nnunet.adoption.checkpoint_form import BY_LABEL, check_form
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError
+from nnunet_assets.nnunet.adoption.checkpoint_form import BY_LABEL
 from nnunet_assets.nnunet.adoption.foreign_files import (
     is_of_several_processes,
-    logged_validation_sizes,
     proved_settings,
-    read_debug,
 )
-from nnunet_assets.nnunet.checkpoints.pretrained import load_without_code
-from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code, refuse_foreign_code_in
+from nnunet_assets.nnunet.adoption.foreign_fold import ForeignFold, read_foreign_fold
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.training.trainer import evaluated_labels
@@ -79,20 +73,6 @@ class Adopted:
     def manifest(self) -> Manifest:
         """What is known of it."""
         return self.finished.manifest
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What the files of a fold say."""
-
-    experiment: Experiment
-    fold: str
-    plans: Mapping[str, Any]
-    description: Mapping[str, Any]
-    logging: Mapping[str, Sequence[Any]]
-    debug: Mapping[str, str]
-    n_epochs: int
-    cases: tuple[CaseResult, ...]
 
 
 def adopt_fold(fold_folder: Path, trusted: Container[str] = ()) -> Adopted:
@@ -138,10 +118,10 @@ def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
         return Adopted(experiment, known, is_new=False)
     if known is None or there.state != "adopted":
         _check_state(there)
-        return _commit(_read(fold_folder, experiment, trusted), fold_folder)
+        return _commit(read_foreign_fold(fold_folder, experiment, trusted), fold_folder)
     # A version before took it in, which read less of what its files prove.
     try:
-        found = _read(fold_folder, experiment, trusted)
+        found = read_foreign_fold(fold_folder, experiment, trusted)
     except (FoldError, SummaryError):
         return Adopted(experiment, known, is_new=False)
     if _is_as_recorded(fold_folder, _manifest(fold_folder, found)):
@@ -149,7 +129,7 @@ def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
     return _commit(found, fold_folder)
 
 
-def _commit(found: "_Found", fold_folder: Path) -> Adopted:
+def _commit(found: ForeignFold, fold_folder: Path) -> Adopted:
     """Writes the journal and, last of all, what makes the fold a finished one."""
     manifest = _manifest(fold_folder, found)
     records = _journal(fold_folder, found, manifest)
@@ -210,7 +190,7 @@ def _was_adopted(fold_folder: Path) -> bool:
         return False
 
 
-def _journal(fold_folder: Path, found: "_Found", manifest: Manifest) -> list[Record] | None:
+def _journal(fold_folder: Path, found: ForeignFold, manifest: Manifest) -> list[Record] | None:
     """Returns the journal of an adopted fold; None: the one that is there says all.
 
     A tracked trainer may have written it while it trained; then its MLflow run is that of the same attempt, and only
@@ -226,104 +206,7 @@ def _journal(fold_folder: Path, found: "_Found", manifest: Manifest) -> list[Rec
     return [*(record for record in there if record.kind != "end"), end]
 
 
-def _read(fold_folder: Path, experiment: Experiment, trusted: Container[str]) -> _Found:
-    """Returns what the files say, where they agree with each other and with the place in which they lie."""
-    file = fold_folder / FINAL_CHECKPOINT
-    checkpoint = _checkpoint(file)
-    arguments = checkpoint["init_args"]
-    plans, description = arguments["plans"], arguments["dataset_json"]
-    refuse_foreign_code(file, trusted, plans=plans, dataset_json=description, is_to_run=False)
-    beside = (fold_folder.parent / "plans.json", fold_folder.parent / DATASET_JSON)
-    refuse_foreign_code_in(*beside, trusted, is_to_run=False)
-    _check_place(
-        file,
-        {
-            "dataset": (plans.get("dataset_name"), experiment.dataset),
-            "plans": (plans.get("plans_name"), experiment.plans),
-            "configuration": (arguments["configuration"], experiment.configuration),
-            "trainer": (checkpoint["trainer_name"], experiment.trainer),
-            "fold": (str(arguments["fold"]), str(fold_index(fold_folder.name))),
-        },
-    )
-    _check_labels(fold_folder.parent, description)
-    case_ids = _case_ids(fold_folder, description["file_ending"])
-    cases = read_case_results(fold_folder, description["labels"], case_ids, file_ending=description["file_ending"])
-    _check_split_size(fold_folder, len(cases))
-    return _Found(
-        experiment,
-        fold_folder.name,
-        plans,
-        description,
-        checkpoint["logging"],
-        read_debug(fold_folder),
-        int(checkpoint["current_epoch"]),
-        cases,
-    )
-
-
-def _checkpoint(file: Path) -> dict[str, Any]:
-    try:
-        content = load_without_code(file)
-        missing = {"init_args", "trainer_name", "logging", "current_epoch"} - set(content)
-        missing |= {"plans", "dataset_json", "configuration", "fold"} - set(content.get("init_args", {}))
-    except pickle.UnpicklingError as error:
-        raise FoldError(
-            f"{file} holds more than a checkpoint of nnU-Net, and loading it could run code that it carries. It is not "
-            f"adopted. ({str(error).splitlines()[0]})"
-        ) from error
-    except (RuntimeError, OSError, TypeError, AttributeError) as error:
-        raise FoldError(f"{file} is damaged, or no checkpoint: {error}.") from error
-    if missing:
-        raise FoldError(f"{file} is no checkpoint of nnU-Net v2: it has no {first_offenders(sorted(missing))}.")
-    check_form(file, content)
-    checkpoint: dict[str, Any] = content
-    return checkpoint
-
-
-def _check_place(file: Path, said: Mapping[str, tuple[Any, str]]) -> None:
-    odd = [f"{name} {inside!r}, not {place!r}" for name, (inside, place) in said.items() if inside != place]
-    if odd:
-        raise FoldError(
-            f"{file} is not of the place where it lies: it says {first_offenders(odd)}. It was copied or renamed; put "
-            "it back where nnU-Net wrote it."
-        )
-
-
-def _check_labels(model_folder: Path, description: Mapping[str, Any]) -> None:
-    path = model_folder / "dataset.json"
-    try:
-        there = load_json(path)
-    except (OSError, ValueError) as error:
-        raise FoldError(f"{path}, which nnU-Net writes beside the folds, cannot be read: {error}.") from error
-    if not isinstance(there, dict):
-        raise FoldError(f"{path}, which nnU-Net writes beside the folds, holds a {type(there).__name__}, no object.")
-    odd = [key for key in ("labels", "file_ending") if there.get(key) != description.get(key)]
-    if odd:
-        raise FoldError(
-            f"{path} has other {' and '.join(odd)} than the fold was trained with. Restore the file of that training."
-        )
-
-
-def _case_ids(fold_folder: Path, file_ending: str) -> list[str]:
-    """Returns the cases that summary.json names, each once: which they were to be nothing else in the fold says."""
-    try:
-        entries = load_json(fold_folder / SUMMARY_FILE)["metric_per_case"]
-        return sorted({file_name_of(entry["prediction_file"]).removesuffix(file_ending) for entry in entries})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []  # torn: reading the scores says so
-
-
-def _check_split_size(fold_folder: Path, n_cases: int) -> None:
-    """Refuses scores of fewer or more cases than any log says were to be validated."""
-    sizes = logged_validation_sizes(fold_folder)
-    if sizes and n_cases not in sizes:
-        raise FoldError(
-            f"{fold_folder / SUMMARY_FILE} has the scores of {n_cases} cases, and by the log {sizes[-1]} were to be "
-            "validated. Run the validation again (nnUNetv2_train --val), then adopt the fold."
-        )
-
-
-def _manifest(fold_folder: Path, found: _Found) -> Manifest:
+def _manifest(fold_folder: Path, found: ForeignFold) -> Manifest:
     files = {name: file_sha256(fold_folder / name) for name in RESULT_FILES}
     settings = proved_settings(found.debug)
     epochs = _epochs(found)
@@ -359,7 +242,7 @@ def _manifest(fold_folder: Path, found: _Found) -> Manifest:
     )
 
 
-def _utc(found: _Found, key: str, index: int) -> str:
+def _utc(found: ForeignFold, key: str, index: int) -> str:
     times = found.logging.get(key, [])
     return datetime.fromtimestamp(float(times[index]), UTC).isoformat() if times else UNKNOWN
 
@@ -381,7 +264,7 @@ class _Epochs(EpochLogger):
         self.found.append((epoch, values))
 
 
-def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
+def _epochs(found: ForeignFold) -> list[tuple[int, Mapping[str, float]]]:
     """Returns each whole epoch of the checkpoint's log with its values; none where it does not say when they were."""
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
@@ -401,7 +284,7 @@ def _epochs(found: _Found) -> list[tuple[int, Mapping[str, float]]]:
     return collected.found
 
 
-def _records(found: _Found, manifest: Manifest, *, after_ms: int) -> Iterator[Record]:
+def _records(found: ForeignFold, manifest: Manifest, *, after_ms: int) -> Iterator[Record]:
     """Yields the journal that the training would have written here, at the times that it had."""
     epochs = _epochs(found)
     ends = [int(1000 * float(time)) for time in found.logging.get(END, [])]
@@ -412,7 +295,7 @@ def _records(found: _Found, manifest: Manifest, *, after_ms: int) -> Iterator[Re
     yield _end(found, after_ms=after_ms)
 
 
-def _end(found: _Found, *, after_ms: int) -> Record:
+def _end(found: ForeignFold, *, after_ms: int) -> Record:
     """Returns the scores as the end of a journal, at the time at which they were taken in.
 
     Nothing says when they were made; and MLflow has to take them for later ones than those of an earlier adoption.
@@ -421,7 +304,7 @@ def _end(found: _Found, *, after_ms: int) -> Record:
     return Record("end", time_ms, None, series_of(found.cases, found.experiment, found.fold))
 
 
-def _parameters(found: _Found, manifest: Manifest) -> dict[str, Any]:
+def _parameters(found: ForeignFold, manifest: Manifest) -> dict[str, Any]:
     # With what it inherits, as nnU-Net trained it.
     configuration = resolved(found.plans["configurations"], "plans").get(found.experiment.configuration, {})
     return {

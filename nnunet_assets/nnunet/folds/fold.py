@@ -1,27 +1,23 @@
-"""One fold brought to its COMMIT, from the parent's side: what is refused, and a child that trains what is missing."""
+"""One fold brought to its COMMIT, from the parent's side: what is refused, what is kept, and what is trained."""
 
-import time
 from collections.abc import Container, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest
 from nnunet_assets.core.fold.fold import Fold
-from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
-from nnunet_assets.core.fold.journal import n_saved_epochs
+from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.core.fold.validation_again import settle_again, settled_again
+from nnunet_assets.core.fold.validation_again import settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
-from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
 from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
+from nnunet_assets.nnunet.folds.fold_child import finished_since, train_in_child
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
 from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
@@ -30,20 +26,13 @@ from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.split_users import note_fold, seen_split, split_held
-from nnunet_assets.processes.child import ChildResult, run_child
-from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode, failure_class
 from nnunet_assets.processes.failures import explain
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
-from nnunet_assets.processes.heartbeat import Heartbeat
-from nnunet_assets.processes.supervisor import run_with_restarts
-from nnunet_assets.processes.workers import check_worker_variables, worker_variables
+from nnunet_assets.processes.workers import check_worker_variables
 from nnunet_assets.settings import trusted_code
-
-UNCOUNTED_GPU_BYTES = 1024**3
-"""CUDA's context and the holes between torch's blocks."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +121,10 @@ def run_fold(
             _check_room(place, request)
             _note_versions(request, place, dataset, progress)
             before = FinishedFold.read(place.folder)
-            result = _train(request, place, bound, before, environment=environment, attempt=attempt, progress=progress)
-            finished = _finished_since(place, before)
+            result = train_in_child(
+                request, place, bound, before, environment=environment, attempt=attempt, progress=progress
+            )
+            finished = finished_since(place, before)
             # What kills left, of this run and of earlier ones.
             for folder in (place.own, place.model_folder):
                 remove_unfinished(folder)
@@ -161,81 +152,6 @@ def _full_disk_classified(place: FoldPlace) -> Iterator[None]:
         raise FoldFailed(f"{place.title}: {problem} {remedy}", code, "") from error
 
 
-def _train(
-    request: FoldRequest,
-    place: FoldPlace,
-    roots: Roots,
-    before: FinishedFold | None,
-    *,
-    environment: Mapping[str, str],
-    attempt: str,
-    progress: Progress,
-) -> ChildResult:
-    """Runs the fold's process on a leased device, again where a restart may help."""
-    asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
-
-    def start(n_halvings: int) -> ChildResult:
-        heartbeat = Heartbeat(place.folder, progress)
-
-        def poll() -> None:
-            heartbeat.look()
-            lines.show_new()
-            progress.poll()
-
-        with (
-            device_lease(
-                request.device,
-                environment,
-                n_gpus=request.options.num_gpus,
-                needed_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
-                progress=progress,
-            ) as lease,
-            _meeting_folder(request.options.num_gpus) as meeting_folder,
-        ):
-            # nnU-Net starts as many workers for each of the processes that train one fold.
-            n_sharing = lease.n_sharing * request.options.num_gpus
-            return run_child(
-                "nnunet_assets.nnunet.training.fold_process",
-                FoldAttempt(
-                    **vars(request),
-                    fold_folder=place.folder,
-                    attempt=attempt,
-                    waited_seconds=time.monotonic() - asked_at,
-                    meeting_folder=Path(meeting_folder) if meeting_folder else None,
-                ),
-                folder=place.own,
-                environment={
-                    **environment,
-                    **roots.for_variant(request.experiment.variant).environment(),
-                    **worker_variables(environment, n_sharing=n_sharing, n_halvings=n_halvings),
-                    **lease.variables,
-                },
-                on_poll=poll,
-            )
-
-    def is_done() -> bool:
-        settle_again(place.folder)
-        return _finished_since(place, before) is not None
-
-    return run_with_restarts(
-        start,
-        own_folder=place.own,
-        is_done=is_done,
-        n_saved=lambda: n_saved_epochs(place.folder) or 0,
-        progress=progress,
-    )
-
-
-def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
-    """Returns where the processes that train a fold together find each other; None: there is one alone.
-
-    Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
-    """
-    if num_gpus == 1:
-        return nullcontext()
-    return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
-
-
 def _refuse_validation_of_adopted(place: FoldPlace, options: TrainingOptions) -> None:
     """An adopted fold is never trained or validated again by itself: what made it is not known well enough."""
     if options.validation_only or options.val_best:
@@ -261,29 +177,6 @@ def _say_lack(request: FoldRequest, finished: FinishedFold, progress: Progress) 
         else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
     )
     progress.warn(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
-
-
-def _finished_since(place: FoldPlace, before: FinishedFold | None) -> FinishedFold | None:
-    """Returns the fold where it was finished, or validated, since it was read; None: it was not."""
-    now = FinishedFold.read(place.folder)
-    return None if now is None or (before and now.commit == before.commit) else now
-
-
-def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
-    """Returns what another fold of the model took of a GPU, with room for what torch does not count; None: not known.
-
-    Args:
-        fold_folder: nnU-Net's `fold_k`.
-        num_gpus: GPUs that the fold trains on. Folds on more or fewer GPUs say nothing: each has a part of the batch.
-    """
-    finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
-    peaks = [
-        manifest.peak_memory_bytes.get("gpu", 0)
-        for manifest in finished
-        if manifest and manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
-    ]
-    peak = max(peaks, default=0)
-    return peak + UNCOUNTED_GPU_BYTES if peak else None
 
 
 def _plan_size(plans: Plans, name: str, code: int) -> str:

@@ -28,7 +28,8 @@ from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.folds.fold import needed_gpu_bytes, run_fold
+from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.fold_child import needed_gpu_bytes
 from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.preparation.trained_folds import running_folds
 from nnunet_assets.processes import workers

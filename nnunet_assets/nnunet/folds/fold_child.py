@@ -1,0 +1,131 @@
+"""The child that trains a fold: on a leased device, watched, and started again where a second start can help."""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nnunet_assets.core.files.layout import FoldPlace, Roots
+from nnunet_assets.core.fold.commit import FinishedFold, read_committed
+from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
+from nnunet_assets.core.fold.journal import n_saved_epochs
+from nnunet_assets.core.fold.validation_again import settle_again
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
+from nnunet_assets.processes.child import ChildResult, run_child
+from nnunet_assets.processes.device_lease import device_lease
+from nnunet_assets.processes.heartbeat import Heartbeat
+from nnunet_assets.processes.supervisor import run_with_restarts
+from nnunet_assets.processes.workers import worker_variables
+
+UNCOUNTED_GPU_BYTES = 1024**3
+"""CUDA's context and the holes between torch's blocks."""
+
+
+def train_in_child(
+    request: FoldRequest,
+    place: FoldPlace,
+    roots: Roots,
+    before: FinishedFold | None,
+    *,
+    environment: Mapping[str, str],
+    attempt: str,
+    progress: Progress,
+) -> ChildResult:
+    """Runs the fold's process on a leased device, again where a restart may help.
+
+    Args:
+        request: What to train.
+        place: Of the fold.
+        roots: As they are bound for the fold, see `bound_roots`.
+        before: The fold as it is finished already; None: it is not.
+        environment: As for `run_fold`.
+        attempt: The attempt's id.
+        progress: As for `run_fold`.
+    """
+    asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
+
+    def start(n_halvings: int) -> ChildResult:
+        heartbeat = Heartbeat(place.folder, progress)
+
+        def poll() -> None:
+            heartbeat.look()
+            lines.show_new()
+            progress.poll()
+
+        with (
+            device_lease(
+                request.device,
+                environment,
+                n_gpus=request.options.num_gpus,
+                needed_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
+                progress=progress,
+            ) as lease,
+            _meeting_folder(request.options.num_gpus) as meeting_folder,
+        ):
+            # nnU-Net starts as many workers for each of the processes that train one fold.
+            n_sharing = lease.n_sharing * request.options.num_gpus
+            return run_child(
+                "nnunet_assets.nnunet.training.fold_process",
+                FoldAttempt(
+                    **vars(request),
+                    fold_folder=place.folder,
+                    attempt=attempt,
+                    waited_seconds=time.monotonic() - asked_at,
+                    meeting_folder=Path(meeting_folder) if meeting_folder else None,
+                ),
+                folder=place.own,
+                environment={
+                    **environment,
+                    **roots.for_variant(request.experiment.variant).environment(),
+                    **worker_variables(environment, n_sharing=n_sharing, n_halvings=n_halvings),
+                    **lease.variables,
+                },
+                on_poll=poll,
+            )
+
+    def is_done() -> bool:
+        settle_again(place.folder)
+        return finished_since(place, before) is not None
+
+    return run_with_restarts(
+        start,
+        own_folder=place.own,
+        is_done=is_done,
+        n_saved=lambda: n_saved_epochs(place.folder) or 0,
+        progress=progress,
+    )
+
+
+def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
+    """Returns where the processes that train a fold together find each other; None: there is one alone.
+
+    Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
+    """
+    if num_gpus == 1:
+        return nullcontext()
+    return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
+
+
+def finished_since(place: FoldPlace, before: FinishedFold | None) -> FinishedFold | None:
+    """Returns the fold where it was finished, or validated, since it was read; None: it was not."""
+    now = FinishedFold.read(place.folder)
+    return None if now is None or (before and now.commit == before.commit) else now
+
+
+def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
+    """Returns what another fold of the model took of a GPU, with room for what torch does not count; None: not known.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        num_gpus: GPUs that the fold trains on. Folds on more or fewer GPUs say nothing: each has a part of the batch.
+    """
+    finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
+    peaks = [
+        manifest.peak_memory_bytes.get("gpu", 0)
+        for manifest in finished
+        if manifest and manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
+    ]
+    peak = max(peaks, default=0)
+    return peak + UNCOUNTED_GPU_BYTES if peak else None
