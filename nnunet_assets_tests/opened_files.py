@@ -1,37 +1,43 @@
-"""Runs a command of `nnunet-assets` twice and notes each file that it opens below a folder the second time, each time.
+"""Runs commands of `nnunet-assets` in one process and notes each file that the last opens below a folder, each time.
 
-`python -m nnunet_assets_tests.opened_files FOLDER REPORT train 4 2d 0`: REPORT becomes one path a line, relative to
-FOLDER. A process of its own, since Python never takes an audit hook back.
+`python -m nnunet_assets_tests.opened_files FOLDER REPORT COMMANDS`: COMMANDS is a JSON list of lists of arguments, and
+REPORT becomes one path a line, relative to FOLDER. A process of its own, since Python never takes an audit hook back.
 """
 
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
-def opened_by(folder: Path, *arguments: str, environment: Mapping[str, str]) -> tuple[Counter[str], str]:
-    """Returns how often a command that has nothing to do any more opens each file below a folder, and what it prints.
-
-    The files by their paths in the folder. The first run, which may have something to do, is not counted.
-    """
+def opened_by(folder: Path, *commands: Sequence[str], environment: Mapping[str, str]) -> tuple[Counter[str], list[str]]:
+    """Returns how often the last command opens each file below a folder, by its path there, and what all print."""
     report = folder.with_name(f"{folder.name}_opened")
-    command = [sys.executable, "-m", "nnunet_assets_tests.opened_files", str(folder), str(report), *arguments]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    arguments = [str(folder), str(report), json.dumps(commands)]
+    done = subprocess.run(
+        [sys.executable, "-m", "nnunet_assets_tests.opened_files", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    return Counter(report.read_text().splitlines()), done.stdout
+    return Counter(report.read_text().splitlines()), done.stdout.splitlines()
 
 
-def main(folder: str, report: str, *arguments: str) -> None:
-    """Runs the command twice, and writes what it opened the second time."""
-    from nnunet_assets.cli.main import main as command
+def main(folder: str, report: str, commands: str) -> None:
+    """Runs the commands, and writes what the last one opened."""
+    from nnunet_assets.cli.main import main as run
 
-    with suppress(SystemExit):  # by which it ends
-        command(list(arguments))
+    *first, last = json.loads(commands)
+    for command in first:
+        with suppress(SystemExit):  # by which it ends
+            run(command)
     opened = []
 
     def note(event: str, details: tuple[Any, ...]) -> None:
@@ -40,7 +46,7 @@ def main(folder: str, report: str, *arguments: str) -> None:
 
     sys.addaudithook(note)
     try:
-        command(list(arguments))
+        run(last)
     finally:
         Path(report).write_text("\n".join(opened))
 
