@@ -25,6 +25,9 @@ settings.load_profile("any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Test processes and what they start share the cores: threads that wait for each other double what a training costs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SLOWEST = ("test_end_to_end.py", "test_fold_process.py", "test_servers.py", "test_tracked_trainer.py")
 """They go first: side by side with the others, nobody waits for them at the end."""
 
