@@ -20,13 +20,13 @@ def test_help_lists_every_command_and_imports_none() -> None:
     code = (
         "import sys\nfrom nnunet_assets.cli.main import main\n"
         "try: main(['--help'])\n"
-        "except SystemExit: print([m for m in sys.modules if m.startswith('nnunet_assets.cli.')])"
+        "except SystemExit: print(sorted(m for m in sys.modules if m.startswith('nnunet_assets.cli.')))"
     )
 
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert all(f"  {name} " in run.stdout for name in COMMANDS)
-    assert run.stdout.splitlines()[-1] == "['nnunet_assets.cli.main']"
+    assert run.stdout.splitlines()[-1] == "['nnunet_assets.cli.exit_codes', 'nnunet_assets.cli.main']"
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
