@@ -139,8 +139,8 @@ def write_bombs(folder: Path, thousandths: int = 1000) -> Iterator[tuple[str, Pa
     """
     for name, make in ARCHIVES.items():
         yield _written(folder, name, make())
-    for name, make in PICKLES.items():
-        body = make(thousandths)
+    for name, make_pickle in PICKLES.items():
+        body = make_pickle(thousandths)
         yield _written(folder, f"{name}, in an archive", _archive([_stored("data.pkl", body)]))
         yield _written(folder, f"{name}, in the old form", _legacy(body))
     yield _written(folder, "an old one of 5 GB", _legacy(_weights()), n_bytes=5 * GIGABYTE)

@@ -40,7 +40,8 @@ class DagsterDev:
         with urllib.request.urlopen(request, timeout=60) as response:
             answer: dict[str, Any] = json.load(response)
         assert "errors" not in answer, answer["errors"]
-        return answer["data"]
+        data: dict[str, Any] = answer["data"]
+        return data
 
     def backfill(self, *assets: tuple[str, ...], partitions: list[str] | None = None) -> str:
         chosen: dict[str, Any] = {"partitionNames": partitions} if partitions else {"allPartitions": True}

@@ -41,7 +41,7 @@ def random_file(folder: Path, seed: int) -> RandomFile:
 
 
 def _nifti(place: Path, rng: np.random.Generator) -> RandomFile:
-    kind = nibabel.Nifti1Header if rng.random() < 0.93 else nibabel.Nifti2Header  # type: ignore[attr-defined]
+    kind = nibabel.Nifti1Header if rng.random() < 0.93 else nibabel.Nifti2Header
     header = kind(endianness="<>"[rng.integers(2)])
     dtype = np.dtype(rng.choice(DTYPES)).newbyteorder(header.endianness)
     shape = SHAPES[rng.integers(len(SHAPES))]
@@ -50,7 +50,7 @@ def _nifti(place: Path, rng: np.random.Generator) -> RandomFile:
     about = _place(header, rng)
     if rng.random() < 0.3:
         header["scl_slope"], header["scl_inter"] = rng.choice([0, 1, 0.5, -2, 0.1, np.nan]), rng.choice([0, 3, -7])
-    is_first = kind is nibabel.Nifti1Header  # type: ignore[attr-defined]
+    is_first = kind is nibabel.Nifti1Header
     offset = (352 if is_first else 544) + int(rng.choice([0, 16, 4, 1000], p=[0.7, 0.1, 0.1, 0.1]))
     if is_first and rng.random() < 0.05:
         offset = 348
@@ -158,7 +158,8 @@ def _tiff(place: Path, rng: np.random.Generator) -> RandomFile:
     shape = [(5, 6, 7), (5, 6, 7), (5, 6, 7), (5, 6, 7), (4, 6, 7), (6, 7), (4, 6, 3), (2, 4, 6, 7)][rng.integers(8)]
     dtype = str(rng.choice(["u1", "u2", "f4", "i2"]))
     voxels = rng.integers(0, 100, shape).astype(dtype)
-    order, packing = "<>"[rng.integers(2)], [None, "zlib"][rng.integers(2)]
+    order: Any = "<>"[rng.integers(2)]
+    packing = [None, "zlib"][rng.integers(2)]
     tifffile.imwrite(path, voxels, byteorder=order, compression=packing, photometric="minisblack")
     spacing: Any = [round(float(mm), 3) for mm in 10 ** rng.uniform(-1, 2, 3)]
     oddity = rng.choice(

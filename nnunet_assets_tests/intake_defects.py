@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
@@ -38,7 +38,7 @@ def label_of(folder: Path, case: str) -> Path:
 
 
 def voxels_of(path: Path) -> np.ndarray:
-    return np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+    return np.asarray(nibabel.load(path).dataobj)
 
 
 def _image_with(value: float) -> Callable[[Path, str], object]:
@@ -50,7 +50,7 @@ def _image_with(value: float) -> Callable[[Path, str], object]:
     return spoil
 
 
-def _label_with(value: float, dtype: type = np.float32) -> Callable[[Path, str], object]:
+def _label_with(value: float, dtype: Any = np.float32) -> Callable[[Path, str], object]:
     def spoil(folder: Path, case: str) -> object:
         voxels = voxels_of(label_of(folder, case)).astype(dtype)
         voxels[0, 0, 0] = value
@@ -65,7 +65,7 @@ def _label_header(change: Callable[[np.ndarray], object]) -> Callable[[Path, str
     def spoil(folder: Path, case: str) -> object:
         affine = np.diag([*SPACING_MM, 1.0])
         change(affine)
-        image = nibabel.Nifti1Image(voxels_of(label_of(folder, case)), affine)  # type: ignore[attr-defined]
+        image = nibabel.Nifti1Image(voxels_of(label_of(folder, case)), affine)
         return image.to_filename(label_of(folder, case))
 
     return spoil
@@ -76,14 +76,14 @@ def _tilt(affine: np.ndarray) -> None:
 
 
 def _zero_spacing(folder: Path, case: str) -> None:
-    image = nibabel.Nifti1Image(voxels_of(label_of(folder, case)), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(voxels_of(label_of(folder, case)), np.diag([*SPACING_MM, 1.0]))
     image.header["pixdim"][1] = 0
     label_of(folder, case).write_bytes(gzip.compress(image.to_bytes()))
 
 
 def _two_places(folder: Path, case: str) -> None:
     """Gives the image a qform that lies elsewhere than its sform, which is the one that counts."""
-    image = nibabel.Nifti1Image(voxels_of(image_of(folder, case)), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(voxels_of(image_of(folder, case)), np.diag([*SPACING_MM, 1.0]))
     image.set_sform(image.affine, 1)
     image.set_qform(image.affine + np.outer([1, 0, 0, 0], [0, 0, 0, 7.0]), 1)
     image_of(folder, case).write_bytes(gzip.compress(image.to_bytes()))
@@ -102,7 +102,7 @@ def _mirrored(folder: Path, case: str) -> None:
     """Turns the first axis of all files of the case round, by their headers alone."""
     for path in (*folder.glob(f"imagesTr/{case}_*"), label_of(folder, case)):
         affine = np.diag([-SPACING_MM[0], *SPACING_MM[1:], 1.0])
-        nibabel.Nifti1Image(voxels_of(path), affine).to_filename(path)  # type: ignore[attr-defined]
+        nibabel.Nifti1Image(voxels_of(path), affine).to_filename(path)
 
 
 def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Path, str], object]:
@@ -120,7 +120,7 @@ def _terabyte(content: bytes) -> bytes:
 
 
 def _personal_header(folder: Path, case: str) -> None:
-    image = nibabel.Nifti1Image(voxels_of(image_of(folder, case)), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(voxels_of(image_of(folder, case)), np.diag([*SPACING_MM, 1.0]))
     image.header["descrip"] = b"DOE^JANE 19580312"
     image.to_filename(image_of(folder, case))
 
@@ -128,7 +128,7 @@ def _personal_header(folder: Path, case: str) -> None:
 def _copy(folder: Path, case: str) -> None:
     """Gives the case the image of another one, compressed otherwise and with another text in its header."""
     other = next(path for path in sorted((folder / "imagesTr").glob("*_0000.nii.gz")) if path != image_of(folder, case))
-    image = nibabel.Nifti1Image(voxels_of(other).astype(np.float64), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(voxels_of(other).astype(np.float64), np.diag([*SPACING_MM, 1.0]))
     image.header["descrip"] = b"another program"
     image_of(folder, case).write_bytes(gzip.compress(image.to_bytes(), 1))
 

@@ -91,7 +91,7 @@ def old_json(cases: Sequence[str], modality: Mapping[str, str], **changes: Any) 
     return content | changes
 
 
-def write_decathlon(folder: Path, n_cases: int = 3, n_channels: int = 1, dtype: type = np.int16) -> Path:
+def write_decathlon(folder: Path, n_cases: int = 3, n_channels: int = 1, dtype: Any = np.int16) -> Path:
     """Writes a Decathlon folder; with more than one channel, the images have four axes (X, Y, Z, channel)."""
     cases = [f"tiny_{index}" for index in range(n_cases)]
     for index, case in enumerate([*cases, "test_0"]):

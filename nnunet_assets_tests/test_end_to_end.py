@@ -3,6 +3,9 @@
 import json
 import shutil
 import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,23 +34,23 @@ EXPERIMENTS = [
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return phantom_project(tmp_path_factory.mktemp("end_to_end") / "project", EXPERIMENTS)
 
 
 @pytest.fixture(scope="module")
-def settings(project):
+def settings(project: Any) -> Any:
     return Settings.from_environment(project, {})
 
 
 @pytest.fixture(scope="module")
-def dev(project):
+def dev(project: Any) -> Iterator[Any]:
     with dagster_dev(project) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def trained(dev, settings):
+def trained(dev: Any, settings: Settings) -> Any:
     """Both folds, by a backfill that the daemon runs; the summary is left to the sensor."""
     dev.backfill(*PREPARATION, FOLD_MODEL)
     folders = [EXPERIMENT.fold_folder(settings.roots, fold) for fold in ("fold_0", "fold_1")]
@@ -55,12 +58,14 @@ def trained(dev, settings):
     return folders
 
 
-def _summary(settings):
+def _summary(settings: Settings) -> Any:
     path = EXPERIMENT.summary_folder(settings.roots) / "cv_summary.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def test_a_backfill_trains_every_fold_and_the_sensor_alone_completes_the_summary(dev, trained, settings):
+def test_a_backfill_trains_every_fold_and_the_sensor_alone_completes_the_summary(
+    dev: Any, trained: Any, settings: Settings
+) -> None:
     dev.wait_for("a complete summary", lambda: (_summary(settings) or {}).get("is_complete"))
     tables = EXPERIMENT.summary_folder(settings.roots) / "cv_table.tex"
     dev.wait_for("the tables", lambda: tables.exists() and r"\toprule" in tables.read_text())
@@ -70,7 +75,7 @@ def test_a_backfill_trains_every_fold_and_the_sensor_alone_completes_the_summary
     assert sorted(run["tags"]["dagster/partition"] for run in trainings) == ["fold_0", "fold_1"]
 
 
-def test_mlflow_has_every_epoch_of_every_fold_once(trained, settings):
+def test_mlflow_has_every_epoch_of_every_fold_once(trained: Any, settings: Settings) -> None:
     client = connect(Destination.of(settings))
     experiment = client.get_experiment_by_name(DATASET)
     runs = client.search_runs([experiment.experiment_id], "tags.`nnunet_assets.run_type` = 'fold'")
@@ -83,7 +88,7 @@ def test_mlflow_has_every_epoch_of_every_fold_once(trained, settings):
         assert {"learning_curve.png", "plans.json", "manifest.json"} <= files
 
 
-def test_the_fold_page_shows_dice_device_curve_and_link(dev, trained):
+def test_the_fold_page_shows_dice_device_curve_and_link(dev: Any, trained: Any) -> None:
     answer = dev.query(
         "query($k: AssetKeyInput!) { assetOrError(assetKey: $k) { ... on Asset { assetMaterializations(limit: 2) {"
         " partition metadataEntries { __typename label ... on FloatMetadataEntry { floatValue }"
@@ -101,7 +106,7 @@ def test_the_fold_page_shows_dice_device_curve_and_link(dev, trained):
         assert entries["mlflow_records_waiting"]["intValue"] == 0
 
 
-def test_the_log_of_the_run_says_how_far_the_training_is(dev, trained):
+def test_the_log_of_the_run_says_how_far_the_training_is(dev: Any, trained: Any) -> None:
     run = dev.runs(dagster__partition="fold_0")[0]
     events = dev.query(
         "query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {"
@@ -112,7 +117,7 @@ def test_the_log_of_the_run_says_how_far_the_training_is(dev, trained):
     assert any("Epoch 1 (2 of 3)" in message and "left" in message for message in messages)
 
 
-def test_a_finished_fold_materialized_again_is_adopted(dev, trained, settings):
+def test_a_finished_fold_materialized_again_is_adopted(dev: Any, trained: Any, settings: Settings) -> None:
     checkpoint = trained[1] / "checkpoint_final.pth"
     before = checkpoint.stat().st_mtime_ns
     n_before = len(dev.runs(dagster__partition="fold_1"))
@@ -122,7 +127,7 @@ def test_a_finished_fold_materialized_again_is_adopted(dev, trained, settings):
     assert checkpoint.stat().st_mtime_ns == before
 
 
-def test_figures_and_report_follow_the_summary(dev, trained, settings):
+def test_figures_and_report_follow_the_summary(dev: Any, trained: Any, settings: Settings) -> None:
     folder = EXPERIMENT.summary_folder(settings.roots)
     dev.wait_for("the report of both folds", lambda: "2 of 2" in _text(folder / "cv_report.html"))
     made = {path.name for path in (folder / "figures").iterdir()}
@@ -132,7 +137,7 @@ def test_figures_and_report_follow_the_summary(dev, trained, settings):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path):
+def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev: Any, trained: Any, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
@@ -151,7 +156,7 @@ def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev, trained, tmp_path
         browser.close()
 
 
-def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, settings):
+def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev: Any, trained: Any, settings: Settings) -> None:
     folder = LONG.fold_folder(settings.roots, "fold_0")
     backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
     dev.wait_for("its first epoch", lambda: _epochs(folder))
@@ -167,7 +172,9 @@ def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev, trained, sett
 
 
 @pytest.mark.faults
-def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_more(dev, trained, settings):
+def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_more(
+    dev: Any, trained: Any, settings: Settings
+) -> None:
     folder = LONG.fold_folder(settings.roots, "fold_0")
     n_epochs = len(_epochs(folder))
     backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
@@ -184,19 +191,19 @@ def test_a_fold_whose_run_worker_is_killed_dies_with_it_and_is_to_start_once_mor
     dev.wait_for("the end of the MLflow run", lambda: _mlflow_status(settings, LONG) == "FAILED", 60)
 
 
-def _text(path):
+def _text(path: Any) -> Any:
     return path.read_text() if path.exists() else ""
 
 
-def _two(runs):
+def _two(runs: Any) -> Any:
     return runs if len(runs) == 2 else None
 
 
-def _epochs(folder):
+def _epochs(folder: Any) -> Any:
     return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
 
 
-def _processes_of(folder):
+def _processes_of(folder: Any) -> Any:
     """Returns the fold's process and its workers, the oldest first."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
@@ -205,7 +212,7 @@ def _processes_of(folder):
     return sorted(set(found), key=lambda process: process.create_time())
 
 
-def _mlflow_status(settings, experiment):
+def _mlflow_status(settings: Settings, experiment: Experiment) -> Any:
     client = connect(Destination.of(settings))
     ids = [found.experiment_id for found in client.search_experiments()]
     query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}'"

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import dagster as dg
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
@@ -21,7 +23,7 @@ PROJECT = declared(
 MADE_OF_FOLDS = ("cv_evaluation", "cv_figures", "cv_report", "cv_summary", "cv_tables")
 
 
-def contents() -> dict[str, tuple[list[str], list[str]]]:
+def contents() -> dict[str, tuple[list[str], Sequence[str]]]:
     """Returns job name to the assets that it makes, without their dataset, and its partitions."""
     definitions = dg.Definitions.merge(graph(PROJECT), dg.Definitions(jobs=build_jobs(PROJECT)))
     found = {}

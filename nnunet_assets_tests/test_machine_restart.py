@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -41,7 +42,7 @@ BACKFILL = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ..
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = phantom_project(tmp_path_factory.mktemp("restart") / "project", EXPERIMENTS)
     (folder / "experiments" / "failing").mkdir()
     (folder / "experiments" / "failing" / "assets.py").write_text(FAILING)
@@ -49,11 +50,11 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(project):
+def settings(project: Any) -> Any:
     return Settings.from_environment(project, {})
 
 
-def test_a_restart_in_mid_training_is_a_failed_run_a_retry_and_one_mlflow_run(project, settings):
+def test_a_restart_in_mid_training_is_a_failed_run_a_retry_and_one_mlflow_run(project: Any, settings: Settings) -> None:
     folders = [SHORT.fold_folder(settings.roots, fold) for fold in ("fold_0", "fold_1")]
     with dagster_dev(project) as dev:
         backfill = dev.backfill(*PREPARATION, _fold_model(SHORT))
@@ -92,7 +93,7 @@ def test_a_restart_in_mid_training_is_a_failed_run_a_retry_and_one_mlflow_run(pr
     assert [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")] == list(range(N_EPOCHS))
 
 
-def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(project, settings):
+def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(project: Any, settings: Settings) -> None:
     folder = LONG.fold_folder(settings.roots, "fold_0")
     with dagster_dev(project) as dev:
         backfill = dev.backfill(*PREPARATION, _fold_model(LONG))
@@ -112,7 +113,9 @@ def test_a_run_worker_that_is_killed_again_and_again_is_started_again_once(proje
         assert len(dev.runs(**trainings)) == 2
 
 
-def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_end(project, settings):
+def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_end(
+    project: Any, settings: Settings
+) -> None:
     folder = STOPPED.fold_folder(settings.roots, "fold_0")
     with dagster_dev(project) as dev:
         first = dev.backfill(*PREPARATION, _fold_model(STOPPED))
@@ -145,7 +148,7 @@ def test_a_fold_that_was_terminated_and_then_loses_its_daemon_is_trained_to_its_
         dev.wait_for("the end of its run", lambda: "STARTED" not in [run["status"] for run in dev.runs()], 90)
 
 
-def test_what_an_asset_reports_as_its_failure_is_not_tried_again(project):
+def test_what_an_asset_reports_as_its_failure_is_not_tried_again(project: Any) -> None:
     with dagster_dev(project) as dev:
         backfill = dev.backfill(("fails",))
         dev.wait_for("both failures", lambda: len(_ended(dev.runs(dagster__backfill=backfill)) or ()) == 2)
@@ -154,35 +157,35 @@ def test_what_an_asset_reports_as_its_failure_is_not_tried_again(project):
         assert [(run["status"], run["tags"]["dagster/will_retry"]) for run in runs] == [("FAILURE", "false")] * 2
 
 
-def _fold_model(experiment):
+def _fold_model(experiment: Experiment) -> Any:
     return (*experiment.key_prefix, "fold_model")
 
 
-def _epochs(folder):
+def _epochs(folder: Any) -> Any:
     return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
 
 
-def _status(dev, run_id):
+def _status(dev: Any, run_id: Any) -> Any:
     return next(run["status"] for run in dev.runs() if run["runId"] == run_id)
 
 
-def _ended(runs):
+def _ended(runs: Any) -> Any:
     statuses = [run["status"] for run in runs]
     return statuses if set(statuses) <= {"FAILURE", "SUCCESS", "CANCELED"} else None
 
 
-def _mlflow_runs(client, experiment, fold):
+def _mlflow_runs(client: Any, experiment: Experiment, fold: Any) -> Any:
     ids = [found.experiment_id for found in client.search_experiments()]
     query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}' AND tags.`nnunet_assets.fold` = "
     return client.search_runs(ids, f"{query}'{fold}'")
 
 
-def _is_closed(client):
+def _is_closed(client: Any) -> bool:
     (run,) = _mlflow_runs(client, LONG, "fold_0")
-    return run.info.status == "FAILED"
+    return bool(run.info.status == "FAILED")
 
 
-def _kill_everything():
+def _kill_everything() -> None:
     """Kills every process that this test started, at once and without a word, as a power cut does."""
     victims = psutil.Process().children(recursive=True)
     for end in (psutil.Process.suspend, psutil.Process.kill):  # suspended first: none sees another one die
@@ -191,7 +194,7 @@ def _kill_everything():
                 end(process)
 
 
-def _kill_run_worker(folder):
+def _kill_run_worker(folder: Any) -> None:
     started = (
         p for p in psutil.process_iter(["cmdline"]) if str(folder / ".nnunet_assets") in (p.info["cmdline"] or [])
     )

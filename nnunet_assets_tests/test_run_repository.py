@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from nnunet_assets import run_repository
+from nnunet_assets.assets import experiment_definitions
 from nnunet_assets.definitions import defs, load_definitions
 from nnunet_assets.settings import PROJECT_VARIABLE
 from nnunet_assets_tests.project_builders import documents, write_project
@@ -97,12 +98,12 @@ def test_each_job_is_the_one_that_the_whole_project_has(project: Path, monkeypat
 
 def test_a_run_of_one_experiment_loads_no_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
-    build = run_repository.experiment_definitions
-    monkeypatch.setattr(
-        run_repository,
-        "experiment_definitions",
-        lambda project, config: loaded.append(config.configuration) or build(project, config),
-    )
+
+    def build(project: Any, config: Any) -> Any:
+        loaded.append(config.configuration)
+        return experiment_definitions(project, config)
+
+    monkeypatch.setattr(run_repository, "experiment_definitions", build)
     fold = dg.AssetKey(["Dataset004_Hippocampus", "nnUNetTrainer__nnUNetPlans__3d_cascade_fullres", "fold_model"])
 
     job = run_repository_of(project).get_maybe_subset_job_def("__ASSET_JOB", asset_selection={fold})

@@ -53,7 +53,7 @@ def test_a_folder_of_any_other_name_holds_the_store_that_its_uri_names(tmp_path:
     assert database_path(settings.tracking_uri) == tmp_path / name / "data/mlflow.db"
 
 
-def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path):
+def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path: Path) -> None:
     variables = {
         "NNUNET_ASSETS_CHILD_VARIABLES": "MINE, MY_*",
         "MINE": "a",
@@ -67,6 +67,6 @@ def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", ["*", "MINE OTHER", "1ST", "MINE=a"])
-def test_what_is_no_name_of_a_variable_is_refused(tmp_path, wrong):
+def test_what_is_no_name_of_a_variable_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"NNUNET_ASSETS_CHILD_VARIABLES names .*, which is no name of a variable"):
         Settings.from_environment(tmp_path, {"NNUNET_ASSETS_CHILD_VARIABLES": f"MINE,{wrong}"})

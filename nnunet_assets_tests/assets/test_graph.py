@@ -87,7 +87,7 @@ def snapshot(definitions: dg.Definitions) -> str:
             parts.append(" ".join(spec.partitions_def.get_partition_keys()))
         if asset.op.pool:
             parts.append(f"pool {asset.op.pool}")
-        if len(asset.specs) > 1:
+        if len(list(asset.specs)) > 1:
             parts.append(f"step {asset.op.name}")
         text += f"{spec.key.to_user_string()}\n    {' | '.join(parts)}\n"
     return "\n" + text

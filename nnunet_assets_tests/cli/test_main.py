@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -105,7 +106,7 @@ class _Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
 
-    def __call__(self, function):  # type: ignore[no-untyped-def]
+    def __call__(self, function: Any) -> Any:
         command = click.Command("probe", callback=function)
         self.monkeypatch.setitem(main_module.COMMANDS, "probe", ("main", "probe", ""))
         self.monkeypatch.setattr(main_module, "probe", command, raising=False)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -163,13 +164,13 @@ def test_the_schemas_in_the_ui_describe_every_field() -> None:
 
 
 class TestScaffolding:
-    def request(self, params: object, folder: Path, scaffold_format: str = "yaml") -> "dg.ScaffoldRequest":  # type: ignore[type-arg]
+    def request(self, params: Any, folder: Path, scaffold_format: Any = "yaml") -> Any:
         return dg.ScaffoldRequest(
             type_name="nnunet_assets.components.X",
             target_path=folder,
-            scaffold_format=scaffold_format,  # type: ignore[arg-type]
+            scaffold_format=scaffold_format,
             project_root=None,
-            params=params,  # type: ignore[arg-type]
+            params=params,
         )
 
     def test_writes_only_what_was_given(self, tmp_path: Path) -> None:

@@ -23,7 +23,13 @@ def test_what_is_not_declared_is_as_the_options_have_it() -> None:
 
 
 def test_what_is_declared_becomes_options() -> None:
-    fields = {"num_gpus": 2, "npz": True, "checkpoint_minutes": 5.0, "time_budget_minutes": 600.0, "tensorboard": True}
+    fields: dict[str, Any] = {
+        "num_gpus": 2,
+        "npz": True,
+        "checkpoint_minutes": 5.0,
+        "time_budget_minutes": 600.0,
+        "tensorboard": True,
+    }
 
     declared = experiment({"seed": 0, "patience": 50}, disable_checkpointing=True, **fields)
 

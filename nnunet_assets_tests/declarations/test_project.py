@@ -364,7 +364,7 @@ class TestConfigurationsOfOnesOwn:
         assert "mine is not in" in errors_of(root, {})[0]
 
     def test_a_cascade_by_the_plans_needs_the_stage_that_they_name(self, tmp_path: Path) -> None:
-        low = {"next_stage": ["big_cascade"]}
+        low: dict[str, object] = {"next_stage": ["big_cascade"]}
         plans_in(
             tmp_path, {"low": low, "cascade": {"previous_stage": "low"}, "big_cascade": {"inherits_from": "cascade"}}
         )

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
@@ -6,20 +8,20 @@ from nnunet_assets.declarations.repeats import sets_of_repeats
 PLAIN = ExperimentConfig(dataset="Dataset004_Hippocampus", configuration="2d")
 
 
-def variant(name, **fields):
+def variant(name: Any, **fields: Any) -> Any:
     return PLAIN.model_copy(update={"variant": VariantConfig(name=name, **fields)})
 
 
-def names(*configs):
+def names(*configs: Any) -> Any:
     return [sorted(one.variant or "plain" for one in found) for found in sets_of_repeats(configs)]
 
 
-def test_variants_that_differ_in_name_and_seed_alone_repeat_each_other():
+def test_variants_that_differ_in_name_and_seed_alone_repeat_each_other() -> None:
     configs = [variant("a", seed=1, num_epochs=5), variant("b", seed=2, num_epochs=5), variant("c", num_epochs=5)]
     assert names(*configs, variant("other", seed=1, num_epochs=6)) == [["a", "b", "c"]]
 
 
-def test_a_variant_that_sets_the_seed_alone_repeats_the_experiment_without_one():
+def test_a_variant_that_sets_the_seed_alone_repeats_the_experiment_without_one() -> None:
     assert names(PLAIN, variant("seed7", seed=7)) == [["plain", "seed7"]]
 
 
@@ -35,10 +37,10 @@ def test_a_variant_that_sets_the_seed_alone_repeats_the_experiment_without_one()
         variant("b", seed=2).model_copy(update={"dataset": "Dataset005_Prostate"}),
     ],
 )
-def test_whatever_else_differs_makes_another_experiment(other):
+def test_whatever_else_differs_makes_another_experiment(other: Any) -> None:
     assert names(variant("a", seed=1), other) == []
 
 
-def test_owners_devices_and_folds_make_no_difference():
+def test_owners_devices_and_folds_make_no_difference() -> None:
     other = variant("b", seed=2).model_copy(update={"owners": ["team:x"], "device": "cpu", "folds": [0]})
     assert names(variant("a", seed=1), other) == [["a", "b"]]

@@ -92,7 +92,7 @@ class _Fold:
         self.dataset = preprocessed / request.experiment.dataset
         self.n_epochs: int = request.overrides.get("num_epochs", 3)
         description = self.dataset / "dataset.json"
-        known = {"labels": LABELS, "file_ending": ".nii.gz"}
+        known: dict[str, Any] = {"labels": LABELS, "file_ending": ".nii.gz"}
         self.description: dict[str, Any] = json.loads(description.read_text()) if description.exists() else known
         self.labels = [name for name, value in self.description["labels"].items() if value != 0]
 

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -61,7 +62,7 @@ def canaries() -> dict[str, str]:
 
 
 def secret_of(value: str) -> str:
-    return re.findall(r"canary\w+", value)[0]
+    return str(re.findall(r"canary\w+", value)[0])
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def places_of(secret: dict[str, str], folder: Path) -> list[str]:
 
 
 def test_a_fold_is_trained_from_the_command_line(
-    planted: Planted, secret: dict[str, str], said: Callable[..., None]
+    planted: Planted, secret: dict[str, Any], said: Callable[..., None]
 ) -> None:
     project, store = ("--project", str(planted.project)), f"sqlite:///{planted.project}/data/mlflow.db"
     for arguments in (
@@ -115,7 +116,7 @@ def test_a_fold_is_trained_from_the_command_line(
 
 
 def test_a_fold_is_trained_by_the_servers_of_up(
-    planted: Planted, secret: dict[str, str], said: Callable[..., None]
+    planted: Planted, secret: dict[str, Any], said: Callable[..., None]
 ) -> None:
     port, mlflow_port = free_port(), free_port()
     arguments = ["--port", str(port), "--mlflow-port", str(mlflow_port)]
@@ -145,7 +146,7 @@ def test_a_fold_is_trained_by_the_servers_of_up(
     said(processes=sorted(environments), variables=json.dumps({m: len(v) for m, v in environments.items()}))
 
 
-def test_dev_starts_and_loads_the_project(planted: Planted, secret: dict[str, str]) -> None:
+def test_dev_starts_and_loads_the_project(planted: Planted, secret: dict[str, Any]) -> None:
     port = free_port()
     log = planted.here.parent / "dev.log"
     with log.open("wb") as output:

@@ -64,7 +64,7 @@ def train(project: PhantomProject, fold: str = "fold_0", **how: Any) -> Any:
 
 def once_saved(project: PhantomProject, do: Callable[[], None], fold: str = "fold_0") -> Callable[[], None]:
     """Returns what, asked twice a second, does something when an epoch is saved, once."""
-    done = []
+    done: list[Any] = []
 
     def look() -> None:
         if not done and (n_saved_epochs(project.folder(fold)) or 0) >= 1:
@@ -89,7 +89,9 @@ def under(project: PhantomProject, folder: Path) -> PhantomProject:
     return replace(project, environment=with_path(project.environment, folder))
 
 
-def test_f50_a_fold_goes_on_under_another_torch_and_says_so(project, tmp_path, monkeypatch, said):
+def test_f50_a_fold_goes_on_under_another_torch_and_says_so(
+    project: PhantomProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Any
+) -> None:
     n_before = begin(project)
     other = {"torch": "99.0.0", "nnunetv2": next_version("nnunetv2", 2)}
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", other))
@@ -105,7 +107,9 @@ def test_f50_a_fold_goes_on_under_another_torch_and_says_so(project, tmp_path, m
     said(epochs_before=n_before, mixed=manifest.mixed_versions)
 
 
-def test_f50_another_minor_nnunet_goes_on_by_the_users_word_alone(project, tmp_path, monkeypatch, said):
+def test_f50_another_minor_nnunet_goes_on_by_the_users_word_alone(
+    project: PhantomProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Any
+) -> None:
     begin(project)
     installed, minor = version("nnunetv2"), next_version("nnunetv2", 1)
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": minor}))
@@ -125,13 +129,16 @@ def test_f50_another_minor_nnunet_goes_on_by_the_users_word_alone(project, tmp_p
     said(mixed=manifest.mixed_versions)
 
 
-def test_f51_another_projects_folds_keep_their_split_while_they_train_and_after(project, tmp_path, said):
+def test_f51_another_projects_folds_keep_their_split_while_they_train_and_after(
+    project: PhantomProject, tmp_path: Path, said: Any
+) -> None:
     other = replace(project.roots, results=tmp_path / "other_results")
     file = project.prepared.folder / "splits_final.json"
     before, refused = file.read_bytes(), []
 
     def split_otherwise() -> None:
-        for how in ({}, {"renew": True}):
+        ways: tuple[dict[str, Any], ...] = ({}, {"renew": True})
+        for how in ways:
             with pytest.raises(DatasetError, match="another project, whose results lie elsewhere") as caught:
                 ensure_splits(other, DATASET, SplitSettings(2), **how)
             refused.append(str(caught.value))
@@ -148,7 +155,9 @@ def test_f51_another_projects_folds_keep_their_split_while_they_train_and_after(
     said(refused=len(refused))
 
 
-def test_f52_a_fold_keeps_what_it_began_with_whatever_another_project_prepares_meanwhile(project, tmp_path, said):
+def test_f52_a_fold_keeps_what_it_began_with_whatever_another_project_prepares_meanwhile(
+    project: PhantomProject, tmp_path: Path, said: Any
+) -> None:
     plans = project.prepared.plans_file("nnUNetPlans")
     begun = fold_inputs(dataset_of(project.roots, EXPERIMENT), EXPERIMENT, "fold_0", "settings")
 

@@ -163,7 +163,11 @@ def test_a_clock_that_is_set_while_a_fold_trains_changes_no_duration_and_no_orde
     clock.write_text("0")
     process = trial.start()
     for n_epochs, seconds in enumerate(jumps, start=1):
-        trial.wait_for(lambda n_epochs=n_epochs: len(trial.epochs) >= n_epochs or process.poll() is not None)
+
+        def is_there(n_epochs: int = n_epochs) -> bool:
+            return len(trial.epochs) >= n_epochs or process.poll() is not None
+
+        trial.wait_for(is_there)
         clock.write_text(str(seconds))
     assert trial.wait(process) == 0, trial.log.read_text()
     figures = check_finished(trial)

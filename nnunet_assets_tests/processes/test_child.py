@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -46,10 +48,10 @@ NOTHING_ASKED = TinyRequest()
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Any:
     """Runs a child with this body."""
 
-    def run_body(body, request=NOTHING_ASKED, **options):
+    def run_body(body: str, request: Any = NOTHING_ASKED, **options: Any) -> Any:
         write_child(tmp_path, body)
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         return run_child("tiny_child", request, folder=tmp_path / "own", environment=environment, **options)
@@ -57,7 +59,7 @@ def run(tmp_path):
     return run_body
 
 
-def write_child(folder, body):
+def write_child(folder: Any, body: str) -> None:
     text = dedent(body).strip().replace("\n", "\n    ")
     (folder / "tiny_child.py").write_text(CHILD.replace("{body}", text))
 
@@ -66,7 +68,7 @@ DEAF = "signal.signal(signal.SIGINT, signal.SIG_IGN); start_workers(); time.slee
 """A child that no request ends, as where a library hangs."""
 
 
-def pids_of(folder, timeout_seconds=20):
+def pids_of(folder: Any, timeout_seconds: int = 20) -> Any:
     """Returns the ids of the child and of its two workers once they run."""
     path = folder / "own" / "pids.json"
     deadline = time.monotonic() + timeout_seconds
@@ -76,7 +78,7 @@ def pids_of(folder, timeout_seconds=20):
     return json.loads(path.read_text())
 
 
-def test_a_child_gets_its_request_and_what_it_prints_is_kept(run, tmp_path):
+def test_a_child_gets_its_request_and_what_it_prints_is_kept(run: Any, tmp_path: Path) -> None:
     result = run("print('wanted:', request.fold); print('é', file=sys.stderr)", TinyRequest("fold_3"))
     assert (result.code, result.problem, result.log_tail) == (0, None, "wanted: fold_3\né\n")
     assert (tmp_path / "own" / "output.log").read_text() == "wanted: fold_3\né\n"
@@ -90,7 +92,7 @@ class NewerRequest:
     priority: int
 
 
-def test_a_request_of_another_version_of_the_package_is_wrong_usage_in_one_sentence(run, tmp_path):
+def test_a_request_of_another_version_of_the_package_is_wrong_usage_in_one_sentence(run: Any, tmp_path: Path) -> None:
     result = run("print('worked')", NewerRequest(fold=3, priority=1))
     assert result.code == ExitCode.BAD_INPUT
     assert result.problem.startswith(
@@ -131,13 +133,13 @@ def test_a_request_of_another_version_of_the_package_is_wrong_usage_in_one_sente
         ("os.kill(os.getpid(), signal.SIGINT)", 75, "The process was stopped on request (SIGINT or SIGTERM)."),
     ],
 )
-def test_each_way_to_end_has_its_code_and_its_sentence(run, body, code, problem):
+def test_each_way_to_end_has_its_code_and_its_sentence(run: Any, body: str, code: int, problem: str) -> None:
     result = run(body)
     assert result.code == code
     assert result.problem.startswith(problem)
 
 
-def test_a_child_and_its_pools_end_though_a_script_in_the_background_ignores_the_signals(run):
+def test_a_child_and_its_pools_end_though_a_script_in_the_background_ignores_the_signals(run: Any) -> None:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         result = run(
@@ -158,23 +160,23 @@ def test_a_child_and_its_pools_end_though_a_script_in_the_background_ignores_the
     assert result.code == ExitCode.STOPPED
 
 
-def test_a_crash_shows_where(run):
+def test_a_crash_shows_where(run: Any) -> None:
     assert 'raise RuntimeError("here")' in run('raise RuntimeError("here")').log_tail
 
 
-def test_a_crash_does_not_wait_for_threads_and_workers_that_never_end(run):
+def test_a_crash_does_not_wait_for_threads_and_workers_that_never_end(run: Any) -> None:
     start = time.monotonic()
     result = run("start_workers(); threading.Thread(target=time.sleep, args=(600,)).start(); raise ValueError('now')")
     assert result.code == ExitCode.BUG
     assert time.monotonic() - start < 10
 
 
-def test_what_the_process_printed_before_it_was_killed_is_there(run):
+def test_what_the_process_printed_before_it_was_killed_is_there(run: Any) -> None:
     result = run("print('epoch 7'); os.kill(os.getpid(), signal.SIGKILL)")
     assert result.log_tail == "epoch 7\n"
 
 
-def test_the_tail_is_the_end_of_this_attempt_and_the_log_keeps_the_ones_before(run, tmp_path):
+def test_the_tail_is_the_end_of_this_attempt_and_the_log_keeps_the_ones_before(run: Any, tmp_path: Path) -> None:
     run("print('first')")
     result = run("print('second')")
     assert result.log_tail == "second\n"
@@ -182,25 +184,25 @@ def test_the_tail_is_the_end_of_this_attempt_and_the_log_keeps_the_ones_before(r
     assert run("print('x' * 9000)").log_tail == "x" * 3999 + "\n"
 
 
-def test_the_reason_of_an_earlier_attempt_is_forgotten(run):
+def test_the_reason_of_an_earlier_attempt_is_forgotten(run: Any) -> None:
     run("raise DatasetError('old')")
     assert "old" not in run("os._exit(3)").problem
 
 
-def test_the_parent_looks_in_on_the_child_while_it_runs_and_once_after(run):
+def test_the_parent_looks_in_on_the_child_while_it_runs_and_once_after(run: Any) -> None:
     seen = []
     run("time.sleep(0.5)", on_poll=lambda: seen.append(1), poll_seconds=0.05)
     assert len(seen) > 3
 
 
-def test_nothing_of_the_group_outlives_the_child(run, tmp_path):
+def test_nothing_of_the_group_outlives_the_child(run: Any, tmp_path: Path) -> None:
     assert run("start_workers()").code == 0
     assert living(pids_of(tmp_path)) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_whatever_ends_the_call_ends_the_whole_group(run, tmp_path, error):
-    def fail_once_it_runs():
+def test_whatever_ends_the_call_ends_the_whole_group(run: Any, tmp_path: Path, error: Any) -> None:
+    def fail_once_it_runs() -> None:
         if (tmp_path / "own" / "pids.json").exists():
             raise error
 
@@ -211,10 +213,12 @@ def test_whatever_ends_the_call_ends_the_whole_group(run, tmp_path, error):
     assert time.monotonic() - start < 8
 
 
-def test_a_child_that_does_not_end_is_killed_after_a_grace(run, tmp_path, monkeypatch):
+def test_a_child_that_does_not_end_is_killed_after_a_grace(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(child_module, "GRACE_SECONDS", 0.5)
 
-    def fail_once_it_runs():
+    def fail_once_it_runs() -> None:
         if (tmp_path / "own" / "pids.json").exists():
             raise KeyboardInterrupt
 
@@ -223,8 +227,8 @@ def test_a_child_that_does_not_end_is_killed_after_a_grace(run, tmp_path, monkey
     assert living(pids_of(tmp_path)) == []
 
 
-def test_a_second_interruption_does_not_spare_the_group(run, tmp_path):
-    def interrupt_twice():
+def test_a_second_interruption_does_not_spare_the_group(run: Any, tmp_path: Path) -> None:
+    def interrupt_twice() -> None:
         if (tmp_path / "own" / "pids.json").exists():
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             raise KeyboardInterrupt
@@ -239,7 +243,7 @@ def test_a_second_interruption_does_not_spare_the_group(run, tmp_path):
     assert living(pids_of(tmp_path)) == []
 
 
-def test_a_forked_worker_ends_in_silence(run):
+def test_a_forked_worker_ends_in_silence(run: Any) -> None:
     result = run(
         """
         worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
@@ -254,7 +258,9 @@ def test_a_forked_worker_ends_in_silence(run):
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_a_worker_that_is_killed_ends_the_child_where_its_pool_would_wait_without_end(run, start_method):
+def test_a_worker_that_is_killed_ends_the_child_where_its_pool_would_wait_without_end(
+    run: Any, start_method: str
+) -> None:
     result = run(
         f"""
         pool = multiprocessing.get_context("{start_method}").Pool(1)
@@ -268,7 +274,7 @@ def test_a_worker_that_is_killed_ends_the_child_where_its_pool_would_wait_withou
     assert re.match(r"A worker process \(\w+PoolWorker-1, process \d+\) was killed by signal 9, most", result.problem)
 
 
-def test_workers_that_are_no_longer_needed_end_as_they_like(run):
+def test_workers_that_are_no_longer_needed_end_as_they_like(run: Any) -> None:
     result = run(
         """
         with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -284,10 +290,10 @@ def test_workers_that_are_no_longer_needed_end_as_they_like(run):
     assert (result.code, result.log_tail) == (0, "1\n")
 
 
-def test_an_augmentation_worker_that_failed_is_told_from_one_that_was_killed(run):
+def test_an_augmentation_worker_that_failed_is_told_from_one_that_was_killed(run: Any) -> None:
     dead = "raise RuntimeError('One or more background workers are no longer alive. Exiting.')"
 
-    def run_where_a_worker_said(words, error):
+    def run_where_a_worker_said(words: Any, error: Any) -> Any:
         said = f"Exception in background worker 0:\\n {words}\\nTraceback (most recent call last):\\n{error}: {words}"
         return run(f"print('{said}')\n{dead}")
 
@@ -311,7 +317,9 @@ run_child("tiny_child", TinyRequest(), folder=Path(sys.argv[1]) / "own", environ
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
 @pytest.mark.parametrize("stuck", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN); "])
 @pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGTERM])
-def test_a_parent_that_is_killed_takes_the_child_and_its_workers_with_it(tmp_path, death, stuck):
+def test_a_parent_that_is_killed_takes_the_child_and_its_workers_with_it(
+    tmp_path: Path, death: Any, stuck: str
+) -> None:
     write_child(tmp_path, f"{stuck}start_workers(); time.sleep(600)")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=environment) as parent:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,12 +27,12 @@ BUSY = "2, GPU-cccc3333, 4096, 81920"
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes a machine with these GPUs; returns the environment of a process on it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
 
-    def with_gpus(*lines, **variables):
+    def with_gpus(*lines: Any, **variables: Any) -> Any:
         program = tmp_path / "bin" / "nvidia-smi"
         program.parent.mkdir(exist_ok=True)
         (tmp_path / "answer").write_text("".join(f"{line}\n" for line in lines))
@@ -41,7 +43,7 @@ def machine(tmp_path, monkeypatch):
     return with_gpus
 
 
-def indices(gpus):
+def indices(gpus: Any) -> Any:
     return [gpu.index for gpu in gpus]
 
 
@@ -49,7 +51,7 @@ class Waited(Exception):  # noqa: N818
     """Ends a wait that would last for ever."""
 
 
-def give_up():
+def give_up() -> None:
     raise Waited
 
 
@@ -66,12 +68,14 @@ def give_up():
         ("MIG-1234", ["MIG-1234"]),
     ],
 )
-def test_the_user_says_which_gpus_there_are_to_choose_from(machine, visible, chosen):
+def test_the_user_says_which_gpus_there_are_to_choose_from(
+    machine: Any, visible: str | None, chosen: list[Any]
+) -> None:
     variables = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert indices(usable_gpus(machine(SMALL, LARGE, BUSY, **variables))) == chosen
 
 
-def test_a_gpu_that_is_lost_is_none_and_one_that_shares_the_memory_is_one(machine):
+def test_a_gpu_that_is_lost_is_none_and_one_that_shares_the_memory_is_one(machine: Any) -> None:
     gpus = usable_gpus(
         machine("0, GPU-a, [GPU is lost], 81920", "1, GPU-b, [N/A], [N/A]", LARGE.replace("1,", "2,", 1))
     )
@@ -79,11 +83,11 @@ def test_a_gpu_that_is_lost_is_none_and_one_that_shares_the_memory_is_one(machin
     assert [gpu.free_bytes for gpu in gpus] == [None, 81000 * 1024**2]
 
 
-def test_without_nvidia_smi_there_is_no_gpu():
+def test_without_nvidia_smi_there_is_no_gpu() -> None:
     assert usable_gpus({"PATH": "/nowhere"}) == []
 
 
-def test_a_fold_takes_the_emptiest_gpu_and_the_next_fold_another(machine):
+def test_a_fold_takes_the_emptiest_gpu_and_the_next_fold_another(machine: Any) -> None:
     environment = machine(SMALL, LARGE)
     with device_lease("auto", environment) as first, device_lease("cuda", environment) as second:
         assert first.variables == {"CUDA_VISIBLE_DEVICES": "GPU-bbbb2222"}
@@ -92,9 +96,9 @@ def test_a_fold_takes_the_emptiest_gpu_and_the_next_fold_another(machine):
         assert indices(again.gpus) == ["1"]
 
 
-def test_a_fold_waits_with_a_sentence_until_a_gpu_is_free(machine):
+def test_a_fold_waits_with_a_sentence_until_a_gpu_is_free(machine: Any) -> None:
     environment = machine(LARGE)
-    said = []
+    said: list[str] = []
     with ExitStack() as other:
         other.enter_context(device_lease("auto", environment))
         with device_lease("auto", environment, progress=RecordedProgress(said.append, on_poll=other.close)) as lease:
@@ -104,7 +108,7 @@ def test_a_fold_waits_with_a_sentence_until_a_gpu_is_free(machine):
     assert "GPU 1 (79.1 GiB free)" in sentence
 
 
-def test_folds_share_a_gpu_where_they_are_allowed_to_and_fit(machine):
+def test_folds_share_a_gpu_where_they_are_allowed_to_and_fit(machine: Any) -> None:
     environment = machine(LARGE, NNUNET_ASSETS_FOLDS_PER_GPU="2")
     with device_lease("auto", environment, needed_bytes=10 * GIB):
         machine("1, GPU-bbbb2222, 70000, 81920")
@@ -118,14 +122,14 @@ def test_folds_share_a_gpu_where_they_are_allowed_to_and_fit(machine):
             pass
 
 
-def test_folds_spread_over_the_gpus_before_they_share_one(machine):
+def test_folds_spread_over_the_gpus_before_they_share_one(machine: Any) -> None:
     environment = machine(SMALL, LARGE, NNUNET_ASSETS_FOLDS_PER_GPU="2")
     with device_lease("auto", environment) as first, device_lease("auto", environment) as second:
         assert indices([*first.gpus, *second.gpus]) == ["1", "0"]
 
 
-def test_a_gpu_that_others_fill_is_not_taken(machine):
-    said = []
+def test_a_gpu_that_others_fill_is_not_taken(machine: Any) -> None:
+    said: list[str] = []
     with (
         pytest.raises(Waited),
         device_lease(
@@ -139,7 +143,7 @@ def test_a_gpu_that_others_fill_is_not_taken(machine):
         assert indices(lease.gpus) == ["0"]
 
 
-def test_a_fold_on_two_gpus_takes_both_or_none(machine):
+def test_a_fold_on_two_gpus_takes_both_or_none(machine: Any) -> None:
     environment = machine(SMALL, LARGE)
     with device_lease("cuda", environment, n_gpus=2) as lease:
         assert lease.variables == {"CUDA_VISIBLE_DEVICES": "GPU-bbbb2222,GPU-aaaa1111"}
@@ -168,7 +172,7 @@ with device_lease("auto", dict(os.environ)):
 """
 
 
-def test_a_gpu_whose_owner_is_killed_is_free_at_once(machine, tmp_path):
+def test_a_gpu_whose_owner_is_killed_is_free_at_once(machine: Any, tmp_path: Path) -> None:
     environment = machine(LARGE)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path], env={**os.environ, **environment}, stdout=subprocess.PIPE
@@ -182,7 +186,9 @@ def test_a_gpu_whose_owner_is_killed_is_free_at_once(machine, tmp_path):
             assert indices(lease.gpus) == ["1"]
 
 
-def test_on_processors_alone_the_threads_are_divided_among_the_folds_that_run(machine, monkeypatch):
+def test_on_processors_alone_the_threads_are_divided_among_the_folds_that_run(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = machine()
     monkeypatch.setattr(module, "usable_cpus", lambda: 8)
     with device_lease("auto", environment) as first, device_lease("cpu", environment) as second:
@@ -196,18 +202,18 @@ def test_on_processors_alone_the_threads_are_divided_among_the_folds_that_run(ma
 
 @pytest.mark.parametrize("value", ["-1", "abc", "1.5", "1e1", "2 4", "+2", "0x2", "None", "½"])
 @pytest.mark.parametrize("name", ["nnUNet_def_n_proc", "nnUNet_n_proc_DA"])
-def test_a_number_of_workers_that_is_none_is_refused_by_name(name, value):
+def test_a_number_of_workers_that_is_none_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} is {re.escape(repr(value))}, not a whole number of at least"):
         worker_variables({name: value})
 
 
-def test_without_workers_a_training_augments_by_itself_and_nobody_would_export():
+def test_without_workers_a_training_augments_by_itself_and_nobody_would_export() -> None:
     assert worker_variables({"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": ""})["nnUNet_n_proc_DA"] == "0"
     with pytest.raises(ConfigError, match="nnUNet_def_n_proc is '0', not a whole number of at least 1"):
         worker_variables({"nnUNet_def_n_proc": "0", "nnUNet_n_proc_DA": "0"})
 
 
-def test_workers_are_divided_among_as_many_folds_as_the_gpus_hold(machine):
+def test_workers_are_divided_among_as_many_folds_as_the_gpus_hold(machine: Any) -> None:
     with device_lease("auto", machine(SMALL, LARGE, NNUNET_ASSETS_FOLDS_PER_GPU="2")) as lease:
         assert lease.n_sharing == 4
     assert worker_variables({}, 16, n_sharing=4) == {"nnUNet_def_n_proc": "2", "nnUNet_n_proc_DA": "3"}
@@ -220,7 +226,7 @@ def test_workers_are_divided_among_as_many_folds_as_the_gpus_hold(machine):
 
 
 @pytest.mark.parametrize("value", ["0", "two", "-1"])
-def test_a_setting_that_is_no_number_is_an_error(machine, value):
+def test_a_setting_that_is_no_number_is_an_error(machine: Any, value: str) -> None:
     with (
         pytest.raises(
             ConfigError, match=f"NNUNET_ASSETS_FOLDS_PER_GPU is '{value}', which is not a whole number above"
@@ -230,7 +236,7 @@ def test_a_setting_that_is_no_number_is_an_error(machine, value):
         pass
 
 
-def test_locks_of_somebody_else_are_not_trusted(machine, tmp_path):
+def test_locks_of_somebody_else_are_not_trusted(machine: Any, tmp_path: Path) -> None:
     environment = machine()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"nnunet_assets-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
@@ -239,7 +245,7 @@ def test_locks_of_somebody_else_are_not_trusted(machine, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="nvidia-smi is not installed: no NVIDIA GPU here")
-def test_the_real_nvidia_smi_is_understood():
+def test_the_real_nvidia_smi_is_understood() -> None:
     (gpu, *_) = usable_gpus(dict(os.environ))
     assert gpu.uuid.startswith("GPU-")
     assert 0 < gpu.free_bytes <= gpu.total_bytes

@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 
 from nnunet_assets.processes.exit_codes import ExitCode, FailureClass, describe_exit, failure_class
 
 
 @pytest.mark.parametrize("code", list(ExitCode))
-def test_each_exit_code_has_words(code):
+def test_each_exit_code_has_words(code: Any) -> None:
     assert describe_exit(code)
 
 
@@ -17,7 +19,7 @@ def test_each_exit_code_has_words(code):
         (75, "was stopped on request"),
     ],
 )
-def test_crashes_are_told_apart(code, words):
+def test_crashes_are_told_apart(code: int, words: str) -> None:
     assert describe_exit(code) == words
 
 
@@ -28,7 +30,7 @@ def test_crashes_are_told_apart(code, words):
         (False, " by a person, a scheduler or a daemon: the kernel did not lack memory"),
     ],
 )
-def test_a_kill_says_what_the_kernel_knows_of_it(is_oom_kill, words):
+def test_a_kill_says_what_the_kernel_knows_of_it(is_oom_kill: bool, words: str) -> None:
     assert describe_exit(-9, is_oom_kill=is_oom_kill).endswith(words)
     assert describe_exit(75, is_oom_kill=is_oom_kill) == "was stopped on request"
 
@@ -53,5 +55,5 @@ def test_a_kill_says_what_the_kernel_knows_of_it(is_oom_kill, words):
         (1, FailureClass.CRASHED),
     ],
 )
-def test_each_exit_has_its_class(code, expected):
+def test_each_exit_has_its_class(code: Any, expected: Any) -> None:
     assert failure_class(code) is expected

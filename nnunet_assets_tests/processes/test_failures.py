@@ -1,6 +1,7 @@
 """What the texts of torch, CUDA and the operating system mean; each is as the library writes it."""
 
 import errno
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ class OutOfMemoryError(RuntimeError):
     """As torch names its own."""
 
 
-def cuda(text):
+def cuda(text: str) -> Any:
     return RuntimeError(
         f"CUDA error: {text}\nCUDA kernel errors might be asynchronously reported at some other API call."
     )
@@ -36,17 +37,17 @@ def cuda(text):
         (RuntimeError("The size of tensor a (3) must match"), ExitCode.BUG),
     ],
 )
-def test_an_error_has_its_code(error, code):
+def test_an_error_has_its_code(error: Any, code: Any) -> None:
     assert explain(error, "")[0] == code
 
 
-def test_the_advice_of_torch_stays_in_the_log():
+def test_the_advice_of_torch_stays_in_the_log() -> None:
     assert explain(cuda("unspecified launch failure"), "")[1] == (
         "The GPU failed: CUDA error: unspecified launch failure."
     )
 
 
-def test_what_came_first_decides():
+def test_what_came_first_decides() -> None:
     lost = cuda("unspecified launch failure")
     after = MemoryError("while it cleaned up")
     after.__context__ = lost

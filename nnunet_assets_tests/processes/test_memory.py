@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import psutil
 import pytest
 
@@ -14,7 +17,7 @@ GIB = 1024**3
 PLANS = {"transpose_forward": [2, 0, 1]}
 
 
-def fingerprint(*, n_channels=1, kept=1.0):
+def fingerprint(*, n_channels: int = 1, kept: float = 1.0) -> Any:
     return {
         "shapes_after_crop": [[100, 100, 10], [50, 60, 10]],
         "spacings": [[1.0, 1.0, 4.0], [1.0, 1.0, 2.0]],
@@ -33,22 +36,22 @@ def fingerprint(*, n_channels=1, kept=1.0):
         ([0.5, 0.5], 400_000),  # 2D: slices stay as they are
     ],
 )
-def test_the_larger_of_what_is_read_and_what_is_made_of_it_counts(spacing, n_voxels):
+def test_the_larger_of_what_is_read_and_what_is_made_of_it_counts(spacing: list[float], n_voxels: int) -> None:
     assert largest_case_bytes(fingerprint(), PLANS, {"spacing": spacing}) == n_voxels * 58
 
 
-def test_channels_and_what_is_cropped_count():
+def test_channels_and_what_is_cropped_count() -> None:
     plan = {"spacing": [4.0, 1.0, 1.0]}
     assert largest_case_bytes(fingerprint(n_channels=4), PLANS, plan) == 100_000 * (50 + 4 * 8)
     assert largest_case_bytes(fingerprint(kept=0.5), PLANS, plan) == 200_000 * 58
 
 
-def test_what_is_saved_counts_every_voxel_that_is_made_and_every_channel():
+def test_what_is_saved_counts_every_voxel_that_is_made_and_every_channel() -> None:
     assert least_saved_bytes(fingerprint(), PLANS, {"spacing": [4.0, 1.0, 1.0]}) == (100_000 + 15_000) // 4
     assert least_saved_bytes(fingerprint(n_channels=2), PLANS, {"spacing": [4.0, 1.0, 2.0]}) == (50_000 + 7_500) // 2
 
 
-def test_as_many_processes_as_fit_and_never_none():
+def test_as_many_processes_as_fit_and_never_none() -> None:
     assert fitting_processes(10 * GIB, GIB - PROCESS_BYTES) == 10
     assert fitting_processes(10 * GIB - 1, GIB - PROCESS_BYTES) == 9
     assert fitting_processes(0, 100 * GIB) == 1
@@ -65,7 +68,7 @@ def test_as_many_processes_as_fit_and_never_none():
         ({"memory/memory.limit_in_bytes": str(2**63 - 4096), "memory/memory.usage_in_bytes": "100"}, None),
     ],
 )
-def test_a_containers_limit_is_the_machines(tmp_path, files, free):
+def test_a_containers_limit_is_the_machines(tmp_path: Path, files: dict[str, Any], free: int | None) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")

@@ -1,9 +1,9 @@
 """Sentences on their way to Dagster, where the disk of its message file is full."""
 
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster_pipes import PipesContext, encode_param
@@ -12,9 +12,9 @@ from nnunet_assets.processes.reporter import epoch_line, reporter
 
 
 @pytest.fixture
-def messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file of a Pipes session that this process belongs to."""
-    context = {"data": {"asset_keys": None, "extras": {}}}
+    context: dict[str, Any] = {"data": {"asset_keys": None, "extras": {}}}
     for name, value in {"CONTEXT": context, "MESSAGES": {"path": str(tmp_path / "messages")}}.items():
         monkeypatch.setenv(f"DAGSTER_PIPES_{name}", encode_param(value))
     monkeypatch.setattr(PipesContext, "_instance", None)

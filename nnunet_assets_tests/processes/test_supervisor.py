@@ -1,6 +1,8 @@
 """Which failures a second start is tried for, and how often."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,12 @@ from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
-def supervise(folder, codes, *, done_after=None):
+def supervise(folder: Any, codes: Any, *, done_after: Any = None) -> Any:
     """Runs a process that ends with these codes in turn; returns its last code, its halvings, and what was said."""
-    halvings, said = [], []
+    halvings: list[int] = []
+    said: list[str] = []
 
-    def start(n_halvings):
+    def start(n_halvings: Any) -> Any:
         code = codes[len(halvings)]
         halvings.append(n_halvings)
         return ChildResult(code, f"It ended with {code}." if code else None, "")
@@ -35,7 +38,9 @@ def supervise(folder, codes, *, done_after=None):
         ([-9, 79, -9, 0], [0, 1, 1, 2]),
     ],
 )
-def test_a_lack_of_memory_has_two_restarts_with_fewer_workers_and_a_lost_gpu_one(tmp_path, codes, halvings):
+def test_a_lack_of_memory_has_two_restarts_with_fewer_workers_and_a_lost_gpu_one(
+    tmp_path: Path, codes: list[int], halvings: list[int]
+) -> None:
     assert supervise(tmp_path, codes)[:2] == (codes[-1], halvings)
 
 
@@ -54,16 +59,16 @@ def test_a_lack_of_memory_has_two_restarts_with_fewer_workers_and_a_lost_gpu_one
         1,
     ],
 )
-def test_nothing_else_is_tried_again(tmp_path, code):
+def test_nothing_else_is_tried_again(tmp_path: Path, code: Any) -> None:
     assert supervise(tmp_path, [code]) == (code, [0], [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_result_that_is_there_is_enough(tmp_path):
+def test_a_result_that_is_there_is_enough(tmp_path: Path) -> None:
     assert supervise(tmp_path, [-9], done_after=1)[1] == [0]
 
 
-def test_each_restart_is_said_and_kept(tmp_path):
+def test_each_restart_is_said_and_kept(tmp_path: Path) -> None:
     _, _, said = supervise(tmp_path, [79, 64])
     assert said == ["It ended with 79. It is started again as it was and goes on from what is there (restart 1 of 1)."]
     (line,) = (tmp_path / "restarts.jsonl").read_text().splitlines()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ print(dg.materialize([priority], resources=resources, tags=tags).output_for_node
 
 
 @pytest.mark.parametrize(("tags", "lowered"), [((), 0), (("nnunet_assets/refresh=an-experiment",), 10)])
-def test_a_run_that_nobody_waits_for_leaves_the_processors_to_trainings(tags, lowered):
+def test_a_run_that_nobody_waits_for_leaves_the_processors_to_trainings(tags: tuple[Any, ...], lowered: int) -> None:
     # In a process of its own: a process cannot take back what it gave away.
     command = [sys.executable, "-c", PRIORITY_IN_A_RUN, *tags]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

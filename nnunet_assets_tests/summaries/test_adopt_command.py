@@ -23,7 +23,7 @@ from nnunet_assets.nnunet.results.results_folder import unadopted_folds
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.sensors import build_adoption_sensor
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
@@ -307,7 +307,7 @@ def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monk
     from nnunet_assets.workflows.fold import adopted_fold_run
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    send = adopted_fold_run.send_waiting
+    send = send_waiting
     monkeypatch.setattr(adopted_fold_run, "send_waiting", lambda *a, **k: send(*a, **k, timeout_seconds=0.1))
     result = run(foreign, "adopt", EXPERIMENT.fold_folder(foreign.roots, "fold_0"))
     assert result.exit_code == 0, result.output

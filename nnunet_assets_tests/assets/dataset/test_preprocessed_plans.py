@@ -21,7 +21,7 @@ MADE = PreparedPlans(
 )
 
 
-def test_the_card_tells_what_was_decided_and_how_much_was_made():
+def test_the_card_tells_what_was_decided_and_how_much_was_made() -> None:
     metadata = _metadata(MADE)
     table = metadata["configurations"]
     assert isinstance(table, dg.TableMetadataValue)
@@ -42,7 +42,7 @@ def test_the_card_tells_what_was_decided_and_how_much_was_made():
     }
 
 
-def test_a_configuration_that_the_planner_dropped_fails_the_check_with_its_reason():
+def test_a_configuration_that_the_planner_dropped_fails_the_check_with_its_reason() -> None:
     assert _check(MADE, "nnUNetPlans").passed
     reason = "The images are 2D."
     failed = _check(replace(MADE, dropped={"3d_lowres": reason, "3d_cascade_fullres": reason}), "nnUNetPlans")

@@ -1,5 +1,7 @@
 """What a Dagster run asks of a fold, and which run it is that asks."""
 
+from typing import Any
+
 import dagster as dg
 
 from nnunet_assets.assets.fold.fold_model import FoldRunConfig, RunDevice, first_try
@@ -23,7 +25,7 @@ def test_an_empty_run_config_asks_for_nothing_more() -> None:
 def test_a_run_that_dagster_tries_again_is_known_by_its_first_try_and_one_that_a_person_started_by_itself() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         first = dg.DagsterRun("job", "first", status=dg.DagsterRunStatus.FAILURE)
-        again = {"parent_run_id": "first", "root_run_id": "first"}
+        again: dict[str, Any] = {"parent_run_id": "first", "root_run_id": "first"}
         retry = dg.DagsterRun("job", "retry", tags={"dagster/retry_number": "1"}, **again)
         by_hand = dg.DagsterRun("job", "by hand", **again)
         for run in (first, retry, by_hand):

@@ -23,7 +23,7 @@ def test_a_fold_whose_declaration_was_edited_while_it_waited_says_so(instance: d
     run = queued(experiment(num_epochs=5), instance)
     now = experiment(num_epochs=6).training_hash()
 
-    sentence = change_since_queued(instance, run, STEP, now)["changed_since_queued"].value
+    sentence = str(change_since_queued(instance, run, STEP, now)["changed_since_queued"].value)
 
     assert "edited after this run was queued" in sentence
     assert now[:16] in sentence

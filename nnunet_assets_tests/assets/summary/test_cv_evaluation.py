@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -66,7 +67,7 @@ def test_a_case_that_cannot_be_evaluated_is_named_by_a_check(
 
 def test_six_cases_have_intervals(project: Path, instance: dg.DagsterInstance, roots: Roots) -> None:
     write_fold(roots, EXPERIMENT, "fold_2", dict.fromkeys("cdef", HIGHER))
-    shown = metadata(evaluated(project, instance), "cv_evaluation")
+    shown: dict[str, Any] = metadata(evaluated(project, instance), "cv_evaluation")
     records = [record.data for record in shown["intervals"].records]
     assert [record["HD95 [mm], where both have it"] for record in records] == ["none"] * 2
     assert all(re.fullmatch(r"0\.\d{3} to 0\.\d{3}", record["Dice"]) for record in records)

@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.assets.asset_keys import fold_model_key
-from nnunet_assets.assets.summary.cv_figures import FIGURES
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
@@ -17,6 +16,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.results.export_figures import FIGURES
 from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.raw_builders import tiny_json, write_json

@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,17 +18,17 @@ from nnunet_assets_tests.raw_builders import write_decathlon, write_tiny_dataset
 
 
 @pytest.fixture(autouse=True)
-def no_roots(monkeypatch):
+def no_roots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without nnU-Net's variables, the data lies in the project."""
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
 
 
-def run(*arguments):
+def run(*arguments: Any) -> Any:
     return CliRunner().invoke(import_dataset, [str(argument) for argument in arguments])
 
 
-def test_a_decathlon_folder_arrives_in_the_project_and_the_changes_are_listed(tmp_path):
+def test_a_decathlon_folder_arrives_in_the_project_and_the_changes_are_listed(tmp_path: Path) -> None:
     source = write_decathlon(tmp_path / "Task04_Tiny")
     result = run(source, "--project", tmp_path)
     folder = tmp_path / "data/nnUNet_raw/Dataset004_Tiny"
@@ -41,7 +43,7 @@ def test_a_decathlon_folder_arrives_in_the_project_and_the_changes_are_listed(tm
     assert (folder / "dataset.json").is_file()
 
 
-def test_name_id_and_link_are_obeyed(tmp_path):
+def test_name_id_and_link_are_obeyed(tmp_path: Path) -> None:
     source = write_decathlon(tmp_path / "Task04_Tiny")
     assert run(source, "--project", tmp_path, "--id", 104, "--link", "symlink").exit_code == 0
     assert (tmp_path / "data/nnUNet_raw/Dataset104_Tiny/labelsTr/tiny_0.nii.gz").is_symlink()
@@ -49,33 +51,33 @@ def test_name_id_and_link_are_obeyed(tmp_path):
     assert (tmp_path / "data/nnUNet_raw/Dataset007_Other").is_dir()
 
 
-def test_nnunets_own_raw_folder_is_used_where_it_is_set(tmp_path, monkeypatch):
+def test_nnunets_own_raw_folder_is_used_where_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("raw", "preprocessed", "results"):
         monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
     assert run(write_decathlon(tmp_path / "Task04_Tiny")).exit_code == 0
     assert (tmp_path / "raw/Dataset004_Tiny").is_dir()
 
 
-def test_the_projects_env_file_says_where_raw_data_is_as_for_dagster(tmp_path):
+def test_the_projects_env_file_says_where_raw_data_is_as_for_dagster(tmp_path: Path) -> None:
     roots = [f"nnUNet_{name}={tmp_path / 'elsewhere' / name}" for name in ("raw", "preprocessed", "results")]
     (tmp_path / ".env").write_text("\n".join(roots))
     assert run(write_decathlon(tmp_path / "Task04_Tiny"), "--project", tmp_path).exit_code == 0
     assert (tmp_path / "elsewhere/raw/Dataset004_Tiny").is_dir()
 
 
-def test_an_error_reaches_the_caller_as_itself(tmp_path):
+def test_an_error_reaches_the_caller_as_itself(tmp_path: Path) -> None:
     result = run(tmp_path / "Task04_Gone", "--project", tmp_path)
     assert isinstance(result.exception, DatasetError)
     assert "There is no folder" in str(result.exception)
 
 
-def test_an_unknown_way_to_link_is_wrong_usage(tmp_path):
+def test_an_unknown_way_to_link_is_wrong_usage(tmp_path: Path) -> None:
     result = run(tmp_path, "--link", "move")
     assert result.exit_code != 0
     assert "'move' is not one of 'copy', 'hardlink', 'symlink'" in result.stderr
 
 
-def test_a_long_import_shows_its_progress_on_standard_error(tmp_path, monkeypatch):
+def test_a_long_import_shows_its_progress_on_standard_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "QUIET_SECONDS", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes standard error for a terminal
     result = run(write_decathlon(tmp_path / "Task04_Tiny"), "--project", tmp_path)
@@ -86,7 +88,7 @@ def test_a_long_import_shows_its_progress_on_standard_error(tmp_path, monkeypatc
 
 class TestFilesByTheirNames:
     @pytest.fixture
-    def source(self, tmp_path):
+    def source(self, tmp_path: Path) -> Any:
         """Two channels, in a slice-wise trainer's folders."""
         folder = write_tiny_dataset(tmp_path, "Task07_Own", n_channels=2)
         (folder / "imagesTr").rename(folder / "imagesTr_resampled")
@@ -96,7 +98,7 @@ class TestFilesByTheirNames:
     patterns = ("--images", "imagesTr_resampled/{case}_{channel}.nii.gz", "--labels", "labelsTr/{case}.nii.gz")
     channels = ("--channel", "T1", "--channel", "T2")
 
-    def test_patterns_channels_and_labels_make_a_dataset(self, source, tmp_path):
+    def test_patterns_channels_and_labels_make_a_dataset(self, source: Any, tmp_path: Path) -> None:
         labels = ("--label", "background=0", "--label", "organ=1", "--label", "a=b=2")
         result = run(source, "--project", tmp_path, *self.patterns, *self.channels, *labels)
         assert result.exit_code == 0
@@ -106,7 +108,7 @@ class TestFilesByTheirNames:
         description = json.loads((tmp_path / "data/nnUNet_raw/Dataset007_Own/dataset.json").read_text())
         assert description["labels"] == {"background": 0, "organ": 1, "a=b": 2}
 
-    def test_a_table_and_a_file_of_labels_make_one_too(self, source, tmp_path):
+    def test_a_table_and_a_file_of_labels_make_one_too(self, source: Any, tmp_path: Path) -> None:
         row = "{0},imagesTr_resampled/{0}_0000.nii.gz,imagesTr_resampled/{0}_0001.nii.gz,labelsTr/{0}.nii.gz,s1"
         lines = ["case,image_T1,image_T2,label,site", *(row.format(f"case_{n}") for n in range(6))]
         (source / "cases.csv").write_text("\n".join(lines))
@@ -130,13 +132,15 @@ class TestFilesByTheirNames:
             ((*patterns, *channels, "--label", "a=1", "--label-names", "x"), "--label and --label-names both name"),
         ],
     )
-    def test_options_that_contradict_are_refused(self, source, tmp_path, options, sentence):
+    def test_options_that_contradict_are_refused(
+        self, source: Any, tmp_path: Path, options: Any, sentence: str
+    ) -> None:
         result = run(source, "--project", tmp_path, *options)
         assert isinstance(result.exception, ConfigError)
         assert re.search(sentence, str(result.exception))
         assert not (tmp_path / "data").exists()
 
-    def test_a_folder_without_dataset_json_says_how_to_go_on(self, source, tmp_path):
+    def test_a_folder_without_dataset_json_says_how_to_go_on(self, source: Any, tmp_path: Path) -> None:
         result = run(source, "--project", tmp_path)
         assert isinstance(result.exception, DatasetError)
         assert "say how they are named, with --images and --labels, or list them in a table, with --list." in str(
@@ -145,7 +149,7 @@ class TestFilesByTheirNames:
 
 
 @pytest.fixture
-def open_folder():
+def open_folder() -> Iterator[Any]:
     """A folder that every user may enter; pytest's own are closed to others."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -153,7 +157,7 @@ def open_folder():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_raw_folder_that_may_not_be_written_is_a_sentence(open_folder):
+def test_a_raw_folder_that_may_not_be_written_is_a_sentence(open_folder: Any) -> None:
     (open_folder / "raw").mkdir()
     code = (
         "import os, sys; from pathlib import Path; from nnunet_assets.nnunet.raw.raw_root import new_dataset\n"

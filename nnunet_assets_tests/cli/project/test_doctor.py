@@ -1,7 +1,9 @@
 import json
+import os
 import shutil
 from collections import namedtuple
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -40,7 +42,7 @@ class TestPackages:
 
         def version(name: str) -> str:
             if name not in versions:
-                raise installation.PackageNotFoundError(name)
+                raise PackageNotFoundError(name)
             return versions[name]
 
         monkeypatch.setattr(installation, "requires", lambda name: asked)
@@ -144,7 +146,7 @@ class TestFolders:
         assert problems(machine.folder_findings(settings)) == [("error", f"{name} (set)") for name in names]
 
     def test_a_folder_without_the_right_to_write(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(machine.os, "access", lambda path, mode: False)
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
 
         finding = only(machine.folder_findings(Settings.from_environment(tmp_path, {})), "nnUNet_raw (in the project)")
 

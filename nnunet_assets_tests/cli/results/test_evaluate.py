@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ def test_a_prediction_without_a_reference_and_a_reference_without_a_prediction(f
     ],
 )
 @pytest.mark.usefixtures("folders")
-def test_wrong_usage_is_said_in_a_sentence(arguments, error, sentence) -> None:
+def test_wrong_usage_is_said_in_a_sentence(arguments: list[Any], error: Any, sentence: str) -> None:
     result = run(*arguments)
     assert isinstance(result.exception, error)
     assert re.search(sentence, str(result.exception))

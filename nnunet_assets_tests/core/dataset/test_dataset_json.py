@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ def labels_problem(**labels: Any) -> str:
     return problem(labels={"background": 0, **labels})
 
 
-def test_a_good_file_is_read_as_values(tmp_path):
+def test_a_good_file_is_read_as_values(tmp_path: Path) -> None:
     path = write_json(tmp_path / "dataset.json", tiny_json(n_training=6))
     description = parse_dataset_json(path)
     assert description.channel_names == ("MRI",)
@@ -38,7 +39,7 @@ def test_a_good_file_is_read_as_values(tmp_path):
     assert description.warnings == ()
 
 
-def test_regions_and_the_ignore_label_are_read(tmp_path):
+def test_regions_and_the_ignore_label_are_read(tmp_path: Path) -> None:
     labels = {"background": 0, "whole tumour": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
     content = tiny_json(labels=labels, regions_class_order=[1, 2, 3])
     description = parse_dataset_json(write_json(tmp_path / "dataset.json", content))
@@ -50,30 +51,30 @@ def test_regions_and_the_ignore_label_are_read(tmp_path):
     assert description.regions_class_order == (1, 2, 3)
 
 
-def test_a_list_of_one_value_is_that_value_where_there_are_no_regions(tmp_path):
+def test_a_list_of_one_value_is_that_value_where_there_are_no_regions(tmp_path: Path) -> None:
     content = tiny_json(labels={"background": 0, "organ": [1]})
     assert parse_dataset_json(write_json(tmp_path / "dataset.json", content)).labels["organ"] == 1
 
 
-def test_a_label_value_given_as_text_is_accepted_with_a_note(tmp_path):
+def test_a_label_value_given_as_text_is_accepted_with_a_note(tmp_path: Path) -> None:
     content = tiny_json(labels={"background": 0, "organ": "1"})
     description = parse_dataset_json(write_json(tmp_path / "dataset.json", content))
     assert description.labels == {"background": 0, "organ": 1}
     assert findings_text(description.warnings) == "D011 labels has values written as text, read as numbers: organ: '1'."
 
 
-def test_numbers_of_training_cases_may_be_missing(tmp_path):
+def test_numbers_of_training_cases_may_be_missing(tmp_path: Path) -> None:
     path = write_json(tmp_path / "dataset.json", tiny_json(numTraining=None))
     assert parse_dataset_json(path).n_training is None
 
 
-def test_an_absent_file_is_named_with_what_is_there_instead(tmp_path):
+def test_an_absent_file_is_named_with_what_is_there_instead(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").touch()
     with pytest.raises(DatasetError, match=r"D001 There is no dataset\.json in .*, which holds dataset\.yaml\. "):
         parse_dataset_json(tmp_path / "dataset.json")
 
 
-def test_a_cut_file_is_reported_with_line_and_column(tmp_path):
+def test_a_cut_file_is_reported_with_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "dataset.json"
     path.write_text('{\n "channel_names": {"0": "MRI"},\n "labels": {"backgr')
     with pytest.raises(DatasetError, match=r"D002 .*dataset\.json:3:13 is not valid JSON: Unterminated string"):
@@ -81,26 +82,26 @@ def test_a_cut_file_is_reported_with_line_and_column(tmp_path):
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN}', "[" * 100_000, b"\xff\xfe{}", '{"a": ' + "9" * 5000 + "}"])
-def test_what_python_reads_or_trips_over_but_json_forbids_is_refused(tmp_path, text):
+def test_what_python_reads_or_trips_over_but_json_forbids_is_refused(tmp_path: Path, text: Any) -> None:
     path = tmp_path / "dataset.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DatasetError, match=r"D002 .*is not valid JSON"):
         parse_dataset_json(path)
 
 
-def test_a_list_is_not_a_dataset_description(tmp_path):
+def test_a_list_is_not_a_dataset_description(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"D004 .* holds a JSON list; nnU-Net needs an object"):
         parse_dataset_json(write_json(tmp_path / "dataset.json", [1, 2]))
 
 
-def test_a_label_name_that_is_there_twice_is_not_dropped_in_silence(tmp_path):
+def test_a_label_name_that_is_there_twice_is_not_dropped_in_silence(tmp_path: Path) -> None:
     path = tmp_path / "dataset.json"
     path.write_text('{"labels": {"background": 0, "organ": 1, "organ": 2}}')
     with pytest.raises(DatasetError, match=r"D003 .* has the key 'organ' twice"):
         parse_dataset_json(path)
 
 
-def test_an_old_file_is_shown_in_its_new_form():
+def test_an_old_file_is_shown_in_its_new_form() -> None:
     text = findings_text(check_description(old_json(["a"], {"0": "MRI"})))
     assert text.startswith("D006 dataset.json is in the old form of nnU-Net v1")
     assert "`nnunet-assets import-dataset`" in text
@@ -108,7 +109,7 @@ def test_an_old_file_is_shown_in_its_new_form():
     assert "D0" not in text[4:]
 
 
-def test_inverted_labels_are_shown_the_right_way_round():
+def test_inverted_labels_are_shown_the_right_way_round() -> None:
     text = problem(labels={"0": "background", "1": "organ"})
     assert text == 'D007 labels is inverted: it must map names to values. Write {"background": 0, "organ": 1}.'
 
@@ -124,11 +125,11 @@ def test_inverted_labels_are_shown_the_right_way_round():
         ({"background": [0], "organ": 1}, "D009 labels has background as [0]; nnU-Net needs it to be 0."),
     ],
 )
-def test_the_background_must_be_there_and_be_0(labels, sentence):
+def test_the_background_must_be_there_and_be_0(labels: dict[str, Any] | list[int], sentence: str) -> None:
     assert problem(labels=labels).startswith(sentence)
 
 
-def test_a_gap_in_the_values_is_named_with_the_way_to_close_it():
+def test_a_gap_in_the_values_is_named_with_the_way_to_close_it() -> None:
     assert labels_problem(a=1, b=3, c=4) == (
         "D010 labels has the values 0, 1, 3, 4 without 2; nnU-Net needs them from 0 up without gaps. "
         "Renumber 3 to 2, 4 to 3, in dataset.json and in the label images."
@@ -136,20 +137,20 @@ def test_a_gap_in_the_values_is_named_with_the_way_to_close_it():
 
 
 @pytest.mark.parametrize("value", [1.0, 1.5, "one", True, -1, None, {}, [], [1.5], 65536, "1_0", "²"])
-def test_a_value_that_is_no_whole_number_is_named(value):
+def test_a_value_that_is_no_whole_number_is_named(value: Any) -> None:
     assert f"D012 labels has values that are no whole numbers from 0 to 65535: organ: {json.dumps(value)}." in (
         labels_problem(organ=value)
     )
 
 
-def test_regions_need_a_class_order():
+def test_regions_need_a_class_order() -> None:
     text = labels_problem(whole=[1, 2], core=2)
     assert text.startswith("D013 labels has regions (several values under one name), but regions_class_order is None.")
     assert "for whole, core in this order" in text
 
 
 @pytest.mark.parametrize("order", [[1], [1, 2, 3], [1, 5], ["1", "2"], [0, 1]])
-def test_a_class_order_must_have_one_known_value_for_each_region(order):
+def test_a_class_order_must_have_one_known_value_for_each_region(order: list[Any]) -> None:
     labels = {"background": 0, "whole": [1, 2], "core": 2}
     text = problem(labels=labels, regions_class_order=order)
     assert text == (
@@ -158,7 +159,7 @@ def test_a_class_order_must_have_one_known_value_for_each_region(order):
     )
 
 
-def test_regions_as_text_are_refused_since_nnunet_would_match_nothing():
+def test_regions_as_text_are_refused_since_nnunet_would_match_nothing() -> None:
     labels = {"background": 0, "whole": ["1", "2"], "core": 2}
     assert problem(labels=labels, regions_class_order=[1, 2]).startswith(
         "D012 labels with regions must not be text: whole."
@@ -166,7 +167,7 @@ def test_regions_as_text_are_refused_since_nnunet_would_match_nothing():
 
 
 @pytest.mark.parametrize("ignore", [0, 1, 3, "2", [2]])
-def test_the_ignore_label_must_be_the_highest(ignore):
+def test_the_ignore_label_must_be_the_highest(ignore: int | str | list[int]) -> None:
     text = problem(labels={"background": 0, "organ": 1, "ignore": ignore})
     assert (
         f"D014 labels has ignore as {json.dumps(ignore)}; it must be the number after the highest other label, 2."
@@ -174,12 +175,12 @@ def test_the_ignore_label_must_be_the_highest(ignore):
     )
 
 
-def test_two_labels_of_one_value_are_named():
+def test_two_labels_of_one_value_are_named() -> None:
     assert labels_problem(a=1, b=1, c=2) == "D015 labels 'a', 'b' share the value 1; each label needs one of its own."
 
 
 @pytest.mark.parametrize("value", ["6", 6.0, True, [6]])
-def test_the_number_of_training_cases_must_be_a_number(value):
+def test_the_number_of_training_cases_must_be_a_number(value: Any) -> None:
     assert problem(numTraining=value).startswith(f"D017 numTraining is {value!r}, not a whole number")
 
 
@@ -194,16 +195,18 @@ def test_the_number_of_training_cases_must_be_a_number(value):
         (".nii.gzip", "D020 file_ending '.nii.gzip' is not one that nnU-Net knows."),
     ],
 )
-def test_a_wrong_file_ending_is_corrected(ending, sentence):
+def test_a_wrong_file_ending_is_corrected(ending: int | str | None, sentence: str) -> None:
     assert problem(file_ending=ending).startswith(sentence)
 
 
-def test_a_reader_of_ones_own_may_have_an_ending_of_its_own():
+def test_a_reader_of_ones_own_may_have_an_ending_of_its_own() -> None:
     assert problem(file_ending=".npz", overwrite_image_reader_writer="MyReader") == ""
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "null"), (1, "1"), (["SimpleITKIO"], '["SimpleITKIO"]')])
-def test_a_reader_that_is_no_text_is_named_since_nnunet_fails_with_it(value, shown):
+def test_a_reader_that_is_no_text_is_named_since_nnunet_fails_with_it(
+    value: int | list[str] | None, shown: str
+) -> None:
     (found,) = check_description({**tiny_json(), "overwrite_image_reader_writer": value})
     assert f"{found.code} {found.message}".startswith(
         f"D079 overwrite_image_reader_writer is {shown}, no name of a reader, and nnU-Net stops"
@@ -226,12 +229,12 @@ def test_a_reader_that_is_no_text_is_named_since_nnunet_fails_with_it(value, sho
         ),
     ],
 )
-def test_channels_must_be_named_from_0_up(channels, sentence):
+def test_channels_must_be_named_from_0_up(channels: dict[str, Any] | list[str] | None, sentence: str) -> None:
     assert problem(channel_names=channels).startswith(sentence)
 
 
 @pytest.mark.parametrize("key", ["../../../escape", "a/b", "a\\b", "..", "", "a\0b"])
-def test_a_case_whose_name_would_write_elsewhere_is_refused(key):
+def test_a_case_whose_name_would_write_elsewhere_is_refused(key: str) -> None:
     entries = {key: {"images": ["a.nii.gz"], "label": "b.nii.gz"}}
     assert problem(dataset=entries).startswith(f"D060 dataset names cases that are no file names: {key!r}.")
 
@@ -239,11 +242,11 @@ def test_a_case_whose_name_would_write_elsewhere_is_refused(key):
 @pytest.mark.parametrize(
     "entry", [None, [], {"images": "a", "label": "b"}, {"images": [], "label": "b"}, {"images": ["a"]}]
 )
-def test_an_entry_without_images_and_label_is_refused(entry):
+def test_an_entry_without_images_and_label_is_refused(entry: list[Any] | dict[str, Any] | None) -> None:
     assert problem(dataset={"a": entry}).startswith("D061 dataset has entries of the wrong form: 'a'.")
 
 
-def test_all_that_is_wrong_is_reported_at_once(tmp_path):
+def test_all_that_is_wrong_is_reported_at_once(tmp_path: Path) -> None:
     content = {"channel_names": {}, "labels": {"organ": 1}, "numTraining": "6", "file_ending": "nii.gz"}
     with pytest.raises(DatasetError) as caught:
         parse_dataset_json(write_json(tmp_path / "dataset.json", content))
@@ -252,12 +255,12 @@ def test_all_that_is_wrong_is_reported_at_once(tmp_path):
     assert [line[:4] for line in lines[1:]] == ["D008", "D010", "D021", "D018", "D017"]
 
 
-def test_many_findings_of_one_kind_do_not_hide_another():
+def test_many_findings_of_one_kind_do_not_hide_another() -> None:
     findings = [Finding("D026", "error", f"no label {i}") for i in range(7)] + [Finding("D016", "error", "says 8")]
     assert findings_text(findings).splitlines()[-2:] == ["D026 ... and 2 more of this kind, 7 in all.", "D016 says 8"]
 
 
-def test_a_label_0_of_another_name_becomes_the_background():
+def test_a_label_0_of_another_name_becomes_the_background() -> None:
     converted = convert_version_1({"modality": {"1": "T2", "0": "T1"}, "labels": {"2": "b", "0": "air", "1": "a"}})
     assert list(converted["labels"].items()) == [("background", 0), ("a", 1), ("b", 2)]
     assert list(converted["channel_names"]) == ["0", "1"]
@@ -275,13 +278,13 @@ json_values = st.recursive(
     value=json_values,
     old=st.booleans(),
 )
-def test_no_value_of_any_key_ends_in_a_traceback(key, value, old):
+def test_no_value_of_any_key_ends_in_a_traceback(key: Any, value: Any, old: Any) -> None:
     content = old_json(["a"], {"0": "MRI"}) if old else tiny_json()
     check_description({**content, key: value})
     convert_version_1({**content, key: value})
 
 
-def test_the_file_endings_are_those_that_nnunet_reads():
+def test_the_file_endings_are_those_that_nnunet_reads() -> None:
     from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
 
     endings = {ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings}
@@ -296,7 +299,9 @@ def test_the_file_endings_are_those_that_nnunet_reads():
         ({"background": 0, "whole": [1, 2], "core": [2], "ignore": 3}, [1, 2]),
     ],
 )
-def test_what_is_accepted_has_the_values_that_nnunet_gives_it(tmp_path, labels, order):
+def test_what_is_accepted_has_the_values_that_nnunet_gives_it(
+    tmp_path: Path, labels: dict[str, Any], order: list[int] | None
+) -> None:
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
     content = tiny_json(labels=labels, regions_class_order=order)
@@ -311,7 +316,7 @@ def test_what_is_accepted_has_the_values_that_nnunet_gives_it(tmp_path, labels, 
         assert [ours.labels[name] for name in ours.foreground] == theirs.foreground_labels
 
 
-def test_very_many_labels_are_a_warning():
+def test_very_many_labels_are_a_warning() -> None:
     labels = {"background": 0, **{f"part {value}": value for value in range(1, 301)}}
     (finding,) = check_description(tiny_json(labels=labels))
     assert (finding.code, finding.severity) == ("D070", "warning")
@@ -321,5 +326,5 @@ def test_very_many_labels_are_a_warning():
 
 
 @pytest.mark.parametrize("ending", ["./../../x.nii.gz", ".nii\\x", ".nii\0"])
-def test_an_ending_that_leads_out_of_the_folder_is_refused(ending):
+def test_an_ending_that_leads_out_of_the_folder_is_refused(ending: str) -> None:
     assert problem(file_ending=ending).startswith(f"D060 file_ending {ending!r} leads out of the folder of images.")

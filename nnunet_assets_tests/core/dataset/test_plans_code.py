@@ -1,6 +1,7 @@
 """Every word of plans that nnU-Net takes for code is found, wherever it stands."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
@@ -9,13 +10,13 @@ from nnunet_assets_tests.hostile_code import PLACES, PLANS, hostile_plans
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_word_is_found_in_each_place_where_nnunet_takes_one_for_code(place):
+def test_a_word_is_found_in_each_place_where_nnunet_takes_one_for_code(place: Any) -> None:
     key = place.removesuffix(", unlisted")
     found = [entry for entry in code_in_plans(hostile_plans(place, "planted")) if entry.key.endswith(key)]
-    assert [entry.value for entry in found] == ["planted"]
+    assert [entry.value for entry in found if isinstance(entry, CodeName)] == ["planted"]
 
 
-def test_plans_of_nnunet_have_the_form_that_it_writes():
+def test_plans_of_nnunet_have_the_form_that_it_writes() -> None:
     assert not [entry for entry in code_in_plans(PLANS) if isinstance(entry, WrongForm)]
 
 
@@ -37,8 +38,10 @@ def test_plans_of_nnunet_have_the_form_that_it_writes():
         (["plans_name"], 7, "plans_name is 7, no name of a folder"),
     ],
 )
-def test_a_value_of_another_form_than_nnunets_is_named_with_its_key(path, value, problem):
-    plans = deepcopy(PLANS)
+def test_a_value_of_another_form_than_nnunets_is_named_with_its_key(
+    path: list[Any], value: int | str | list[Any] | None, problem: str
+) -> None:
+    plans: Any = deepcopy(PLANS)
     if not path:
         plans = value
     else:
@@ -51,11 +54,11 @@ def test_a_value_of_another_form_than_nnunets_is_named_with_its_key(path, value,
 
 
 @pytest.mark.parametrize("none", [{}, {"overwrite_image_reader_writer": "None"}])
-def test_a_dataset_json_that_names_no_reader_names_no_code(none):
+def test_a_dataset_json_that_names_no_reader_names_no_code(none: dict[str, Any]) -> None:
     assert not list(code_in_dataset_json(none))
 
 
-def test_the_reader_of_a_dataset_json_is_code():
+def test_the_reader_of_a_dataset_json_is_code() -> None:
     assert list(code_in_dataset_json({"overwrite_image_reader_writer": "os"})) == [
         CodeName("reader", "overwrite_image_reader_writer", "os")
     ]

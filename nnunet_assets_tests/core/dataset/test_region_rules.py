@@ -31,11 +31,11 @@ def problem(labels: dict[str, Any], order: list[int]) -> str:
         ({"background": 0, "left": [1, 3], "right": [2, 4]}, [1, 2]),
     ],
 )
-def test_an_order_that_gives_every_value_its_regions_back_is_right(labels, order):
+def test_an_order_that_gives_every_value_its_regions_back_is_right(labels: Any, order: list[int]) -> None:
     assert problem(labels, order) == ""
 
 
-def test_the_reversed_order_is_named_value_by_value_with_the_right_one():
+def test_the_reversed_order_is_named_value_by_value_with_the_right_one() -> None:
     assert problem(NESTED, [3, 2, 1]) == (
         "D013 regions_class_order is [3, 2, 1], for whole, core, enh in this order. So painted, a perfect prediction "
         "is scored as wrong: value 1 (whole) is painted as 3, which reads as whole, core, enh, value 3 (whole, core, "
@@ -54,14 +54,16 @@ def test_the_reversed_order_is_named_value_by_value_with_the_right_one():
         ({"background": 0, "whole": [1, 2], "core": 2}, [1, 7], 'Write "regions_class_order": [1, 2].'),
     ],
 )
-def test_a_wrong_order_comes_with_the_way_to_a_right_one(labels, order, sentence):
+def test_a_wrong_order_comes_with_the_way_to_a_right_one(
+    labels: dict[str, Any], order: list[int], sentence: str
+) -> None:
     text = problem(labels, order)
     assert text.startswith("D013 ")
     assert sentence in text
 
 
 @pytest.mark.parametrize("labels", [{"background": 0}, {"background": 0, "ignore": 1}, {"background": "0"}])
-def test_labels_without_anything_to_segment_are_an_error(labels):
+def test_labels_without_anything_to_segment_are_an_error(labels: dict[str, Any]) -> None:
     assert "D036 labels declares nothing but background" in problem(labels, [])
 
 
@@ -78,7 +80,7 @@ def regions_and_order(draw: st.DrawFn) -> tuple[dict[str, frozenset[int]], list[
 
 @settings(max_examples=300, deadline=None)
 @given(regions_and_order())
-def test_an_order_passes_exactly_where_nnunet_reads_back_what_it_paints(drawn):
+def test_an_order_passes_exactly_where_nnunet_reads_back_what_it_paints(drawn: Any) -> None:
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
     regions, order = drawn
@@ -96,7 +98,7 @@ def test_an_order_passes_exactly_where_nnunet_reads_back_what_it_paints(drawn):
 
 @settings(max_examples=100, deadline=None)
 @given(regions_and_order())
-def test_where_there_is_a_right_order_it_is_found(drawn):
+def test_where_there_is_a_right_order_it_is_found(drawn: Any) -> None:
     regions: Regions = drawn[0]
     known = sorted(set().union(*regions.values()))
     found = right_order(regions)
@@ -107,7 +109,7 @@ def test_where_there_is_a_right_order_it_is_found(drawn):
         assert all(misread_values(regions, order) for order in orders)
 
 
-def test_only_one_order_of_nested_regions_is_right():
+def test_only_one_order_of_nested_regions_is_right() -> None:
     labels = {name: values for name, values in NESTED.items() if name != "background"}
     regions = {name: frozenset(v if isinstance(v, list) else [v]) for name, v in labels.items()}
     assert [order for order in permutations((1, 2, 3)) if not misread_values(regions, order)] == [(1, 2, 3)]

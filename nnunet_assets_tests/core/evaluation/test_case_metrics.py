@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def voxel(z: int, y: int, x: int) -> np.ndarray:
     return box(slice(z, z + 1), slice(y, y + 1), slice(x, x + 1))
 
 
-def voxel_distances_mm(reference: np.ndarray, prediction: np.ndarray, spacing_mm) -> tuple[np.ndarray, np.ndarray]:
+def voxel_distances_mm(reference: np.ndarray, prediction: np.ndarray, spacing_mm: Any) -> tuple[np.ndarray, np.ndarray]:
     return surface_distances_mm(voxel_surface(reference, spacing_mm)[0], voxel_surface(prediction, spacing_mm)[0])
 
 
@@ -64,7 +65,9 @@ class TestSurfaceDistances:
         ("moved_to", "distance_mm"),
         [((2, 1, 1), 5.0), ((1, 2, 1), 2.0), ((1, 1, 2), 1.0), ((2, 3, 1), math.hypot(5, 4)), ((1, 3, 4), 5.0)],
     )
-    def test_one_voxel_away_is_the_voxels_side_along_that_axis(self, moved_to, distance_mm) -> None:
+    def test_one_voxel_away_is_the_voxels_side_along_that_axis(
+        self, moved_to: tuple[Any, ...], distance_mm: Any
+    ) -> None:
         found = mask_metrics(voxel(1, 1, 1), voxel(*moved_to), SPACING_MM, ORGAN)
         assert found.hd95_mm == pytest.approx(distance_mm)
         assert found.assd_mm == pytest.approx(distance_mm)
@@ -180,8 +183,8 @@ class TestLabels:
         assert (found.dice, found.prediction_voxels) == (None, 0)
 
     @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int64, ">i2"])
-    def test_any_whole_numbers_in_any_order_of_memory_give_the_same(self, dtype) -> None:
-        reference, prediction = (box(*3 * [slice(1, n)]).astype(dtype) for n in (4, 5))
+    def test_any_whole_numbers_in_any_order_of_memory_give_the_same(self, dtype: Any) -> None:
+        reference, prediction = (box(slice(1, n), slice(1, n), slice(1, n)).astype(dtype) for n in (4, 5))
         expected = mask_metrics(reference > 0, prediction > 0, SPACING_MM, ORGAN, voxel_ml=0.01)
         found = case_metrics(np.asfortranarray(reference), prediction, SPACING_MM, policy())["organ"]
         assert replace(found, image_diagonal_mm=None) == expected
@@ -216,7 +219,9 @@ SPACINGS = st.tuples(*3 * [st.floats(0.1, 10)])
 
 
 @given(MASKS, MASKS, SPACINGS)
-def test_reference_and_prediction_may_be_exchanged(reference: np.ndarray, prediction: np.ndarray, spacing_mm) -> None:
+def test_reference_and_prediction_may_be_exchanged(
+    reference: np.ndarray, prediction: np.ndarray, spacing_mm: Any
+) -> None:
     one = mask_metrics(reference, prediction, spacing_mm, ORGAN)
     other = mask_metrics(prediction, reference, spacing_mm, ORGAN)
     assert (one.dice, one.iou, one.hd95_mm) == (other.dice, other.iou, other.hd95_mm)
@@ -226,14 +231,16 @@ def test_reference_and_prediction_may_be_exchanged(reference: np.ndarray, predic
 
 
 @given(MASKS, SPACINGS)
-def test_a_mask_is_like_itself(mask: np.ndarray, spacing_mm) -> None:
+def test_a_mask_is_like_itself(mask: np.ndarray, spacing_mm: Any) -> None:
     found = mask_metrics(mask, mask, spacing_mm, ORGAN)
     scores = (found.dice, found.iou, found.nsd, found.hd95_mm, found.assd_mm)
     assert scores == ((1.0, 1.0, 1.0, 0.0, 0.0) if mask.any() else (None,) * 5)
 
 
 @given(MASKS, MASKS, SPACINGS, st.permutations([0, 1, 2]))
-def test_turning_both_images_and_their_spacing_changes_nothing(reference, prediction, spacing_mm, axes) -> None:
+def test_turning_both_images_and_their_spacing_changes_nothing(
+    reference: Any, prediction: Any, spacing_mm: Any, axes: Any
+) -> None:
     before = mask_metrics(reference, prediction, spacing_mm, ORGAN)
     turned = [spacing_mm[axis] for axis in axes]
     after = mask_metrics(reference.transpose(axes), prediction.transpose(axes), turned, ORGAN)

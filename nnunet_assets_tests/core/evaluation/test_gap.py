@@ -92,7 +92,7 @@ def test_the_interval_is_that_of_the_test_mean_and_fewer_than_six_cases_have_non
     found = find_gaps(values_of(organ=six), values_of(organ=[0.9] * 20))
     interval = gap_of(found, "organ").test.interval
     assert interval is not None
-    assert interval.low < gap_of(found, "organ").test.mean < interval.high  # type: ignore[operator]
+    assert interval.low < gap_of(found, "organ").test.mean < interval.high
     # One label: the foreground is that label.
     assert gap_of(found, None).test.interval == interval
     assert gap_of(find_gaps(values_of(organ=six[:5]), VALIDATION), "organ").test.interval is None

@@ -1,6 +1,7 @@
 """A second library finds the same surface metrics: MONAI, on shapes of anisotropic voxels and on 20 real cases."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -21,16 +22,16 @@ Metrics = tuple[float, float, float]
 def monai() -> Callable[[np.ndarray, np.ndarray, Sequence[float], float], Metrics]:
     """MONAI's metrics of two masks; its import takes seconds."""
     import torch
-    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance, compute_surface_dice
+    from monai import metrics
 
     def compute(
         reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
     ) -> Metrics:
         pair = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (prediction, reference)]
         options = {"include_background": True, "spacing": list(spacing_mm)}
-        hd95_mm = compute_hausdorff_distance(*pair, percentile=95, **options)
-        assd_mm = compute_average_surface_distance(*pair, symmetric=True, **options)
-        nsd = compute_surface_dice(*pair, class_thresholds=[tolerance_mm], **options)
+        hd95_mm = metrics.compute_hausdorff_distance(*pair, percentile=95, **options)
+        assd_mm = metrics.compute_average_surface_distance(*pair, symmetric=True, **options)
+        nsd = metrics.compute_surface_dice(*pair, class_thresholds=[tolerance_mm], **options)
         return hd95_mm.item(), assd_mm.item(), nsd.item()
 
     return compute
@@ -59,7 +60,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("spacing_mm", [(5.0, 2.0, 1.0), (0.7, 3.0, 0.9), (1.0, 1.0, 1.0)])
 @pytest.mark.parametrize("name", SHAPES)
-def test_shapes_of_anisotropic_voxels_score_the_same(monai, name: str, spacing_mm: Sequence[float]) -> None:
+def test_shapes_of_anisotropic_voxels_score_the_same(monai: Any, name: str, spacing_mm: Sequence[float]) -> None:
     reference, prediction = SHAPES[name]
     for tolerance_mm in (1.5, 4.5):
         found = mask_metrics(reference, prediction, spacing_mm, LabelRule((1,), tolerance_mm))
@@ -79,7 +80,7 @@ def perturbed(mask: np.ndarray, seed: int) -> np.ndarray:
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the hippocampus cases are not at {REAL_DATA}")
-def test_twenty_real_cases_score_the_same(monai) -> None:
+def test_twenty_real_cases_score_the_same(monai: Any) -> None:
     files = sorted((REAL_DATA / "labelsTr").glob("hippocampus_*.nii.gz"))[:20]
     assert len(files) == 20
     # The cases' own voxels are cubes of 1 mm; these sides let a swap of axes fail.

@@ -2,6 +2,7 @@
 
 import math
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def box(z: slice, y: slice, x: slice) -> np.ndarray:
     return mask
 
 
-def area(mask: np.ndarray, spacing_mm=SPACING_MM) -> float:
+def area(mask: np.ndarray, spacing_mm: Any = SPACING_MM) -> float:
     return float(surface_elements(mask, spacing_mm)[1].sum())
 
 
@@ -54,7 +55,7 @@ class TestAreas:
         assert area(np.ones((2, 3, 4), bool)) == pytest.approx(area(box(slice(1, 3), slice(1, 4), slice(1, 5))))
 
     @pytest.mark.parametrize("n_axes", [1, 2, 3])
-    def test_a_neighbourhood_and_its_complement_share_their_surface(self, n_axes) -> None:
+    def test_a_neighbourhood_and_its_complement_share_their_surface(self, n_axes: int) -> None:
         areas = element_areas(SPACING_MM[:n_axes])
         assert areas.tolist() == areas[::-1].tolist()
         assert np.flatnonzero(areas == 0).tolist() == [0, len(areas) - 1]
@@ -66,8 +67,8 @@ class TestAreas:
 
     @settings(max_examples=40, deadline=None)
     @given(hnp.arrays(bool, (4, 3, 5)), st.sampled_from(list(permutations(range(3)))), st.tuples(*[st.booleans()] * 3))
-    def test_turned_and_mirrored_masks_have_the_same_area(self, mask, axes, mirrored) -> None:
-        turned = np.flip(mask.transpose(axes), [axis for axis in range(3) if mirrored[axis]])
+    def test_turned_and_mirrored_masks_have_the_same_area(self, mask: Any, axes: Any, mirrored: Any) -> None:
+        turned = np.flip(mask.transpose(axes), tuple(axis for axis in range(3) if mirrored[axis]))
         assert area(turned, [SPACING_MM[axis] for axis in axes]) == pytest.approx(area(mask))
 
 
@@ -126,14 +127,17 @@ class TestMetrics:
 
     def test_the_diagonal_is_that_of_the_image_along_its_axes(self) -> None:
         policy = MetricPolicy({"organ": ORGAN}, (0, 1))
-        found = case_metrics(*[np.zeros((3, 4, 5), np.uint8)] * 2, SPACING_MM, policy)["organ"]
+        empty = np.zeros((3, 4, 5), np.uint8)
+        found = case_metrics(empty, empty, SPACING_MM, policy)["organ"]
         assert found.image_diagonal_mm == pytest.approx(math.sqrt(15**2 + 8**2 + 5**2))
-        flat = case_metrics(*[np.zeros((1, 4, 5), np.uint8)] * 2, SPACING_MM, policy)["organ"]
+        flat = case_metrics(empty[:1], empty[:1], SPACING_MM, policy)["organ"]
         assert flat.image_diagonal_mm == pytest.approx(math.hypot(8, 5))
 
     @settings(max_examples=60, deadline=None)
     @given(hnp.arrays(bool, (3, 4, 4)), hnp.arrays(bool, (3, 4, 4)), st.floats(0.5, 12))
-    def test_they_are_what_every_pair_of_elements_says(self, reference, prediction, tolerance_mm) -> None:
+    def test_they_are_what_every_pair_of_elements_says(
+        self, reference: Any, prediction: Any, tolerance_mm: Any
+    ) -> None:
         found = mask_metrics(reference, prediction, SPACING_MM, LabelRule((1,), tolerance_mm))
         if not (reference.any() and prediction.any()):
             assert found.hausdorff95_surface_mm is None

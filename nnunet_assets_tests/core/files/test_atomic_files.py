@@ -1,30 +1,32 @@
 import errno
 import os
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
 
 
-def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path):
+def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
     write_atomically(tmp_path / "new" / "a.json", b"one")
     write_atomically(tmp_path / "new" / "a.json", b"two")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
     assert (tmp_path / "new" / "a.json").read_bytes() == b"two"
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"old")
     with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")
+        write_atomically(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_disk_that_is_full_is_named_with_the_file(tmp_path, monkeypatch):
-    def full(_):
+def test_a_disk_that_is_full_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
@@ -34,7 +36,7 @@ def test_a_disk_that_is_full_is_named_with_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_the_umask_decides_who_may_read(tmp_path, umask, mode):
+def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
         write_atomically(tmp_path / "a", b"")
@@ -43,7 +45,7 @@ def test_the_umask_decides_who_may_read(tmp_path, umask, mode):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
 
 
-def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_more(tmp_path):
+def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_more(tmp_path: Path) -> None:
     old, young = (tmp_path / f".run.json.{character * 32}" for character in "ab")
     for path in (old, young, tmp_path / ".run.json", tmp_path / "run.json"):
         path.touch()
@@ -53,7 +55,7 @@ def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_mor
     assert {path.name for path in tmp_path.iterdir()} == {young.name, ".run.json", "run.json"}
 
 
-def test_a_file_that_another_process_gives_its_name_meanwhile_is_left_alone(tmp_path):
+def test_a_file_that_another_process_gives_its_name_meanwhile_is_left_alone(tmp_path: Path) -> None:
     vanished = tmp_path / f".run.json.{'a' * 32}"
     vanished.symlink_to("it has its name now")  # found, and not there when it is looked at
     remove_unfinished(tmp_path)

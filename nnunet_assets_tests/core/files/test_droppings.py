@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from nnunet_assets.core.files.droppings import is_dropping
@@ -11,7 +13,7 @@ from nnunet_assets.core.files.droppings import is_dropping
         *("System Volume Information", "Icon\r", ".hidden.tif", "lost+found"),
     ],
 )
-def test_what_other_systems_leave_is_no_part_of_a_dataset(name):
+def test_what_other_systems_leave_is_no_part_of_a_dataset(name: Any) -> None:
     assert is_dropping(name)
 
 
@@ -19,5 +21,5 @@ def test_what_other_systems_leave_is_no_part_of_a_dataset(name):
     "name",
     ["case_0_0000.nii.gz", "_case.nii.gz", "a.DS_Store.nii.gz", "thumbs.db.png", "$case.png", "a~b.png", "", "#1"],
 )
-def test_a_case_may_have_any_other_name(name):
+def test_a_case_may_have_any_other_name(name: str) -> None:
     assert not is_dropping(name)

@@ -2,6 +2,8 @@
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from nnunet_assets.errors import DamagedFileError
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_what_is_json_is_read_in_whatever_encoding_json_knows(tmp_path, encoding):
+def test_what_is_json_is_read_in_whatever_encoding_json_knows(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "plans.json").write_text('{"name": "Läsion", "n": [1, NaN]}', encoding=encoding)
     assert load_json(tmp_path / "plans.json")["name"] == "Läsion"
 
@@ -30,7 +32,9 @@ def test_what_is_json_is_read_in_whatever_encoding_json_knows(tmp_path, encoding
         ("", "Expecting"),
     ],
 )
-def test_what_is_none_or_too_much_is_a_value_error_with_a_sentence(tmp_path, monkeypatch, content, problem):
+def test_what_is_none_or_too_much_is_a_value_error_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, problem: str
+) -> None:
     if "400" in problem:
         monkeypatch.setattr(json_file, "MOST_CONTAINERS", 400)
     (tmp_path / "plans.json").write_text(content)
@@ -38,26 +42,26 @@ def test_what_is_none_or_too_much_is_a_value_error_with_a_sentence(tmp_path, mon
         load_json(tmp_path / "plans.json")
 
 
-def test_bytes_of_no_text_are_a_value_error(tmp_path):
+def test_bytes_of_no_text_are_a_value_error(tmp_path: Path) -> None:
     (tmp_path / "plans.json").write_bytes(b'{"a": "\xff\xfe"}')
     with pytest.raises(ValueError, match="decode"):
         load_json(tmp_path / "plans.json")
 
 
-def test_a_file_of_gigabytes_is_refused_by_its_size(tmp_path):
+def test_a_file_of_gigabytes_is_refused_by_its_size(tmp_path: Path) -> None:
     with (tmp_path / "summary.json").open("wb") as file:
         file.truncate(5 << 30)  # a hole: it takes no room
     with pytest.raises(JsonError, match="it has 5369 MB, and no JSON file of more than 268 MB is read"):
         load_json(tmp_path / "summary.json")
 
 
-def test_a_summary_of_a_large_cohort_is_within_the_bounds():
+def test_a_summary_of_a_large_cohort_is_within_the_bounds() -> None:
     entry = {"metrics": {str(label): {"Dice": 0.5} for label in range(117)}, "prediction_file": "case.nii.gz"}
     content = json.dumps([entry] * 100)
     assert 50 * (content.count("{") + content.count("[")) < json_file.MOST_CONTAINERS
 
 
-def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path):
+def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json_atomically(path, {"a": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -68,11 +72,13 @@ def test_nan_is_refused_in_a_file_and_the_old_one_stays(tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"), [('{"a":', r"is not valid JSON \(Expecting"), ("[1]", "no JSON object")]
 )
-def test_a_file_of_ours_that_holds_something_else_is_damaged_and_says_what_to_do(tmp_path, content, problem):
+def test_a_file_of_ours_that_holds_something_else_is_damaged_and_says_what_to_do(
+    tmp_path: Path, content: str, problem: str
+) -> None:
     (tmp_path / "plans.json").write_text(content)
     with pytest.raises(DamagedFileError, match=rf"plans\.json .*{problem}.*Restore it, or delete it to have it"):
         read_json(tmp_path / "plans.json")
 
 
-def test_a_file_of_ours_that_is_not_there_is_none(tmp_path):
+def test_a_file_of_ours_that_is_not_there_is_none(tmp_path: Path) -> None:
     assert read_json(tmp_path / "plans.json") is None

@@ -1,6 +1,8 @@
 import errno
 import fcntl
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import Timeout
@@ -12,17 +14,17 @@ SENTENCE = r"file system of .*lock cannot lock files .*Put the folder on a local
 
 
 @pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK])
-def without_locks(request, monkeypatch):
+def without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that answers so to a lock."""
 
-    def refuse(*_):
+    def refuse(*_: Any) -> None:
         raise OSError(request.param, os.strerror(request.param))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
 @pytest.mark.usefixtures("without_locks")
-def test_a_file_system_without_locks_is_said_and_no_marker_file_stands_for_one(tmp_path):
+def test_a_file_system_without_locks_is_said_and_no_marker_file_stands_for_one(tmp_path: Path) -> None:
     for lock in (kernel_lock(tmp_path / "a.lock"), kernel_lock(tmp_path / "a.lock", timeout=0, is_singleton=True)):
         with pytest.raises(LockingError, match=SENTENCE), lock:
             pass
@@ -32,7 +34,7 @@ def test_a_file_system_without_locks_is_said_and_no_marker_file_stands_for_one(t
         flock(file, fcntl.LOCK_SH)
 
 
-def test_what_another_holds_is_told_as_ever(tmp_path):
+def test_what_another_holds_is_told_as_ever(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with (
         kernel_lock(path),

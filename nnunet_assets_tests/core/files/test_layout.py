@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,7 +12,7 @@ SHORT = Experiment("Dataset004_Hippocampus", "2d", trainer="MyTrainer", plans="M
 
 
 @pytest.mark.parametrize("index", [0, 3, 12, "all"])
-def test_a_fold_is_called_as_nnunet_calls_its_folder(index):
+def test_a_fold_is_called_as_nnunet_calls_its_folder(index: int | Literal["all"]) -> None:
     assert fold_key(index) == f"fold_{index}"
     assert fold_index(fold_key(index)) == index
 
@@ -19,12 +20,12 @@ def test_a_fold_is_called_as_nnunet_calls_its_folder(index):
 @pytest.mark.parametrize(
     "key", ["fold_", "fold_-1", "fold_01", "fold_a", "fold_All", "all", "fold_1 ", "Fold_1", "1", "fold_1/..", ""]
 )
-def test_what_is_no_fold_is_refused(key):
+def test_what_is_no_fold_is_refused(key: str) -> None:
     with pytest.raises(ConfigError, match=r"is not a fold\. Folds are named fold_0"):
         fold_index(key)
 
 
-def test_an_experiment_lies_where_nnunet_puts_it():
+def test_an_experiment_lies_where_nnunet_puts_it() -> None:
     assert EXPERIMENT.name == "nnUNetTrainer__nnUNetPlans__3d_fullres"
     model = "/data/results/Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres"
     assert str(EXPERIMENT.model_folder(ROOTS)) == model
@@ -32,7 +33,7 @@ def test_an_experiment_lies_where_nnunet_puts_it():
     assert str(EXPERIMENT.summary_folder(ROOTS)) == f"{model}/nnunet_assets"
 
 
-def test_a_variant_has_results_of_its_own_and_shares_the_data():
+def test_a_variant_has_results_of_its_own_and_shares_the_data() -> None:
     model = "/data/results/variants/short/Dataset004_Hippocampus/MyTrainer__MyPlans__2d"
     assert str(SHORT.model_folder(ROOTS)) == model
     variant = ROOTS.for_variant("short")
@@ -45,7 +46,7 @@ def test_a_variant_has_results_of_its_own_and_shares_the_data():
     assert ROOTS.for_variant(None) is ROOTS
 
 
-def test_asset_keys_are_nnunets_folders():
+def test_asset_keys_are_nnunets_folders() -> None:
     assert EXPERIMENT.key_prefix == ("Dataset004_Hippocampus", "nnUNetTrainer__nnUNetPlans__3d_fullres")
     assert SHORT.key_prefix == ("Dataset004_Hippocampus", "short", "MyTrainer__MyPlans__2d")
     assert SHORT.title == "Dataset004_Hippocampus / short / MyTrainer__MyPlans__2d"

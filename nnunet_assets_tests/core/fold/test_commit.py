@@ -1,6 +1,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ RESULTS = {"checkpoint_final.pth": b"weights", "validation/summary.json": b'{"me
 
 
 @pytest.fixture
-def fold_folder(tmp_path):
+def fold_folder(tmp_path: Path) -> Any:
     """A committed fold of two small result files."""
     folder = tmp_path / "fold_0"
     for name, content in RESULTS.items():
@@ -25,47 +26,47 @@ def fold_folder(tmp_path):
     return folder
 
 
-def manifest_of(folder):
+def manifest_of(folder: Any) -> Any:
     return replace(build_manifest(folder), files={name: file_sha256(folder / name) for name in RESULTS})
 
 
-def test_a_committed_fold_gives_its_manifest_back(fold_folder):
+def test_a_committed_fold_gives_its_manifest_back(fold_folder: Path) -> None:
     assert read_committed(fold_folder) == manifest_of(fold_folder)
     assert read_committed(fold_folder, check_files=True) == manifest_of(fold_folder)
     assert commit_sha256(fold_folder) == file_sha256(fold_folder / ".nnunet_assets" / "manifest.json")
 
 
-def test_a_folder_that_is_not_there_is_not_finished(tmp_path):
+def test_a_folder_that_is_not_there_is_not_finished(tmp_path: Path) -> None:
     assert read_committed(tmp_path / "fold_7") is None
 
 
-def test_a_file_in_the_place_of_the_folder_is_not_finished(tmp_path):
+def test_a_file_in_the_place_of_the_folder_is_not_finished(tmp_path: Path) -> None:
     (tmp_path / "fold_0").write_text("")
     assert read_committed(tmp_path / "fold_0") is None
 
 
 @pytest.mark.parametrize("name", ["COMMIT", "manifest.json"])
-def test_without_its_commit_or_manifest_a_fold_is_not_finished(fold_folder, name):
+def test_without_its_commit_or_manifest_a_fold_is_not_finished(fold_folder: Path, name: str) -> None:
     (fold_folder / ".nnunet_assets" / name).unlink()
     assert read_committed(fold_folder) is None
 
 
 @pytest.mark.parametrize("name", ["COMMIT", "manifest.json"])
 @pytest.mark.parametrize("keep", [0, 1, 20, -3])
-def test_a_torn_commit_or_manifest_is_not_finished(fold_folder, name, keep):
+def test_a_torn_commit_or_manifest_is_not_finished(fold_folder: Path, name: str, keep: int) -> None:
     path = fold_folder / ".nnunet_assets" / name
     path.write_bytes(path.read_bytes()[:keep])
     assert read_committed(fold_folder) is None
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3", '"text"', "{}", '{"manifest_sha256": null}'])
-def test_another_commit_is_not_finished(fold_folder, content):
+def test_another_commit_is_not_finished(fold_folder: Path, content: str) -> None:
     (fold_folder / ".nnunet_assets" / "COMMIT").write_text(content)
     assert read_committed(fold_folder) is None
 
 
 @pytest.mark.parametrize("schema", [0, 3, "1", None])
-def test_a_manifest_of_another_version_is_not_finished(fold_folder, schema):
+def test_a_manifest_of_another_version_is_not_finished(fold_folder: Path, schema: int | str | None) -> None:
     own = fold_folder / ".nnunet_assets"
     (own / "manifest.json").write_text(
         json.dumps({**json.loads((own / "manifest.json").read_text()), "schema": schema})
@@ -74,30 +75,30 @@ def test_a_manifest_of_another_version_is_not_finished(fold_folder, schema):
     assert read_committed(fold_folder) is None
 
 
-def test_an_edited_manifest_is_not_finished(fold_folder):
+def test_an_edited_manifest_is_not_finished(fold_folder: Path) -> None:
     path = fold_folder / ".nnunet_assets" / "manifest.json"
     path.write_text(path.read_text().replace('"n_epochs": 2', '"n_epochs": 1000'))
     assert read_committed(fold_folder) is None
 
 
 @pytest.mark.parametrize("name", list(RESULTS))
-def test_a_fold_whose_result_is_gone_is_not_finished(fold_folder, name):
+def test_a_fold_whose_result_is_gone_is_not_finished(fold_folder: Path, name: Any) -> None:
     (fold_folder / name).unlink()
     assert read_committed(fold_folder) is None
 
 
-def test_an_edited_summary_is_not_finished(fold_folder):
+def test_an_edited_summary_is_not_finished(fold_folder: Path) -> None:
     (fold_folder / "validation" / "summary.json").write_bytes(b'{"mean": {"1": 1.0}}')
     assert read_committed(fold_folder) is None
 
 
-def test_another_checkpoint_is_found_where_the_files_are_read(fold_folder):
+def test_another_checkpoint_is_found_where_the_files_are_read(fold_folder: Path) -> None:
     (fold_folder / "checkpoint_final.pth").write_bytes(b"weightz")
     assert read_committed(fold_folder) is not None
     assert read_committed(fold_folder, check_files=True) is None
 
 
-def test_the_manifest_of_a_new_attempt_without_its_commit_is_not_finished(fold_folder):
+def test_the_manifest_of_a_new_attempt_without_its_commit_is_not_finished(fold_folder: Path) -> None:
     own = fold_folder / ".nnunet_assets"
     old_commit = (own / "COMMIT").read_bytes()
     commit_fold(fold_folder, replace(manifest_of(fold_folder), n_epochs=7))
@@ -105,13 +106,13 @@ def test_the_manifest_of_a_new_attempt_without_its_commit_is_not_finished(fold_f
     assert read_committed(fold_folder) is None
 
 
-def test_of_an_adopted_fold_nobody_knows_how_many_gpus_it_had(fold_folder):
+def test_of_an_adopted_fold_nobody_knows_how_many_gpus_it_had(fold_folder: Path) -> None:
     manifest = replace(manifest_of(fold_folder), device="NVIDIA H200", seconds={"training": 7200.0}, details={})
     assert manifest.gpu_hours == 2
     assert replace(manifest, details={"adopted": "2026-11-20"}).gpu_hours is None
 
 
-def test_the_inputs_that_differ_are_named():
+def test_the_inputs_that_differ_are_named() -> None:
     inputs = FoldInputs("raw", "plans", "splits", "training")
     assert inputs.differences(inputs) == []
     other = FoldInputs("new", "plans", "new", "new")
@@ -122,14 +123,14 @@ def test_the_inputs_that_differ_are_named():
 class TestValidatedAgain:
     """nnU-Net's own advice is to run a validation again with --npz: the scores are the same, the file is another."""
 
-    def write(self, folder, dices, path="/moved/fold_0/validation"):
+    def write(self, folder: Any, dices: Any, path: str = "/moved/fold_0/validation") -> None:
         entries = [summary_entry(case, {"1": {"Dice": dice, "IoU": dice}}) for case, dice in dices.items()]
         for entry in entries:
             entry["prediction_file"] = entry["prediction_file"].replace("/results/fold_0/validation", path)
         write_validation_summary(folder, entries)
 
     @pytest.fixture
-    def fold_folder(self, tmp_path):
+    def fold_folder(self, tmp_path: Path) -> Any:
         folder = tmp_path / "model" / "fold_0"
         self.write(folder, DICES)
         (folder.parent / "dataset.json").write_text(
@@ -137,7 +138,7 @@ class TestValidatedAgain:
         )
         return folder
 
-    def committed(self, folder, *, schema):
+    def committed(self, folder: Any, *, schema: Any) -> Any:
         manifest = replace(build_manifest(folder), details={"validation_cases": sorted(DICES)})
         commit_fold(folder, manifest)
         if schema == 1:
@@ -148,21 +149,21 @@ class TestValidatedAgain:
             path.with_name("COMMIT").write_text(json.dumps({"manifest_sha256": file_sha256(path)}))
         return folder
 
-    def journal(self, folder, mean):
+    def journal(self, folder: Any, mean: Any) -> None:
         values = {"val_dice_mean": mean, "val_dice/tumor": mean, "val_iou_mean": mean, "val_iou/tumor": mean}
         write_records(journal_path(folder), [Record("end", 1, None, values)])
 
-    def test_other_paths_order_and_format_leave_it_finished(self, fold_folder):
+    def test_other_paths_order_and_format_leave_it_finished(self, fold_folder: Path) -> None:
         self.committed(fold_folder, schema=2)
         self.write(fold_folder, dict(reversed(DICES.items())), path="D:\\x\\validation")
         assert read_committed(fold_folder, check_files=True) is not None
 
-    def test_another_score_does_not(self, fold_folder):
+    def test_another_score_does_not(self, fold_folder: Path) -> None:
         self.committed(fold_folder, schema=2)
         self.write(fold_folder, {**DICES, "a": 0.5000000000000001})
         assert read_committed(fold_folder) is None
 
-    def test_of_schema_1_the_means_at_the_end_of_the_journal_prove_it(self, fold_folder):
+    def test_of_schema_1_the_means_at_the_end_of_the_journal_prove_it(self, fold_folder: Path) -> None:
         self.committed(fold_folder, schema=1)
         self.journal(fold_folder, 0.375)
         before = read_committed(fold_folder)
@@ -172,14 +173,14 @@ class TestValidatedAgain:
         self.write(fold_folder, {**DICES, "a": 0.75})
         assert read_committed(fold_folder) is None
 
-    def test_of_schema_1_without_any_record_only_the_same_bytes_do(self, fold_folder):
+    def test_of_schema_1_without_any_record_only_the_same_bytes_do(self, fold_folder: Path) -> None:
         self.committed(fold_folder, schema=1)
         assert read_committed(fold_folder) is not None
         self.write(fold_folder, DICES, path="/elsewhere")
         assert read_committed(fold_folder) is None
 
     @pytest.mark.parametrize("damage", ["swapped", "another commit", "gone case"])
-    def test_of_schema_1_the_summary_of_the_experiment_knows_each_case(self, fold_folder, damage):
+    def test_of_schema_1_the_summary_of_the_experiment_knows_each_case(self, fold_folder: Path, damage: str) -> None:
         self.committed(fold_folder, schema=1)
         cases = {
             case: {"tumor": {"dice": None if case == "c" else dice, "iou": None if case == "c" else dice}}
@@ -201,7 +202,7 @@ class TestValidatedAgain:
         assert read_committed(fold_folder) is None
 
 
-def test_cases_of_windows_that_a_version_before_took_for_whole_paths_get_their_names(fold_folder):
+def test_cases_of_windows_that_a_version_before_took_for_whole_paths_get_their_names(fold_folder: Path) -> None:
     manifest = replace(manifest_of(fold_folder), details={"adopted": "2026-11-20", "validation_cases": [
         "C:\\data\\fold_0\\validation\\case_00", "fold_0\\validation\\case_01", "case_02"]})  # fmt: skip
     content = {"schema": 1, **asdict(manifest)}
@@ -209,7 +210,7 @@ def test_cases_of_windows_that_a_version_before_took_for_whole_paths_get_their_n
     assert Manifest.from_json(content).details["validation_cases"] == ["case_00", "case_01", "case_02"]
 
 
-def test_a_validation_again_has_the_same_result_by_its_scores_or_in_schema_1_by_its_bytes():
+def test_a_validation_again_has_the_same_result_by_its_scores_or_in_schema_1_by_its_bytes() -> None:
     files = {"checkpoint_final.pth": "weights", SUMMARY_FILE: "bytes"}
     now = replace(build_manifest(Path("fold_0")), files=files, scores="scores-1:a")
     elsewhere = replace(now, files={**files, SUMMARY_FILE: "the same scores under other paths"})

@@ -1,9 +1,12 @@
 import os
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.file_stats import now_ns
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold import commit
 from nnunet_assets.core.fold.commit import commit_fold
@@ -14,7 +17,7 @@ CHECKPOINT = "checkpoint_final.pth"
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Any:
     """A finished fold of one case."""
     place = EXPERIMENT.place_of(Roots(tmp_path, tmp_path, tmp_path), "fold_0")
     write_validation_summary(place.folder, [summary_entry("a", {"1": 0.5})])
@@ -26,21 +29,26 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def hashed(monkeypatch):
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read byte by byte."""
-    names = []
-    monkeypatch.setattr(commit, "file_sha256", lambda path: names.append(path.name) or file_sha256(path))
+    names: list[str] = []
+
+    def noted(path: Path) -> str:
+        names.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr(commit, "file_sha256", noted)
     return names
 
 
 @pytest.fixture
-def _later(monkeypatch):
+def _later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Folds are read a while after their files were written: from then on the file system's times tell of a change."""
-    now = commit.now_ns
+    now = now_ns
     monkeypatch.setattr(commit, "now_ns", lambda: now() + 10 * 10**9)
 
 
-def test_a_fold_knows_its_place_what_names_it_and_its_scores(place, tmp_path):
+def test_a_fold_knows_its_place_what_names_it_and_its_scores(place: Any, tmp_path: Path) -> None:
     fold = Fold.read(place)
     assert place == FoldPlace(EXPERIMENT, "fold_0", tmp_path / EXPERIMENT.dataset / EXPERIMENT.name / "fold_0")
     assert place.title == f"{EXPERIMENT.title}, fold_0"
@@ -51,14 +59,14 @@ def test_a_fold_knows_its_place_what_names_it_and_its_scores(place, tmp_path):
 
 
 @pytest.mark.usefixtures("_later")
-def test_a_checkpoint_is_not_read_again_while_it_is_the_same_file(place, hashed):
+def test_a_checkpoint_is_not_read_again_while_it_is_the_same_file(place: Any, hashed: Any) -> None:
     known = Fold.read(place, check_files=True)
     assert Fold.read(place, check_files=True, known=Fold.read(place, check_files=True, known=known)) == known
     assert hashed == [CHECKPOINT]
 
 
 @pytest.mark.usefixtures("_later")
-def test_a_checkpoint_that_was_written_meanwhile_is_read_again(place, hashed):
+def test_a_checkpoint_that_was_written_meanwhile_is_read_again(place: Any, hashed: Any) -> None:
     known, file = Fold.read(place, check_files=True), place.folder / CHECKPOINT
     before = file.stat()
     file.write_bytes(b"Weights")  # of the same size, and at the same time by what it says of itself
@@ -67,27 +75,27 @@ def test_a_checkpoint_that_was_written_meanwhile_is_read_again(place, hashed):
     assert hashed == [CHECKPOINT, CHECKPOINT]
 
 
-def test_a_checkpoint_that_was_written_a_moment_before_is_not_believed_to_be_the_same(place, hashed):
+def test_a_checkpoint_that_was_written_a_moment_before_is_not_believed_to_be_the_same(place: Any, hashed: Any) -> None:
     known = Fold.read(place, check_files=True)
     Fold.read(place, check_files=True, known=known)
     assert hashed == [CHECKPOINT, CHECKPOINT]
 
 
 @pytest.mark.usefixtures("_later")
-def test_a_checkpoint_that_was_not_read_before_is_read(place, hashed):
+def test_a_checkpoint_that_was_not_read_before_is_read(place: Any, hashed: Any) -> None:
     Fold.read(place, check_files=True, known=Fold.read(place))
     assert hashed == [CHECKPOINT]
 
 
 @pytest.mark.usefixtures("_later")
-def test_a_fold_that_was_trained_anew_is_read_whole(place):
+def test_a_fold_that_was_trained_anew_is_read_whole(place: Any) -> None:
     known = Fold.read(place, check_files=True)
     manifest = known.finished.manifest
     commit_fold(place.folder, replace(manifest, files={**manifest.files, CHECKPOINT: "another"}))
     assert Fold.read(place, check_files=True, known=known).state == "changed"
 
 
-def test_scores_and_commit_are_read_again_whatever_was_known(place):
+def test_scores_and_commit_are_read_again_whatever_was_known(place: Any) -> None:
     known = Fold.read(place, check_files=True)
     write_validation_summary(place.folder, [summary_entry("a", {"1": 0.75})])
     assert Fold.read(place, check_files=True, known=known).state == "changed"

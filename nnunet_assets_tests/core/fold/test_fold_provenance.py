@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
@@ -21,7 +23,7 @@ def refusal(*odd: FoldProvenance, of: tuple[FoldProvenance, ...] = (adopted(), a
 
 
 @pytest.mark.parametrize("share", [{"batch_size": "2"}, {"batch_size": "2", "oversample_foreground_percent": "0.0"}])
-def test_folds_whose_gpus_share_was_taken_for_the_whole_are_to_be_adopted_again(share: dict[str, str]) -> None:
+def test_folds_whose_gpus_share_was_taken_for_the_whole_are_to_be_adopted_again(share: dict[str, Any]) -> None:
     message = refusal(adopted(**share))
     assert "fold_0 and fold_1, fold_2 differ in training settings" in message
     assert "adopt them again (`nnunet-assets adopt`). Where they differ still: train fold_0 again" in message

@@ -4,6 +4,8 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from nnunet_assets.core.fold.journal import (
 )
 
 
-def write_journal(path, n_epochs=3, *, with_end=False):
+def write_journal(path: Any, n_epochs: int = 3, *, with_end: bool = False) -> Any:
     append_record(path, "start", {"attempt": "a"})
     for epoch in range(n_epochs):
         append_record(path, "epoch", {"train_loss": -0.1 * epoch}, epoch)
@@ -28,16 +30,16 @@ def write_journal(path, n_epochs=3, *, with_end=False):
     return path
 
 
-def kinds(path):
+def kinds(path: Any) -> Any:
     return [(record.kind, record.epoch) for record in read_records(path)]
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Any:
     return journal_path(tmp_path / "fold_0")
 
 
-def test_records_come_back_in_order_with_their_values(path):
+def test_records_come_back_in_order_with_their_values(path: Any) -> None:
     write_journal(path, 2, with_end=True)
     records = list(read_records(path))
     assert [(record.kind, record.epoch) for record in records] == [
@@ -51,17 +53,17 @@ def test_records_come_back_in_order_with_their_values(path):
     assert [record.epoch for record in read_records(path, start=2)] == [1, None]
 
 
-def test_no_journal_yields_nothing(path):
+def test_no_journal_yields_nothing(path: Any) -> None:
     assert list(read_records(path)) == []
 
 
-def test_what_is_no_number_is_missing_also_deep_inside(path):
+def test_what_is_no_number_is_missing_also_deep_inside(path: Any) -> None:
     append_record(path, "start", {"a": math.nan, "params": {"b": math.inf, "c": [1.0, -math.inf], "d": (2,)}})
     (record,) = read_records(path)
     assert record.values == {"a": None, "params": {"b": None, "c": [1.0, None], "d": [2]}}
 
 
-def test_text_of_any_kind_stays_on_one_line(path):
+def test_text_of_any_kind_stays_on_one_line(path: Any) -> None:
     text = "line\nline\r\u2028\x85\x0b é 患者"
     append_record(path, "start", {"text": text})
     append_record(path, "epoch", {}, 0)
@@ -70,14 +72,14 @@ def test_text_of_any_kind_stays_on_one_line(path):
 
 
 @pytest.mark.parametrize("n_bytes", [1, 2, 9, 40])
-def test_a_cut_line_is_never_taken_for_a_record(path, n_bytes):
+def test_a_cut_line_is_never_taken_for_a_record(path: Any, n_bytes: int) -> None:
     write_journal(path, 3)
     path.write_bytes(path.read_bytes()[:-n_bytes])
     assert kinds(path) == [("start", None), ("epoch", 0), ("epoch", 1)]
 
 
 @pytest.mark.parametrize("change", [b"\x00", b"9", b"\n"])
-def test_a_damaged_line_ends_the_reading(path, change):
+def test_a_damaged_line_ends_the_reading(path: Any, change: bytes) -> None:
     write_journal(path, 3)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2][:30] + change + lines[2][31:]
@@ -86,21 +88,23 @@ def test_a_damaged_line_ends_the_reading(path, change):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n\n", b"{}\n", b"\xff" * 50 + b"\n", b"00000000 \n"])
-def test_another_file_holds_no_record(path, content):
+def test_another_file_holds_no_record(path: Any, content: Any) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     assert kinds(path) == []
 
 
 @pytest.mark.parametrize(("n_epochs", "kept"), [(0, []), (1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (9, [0, 1, 2])])
-def test_a_resumed_fold_keeps_the_epochs_of_its_checkpoint_and_drops_the_end(path, n_epochs, kept):
+def test_a_resumed_fold_keeps_the_epochs_of_its_checkpoint_and_drops_the_end(
+    path: Any, n_epochs: int, kept: list[Any]
+) -> None:
     before = write_journal(path, 3, with_end=True).read_bytes().splitlines()
     truncate_after_epoch(path, n_epochs)
     assert kinds(path) == [("start", None), *(("epoch", epoch) for epoch in kept)]
     assert path.read_bytes().splitlines() == before[: 1 + len(kept)]  # what was sent is not written anew
 
 
-def test_a_cut_line_is_cut_off_before_records_are_appended(path):
+def test_a_cut_line_is_cut_off_before_records_are_appended(path: Any) -> None:
     write_journal(path, 2)
     path.write_bytes(path.read_bytes()[:-5])
     truncate_after_epoch(path, 1)
@@ -117,7 +121,9 @@ def test_a_cut_line_is_cut_off_before_records_are_appended(path):
         ([5, 6], 9, [0, 1, 2, 3, 6], 2),
     ],
 )
-def test_damaged_lines_cost_a_resumed_fold_their_own_epochs_only_and_are_counted(path, damaged, n_epochs, kept, n_lost):
+def test_damaged_lines_cost_a_resumed_fold_their_own_epochs_only_and_are_counted(
+    path: Any, damaged: list[int], n_epochs: int, kept: list[int], n_lost: int
+) -> None:
     lines = write_journal(path, 7).read_bytes().splitlines(keepends=True)
     for number in damaged:
         lines[number] = lines[number][:30] + b"\x00" + lines[number][31:]
@@ -129,12 +135,12 @@ def test_damaged_lines_cost_a_resumed_fold_their_own_epochs_only_and_are_counted
     assert list(read_records(path)) == records  # nothing is left that hides what follows
 
 
-def test_no_journal_is_cut_back_to_an_empty_one(path):
+def test_no_journal_is_cut_back_to_an_empty_one(path: Any) -> None:
     truncate_after_epoch(path, 5)
     assert path.read_bytes() == b""
 
 
-def test_a_full_disk_loses_one_record_and_not_those_after_it(path):
+def test_a_full_disk_loses_one_record_and_not_those_after_it(path: Any) -> None:
     write_journal(path, 1)
     # A limit on the file's size cuts a write in the middle, as a full disk does; it is lifted for the last record.
     code = """
@@ -157,7 +163,7 @@ append_record(path, "epoch", {}, 2)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_a_line_is_a_checksum_and_json(path):
+def test_a_line_is_a_checksum_and_json(path: Any) -> None:
     append_record(path, "epoch", {"val_loss": 0.25}, 4)
     checksum, text = path.read_text().split(" ", 1)
     assert len(checksum) == 8
@@ -180,7 +186,7 @@ for epoch in range(int(sys.argv[2]), int(sys.argv[3])):
 """
 
 
-def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path):
+def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path: Any) -> None:
     before = time.time_ns() // 1_000_000
     append_record(path, "start", {})
     ahead = Record("epoch", before + 3_600_000, 0, {})  # by a process before the clock was set back
@@ -193,5 +199,5 @@ def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path):
     assert times[-1] - ahead.time_ms < 1000  # and what has passed is not what the clock says
 
 
-def test_the_time_is_that_of_the_clock_where_nobody_sets_it():
+def test_the_time_is_that_of_the_clock_where_nobody_sets_it() -> None:
     assert abs(now_ms() - time.time_ns() // 1_000_000) < 1000

@@ -38,7 +38,7 @@ CONTRADICTIONS = [
 def found(asked: dict[str, Any]) -> list[str]:
     how = {"device": "auto"} | {k: v for k, v in asked.items() if k in ("device", "retrain", "continue_training")}
     options = TrainingOptions(**{k: v for k, v in asked.items() if k not in how})
-    return contradictions(options, **how)  # type: ignore[arg-type]
+    return contradictions(options, **how)
 
 
 @pytest.mark.parametrize("asked", ALLOWED)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,12 +35,13 @@ from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.heartbeat import Heartbeat
 from nnunet_assets_tests.builders import build_attempt, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, inputs_of, write_prepared
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 OLD_DICE, NEW_DICE = 0.5, 0.75
 NEXT_STAGE = "predicted_next_stage/3d_cascade_fullres/a.b2nd"
 
 
-def write_validation(fold, model, dice, text):
+def write_validation(fold: Any, model: Any, dice: Any, text: str) -> None:
     """Writes what nnU-Net's validation of case `a` leaves in a fold's and in its model's folder."""
     entry = summary_entry("a", {"1": dice})
     write_validation_summary(fold, [{**entry, "prediction_file": str(fold / "validation" / "a.nii.gz")}])
@@ -48,7 +50,7 @@ def write_validation(fold, model, dice, text):
     (model / NEXT_STAGE).write_text(text)
 
 
-def finished_fold(fold, inputs=None):
+def finished_fold(fold: Any, inputs: Any = None) -> Any:
     """Makes a fold that is finished, of the model `fold.parent`."""
     write_validation(fold, fold.parent, OLD_DICE, "old")
     (fold / "checkpoint_final.pth").write_text("weights")
@@ -62,7 +64,7 @@ def finished_fold(fold, inputs=None):
     return fold
 
 
-def validate_again(fold, dice):
+def validate_again(fold: Any, dice: Any) -> None:
     """Validates a finished fold again: its predictions are others, and so are its scores for another Dice."""
     trainer = SimpleNamespace(output_folder=str(fold), output_folder_base=str(fold.parent))
     begin_again(fold)
@@ -78,7 +80,7 @@ def validate_again(fold, dice):
     commit_again(fold, None if dice == OLD_DICE else now, records, {"val_dice_mean": dice})
 
 
-def seen_in(fold):
+def seen_in(fold: Any) -> Any:
     """Returns all that is to be of one validation: dice, prediction, probabilities, next stage, end of the journal."""
     (entry,) = json.loads((fold / "validation" / "summary.json").read_text())["metric_per_case"]
     assert entry["prediction_file"].endswith("/model/fold_0/validation/a.nii.gz")
@@ -95,11 +97,11 @@ def seen_in(fold):
 OLD = (OLD_DICE, "old", False, "old", [OLD_DICE])
 
 
-def new(dice):
+def new(dice: Any) -> Any:
     return (dice, "new", True, "new", [dice])
 
 
-def stamps_of(folder):
+def stamps_of(folder: Any) -> Any:
     """Returns content and time of every file below a folder."""
     return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.rglob("*") if file.is_file()}
 
@@ -134,7 +136,7 @@ for n in range(200):
 """
 
 
-def killed_before_each_change(source, place, what):
+def killed_before_each_change(source: Any, place: Any, what: Any) -> Any:
     """Returns a copy of the fold for each change of the disk that a process makes, in which it was killed before that.
 
     The last copy is of the process that nobody killed.
@@ -144,7 +146,9 @@ def killed_before_each_change(source, place, what):
 
 
 @pytest.mark.parametrize("dice", [OLD_DICE, NEW_DICE])
-def test_a_kill_at_any_change_of_the_disk_leaves_the_old_validation_or_the_new_one_and_a_finished_fold(tmp_path, dice):
+def test_a_kill_at_any_change_of_the_disk_leaves_the_old_validation_or_the_new_one_and_a_finished_fold(
+    tmp_path: Path, dice: Any
+) -> None:
     source = finished_fold(tmp_path / "source" / "model" / "fold_0")
     commit = commit_sha256(source)
     settled, states = [], []
@@ -171,7 +175,7 @@ def test_a_kill_at_any_change_of_the_disk_leaves_the_old_validation_or_the_new_o
     assert len(states) - n_old - n_new >= 5
 
 
-def test_a_kill_while_the_next_attempt_takes_the_new_validation_over_loses_nothing_either(tmp_path):
+def test_a_kill_while_the_next_attempt_takes_the_new_validation_over_loses_nothing_either(tmp_path: Path) -> None:
     source = finished_fold(tmp_path / "source" / "model" / "fold_0")
     kills = killed_before_each_change(source, tmp_path / "kills", NEW_DICE)
     begun = next(fold for fold in kills if read_committed(fold) is None)
@@ -193,13 +197,13 @@ class Trainer:
     current_epoch, num_epochs, is_ddp, device = 1, 1, False, SimpleNamespace(type="cpu")
     plans_manager = SimpleNamespace(image_reader_writer_class=None)
 
-    def __init__(self, fold, error):
+    def __init__(self, fold: Any, error: Any) -> None:
         self.output_folder, self.output_folder_base, self._error = str(fold), str(fold.parent), error
 
-    def load_checkpoint(self, path):
+    def load_checkpoint(self, path: Any) -> None:
         assert path.endswith(".pth")
 
-    def perform_actual_validation(self, save_probabilities):
+    def perform_actual_validation(self, save_probabilities: Any) -> None:
         assert save_probabilities
         write_validation(Path(self.output_folder), Path(self.output_folder_base), NEW_DICE, "new")
         raise self._error
@@ -218,7 +222,9 @@ class Trainer:
     ],
     ids=["npz", "val_best"],
 )
-def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(tmp_path, monkeypatch, error, options):
+def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any, options: Any
+) -> None:
     fold = finished_fold(tmp_path / "model" / "fold_0")
     before = stamps_of(tmp_path)
     for name in ("export_in_threads", "write_model_files_whole", "read_back_predictions", "random_state_of"):
@@ -239,7 +245,9 @@ def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(tmp_path, mo
 
 
 @pytest.mark.parametrize("is_whole", [False, True])
-def test_the_next_start_finds_the_fold_finished_whatever_a_killed_machine_left(tmp_path, monkeypatch, is_whole):
+def test_the_next_start_finds_the_fold_finished_whatever_a_killed_machine_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
     records = write_prepared(tmp_path)
     roots, fold = records[0], EXPERIMENT.fold_folder(records[0], "fold_0")
     finished_fold(fold, inputs_of(records))
@@ -255,14 +263,14 @@ def test_the_next_start_finds_the_fold_finished_whatever_a_killed_machine_left(t
     assert not (fold / AGAIN_FOLDER).exists()
 
 
-def os_error():
+def os_error() -> None:
     raise OSError("the machine stops")
 
 
-def test_a_long_silence_in_the_new_validation_says_how_far_it_is(tmp_path):
+def test_a_long_silence_in_the_new_validation_says_how_far_it_is(tmp_path: Path) -> None:
     fold = finished_fold(tmp_path / "model" / "fold_0")
-    said = []
-    heartbeat = Heartbeat(fold, said.append, silent_seconds=0, look_seconds=0)
+    said: list[str] = []
+    heartbeat = Heartbeat(fold, RecordedProgress(said.append), silent_seconds=0, look_seconds=0)
     begin_again(fold)
     write_validation(fold / AGAIN_FOLDER / "output", fold / AGAIN_FOLDER / "model", NEW_DICE, "new")
     heartbeat.look()

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from nnunet_assets.core.fold.version_history import (
 )
 
 
-def stage(from_epoch, nnunet, what="training", **others):
+def stage(from_epoch: Any, nnunet: Any, what: Literal["training", "validation"] = "training", **others: Any) -> Any:
     return Stage(from_epoch, what, {"nnunetv2": nnunet, "torch": "2.6.0", **others}, {})
 
 
@@ -35,11 +37,11 @@ def stage(from_epoch, nnunet, what="training", **others):
         ("2.8.1", "28.1", True),
     ],
 )
-def test_another_minor_version(before, now, is_other):
+def test_another_minor_version(before: str, now: str, is_other: bool) -> None:
     assert is_other_minor(before, now) == is_other_minor(now, before) == is_other
 
 
-def test_a_stage_is_another_one_where_versions_or_the_makers_of_cases_are():
+def test_a_stage_is_another_one_where_versions_or_the_makers_of_cases_are() -> None:
     first = stage(0, "2.8.1")
     assert followed_by([], first) == [first]
     assert followed_by([first], stage(3, "2.8.1")) == [first]
@@ -58,8 +60,9 @@ def test_a_stage_is_another_one_where_versions_or_the_makers_of_cases_are():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["2.8.1", "2.8.2", "2.9.0"])), max_size=6))
-def test_what_is_mixed_is_each_version_under_which_epochs_were_trained(trained):
-    stages, epoch, versions = [], 0, []
+def test_what_is_mixed_is_each_version_under_which_epochs_were_trained(trained: Any) -> None:
+    stages: list[Stage] = []
+    epoch, versions = 0, []
     for n_epochs, version in trained:
         stages = followed_by(stages, stage(epoch, version))
         epoch += n_epochs
@@ -73,7 +76,7 @@ def test_what_is_mixed_is_each_version_under_which_epochs_were_trained(trained):
     assert mixed_in_words(mixed) == (f"nnunetv2 {', then '.join(versions)}" if len(versions) > 1 else "")
 
 
-def test_stages_come_back_and_a_fold_of_an_older_version_has_those_of_its_begin(tmp_path):
+def test_stages_come_back_and_a_fold_of_an_older_version_has_those_of_its_begin(tmp_path: Path) -> None:
     stages = [stage(0, "2.8.1"), stage(4, "2.8.2")]
     assert read_stages(tmp_path) == []
     append_record(journal_path(tmp_path), "start", {"attempt": "a", "params": {"versions": {"nnunetv2": "2.7.0"}}})
@@ -85,5 +88,5 @@ def test_stages_come_back_and_a_fold_of_an_older_version_has_those_of_its_begin(
     assert mixed_versions(json.loads(json.dumps([vars(one) for one in stages]))) == {"nnunetv2": ["2.8.1", "2.8.2"]}
 
 
-def test_only_what_both_know_is_a_change():
+def test_only_what_both_know_is_a_change() -> None:
     assert changes({"a": "1", "b": "1"}, {"a": "2", "c": "1"}) == {"a": ("1", "2")}

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ VOLUMES = st.one_of(st.just(0.0), st.floats(0.001, 1e4))
 
 
 @st.composite
-def cohorts(draw, grouped):
+def cohorts(draw: Any, grouped: Any) -> Any:
     """Draws cases, folds, seed, groups (at least as many as folds) and the volumes of two labels."""
     cases = draw(NAMES)
     groups = {case: draw(st.sampled_from("ABCDEFGH")) for case in cases} if grouped else {}
@@ -23,13 +24,13 @@ def cohorts(draw, grouped):
     return cases, n_folds, draw(st.integers(0, 9)), groups, draw(st.sampled_from([volumes, {}]))
 
 
-def sizes(folds, n_folds):
+def sizes(folds: Any, n_folds: int) -> Any:
     counts = Counter(folds.values())
     return [counts[fold] for fold in range(n_folds)]
 
 
 @given(cohorts(grouped=False))
-def test_single_cases_fill_folds_that_differ_by_one_case_at_most(cohort):
+def test_single_cases_fill_folds_that_differ_by_one_case_at_most(cohort: Any) -> None:
     cases, n_folds, seed, groups, volumes = cohort
     folds = deal(cases, n_folds, seed, groups=groups, label_volumes_ml=volumes)
     assert set(folds) == set(cases)
@@ -37,7 +38,7 @@ def test_single_cases_fill_folds_that_differ_by_one_case_at_most(cohort):
 
 
 @given(cohorts(grouped=True))
-def test_groups_stay_together_and_folds_differ_by_the_largest_group_at_most(cohort):
+def test_groups_stay_together_and_folds_differ_by_the_largest_group_at_most(cohort: Any) -> None:
     cases, n_folds, seed, groups, volumes = cohort
     folds = deal(cases, n_folds, seed, groups=groups, label_volumes_ml=volumes)
     assert set(folds) == set(cases)
@@ -48,7 +49,7 @@ def test_groups_stay_together_and_folds_differ_by_the_largest_group_at_most(coho
 
 
 @given(cohorts(grouped=True), st.randoms())
-def test_the_order_of_the_cases_changes_nothing(cohort, random):
+def test_the_order_of_the_cases_changes_nothing(cohort: Any, random: Any) -> None:
     cases, n_folds, seed, groups, volumes = cohort
     shuffled = random.sample(cases, len(cases))
     one = deal(cases, n_folds, seed, groups=groups, label_volumes_ml=volumes)
@@ -56,7 +57,7 @@ def test_the_order_of_the_cases_changes_nothing(cohort, random):
 
 
 @given(st.integers(2, 6), st.lists(st.floats(0.001, 1e4), min_size=6, max_size=20), st.integers(0, 20))
-def test_a_label_that_enough_cases_have_is_in_every_fold_as_often(n_folds, present_ml, n_absent):
+def test_a_label_that_enough_cases_have_is_in_every_fold_as_often(n_folds: Any, present_ml: Any, n_absent: Any) -> None:
     volumes = {f"with_{n}": {"lesion": ml} for n, ml in enumerate(present_ml)}
     volumes |= {f"without_{n}": {"lesion": 0.0} for n in range(n_absent)}
     folds = deal(list(volumes), n_folds, 0, groups={}, label_volumes_ml=volumes)
@@ -65,7 +66,7 @@ def test_a_label_that_enough_cases_have_is_in_every_fold_as_often(n_folds, prese
     assert max(present) - min(present) <= 1
 
 
-def test_small_medium_and_large_volumes_are_spread():
+def test_small_medium_and_large_volumes_are_spread() -> None:
     # Nine cases with 1 to 9 ml: the thirds are 1-3, 4-6, 7-9, and each of three folds gets one of each.
     volumes = {f"case_{ml}": {"lesion": float(ml)} for ml in range(1, 10)}
     folds = deal(list(volumes), 3, 0, groups={}, label_volumes_ml=volumes)
@@ -74,14 +75,14 @@ def test_small_medium_and_large_volumes_are_spread():
         assert [(ml - 1) // 3 for ml in held] == [0, 1, 2]
 
 
-def test_another_seed_deals_otherwise():
+def test_another_seed_deals_otherwise() -> None:
     cases = [f"case_{n}" for n in range(20)]
     dealt = [deal(cases, 5, seed, groups={}, label_volumes_ml={}) for seed in (0, 0, 1)]
     assert dealt[0] == dealt[1] != dealt[2]
 
 
 @given(cohorts(grouped=True), st.data())
-def test_extended_folds_keep_what_they_had_and_new_cases_join_their_group(cohort, data):
+def test_extended_folds_keep_what_they_had_and_new_cases_join_their_group(cohort: Any, data: Any) -> None:
     cases, n_folds, seed, groups, volumes = cohort
     folds = deal(cases, n_folds, seed, groups=groups, label_volumes_ml={})
     new = data.draw(st.lists(st.text("qrs", min_size=7, max_size=9), min_size=1, max_size=9, unique=True))
@@ -93,7 +94,7 @@ def test_extended_folds_keep_what_they_had_and_new_cases_join_their_group(cohort
     assert len({(groups[case], fold) for case, fold in extended.items()}) == len(set(groups.values()))
 
 
-def test_new_cases_fill_the_smallest_folds():
+def test_new_cases_fill_the_smallest_folds() -> None:
     dealt = {"a": 0, "b": 0, "c": 1}
     assert deal(["a", "b", "c", "d"], 2, 0, groups={}, label_volumes_ml={}, dealt=dealt) == {**dealt, "d": 1}
     five = deal(["a", "b", "c", "d", "e"], 2, 0, groups={}, label_volumes_ml={}, dealt=dealt)

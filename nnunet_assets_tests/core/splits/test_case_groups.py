@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from nnunet_assets.core.splits.case_groups import GroupPattern, GroupTable, pattern_problem
@@ -7,17 +10,17 @@ CASES = ["anna_scan1", "anna_scan2", "ben_scan1"]
 OF = {"anna_scan1": "anna", "anna_scan2": "anna", "ben_scan1": "ben"}
 
 
-def table(folder, text, case="case", column="patient"):
+def table(folder: Any, text: str, case: str = "case", column: str = "patient") -> Any:
     (folder / "patients.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     return GroupTable(folder / "patients.csv", case, column)
 
 
-def test_a_pattern_names_the_group_within_the_name_of_each_case():
+def test_a_pattern_names_the_group_within_the_name_of_each_case() -> None:
     assert GroupPattern(r"(?P<group>.+)_scan\d+").of(CASES) == OF
 
 
 @pytest.mark.parametrize("pattern", [r"(?P<group>.+)_scan\d", r"(?P<group>[a-z]*)_scan\d"])
-def test_a_case_that_the_pattern_does_not_match_is_named(pattern):
+def test_a_case_that_the_pattern_does_not_match_is_named(pattern: str) -> None:
     with pytest.raises(
         DatasetError, match=r"does not give these cases a group: _scan10\. It must match the whole name"
     ):
@@ -31,7 +34,7 @@ def test_a_case_that_the_pattern_does_not_match_is_named(pattern):
         (r"(.+)_scan\d", r"does not say which part of a case's name is its group: write (?P<group>...)"),
     ],
 )
-def test_a_pattern_that_cannot_name_groups(pattern, problem):
+def test_a_pattern_that_cannot_name_groups(pattern: str, problem: str) -> None:
     assert problem in str(pattern_problem(pattern))
     assert pattern_problem(r"(?P<group>.+)_scan\d") is None
 
@@ -46,11 +49,11 @@ def test_a_pattern_that_cannot_name_groups(pattern, problem):
     ],
     ids=["comma", "semicolon and more columns", "tab and more cases", "as a spreadsheet writes it"],
 )
-def test_a_table_names_the_group_of_each_case(tmp_path, text):
+def test_a_table_names_the_group_of_each_case(tmp_path: Path, text: Any) -> None:
     assert table(tmp_path, text).of(CASES) == OF
 
 
-def test_a_case_that_the_table_does_not_name_is_named(tmp_path):
+def test_a_case_that_the_table_does_not_name_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"patients\.csv names no group for these cases: anna_scan2, ben_scan1\."):
         table(tmp_path, "case,patient\nanna_scan1,anna\n").of(CASES)
 
@@ -66,12 +69,12 @@ def test_a_case_that_the_table_does_not_name_is_named(tmp_path):
         (b"case,patient\n\xff", r"byte 13 is not UTF-8"),
     ],
 )
-def test_a_table_that_is_wrong(tmp_path, text, problem):
+def test_a_table_that_is_wrong(tmp_path: Path, text: Any, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         table(tmp_path, text).read()
 
 
-def test_a_table_that_is_not_there(tmp_path):
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"There is no file .*patients\.csv\. A relative path begins in the project's"
     ):

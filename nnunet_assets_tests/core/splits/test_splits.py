@@ -1,5 +1,7 @@
 import json
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def good_but(fold: int, **parts: list[str]) -> list[dict[str, list[str]]]:
     return [{**split, **(parts if index == fold else {})} for index, split in enumerate(GOOD)]
 
 
-def test_a_fold_may_train_on_fewer_cases():
+def test_a_fold_may_train_on_fewer_cases() -> None:
     splits = good_but(0, train=["c", "d"])
     assert check_splits(splits, CASES, 3) == splits
 
@@ -58,20 +60,20 @@ def test_a_fold_may_train_on_fewer_cases():
         (good_but(2, train=[]), "fold_2 has no case in 'train'."),
     ],
 )
-def test_splits_that_cannot_be_summarized(splits, problem):
+def test_splits_that_cannot_be_summarized(splits: Any, problem: str) -> None:
     with pytest.raises(DatasetError) as caught:
         check_splits(splits, CASES, 3)
     assert str(caught.value) == f"splits_final.json does not fit the dataset and its 3 folds:\n{problem}"
 
 
-def test_the_split_of_another_dataset_is_said_to_be_one():
+def test_the_split_of_another_dataset_is_said_to_be_one() -> None:
     with pytest.raises(
         DatasetError, match=r"does not have: a, b, c, d, e and 1 more\. It has none of the dataset's cases"
     ):
         check_splits(GOOD, ["u", "v", "w"], 3)
 
 
-def test_cases_may_train_without_being_validated_and_may_be_left_out():
+def test_cases_may_train_without_being_validated_and_may_be_left_out() -> None:
     splits = [{"train": ["c", "d"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b"]}]
     assert check_splits(splits, CASES, 2) == splits
     covered = coverage(splits, CASES)
@@ -83,7 +85,7 @@ def test_cases_may_train_without_being_validated_and_may_be_left_out():
     assert coverage(GOOD, CASES).in_words() == "A cross-validation of all 6 cases, each validated once."
 
 
-def test_one_fold_is_a_hold_out():
+def test_one_fold_is_a_hold_out() -> None:
     splits = [{"train": ["c", "d", "e", "f"], "val": ["a", "b"]}]
     assert check_splits(splits, CASES, 1) == splits
     assert coverage(splits, CASES).in_words() == (
@@ -92,7 +94,7 @@ def test_one_fold_is_a_hold_out():
 
 
 @st.composite
-def files(draw):
+def files(draw: Any) -> Any:
     """Draws a splits file of any cases in any folds, mostly one that could be summarized."""
     cases = draw(st.lists(st.sampled_from("abcdefghij"), min_size=2, unique=True))
     n_folds = draw(st.integers(1, 4))
@@ -112,7 +114,7 @@ def files(draw):
 
 @given(files())
 @settings(max_examples=500)
-def test_a_split_is_refused_only_for_what_would_make_its_summary_wrong(drawn):
+def test_a_split_is_refused_only_for_what_would_make_its_summary_wrong(drawn: Any) -> None:
     cases, splits = drawn
     validated = Counter(case for split in splits for case in split["val"])
     is_sound = (
@@ -135,7 +137,7 @@ def test_a_split_is_refused_only_for_what_would_make_its_summary_wrong(drawn):
 @pytest.mark.parametrize(
     "content", [{}, [[]], [{"train": ["a"]}], [{"train": "a", "val": "b"}], [{"train": [1], "val": []}]]
 )
-def test_a_file_of_another_form(content):
+def test_a_file_of_another_form(content: dict[str, Any] | list[Any]) -> None:
     with pytest.raises(DatasetError, match=r"splits_final\.json is not a list of folds of the form"):
         check_splits(content, CASES, 3)
 
@@ -148,7 +150,7 @@ def test_a_file_of_another_form(content):
         ("{}", r"mine\.json is not a list of folds of the form"),
     ],
 )
-def test_a_file_of_the_users_own_that_is_none(tmp_path, text, problem):
+def test_a_file_of_the_users_own_that_is_none(tmp_path: Path, text: str | None, problem: str) -> None:
     if text is not None:
         (tmp_path / "mine.json").write_text(text)
     with pytest.raises(ConfigError, match=problem):
@@ -156,14 +158,14 @@ def test_a_file_of_the_users_own_that_is_none(tmp_path, text, problem):
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=4), st.integers(0, 3), min_size=1))
-def test_each_case_trains_wherever_it_is_not_validated(validation):
+def test_each_case_trains_wherever_it_is_not_validated(validation: Any) -> None:
     splits = split_of(validation, 4)
     assert {case: index for index, split in enumerate(splits) for case in split["val"]} == validation
     assert all(sorted([*split["train"], *split["val"]]) == sorted(validation) for split in splits)
     assert Counter(case for split in splits for case in split["train"]) == Counter(dict.fromkeys(validation, 3))
 
 
-def test_a_seed_of_zero_is_not_nnunets_seed():
+def test_a_seed_of_zero_is_not_nnunets_seed() -> None:
     assert SplitSettings(3).record == {"folds": 3}
     assert SplitSettings(3, seed=0).record == {"folds": 3, "seed": 0}
     assert settings_version(SplitSettings(3, seed=0)) == "folds=3, seed=0"
@@ -172,7 +174,7 @@ def test_a_seed_of_zero_is_not_nnunets_seed():
 # --- what a split guarantees --------------------------------------------------------------------------------------
 
 
-def test_groups_on_both_sides_are_named_by_fold():
+def test_groups_on_both_sides_are_named_by_fold() -> None:
     together = {"a": "anna", "b": "anna", "c": "ben", "d": "ben", "e": "carl", "f": "dora"}
     assert groups_on_both_sides(GOOD, together) == []
     assert groups_on_both_sides(GOOD, {**together, "d": "carl"}) == [
@@ -181,7 +183,7 @@ def test_groups_on_both_sides_are_named_by_fold():
     ]
 
 
-def test_copies_on_both_sides_are_named_with_their_twins():
+def test_copies_on_both_sides_are_named_with_their_twins() -> None:
     hashes = {case: case for case in CASES}
     assert duplicates_across_sides(GOOD, {**hashes, "b": "a"}) == []  # both are validated by fold_0
     assert duplicates_across_sides(GOOD, {**hashes, "f": "a"}) == [
@@ -191,7 +193,7 @@ def test_copies_on_both_sides_are_named_with_their_twins():
     assert duplicates_across_sides(GOOD, {}) == []  # nothing is known
 
 
-def test_labels_that_a_fold_does_not_validate_are_named():
+def test_labels_that_a_fold_does_not_validate_are_named() -> None:
     volumes = {case: {"organ": 2.5, "lesion": 0.0, "cyst": 0.0} for case in CASES}
     volumes["c"] = {"organ": 1.0, "lesion": 0.1, "cyst": 0.0}
     assert labels_not_validated(GOOD, volumes) == {
@@ -204,7 +206,7 @@ def test_labels_that_a_fold_does_not_validate_are_named():
 # --- settings and record ------------------------------------------------------------------------------------------
 
 
-def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_path):
+def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_path: Path) -> None:
     table = GroupTable(tmp_path / "patients.csv", "case", "patient")
     table.path.write_text("case,patient\n")
     made = [
@@ -219,11 +221,11 @@ def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_
     assert len({*versions, settings_version(made[-1])}) == 5
 
 
-def followed(record, splits, origin, **settings):
+def followed(record: Any, splits: Any, origin: Any, **settings: Any) -> Any:
     return record.followed_by(splits, made_at="2026-11-21", origin=origin, settings=settings, groups={})
 
 
-def test_a_record_knows_which_case_came_into_which_fold_and_when():
+def test_a_record_knows_which_case_came_into_which_fold_and_when() -> None:
     more = [
         {"train": ["c", "e", "f", "g"], "val": ["a", "b"]},
         {"train": ["a", "b", "e", "f"], "val": ["c", "g"]},
@@ -239,15 +241,15 @@ def test_a_record_knows_which_case_came_into_which_fold_and_when():
     assert record.until(good_but(0, train=["c"])) == SplitsRecord()
 
 
-def test_a_split_that_trains_on_fewer_cases_is_not_guessed_from_its_record():
+def test_a_split_that_trains_on_fewer_cases_is_not_guessed_from_its_record() -> None:
     record = followed(SplitsRecord(), good_but(0, train=["c"]), "made", file="mine.json")
     assert record.splits() is None
     assert record.validation()["a"] == 0
 
 
-def test_a_record_knows_the_cases_that_a_file_does_not_validate_and_reads_older_ones():
+def test_a_record_knows_the_cases_that_a_file_does_not_validate_and_reads_older_ones() -> None:
     splits = [{"train": ["c"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b"]}]
-    made = {"made_at": "2026-11-21", "origin": "made", "settings": {"file": "mine.json"}, "groups": {}}
+    made: dict[str, Any] = {"made_at": "2026-11-21", "origin": "made", "settings": {"file": "mine.json"}, "groups": {}}
     record = SplitsRecord().followed_by(splits, **made, cases=["a", "b", "c", "d"])
     (generation,) = record.generations
     assert (generation.training_only, generation.left_out) == (("c",), ("d",))
@@ -259,5 +261,5 @@ def test_a_record_knows_the_cases_that_a_file_does_not_validate_and_reads_older_
     assert SplitsRecord.from_json(content).known_cases == {"a", "b"}
 
 
-def test_a_record_of_another_schema_says_nothing():
+def test_a_record_of_another_schema_says_nothing() -> None:
     assert SplitsRecord.from_json({"schema": 99}) == SplitsRecord()

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,17 +17,17 @@ SCORES = st.floats(0, 1)
 SHARED = settings(max_examples=60, deadline=None)
 
 
-def names(n):
+def names(n: Any) -> Any:
     return [f"p{k:03}" for k in range(n)]
 
 
-def interval_of(values, patients=None, bounds=SHARE, n_resamples=9999):
+def interval_of(values: Any, patients: Any = None, bounds: Any = SHARE, n_resamples: int = 9999) -> Any:
     column = np.array(values, dtype=float)[:, None]
     patients = names(len(values)) if patients is None else patients
     return PatientWeights(patients, n_resamples=n_resamples).means(column).interval(0, bounds)
 
 
-def test_equal_scores_have_an_interval_by_hand():
+def test_equal_scores_have_an_interval_by_hand() -> None:
     """Of n equal scores the added patient's share is Beta(1, n): 97.5 % of it lie below 1 - 0.025 ** (1 / n)."""
     found = interval_of([0.8] * 10)
     share = 1 - 0.025**0.1
@@ -36,13 +37,13 @@ def test_equal_scores_have_an_interval_by_hand():
     )
 
 
-def test_zeros_and_ones_have_nearly_the_interval_of_clopper_and_pearson():
+def test_zeros_and_ones_have_nearly_the_interval_of_clopper_and_pearson() -> None:
     # 17 of 20: 0.621 to 0.968.
     found = interval_of([1.0] * 17 + [0.0] * 3)
     assert (found.low, found.high) == (pytest.approx(0.621, abs=0.006), pytest.approx(0.968, abs=0.006))
 
 
-def test_evenly_spread_scores_of_many_have_nearly_the_interval_of_students_t():
+def test_evenly_spread_scores_of_many_have_nearly_the_interval_of_students_t() -> None:
     values = np.linspace(0.3, 0.9, 301)
     half = 1.968 * values.std(ddof=1) / np.sqrt(301)
     found = interval_of(values)
@@ -52,20 +53,20 @@ def test_evenly_spread_scores_of_many_have_nearly_the_interval_of_students_t():
     )
 
 
-def test_of_fewer_than_six_patients_there_is_none_and_undefined_scores_do_not_count():
+def test_of_fewer_than_six_patients_there_is_none_and_undefined_scores_do_not_count() -> None:
     values = [0.5, 0.6, 0.7, 0.8, 0.9]
     assert interval_of([*values, UNDEFINED, UNDEFINED]) is None
     assert interval_of([*values, 0.7, UNDEFINED]) is not None
     assert interval_of([0.5] * 12, [f"p{k % 5}" for k in range(12)]) is None
 
 
-def test_of_lengths_there_is_none_below_sixty_patients():
+def test_of_lengths_there_is_none_below_sixty_patients() -> None:
     assert interval_of([2.0] * 59, bounds=SIZE) is None
     found = interval_of([2.0] * 60, bounds=SIZE)
     assert found.low < 2 < found.high
 
 
-def test_scales_are_those_of_the_metrics():
+def test_scales_are_those_of_the_metrics() -> None:
     assert bounds_of("dice") == bounds_of("nsd_surface") == SHARE
     assert bounds_of("hd95_mm") == bounds_of("reference_ml") == SIZE
     assert bounds_of("volume_error_ml") == Bounds(None, None)
@@ -74,7 +75,7 @@ def test_scales_are_those_of_the_metrics():
     assert Bounds(-1.0, None).ends(-0.5, 1.0) == (-1.0, 3.0)
 
 
-def test_patients_stand_for_all_of_their_cases():
+def test_patients_stand_for_all_of_their_cases() -> None:
     """Ten equal cases a patient say no more than one."""
     one_each = [0.5, 0.6, 0.7, 0.8, 0.9, 0.65, 0.75, 0.85]
     ten_each = [value for value in one_each for _ in range(10)]
@@ -83,13 +84,13 @@ def test_patients_stand_for_all_of_their_cases():
     assert as_cases.high - as_cases.low < 0.5 * (interval_of(one_each).high - interval_of(one_each).low)
 
 
-def test_the_same_patients_have_the_same_interval_in_whatever_order():
+def test_the_same_patients_have_the_same_interval_in_whatever_order() -> None:
     values, patients = [0.51, 0.63, 0.74, 0.86, 0.91, 0.4, 0.77], list("abcdefg")
     assert interval_of(values[::-1], patients[::-1]) == interval_of(values, patients)
     assert interval_of(values, [*patients[:-1], "another"]) != interval_of(values, patients)
 
 
-def test_the_mean_of_columns_is_that_of_the_column_means_and_needs_six_patients_in_each():
+def test_the_mean_of_columns_is_that_of_the_column_means_and_needs_six_patients_in_each() -> None:
     rng = np.random.default_rng(0)
     values = rng.beta(8, 2, (8, 3))
     values[:, 2] = UNDEFINED
@@ -103,7 +104,7 @@ def test_the_mean_of_columns_is_that_of_the_column_means_and_needs_six_patients_
     assert PatientWeights(names(8)).means(np.full((8, 2), UNDEFINED)).interval_over_columns(SHARE) is None
 
 
-def assert_not_better(after, before):
+def assert_not_better(after: Any, before: Any) -> None:
     """Neither end moved up; where there is no interval, nothing can have."""
     if after is not None and before is not None:
         assert after.low <= before.low + 1e-9
@@ -113,7 +114,7 @@ def assert_not_better(after, before):
 class TestNoFailureMovesAnEndUp:
     @SHARED
     @given(st.lists(SCORES, min_size=6, max_size=40), st.data())
-    def test_where_a_score_gets_worse(self, scores, data):
+    def test_where_a_score_gets_worse(self, scores: Any, data: Any) -> None:
         index = data.draw(st.integers(0, len(scores) - 1))
         worse = [*scores]
         worse[index] = data.draw(st.floats(0, scores[index]))
@@ -122,7 +123,7 @@ class TestNoFailureMovesAnEndUp:
 
     @SHARED
     @given(st.lists(SCORES, min_size=6, max_size=80), st.text(max_size=8))
-    def test_where_a_failed_case_of_another_patient_is_added(self, scores, name):
+    def test_where_a_failed_case_of_another_patient_is_added(self, scores: Any, name: Any) -> None:
         patients = names(len(scores))
         before = interval_of(scores, patients, n_resamples=RESAMPLES)
         after = interval_of([0.0, *scores], [f"{name}!", *patients], n_resamples=RESAMPLES)
@@ -130,7 +131,7 @@ class TestNoFailureMovesAnEndUp:
 
     @SHARED
     @given(st.lists(st.one_of(SCORES, st.none()), min_size=6, max_size=40), st.data())
-    def test_where_a_label_is_hallucinated_in_a_case_that_has_none(self, scores, data):
+    def test_where_a_label_is_hallucinated_in_a_case_that_has_none(self, scores: Any, data: Any) -> None:
         values = [UNDEFINED if score is None else score for score in [*scores, None]]
         empty = [index for index, score in enumerate(values) if np.isnan(score)]
         failing = [*values]
@@ -140,7 +141,9 @@ class TestNoFailureMovesAnEndUp:
 
     @SHARED
     @given(st.integers(6, 40), st.integers(0, 2**32 - 1), st.data())
-    def test_in_the_foreground_of_several_labels_in_several_scans_of_a_patient(self, n_cases, seed, data):
+    def test_in_the_foreground_of_several_labels_in_several_scans_of_a_patient(
+        self, n_cases: Any, seed: Any, data: Any
+    ) -> None:
         rng = np.random.default_rng(seed)
         values = rng.random((n_cases, 3))
         values[rng.random((n_cases, 3)) < 0.2] = UNDEFINED
@@ -153,7 +156,7 @@ class TestNoFailureMovesAnEndUp:
 
     @SHARED
     @given(st.lists(st.floats(0, 300), min_size=60, max_size=70), st.data())
-    def test_and_of_distances_none_moves_down(self, distances_mm, data):
+    def test_and_of_distances_none_moves_down(self, distances_mm: Any, data: Any) -> None:
         index = data.draw(st.integers(0, len(distances_mm) - 1))
         worse = [*distances_mm]
         worse[index] = data.draw(st.floats(distances_mm[index], 500))
@@ -162,7 +165,7 @@ class TestNoFailureMovesAnEndUp:
         assert after.high >= before.high - 1e-9
 
 
-def test_how_intervals_were_made_is_written_and_older_files_do_not_say_it():
+def test_how_intervals_were_made_is_written_and_older_files_do_not_say_it() -> None:
     made = bootstrap_of("patient", 12)
     assert Bootstrap(**json.loads(json.dumps(made.to_json()))) == made
     older = Bootstrap("case", n_clusters=10, n_resamples=9999, seed=1)
@@ -174,7 +177,7 @@ def test_how_intervals_were_made_is_written_and_older_files_do_not_say_it():
 @pytest.mark.parametrize(
     "name", ["normal", "skewed", "failing_20th", "failing_10th", "failing_third", "ceiling", "scans"]
 )
-def test_intervals_hold_the_truth_as_often_as_they_say(name, n_patients):
+def test_intervals_hold_the_truth_as_often_as_they_say(name: str, n_patients: int) -> None:
     """400 cohorts tell 95 % from 91 %; benchmarks/coverage.py draws thousands, and docs/intervals.md has the table."""
     found = coverage(name, n_patients=n_patients, n_cohorts=400, n_resamples=999, seed=5)
     assert found.held >= 0.925

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError
-from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
+from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, Dices, build_fold_result
 
 # Two labels, B absent from cases a2 and b1, folds of 3 and 1 cases.
 #
@@ -34,27 +35,27 @@ DATA = Path(__file__).parents[2] / "data"
 """A summary of the first schema, of the two folds above."""
 
 
-def hand_worked():
+def hand_worked() -> Any:
     return summarize(
         EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", FOLD_0), build_fold_result("fold_1", FOLD_1)]
     )
 
 
-def one_case_folds(*dices, inputs=None):
+def one_case_folds(*dices: Any, inputs: Any = None) -> Any:
     """Folds of one case and one label, `x`; `inputs` fold by fold."""
     inputs = inputs or [INPUTS] * len(dices)
     return [build_fold_result(f"fold_{k}", {f"case_{k}": {"x": dice}}, inputs[k]) for k, dice in enumerate(dices)]
 
 
-def numbers(estimate):
+def numbers(estimate: Any) -> Any:
     return (estimate.mean, estimate.sd, estimate.n, estimate.n_defined)
 
 
-def approximately(mean, sd, n, n_defined):
+def approximately(mean: Any, sd: Any, n: Any, n_defined: Any) -> Any:
     return (pytest.approx(mean, abs=1e-12), sd and pytest.approx(sd, abs=1e-12), n, n_defined)
 
 
-def test_pooled_goes_over_all_cases_and_over_folds_over_the_fold_means():
+def test_pooled_goes_over_all_cases_and_over_folds_over_the_fold_means() -> None:
     dice = hand_worked().labels["A"].dice
     # Squared distances from 0.6: 0.09, 0, 0, 0.09; divided by 3.
     assert numbers(dice.pooled) == approximately(0.6, sqrt(0.06), 4, 4)
@@ -64,21 +65,21 @@ def test_pooled_goes_over_all_cases_and_over_folds_over_the_fold_means():
     assert numbers(dice.by_fold["fold_1"]) == approximately(0.3, None, 1, 1)
 
 
-def test_undefined_scores_count_as_cases_but_not_in_the_mean():
+def test_undefined_scores_count_as_cases_but_not_in_the_mean() -> None:
     dice = hand_worked().labels["B"].dice
     assert numbers(dice.pooled) == approximately(0.5, sqrt(0.02), 4, 2)
     assert numbers(dice.over_folds) == approximately(0.5, None, 2, 1)
     assert dice.by_fold["fold_1"] == Estimate(None, None, 1, 0)
 
 
-def test_iou_is_summarized_as_dice_is():
+def test_iou_is_summarized_as_dice_is() -> None:
     iou = hand_worked().labels["A"].iou
     # Dice 0.9, 0.6, 0.6, 0.3 are IoU 9/11, 3/7, 3/7, 3/17.
     assert iou.pooled.mean == pytest.approx((9 / 11 + 3 / 7 + 3 / 7 + 3 / 17) / 4, abs=1e-12)
     assert iou.over_folds.mean == pytest.approx(((9 / 11 + 3 / 7 + 3 / 7) / 3 + 3 / 17) / 2, abs=1e-12)
 
 
-def test_the_foreground_mean_is_the_mean_of_label_means_and_its_spread_that_of_cases_or_folds():
+def test_the_foreground_mean_is_the_mean_of_label_means_and_its_spread_that_of_cases_or_folds() -> None:
     dice = hand_worked().foreground.dice
     # SD over the case means 0.75, 0.6, 0.5, 0.3, whose mean is 0.5375.
     squares = 0.2125**2 + 0.0625**2 + 0.0375**2 + 0.2375**2
@@ -91,7 +92,7 @@ def test_the_foreground_mean_is_the_mean_of_label_means_and_its_spread_that_of_c
     assert numbers(dice.by_fold["fold_0"]) == approximately(0.6, spread, 3, 3)
 
 
-def test_a_label_that_is_never_there_is_undefined_left_out_of_the_foreground_and_named():
+def test_a_label_that_is_never_there_is_undefined_left_out_of_the_foreground_and_named() -> None:
     cases = {"a": {"A": 0.8, "never": None}, "b": {"A": 0.6, "never": None}}
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
     assert summary.absent_labels == ("never",)
@@ -100,18 +101,18 @@ def test_a_label_that_is_never_there_is_undefined_left_out_of_the_foreground_and
     assert summary.absent_labels_by_fold == {}
 
 
-def test_a_label_that_one_fold_does_not_hold_is_named_for_that_fold():
+def test_a_label_that_one_fold_does_not_hold_is_named_for_that_fold() -> None:
     assert hand_worked().absent_labels == ()
     assert hand_worked().absent_labels_by_fold == {"fold_1": ("B",)}
 
 
-def test_a_case_without_any_label_is_counted_but_undefined():
-    cases = {"empty": {"A": None, "B": None}, "full": {"A": 0.5, "B": 0.7}}
+def test_a_case_without_any_label_is_counted_but_undefined() -> None:
+    cases: dict[str, Dices] = {"empty": {"A": None, "B": None}, "full": {"A": 0.5, "B": 0.7}}
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)])
     assert numbers(summary.foreground.dice.pooled) == approximately(0.6, None, 2, 1)
 
 
-def test_one_expected_fold_is_a_hold_out_without_a_spread_over_folds():
+def test_one_expected_fold_is_a_hold_out_without_a_spread_over_folds() -> None:
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", FOLD_0)])
     assert (summary.is_hold_out, summary.what, summary.is_complete) == (True, "hold-out", True)
     assert summary.headline() == "hold-out (fold_0): Dice 0.600"
@@ -120,13 +121,13 @@ def test_one_expected_fold_is_a_hold_out_without_a_spread_over_folds():
     assert one_of_two.headline() == "1 of 2 folds (fold_1 missing): Dice 0.600 in one fold"
 
 
-def test_cases_that_only_train_are_part_of_the_record():
+def test_cases_that_only_train_are_part_of_the_record() -> None:
     summary = replace(hand_worked(), training_only=("t1", "t2"))
     assert CvSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
     assert CvSummary.from_json(hand_worked().to_json()).training_only is None
 
 
-def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero():
+def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero() -> None:
     summary = summarize(EXPERIMENT, ["fold_0"], one_case_folds(None))
     assert summary.foreground.dice.pooled == Estimate(None, None, 1, 0)
     assert summary.headline() == "hold-out (fold_0): Dice undefined, no reference and no prediction holds a label"
@@ -144,11 +145,11 @@ def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero()
         ([0.0, 1.0], Estimate(0.5, sqrt(0.5), 2, 2, median=0.5, q1=0.25, q3=0.75)),
     ],
 )
-def test_undefined_is_missing_zero_is_a_score_and_one_value_has_no_spread(values, expected):
+def test_undefined_is_missing_zero_is_a_score_and_one_value_has_no_spread(values: list[Any], expected: Any) -> None:
     assert Estimate.of(values) == expected
 
 
-def test_folds_stand_in_the_expected_order_and_the_missing_ones_are_named():
+def test_folds_stand_in_the_expected_order_and_the_missing_ones_are_named() -> None:
     expected = ["fold_0", "fold_2", "fold_1", "fold_10"]
     summary = summarize(EXPERIMENT, expected, list(reversed(one_case_folds(0.5, 0.6, 0.7))))
     assert summary.completed_folds == ("fold_0", "fold_2", "fold_1")
@@ -158,7 +159,7 @@ def test_folds_stand_in_the_expected_order_and_the_missing_ones_are_named():
     assert hand_worked().is_complete
 
 
-def test_the_headline_says_folds_dice_and_spread():
+def test_the_headline_says_folds_dice_and_spread() -> None:
     assert summarize(EXPERIMENT, FOLDS[:2], one_case_folds(0.8, 0.9)).headline() == (
         "2 of 2 folds: Dice 0.850 ± 0.071 over folds"
     )
@@ -170,17 +171,17 @@ def test_the_headline_says_folds_dice_and_spread():
     )
 
 
-def test_no_finished_fold_is_an_error():
+def test_no_finished_fold_is_an_error() -> None:
     with pytest.raises(SummaryError, match=r"No fold of Dataset004_Hippocampus .* is finished.*fold_0, fold_1"):
         summarize(EXPERIMENT, ["fold_0", "fold_1"], [])
 
 
-def test_an_unexpected_fold_is_refused():
+def test_an_unexpected_fold_is_refused() -> None:
     with pytest.raises(SummaryError, match=r"fold_1 of .* is not among the expected folds \(fold_0\)"):
         summarize(EXPERIMENT, ["fold_0"], one_case_folds(0.5, 0.6))
 
 
-def test_a_fold_that_is_there_twice_is_refused():
+def test_a_fold_that_is_there_twice_is_refused() -> None:
     with pytest.raises(SummaryError, match=r"fold_0 of .* is there twice"):
         summarize(EXPERIMENT, ["fold_0"], one_case_folds(0.5) * 2)
 
@@ -194,14 +195,14 @@ def test_a_fold_that_is_there_twice_is_refused():
         ("training_hash", "training settings"),
     ],
 )
-def test_the_fold_of_other_inputs_is_named_with_what_differs(field, text):
+def test_the_fold_of_other_inputs_is_named_with_what_differs(field: str, text: str) -> None:
     other = replace(INPUTS, **{field: "other"})
     folds = one_case_folds(0.5, 0.6, 0.7, inputs=[other, INPUTS, INPUTS])
     with pytest.raises(SummaryError, match=rf"fold_0 and fold_1, fold_2 differ in {text}\. Train fold_0 again"):
         summarize(EXPERIMENT, FOLDS, folds)
 
 
-def test_several_odd_folds_are_all_named_with_all_that_differs():
+def test_several_odd_folds_are_all_named_with_all_that_differs() -> None:
     first = replace(INPUTS, raw_hash="other", plans_hash="other")
     second = replace(INPUTS, splits_hash="other")
     folds = one_case_folds(0.5, 0.6, 0.7, 0.8, inputs=[INPUTS, first, INPUTS, second])
@@ -213,7 +214,7 @@ def test_several_odd_folds_are_all_named_with_all_that_differs():
         summarize(EXPERIMENT, FOLDS, folds)
 
 
-def test_without_a_majority_both_groups_are_named_and_none_is_blamed():
+def test_without_a_majority_both_groups_are_named_and_none_is_blamed() -> None:
     other = replace(INPUTS, plans_hash="other")
     folds = one_case_folds(0.5, 0.6, 0.7, 0.8, inputs=[other, INPUTS, INPUTS, other])
     with pytest.raises(
@@ -222,26 +223,26 @@ def test_without_a_majority_both_groups_are_named_and_none_is_blamed():
         summarize(EXPERIMENT, FOLDS, folds)
 
 
-def test_a_case_that_two_folds_validated_is_refused():
+def test_a_case_that_two_folds_validated_is_refused() -> None:
     folds = [build_fold_result(fold, {"shared": {"x": 0.5}, fold: {"x": 0.5}}) for fold in FOLDS[:2]]
     with pytest.raises(SummaryError, match=r"but not shared in fold_0 and fold_1\..*one split"):
         summarize(EXPERIMENT, FOLDS, folds)
 
 
-def test_folds_of_other_labels_are_refused():
+def test_folds_of_other_labels_are_refused() -> None:
     folds = [build_fold_result("fold_0", {"a": {"x": 0.5}}), build_fold_result("fold_1", {"b": {"y": 0.5}})]
     with pytest.raises(SummaryError, match=r"Case b in fold_1 of .* has scores for \['y'\], other cases for \['x'\]"):
         summarize(EXPERIMENT, FOLDS, folds)
 
 
-def test_a_summary_survives_json_and_has_null_where_it_is_undefined():
+def test_a_summary_survives_json_and_has_null_where_it_is_undefined() -> None:
     summary = hand_worked()
     text = json.dumps(summary.to_json(), allow_nan=False)
     assert json.loads(text)["labels"]["B"]["dice"]["by_fold"]["fold_1"]["mean"] is None
     assert CvSummary.from_json(json.loads(text)) == summary
 
 
-def test_json_shows_the_result_to_readers_that_do_not_know_this_package():
+def test_json_shows_the_result_to_readers_that_do_not_know_this_package() -> None:
     content = hand_worked().to_json()
     assert content["experiment"]["dataset"] == "Dataset004_Hippocampus"
     assert content["inputs"] == {
@@ -255,7 +256,7 @@ def test_json_shows_the_result_to_readers_that_do_not_know_this_package():
     assert content["folds"][0]["cases"]["a2"]["B"] == {"dice": None, "iou": None}
 
 
-def damaged(content, *path, value=None):
+def damaged(content: Any, *path: Any, value: Any = None) -> Any:
     """A copy of JSON content with one value replaced, or removed where `value` is None."""
     copy = json.loads(json.dumps(content))
     inner = copy
@@ -285,12 +286,12 @@ def damaged(content, *path, value=None):
         (["folds"], [], "No fold .* is finished"),
     ],
 )
-def test_a_damaged_or_edited_summary_is_refused(path, value, message):
+def test_a_damaged_or_edited_summary_is_refused(path: list[Any], value: Any, message: str) -> None:
     with pytest.raises(SummaryError, match=message):
         CvSummary.from_json(damaged(hand_worked().to_json(), *path, value=value))
 
 
-def test_quartiles_go_over_the_defined_cases_sorted():
+def test_quartiles_go_over_the_defined_cases_sorted() -> None:
     # 0.3, 0.6, 0.6, 0.9: the quartiles lie 3/4 of a step from the ends.
     pooled = hand_worked().labels["A"].dice.pooled
     assert [pooled.q1, pooled.median, pooled.q3] == pytest.approx([0.525, 0.6, 0.675])
@@ -299,7 +300,7 @@ def test_quartiles_go_over_the_defined_cases_sorted():
     assert [pooled.q1, pooled.median, pooled.q3] == pytest.approx([0.45, 0.55, 0.6375])
 
 
-def test_the_worst_cases_are_named_worst_first_with_their_fold():
+def test_the_worst_cases_are_named_worst_first_with_their_fold() -> None:
     summary = hand_worked()
     assert [(case.case_id, case.fold) for case in summary.worst_cases()] == [
         ("b1", "fold_1"),
@@ -312,7 +313,7 @@ def test_the_worst_cases_are_named_worst_first_with_their_fold():
     assert [case.case_id for case in summary.worst_cases("A")] == ["b1", "a2", "a3", "a1"]
 
 
-def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest():
+def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest() -> None:
     first, second = (build_fold_result(fold, {fold: {"x": 0.5}}) for fold in FOLDS[:2])
     first = replace(first, gpu_hours=1.5, peak_memory_bytes={"host": 10, "gpu": 7})
     computing = summarize(EXPERIMENT, FOLDS, [first, replace(second, peak_memory_bytes={"host": 20})]).computing
@@ -322,7 +323,7 @@ def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest():
     assert hand_worked().computing.gpu_hours is None
 
 
-def test_a_summary_of_the_first_schema_is_still_read():
+def test_a_summary_of_the_first_schema_is_still_read() -> None:
     written = json.loads((DATA / "cv_summary_1.json").read_text())
     summary = CvSummary.from_json(written)
     assert summary == hand_worked()
@@ -336,7 +337,7 @@ folds_of_cases = st.lists(st.lists(st.tuples(dices, dices), min_size=1, max_size
 
 
 @given(folds_of_cases)
-def test_means_lie_between_the_scores_and_every_count_adds_up(folds):
+def test_means_lie_between_the_scores_and_every_count_adds_up(folds: Any) -> None:
     results = [
         build_fold_result(f"fold_{k}", {f"{k}_{i}": dict(zip("AB", pair, strict=True)) for i, pair in enumerate(cases)})
         for k, cases in enumerate(folds)

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,14 +46,14 @@ WITHOUT_B = ("c2", "c5", "c6")
 """Cases whose reference and prediction lack label 2: some of fold_0, all of fold_1, where nnU-Net's mean is NaN."""
 
 
-def write_image(path, values):
+def write_image(path: Any, values: Any) -> None:
     import nibabel
 
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(values.astype(np.uint8), np.eye(4)), path)
 
 
-def write_dataset(root, dataset, labels):
+def write_dataset(root: Any, dataset: Any, labels: Any) -> Any:
     """Writes references, predictions, dataset.json and plans.json; returns the model's folder."""
     random = np.random.default_rng(7)
     model = root / "results" / dataset / Experiment(dataset, "3d_fullres").name
@@ -74,7 +75,7 @@ def write_dataset(root, dataset, labels):
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("contract")
     folders = {dataset: write_dataset(root, dataset, labels) for dataset, labels in LABELS.items()}
     roots = {
@@ -90,7 +91,7 @@ def models(tmp_path_factory):
     return folders
 
 
-def summary_of(model: Path):
+def summary_of(model: Path) -> Any:
     content = json.loads((model / "dataset.json").read_text())
     labels, ending = content["labels"], content["file_ending"]
     folds = [
@@ -106,7 +107,7 @@ def summary_of(model: Path):
     ("dataset", "keys"),
     [("Dataset901_Labels", {"A": "1", "B": "2"}), ("Dataset902_Regions", {"whole": "(1, 2)", "core": "2"})],
 )
-def test_our_means_are_those_of_nnunet(models, dataset, keys):
+def test_our_means_are_those_of_nnunet(models: Any, dataset: str, keys: dict[str, Any]) -> None:
     summary = summary_of(models[dataset])
     accumulated = json.loads((models[dataset] / "crossval" / "summary.json").read_text())
     assert list(summary.labels) == list(keys)
@@ -122,7 +123,7 @@ def test_our_means_are_those_of_nnunet(models, dataset, keys):
     assert by_fold["fold_0"].mean == pytest.approx(fold_0["foreground_mean"]["Dice"], abs=1e-12)
 
 
-def test_where_a_fold_lacks_a_label_nnunets_foreground_is_nan_and_ours_leaves_the_label_out(models):
+def test_where_a_fold_lacks_a_label_nnunets_foreground_is_nan_and_ours_leaves_the_label_out(models: Any) -> None:
     model = models["Dataset901_Labels"]
     fold_1 = json.loads((model / "fold_1" / "validation" / "summary.json").read_text())
     assert math.isnan(fold_1["foreground_mean"]["Dice"])
@@ -137,7 +138,9 @@ def test_where_a_fold_lacks_a_label_nnunets_foreground_is_nan_and_ours_leaves_th
     ("dataset", "keys"),
     [("Dataset901_Labels", {"A": "1", "B": "2"}), ("Dataset902_Regions", {"whole": "(1, 2)", "core": "2"})],
 )
-def test_an_evaluation_of_the_saved_predictions_has_the_means_of_nnunet(models, tmp_path, dataset, keys):
+def test_an_evaluation_of_the_saved_predictions_has_the_means_of_nnunet(
+    models: Any, tmp_path: Path, dataset: str, keys: dict[str, Any]
+) -> None:
     model = models[dataset]
     references = model.parents[2] / "raw" / dataset / "labelsTr"
     splits = [{"train": [], "val": cases} for cases in FOLD_CASES.values()]

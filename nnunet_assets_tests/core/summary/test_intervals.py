@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +18,14 @@ CASES = {f"c{k}": {"A": dice, "B": dice / 2 if k % 2 else None, "never": None} f
 PATIENTS = {case: f"p{int(case[1:]) // 2}" for case in CASES}
 
 
-def summary():
+def summary() -> Any:
     first = {case: CASES[case] for case in list(CASES)[:8]}
     second = {case: CASES[case] for case in list(CASES)[8:]}
     folds = [build_fold_result("fold_0", first), build_fold_result("fold_1", second)]
     return summarize(EXPERIMENT, ["fold_0", "fold_1"], folds)
 
 
-def test_each_pooled_mean_lies_in_its_interval_and_nothing_else_is_changed():
+def test_each_pooled_mean_lies_in_its_interval_and_nothing_else_is_changed() -> None:
     found = with_intervals(summary(), None)
     for metric in (found.labels["A"].dice, found.labels["A"].iou):
         assert metric.pooled.interval.low < metric.pooled.mean < metric.pooled.interval.high
@@ -36,7 +38,7 @@ def test_each_pooled_mean_lies_in_its_interval_and_nothing_else_is_changed():
     assert found.folds == summary().folds
 
 
-def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so():
+def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so() -> None:
     by_case = with_intervals(summary(), None)
     assert by_case.bootstrap == Bootstrap("case", 10, n_resamples=N_RESAMPLES, seed=SEED, method="bayesian")
     by_patient = with_intervals(summary(), {**PATIENTS, "c0": "alone", "c1": "alone too", "another": "p9"})
@@ -48,7 +50,7 @@ def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so():
     assert with_intervals(summary(), PATIENTS).labels["A"].dice.pooled.interval is None
 
 
-def test_intervals_survive_json_and_are_not_drawn_again():
+def test_intervals_survive_json_and_are_not_drawn_again() -> None:
     found = with_intervals(summary(), None)
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert CvSummary.from_json(content) == found
@@ -59,7 +61,7 @@ def test_intervals_survive_json_and_are_not_drawn_again():
     )
 
 
-def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest():
+def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest() -> None:
     content = json.loads(json.dumps(with_intervals(summary(), None).to_json()))
     del content["bootstrap"]["method"]
     content["labels"]["A"]["dice"]["pooled"]["interval"] = {"low": 0.7, "high": 0.8}
@@ -69,6 +71,6 @@ def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest():
     assert json.loads(json.dumps(read.to_json())) == content
 
 
-def test_a_summary_of_an_unknown_split_has_intervals_of_its_cases_and_no_more(tmp_path):
+def test_a_summary_of_an_unknown_split_has_intervals_of_its_cases_and_no_more(tmp_path: Path) -> None:
     roots = Roots(tmp_path, tmp_path, tmp_path)
     assert with_recorded_patients(roots, hand_worked()) == with_intervals(hand_worked(), None)

@@ -1,6 +1,8 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,18 +23,18 @@ FOLDS = ["fold_0", "fold_1"]
 
 
 @pytest.fixture
-def roots(tmp_path):
+def roots(tmp_path: Path) -> Any:
     return Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
 
 
-def write(roots, *folds, variant=None):
+def write(roots: Roots, *folds: Any, variant: Any = None) -> Any:
     experiment = replace(EXPERIMENT, variant=variant)
     summary = summarize(experiment, FOLDS, [build_fold_result(fold, {fold: {"x": 0.5}}) for fold in folds])
     write_json_atomically(experiment.summary_folder(roots) / "cv_summary.json", summary.to_json())
     return summary
 
 
-def test_complete_summaries_come_in_their_order_and_the_others_with_the_reason(roots):
+def test_complete_summaries_come_in_their_order_and_the_others_with_the_reason(roots: Roots) -> None:
     whole, half = write(roots, *FOLDS), write(roots, "fold_0", variant="half")
     found, left_out = complete_summaries(roots, {half.experiment: FOLDS, whole.experiment: FOLDS})
     assert found == [whole]
@@ -41,7 +43,7 @@ def test_complete_summaries_come_in_their_order_and_the_others_with_the_reason(r
     }
 
 
-def test_a_summary_from_before_a_fold_was_declared_is_not_complete(roots):
+def test_a_summary_from_before_a_fold_was_declared_is_not_complete(roots: Roots) -> None:
     summary = write(roots, *FOLDS)
     found, left_out = complete_summaries(roots, {summary.experiment: [*FOLDS, "fold_2"]})
     assert found == []
@@ -50,12 +52,12 @@ def test_a_summary_from_before_a_fold_was_declared_is_not_complete(roots):
     }
 
 
-def test_a_summary_of_more_folds_than_are_declared_now_is_complete(roots):
+def test_a_summary_of_more_folds_than_are_declared_now_is_complete(roots: Roots) -> None:
     summary = write(roots, *FOLDS)
     assert complete_summaries(roots, {summary.experiment: ["fold_0"]}) == ([summary], {})
 
 
-def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_disk(roots):
+def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_disk(roots: Roots) -> None:
     model = EXPERIMENT.model_folder(roots)
     folders = [write_fold(model, fold, {fold: (0.5, 0.5)}) for fold in FOLDS]
     summary = summarize(EXPERIMENT, FOLDS, fold_results_in(model, FOLDS))
@@ -84,7 +86,7 @@ def test_a_summary_of_folds_that_were_trained_again_is_told_from_those_on_the_di
         ("a score of 400 digits", "not as this package"),
     ],
 )
-def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
+def test_what_cannot_be_read_is_left_out_with_the_reason(roots: Roots, text: str, message: str) -> None:
     file = EXPERIMENT.summary_folder(roots) / "cv_summary.json"
     if text == "folder":
         file.mkdir(parents=True)
@@ -99,7 +101,7 @@ def test_what_cannot_be_read_is_left_out_with_the_reason(roots, text, message):
     assert message.replace("\\", "") in complete_summaries(roots, {EXPERIMENT: FOLDS})[1][EXPERIMENT.name_in_dataset]
 
 
-def test_an_experiment_without_a_summary_is_left_out_and_no_path_is_named(roots):
+def test_an_experiment_without_a_summary_is_left_out_and_no_path_is_named(roots: Roots) -> None:
     assert complete_summaries(roots, {EXPERIMENT: FOLDS})[1] == {EXPERIMENT.name_in_dataset: "it has no summary yet"}
     with pytest.raises(SummaryError, match=r"cv_summary\.json is missing. Materialize"):
         read_summary(EXPERIMENT.summary_folder(roots) / "cv_summary.json")

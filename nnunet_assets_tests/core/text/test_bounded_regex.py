@@ -1,5 +1,6 @@
 import re
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from nnunet_assets.errors import ConfigError
 
 
 @pytest.mark.parametrize("pattern", [r"(?P<group>(a+)+)b", r"(?P<group>(a|aa)+)b", r"(?P<group>(.*)*)\1b"])
-def test_an_expression_that_never_ends_is_ended_and_named(pattern):
+def test_an_expression_that_never_ends_is_ended_and_named(pattern: str) -> None:
     began = time.monotonic()
     with pytest.raises(ConfigError, match=r"takes more than 0\.5 s for 1 names\. Repetitions within repetitions"):
         groups_by_regex(pattern, "group", [40 * "a" + "!"], most_seconds=0.5)
@@ -20,13 +21,13 @@ def test_an_expression_that_never_ends_is_ended_and_named(pattern):
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=50, unique=True))
-def test_names_are_matched_as_here(names):
+def test_names_are_matched_as_here(names: Any) -> None:
     pattern = r"(?s)(?P<group>\w*).?|x(.)"
     found = [re.fullmatch(pattern, name) for name in names]
     assert groups_by_regex(pattern, "group", names) == [match and match["group"] for match in found]
 
 
-def test_a_thousand_cases_are_grouped_at_once():
+def test_a_thousand_cases_are_grouped_at_once() -> None:
     cases = [f"patient_{index:03d}_scan_{scan}" for index in range(250) for scan in range(4)]
     groups = GroupPattern(r"(?P<group>patient_\d+)_scan_\d").of(cases)
     assert groups["patient_007_scan_3"] == "patient_007"

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -20,14 +21,14 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_v
         (1e-9, "0.000"),
     ],
 )
-def test_zero_has_no_sign(number, text):
+def test_zero_has_no_sign(number: float, text: str) -> None:
     assert fixed(number) == text
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(0.0123, "+0.0123"), (-0.0123, "-0.0123"), (-0.00004, "0.0000"), (0.0, "0.0000")]
 )
-def test_a_difference_has_a_sign_unless_it_rounds_to_zero(number, text):
+def test_a_difference_has_a_sign_unless_it_rounds_to_zero(number: float, text: str) -> None:
     assert signed(number, 4) == text
 
 
@@ -43,7 +44,7 @@ def test_a_difference_has_a_sign_unless_it_rounds_to_zero(number, text):
         (0.1 + 0.2, 0.3, "0.30000000000000004"),
     ],
 )
-def test_a_number_stays_on_its_side_of_a_limit(number, limit, text):
+def test_a_number_stays_on_its_side_of_a_limit(number: float, limit: float, text: str) -> None:
     assert beside(number, limit) == text
 
 
@@ -58,7 +59,7 @@ def test_a_number_stays_on_its_side_of_a_limit(number, limit, text):
         (1.0, "1.000"),
     ],
 )
-def test_a_p_value_stays_on_its_side_of_the_levels_that_readers_judge_by(p, text):
+def test_a_p_value_stays_on_its_side_of_the_levels_that_readers_judge_by(p: float, text: str) -> None:
     assert p_text(p) == text
 
 
@@ -75,7 +76,7 @@ def test_a_p_value_stays_on_its_side_of_the_levels_that_readers_judge_by(p, text
         (-0.0, "0.000"),
     ],
 )
-def test_a_volume_keeps_three_significant_digits(number, text):
+def test_a_volume_keeps_three_significant_digits(number: float, text: str) -> None:
     assert measured(number) == text
 
 
@@ -83,7 +84,7 @@ def test_a_volume_keeps_three_significant_digits(number, text):
     ("number", "limit", "text"),
     [(0.0010004, 0.001, "0.0010004"), (7.0, 0.001, "7"), (0.0123456, 0.001, "0.0123"), (-0.0, 1.0, "0")],
 )
-def test_significant_digits_stay_on_their_side_of_a_limit(number, limit, text):
+def test_significant_digits_stay_on_their_side_of_a_limit(number: float, limit: float, text: str) -> None:
     assert significant(number, limit) == text
 
 
@@ -96,11 +97,11 @@ def test_significant_digits_stay_on_their_side_of_a_limit(number, limit, text):
         (2.001e9 / 1e9, 2.0, ("2.001", "2.000")),
     ],
 )
-def test_two_numbers_that_differ_do_not_look_the_same(number, limit, texts):
+def test_two_numbers_that_differ_do_not_look_the_same(number: float, limit: float, texts: tuple[Any, ...]) -> None:
     assert apart(number, limit) == texts
 
 
-def test_a_difference_of_volumes_has_a_sign():
+def test_a_difference_of_volumes_has_a_sign() -> None:
     assert [signed_measured(number) for number in (2.5, -2.5, 3.43e-07, 0.0)] == [
         "+2.500",
         "-2.500",
@@ -112,7 +113,7 @@ def test_a_difference_of_volumes_has_a_sign():
 @given(NUMBERS, st.integers(0, 6))
 @example(-0.0, 3)
 @example(-0.0004, 3)
-def test_no_text_is_a_negative_zero_and_none_is_farther_than_half_of_its_last_digit(number, digits):
+def test_no_text_is_a_negative_zero_and_none_is_farther_than_half_of_its_last_digit(number: Any, digits: Any) -> None:
     texts = [fixed(number, digits), signed(number, digits), beside(number, digits=digits)]
     for text in texts:
         assert not (text.startswith("-") and float(text) == 0)
@@ -123,7 +124,7 @@ def test_no_text_is_a_negative_zero_and_none_is_farther_than_half_of_its_last_di
 
 
 @given(NUMBERS, st.one_of(NUMBERS, st.floats(-1e-6, 1e-6)), st.integers(1, 6))
-def test_what_is_shown_compares_with_every_limit_as_the_number_does(number, offset, digits):
+def test_what_is_shown_compares_with_every_limit_as_the_number_does(number: Any, offset: Any, digits: Any) -> None:
     limit = number + offset
     for text in (beside(number, limit, digits=digits), significant(number, limit, digits=digits)):
         assert (float(text) < limit, float(text) > limit) == (number < limit, number > limit)

@@ -1,6 +1,7 @@
 """What is shown names no place on a disk, and is otherwise as it was."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,7 @@ PLACES = Places.of(Roots(Path("/srv/raw"), PROJECT / "data/pre processed", PROJE
         ("/a/b is bad; use /c/Dataset001_X/z", "b is bad; use Dataset001_X/z"),
     ],
 )
-def test_of_a_path_is_shown_what_it_is_and_not_where(text, shown):
+def test_of_a_path_is_shown_what_it_is_and_not_where(text: str, shown: str) -> None:
     assert PLACES.hidden(text) == shown
 
 
@@ -53,7 +54,7 @@ def test_of_a_path_is_shown_what_it_is_and_not_where(text, shown):
         "",
     ],
 )
-def test_what_is_no_path_stays(text):
+def test_what_is_no_path_stays(text: str) -> None:
     assert PLACES.hidden(text) == text
     assert Places().hidden(text) == text
 
@@ -63,19 +64,19 @@ SENTENCES = ("{} is torn.", "Case 'a' has no prediction {}. Predict it.", "'{}'"
 
 
 @given(st.lists(PART, min_size=1, max_size=5), st.lists(PART, max_size=3), st.sampled_from(SENTENCES))
-def test_nothing_above_a_known_folder_is_shown_whatever_its_name(above, below, sentence):
+def test_nothing_above_a_known_folder_is_shown_whatever_its_name(above: Any, below: Any, sentence: Any) -> None:
     root = Path("/", "canary", *above)
     places = Places.of(Roots(root / "raw", root / "pre", root / "results"))
     path = str(Path(root, "results", *below))
     assert places.hidden(sentence.format(path)) == sentence.format("/".join(["nnUNet_results", *below]))
 
 
-def test_a_project_in_the_root_of_all_folders_takes_no_stroke_for_itself():
+def test_a_project_in_the_root_of_all_folders_takes_no_stroke_for_itself() -> None:
     root = Path("/")
     places = Places.of(Roots(root, root, root), root)
     assert places.hidden("Dice / IoU of Dataset001_A / short") == "Dice / IoU of Dataset001_A / short"
 
 
-def test_all_texts_of_a_json_value_are_looked_at():
+def test_all_texts_of_a_json_value_are_looked_at() -> None:
     value = {"a": ["/x/y/z.txt", {"b": "/x/y/w.txt"}], "n": 3, "none": None}
     assert Places().hidden_in(value) == {"a": ["z.txt", {"b": "w.txt"}], "n": 3, "none": None}

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,8 +23,8 @@ torch = pytest.importorskip("torch")
 CASES = {"case_1": (0.8, 0.7), "case_2": (0.6, 0.5)}
 
 
-def deep(n):
-    value = []
+def deep(n: Any) -> Any:
+    value: list[Any] = []
     for _ in range(n):
         value = [value]
     return value
@@ -34,14 +36,14 @@ JSON_FILES = ("plans.json", "dataset.json", "fold_0/debug.json", "fold_0/validat
 IN_CHECKPOINT = ("init_args", "trainer_name", "current_epoch", "logging")
 
 
-def places_in(value, place=()):
+def places_in(value: Any, place: Any = ()) -> Iterator[Any]:
     yield place
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield from places_in(item, (*place, key))
 
 
-def changed(value, place, odd):
+def changed(value: Any, place: Any, odd: Any) -> Any:
     """Returns the value with something else in that place; `odd` None of a one-tuple: nothing at all."""
     if not place:
         return odd[0] if odd else {}
@@ -57,7 +59,7 @@ def changed(value, place, odd):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder of a model with a fold that can be adopted."""
     folder = tmp_path_factory.mktemp("foreign")
     places = {"dataset_name": foreign_fold_builders.DATASET, "plans_name": "nnUNetPlans"}
@@ -69,7 +71,7 @@ def whole(tmp_path_factory):
     return fold.parent
 
 
-def adopted_with(whole, name, content):
+def adopted_with(whole: Any, name: Any, content: Any) -> None:
     """Adopts a copy of the fold in which one file holds that."""
     place = whole.parents[1] / "copy" / whole.parent.name
     shutil.rmtree(place, ignore_errors=True)
@@ -83,7 +85,7 @@ def adopted_with(whole, name, content):
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_no_file_of_a_fold_ends_an_adoption_in_a_traceback(whole, data):
+def test_no_file_of_a_fold_ends_an_adoption_in_a_traceback(whole: Any, data: Any) -> None:
     name = data.draw(st.sampled_from([*JSON_FILES, "checkpoint", "checkpoint", "checkpoint"]))
     if name == "checkpoint":
         checkpoint = torch.load(whole / "fold_0" / "checkpoint_final.pth", weights_only=False)
@@ -111,7 +113,9 @@ def test_no_file_of_a_fold_ends_an_adoption_in_a_traceback(whole, data):
         (("init_args", "dataset_json", "file_ending"), 3, r"dataset_json\.file_ending is 3, not a text"),
     ],
 )
-def test_what_a_checkpoint_holds_in_place_of_what_nnunet_writes_is_named(whole, place, odd, problem):
+def test_what_a_checkpoint_holds_in_place_of_what_nnunet_writes_is_named(
+    whole: Any, place: tuple[Any, ...], odd: float | str | list[Any] | None, problem: str
+) -> None:
     checkpoint = torch.load(whole / "fold_0" / "checkpoint_final.pth", weights_only=False)
     content = changed({key: checkpoint[key] for key in IN_CHECKPOINT}, place, (odd,))
     with pytest.raises(

@@ -3,6 +3,8 @@
 import pickle
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ torch = pytest.importorskip("torch")
 THOUSANDTHS = 10
 
 
-def test_every_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
+def test_every_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint_limits, "MOST_MADE_BYTES", (250 << 20) * THOUSANDTHS // 1000)
     monkeypatch.setattr(checkpoint_limits, "MOST_PICKLE_BYTES", (64 << 20) * THOUSANDTHS // 1000)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch began to read it"))
@@ -36,7 +38,7 @@ def test_every_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch):
     assert n == len(ARCHIVES) + 2 * len(PICKLES) + 1
 
 
-def test_what_is_refused_is_said_with_its_size(tmp_path):
+def test_what_is_refused_is_said_with_its_size(tmp_path: Path) -> None:
     file = tmp_path / "checkpoint_final.pth"
     file.write_bytes(ARCHIVES["compressed pickle"]())
     with pytest.raises(ChildFailure, match=r"damaged, or no checkpoint: archive/data\.pkl in it is compressed, from 3"):
@@ -68,18 +70,18 @@ for name, file in write_bombs(folder):
 
 @pytest.mark.faults
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measured in /proc")
-def test_no_bomb_takes_half_a_gigabyte_before_it_is_refused(tmp_path):
+def test_no_bomb_takes_half_a_gigabyte_before_it_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == ""
 
 
-def test_weights_that_claim_more_than_is_stored_are_refused(tmp_path):
+def test_weights_that_claim_more_than_is_stored_are_refused(tmp_path: Path) -> None:
     torch.save({"network_weights": sparse_weights(torch)}, tmp_path / "weights.pth")
     with pytest.raises(ChildFailure, match="hold more than weights"):
         read_weights(tmp_path / "weights.pth")
 
 
-def test_of_weights_only_what_the_network_has_is_copied_and_each_apart(tmp_path):
+def test_of_weights_only_what_the_network_has_is_copied_and_each_apart(tmp_path: Path) -> None:
     whole = torch.arange(1_000_000.0)
     wide = torch.zeros(1).expand(1 << 40)
     torch.save({"network_weights": {"w": whole[:6].view(2, 3), "x.seg_layers.0": wide, "extra": wide}}, tmp_path / "w")
@@ -108,7 +110,9 @@ VALUES = st.recursive(
 
 @settings(max_examples=40)
 @given(VALUES, st.booleans(), st.sampled_from([torch.float32, torch.float16, torch.int64, torch.bool, torch.bfloat16]))
-def test_what_torch_wrote_is_read_as_it_was(tmp_path_factory, content, is_zip, dtype):
+def test_what_torch_wrote_is_read_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, content: Any, is_zip: Any, dtype: Any
+) -> None:
     file = tmp_path_factory.mktemp("checkpoints") / "checkpoint_final.pth"
     tensor = torch.nn.Parameter(torch.zeros(2, 3).to(dtype), requires_grad=dtype.is_floating_point)
     torch.save({"x": content, "w": tensor}, file, _use_new_zipfile_serialization=is_zip)
@@ -118,7 +122,9 @@ def test_what_torch_wrote_is_read_as_it_was(tmp_path_factory, content, is_zip, d
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
-def test_a_checkpoint_as_nnunet_writes_it_is_far_from_the_limits(tmp_path, monkeypatch, is_zip):
+def test_a_checkpoint_as_nnunet_writes_it_is_far_from_the_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool
+) -> None:
     """A thousand epochs with twenty labels, and an optimizer's state."""
     network = torch.nn.Sequential(*(torch.nn.Conv3d(4, 4, 3) for _ in range(60)))
     momentum = {number: {"momentum_buffer": torch.zeros(4)} for number, _ in enumerate(network.parameters())}

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,37 +31,39 @@ pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWar
 class Calls:
     """Unpickled, it is what a call returns."""
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = (function, arguments)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return self.call
 
 
 class State:
     """Unpickled, its state is set by a call."""
 
-    def __reduce__(self):
+    inner: Any
+
+    def __reduce__(self) -> Any:
         return (dict, (), None, None, iter([("key", self.inner)]))
 
 
-def touching(marker):
+def touching(marker: Any) -> str:
     return f"open({str(marker)!r}, 'w').close()"
 
 
-def nested(marker):
+def nested(marker: Any) -> Any:
     state = State()
     state.inner = Calls(exec, touching(marker))
     return {"network_weights": {"a": torch.zeros(2), "b": [{"c": state}]}}
 
 
-def object_array(marker):
+def object_array(marker: Any) -> Any:
     array = np.empty(1, dtype=object)
     array[0] = Calls(exec, touching(marker))
     return {"network_weights": {"a": array}}
 
 
-def script(marker):
+def script(marker: Any) -> Any:
     file = marker.with_name("script.py")
     file.write_text(touching(marker))
     return str(file)
@@ -78,23 +81,23 @@ OBJECTS = {
 }
 
 
-def write_zip(file, content):
+def write_zip(file: Any, content: Any) -> None:
     torch.save(content, file)
 
 
-def write_legacy(file, content):
+def write_legacy(file: Any, content: Any) -> None:
     torch.save(content, file, _use_new_zipfile_serialization=False)
 
 
-def write_protocol_4(file, content):
+def write_protocol_4(file: Any, content: Any) -> None:
     torch.save(content, file, pickle_protocol=4)
 
 
-def write_plain_pickle(file, content):
+def write_plain_pickle(file: Any, content: Any) -> None:
     file.write_bytes(pickle.dumps(content))
 
 
-def write_tar(file, content):
+def write_tar(file: Any, content: Any) -> None:
     with tarfile.open(file, "w") as archive:
         for name in ("storages", "tensors", "pickle"):
             inner = pickle.dumps(content if name == "pickle" else 0, protocol=2)
@@ -103,7 +106,7 @@ def write_tar(file, content):
             archive.addfile(info, io.BytesIO(inner))
 
 
-def write_two_pickles(file, content):
+def write_two_pickles(file: Any, content: Any) -> None:
     """In one archive, and of one name; zipfile takes the second."""
     torch.save(content, file)
     with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
@@ -118,7 +121,7 @@ PAYLOADS = [
 
 
 @pytest.fixture(params=PAYLOADS, ids=lambda payload: f"{payload[0].__name__}, {payload[1]}")
-def payload(request, tmp_path):
+def payload(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A file that makes another one where it is loaded as any pickle; returns both."""
     write, name = request.param
     file, marker = tmp_path / FINAL, tmp_path / "it_ran"
@@ -126,7 +129,7 @@ def payload(request, tmp_path):
     return file, marker
 
 
-def is_live(file, marker):
+def is_live(file: Any, marker: Any) -> Any:
     with suppress(Exception):  # of what comes after the payload
         torch.load(file, weights_only=False)
     if not marker.exists():  # torch itself reads no such file any more
@@ -135,7 +138,7 @@ def is_live(file, marker):
     return marker.exists()
 
 
-def test_weights_that_carry_code_are_refused_and_it_does_not_run(payload):
+def test_weights_that_carry_code_are_refused_and_it_does_not_run(payload: Any) -> None:
     file, marker = payload
     with pytest.raises(ChildFailure, match=rf"^The pretrained weights {file} ") as caught:
         read_weights(file)
@@ -145,11 +148,11 @@ def test_weights_that_carry_code_are_refused_and_it_does_not_run(payload):
 
 
 @pytest.mark.parametrize("name", [LATEST, FINAL, BEST])
-def test_a_checkpoint_that_somebody_put_into_a_fold_is_never_loaded(payload, name):
+def test_a_checkpoint_that_somebody_put_into_a_fold_is_never_loaded(payload: Any, name: Any) -> None:
     file, marker = payload
     (file.parent / OWN_FOLDER).mkdir()
     file.rename(file.with_name(name))
-    said = []
+    said: list[str] = []
     with suppress(ChildFailure):  # one that is a whole zip file
         assert newest_checkpoint(file.parent, said.append) is None
         assert f"{name} is damaged" in said[0]
@@ -175,7 +178,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 25
         (b"PK\x03\x04 and no more", ""),
     ],
 )
-def test_what_is_no_checkpoint_is_said_to_be_none_and_nobody_is_told_to_trust_it(tmp_path, content, what):
+def test_what_is_no_checkpoint_is_said_to_be_none_and_nobody_is_told_to_trust_it(
+    tmp_path: Path, content: Any, what: str
+) -> None:
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
     with pytest.raises(ChildFailure, match=rf"are damaged, or no checkpoint: .*{what}") as caught:
@@ -184,13 +189,13 @@ def test_what_is_no_checkpoint_is_said_to_be_none_and_nobody_is_told_to_trust_it
 
 
 @pytest.mark.parametrize("content", [[1], {"state_dict": {}}, {"network_weights": {"a": 1.0}}, {"network_weights": 3}])
-def test_a_file_without_tensors_is_no_checkpoint_of_nnunet(tmp_path, content):
+def test_a_file_without_tensors_is_no_checkpoint_of_nnunet(tmp_path: Path, content: list[int] | dict[str, Any]) -> None:
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(ChildFailure, match="is no checkpoint of nnU-Net: it has no tensors as 'network_weights'"):
         read_weights(tmp_path / "weights.pth")
 
 
-def test_weights_of_another_architecture_are_refused_with_the_first_five_differences():
+def test_weights_of_another_architecture_are_refused_with_the_first_five_differences() -> None:
     network = {f"{layer}.weight": torch.ones(2, 3) for layer in "abcdefg"} | {"x.seg_layers.0": torch.ones(4)}
     theirs = {f"{layer}.weight": torch.ones(1, 3) for layer in "bcdefg"}
     with pytest.raises(ChildFailure) as caught:
@@ -205,7 +210,7 @@ def test_weights_of_another_architecture_are_refused_with_the_first_five_differe
 
 
 @pytest.mark.parametrize("is_zip", [True, False])
-def test_weights_with_nnunets_numbers_beside_them_are_read(tmp_path, is_zip):
+def test_weights_with_nnunets_numbers_beside_them_are_read(tmp_path: Path, is_zip: bool) -> None:
     content = {"network_weights": {"a": torch.ones(2)}, "_best_ema": np.float64(0.5), "logging": {"x": [np.float32(1)]}}
     torch.save(content, tmp_path / "weights.pth", _use_new_zipfile_serialization=is_zip)
     assert torch.equal(read_weights(tmp_path / "weights.pth")["a"], torch.ones(2))

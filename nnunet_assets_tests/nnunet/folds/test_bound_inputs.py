@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,13 +48,13 @@ with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path: Path) -> Any:
     roots, prepared = write_prepared(tmp_path)
     (prepared.folder / "dataset.json").write_text("{}")
     return roots, prepared
 
 
-def content(folder):
+def content(folder: Any) -> Any:
     """Returns all that nnU-Net could read below a folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -62,7 +63,7 @@ def content(folder):
     }
 
 
-def prepare_anew(prepared):
+def prepare_anew(prepared: Any) -> None:
     """What a raw dataset that changed does to a prepared one: all of it is other than before."""
     write_raw(prepared, RawRecord("newer data", CASES[:3], voxels_checked=True))
     write_plans(prepared, batch_size=9)
@@ -75,7 +76,7 @@ def prepare_anew(prepared):
     remove_unwanted(case_set.folder.parent, {case_set.folder.name})
 
 
-def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_there_for_the_next(records):
+def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_there_for_the_next(records: Any) -> None:
     roots, prepared = records
     with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
         folder = bound.preprocessed / DATASET
@@ -93,14 +94,16 @@ def test_what_is_prepared_anew_while_a_fold_trains_does_not_reach_it_and_is_ther
     }
 
 
-def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(records, monkeypatch):
+def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     roots, prepared = records
     remove = shutil.rmtree
 
-    def keep(*_, **__):
+    def keep(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
-    def rmtree(folder, **options):
+    def rmtree(folder: Any, **options: Any) -> None:
         with (folder / "owner.lock").open() as file:
             flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an open file would be kept under another name
         monkeypatch.setattr(os, "rmdir", keep)
@@ -113,7 +116,7 @@ def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(records, monk
     assert len(list((prepared.own / "bound").iterdir())) == 1
 
 
-def test_the_cases_of_the_next_stage_are_bound_too(records):
+def test_the_cases_of_the_next_stage_are_bound_too(records: Any) -> None:
     roots, prepared = records
     plans = plans_content()
     lowres = {"data_identifier": "nnUNetPlans_3d_lowres", "next_stage": "3d_cascade_fullres"}
@@ -127,8 +130,8 @@ def test_the_cases_of_the_next_stage_are_bound_too(records):
             assert len(list((bound.preprocessed / DATASET / name).iterdir())) == 12
 
 
-def test_without_symbolic_links_the_cases_are_linked_one_by_one(records, monkeypatch):
-    def refuse(*_, **__):
+def test_without_symbolic_links_the_cases_are_linked_one_by_one(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "symlink", refuse)
@@ -138,7 +141,7 @@ def test_without_symbolic_links_the_cases_are_linked_one_by_one(records, monkeyp
         assert len(list(folder.iterdir())) == 12
 
 
-def test_a_fold_does_not_start_on_damaged_cases(records):
+def test_a_fold_does_not_start_on_damaged_cases(records: Any) -> None:
     roots, prepared = records
     (PreparedDataset.read(prepared, FULLRES[0]).case_set(FULLRES[1]).cases / "b.pkl").unlink()
     with (
@@ -148,8 +151,8 @@ def test_a_fold_does_not_start_on_damaged_cases(records):
         pass
 
 
-def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
-    def refuse(*_):
+def test_a_fold_does_not_start_on_a_disk_without_locks(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
@@ -161,7 +164,7 @@ def test_a_fold_does_not_start_on_a_disk_without_locks(records, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["edited", "deleted"])
-def test_a_fold_does_not_start_on_references_that_are_not_the_labels_of_its_cases(records, how):
+def test_a_fold_does_not_start_on_references_that_are_not_the_labels_of_its_cases(records: Any, how: str) -> None:
     reference = records[1].references / "c.nii.gz"
     reference.write_text("reference of d") if how == "edited" else reference.unlink()
     with (
@@ -171,7 +174,7 @@ def test_a_fold_does_not_start_on_references_that_are_not_the_labels_of_its_case
         pass
 
 
-def test_a_fold_does_not_start_on_cases_that_are_not_there(records):
+def test_a_fold_does_not_start_on_cases_that_are_not_there(records: Any) -> None:
     write_plans(records[1], spacing=[1.0, 1.0, 1.0])
     with (
         pytest.raises(PlanningError, match="Materialize preprocessed_plans first"),
@@ -180,10 +183,12 @@ def test_a_fold_does_not_start_on_cases_that_are_not_there(records):
         pass
 
 
-def test_what_a_killed_owner_left_is_removed_by_the_next_and_what_a_living_one_reads_is_not(records, tmp_path):
+def test_what_a_killed_owner_left_is_removed_by_the_next_and_what_a_living_one_reads_is_not(
+    records: Any, tmp_path: Path
+) -> None:
     roots, prepared = records
 
-    def places():
+    def places() -> Any:
         return {str(path) for path in (prepared.own / "bound").iterdir()}
 
     with subprocess.Popen(

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,22 +25,22 @@ WHOLE = Counter([("start", None), ("epoch", 0), ("epoch", 1), ("epoch", 2), ("en
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, prepared_phantom):
+def project(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: Any) -> Any:
     """A phantom of 6 cases in 2 folds, prepared. Two augmentation workers can be halved."""
     environment = {**os.environ, "nnUNet_n_proc_DA": "2", "nnUNet_def_n_proc": "2"}
     return prepared_phantom.copy_to(tmp_path_factory.mktemp("faults"), environment=environment)
 
 
-def records_of(project, fold):
+def records_of(project: Any, fold: Any) -> Any:
     return Counter((record.kind, record.epoch) for record in read_records(journal_path(project.folder(fold))))
 
 
-def test_an_augmentation_worker_that_is_killed_costs_a_restart_with_half_the_workers(project):
+def test_an_augmentation_worker_that_is_killed_costs_a_restart_with_half_the_workers(project: Any) -> None:
     # The validation has no workers that could be killed: it exports in threads.
     fold = "fold_0"
     killed: list[int] = []
 
-    def kill_a_worker():
+    def kill_a_worker() -> None:
         for trainer in fold_processes() if not killed and ("epoch", 0) in records_of(project, fold) else []:
             for worker in trainer.children()[:1]:
                 killed.append(worker.pid)
@@ -66,7 +67,7 @@ PhantomProject(roots_in(Path(sys.argv[1]))).train("fold_1", retrain=True)
 """
 
 
-def start_owner(project):
+def start_owner(project: Any) -> Any:
     """Starts a process that trains fold_1; returns it and the ids of its trainer and the trainer's workers."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, project.roots.raw.parent],
@@ -80,7 +81,7 @@ def start_owner(project):
     return owner, [process.pid for process in psutil.Process(owner.pid).children(recursive=True)]
 
 
-def test_a_paused_owner_keeps_the_fold_and_a_killed_one_takes_its_trainer_along(project):
+def test_a_paused_owner_keeps_the_fold_and_a_killed_one_takes_its_trainer_along(project: Any) -> None:
     owner, group = start_owner(project)
     try:
         owner.send_signal(signal.SIGSTOP)

@@ -10,9 +10,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -48,16 +50,16 @@ from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path: Path) -> Any:
     return write_prepared(tmp_path)
 
 
-def request_for(records, fold="fold_0", **changes):
+def request_for(records: Any, fold: str = "fold_0", **changes: Any) -> Any:
     request = FoldRequest(EXPERIMENT, fold, {}, "cpu", inputs_of(records, fold), dagster_run_id=None)
     return replace(request, **changes)
 
 
-def commit(folder, inputs):
+def commit(folder: Path, inputs: Any) -> Any:
     """Makes a finished fold of two small files."""
     for name in RESULT_FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,21 +93,23 @@ def environment_with_torch(folder: Path, code: str) -> dict[str, str]:
         ([".nnunet_assets/COMMIT", "checkpoint_final.pth"], "changed"),  # a commit that vouches for nothing
     ],
 )
-def test_the_state_of_a_fold_is_read_from_its_folder(tmp_path, files, state):
+def test_the_state_of_a_fold_is_read_from_its_folder(tmp_path: Path, files: list[Any], state: str) -> None:
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     assert fold_state(tmp_path) == state
 
 
-def test_a_fold_is_committed_until_its_results_are_no_longer_those_of_its_commit(records, tmp_path):
+def test_a_fold_is_committed_until_its_results_are_no_longer_those_of_its_commit(records: Any, tmp_path: Path) -> None:
     folder = commit(tmp_path / "fold_0", inputs_of(records))
     assert fold_state(folder) == "committed"
     (folder / "validation" / "summary.json").write_text('{"mean": 1}')
     assert fold_state(folder) == "changed"
 
 
-def test_a_finished_fold_whose_checkpoint_was_trained_on_elsewhere_is_refused_and_left_alone(records, tmp_path):
+def test_a_finished_fold_whose_checkpoint_was_trained_on_elsewhere_is_refused_and_left_alone(
+    records: Any, tmp_path: Path
+) -> None:
     roots, folder = records[0], EXPERIMENT.fold_folder(records[0], "fold_0")
     commit(folder, inputs_of(records))
     (folder / "checkpoint_final.pth").write_text("another")
@@ -114,14 +118,14 @@ def test_a_finished_fold_whose_checkpoint_was_trained_on_elsewhere_is_refused_an
     assert (folder / "checkpoint_final.pth").read_text() == "another"
 
 
-def test_a_fold_that_is_not_there_is_absent(tmp_path):
+def test_a_fold_that_is_not_there_is_absent(tmp_path: Path) -> None:
     assert fold_state(tmp_path / "fold_9") == "absent"
 
 
 # --- bringing a fold to its commit --------------------------------------------------------------------------------
 
 
-def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records):
+def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records: Any) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     commit(folder, inputs_of(records))
     (folder / ".nnunet_assets" / "request.json").write_text(json.dumps({"asked_by": "first try"}))
@@ -131,18 +135,20 @@ def test_a_retry_does_not_train_anew_what_its_first_try_has_finished(records):
     assert not run_fold(request, records[0], environment={}, retrain=True).is_new
 
 
-def test_a_finished_fold_is_adopted_without_a_child(records):
+def test_a_finished_fold_is_adopted_without_a_child(records: Any) -> None:
     commit(EXPERIMENT.fold_folder(records[0], "fold_0"), inputs_of(records))
     outcome = run_fold(request_for(records), records[0], environment={})
     assert not outcome.is_new
     assert outcome.manifest.inputs == inputs_of(records)
 
 
-def test_a_finished_fold_needs_no_right_to_write_beside_the_split(records, monkeypatch):
+def test_a_finished_fold_needs_no_right_to_write_beside_the_split(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = request_for(records)
     commit(EXPERIMENT.fold_folder(records[0], "fold_0"), request.inputs)
 
-    def refused(*_given):
+    def refused(*_given: Any) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr("nnunet_assets.nnunet.folds.fold.split_held", refused)
@@ -151,7 +157,7 @@ def test_a_finished_fold_needs_no_right_to_write_beside_the_split(records, monke
         run_fold(request_for(records, "fold_1"), records[0], environment={})
 
 
-def test_a_training_made_elsewhere_is_never_trained_over(records):
+def test_a_training_made_elsewhere_is_never_trained_over(records: Any) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     folder.mkdir(parents=True)
     (folder / "checkpoint_final.pth").write_bytes(b"precious")
@@ -160,7 +166,7 @@ def test_a_training_made_elsewhere_is_never_trained_over(records):
     assert (folder / "checkpoint_final.pth").read_bytes() == b"precious"
 
 
-def test_data_that_changes_between_the_request_and_the_start_is_an_error(records):
+def test_data_that_changes_between_the_request_and_the_start_is_an_error(records: Any) -> None:
     request = request_for(records)
     write_splits(records[1].folder, list(reversed(SPLITS)))
     with pytest.raises(FoldFailed, match="fold_0: splits changed after the fold was asked for") as caught:
@@ -170,7 +176,9 @@ def test_data_that_changes_between_the_request_and_the_start_is_an_error(records
 
 
 @pytest.mark.parametrize("why", ["retrain", "other inputs"])
-def test_a_finished_fold_is_put_back_where_the_new_attempt_does_not_begin(records, tmp_path, why):
+def test_a_finished_fold_is_put_back_where_the_new_attempt_does_not_begin(
+    records: Any, tmp_path: Path, why: str
+) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     inputs = inputs_of(records)
     commit(folder, inputs if why == "retrain" else replace(inputs, training_hash="older settings"))
@@ -185,7 +193,7 @@ def test_a_finished_fold_is_put_back_where_the_new_attempt_does_not_begin(record
     assert re.fullmatch(r"fold_0_\d{8}T\d{6}\.\d{6}Z_not_begun", failed.name)
 
 
-def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_path):
+def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records: Any, tmp_path: Path) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
     request_file = folder / ".nnunet_assets" / "request.json"
@@ -199,7 +207,7 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records, tmp_
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
 
 
-def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_has(records, tmp_path):
+def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_has(records: Any, tmp_path: Path) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     older = vars(replace(inputs_of(records), splits_hash="an older split"))
     write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": older, "attempt": "first"})
@@ -207,7 +215,7 @@ def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_ha
         append_record(journal_path(folder), "epoch", {}, epoch)
     (folder / ".nnunet_assets" / "saved_epochs").write_text("2")
     environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
-    said = []
+    said: list[str] = []
     with pytest.raises(FoldFailed):
         run_fold(request_for(records), records[0], environment=environment, progress=RecordedProgress(said.append))
     (sentence,) = said
@@ -215,8 +223,10 @@ def test_an_interrupted_fold_that_other_inputs_put_aside_is_said_with_what_it_ha
     assert re.search(rf"fold_0: splits changed .* The 2 epochs that it has are kept in {superseded}/fold_0_", sentence)
 
 
-def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_it(records, monkeypatch):
-    def refuse(_source, target):
+def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_it(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: Any, target: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
     monkeypatch.setattr(shutil, "copyfile", refuse)
@@ -228,9 +238,11 @@ def test_a_disk_of_the_data_that_is_full_is_a_full_disk_and_nothing_is_left_on_i
     assert list((records[1].own / "bound").iterdir()) == []
 
 
-def test_a_split_that_is_deleted_while_the_fold_waits_to_be_noted_on_it_is_refused(records, monkeypatch):
+def test_a_split_that_is_deleted_while_the_fold_waits_to_be_noted_on_it_is_refused(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     @contextmanager
-    def deleted_meanwhile(prepared, _progress):
+    def deleted_meanwhile(prepared: Any, _progress: Any) -> Iterator[None]:
         (prepared.folder / "splits_final.json").unlink()
         yield
 
@@ -241,10 +253,10 @@ def test_a_split_that_is_deleted_while_the_fold_waits_to_be_noted_on_it_is_refus
 
 @pytest.mark.parametrize("safety_seconds", [0.0, 1000.0])
 def test_a_split_that_is_changed_while_the_fold_waits_to_be_noted_on_it_is_refused(
-    records, monkeypatch, safety_seconds
-):
+    records: Any, monkeypatch: pytest.MonkeyPatch, safety_seconds: float
+) -> None:
     @contextmanager
-    def changed_meanwhile(prepared, _progress):
+    def changed_meanwhile(prepared: Any, _progress: Any) -> Iterator[None]:
         write_splits(prepared.folder, list(reversed(SPLITS)))
         yield
 
@@ -275,11 +287,11 @@ run_fold(request, roots, environment=dict(os.environ), progress=progress)
 
 
 @contextmanager
-def trained_by_another_process(folder):
+def trained_by_another_process(folder: Path) -> Iterator[Any]:
     """Another process trains fold_0; its child sleeps where it would load torch."""
     environment = environment_with_torch(folder / "slow_torch", "import time; time.sleep(600)")
     environment["PYTHONPATH"] += f":{Path(__file__).parents[3]}"
-    arguments = [sys.executable, "-c", OWNER, folder]
+    arguments = [sys.executable, "-c", OWNER, str(folder)]
     with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE) as owner:
         assert owner.stdout.readline() == b"it trains\n"
         try:
@@ -288,7 +300,9 @@ def trained_by_another_process(folder):
             owner.kill()
 
 
-def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_when_it_is_killed(records, tmp_path):
+def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_when_it_is_killed(
+    records: Any, tmp_path: Path
+) -> None:
     with trained_by_another_process(tmp_path) as owner:
         today = time.strftime("%Y-%m-%d", time.gmtime())
         named = rf"trained by another process: {socket.gethostname()}, process {owner.pid}, since {today}T.*\. Wait for"
@@ -320,7 +334,7 @@ def test_a_fold_that_another_process_trains_is_refused_with_its_name_and_free_wh
             run_fold(request_for(records), records[0], environment=broken)
 
 
-def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records):
+def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records: Any) -> None:
     roots, folder = records[0], EXPERIMENT.summary_folder(records[0])
     folder.mkdir(parents=True)
     with FileLock(folder / "fold_0.lock", thread_local=False, fallback_to_soft=False) as looked_at:
@@ -330,19 +344,20 @@ def test_a_lock_that_somebody_only_looks_at_keeps_no_fold_from_its_start(records
     assert running_folds(roots, EXPERIMENT.dataset) == []
 
 
-def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
+def test_a_lock_of_another_user_is_a_clear_error(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = records[0]
     with fold_lease(EXPERIMENT.place_of(roots, "fold_0")):
         pass
 
-    def denied(lock):
+    def denied(lock: Any) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
 
     monkeypatch.setattr(FileLock, "acquire", denied)
-    for look in (
+    looks: tuple[Callable[[], object], ...] = (
         lambda: running_folds(roots, EXPERIMENT.dataset),
         fold_lease(EXPERIMENT.place_of(roots, "fold_0")).__enter__,
-    ):
+    )
+    for look in looks:
         with pytest.raises(
             FoldError, match=r"fold_0\.lock cannot be written: it or its folder belongs to another user"
         ):
@@ -352,7 +367,7 @@ def test_a_lock_of_another_user_is_a_clear_error(records, monkeypatch):
 # --- how it ended -------------------------------------------------------------------------------------------------
 
 
-def test_a_fold_whose_checkpoints_cannot_fit_does_not_begin(records):
+def test_a_fold_whose_checkpoints_cannot_fit_does_not_begin(records: Any) -> None:
     folder = EXPERIMENT.fold_folder(records[0], "fold_1")
     folder.mkdir(parents=True)
     with (folder / "checkpoint_best.pth").open("wb") as checkpoint:
@@ -362,7 +377,7 @@ def test_a_fold_whose_checkpoints_cannot_fit_does_not_begin(records):
     assert failed.value.code == ExitCode.NO_SPACE
 
 
-def test_a_gpu_that_is_too_small_is_named_with_what_the_plans_ask_for(records, tmp_path):
+def test_a_gpu_that_is_too_small_is_named_with_what_the_plans_ask_for(records: Any, tmp_path: Path) -> None:
     environment = environment_with_torch(tmp_path / "torch", "raise RuntimeError('CUDA out of memory. Tried 2 GiB')")
     with pytest.raises(FoldFailed) as caught:
         run_fold(request_for(records), records[0], environment=environment)
@@ -381,10 +396,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says_so(records, tmp_path):
+def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says_so(
+    records: Any, tmp_path: Path
+) -> None:
     environment = environment_with_torch(tmp_path / "torch", KILLED)
     environment |= {"nnUNet_n_proc_DA": "6", "nnUNet_def_n_proc": "2"}
-    said = []
+    said: list[str] = []
     with pytest.raises(FoldFailed, match="fold_0: The process was killed") as caught:
         run_fold(request_for(records), records[0], environment=environment, progress=RecordedProgress(said.append))
     own = EXPERIMENT.fold_folder(records[0], "fold_0") / ".nnunet_assets"
@@ -405,11 +422,13 @@ class GaveUp(Exception):  # noqa: N818
     """Ends a wait that would last for ever."""
 
 
-def give_up():
+def give_up() -> None:
     raise GaveUp
 
 
-def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(records, tmp_path, monkeypatch):
+def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(
+    records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     other = EXPERIMENT.fold_folder(records[0], "fold_1")
     commit(other, inputs_of(records, "fold_1"))
@@ -420,7 +439,7 @@ def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(
     environment["PATH"] = f"{tmp_path / 'bin'}:{environment['PATH']}"
     program = tmp_path / "bin" / "nvidia-smi"
     program.parent.mkdir()
-    said = []
+    said: list[str] = []
     for free_mib, error, match in [(8000, GaveUp, None), (12000, FoldFailed, "ImportError: GPU-bbbb")]:
         program.write_text(f"#!/bin/sh\necho 0, GPU-bbbb, {free_mib}, 81920\n")
         program.chmod(0o755)
@@ -438,7 +457,7 @@ def test_a_fold_waits_for_the_memory_that_another_fold_took_and_is_told_its_gpu(
 # --- several GPUs -------------------------------------------------------------------------------------------------
 
 
-def test_more_gpus_than_patches_in_a_batch_are_refused_before_anything_starts(records):
+def test_more_gpus_than_patches_in_a_batch_are_refused_before_anything_starts(records: Any) -> None:
     request = request_for(records, device="cuda", options=TrainingOptions(num_gpus=3))
     with pytest.raises(FoldFailed, match=r"num_gpus is 3, and the batch of 3d_fullres in nnUNetPlans has 2") as caught:
         run_fold(request, records[0], environment={})
@@ -446,7 +465,9 @@ def test_more_gpus_than_patches_in_a_batch_are_refused_before_anything_starts(re
     assert not EXPERIMENT.fold_folder(records[0], "fold_0").exists()
 
 
-def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processors(records, tmp_path, monkeypatch):
+def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processors(
+    records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "usable_cpus", lambda: 24)
     code = "import os; print('workers', os.environ['nnUNet_n_proc_DA'], flush=True); os._exit(0)"
     environment = {**environment_with_torch(tmp_path / "torch", code), "NNUNET_ASSETS_FOLDS_AT_ONCE": "3"}
@@ -458,7 +479,9 @@ def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processo
         assert caught.value.log_tail.split("\n")[: len(said)] == said
 
 
-def test_where_the_processes_of_a_fold_meet_nothing_is_left_however_they_end(records, tmp_path, monkeypatch):
+def test_where_the_processes_of_a_fold_meet_nothing_is_left_however_they_end(
+    records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -469,7 +492,7 @@ def test_where_the_processes_of_a_fold_meet_nothing_is_left_however_they_end(rec
     assert [path.name for path in temporary.iterdir()] == [f"nnunet_assets-{os.getuid()}"]  # the locks of the GPUs
 
 
-def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path):
+def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path: Path) -> None:
     gib = 1024**3
     for fold, num_gpus, peak in (("fold_1", 1, 9), ("fold_2", 2, 5), ("fold_3", 2, 6)):
         manifest = build_manifest(tmp_path / fold)

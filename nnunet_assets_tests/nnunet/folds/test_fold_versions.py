@@ -1,5 +1,7 @@
 import json
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,12 @@ OTHER_MINOR, OTHER_LAST = (next_version("nnunetv2", part) for part in (1, 2))
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path: Path) -> Any:
     return write_prepared(tmp_path)
 
 
 @pytest.fixture
-def begun(records):
+def begun(records: Any) -> Any:
     """A fold of which two epochs are trained, under the installed versions."""
     place = EXPERIMENT.place_of(records[0], "fold_0")
     note(records)
@@ -30,24 +32,26 @@ def begun(records):
     return place
 
 
-def note(records, **how):
+def note(records: Any, **how: Any) -> None:
     note_stage(EXPERIMENT.place_of(records[0], "fold_0"), dataset_of(records[0]), **{"despite_changes": False, **how})
 
 
-def test_nothing_is_said_under_the_same_versions(begun, records):
-    said = []
+def test_nothing_is_said_under_the_same_versions(begun: Any, records: Any) -> None:
+    said: list[str] = []
     check_versions(begun, despite_changes=False, progress=RecordedProgress(said.append))
     note(records)
     assert (said, len(read_stages(begun.folder))) == ([], 1)
 
 
-def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, records, tmp_path, monkeypatch):
+def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(
+    begun: Any, records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
     with pytest.raises(FoldError, match=rf"nnunetv2 {version('nnunetv2')}|pip install nnunetv2==") as caught:
         check_versions(begun, despite_changes=False)
     assert f"and {OTHER_MINOR} is installed" in str(caught.value)
     assert "--despite-changes" in str(caught.value)
-    said = []
+    said: list[str] = []
     check_versions(begun, despite_changes=True, progress=RecordedProgress(said.append))
     assert OTHER_MINOR in said[0]
     (begun.folder / "checkpoint_final.pth").touch()  # only predicted from here on
@@ -57,9 +61,11 @@ def test_another_minor_version_of_nnunet_goes_on_by_the_users_word_alone(begun, 
 @pytest.mark.parametrize(
     "versions", [{"nnunetv2": OTHER_LAST}, {"torch": "99.0.0"}, {"numpy": next_version("numpy", 1), "torch": "1.0"}]
 )
-def test_other_versions_go_on_and_are_said_and_noted(begun, records, tmp_path, monkeypatch, versions):
+def test_other_versions_go_on_and_are_said_and_noted(
+    begun: Any, records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, versions: dict[str, Any]
+) -> None:
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", versions))
-    said = []
+    said: list[str] = []
     check_versions(begun, despite_changes=False, progress=RecordedProgress(said.append))
     assert all(
         f"{name} {read_stages(begun.folder)[0].versions[name]}, now {text}" in said[0]
@@ -72,13 +78,17 @@ def test_other_versions_go_on_and_are_said_and_noted(begun, records, tmp_path, m
     assert first.cases == second.cases  # of the cases nothing changed
 
 
-def test_a_fold_that_has_no_epoch_yet_begins_under_any_version(begun, records, tmp_path, monkeypatch):
+def test_a_fold_that_has_no_epoch_yet_begins_under_any_version(
+    begun: Any, records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved_epochs_path(begun.folder).unlink()
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
     check_versions(begun, despite_changes=False)
 
 
-def test_cases_of_another_last_number_are_those_of_the_fold(records, tmp_path, monkeypatch):
+def test_cases_of_another_last_number_are_those_of_the_fold(
+    records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres")
     monkeypatch.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_LAST}))
     now = PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres")
@@ -88,8 +98,8 @@ def test_cases_of_another_last_number_are_those_of_the_fold(records, tmp_path, m
 
 
 def test_cases_that_another_minor_version_preprocessed_anew_end_a_fold_without_a_word(
-    begun, records, tmp_path, monkeypatch
-):
+    begun: Any, records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as other:
         other.syspath_prepend(overlay(tmp_path / "other", {"nnunetv2": OTHER_MINOR}))
         assert not PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").is_whole

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -82,7 +83,12 @@ def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(projec
     assert cases_without_probabilities(first) == []
     (one, *_) = sorted((folder / "validation").glob("*.npz"))
     said: list[str] = []
-    for damage in (one.unlink, lambda: one.write_bytes(one.read_bytes()[:100]), one.with_suffix(".pkl").unlink):
+    ways: tuple[Callable[[], object], ...] = (
+        one.unlink,
+        lambda: one.write_bytes(one.read_bytes()[:100]),
+        one.with_suffix(".pkl").unlink,
+    )
+    for damage in ways:
         damage()
         assert fold_state(folder) == "committed"
         assert cases_without_probabilities(first) == [one.stem]

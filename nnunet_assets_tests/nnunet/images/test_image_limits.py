@@ -7,6 +7,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +25,13 @@ SIDE = {"cut": 900, "huge": 90_000}
 CODES = {"cut": "D047", "huge": "D050"}
 
 
-def nrrd(side, content):
+def nrrd(side: Any, content: bytes) -> Any:
     packed = gzip.compress(content)
     header = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: {side} {side} {side}\nencoding: gzip\nendian: little\n\n"
     return header.encode() + packed
 
 
-def mha(side, content):
+def mha(side: Any, content: bytes) -> Any:
     packed = zlib.compress(content)
     lines = ["ObjectType = Image", "NDims = 3", "BinaryData = True", "CompressedData = True"]
     lines += [f"CompressedDataSize = {len(packed)}", "TransformMatrix = 1 0 0 0 1 0 0 0 1", "Offset = 0 0 0"]
@@ -43,7 +44,9 @@ WRITERS = {".nrrd": nrrd, ".mha": mha}
 
 @pytest.mark.parametrize("kind", SIDE)
 @pytest.mark.parametrize("ending", WRITERS)
-def test_a_header_that_promises_too_much_is_refused_before_the_voxels_are_read(tmp_path: Path, ending, kind):
+def test_a_header_that_promises_too_much_is_refused_before_the_voxels_are_read(
+    tmp_path: Path, ending: Any, kind: Any
+) -> None:
     file = tmp_path / f"bomb{ending}"
     file.write_bytes(WRITERS[ending](SIDE[kind], bytes(1000)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -58,13 +61,13 @@ def test_a_header_that_promises_too_much_is_refused_before_the_voxels_are_read(t
 
 
 @pytest.mark.parametrize("ending", [*WRITERS, ".nii.gz"])
-def test_an_image_of_one_value_which_packs_best_is_read(tmp_path: Path, ending):
+def test_an_image_of_one_value_which_packs_best_is_read(tmp_path: Path, ending: Any) -> None:
     file = tmp_path / f"constant{ending}"
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((150, 150, 150), np.uint8)), str(file), True)
     assert itk_placement(file, file.name, "SimpleITKIO").shape == (150, 150, 150)
 
 
-def test_voxels_may_lie_in_another_file(tmp_path: Path):
+def test_voxels_may_lie_in_another_file(tmp_path: Path) -> None:
     (tmp_path / "voxels.raw").write_bytes(bytes(200**3))
     header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 200 200 200\nencoding: raw\ndata file: voxels.raw\n\n"
     (tmp_path / "detached.nrrd").write_text(header)
@@ -102,8 +105,8 @@ def _png_of_150_megapixels(file: Path) -> None:
     ],
 )
 def test_a_picture_that_unpacks_to_more_than_the_memory_is_refused_by_its_header(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write, reader: str
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, write: Any, reader: str
+) -> None:
     monkeypatch.setattr(image_limits, "most_voxel_bytes", lambda: 500_000_000)
     file = tmp_path / name
     write(file)
@@ -120,7 +123,9 @@ def test_a_picture_that_unpacks_to_more_than_the_memory_is_refused_by_its_header
 
 
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif"])
-def test_a_picture_of_a_usual_size_and_a_file_that_is_none_are_not_called_too_large(tmp_path: Path, ending: str):
+def test_a_picture_of_a_usual_size_and_a_file_that_is_none_are_not_called_too_large(
+    tmp_path: Path, ending: str
+) -> None:
     from skimage import io
 
     file, none = tmp_path / f"a{ending}", tmp_path / f"none{ending}"
@@ -130,11 +135,11 @@ def test_a_picture_of_a_usual_size_and_a_file_that_is_none_are_not_called_too_la
     image_limits.refuse_oversized_raster(none, none.name)
 
 
-def test_one_thread_at_a_time_reads_with_simpleitk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_one_thread_at_a_time_reads_with_simpleitk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside, most = [], []
 
-    def watched(read):
-        def call(*arguments):
+    def watched(read: Any) -> Any:
+        def call(*arguments: Any) -> Any:
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)

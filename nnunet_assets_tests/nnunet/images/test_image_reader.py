@@ -8,11 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 
+from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.images.image_reader import dataset_reader, reader_of_model
-from nnunet_assets.nnunet.preparation.curated_dataset import Curation, look_at_raw_data
+from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets_tests.intake_defects import image_of, label_of
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_tiny_dataset
@@ -23,9 +24,9 @@ FACTORS = {MM: 1, METRES: 1000, MICROMETRES: 0.001, NO_UNIT: 1}
 
 def rewrite(path: Path, affine: Any = None, ending: str = ".nii.gz", **fields: Any) -> Path:
     """Writes a file of a tiny dataset anew, with another sform and with fields of its header as given."""
-    image = nibabel.load(path)  # type: ignore[attr-defined]
+    image = nibabel.load(path)
     wanted = image.affine if affine is None else np.asarray(affine, float)
-    new = nibabel.Nifti1Image(np.asarray(image.dataobj), wanted)  # type: ignore[attr-defined]
+    new = nibabel.Nifti1Image(np.asarray(image.dataobj), wanted)
     for name, value in fields.items():
         new.header[name] = value
     place = path.with_name(path.name.removesuffix(".nii.gz") + ending)
@@ -157,8 +158,8 @@ class TestTwoPlaces:
 
         paths = (image_of(folder, "case_1"), label_of(folder, "case_1"))
         for path in paths[: 1 + is_label_too]:
-            image = nibabel.load(path)  # type: ignore[attr-defined]
-            new = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine)  # type: ignore[attr-defined]
+            image = nibabel.load(path)
+            new = nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine)
             new.header.set_qform(image.affine, codes[1])
             new.header.set_sform(OTHERS[other], codes[0])
             path.write_bytes(gzip.compress(new.header.binaryblock + b"\0" * 4 + np.asarray(image.dataobj).tobytes("F")))
@@ -186,8 +187,8 @@ class TestTwoPlaces:
 
 def test_nifti_2_is_refused_where_simpleitk_reads(folder: Path) -> None:
     path = image_of(folder, "case_4")
-    image = nibabel.load(path)  # type: ignore[attr-defined]
-    nibabel.save(nibabel.Nifti2Image(np.asarray(image.dataobj), image.affine), path)  # type: ignore[attr-defined]
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti2Image(np.asarray(image.dataobj), image.affine), path)
     (finding,) = found_of(folder, "D045")
     assert "it is NIfTI-2, which SimpleITK does not open" in finding.message
 
@@ -225,7 +226,7 @@ def test_the_page_shows_what_the_reader_takes(folder: Path) -> None:
 def test_images_smaller_than_any_feature_map_are_a_warning_with_the_numbers(folder: Path) -> None:
     for n, path in enumerate(sorted(folder.glob("*Tr/*.nii.gz"))):
         voxels = np.arange(27).reshape(3, 3, 3) + n if "images" in path.parent.name else np.ones((3, 3, 3))
-        image = nibabel.Nifti1Image(voxels.astype(np.uint8), np.eye(4))  # type: ignore[attr-defined]
+        image = nibabel.Nifti1Image(voxels.astype(np.uint8), np.eye(4))
         path.write_bytes(gzip.compress(image.to_bytes()))
     (finding,) = found_of(folder, "D071")
     assert (

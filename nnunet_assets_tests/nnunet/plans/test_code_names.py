@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ NNUNET = Path(next(iter(find_spec("nnunetv2").submodule_search_locations)))
 ARCHITECTURES = Path(next(iter(find_spec("dynamic_network_architectures").submodule_search_locations)))
 
 
-def is_refused(place, word, trusted=()):
+def is_refused(place: Any, word: Any, trusted: Any = ()) -> Any:
     try:
         refuse_foreign_code("plans.json", trusted, plans=hostile_plans(place, word))
     except ForeignCodeError as error:
@@ -62,23 +63,23 @@ def is_refused(place, word, trusted=()):
     return False
 
 
-def test_plans_as_nnunet_makes_them_are_passed():
+def test_plans_as_nnunet_makes_them_are_passed() -> None:
     refuse_foreign_code("plans.json", (), plans=PLANS)
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_hostile_word_is_refused_in_every_place(place):
+def test_every_hostile_word_is_refused_in_every_place(place: Any) -> None:
     assert [word for word in HOSTILE if not is_refused(place, word) and word not in NO_NETWORK] == []
 
 
-def test_a_dataset_json_that_names_a_reader_which_is_none_is_refused():
+def test_a_dataset_json_that_names_a_reader_which_is_none_is_refused() -> None:
     for word in HOSTILE:
         with pytest.raises(ForeignCodeError, match="overwrite_image_reader_writer is "):
             refuse_foreign_code("dataset.json", (), dataset_json={"overwrite_image_reader_writer": word})
     refuse_foreign_code("dataset.json", (), dataset_json={"overwrite_image_reader_writer": "NibabelIOWithReorient"})
 
 
-def test_what_the_user_names_is_passed_and_nothing_beside_it():
+def test_what_the_user_names_is_passed_and_nothing_beside_it() -> None:
     trusted = trusted_code({TRUSTED_CODE_VARIABLE: " my_nets.MyUNet, MyNormalization,"})
     assert trusted == {"my_nets.MyUNet", "MyNormalization"}
     assert not is_refused("architecture.network_class_name", "my_nets.MyUNet", trusted)
@@ -91,7 +92,7 @@ def test_what_the_user_names_is_passed_and_nothing_beside_it():
 # --- nnU-Net and torch as the oracle --------------------------------------------------------------------------------
 
 
-def test_every_network_class_of_torch_and_of_nnunets_architectures_is_passed():
+def test_every_network_class_of_torch_and_of_nnunets_architectures_is_passed() -> None:
     torch = pytest.importorskip("torch")
     classes = [found for found in vars(torch.nn).values() if isinstance(found, type)]
     modules = [found for found in classes if issubclass(found, torch.nn.Module) and "parallel" not in found.__module__]
@@ -103,13 +104,13 @@ def test_every_network_class_of_torch_and_of_nnunets_architectures_is_passed():
     assert [name for name in names if is_refused("architecture.network_class_name", name)] == []
 
 
-def test_a_network_class_that_has_moved_is_passed_as_nnunet_finds_it():
+def test_a_network_class_that_has_moved_is_passed_as_nnunet_finds_it() -> None:
     name = "dynamic_network_architectures.architectures.residual_unet.ResidualEncoderUNet"
     assert not is_refused("architecture.network_class_name", name)  # nnU-Net's own, of old plans
     assert code_names._is_network_class(name)
 
 
-def test_every_word_of_nnunets_own_lists_and_planners_is_passed():
+def test_every_word_of_nnunets_own_lists_and_planners_is_passed() -> None:
     from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
     from nnunetv2.preprocessing.normalization.map_channel_name_to_normalization import (
         channel_name_to_normalization_mapping,
@@ -135,11 +136,11 @@ def test_every_word_of_nnunets_own_lists_and_planners_is_passed():
     assert [(place, word) for place, found in words.items() for word in found if is_refused(place, word)] == []
 
 
-def _names_in(node):
+def _names_in(node: Any) -> Any:
     return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
 
 
-def _full_name(found):
+def _full_name(found: Any) -> str:
     return f"{found.__module__}.{found.__name__}"
 
 
@@ -150,13 +151,13 @@ STARTS = ["torch.nn", "torch.nn.modules", "dynamic_network_architectures.archite
 
 
 @given(st.sampled_from(STARTS), st.lists(st.sampled_from(PARTS), max_size=4))
-def test_a_name_that_is_passed_is_never_found_to_be_anything_but_a_network_class(start, parts):
+def test_a_name_that_is_passed_is_never_found_to_be_anything_but_a_network_class(start: Any, parts: Any) -> None:
     import pydoc
 
     torch = pytest.importorskip("torch")
     name = ".".join([start, *parts])
     if not is_refused("architecture.network_class_name", name):
-        found = pydoc.locate(name)
+        found: Any = pydoc.locate(name)
         assert found is None or issubclass(found, torch.nn.Module)
 
 
@@ -185,7 +186,7 @@ of nnUNetTrainer, and come from nnU-Net or the user's nnUNet_extTrainer; planner
 on the command line."""
 
 
-def test_nnunet_turns_texts_into_code_where_it_is_known_to_and_nowhere_else():
+def test_nnunet_turns_texts_into_code_where_it_is_known_to_and_nowhere_else() -> None:
     found = {}
     for file in (*NNUNET.rglob("*.py"), *ARCHITECTURES.rglob("*.py")):
         name = file.relative_to(NNUNET if file.is_relative_to(NNUNET) else ARCHITECTURES.parent).as_posix()
@@ -196,7 +197,7 @@ def test_nnunet_turns_texts_into_code_where_it_is_known_to_and_nowhere_else():
     }
 
 
-def _lookups(tree):
+def _lookups(tree: Any) -> Any:
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     calls = [(getattr(node.func, "attr", getattr(node.func, "id", "")), node) for node in nodes]
     by_name = r"recursive_find_\w+|locate|import_module|__import__|load_module|exec_module|get_class"
@@ -216,11 +217,11 @@ CASES = {"case_1": (0.8, 0.7)}
 
 
 @pytest.fixture
-def adoptable(tmp_path, monkeypatch):
+def adoptable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Writes a finished fold of plain nnU-Net with these plans in the checkpoint, in the model's folder, or both."""
 
-    def write(in_checkpoint=PLANS, in_folder=PLANS, dataset_json=None):
-        def placed(plans):
+    def write(in_checkpoint: Any = PLANS, in_folder: Any = PLANS, dataset_json: Any = None) -> Any:
+        def placed(plans: Any) -> Any:
             places = {"dataset_name": foreign_fold_builders.DATASET, "plans_name": "nnUNetPlans"}
             return {**plans, **places} if isinstance(plans, dict) else plans
 
@@ -234,12 +235,12 @@ def adoptable(tmp_path, monkeypatch):
     return write
 
 
-def test_a_fold_with_plans_of_nnunet_is_adopted(adoptable):
+def test_a_fold_with_plans_of_nnunet_is_adopted(adoptable: Any) -> None:
     assert adopt_fold(adoptable()).is_new
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_fold_whose_checkpoint_names_foreign_code_is_not_adopted(adoptable, place):
+def test_a_fold_whose_checkpoint_names_foreign_code_is_not_adopted(adoptable: Any, place: Any) -> None:
     folder = adoptable(in_checkpoint=hostile_plans(place, PLANTED[0]))
     with pytest.raises(ForeignCodeError, match=r"checkpoint_final\.pth names code"):
         adopt_fold(folder)
@@ -247,47 +248,51 @@ def test_a_fold_whose_checkpoint_names_foreign_code_is_not_adopted(adoptable, pl
 
 
 @pytest.mark.parametrize("word", PLANTED)
-def test_a_fold_beside_plans_that_name_foreign_code_is_not_adopted(adoptable, word):
+def test_a_fold_beside_plans_that_name_foreign_code_is_not_adopted(adoptable: Any, word: str | list[str]) -> None:
     folder = adoptable(in_folder=hostile_plans("architecture.network_class_name", word))
     with pytest.raises(ForeignCodeError, match=r"plans\.json names code"):
         adopt_fold(folder)
 
 
-def test_a_fold_beside_a_dataset_json_that_names_a_foreign_reader_is_not_adopted(adoptable):
+def test_a_fold_beside_a_dataset_json_that_names_a_foreign_reader_is_not_adopted(adoptable: Any) -> None:
     with pytest.raises(ForeignCodeError, match=r"dataset\.json names code .*overwrite_image_reader_writer"):
         adopt_fold(adoptable(dataset_json={"overwrite_image_reader_writer": "load_pickle"}))
 
 
-def test_a_fold_with_code_that_the_user_names_is_adopted(adoptable):
+def test_a_fold_with_code_that_the_user_names_is_adopted(adoptable: Any) -> None:
     plans = hostile_plans("architecture.network_class_name", "my_nets.MyUNet")
     assert adopt_fold(adoptable(plans, plans), trusted={"my_nets.MyUNet"}).is_new
 
 
-def test_a_word_that_names_nothing_here_is_adopted_and_never_run(adoptable):
+def test_a_word_that_names_nothing_here_is_adopted_and_never_run(adoptable: Any) -> None:
     plans = hostile_plans("architecture.network_class_name", "net_of_nobody")
     assert adopt_fold(adoptable(plans, plans)).is_new
     with pytest.raises(ForeignCodeError, match="net_of_nobody"):
         refuse_foreign_code("plans.json", frozenset(), plans=plans)
 
 
-def test_a_word_that_names_a_module_here_is_not_adopted(adoptable, tmp_path, monkeypatch):
+def test_a_word_that_names_a_module_here_is_not_adopted(
+    adoptable: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "net_of_somebody.py").write_text("raise RuntimeError('it ran')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ForeignCodeError, match="net_of_somebody"):
         adopt_fold(adoptable(in_folder=hostile_plans("architecture.network_class_name", "net_of_somebody")))
 
 
-def never_started(*_arguments, **_options):
+def never_started(*_arguments: Any, **_options: Any) -> None:
     raise AssertionError("a process was started")
 
 
 @pytest.fixture(scope="module")
-def phantom(tmp_path_factory):
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return PhantomProject(roots_in(tmp_path_factory.mktemp("phantom"))).build()
 
 
 @pytest.mark.parametrize("word", PLANTED)
-def test_own_plans_that_name_foreign_code_are_refused_before_a_process_is_started(phantom, monkeypatch, word):
+def test_own_plans_that_name_foreign_code_are_refused_before_a_process_is_started(
+    phantom: Any, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
+) -> None:
     monkeypatch.setattr(planning, "run_child", never_started)
     for place in PLACES:
         phantom.prepared.plans_file("ownPlans").write_text(json.dumps(hostile_plans(place, word)))
@@ -295,7 +300,9 @@ def test_own_plans_that_name_foreign_code_are_refused_before_a_process_is_starte
             phantom.prepare("ownPlans")
 
 
-def test_a_dataset_json_that_names_a_foreign_reader_is_refused_before_planning(phantom, monkeypatch):
+def test_a_dataset_json_that_names_a_foreign_reader_is_refused_before_planning(
+    phantom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(planning, "run_child", never_started)
     file = phantom.roots.raw / DATASET / "dataset.json"
     before = file.read_text()
@@ -306,7 +313,9 @@ def test_a_dataset_json_that_names_a_foreign_reader_is_refused_before_planning(p
 
 
 @pytest.mark.parametrize("word", PLANTED)
-def test_a_fold_is_not_trained_by_plans_that_name_foreign_code(phantom, monkeypatch, word):
+def test_a_fold_is_not_trained_by_plans_that_name_foreign_code(
+    phantom: Any, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
+) -> None:
     monkeypatch.setattr(fold, "run_child", never_started)
     monkeypatch.setattr(fold, "_check_unchanged", lambda *_: None)
     request = FoldRequest(Experiment(DATASET, "3d_fullres", plans="ownPlans"), "fold_0", {}, "cpu", INPUTS, None)
@@ -320,16 +329,17 @@ INPUTS = FoldInputs(raw_hash="", plans_hash="", splits_hash="", training_hash=""
 
 
 @pytest.mark.parametrize("word", PLANTED)
-def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(tmp_path, monkeypatch, word):
+def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
+) -> None:
     monkeypatch.setattr(prediction, "run_child", never_started)
     experiment = Experiment(DATASET, "3d_fullres")
+    no_cases: Any = SimpleNamespace(cases=())
     ensemble = Ensemble(experiment, tmp_path, ("fold_0",), "checkpoint_final.pth", "digest")
     for place in PLACES:
         (tmp_path / "plans.json").write_text(json.dumps(hostile_plans(place, word)))
         with pytest.raises(ForeignCodeError, match=r"plans\.json names code"):
-            prediction.predict_test_set(
-                ensemble, SimpleNamespace(cases=()), ".nii.gz", roots_in(tmp_path), device="cpu", environment={}
-            )
+            prediction.predict_test_set(ensemble, no_cases, ".nii.gz", roots_in(tmp_path), device="cpu", environment={})
 
 
 # --- in the processes that run nnU-Net ------------------------------------------------------------------------------
@@ -388,7 +398,7 @@ if not (root / "it_ran").exists():
 """
 
 
-def test_no_process_of_ours_runs_what_plans_name(tmp_path):
+def test_no_process_of_ours_runs_what_plans_name(tmp_path: Path) -> None:
     (tmp_path / f"{MARK_MODULE}.py").write_text(MARK_SOURCE)
     roots = {f"nnUNet_{name}": str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

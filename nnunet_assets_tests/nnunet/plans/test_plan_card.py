@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from nnunet_assets.nnunet.plans.plan_card import plan_row, why_dropped
@@ -53,11 +55,13 @@ NARROW = {"2d": {}, "3d_fullres": {**FULL, "median_image_size_in_voxels": [160.0
         ),
     ],
 )
-def test_a_configuration_that_is_not_planned_has_a_reason_with_numbers(plans, configuration, planned, reason):
+def test_a_configuration_that_is_not_planned_has_a_reason_with_numbers(
+    plans: str, configuration: str, planned: Any, reason: str
+) -> None:
     assert why_dropped(plans, configuration, planned) == reason
 
 
-def test_a_plan_is_told_in_a_row():
+def test_a_plan_is_told_in_a_row() -> None:
     kwargs = {"n_stages": 3, "features_per_stage": [32, 64, 128]}
     network = {"network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet"}
     plan = {
@@ -79,5 +83,5 @@ def test_a_plan_is_told_in_a_row():
     }
 
 
-def test_a_plan_of_which_little_is_known_is_told_too():
+def test_a_plan_of_which_little_is_known_is_told_too() -> None:
     assert plan_row({})["network"] == plan_row({})["patch size (voxels)"] == "unknown"

@@ -121,7 +121,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
         "imagesTs/new_b_0000.nii.gz is cut off",
     ),
     "no image at all": (
-        lambda folder: [path.unlink() for path in (folder / "imagesTs").iterdir()],
+        lambda folder: [path.replace(folder / path.name) for path in (folder / "imagesTs").iterdir()],
         "imagesTs holds no file that ends in .nii.gz; put the images there",
     ),
 }

@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files import atomic_files, file_stats
+from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.file_stats import FileStat, now_ns
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.statistics.mean_intervals import bootstrap_of
 from nnunet_assets.errors import DatasetError, EvaluationError
+from nnunet_assets.nnunet.images.label_image import label_reader
 from nnunet_assets.nnunet.predictions import evaluation as evaluation_module
 from nnunet_assets.nnunet.predictions import evaluation_cache
 from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
@@ -303,7 +305,9 @@ class TestWhatIsWrong:
             (["a", "b", "b"], HIGHER_SCORES, None, "b (more than once)"),
         ],
     )
-    def test_a_summary_json_that_is_torn_or_of_other_cases(self, model: Model, cases, scores, text, sentence) -> None:
+    def test_a_summary_json_that_is_torn_or_of_other_cases(
+        self, model: Model, cases: list[Any], scores: Any, text: str | None, sentence: str
+    ) -> None:
         path = write_summary(model.folder / "fold_0", cases, scores)
         if text:
             path.write_text(text)
@@ -357,7 +361,7 @@ class TestWhatIsWrong:
             ({"organ": 0.0}, "above 0"),
         ],
     )
-    def test_a_tolerance_that_makes_no_sense(self, model: Model, tolerances, sentence) -> None:
+    def test_a_tolerance_that_makes_no_sense(self, model: Model, tolerances: dict[str, Any], sentence: str) -> None:
         with pytest.raises(EvaluationError, match=sentence):
             model.evaluate(tolerances)
 
@@ -454,7 +458,7 @@ class TestWhatIsKept:
             n_written += 1
             return write(handle, content[: len(content) // 2] if n_written == 3 else content)
 
-        monkeypatch.setattr(atomic_files.os, "write", half_of_the_third)
+        monkeypatch.setattr(os, "write", half_of_the_third)
         with pytest.raises(EvaluationError, match=f"written to .*{KEPT_FILE}: No space left on device. Make room"):
             model.evaluate(n_workers=1)
         lines = (model.output / KEPT_FILE).read_bytes().splitlines(keepends=True)
@@ -469,7 +473,7 @@ class TestWhatIsKept:
                 write_case(path, REFERENCE)
             return read(path)
 
-        read = evaluation_module.label_reader("SimpleITKIO", ".nii.gz")
+        read = label_reader("SimpleITKIO", ".nii.gz")
         monkeypatch.setattr(evaluation_module, "label_reader", lambda *_: changed_then_read)
         assert "was changed while it was read" in the_problem(model.evaluate())
         assert len((model.output / KEPT_FILE).read_bytes().splitlines()) == 3
@@ -529,7 +533,7 @@ class TestManyCases:
 
         def n_workers(available: int) -> int:
             memory = type("Memory", (), {"available": available})
-            monkeypatch.setattr(evaluation_module.psutil, "virtual_memory", lambda: memory)
+            monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
             return evaluation_module._n_workers(found.cases)
 
         assert [n_workers(needed * n) for n in (0, 1, 3, 100)] == [1, 1, 3, 4]

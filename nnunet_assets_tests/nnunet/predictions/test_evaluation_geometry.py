@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -25,7 +26,7 @@ MM, METRES, MICROMETRES = 2, 1, 3
 
 def write_nifti(path: Path, voxels: np.ndarray, spacing: float, unit: int = MM) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(voxels, np.diag([spacing, spacing, spacing, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(voxels, np.diag([spacing, spacing, spacing, 1.0]))
     image.header["xyzt_units"] = unit
     path.write_bytes(gzip.compress(image.to_bytes()) if path.suffix == ".gz" else image.to_bytes())
     return path
@@ -39,7 +40,7 @@ def write_tiff(path: Path, voxels: np.ndarray, spacing: float | None) -> Path:
     return path
 
 
-def evaluate(folder: Path, ending: str, **description: object) -> Evaluation:
+def evaluate(folder: Path, ending: str, **description: Any) -> Evaluation:
     """Evaluates `predictions` against `references`, of a shift by one voxel."""
     write_json(folder / "dataset.json", tiny_json(labels=LABELS, file_ending=ending, **description))
     found = cases_of_folders(folder / "predictions", folder / "references", folder / "dataset.json")

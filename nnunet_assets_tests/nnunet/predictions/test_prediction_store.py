@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_only_what_is_made_of_something_else_is_predicted_again(
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("torn")])
-def test_a_prediction_that_was_damaged_is_made_again_alone(store: PredictionStore, damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_prediction_that_was_damaged_is_made_again_alone(store: PredictionStore, damage: Any) -> None:
     predict(store, WANTED)
     damage(store.folder / "b.nii.gz")
     assert not store.is_current(WANTED)

@@ -6,6 +6,7 @@ import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ ENVIRONMENT = {**os.environ, "nnUNet_def_n_proc": "1"}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A phantom of 5 cases of one spacing, looked at, planned and preprocessed."""
     project = PhantomProject(roots_in(tmp_path_factory.mktemp("made")), n_cases=5, environment=ENVIRONMENT).build()
     for path in (project.roots.raw / DATASET).glob("*Tr/*.nii.gz"):
@@ -45,14 +46,14 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def project(made, tmp_path):
+def project(made: Any, tmp_path: Path) -> Any:
     """A copy of it, times and all."""
     for name in ("raw", "preprocessed"):
         shutil.copytree(getattr(made.roots, name), tmp_path / name)
     return PhantomProject(roots_in(tmp_path), n_cases=5, environment=ENVIRONMENT)
 
 
-def set_spacing(path):
+def set_spacing(path: Any) -> None:
     import SimpleITK
 
     image = SimpleITK.ReadImage(str(path))
@@ -60,25 +61,25 @@ def set_spacing(path):
     SimpleITK.WriteImage(image, str(path))
 
 
-def look(project):
+def look(project: Any) -> None:
     """Looks at the raw data as `raw_dataset` does."""
     write_raw(project.prepared, inspect_raw_dataset(project.roots.raw, DATASET, n_folds=2).record)
 
 
-def case_set(project):
+def case_set(project: Any) -> Any:
     return PreparedDataset.read(project.prepared, "nnUNetPlans").case_set(CONFIGURATION)
 
 
-def digests(folder):
+def digests(folder: Any) -> Any:
     return {path.name: file_sha256(path) for path in folder.iterdir()}
 
 
-def raw_files(roots: Roots, case: str):
+def raw_files(roots: Roots, case: str) -> Any:
     folder = roots.raw / DATASET
     return [folder / "imagesTr" / f"{case}_0000.nii.gz", folder / "labelsTr" / f"{case}.nii.gz"]
 
 
-def copy_case(project, case: str, new: str) -> None:
+def copy_case(project: Any, case: str, new: str) -> None:
     """Adds a case, or changes one, and looks at the raw data again."""
     for source, target in zip(raw_files(project.roots, case), raw_files(project.roots, new), strict=True):
         shutil.copyfile(source, target)
@@ -88,7 +89,7 @@ def copy_case(project, case: str, new: str) -> None:
     look(project)
 
 
-def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocessor(made):
+def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocessor(made: Any) -> None:
     import blosc2
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
@@ -113,7 +114,7 @@ def test_preprocessed_arrays_and_properties_are_those_of_nnunets_own_preprocesso
             np.testing.assert_equal(pickle.load(file), properties)
 
 
-def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
+def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project: Any) -> None:
     before, first = digests(case_set(project).cases), case_set(project)
     manifest = json.loads((first.folder / "manifest.json").read_text())
     for record in manifest["cases"].values():
@@ -134,7 +135,7 @@ def test_of_a_dataset_with_one_case_more_one_case_is_preprocessed(project):
     assert case_set(project).changed_references(project.prepared.references) == []
 
 
-def test_a_damaged_case_is_made_again_alone(project):
+def test_a_damaged_case_is_made_again_alone(project: Any) -> None:
     before, bytes_before = preprocessed_content(case_set(project).cases), digests(case_set(project).cases)
     (case_set(project).cases / "phantom_002.pkl").unlink()
     content = bytearray((case_set(project).cases / "phantom_004.b2nd").read_bytes())
@@ -143,7 +144,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     (project.prepared.references / "phantom_001.nii.gz").write_text("edited")
     stamp = case_set(project).folder.parent.with_name("nnUNetPlans_3d_fullres.json")
     stamp.write_text("{}")  # of an older version of this package
-    said = []
+    said: list[str] = []
     cases = project.prepare(progress=RecordedProgress(said.append)).cases[CONFIGURATION]
     why = "the files of 2 cases were damaged (phantom_002, phantom_004)"
     assert (cases.n_made, cases.n_reused, cases.why) == (2, 3, why)
@@ -158,7 +159,7 @@ def test_a_damaged_case_is_made_again_alone(project):
     assert (project.prepared.references / label.name).read_bytes() == label.read_bytes()
 
 
-def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
+def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project: Any) -> None:
     plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
     plans["plans_name"] = "MyPlans"
     before = plans["configurations"][CONFIGURATION]["spacing"]
@@ -172,7 +173,9 @@ def test_plans_that_preprocess_otherwise_make_every_case_and_say_why(project):
     assert case_set(project).damaged() == []
 
 
-def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path, monkeypatch):
+def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """nnU-Net's own preprocessors have no such loop; this one leaves files of other names."""
     shown = tmp_path / "MyPlans_2d"
     shown.mkdir()
@@ -181,11 +184,11 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
         dataset_name = DATASET
         data_identifier = shown.name
 
-        def get_configuration(self, configuration):
+        def get_configuration(self, configuration: Any) -> Any:
             assert configuration == "2d"
             return self
 
-        def run(self, dataset, configuration, plans, num_processes):
+        def run(self, dataset: Any, configuration: Any, plans: Any, num_processes: Any) -> None:
             assert (dataset, configuration, plans, num_processes) == (DATASET, "2d", "MyPlans", 3)
             for name in ("a.npz", "a.pkl", "a_1.npz", "a_1.pkl", "a_1_extra.txt"):
                 (shown / name).write_text(name)
@@ -198,7 +201,7 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
     label = tmp_path / "label.nii.gz"
     label.touch()
 
-    def jobs(*cases):
+    def jobs(*cases: Any) -> Any:
         return [
             CaseJob(case, f"raw {case}", None, (), str(label), tmp_path / "MyPlans.json", "2d", NIFTI, own.folder)
             for case in cases
@@ -214,7 +217,9 @@ def test_a_preprocessor_with_a_loop_of_its_own_is_run_as_nnunet_runs_it(tmp_path
 
 
 @pytest.mark.parametrize("is_read", [False, True])
-def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_path, monkeypatch, is_read):
+def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_read: bool
+) -> None:
     """Neither where they were changed before they are read, nor while."""
     image, label = tmp_path / "a_0000.nii.gz", tmp_path / "a.nii.gz"
     image.write_text("image")
@@ -225,10 +230,10 @@ def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_p
     own.begin(wanted, "a test wants it")
 
     class Reads:
-        def get_configuration(self, _):
+        def get_configuration(self, _: Any) -> Any:
             return None
 
-        def run_case_save(self, output, *_):
+        def run_case_save(self, output: Any, *_: Any) -> None:
             Path(f"{output}.pkl").write_text("a case")
             if is_read:
                 label.write_text("other")
@@ -251,7 +256,7 @@ def test_a_case_whose_files_are_not_those_that_were_looked_at_is_not_taken(tmp_p
     )
 
 
-def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_agree_with(project):
+def test_nothing_is_made_of_raw_data_that_nnunets_own_integrity_check_does_not_agree_with(project: Any) -> None:
     import nibabel
 
     label = sorted((project.roots.raw / DATASET / "labelsTr").glob("*.nii.gz"))[1]

@@ -4,8 +4,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +38,11 @@ with CaseSet(folder).reading() if mode == "reading" else writing(folder.parent):
 NAMES = ["a.b2nd", "a.pkl", "a_seg.b2nd", "b.b2nd", "b.pkl", "b_seg.b2nd"]
 
 
-def wanted(**raw):
+def wanted(**raw: Any) -> Any:
     return Ingredients({"spacing": "[1.0, 1.0, 1.0]"}, raw or {"a": "raw a", "b": "raw b"})
 
 
-def whole_set(folder, ingredients=None, n_bytes=9):
+def whole_set(folder: Any, ingredients: Any = None, n_bytes: int = 9) -> Any:
     """Returns a set whose cases are there."""
     ingredients = ingredients or wanted()
     case_set = CaseSet(folder / ingredients.digest)
@@ -52,7 +54,7 @@ def whole_set(folder, ingredients=None, n_bytes=9):
 
 
 @contextmanager
-def held_by_another_process(case_set, mode):
+def held_by_another_process(case_set: Any, mode: Any) -> Iterator[Any]:
     arguments = [sys.executable, "-c", HOLD, case_set.folder, mode]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"
@@ -62,11 +64,11 @@ def held_by_another_process(case_set, mode):
             other.kill()
 
 
-def names(folder):
+def names(folder: Any) -> Any:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_set_is_whole_when_every_case_is(tmp_path):
+def test_a_set_is_whole_when_every_case_is(tmp_path: Path) -> None:
     case_set = CaseSet(tmp_path / wanted().digest)
     assert not case_set.is_whole
     with pytest.raises(PlanningError, match="cannot be finished: it was not begun"):
@@ -87,7 +89,7 @@ def test_a_set_is_whole_when_every_case_is(tmp_path):
 
 
 @pytest.mark.parametrize("n_moved", [0, 1, 2, 3])
-def test_a_case_that_a_kill_left_half_made_is_not_there(tmp_path, n_moved):
+def test_a_case_that_a_kill_left_half_made_is_not_there(tmp_path: Path, n_moved: int) -> None:
     case_set = CaseSet(tmp_path / wanted().digest)
     case_set.begin(wanted(), "a test wants it")
     work = case_set.work_folder("a")
@@ -101,7 +103,7 @@ def test_a_case_that_a_kill_left_half_made_is_not_there(tmp_path, n_moved):
     assert case_set.why == "a test wants it"  # as long as it is not whole
 
 
-def spoil(path, how):
+def spoil(path: Any, how: Any) -> None:
     content = bytearray(path.read_bytes())
     if how == "deleted":
         path.unlink()
@@ -118,7 +120,7 @@ def spoil(path, how):
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "flipped"])
 @pytest.mark.parametrize("name", NAMES[:3])
-def test_a_damaged_case_is_found_at_once(tmp_path, name, how):
+def test_a_damaged_case_is_found_at_once(tmp_path: Path, name: Any, how: str) -> None:
     case_set = whole_set(tmp_path)
     assert case_set.damaged() == []
     spoil(case_set.cases / name, how)
@@ -126,7 +128,7 @@ def test_a_damaged_case_is_found_at_once(tmp_path, name, how):
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="only Linux has a file that gives EIO to every user")
-def test_a_file_that_the_disk_gives_no_more_is_damaged(tmp_path):
+def test_a_file_that_the_disk_gives_no_more_is_damaged(tmp_path: Path) -> None:
     for path in (Path("/proc/self/mem"), tmp_path / "loop"):
         (tmp_path / "loop").unlink(missing_ok=True)
         (tmp_path / "loop").symlink_to("loop")
@@ -135,7 +137,7 @@ def test_a_file_that_the_disk_gives_no_more_is_damaged(tmp_path):
         assert not FileRecord("the digest", 0, 0).is_of(path, every_byte=True)
 
 
-def test_what_a_failing_disk_changes_behind_everybodys_back_is_found_within_a_day(tmp_path):
+def test_what_a_failing_disk_changes_behind_everybodys_back_is_found_within_a_day(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     spoil(case_set.cases / "b.pkl", "flipped by the disk")
     assert case_set.damaged() == []
@@ -145,7 +147,7 @@ def test_what_a_failing_disk_changes_behind_everybodys_back_is_found_within_a_da
     assert case_set.damaged() == ["b"]  # and from then on
 
 
-def test_every_byte_is_read_once_a_day(tmp_path):
+def test_every_byte_is_read_once_a_day(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     yesterday = time.time() - case_sets.CHECKED_FOR_SECONDS - 1
     os.utime(case_set.folder / "checked", (yesterday, yesterday))
@@ -153,13 +155,13 @@ def test_every_byte_is_read_once_a_day(tmp_path):
     assert (case_set.folder / "checked").stat().st_mtime > yesterday + 1
 
 
-def test_a_set_that_was_copied_to_another_disk_is_whole_there(tmp_path):
+def test_a_set_that_was_copied_to_another_disk_is_whole_there(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path / "here")
     shutil.copytree(case_set.folder, tmp_path / "there", copy_function=shutil.copyfile)
     assert CaseSet(tmp_path / "there").damaged() == []
 
 
-def test_a_reference_is_checked_as_the_cases_are(tmp_path):
+def test_a_reference_is_checked_as_the_cases_are(tmp_path: Path) -> None:
     label = tmp_path / "label"
     label.write_bytes(b"label of a")
     case_set = CaseSet(tmp_path / "set")
@@ -178,7 +180,7 @@ def test_a_reference_is_checked_as_the_cases_are(tmp_path):
     assert case_set.changed_references(references) == ["a"]
 
 
-def test_of_a_case_that_an_older_version_made_no_reference_is_known(tmp_path):
+def test_of_a_case_that_an_older_version_made_no_reference_is_known(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     manifest = json.loads((case_set.folder / "manifest.json").read_text())
     for record in manifest["cases"].values():
@@ -188,7 +190,7 @@ def test_of_a_case_that_an_older_version_made_no_reference_is_known(tmp_path):
     assert case_set.changed_references(tmp_path) == ["a", "b"]
 
 
-def test_a_damaged_case_is_repaired_in_its_place(tmp_path):
+def test_a_damaged_case_is_repaired_in_its_place(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     other = case_set.records()["b"]
     spoil(case_set.cases / "a.pkl", "cut")
@@ -201,7 +203,7 @@ def test_a_damaged_case_is_repaired_in_its_place(tmp_path):
     assert case_set.why == "a case is damaged"
 
 
-def test_a_case_of_another_set_is_taken_without_space_or_change(tmp_path):
+def test_a_case_of_another_set_is_taken_without_space_or_change(tmp_path: Path) -> None:
     first = whole_set(tmp_path)
     second = CaseSet(tmp_path / "second")
     second.begin(wanted(a="raw a", c="raw c"), "a case is new")
@@ -217,8 +219,10 @@ def test_a_case_of_another_set_is_taken_without_space_or_change(tmp_path):
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_plain_nnunet_sees_the_cases_in_its_own_folder_and_cannot_lose_them(tmp_path, monkeypatch, has_links):
-    def refuse(*_):
+def test_plain_nnunet_sees_the_cases_in_its_own_folder_and_cannot_lose_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def refuse(*_: Any) -> None:
         raise PermissionError
 
     if not has_links:
@@ -244,7 +248,7 @@ def test_plain_nnunet_sees_the_cases_in_its_own_folder_and_cannot_lose_them(tmp_
     assert case_set.damaged() == []
 
 
-def test_a_kill_between_the_two_renames_leaves_nothing_that_is_taken_for_whole(tmp_path):
+def test_a_kill_between_the_two_renames_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
     case_set, shown = whole_set(tmp_path / "sets"), tmp_path / "nnUNetPlans_2d"
     show(case_set, shown)
     shown.rename(case_set.folder.with_name(".shown_old"))
@@ -256,7 +260,7 @@ def test_a_kill_between_the_two_renames_leaves_nothing_that_is_taken_for_whole(t
     assert not case_set.folder.with_name(".shown_old").exists()
 
 
-def test_what_no_plans_want_is_removed_unless_a_fold_reads_it(tmp_path):
+def test_what_no_plans_want_is_removed_unless_a_fold_reads_it(tmp_path: Path) -> None:
     kept, read, left = (whole_set(tmp_path, wanted(a=raw)) for raw in ("1", "2", "3"))
     (tmp_path / ".removed_0123").mkdir()  # by a process that was killed meanwhile
     with held_by_another_process(read, "reading"):
@@ -269,14 +273,14 @@ def test_what_no_plans_want_is_removed_unless_a_fold_reads_it(tmp_path):
         left.reading().__enter__()
 
 
-def test_a_set_that_is_not_whole_is_read_by_nobody(tmp_path):
+def test_a_set_that_is_not_whole_is_read_by_nobody(tmp_path: Path) -> None:
     case_set = CaseSet(tmp_path / wanted().digest)
     case_set.begin(wanted(), "a test wants it")
     with pytest.raises(PlanningError, match="are not whole"):
         case_set.reading().__enter__()
 
 
-def test_several_folds_read_the_same_cases_while_others_are_made(tmp_path):
+def test_several_folds_read_the_same_cases_while_others_are_made(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     with (
         held_by_another_process(case_set, "reading"),
@@ -286,7 +290,7 @@ def test_several_folds_read_the_same_cases_while_others_are_made(tmp_path):
         assert case_set.damaged() == []
 
 
-def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path):
+def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     with held_by_another_process(case_set, "writing") as other:
         arguments = [sys.executable, "-c", HOLD, case_set.folder, "writing"]
@@ -302,7 +306,7 @@ def test_who_makes_cases_waits_for_another_one_and_not_for_a_dead_one(tmp_path):
         pass
 
 
-def test_a_damaged_manifest_is_named(tmp_path):
+def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     case_set = whole_set(tmp_path)
     (case_set.folder / "manifest.json").write_text("{")
     with pytest.raises(DamagedFileError, match=r"manifest\.json is not valid JSON .* delete it to have it made again"):

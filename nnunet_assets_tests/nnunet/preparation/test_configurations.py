@@ -7,6 +7,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,11 @@ PROBABILITIES = TrainingOptions(npz=True)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return PhantomProject(roots_in(tmp_path_factory.mktemp("configurations"))).build()
 
 
-def run_nnunet(project, command, *arguments, results=None):
+def run_nnunet(project: Any, command: Any, *arguments: Any, results: Any = None) -> Any:
     roots = replace(project.roots, results=results or project.roots.results)
     environment = {**os.environ, **roots.environment(), "nnUNet_def_n_proc": "1"}
     program = Path(sys.executable).with_name(command)
@@ -42,7 +43,9 @@ def run_nnunet(project, command, *arguments, results=None):
     return done.stdout
 
 
-def test_nnunet_chooses_among_two_configurations_and_their_ensemble_and_exports_what_it_chose(project, tmp_path):
+def test_nnunet_chooses_among_two_configurations_and_their_ensemble_and_exports_what_it_chose(
+    project: Any, tmp_path: Path
+) -> None:
     project.prepare(configurations=["2d", "3d_fullres"])
     for configuration in ("2d", "3d_fullres"):
         for fold in FOLDS:
@@ -64,7 +67,9 @@ def test_nnunet_chooses_among_two_configurations_and_their_ensemble_and_exports_
     assert {f"{model}/{fold}/checkpoint_final.pth" for fold in FOLDS} <= set(names)
 
 
-def test_configurations_of_ones_own_train_as_plain_nnunet_trains_them_on_the_cases_that_they_inherit(project):
+def test_configurations_of_ones_own_train_as_plain_nnunet_trains_them_on_the_cases_that_they_inherit(
+    project: Any,
+) -> None:
     project.prepare(configurations=["3d_fullres"])
     plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
     plans["plans_name"] = "OwnPlans"
@@ -103,7 +108,7 @@ def test_configurations_of_ones_own_train_as_plain_nnunet_trains_them_on_the_cas
         )
 
 
-def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(project):
+def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(project: Any) -> None:
     project.prepare(configurations=["3d_fullres"])
     plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
     plans["plans_name"] = "CascadePlans"

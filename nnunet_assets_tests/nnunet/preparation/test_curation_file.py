@@ -131,7 +131,7 @@ def test_under_a_microscope_a_tenth_of_a_millimetre_is_too_far(roots: Roots) -> 
     """Voxels of a hundredth of a millimetre: a label half a voxel away is repaired, one of three voxels left out."""
     folder, size = roots.raw / DATASET, (0.01, 0.01, 0.02)
     for path in sorted(folder.glob("*Tr/*.nii.gz")):
-        voxels = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+        voxels = np.asarray(nibabel.load(path).dataobj)
         write_volume(path, voxels, spacing_mm=size)
     near = write_volume(folder / "labelsTr/case_1.nii.gz", tiny_label(), spacing_mm=size, origin_mm=(0.004, 0, 0))
     write_volume(folder / "labelsTr/case_2.nii.gz", tiny_label(), spacing_mm=size, origin_mm=(0.03, 0, 0))

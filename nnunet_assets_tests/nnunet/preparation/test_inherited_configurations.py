@@ -1,5 +1,7 @@
 """Configurations that inherit, against nnU-Net's own reading of the same plans."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ plans = st.dictionaries(st.sampled_from(NAMES), plan, min_size=1)
 
 @given(plans)
 @settings(max_examples=500, deadline=None)
-def test_each_configuration_is_what_nnunet_reads_or_refused_where_nnunet_refuses(planned) -> None:
+def test_each_configuration_is_what_nnunet_reads_or_refused_where_nnunet_refuses(planned: Any) -> None:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     whole = resolved(planned, "plans.json")

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,12 +35,14 @@ PLAN = {"patch_size": [64, 96, 96], "spacing": [2.0, 1.0, 1.0]}
         ({"inherits_from": "3d_fullres"}, [([20, 40, 50], [2, 1, 1])], IN_ORDER, None),
     ],
 )
-def test_a_patch_that_every_case_is_smaller_than_is_found_with_the_largest_case(plan, sizes, transpose, found):
+def test_a_patch_that_every_case_is_smaller_than_is_found_with_the_largest_case(
+    plan: Any, sizes: list[Any], transpose: Any, found: tuple[Any, ...] | None
+) -> None:
     assert padding_of(plan, sizes, transpose) == found
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(tmp_path: Path) -> Any:
     prepared = PreparedFolder(Roots(tmp_path / "raw", tmp_path, tmp_path / "results"), "Dataset001_A")
     prepared.folder.mkdir()
     plans = {
@@ -51,7 +55,7 @@ def prepared(tmp_path):
     return prepared
 
 
-def test_the_numbers_are_said_and_whether_rounding_explains_them(prepared):
+def test_the_numbers_are_said_and_whether_rounding_explains_them(prepared: Any) -> None:
     assert str(padding(prepared, prepared.plans("nnUNetPlans"), "3d_fullres")).startswith(
         "Each of 2 cases is smaller than the patch of nnUNetPlans, 3d_fullres (64 x 96 x 96 voxels): the largest has "
         "22 x 44 x 44 at its spacing and fills 7%, the rest is padding. nnU-Net's planner rounds up by less."
@@ -60,11 +64,11 @@ def test_the_numbers_are_said_and_whether_rounding_explains_them(prepared):
     assert "rounding the patch up" in str(padding(prepared, prepared.plans("nnUNetPlans"), "small"))
 
 
-def _row(case, shape, spacing_mm):
+def _row(case: Any, shape: Any, spacing_mm: Any) -> Any:
     return CaseRow(case, shape, spacing_mm, (), {}, {}, ())
 
 
-def test_the_check_warns_of_plans_whose_patch_is_mostly_padding_and_of_no_other(prepared):
+def test_the_check_warns_of_plans_whose_patch_is_mostly_padding_and_of_no_other(prepared: Any) -> None:
     rows = [_row("a", (40, 40, 20), (1.0, 1.0, 2.0)), _row("b", (44, 44, 22), (1.0, 1.0, 2.0))]
 
     (found,) = padding_findings(prepared, rows)
@@ -73,7 +77,7 @@ def test_the_check_warns_of_plans_whose_patch_is_mostly_padding_and_of_no_other(
     assert "3d_fullres (64 x 96 x 96 voxels)" in found.message
 
 
-def test_without_every_case_or_without_plans_the_check_says_nothing(prepared):
+def test_without_every_case_or_without_plans_the_check_says_nothing(prepared: Any) -> None:
     rows = [_row("a", (40, 40, 20), (1.0, 1.0, 2.0)), _row("b", None, None)]
 
     assert padding_findings(prepared, rows) == []
@@ -81,7 +85,7 @@ def test_without_every_case_or_without_plans_the_check_says_nothing(prepared):
     assert padding_findings(prepared, rows[:1]) == []
 
 
-def test_a_single_slice_is_compared_in_two_axes(prepared):
+def test_a_single_slice_is_compared_in_two_axes(prepared: Any) -> None:
     plans = {"transpose_forward": IN_ORDER, "configurations": {"2d": {"patch_size": [96, 96], "spacing": [1.0, 1.0]}}}
     (prepared.folder / "nnUNetPlans.json").write_text(json.dumps(plans))
 

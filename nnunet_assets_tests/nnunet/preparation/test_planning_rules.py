@@ -4,7 +4,9 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import pytest
 
@@ -29,31 +31,31 @@ UNKNOWN = "nnUNetTrainerTypo"
 
 
 @pytest.fixture
-def records(tmp_path):
+def records(tmp_path: Path) -> Any:
     return write_prepared(tmp_path)
 
 
 @pytest.fixture
-def without_nnunet(tmp_path):
+def without_nnunet(tmp_path: Path) -> Any:
     """An environment in which the child ends at its first look at nnU-Net, seconds before torch is loaded."""
     (tmp_path / "nnunetv2").mkdir()
     (tmp_path / "nnunetv2" / "__init__.py").write_text("raise RuntimeError('nnU-Net is not looked at here')")
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 
-def stamp_as_planned(prepared, plans="nnUNetPlans", **changes):
+def stamp_as_planned(prepared: Any, plans: str = "nnUNetPlans", **changes: Any) -> None:
     made_from = {"raw_hash": "the raw data", "planner": PLANNERS[plans], "nnunetv2": version("nnunetv2")}
     stamp_plans(prepared, plans, {**made_from, **changes}, prepared.plans(plans).digest)
 
 
 def run(
-    records,
-    plans="nnUNetPlans",
-    configurations=("3d_fullres",),
-    trainers=(),
-    environment=os.environ,
-    **options,
-):
+    records: Any,
+    plans: str = "nnUNetPlans",
+    configurations: Any = ("3d_fullres",),
+    trainers: Any = (),
+    environment: Any = os.environ,
+    **options: Any,
+) -> Any:
     return prepare(
         records[0],
         DATASET,
@@ -65,14 +67,14 @@ def run(
     )
 
 
-def request_of(records, environment, plans="nnUNetPlans", **asked):
+def request_of(records: Any, environment: Any, plans: str = "nnUNetPlans", **asked: Any) -> Any:
     """Returns what was asked of the child, which then failed before it touched anything."""
     with pytest.raises(PlanningError, match=f"Preparing {DATASET} with {plans} failed: .* nnU-Net is not looked at"):
         run(records, plans, environment=environment, **asked)
     return json.loads((records[1].own / f"prepare_{plans}" / "request.json").read_text())
 
 
-def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
+def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records: Any) -> None:
     stamp_as_planned(records[1])
     made = run(records, trainers=[UNKNOWN])
     assert made.made == ()
@@ -82,7 +84,9 @@ def test_what_is_up_to_date_is_left_alone_and_starts_no_child(records):
     assert not (records[1].own / "prepare_nnUNetPlans").exists()
 
 
-def test_a_split_that_came_beside_the_raw_data_since_it_was_looked_at_is_not_copied_by_the_planner(records):
+def test_a_split_that_came_beside_the_raw_data_since_it_was_looked_at_is_not_copied_by_the_planner(
+    records: Any,
+) -> None:
     write_splits(records[0].raw / DATASET, [])
     stamp_as_planned(records[1], raw_hash="older data")
     with pytest.raises(
@@ -91,21 +95,21 @@ def test_a_split_that_came_beside_the_raw_data_since_it_was_looked_at_is_not_cop
         run(records)
 
 
-def test_a_wanted_configuration_that_the_plans_lack_is_reported(records):
+def test_a_wanted_configuration_that_the_plans_lack_is_reported(records: Any) -> None:
     stamp_as_planned(records[1])
     made = run(records, configurations=("3d_fullres", "3d_lowres"))
     assert made.configurations == ("3d_fullres",)
     assert list(made.dropped) == ["3d_lowres"]
 
 
-def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(records):
+def test_plans_of_nnunets_name_that_somebody_else_made_are_never_overwritten(records: Any) -> None:
     before = records[1].plans_file("nnUNetPlans").read_bytes()
     with pytest.raises(PlanningError, match=r"nnUNetPlans\.json was made or edited outside this project\. To use it"):
         run(records)
     assert records[1].plans_file("nnUNetPlans").read_bytes() == before
 
 
-def test_plans_of_ones_own_that_are_of_another_dataset_are_refused_before_a_child_starts(records):
+def test_plans_of_ones_own_that_are_of_another_dataset_are_refused_before_a_child_starts(records: Any) -> None:
     write_plans(records[1], "myPlans")
     plans = records[1].plans_file("myPlans")
     plans.write_text(json.dumps({**json.loads(plans.read_text()), "dataset_name": "Dataset004_Hippocampus"}))
@@ -113,14 +117,14 @@ def test_plans_of_ones_own_that_are_of_another_dataset_are_refused_before_a_chil
         run(records, "myPlans")
 
 
-def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(records):
+def test_plans_that_were_edited_after_they_were_made_are_never_overwritten(records: Any) -> None:
     stamp_as_planned(records[1])
     write_plans(records[1], batch_size=9)
     with pytest.raises(PlanningError, match="edited outside this project"):
         run(records)
 
 
-def add_configuration(prepared, **plan):
+def add_configuration(prepared: Any, **plan: Any) -> Any:
     """Adds one to the plans as nnU-Net's documentation has it, and returns the file's content."""
     content = json.loads(prepared.plans_file("nnUNetPlans").read_text())
     content["configurations"]["3d_fullres_bs8"] = plan
@@ -128,7 +132,7 @@ def add_configuration(prepared, **plan):
     return content
 
 
-def test_a_configuration_may_be_added_to_nnunets_own_plans_and_shares_the_cases_it_inherits(records):
+def test_a_configuration_may_be_added_to_nnunets_own_plans_and_shares_the_cases_it_inherits(records: Any) -> None:
     stamp_as_planned(records[1])
     add_configuration(records[1], inherits_from="3d_fullres", batch_size=8)
     made = run(records, configurations=("3d_fullres_bs8",))
@@ -142,7 +146,7 @@ def test_a_configuration_may_be_added_to_nnunets_own_plans_and_shares_the_cases_
         run(records)
 
 
-def test_planning_again_keeps_the_configurations_that_were_added_whatever_interrupts_it(records):
+def test_planning_again_keeps_the_configurations_that_were_added_whatever_interrupts_it(records: Any) -> None:
     prepared = records[1]
     own = add_configuration(prepared, inherits_from="3d_fullres")["configurations"]["3d_fullres_bs8"]
     found = _own_configurations(prepared, "nnUNetPlans")
@@ -177,7 +181,9 @@ def test_planning_again_keeps_the_configurations_that_were_added_whatever_interr
         ("MyPlans", "round", r"in a circle: round from round"),
     ],
 )
-def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(records, plans, configuration, problem):
+def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(
+    records: Any, plans: str, configuration: str, problem: str
+) -> None:
     content = write_plans(records[1], "MyPlans")
     content["configurations"]["round"] = {"inherits_from": "round"}
     records[1].plans_file("MyPlans").write_text(json.dumps(content))
@@ -185,7 +191,7 @@ def test_a_configuration_that_no_planning_would_make_is_told_before_any_work(rec
         check_configuration(records[1], plans, configuration)
 
 
-def test_a_configuration_that_comes_back_with_plans_that_are_being_made_is_let_through(records):
+def test_a_configuration_that_comes_back_with_plans_that_are_being_made_is_let_through(records: Any) -> None:
     stamp_plans(records[1], "nnUNetPlans", {"own_configurations": {"mine": {"inherits_from": "2d"}}}, plans_hash=None)
     check_configuration(records[1], "nnUNetPlans", "mine")
     records[1].plans_file("nnUNetPlans").unlink()
@@ -195,21 +201,21 @@ def test_a_configuration_that_comes_back_with_plans_that_are_being_made_is_let_t
 
 
 @pytest.mark.parametrize("plans", ["nnUNetPlans", "nnUNetResEncUNetMPlans", "MyPlans"])
-def test_a_configuration_that_is_there_or_may_be_planned_is_let_through(records, plans):
+def test_a_configuration_that_is_there_or_may_be_planned_is_let_through(records: Any, plans: str) -> None:
     write_plans(records[1], "MyPlans")
     check_configuration(records[1], plans, "2d")
     if plans != "MyPlans":
         check_configuration(records[1], plans, "3d_lowres")
 
 
-def test_plans_of_another_name_are_the_users_own(records):
+def test_plans_of_another_name_are_the_users_own(records: Any) -> None:
     write_plans(records[1], "MyPlans", batch_size=9)
     made = run(records, "MyPlans")
     assert made.made == ()  # preprocessed already, for plans that preprocess alike
     assert made.planned["3d_fullres"]["batch_size"] == 9
 
 
-def test_plans_that_are_nowhere_are_an_error_that_names_those_that_can_be_made(records):
+def test_plans_that_are_nowhere_are_an_error_that_names_those_that_can_be_made(records: Any) -> None:
     with pytest.raises(
         PlanningError, match=r"There are no plans 'MyPlans' .* or use one of nnUNetPlans, nnUNetResEncUN"
     ):
@@ -217,7 +223,9 @@ def test_plans_that_are_nowhere_are_an_error_that_names_those_that_can_be_made(r
 
 
 @pytest.mark.parametrize("left", ["", '{"configurations": {"2d": ', None])
-def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn(records, without_nnunet, left):
+def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn(
+    records: Any, without_nnunet: Any, left: str | None
+) -> None:
     prepared = records[1]
     stamp_plans(prepared, "nnUNetPlans", {}, plans_hash=None)
     path = prepared.plans_file("nnUNetPlans")
@@ -225,8 +233,11 @@ def test_planning_that_was_interrupted_is_done_again_even_where_its_file_is_torn
     assert request_of(records, without_nnunet)["planner"]
 
 
-def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(records, without_nnunet):
-    prepared, said = records[1], Queue()
+def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_made(
+    records: Any, without_nnunet: Any
+) -> None:
+    said: Queue[str] = Queue()
+    prepared = records[1]
     stamp_plans(prepared, "nnUNetPlans", {}, plans_hash=None)  # the other one plans
     with ThreadPoolExecutor(1) as pool:
         with prepared.preparing(RecordedProgress(pytest.fail)):
@@ -239,12 +250,14 @@ def test_who_prepares_a_dataset_waits_for_another_that_does_and_finds_what_it_ma
 
 
 @pytest.mark.parametrize("changes", [{"raw_hash": "older data"}, {"nnunetv2": "2.5"}, {"planner": "Other"}])
-def test_plans_made_from_other_input_are_made_again(records, without_nnunet, changes):
+def test_plans_made_from_other_input_are_made_again(records: Any, without_nnunet: Any, changes: dict[str, Any]) -> None:
     stamp_as_planned(records[1], **changes)
     assert request_of(records, without_nnunet)["planner"]
 
 
-def begin_fold(records, plans="nnUNetPlans", raw_hash="the raw data", variant=None, results=None):
+def begin_fold(
+    records: Any, plans: str = "nnUNetPlans", raw_hash: str = "the raw data", variant: Any = None, results: Any = None
+) -> None:
     roots = replace(records[0], results=results or records[0].results)
     folder = Experiment(DATASET, "3d_fullres", plans=plans, variant=variant).fold_folder(roots, "fold_0")
     inputs = {**asdict(INPUTS), "raw_hash": raw_hash}
@@ -253,8 +266,8 @@ def begin_fold(records, plans="nnUNetPlans", raw_hash="the raw data", variant=No
 
 @pytest.mark.parametrize("plans", ["nnUNetPlans", "MyPlans"])  # planned again, or only preprocessed
 def test_what_folds_were_trained_on_is_made_anew_for_another_minor_nnunet_by_the_users_word_alone(
-    records, without_nnunet, monkeypatch, tmp_path, plans
-):
+    records: Any, without_nnunet: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plans: str
+) -> None:
     prepared, installed, minor = records[1], version("nnunetv2"), next_version("nnunetv2", 1)
     stamp_as_planned(prepared)
     write_plans(prepared, "MyPlans")
@@ -276,8 +289,8 @@ def test_what_folds_were_trained_on_is_made_anew_for_another_minor_nnunet_by_the
 
 @pytest.mark.parametrize("is_planned", [False, True])
 def test_plans_that_share_the_cases_of_folds_ask_for_that_word_too(
-    records, without_nnunet, monkeypatch, tmp_path, is_planned
-):
+    records: Any, without_nnunet: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_planned: bool
+) -> None:
     stamp_as_planned(records[1])
     begin_fold(records)
     if is_planned:
@@ -289,7 +302,9 @@ def test_plans_that_share_the_cases_of_folds_ask_for_that_word_too(
     assert request_of(records, without_nnunet, "nnUNetResEncUNetMPlans", configurations=("2d",))["planner"]
 
 
-def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(records, without_nnunet, tmp_path):
+def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(
+    records: Any, without_nnunet: Any, tmp_path: Path
+) -> None:
     stamp_as_planned(records[1], nnunetv2="2.0.1")
     begin_fold(records, results=tmp_path / "theirs")
     note_results(records[1], tmp_path / "theirs")
@@ -297,7 +312,7 @@ def test_folds_of_another_project_on_the_same_preprocessed_data_count_too(record
         run(records, environment=without_nnunet)
 
 
-def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, without_nnunet):
+def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records: Any, without_nnunet: Any) -> None:
     stamp_as_planned(records[1], nnunetv2="2.0.1")
     begin_fold(records, raw_hash="other raw data")
     begin_fold(records, "MyPlans")
@@ -308,14 +323,16 @@ def test_folds_that_are_not_of_what_is_there_hold_up_no_other_version(records, w
     assert request_of(records, without_nnunet)["planner"]
 
 
-def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are_kept(records, without_nnunet):
+def test_cases_made_from_other_raw_data_are_made_again_and_plans_of_the_user_are_kept(
+    records: Any, without_nnunet: Any
+) -> None:
     write_plans(records[1], "MyPlans")
     write_raw(records[1], RawRecord("newer data", CASES, voxels_checked=False))
     request = request_of(records, without_nnunet, "MyPlans")
     assert not request["planner"]
 
 
-def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records, without_nnunet):
+def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records: Any, without_nnunet: Any) -> None:
     stamp_as_planned(records[1])
     (records[1].references / "c.nii.gz").write_text("edited")
     assert not request_of(records, without_nnunet)["planner"]
@@ -323,14 +340,14 @@ def test_references_that_are_not_the_labels_of_the_cases_are_put_right(records, 
 
 class TestNnunetsOwnIntegrityCheck:
     @pytest.fixture(autouse=True)
-    def _stale(self, records):
+    def _stale(self, records: Any) -> None:
         """Plans that are to be made again."""
         stamp_as_planned(records[1], planner="Other")
 
-    def asked(self, records, environment, **asked):
+    def asked(self, records: Any, environment: Any, **asked: Any) -> Any:
         return request_of(records, environment, **asked)["verify_integrity"]
 
-    def test_runs_until_it_has_agreed_with_the_raw_data_as_it_is(self, records, without_nnunet):
+    def test_runs_until_it_has_agreed_with_the_raw_data_as_it_is(self, records: Any, without_nnunet: Any) -> None:
         request = request_of(records, without_nnunet)
         assert request["verify_integrity"]
         note_verified(records[1], request["verified"])
@@ -338,15 +355,15 @@ class TestNnunetsOwnIntegrityCheck:
         note_verified(records[1], {**request["verified"], "nnunetv2": "2.5"})
         assert self.asked(records, without_nnunet)
 
-    def test_does_not_run_where_the_user_turned_it_off(self, records, without_nnunet):
+    def test_does_not_run_where_the_user_turned_it_off(self, records: Any, without_nnunet: Any) -> None:
         assert not self.asked(records, without_nnunet, verify_integrity=False)
 
-    def test_runs_all_the_same_where_nobody_else_read_the_voxels(self, records, without_nnunet):
+    def test_runs_all_the_same_where_nobody_else_read_the_voxels(self, records: Any, without_nnunet: Any) -> None:
         write_raw(records[1], RawRecord("the raw data", CASES, voxels_checked=False))
         assert self.asked(records, without_nnunet, verify_integrity=False)
 
 
-def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
+def test_an_unknown_trainer_is_an_error_before_any_long_work(records: Any) -> None:
     shutil.rmtree(PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").folder)
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):
@@ -354,13 +371,13 @@ def test_an_unknown_trainer_is_an_error_before_any_long_work(records):
 
 
 @pytest.mark.parametrize("value", ["0", "many"])
-def test_a_number_of_processes_that_is_none_is_an_error(records, without_nnunet, value):
+def test_a_number_of_processes_that_is_none_is_an_error(records: Any, without_nnunet: Any, value: str) -> None:
     stamp_plans(records[1], "nnUNetPlans", {}, plans_hash=None)
     with pytest.raises(ConfigError, match=f"nnUNet_def_n_proc is '{value}', not a whole number of at least 1"):
         run(records, environment={**without_nnunet, "nnUNet_def_n_proc": value})
 
 
-def test_raw_data_that_nobody_looked_at_is_an_error(records):
+def test_raw_data_that_nobody_looked_at_is_an_error(records: Any) -> None:
     (records[1].own / "raw.json").unlink()
     with pytest.raises(PlanningError, match="Materialize raw_dataset first"):
         run(records)

@@ -1,5 +1,7 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,20 +19,20 @@ from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases
 FULLRES = ("nnUNetPlans", "3d_fullres")
 
 
-def read(prepared, plans="nnUNetPlans"):
+def read(prepared: Any, plans: str = "nnUNetPlans") -> Any:
     return PreparedDataset.read(prepared, plans)
 
 
 @pytest.fixture
-def prepared(tmp_path):
+def prepared(tmp_path: Path) -> Any:
     return write_prepared(tmp_path)[1]
 
 
-def test_what_is_known_of_the_raw_data_comes_back(prepared):
+def test_what_is_known_of_the_raw_data_comes_back(prepared: Any) -> None:
     assert read_raw(prepared) == RawRecord("the raw data", CASES, voxels_checked=True)
 
 
-def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data(prepared):
+def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data(prepared: Any) -> None:
     hashes = dict.fromkeys(CASES, "files")
     write_raw(prepared, RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes))
     record = json.loads((prepared.own / "raw.json").read_text())
@@ -39,26 +41,26 @@ def test_copies_are_known_by_the_files_where_an_older_version_looked_at_the_data
     assert read_raw(prepared).image_hashes == hashes
 
 
-def test_raw_data_that_nobody_looked_at_is_an_error(prepared):
+def test_raw_data_that_nobody_looked_at_is_an_error(prepared: Any) -> None:
     (prepared.own / "raw.json").unlink()
     with pytest.raises(PlanningError, match=r"Nothing is known .* Materialize raw_dataset first"):
         read_raw(prepared)
 
 
-def test_raw_data_that_contradicts_itself_stops_all_that_follows(prepared):
+def test_raw_data_that_contradicts_itself_stops_all_that_follows(prepared: Any) -> None:
     write_raw(prepared, RawRecord("the raw data", CASES, voxels_checked=True, errors="case_1: its label is torn"))
     with pytest.raises(PlanningError, match=r"not fit to be trained on.*\ncase_1: its label is torn"):
         read_raw(prepared)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"configurations": {"2d"'])
-def test_a_damaged_record_is_named(prepared, content):
+def test_a_damaged_record_is_named(prepared: Any, content: str) -> None:
     prepared.plans_file("nnUNetPlans").write_text(content)
     with pytest.raises(DamagedFileError, match=r"nnUNetPlans\.json is not valid JSON .* Restore it, or delete it"):
         prepared.plans("nnUNetPlans")
 
 
-def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
+def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared: Any) -> None:
     before = prepared.plans("nnUNetPlans").digest
     path = prepared.plans_file("nnUNetPlans")
     path.write_text(path.read_text().replace(",", " ,\n"))
@@ -68,7 +70,7 @@ def test_the_digest_of_plans_is_that_of_their_content_not_of_the_file(prepared):
     assert prepared.plans("MyPlans").digest is None
 
 
-def test_configurations_that_inherit_from_each_other_are_named(prepared):
+def test_configurations_that_inherit_from_each_other_are_named(prepared: Any) -> None:
     content = write_plans(prepared, inherits_from="2d")
     content["configurations"]["2d"]["inherits_from"] = "3d_fullres"
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
@@ -79,7 +81,7 @@ def test_configurations_that_inherit_from_each_other_are_named(prepared):
     assert prepared.plans("nnUNetPlans").needed(["own"]) == ["own"]  # which reads nothing of theirs
 
 
-def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared):
+def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepared: Any) -> None:
     write_plans(prepared, "nnUNetResEncUNetMPlans", batch_size=9, patch_size=[16, 16, 16])
     shared = ("nnUNetResEncUNetMPlans", "3d_fullres")
     assert prepared.plans(FULLRES[0]).cases_folder(FULLRES[1]) == prepared.plans(shared[0]).cases_folder(shared[1])
@@ -87,7 +89,9 @@ def test_plans_that_differ_only_in_training_share_their_preprocessed_cases(prepa
     assert read(prepared, shared[0]).case_set(shared[1]).is_whole
 
 
-def test_plans_that_preprocess_otherwise_have_cases_of_their_own_whatever_folder_nnunet_gives_them(prepared):
+def test_plans_that_preprocess_otherwise_have_cases_of_their_own_whatever_folder_nnunet_gives_them(
+    prepared: Any,
+) -> None:
     write_plans(prepared, "MyPlans", spacing=[1.0, 1.0, 1.0])
     mine = ("MyPlans", "3d_fullres")
     assert prepared.plans(mine[0]).cases_folder(mine[1]) == prepared.plans(FULLRES[0]).cases_folder(FULLRES[1])
@@ -115,7 +119,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("changes", "counts"), CHANGES)
-def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(prepared, changes, counts):
+def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(
+    prepared: Any, changes: dict[str, Any], counts: bool
+) -> None:
     before = read(prepared).ingredients("3d_fullres")
     write_plans(prepared, **changes)
     assert (read(prepared).ingredients("3d_fullres").digest != before.digest) == counts
@@ -126,8 +132,10 @@ def test_only_what_preprocessing_reads_of_a_configuration_makes_other_cases(prep
     ("scheme", "counts"),
     [("CTNormalization", True), ("SomebodysNormalization", True), ("ZScoreNormalization", False)],
 )
-def test_intensity_statistics_count_only_where_the_normalization_uses_them(prepared, scheme, counts):
-    def with_mean(mean):
+def test_intensity_statistics_count_only_where_the_normalization_uses_them(
+    prepared: Any, scheme: str, counts: bool
+) -> None:
+    def with_mean(mean: Any) -> Any:
         content = write_plans(prepared, normalization_schemes=[scheme, "ZScoreNormalization"])
         content["foreground_intensity_properties_per_channel"] = {"0": {"mean": mean}, "1": {"mean": mean / 2}}
         prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
@@ -148,8 +156,8 @@ def test_intensity_statistics_count_only_where_the_normalization_uses_them(prepa
 )
 @pytest.mark.parametrize("preprocessor", ["DefaultPreprocessor", "SomebodysPreprocessor"])
 def test_of_the_description_count_the_labels_and_all_where_nobody_knows_what_is_read(
-    prepared, change, counts, preprocessor
-):
+    prepared: Any, change: dict[str, Any], counts: bool, preprocessor: str
+) -> None:
     write_plans(prepared, preprocessor_name=preprocessor)
     curated_folder(prepared).mkdir(parents=True)
     description = {"labels": {"background": 0, "a": 1}, "numTraining": 4, "name": "It"}
@@ -160,7 +168,7 @@ def test_of_the_description_count_the_labels_and_all_where_nobody_knows_what_is_
     assert (read(prepared).ingredients("3d_fullres") != before) == counts
 
 
-def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
+def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared: Any) -> None:
     hashes = {case: f"files of {case}" for case in CASES}
     record = RawRecord("the raw data", CASES, voxels_checked=True, case_hashes=hashes)
     write_raw(prepared, record)
@@ -174,13 +182,13 @@ def test_a_changed_case_is_told_from_the_others_by_its_digest(prepared):
     ]
 
 
-def test_without_digests_of_cases_every_case_counts_as_changed(prepared):
+def test_without_digests_of_cases_every_case_counts_as_changed(prepared: Any) -> None:
     before = read(prepared).ingredients("3d_fullres")
     write_raw(prepared, RawRecord("newer data", CASES, voxels_checked=True))
     assert before.differences(read(prepared).ingredients("3d_fullres")) == ["4 cases are changed (a, b, c, d)"]
 
 
-def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared):
+def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared: Any) -> None:
     (prepared.folder / "splits_of_a_colleague.json").write_text('[{"train": []}]')
     (prepared.folder / "torn.json").write_text('{"configurations": {')
     assert wanted_digests(prepared, prepared.folder / "nnUNetPlans_3d_fullres") == {
@@ -188,7 +196,7 @@ def test_what_wants_no_cases_beside_the_plans_is_passed_over(prepared):
     }
 
 
-def test_a_configuration_has_what_it_inherits(prepared):
+def test_a_configuration_has_what_it_inherits(prepared: Any) -> None:
     content = write_plans(prepared)
     content["configurations"]["big"] = {"inherits_from": "3d_fullres", "batch_size": 8}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
@@ -198,7 +206,7 @@ def test_a_configuration_has_what_it_inherits(prepared):
     assert read(prepared).case_set("big").is_whole
 
 
-def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
+def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared: Any) -> None:
     content = write_plans(prepared)
     content["configurations"]["3d_lowres"] = {"next_stage": "3d_cascade_fullres"}
     content["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
@@ -209,7 +217,7 @@ def test_the_next_stage_of_a_cascade_is_needed_to_validate_the_first(prepared):
     assert read(prepared).case_set("3d_cascade_fullres").is_whole
 
 
-def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are_trained(prepared):
+def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are_trained(prepared: Any) -> None:
     before = read(prepared).plans_hash_of(EXPERIMENT)
     assert before == prepared.plans("nnUNetPlans").digest  # as older versions have it
     content = write_plans(prepared)
@@ -225,7 +233,7 @@ def test_a_configuration_that_a_user_adds_makes_no_other_plans_of_those_that_are
     assert read(prepared).plans_hash_of(EXPERIMENT) == before
 
 
-def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what_they_are(prepared):
+def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what_they_are(prepared: Any) -> None:
     content = write_plans(prepared)
     content["configurations"]["3d_fullres_bs8"] = {"inherits_from": "3d_fullres", "batch_size": 8}
     prepared.plans_file("nnUNetPlans").write_text(json.dumps(content))
@@ -249,7 +257,7 @@ def test_folds_that_an_older_version_trained_beside_own_configurations_stay_what
     )
 
 
-def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):
+def test_the_earlier_cases_are_the_newest_that_are_whole(prepared: Any) -> None:
     first = read(prepared).ingredients("3d_fullres")
     write_plans(prepared, spacing=[1.0, 1.0, 1.0])
     read(prepared).case_set("3d_fullres").begin(read(prepared).ingredients("3d_fullres"), "it is not finished")
@@ -257,7 +265,7 @@ def test_the_earlier_cases_are_the_newest_that_are_whole(prepared):
     assert read(prepared).earlier_ingredients("2d") is None
 
 
-def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_that_planning_made(tmp_path):
+def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_that_planning_made(tmp_path: Path) -> None:
     prepared: PreparedFolder = write_prepared(tmp_path)[1]
     before = read(prepared).ingredients("3d_fullres")
     (prepared.folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}')

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import Phase
@@ -45,7 +46,7 @@ class Project:
     def has(self, cases: list[str]) -> None:
         write_raw(self.prepared, RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True))
 
-    def split(self, n_folds: int = 4, **how: object) -> Splits:
+    def split(self, n_folds: int = 4, **how: Any) -> Splits:
         return ensure_splits(self.roots, DATASET, SplitSettings(n_folds), progress=SILENT, **how)
 
     @property
@@ -71,7 +72,9 @@ def pair(tmp_path: Path) -> tuple[Project, Project]:
 
 
 @pytest.mark.parametrize("how", [{}, {"on_new_cases": "renew"}, {"renew": True}])
-def test_another_project_does_not_change_the_split_of_trained_folds_whatever_it_asks(pair, how):
+def test_another_project_does_not_change_the_split_of_trained_folds_whatever_it_asks(
+    pair: tuple[Project, Project], how: dict[str, Any]
+) -> None:
     mine, other = pair
     mine.train()
     mine.train(SHORT, "fold_3")
@@ -89,7 +92,7 @@ def test_another_project_does_not_change_the_split_of_trained_folds_whatever_it_
     assert other.split().what == "kept"  # the same declaration is no change
 
 
-def test_the_notes_are_believed_where_the_results_are_not_there_now(pair):
+def test_the_notes_are_believed_where_the_results_are_not_there_now(pair: tuple[Project, Project]) -> None:
     mine, other = pair
     mine.train()
     shutil.move(mine.roots.results, mine.roots.results.with_name("unmounted"))
@@ -102,7 +105,9 @@ def test_the_notes_are_believed_where_the_results_are_not_there_now(pair):
     assert other.split(3).what == "made anew"
 
 
-def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_split(pair, tmp_path):
+def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_split(
+    pair: tuple[Project, Project], tmp_path: Path
+) -> None:
     mine, _ = pair
     mine.train()
     shutil.move(tmp_path / "mine", tmp_path / "moved")
@@ -113,7 +118,7 @@ def test_a_project_that_moved_is_known_by_its_results_and_may_change_its_own_spl
     assert moved.split(3, renew=True).what == "made anew"
 
 
-def test_a_fold_of_which_nobody_can_read_what_it_was_told_holds_the_split(pair):
+def test_a_fold_of_which_nobody_can_read_what_it_was_told_holds_the_split(pair: tuple[Project, Project]) -> None:
     mine, other = pair
     mine.train()
     (LONG.fold_folder(mine.roots, "fold_0") / ".nnunet_assets" / "request.json").write_text('{"inputs": ')
@@ -121,7 +126,7 @@ def test_a_fold_of_which_nobody_can_read_what_it_was_told_holds_the_split(pair):
         other.split(3)
 
 
-def test_results_that_were_copied_are_not_those_of_the_original(pair, tmp_path):
+def test_results_that_were_copied_are_not_those_of_the_original(pair: tuple[Project, Project], tmp_path: Path) -> None:
     mine, _ = pair
     mine.train()
     shutil.copytree(tmp_path / "mine", tmp_path / "copy")
@@ -134,7 +139,7 @@ def test_results_that_were_copied_are_not_those_of_the_original(pair, tmp_path):
     assert mine.split().what == "kept"
 
 
-def test_results_that_are_reached_by_two_paths_are_one(pair, tmp_path):
+def test_results_that_are_reached_by_two_paths_are_one(pair: tuple[Project, Project], tmp_path: Path) -> None:
     mine, _ = pair
     mine.train()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
@@ -143,7 +148,9 @@ def test_results_that_are_reached_by_two_paths_are_one(pair, tmp_path):
     assert folds_of_others(linked.prepared) == {}
 
 
-def test_projects_that_begin_with_two_datasets_at_once_give_their_results_one_name(tmp_path, monkeypatch):
+def test_projects_that_begin_with_two_datasets_at_once_give_their_results_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results, names, at_once = tmp_path / "results", [], threading.Barrier(4)
     known = split_users._known_id
 
@@ -165,7 +172,9 @@ def test_projects_that_begin_with_two_datasets_at_once_give_their_results_one_na
     assert set(names) == {known(results)}
 
 
-def test_results_that_cannot_be_written_to_keep_nobody_from_a_split(pair, monkeypatch):
+def test_results_that_cannot_be_written_to_keep_nobody_from_a_split(
+    pair: tuple[Project, Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine, _ = pair
     mine.train(is_noted=False)
     (mine.roots.results / split_users.ROOT_FILE).unlink()
@@ -177,14 +186,18 @@ def test_results_that_cannot_be_written_to_keep_nobody_from_a_split(pair, monkey
     assert mine.split().what == "kept"
 
 
-def test_folds_of_a_version_that_noted_nobody_are_found_in_the_results_that_are_known(pair):
+def test_folds_of_a_version_that_noted_nobody_are_found_in_the_results_that_are_known(
+    pair: tuple[Project, Project],
+) -> None:
     mine, other = pair
     mine.train(is_noted=False)
     with pytest.raises(DatasetError, match="3d_fullres: fold_0"):
         other.split(3)
 
 
-def test_folds_of_a_version_that_noted_nobody_are_noted_when_their_project_looks_at_the_split_again(pair):
+def test_folds_of_a_version_that_noted_nobody_are_noted_when_their_project_looks_at_the_split_again(
+    pair: tuple[Project, Project],
+) -> None:
     mine, other = pair
     mine.train(SHORT, is_noted=False)
     mine.split()
@@ -193,7 +206,7 @@ def test_folds_of_a_version_that_noted_nobody_are_noted_when_their_project_looks
         other.split(3)
 
 
-def test_folds_that_are_gone_or_never_began_hold_nothing(pair):
+def test_folds_that_are_gone_or_never_began_hold_nothing(pair: tuple[Project, Project]) -> None:
     mine, other = pair
     mine.train()
     mine.train(SHORT, "fold_1")
@@ -203,7 +216,9 @@ def test_folds_that_are_gone_or_never_began_hold_nothing(pair):
     assert other.split(3).what == "made anew"
 
 
-def test_a_fold_that_is_about_to_begin_holds_the_split_though_its_folder_is_not_there_yet(pair):
+def test_a_fold_that_is_about_to_begin_holds_the_split_though_its_folder_is_not_there_yet(
+    pair: tuple[Project, Project],
+) -> None:
     mine, other = pair
     mine.train()
     shutil.rmtree(LONG.fold_folder(mine.roots, "fold_0"))
@@ -214,14 +229,14 @@ def test_a_fold_that_is_about_to_begin_holds_the_split_though_its_folder_is_not_
     assert other.split(3).what == "made anew"
 
 
-def test_a_fold_that_was_trained_on_an_older_split_holds_nothing(pair):
+def test_a_fold_that_was_trained_on_an_older_split_holds_nothing(pair: tuple[Project, Project]) -> None:
     mine, other = pair
     mine.train()
     mine.split(5, renew=True)
     assert other.split(3).what == "made anew"
 
 
-def test_a_project_knows_that_another_one_changed_the_split_since_it_looked(pair):
+def test_a_project_knows_that_another_one_changed_the_split_since_it_looked(pair: tuple[Project, Project]) -> None:
     mine, other = pair
     seen = seen_split(mine.prepared)
     assert seen == mine.digest
@@ -232,7 +247,7 @@ def test_a_project_knows_that_another_one_changed_the_split_since_it_looked(pair
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"results": 3}', '{"experiment": "x"}'])
-def test_torn_notes_say_nothing_and_stop_nobody(pair, content):
+def test_torn_notes_say_nothing_and_stop_nobody(pair: tuple[Project, Project], content: str) -> None:
     mine, other = pair
     folder = mine.prepared.own / "split_users"
     for name in ("torn.json", "abc.json"):

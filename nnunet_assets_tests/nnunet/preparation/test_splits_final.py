@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,23 +58,23 @@ class Cohort:
         self.file = self.prepared.folder / "splits_final.json"
         self.has(cases)
 
-    def has(self, cases, volumes=None, hashes=None):
+    def has(self, cases: list[str], volumes: Any = None, hashes: Any = None) -> None:
         """Records that the raw dataset has these cases now."""
         record = RawRecord("the raw data", tuple(sorted(cases)), voxels_checked=True)
         write_raw(self.prepared, replace(record, label_volumes_ml=volumes or {}, case_hashes=hashes or {}))
 
-    def split(self, settings=THREE, **how):
+    def split(self, settings: Any = THREE, **how: Any) -> Any:
         return ensure_splits(self.roots, DATASET, settings, **how)
 
-    def validation(self):
+    def validation(self) -> Any:
         """Returns the fold that validates each case, by the file."""
         folds = json.loads(self.file.read_text())
         return {case: index for index, fold in enumerate(folds) for case in fold["val"]}
 
-    def generations(self):
+    def generations(self) -> Any:
         return json.loads((self.prepared.own / "splits.json").read_text())["generations"]
 
-    def train(self, experiment, fold, hours=None):
+    def train(self, experiment: Experiment, fold: Any, hours: Any = None) -> None:
         """Leaves a fold that was trained on the split that is there: finished in so many hours; None: not finished."""
         folder = experiment.fold_folder(self.roots, fold)
         inputs = replace(INPUTS, splits_hash=json_sha256(json.loads(self.file.read_text())))
@@ -84,12 +85,12 @@ class Cohort:
 
 
 @pytest.fixture
-def cohort(tmp_path):
+def cohort(tmp_path: Path) -> Any:
     return Cohort(tmp_path, CASES)
 
 
 @pytest.fixture
-def trained(cohort):
+def trained(cohort: Any) -> Any:
     """Six cases in three folds, two of which were trained in one experiment and one in another."""
     cohort.split()
     cohort.train(SHORT, "fold_0", hours=10)
@@ -126,7 +127,7 @@ def bytes_that_nnunet_writes(folder: Path, cases: list[str], n_folds: int) -> by
         ["B", "a", "_", "Ü", "患者", "with space", "1"],
     ],
 )
-def test_the_default_file_is_nnunets_own_byte_for_byte(tmp_path, cases, n_folds):
+def test_the_default_file_is_nnunets_own_byte_for_byte(tmp_path: Path, cases: list[Any], n_folds: int) -> None:
     cohort = Cohort(tmp_path, cases)
     cohort.split(SplitSettings(n_folds))
     assert cohort.file.read_bytes() == bytes_that_nnunet_writes(tmp_path / "theirs", cases, n_folds)
@@ -139,7 +140,7 @@ def test_the_default_file_is_nnunets_own_byte_for_byte(tmp_path, cases, n_folds)
     n_folds=st.integers(2, 7),
     seed=st.sampled_from([12345, 0]),
 )
-def test_any_default_split_validates_each_case_once(cases, n_folds, seed):
+def test_any_default_split_validates_each_case_once(cases: Any, n_folds: Any, seed: Any) -> None:
     if len(cases) < n_folds:
         with pytest.raises(DatasetError, match=rf"{len(cases)} cases cannot be split into {n_folds} folds"):
             default_splits(cases, n_folds, seed)
@@ -151,16 +152,16 @@ def test_any_default_split_validates_each_case_once(cases, n_folds, seed):
 
 
 @pytest.mark.parametrize("n_folds", [0, 1])
-def test_a_cross_validation_has_two_folds_at_least(n_folds):
+def test_a_cross_validation_has_two_folds_at_least(n_folds: int) -> None:
     with pytest.raises(DatasetError, match=f"6 cases cannot be split into {n_folds} folds; a cross-validation needs"):
         default_splits(CASES, n_folds)
 
 
-def test_the_names_are_plain_text():
+def test_the_names_are_plain_text() -> None:
     assert {type(case) for split in default_splits(CASES, 3) for case in [*split["train"], *split["val"]]} == {str}
 
 
-def test_splitting_imports_no_torch():
+def test_splitting_imports_no_torch() -> None:
     code = (
         "import sys; from nnunet_assets.nnunet.preparation.splitting import default_splits;"
         "default_splits(list('abcde'), 5);"
@@ -172,7 +173,7 @@ def test_splitting_imports_no_torch():
 # --- as declared --------------------------------------------------------------------------------------------------
 
 
-def raw_of(cases, volumes=None):
+def raw_of(cases: list[str], volumes: Any = None) -> Any:
     return RawRecord("raw", tuple(sorted(cases)), voxels_checked=True, label_volumes_ml=volumes or {})
 
 
@@ -183,7 +184,9 @@ def raw_of(cases, volumes=None):
     stratify=st.booleans(),
     data=st.data(),
 )
-def test_any_grouped_split_is_a_cross_validation_with_each_patient_on_one_side(cases, n_folds, seed, stratify, data):
+def test_any_grouped_split_is_a_cross_validation_with_each_patient_on_one_side(
+    cases: Any, n_folds: Any, seed: Any, stratify: Any, data: Any
+) -> None:
     settings = SplitSettings(n_folds, seed=seed, groups=BY_PATIENT, stratify=stratify)
     volumes = {case: {"lesion": data.draw(st.sampled_from([0.0, 1.0, 50.0]))} for case in cases}
     patients = {case: case[:2] for case in cases}
@@ -196,12 +199,12 @@ def test_any_grouped_split_is_a_cross_validation_with_each_patient_on_one_side(c
         assert not {patients[case] for case in split["train"]} & {patients[case] for case in split["val"]}
 
 
-def test_a_stratified_split_spreads_a_label_that_nnunets_own_does_not():
+def test_a_stratified_split_spreads_a_label_that_nnunets_own_does_not() -> None:
     # One of five cases has the lesion. nnU-Net's seeded k-fold of these leaves a fold without.
     cases = [f"case_{n:02d}" for n in range(25)]
     volumes = {case: {"lesion": 1.0 if case < "case_05" else 0.0} for case in cases}
 
-    def with_lesion(settings):
+    def with_lesion(settings: Any) -> Any:
         splits = make_splits(settings, raw_of(cases, volumes))
         return sorted(sum(volumes[case]["lesion"] > 0 for case in split["val"]) for split in splits)
 
@@ -209,26 +212,26 @@ def test_a_stratified_split_spreads_a_label_that_nnunets_own_does_not():
     assert with_lesion(SplitSettings(5, stratify=True)) == [1, 1, 1, 1, 1]
 
 
-def test_volumes_that_are_not_known_cannot_be_stratified():
+def test_volumes_that_are_not_known_cannot_be_stratified() -> None:
     with pytest.raises(
         DatasetError, match=r"The label volumes of these cases are not known: a, b, c, d, e and 1 more\."
     ):
         make_splits(SplitSettings(3, stratify=True), raw_of(CASES))
 
 
-def test_too_few_cases_to_stratify():
+def test_too_few_cases_to_stratify() -> None:
     volumes = {case: {"lesion": 1.0} for case in CASES}
     with pytest.raises(DatasetError, match="6 cases cannot be split into 7 folds"):
         make_splits(SplitSettings(7, stratify=True), raw_of(CASES, volumes))
 
 
-def test_one_group_only_cannot_be_split():
+def test_one_group_only_cannot_be_split() -> None:
     with pytest.raises(DatasetError, match=r"number of groups by the pattern .* is 1 \(p1\), too few for 2 folds"):
         make_splits(SplitSettings(2, groups=BY_PATIENT), raw_of(["p1_scan1", "p1_scan2"]))
 
 
 @pytest.fixture
-def sites(tmp_path):
+def sites(tmp_path: Path) -> Any:
     """A table of which site each of the six cases is from."""
     table = GroupTable(tmp_path / "sites.csv", "case", "site")
     table.path.write_text(
@@ -237,18 +240,18 @@ def sites(tmp_path):
     return table
 
 
-def test_one_site_is_left_out_at_a_time_in_the_order_of_their_names(sites):
+def test_one_site_is_left_out_at_a_time_in_the_order_of_their_names(sites: Any) -> None:
     splits = make_splits(SplitSettings(3, groups=sites, leave_one_group_out=True), raw_of(CASES))
     assert [split["val"] for split in splits] == [["f"], ["c", "d", "e"], ["a", "b"]]
     assert check_splits(splits, CASES, 3) == splits
 
 
-def test_a_site_without_cases_cannot_be_left_out(sites):
+def test_a_site_without_cases_cannot_be_left_out(sites: Any) -> None:
     with pytest.raises(DatasetError, match=r"sites\.csv names 3 groups, but the dataset has cases of 2: L, O\."):
         make_splits(SplitSettings(3, groups=sites, leave_one_group_out=True), raw_of(CASES[:5]))
 
 
-def test_a_file_of_the_users_own_is_taken_where_it_fits(cohort, tmp_path):
+def test_a_file_of_the_users_own_is_taken_where_it_fits(cohort: Any, tmp_path: Path) -> None:
     mine = tmp_path / "mine.json"
     mine.write_text(json.dumps(GOOD))
     settings = SplitSettings(3, file=mine)
@@ -263,14 +266,14 @@ def test_a_file_of_the_users_own_is_taken_where_it_fits(cohort, tmp_path):
 # --- the file on disk ---------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_fits_is_kept_byte_for_byte(cohort):
+def test_a_file_that_fits_is_kept_byte_for_byte(cohort: Any) -> None:
     cohort.file.write_text(own := json.dumps(GOOD))  # one line, as nnU-Net would not write it
     made = cohort.split()
     assert (made.what, made.folds, made.record.generations) == ("the user's own", GOOD, ())
     assert cohort.file.read_text() == own
 
 
-def test_the_file_comes_with_a_record_of_how_it_was_made_and_no_temporary_one(cohort):
+def test_the_file_comes_with_a_record_of_how_it_was_made_and_no_temporary_one(cohort: Any) -> None:
     assert cohort.split().what == "made"
     (generation,) = cohort.generations()
     assert generation["settings"] == {"folds": 3}
@@ -281,14 +284,14 @@ def test_the_file_comes_with_a_record_of_how_it_was_made_and_no_temporary_one(co
     assert (cohort.file.stat().st_mtime_ns, len(cohort.generations())) == (before, 1)
 
 
-def test_a_file_that_somebody_edited_is_theirs(cohort):
+def test_a_file_that_somebody_edited_is_theirs(cohort: Any) -> None:
     cohort.split()
     cohort.file.write_text(json.dumps(GOOD))
     assert cohort.split(SplitSettings(3, seed=7)).what == "the user's own"
     assert json.loads(cohort.file.read_text()) == GOOD
 
 
-def test_a_file_for_other_cases_that_is_the_users_own_is_never_written_over(cohort):
+def test_a_file_for_other_cases_that_is_the_users_own_is_never_written_over(cohort: Any) -> None:
     path = write_splits(cohort.prepared.folder, GOOD)
     before = path.read_bytes()
     cohort.has(["a", "b", "c", "d", "e", "g", "h"])
@@ -301,7 +304,7 @@ def test_a_file_for_other_cases_that_is_the_users_own_is_never_written_over(coho
     assert path.read_bytes() == before
 
 
-def test_all_that_does_not_fit_is_said_with_the_first_five_and_the_count(cohort):
+def test_all_that_does_not_fit_is_said_with_the_first_five_and_the_count(cohort: Any) -> None:
     write_splits(cohort.prepared.folder, GOOD)
     cohort.has([f"case_{n}" for n in range(10)])
     with pytest.raises(DatasetError) as caught:
@@ -316,9 +319,11 @@ HOLD_OUT = [{"train": ["a", "b", "c", "d"], "val": ["e", "f"]}]
 
 
 @pytest.mark.parametrize("splits", [TRAINING_ONLY, HOLD_OUT])
-def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(cohort, splits, tmp_path):
+def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(
+    cohort: Any, splits: Any, tmp_path: Path
+) -> None:
     cohort.file.write_text(json.dumps(splits))
-    said = []
+    said: list[str] = []
     made = cohort.split(SplitSettings(len(splits)), progress=RecordedProgress(said.append))
     assert (made.what, made.folds) == ("the user's own", splits)
     assert ("No fold names 1 case (f)" in " ".join(said)) == (splits is TRAINING_ONLY)
@@ -336,13 +341,13 @@ def test_a_split_of_ones_own_may_validate_some_cases_only_and_have_one_fold(coho
         cohort.split(declared)
 
 
-def test_one_fold_is_not_made_without_a_file_that_says_who_validates(cohort):
+def test_one_fold_is_not_made_without_a_file_that_says_who_validates(cohort: Any) -> None:
     for settings in (SplitSettings(1), SplitSettings(1, groups=BY_PATIENT), SplitSettings(1, stratify=True)):
         with pytest.raises(DatasetError, match=r"into 1 folds; .* One fold alone is a hold-out, of cases that you"):
             make_splits(settings, raw_of(PATIENTS))
 
 
-def test_cases_that_came_after_a_split_was_made_are_not_passed_over_when_a_fold_starts(cohort):
+def test_cases_that_came_after_a_split_was_made_are_not_passed_over_when_a_fold_starts(cohort: Any) -> None:
     for is_recorded in (True, False):
         cohort.has(CASES)
         if is_recorded:
@@ -358,7 +363,7 @@ def test_cases_that_came_after_a_split_was_made_are_not_passed_over_when_a_fold_
 
 
 @st.composite
-def files_that_fit(draw):
+def files_that_fit(draw: Any) -> Any:
     """Draws files that are accepted: each case is validated once, only trained on, or left out."""
     n_folds = draw(st.integers(1, 4))
     cases = draw(st.lists(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1, max_size=4),
@@ -375,7 +380,7 @@ def files_that_fit(draw):
 
 @given(files_that_fit())
 @hypothesis_settings(max_examples=200, deadline=None)
-def test_a_split_that_is_accepted_is_what_nnunet_trains_and_validates(drawn):
+def test_a_split_that_is_accepted_is_what_nnunet_trains_and_validates(drawn: Any) -> None:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     cases, splits = drawn
@@ -397,38 +402,38 @@ def test_a_split_that_is_accepted_is_what_nnunet_trains_and_validates(drawn):
             assert nnUNetTrainer.do_split(trainer) == (split["train"], split["val"])
 
 
-def assert_no_warning(*said):
+def assert_no_warning(*said: Any) -> None:
     assert "WARNING" not in " ".join(map(str, said))
 
 
-def test_a_torn_file_is_said_to_be_torn(cohort):
+def test_a_torn_file_is_said_to_be_torn(cohort: Any) -> None:
     cohort.file.write_text('[{"train": ["a"')
     with pytest.raises(DatasetError, match=r"splits_final\.json is not valid JSON .*delete it\."):
         cohort.split()
 
 
-def test_a_torn_record_is_said_to_be_torn(cohort):
+def test_a_torn_record_is_said_to_be_torn(cohort: Any) -> None:
     cohort.split()
     (cohort.prepared.own / "splits.json").write_text("{")
     with pytest.raises(DatasetError, match=r"splits\.json is not valid JSON .*Restore it, or delete it\."):
         cohort.split()
 
 
-def test_a_declared_file_does_not_replace_one_of_unknown_origin(cohort, tmp_path):
+def test_a_declared_file_does_not_replace_one_of_unknown_origin(cohort: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(list(reversed(GOOD))))
     write_splits(cohort.prepared.folder, GOOD)
     with pytest.raises(DatasetError, match=r"is neither what .*mine\.json holds, nor was it made by this project"):
         cohort.split(SplitSettings(3, file=tmp_path / "mine.json"))
 
 
-def test_a_file_that_nnunet_wrote_counts_as_made_with_its_settings(cohort):
+def test_a_file_that_nnunet_wrote_counts_as_made_with_its_settings(cohort: Any) -> None:
     write_splits(cohort.prepared.folder, default_splits(CASES, 3))
     assert cohort.split().what == "kept"
     cohort.has([*CASES, "g"])
     assert cohort.split().what == "made anew"
 
 
-def test_a_file_that_was_deleted_comes_back_as_it_was_though_it_was_extended(trained):
+def test_a_file_that_was_deleted_comes_back_as_it_was_though_it_was_extended(trained: Any) -> None:
     trained.has([*CASES, "g"])
     trained.split(on_new_cases="extend")
     before = trained.file.read_bytes()
@@ -437,7 +442,7 @@ def test_a_file_that_was_deleted_comes_back_as_it_was_though_it_was_extended(tra
     assert trained.file.read_bytes() == before
 
 
-def test_a_file_beside_the_raw_data_is_the_split_where_nothing_else_is_declared(cohort, tmp_path):
+def test_a_file_beside_the_raw_data_is_the_split_where_nothing_else_is_declared(cohort: Any, tmp_path: Path) -> None:
     beside = write_splits(cohort.roots.raw / DATASET, GOOD)
     made = cohort.split()
     assert (made.what, made.folds, made.settings.file) == ("made", GOOD, beside)
@@ -451,7 +456,7 @@ def test_a_file_beside_the_raw_data_is_the_split_where_nothing_else_is_declared(
 
 
 @pytest.mark.parametrize("settings", [SplitSettings(3, seed=0), SplitSettings(3, stratify=True)])
-def test_a_file_beside_the_raw_data_and_another_declaration_are_refused_together(cohort, settings):
+def test_a_file_beside_the_raw_data_and_another_declaration_are_refused_together(cohort: Any, settings: Any) -> None:
     beside = write_splits(cohort.roots.raw / DATASET, GOOD)
     (name,) = settings.record.keys() - {"folds"}
     with pytest.raises(DatasetError) as caught:
@@ -462,13 +467,13 @@ def test_a_file_beside_the_raw_data_and_another_declaration_are_refused_together
     assert not cohort.file.exists()
 
 
-def test_a_declared_file_counts_more_than_the_one_beside_the_raw_data(cohort, tmp_path):
+def test_a_declared_file_counts_more_than_the_one_beside_the_raw_data(cohort: Any, tmp_path: Path) -> None:
     write_splits(cohort.roots.raw / DATASET, GOOD)
     mine = write_splits(tmp_path / "mine", list(reversed(GOOD)))
     assert cohort.split(SplitSettings(3, file=mine)).folds == list(reversed(GOOD))
 
 
-def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path):
+def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path, ["p1_scan1", "p1_scan2", "p2_scan1", "p2_scan2"])
     settings = SplitSettings(2, groups=BY_PATIENT)
     leaking = [
@@ -476,7 +481,7 @@ def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path
         {"train": ["p1_scan1", "p2_scan1"], "val": ["p1_scan2", "p2_scan2"]},
     ]
 
-    def start():
+    def start() -> None:
         fold_inputs(dataset_of(cohort.roots, LONG), LONG, "fold_0", "settings")
 
     cohort.split(settings)
@@ -499,7 +504,7 @@ def test_a_split_that_was_edited_so_that_a_patient_leaks_starts_no_fold(tmp_path
 # --- a change of the split ----------------------------------------------------------------------------------------
 
 
-def test_nothing_is_asked_where_no_fold_was_trained(cohort):
+def test_nothing_is_asked_where_no_fold_was_trained(cohort: Any) -> None:
     cohort.split()
     cohort.has([*CASES, "g"])
     assert cohort.split().what == "made anew"
@@ -509,7 +514,7 @@ def test_nothing_is_asked_where_no_fold_was_trained(cohort):
     assert [made["settings"]["folds"] for made in cohort.generations()] == [3, 3, 2]
 
 
-def test_cases_that_come_and_go_under_trained_folds_are_refused_with_the_cost(trained):
+def test_cases_that_come_and_go_under_trained_folds_are_refused_with_the_cost(trained: Any) -> None:
     before = trained.file.read_bytes()
     trained.has(["a", "b", "c", "d", "e", "g", "h"])
     with pytest.raises(DatasetError) as caught:
@@ -522,10 +527,10 @@ def test_cases_that_come_and_go_under_trained_folds_are_refused_with_the_cost(tr
     assert (trained.file.read_bytes(), len(trained.generations())) == (before, 1)
 
 
-def test_an_extended_split_keeps_each_case_in_its_fold_and_says_the_cost_first(trained):
+def test_an_extended_split_keeps_each_case_in_its_fold_and_says_the_cost_first(trained: Any) -> None:
     before, said = trained.validation(), []
 
-    def say(sentence):
+    def say(sentence: str) -> None:
         assert trained.validation() == before
         said.append(sentence)
 
@@ -544,7 +549,7 @@ def test_an_extended_split_keeps_each_case_in_its_fold_and_says_the_cost_first(t
     }
 
 
-def test_a_new_scan_of_a_known_patient_is_validated_with_the_old_ones(tmp_path):
+def test_a_new_scan_of_a_known_patient_is_validated_with_the_old_ones(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path, PATIENTS)
     settings = SplitSettings(3, groups=BY_PATIENT)
     cohort.split(settings)
@@ -556,7 +561,7 @@ def test_a_new_scan_of_a_known_patient_is_validated_with_the_old_ones(tmp_path):
     assert "p7_scan1" in after
 
 
-def test_a_new_site_becomes_a_new_fold_at_the_end(trained, sites):
+def test_a_new_site_becomes_a_new_fold_at_the_end(trained: Any, sites: Any) -> None:
     settings = SplitSettings(3, groups=sites, leave_one_group_out=True)
     trained.split(settings, renew=True)
     trained.train(SHORT, "fold_0", hours=1)
@@ -567,23 +572,25 @@ def test_a_new_site_becomes_a_new_fold_at_the_end(trained, sites):
     assert trained.validation() == {**before, "g": 3}
 
 
-def test_a_fold_whose_cases_are_all_gone_cannot_be_extended(trained):
+def test_a_fold_whose_cases_are_all_gone_cannot_be_extended(trained: Any) -> None:
     gone = [case for case, fold in trained.validation().items() if fold == 1]
     trained.has([case for case in CASES if case not in gone])
     with pytest.raises(DatasetError, match=r"were all that fold_1 validated, so the split cannot be extended"):
         trained.split(SplitSettings(3), on_new_cases="extend")
 
 
-def test_a_renewed_split_is_the_one_that_a_new_project_would_get(trained, tmp_path):
+def test_a_renewed_split_is_the_one_that_a_new_project_would_get(trained: Any, tmp_path: Path) -> None:
     trained.has([*CASES, "g"])
-    said = []
+    said: list[str] = []
     made = trained.split(on_new_cases="renew", progress=RecordedProgress(said.append))
     assert (made.what, len(said)) == ("made anew", 1)
     assert made.folds == default_splits([*CASES, "g"], 3)
 
 
 @pytest.mark.parametrize("on_new_cases", ["refuse", "extend", "renew"])
-def test_other_settings_under_trained_folds_are_refused_whatever_is_declared_for_new_cases(trained, on_new_cases):
+def test_other_settings_under_trained_folds_are_refused_whatever_is_declared_for_new_cases(
+    trained: Any, on_new_cases: str
+) -> None:
     with pytest.raises(DatasetError) as caught:
         trained.split(SplitSettings(3, seed=7), on_new_cases=on_new_cases)
     message = str(caught.value)
@@ -593,14 +600,14 @@ def test_other_settings_under_trained_folds_are_refused_whatever_is_declared_for
     assert trained.split(SplitSettings(3, seed=7), renew=True, progress=SILENT).what == "made anew"
 
 
-def test_other_settings_that_come_to_the_same_split_are_no_change(trained, tmp_path):
+def test_other_settings_that_come_to_the_same_split_are_no_change(trained: Any, tmp_path: Path) -> None:
     same = tmp_path / "same.json"
     same.write_text(trained.file.read_text())
     assert trained.split(SplitSettings(3, file=same)).what == "kept"
     assert trained.generations()[-1]["settings"] == {"folds": 3, "file": "same.json"}
 
 
-def test_a_declared_file_that_changes_under_trained_folds_is_refused(trained, tmp_path):
+def test_a_declared_file_that_changes_under_trained_folds_is_refused(trained: Any, tmp_path: Path) -> None:
     mine = tmp_path / "mine.json"
     mine.write_text(trained.file.read_text())
     settings = SplitSettings(3, file=mine)
@@ -612,7 +619,7 @@ def test_a_declared_file_that_changes_under_trained_folds_is_refused(trained, tm
         trained.split(settings)
 
 
-def test_groups_that_change_under_trained_folds_are_refused(tmp_path, sites):
+def test_groups_that_change_under_trained_folds_are_refused(tmp_path: Path, sites: Any) -> None:
     cohort = Cohort(tmp_path, CASES)
     settings = SplitSettings(2, groups=sites)
     cohort.split(settings)
@@ -624,12 +631,12 @@ def test_groups_that_change_under_trained_folds_are_refused(tmp_path, sites):
         cohort.split(settings)
 
 
-def test_folds_of_an_older_split_cost_nothing(trained):
+def test_folds_of_an_older_split_cost_nothing(trained: Any) -> None:
     trained.split(SplitSettings(3, seed=7), renew=True, progress=SILENT)
     assert trained.split(SplitSettings(3, seed=8)).what == "made anew"  # nobody was asked
 
 
-def test_folds_that_plain_nnunet_trained_count(cohort):
+def test_folds_that_plain_nnunet_trained_count(cohort: Any) -> None:
     cohort.split()
     folder = LONG.fold_folder(cohort.roots, "fold_3")
     folder.mkdir(parents=True)
@@ -641,28 +648,28 @@ def test_folds_that_plain_nnunet_trained_count(cohort):
         cohort.split()
 
 
-def test_a_model_on_every_case_belongs_to_no_split(cohort):
+def test_a_model_on_every_case_belongs_to_no_split(cohort: Any) -> None:
     cohort.split()
     cohort.train(LONG, "fold_all", hours=1)
     cohort.has([*CASES, "g"])
     assert cohort.split().what == "made anew"
 
 
-def test_the_preprocessed_folder_deleted_to_save_space_gives_the_same_split_again(trained):
+def test_the_preprocessed_folder_deleted_to_save_space_gives_the_same_split_again(trained: Any) -> None:
     trained.file.unlink()
     (trained.prepared.own / "splits.json").unlink()
     assert trained.split().what == "made"
     assert trained.split().what == "kept"
 
 
-def test_a_split_that_is_lost_is_not_replaced_by_another_under_trained_folds(trained):
+def test_a_split_that_is_lost_is_not_replaced_by_another_under_trained_folds(trained: Any) -> None:
     trained.file.unlink()
     (trained.prepared.own / "splits.json").unlink()
     with pytest.raises(DatasetError, match=r"though neither it nor its record is there\. 3 trained folds belong to it"):
         trained.split(SplitSettings(3, seed=7))
 
 
-def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained):
+def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained: Any) -> None:
     folder = LONG.summary_folder(trained.roots)
     folder.mkdir(parents=True)
     trained.has([*CASES, "g"])
@@ -676,11 +683,11 @@ def test_nothing_changes_while_a_fold_trains_though_its_user_says_so(trained):
     assert trained.split(on_new_cases="extend", progress=SILENT).what == "extended"
 
 
-def test_a_write_that_was_cut_short_is_done_again(trained, monkeypatch):
+def test_a_write_that_was_cut_short_is_done_again(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trained.has([*CASES, "g"])
     before = trained.validation()
 
-    def fail(*_):
+    def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full_disk:
@@ -694,7 +701,7 @@ def test_a_write_that_was_cut_short_is_done_again(trained, monkeypatch):
     assert len(trained.generations()) == 2
 
 
-def test_a_group_file_that_is_gone_is_an_error_before_anything_changes(cohort, sites):
+def test_a_group_file_that_is_gone_is_an_error_before_anything_changes(cohort: Any, sites: Any) -> None:
     cohort.split(SplitSettings(3, groups=sites))
     before = cohort.file.read_bytes()
     sites.path.unlink()

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -50,20 +51,22 @@ def look(roots: Roots, *files_from: Path, variables: dict[str, str] | None = Non
     return look_at_raw_data(roots, DATASET, 3, declared, variables=variables or {})
 
 
-def taken_by_nnunet(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
+def taken_by_nnunet(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     """Returns the cases as nnU-Net's own processes find them, in the environment that they get."""
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     prepared = PreparedFolder(roots, DATASET)
     for name, value in prepared.roots.environment().items():
         monkeypatch.setenv(name, value)
-    found: dict[str, dict[str, object]] = get_filenames_of_train_images_and_targets(str(curated_folder(prepared)))
+    found: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(curated_folder(prepared)))
     return found
 
 
 class TestVariables:
     @pytest.mark.parametrize("prefix", ["$nnUNet_raw/", "${nnUNet_raw}/", "$nnUNet_raw/../raw/", ""])
-    def test_they_are_read_as_nnunets_processes_get_them(self, roots, monkeypatch, prefix):
+    def test_they_are_read_as_nnunets_processes_get_them(
+        self, roots: Roots, monkeypatch: pytest.MonkeyPatch, prefix: str
+    ) -> None:
         monkeypatch.setenv("nnUNet_raw", "/elsewhere")
         start = f"{prefix}{DATASET}/" if prefix else ""
         write_json(folder_of(roots) / DATASET_JSON, entries(f"{start}imagesTr/case_@_0000.nii.gz"))
@@ -72,13 +75,15 @@ class TestVariables:
         (image,) = taken_by_nnunet(roots, monkeypatch)["case_3"]["images"]
         assert Path(image).resolve() == folder_of(roots) / "imagesTr/case_3_0000.nii.gz"
 
-    def test_those_of_the_project_are_read_and_nnunet_needs_none_of_them(self, roots, monkeypatch):
+    def test_those_of_the_project_are_read_and_nnunet_needs_none_of_them(
+        self, roots: Roots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write_json(folder_of(roots) / DATASET_JSON, entries("$STUDY/imagesTr/case_@_0000.nii.gz"))
         found, _ = look(roots, variables={"STUDY": str(folder_of(roots))})
         assert found.findings == ()
         assert os.path.isfile(taken_by_nnunet(roots, monkeypatch)["case_0"]["images"][0])  # noqa: PTH113
 
-    def test_an_unknown_one_stays_as_it_is_and_is_named(self, roots):
+    def test_an_unknown_one_stays_as_it_is_and_is_named(self, roots: Roots) -> None:
         write_json(folder_of(roots) / DATASET_JSON, entries("$NOWHERE/case_@_0000.nii.gz"))
         found, _ = look(roots)
         assert {one.code for one in found.errors} == {"D022"}
@@ -95,7 +100,7 @@ class TestVariables:
             max_size=6,
         ).map("".join)
     )
-    def test_every_text_means_the_path_that_nnunet_reads(self, text):
+    def test_every_text_means_the_path_that_nnunet_reads(self, text: Any) -> None:
         from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
         variables = {"A": "/data/a", "B": "b/$A"}
@@ -111,7 +116,9 @@ class TestVariables:
 
 class TestOutside:
     @pytest.fixture(params=["absolute", "dots", "home", "link", "link of a folder", "sibling"])
-    def listed(self, request, roots, tmp_path, monkeypatch) -> Path:
+    def listed(
+        self, request: pytest.FixtureRequest, roots: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Path:
         """Lists labels in a folder that is not the dataset's; returns it."""
         outside = tmp_path / ("raw_of_others" if request.param == "sibling" else "outside")
         shutil.copytree(folder_of(roots) / "labelsTr", outside)
@@ -134,7 +141,7 @@ class TestOutside:
         write_json(folder_of(roots) / DATASET_JSON, entries(label=name))
         return outside
 
-    def test_it_is_said_and_not_read(self, roots, listed, tmp_path):
+    def test_it_is_said_and_not_read(self, roots: Roots, listed: Path, tmp_path: Path) -> None:
         with pytest.raises(DatasetError) as caught:
             look(roots, variables={"HOME": str(tmp_path)})
         text = str(caught.value)
@@ -143,19 +150,21 @@ class TestOutside:
         assert "canary" not in text
         assert not (roots.preprocessed / DATASET).exists()
 
-    def test_the_users_word_allows_it_and_nothing_of_a_text_is_quoted(self, roots, listed, tmp_path):
+    def test_the_users_word_allows_it_and_nothing_of_a_text_is_quoted(
+        self, roots: Roots, listed: Path, tmp_path: Path
+    ) -> None:
         found, _ = look(roots, listed, variables={"HOME": str(tmp_path)})
         codes = {finding.code for finding in found.findings}
         assert codes == {"D049"}
         assert not any("canary" in finding.message or "Jane" in finding.message for finding in found.findings)
 
-    def test_a_dataset_that_is_a_link_itself_is_inside(self, roots, tmp_path):
+    def test_a_dataset_that_is_a_link_itself_is_inside(self, roots: Roots, tmp_path: Path) -> None:
         shutil.move(folder_of(roots), tmp_path / "disk")
         folder_of(roots).symlink_to(tmp_path / "disk")
         write_json(folder_of(roots) / DATASET_JSON, entries())
         assert look(roots)[0].findings == ()
 
-    def test_a_case_in_quarantine_may_lie_anywhere(self, roots):
+    def test_a_case_in_quarantine_may_lie_anywhere(self, roots: Roots) -> None:
         content = entries()
         content["dataset"]["case_2"]["label"] = "/etc/passwd"  # type: ignore[index]
         write_json(folder_of(roots) / DATASET_JSON, content)
@@ -166,7 +175,7 @@ class TestOutside:
 
 
 class TestByteOrderMark:
-    def test_nnunet_gets_a_copy_without_it(self, roots, monkeypatch):
+    def test_nnunet_gets_a_copy_without_it(self, roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
         from batchgenerators.utilities.file_and_folder_operations import load_json
 
         file = folder_of(roots) / DATASET_JSON
@@ -179,7 +188,7 @@ class TestByteOrderMark:
         assert sorted(taken_by_nnunet(roots, monkeypatch)) == list(found.cases)
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
-    def test_another_encoding_is_refused_by_name(self, roots, encoding):
+    def test_another_encoding_is_refused_by_name(self, roots: Roots, encoding: str) -> None:
         file = folder_of(roots) / DATASET_JSON
         file.write_bytes(file.read_text().encode(encoding))
         with pytest.raises(
@@ -190,7 +199,9 @@ class TestByteOrderMark:
 
 class TestDroppings:
     @pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".png", ".tif", ".nrrd", ".mha"])
-    def test_they_are_passed_over_with_one_note_in_every_format(self, tmp_path, monkeypatch, ending):
+    def test_they_are_passed_over_with_one_note_in_every_format(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+    ) -> None:
         roots = Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
         folder = write_tiny_dataset(roots.raw, ending=".nii")
         for file in [*folder.glob("*Tr/*.nii")]:
@@ -208,13 +219,13 @@ class TestDroppings:
         assert not {"D016", "D025", "D026", "D027", "D019"} & {one.code for one in found.findings}
         assert sorted(taken_by_nnunet(roots, monkeypatch)) == list(found.cases)
 
-    def test_a_hidden_file_that_is_no_image_is_no_news(self, roots):
+    def test_a_hidden_file_that_is_no_image_is_no_news(self, roots: Roots) -> None:
         (folder_of(roots) / "imagesTr/.gitignore").touch()
         assert look(roots)[0].findings == ()
 
 
 class TestNumberOfCases:
-    def test_what_fix_leaves_out_is_never_taken_from_a_number_that_did_not_count_it(self, roots):
+    def test_what_fix_leaves_out_is_never_taken_from_a_number_that_did_not_count_it(self, roots: Roots) -> None:
         """The file says 4, rightly for whoever wrote it: two further cases are damaged."""
         for n in (1, 2):
             (folder_of(roots) / f"imagesTr/case_{n}_0000.nii.gz").write_bytes(b"")
@@ -227,7 +238,7 @@ class TestNumberOfCases:
         assert look(roots)[0].findings == (look(roots)[0].warnings)
 
     @pytest.mark.parametrize("n_training", range(9))
-    def test_the_number_that_the_message_asks_for_is_right(self, roots, n_training):
+    def test_the_number_that_the_message_asks_for_is_right(self, roots: Roots, n_training: Any) -> None:
         curation = Curation({"case_0": "bad", "case_5": "bad"})
         file = folder_of(roots) / DATASET_JSON
         write_json(file, tiny_json(n_training))

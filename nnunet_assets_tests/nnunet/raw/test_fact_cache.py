@@ -12,7 +12,8 @@ import pytest
 
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.raw import case_reading, fact_cache
+from nnunet_assets.nnunet.images.nifti import read_volume
+from nnunet_assets.nnunet.raw import case_check, case_reading, fact_cache
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of
@@ -169,7 +170,7 @@ def test_cases_that_are_gone_are_forgotten(folder: Path, path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_an_error_and_not_kept(
     folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = fact_cache.case_check.read_volume
+    read = read_volume
 
     def slow(file: Path, name: str, **how: Any) -> Any:
         volume = read(file, name, **how)
@@ -178,7 +179,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_and_not_kept(
         return volume
 
     with monkeypatch.context() as patch:
-        patch.setattr(fact_cache.case_check, "read_volume", slow)
+        patch.setattr(case_check, "read_volume", slow)
         (finding,) = look(folder, path).errors
     assert (finding.code, finding.case) == ("D051", "case_1")
     assert finding.message.startswith("labelsTr/case_1.nii.gz changed while it was read.")
@@ -205,8 +206,12 @@ def test_after_an_error_the_cases_that_wait_are_not_read(
 ) -> None:
     write_tiny_dataset(folder.parent, n_cases=60)
     read = []
-    check = case_reading.check_case
-    monkeypatch.setattr(case_reading, "check_case", lambda files, *more: read.append(files) or check(files, *more))
+
+    def noted(files: Any, *more: Any) -> Any:
+        read.append(files)
+        return case_check.check_case(files, *more)
+
+    monkeypatch.setattr(case_reading, "check_case", noted)
 
     def stop(*_: int) -> None:
         raise _StoppedError

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def rotated(folder: Path) -> None:
     affine = np.eye(4)
     affine[:3, :3] = np.array([[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1]]) * SPACING_MM
     for path in folder.glob("*Tr/*.nii.gz"):
-        nibabel.Nifti1Image(voxels_of(path), affine).to_filename(path)  # type: ignore[attr-defined]
+        nibabel.Nifti1Image(voxels_of(path), affine).to_filename(path)
 
 
 def every_image(folder: Path, change: Any) -> None:
@@ -93,7 +94,7 @@ def nearly_in_place(folder: Path) -> None:
 
 
 def described_by_a_program(folder: Path) -> None:
-    image = nibabel.Nifti1Image(tiny_image(2), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(tiny_image(2), np.diag([*SPACING_MM, 1.0]))
     image.header["descrip"] = b"FSL6.0.5; TE=2.1;Time=142530.123"
     image.header["intent_name"] = b"CT 12345678"
     write_nifti(image_of(folder, "case_2"), image)
@@ -109,7 +110,7 @@ def scanners(folder: Path) -> None:
 
 
 def scaled_header(folder: Path) -> None:
-    image = nibabel.Nifti1Image((tiny_image(2) * 100).astype(np.int16), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image((tiny_image(2) * 100).astype(np.int16), np.diag([*SPACING_MM, 1.0]))
     image.header.set_slope_inter(0.01, 1e-3)
     write_nifti(image_of(folder, "case_2"), image)
 
@@ -121,7 +122,7 @@ def linked(folder: Path) -> None:
     image_of(folder, "case_2").symlink_to(elsewhere)
 
 
-CLEAN = {
+CLEAN: dict[str, Callable[[Path], object]] = {
     "as it is": lambda folder: None,
     "integers": lambda folder: every_image(folder, lambda v: (100 * v).astype(np.int16)),
     "bytes": lambda folder: every_image(folder, lambda v: (128 + 30 * v).astype(np.uint8)),
@@ -219,7 +220,7 @@ def test_a_patient_in_the_header_is_not_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("code", "is_found"), [(2, True), (6, True), (4, False)])
 def test_extensions_of_a_header_are_looked_into(tmp_path: Path, code: int, is_found: bool) -> None:
     folder = write_tiny_dataset(tmp_path, n_cases=10)
-    image = nibabel.Nifti1Image(tiny_image(1), np.diag([*SPACING_MM, 1.0]))  # type: ignore[attr-defined]
+    image = nibabel.Nifti1Image(tiny_image(1), np.diag([*SPACING_MM, 1.0]))
     text = {2: b"", 6: b"Patient name: somebody", 4: b"<AFNI_attributes/>"}[code]
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension(code, text))
     write_nifti(image_of(folder, "case_1"), image)
@@ -307,7 +308,7 @@ for folder in sys.argv[2:]:
 json.dump(verdicts, open(sys.argv[1], "w"))
 """
 
-OF_THE_JSON = {
+OF_THE_JSON: dict[str, Any] = {
     "no background": {"labels": {"organ": 1}},
     "a gap": {"labels": {"background": 0, "organ": 1, "lesion": 3}},
     "a wrong count": {"numTraining": 11},

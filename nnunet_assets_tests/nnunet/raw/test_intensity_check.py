@@ -5,6 +5,7 @@ import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -88,7 +89,9 @@ def body(rng: np.random.Generator, kind: str) -> np.ndarray:
     n_planted=st.integers(1, 10),
     seed=st.integers(0, 10),
 )
-def test_what_is_found_is_what_nnunets_normalization_does(*, kind, channel_name, exponent, sign, n_planted, seed):
+def test_what_is_found_is_what_nnunets_normalization_does(
+    *, kind: Any, channel_name: Any, exponent: Any, sign: Any, n_planted: Any, seed: Any
+) -> None:
     rng = np.random.default_rng(seed)
     clean = body(rng, kind)
     voxels = clean.copy()
@@ -138,7 +141,7 @@ def _spread(image: np.ndarray | None, places: Sequence[int] = (), *, masked: boo
 
 @pytest.mark.parametrize("channel_name", ["T1", "rescale_to_0_1"])
 @pytest.mark.parametrize("scale", [1e-15, 1e-12, 1e-7])
-def test_values_smaller_than_what_nnunet_divides_by_are_found(channel_name, scale):
+def test_values_smaller_than_what_nnunet_divides_by_are_found(channel_name: str, scale: float) -> None:
     voxels = scale * body(np.random.default_rng(1), "MR")
     made = normalized(voxels, channel_name)
     contrast = np.ptp(made) / np.ptp(normalized(voxels / scale, channel_name))
@@ -147,7 +150,7 @@ def test_values_smaller_than_what_nnunet_divides_by_are_found(channel_name, scal
     assert effect is None or effect.severity == ("error" if contrast < 2e-4 else "warning")
 
 
-def test_an_offset_that_32_bits_do_not_hold_is_found():
+def test_an_offset_that_32_bits_do_not_hold_is_found() -> None:
     voxels = body(np.random.default_rng(1), "noise")
     assert found(voxels + 1e6) == []
     (effect,) = found(voxels + 1e9)
@@ -156,7 +159,7 @@ def test_an_offset_that_32_bits_do_not_hold_is_found():
     assert effect == Effect("error", "As 32-bit floats, in which nnU-Net reckons, all voxels are equal.")
 
 
-def test_a_slope_that_makes_everything_infinite_is_an_error(tmp_path):
+def test_a_slope_that_makes_everything_infinite_is_an_error(tmp_path: Path) -> None:
     folder = write_tiny_dataset(tmp_path, n_cases=6)
     image = nibabel.Nifti1Image((100 * voxels_of(image_of(folder, "case_2"))).astype(np.int16), np.diag([1, 1, 2, 1]))
     image.header.set_slope_inter(1e38, 0)
@@ -176,7 +179,7 @@ def inspect(folder: Path) -> RawDataset:
     return inspect_raw_dataset(folder.parent, folder.name, n_folds=3)
 
 
-def plant(folder: Path, case: str, value: float, voxel: tuple[int, int, int], dtype: type = np.float32) -> None:
+def plant(folder: Path, case: str, value: float, voxel: tuple[int, int, int], dtype: Any = np.float32) -> None:
     voxels = voxels_of(image_of(folder, case)).astype(dtype)
     voxels[voxel] = value
     write_volume(image_of(folder, case), voxels)
@@ -192,7 +195,9 @@ class TestInADataset:
             (3000, np.float32, "warning", "without this voxel: all the others are flattened"),
         ],
     )
-    def test_the_case_the_voxel_and_the_effect_are_named(self, tmp_path, value, dtype, severity, sentence):
+    def test_the_case_the_voxel_and_the_effect_are_named(
+        self, tmp_path: Path, value: float, dtype: Any, severity: str, sentence: str
+    ) -> None:
         folder = write_tiny_dataset(tmp_path, n_cases=6)
         plant(folder, "case_3", value, (0, 4, 5), dtype)
         (finding,) = (one for one in inspect(folder).findings if one.code != "D072")
@@ -200,7 +205,7 @@ class TestInADataset:
         assert finding.message.startswith(f"imagesTr/case_3_0000.nii.gz has {value:.6g} at index (0, 4, 5). ")
         assert sentence in finding.message
 
-    def test_every_channel_is_looked_at_by_its_own_name(self, tmp_path):
+    def test_every_channel_is_looked_at_by_its_own_name(self, tmp_path: Path) -> None:
         folder = write_tiny_dataset(tmp_path, n_cases=6, n_channels=3)
         names = {"0": "noNorm", "1": "RGB_to_0_1", "2": "T2"}
         write_json(folder / "dataset.json", tiny_json(6, channel_names=names))
@@ -209,7 +214,7 @@ class TestInADataset:
         assert "Its values go from" in found[0].message
         assert "and nnU-Net stops there" in found[0].message
 
-    def test_it_is_known_again_without_reading(self, tmp_path):
+    def test_it_is_known_again_without_reading(self, tmp_path: Path) -> None:
         folder = write_tiny_dataset(tmp_path / "raw", n_cases=6)
         plant(folder, "case_3", 3e38, (1, 1, 1))
         first, again = (
@@ -218,7 +223,7 @@ class TestInADataset:
         )
         assert first.findings == again.findings
 
-    def test_ct_is_spoilt_by_a_voxel_in_a_label_alone(self, tmp_path):
+    def test_ct_is_spoilt_by_a_voxel_in_a_label_alone(self, tmp_path: Path) -> None:
         folder = write_tiny_dataset(tmp_path, n_cases=6)
         write_json(folder / "dataset.json", tiny_json(6, channel_names={"0": "CT"}))
         plant(folder, "case_1", 3e38, (0, 0, 0))
@@ -251,7 +256,7 @@ def _fingerprint(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(("exponent", "severity"), [(2, None), (4, "warning"), (5, "warning"), (20, "error")])
-def test_the_spread_of_ct_is_nnunets_where_the_voxel_is_drawn(exponent, severity):
+def test_the_spread_of_ct_is_nnunets_where_the_voxel_is_drawn(exponent: int, severity: str | None) -> None:
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 
     rng = np.random.default_rng(3)
@@ -277,7 +282,7 @@ def test_the_spread_of_ct_is_nnunets_where_the_voxel_is_drawn(exponent, severity
 class TestNoFalseAlarm:
     @pytest.mark.parametrize("channel_name", CHANNELS[:2])
     @pytest.mark.parametrize("seed", range(5))
-    def test_metal_in_a_ct_and_high_tails_in_an_mr_are_none(self, channel_name, seed):
+    def test_metal_in_a_ct_and_high_tails_in_an_mr_are_none(self, channel_name: Any, seed: Any) -> None:
         rng = np.random.default_rng(seed)
         ct = body(rng, "CT")
         ct[10:13, 10:12, 3:6] = rng.choice([3071, 12_000, 30_000], size=(3, 2, 3))
@@ -291,12 +296,12 @@ class TestNoFalseAlarm:
         for image in (ct, mr, pet, sparse, body(rng, "vessels"), ct.astype(np.int16)):
             assert found(image, channel_name) == []
 
-    def test_a_constant_image_is_a_finding_of_its_own(self):
+    def test_a_constant_image_is_a_finding_of_its_own(self) -> None:
         assert found(np.full(SHAPE, 7.0)) == []
         assert found(np.zeros(SHAPE)) == []
 
 
-def test_it_takes_little_time_and_memory():
+def test_it_takes_little_time_and_memory() -> None:
     voxels = np.asfortranarray(np.random.default_rng(0).normal(100, 20, (200, 200, 100)).astype(np.int16))
     voxels[3, 3, 3] = 32_000
     tracemalloc.start()
@@ -311,7 +316,9 @@ def test_it_takes_little_time_and_memory():
 @pytest.mark.parametrize(
     ("scale", "sentence"), [(1e-20, "nnU-Net divides by 1e-08 at the least"), (1e20, "infinite in")]
 )
-def test_numbers_that_z_score_turns_into_nothing_are_found_in_every_case(tmp_path, scale, sentence):
+def test_numbers_that_z_score_turns_into_nothing_are_found_in_every_case(
+    tmp_path: Path, scale: float, sentence: str
+) -> None:
     folder = write_tiny_dataset(tmp_path, n_cases=6)
     for index in range(6):
         voxels = (scale * voxels_of(image_of(folder, f"case_{index}")).astype(np.float64)).astype(np.float32)
@@ -326,7 +333,9 @@ def test_numbers_that_z_score_turns_into_nothing_are_found_in_every_case(tmp_pat
 
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
 @pytest.mark.parametrize("slope", [0.0, -1.0, 1e-38, 2.1e-16, 2.3e-16, 1e-6, 1e36, 1e37, 3e38, np.inf, np.nan])
-def test_a_slope_is_found_where_what_nnunets_reader_makes_of_it_is_lost(tmp_path, ending, slope):
+def test_a_slope_is_found_where_what_nnunets_reader_makes_of_it_is_lost(
+    tmp_path: Path, ending: str, slope: Any
+) -> None:
     from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 

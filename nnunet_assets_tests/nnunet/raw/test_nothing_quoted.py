@@ -73,7 +73,7 @@ def write_dataset(tmp_path: Path, ending: str, dtype: type = np.uint8) -> tuple[
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_file_that_is_no_image_is_named_and_not_quoted(tmp_path, ending):
+def test_a_file_that_is_no_image_is_named_and_not_quoted(tmp_path: Path, ending: str) -> None:
     roots, folder = write_dataset(tmp_path, ending)
     places = ("imagesTr/case_3_0000", "labelsTr/case_3", "imagesTr/case_0_0000")
     for number, content in enumerate(CONTENTS.values()):
@@ -95,7 +95,7 @@ def test_a_file_that_is_no_image_is_named_and_not_quoted(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_nor_is_a_label_image_of_an_evaluation(tmp_path, ending):
+def test_nor_is_a_label_image_of_an_evaluation(tmp_path: Path, ending: str) -> None:
     for reader in BY_ENDING[ending]:
         read = label_reader(reader, ending)
         for content in CONTENTS.values():
@@ -106,7 +106,7 @@ def test_nor_is_a_label_image_of_an_evaluation(tmp_path, ending):
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif", ".nrrd"])
-def test_nor_is_one_that_nnunets_own_check_stumbles_over(tmp_path, ending):
+def test_nor_is_one_that_nnunets_own_check_stumbles_over(tmp_path: Path, ending: str) -> None:
     roots, folder = write_dataset(tmp_path, ending)
     look_at_raw_data(roots, DATASET, 3, Curation())
     for content in (CONTENTS["a text"], CONTENTS[f"a{' PNG' if ending == '.png' else ' TIFF'} that is none"]):
@@ -128,7 +128,7 @@ def test_nor_is_one_that_nnunets_own_check_stumbles_over(tmp_path, ending):
     ],
     ids=["a list of cases", "names of labels", "groups"],
 )
-def test_nor_is_a_text_in_the_place_of_a_table(tmp_path, read: Callable[[Path], object]):
+def test_nor_is_a_text_in_the_place_of_a_table(tmp_path: Path, read: Callable[[Path], object]) -> None:
     (tmp_path / "file").write_bytes(30 * SECRET)
     with pytest.raises(NnunetAssetsError) as caught:
         read(tmp_path / "file")
@@ -137,7 +137,9 @@ def test_nor_is_a_text_in_the_place_of_a_table(tmp_path, read: Callable[[Path], 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha", ".gipl", ".tiff"])
 @pytest.mark.parametrize(("value", "severity"), [(3e38, "error"), (1e4, "warning")])
-def test_voxels_of_other_formats_are_looked_at_as_normalization_sees_them(tmp_path, ending, value, severity):
+def test_voxels_of_other_formats_are_looked_at_as_normalization_sees_them(
+    tmp_path: Path, ending: str, value: float, severity: str
+) -> None:
     roots, folder = write_dataset(tmp_path, ending, np.float32)
     voxels = (50 + 10 * tiny_image(3)).astype(np.float32)
     voxels[1, 2, 5] = value  # axes (Z, Y, X) of these writers

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from nnunet_assets_tests.raw_builders import tiny_json, write_json
 
 
 @pytest.fixture
-def roots(tmp_path):
+def roots(tmp_path: Path) -> Any:
     return Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
 
 
@@ -24,7 +25,7 @@ def write_fold(roots: Roots, fold: str, case: str) -> Path:
     return folder
 
 
-def test_finished_folds_come_in_the_order_asked_for_and_others_are_left_out(roots):
+def test_finished_folds_come_in_the_order_asked_for_and_others_are_left_out(roots: Roots) -> None:
     write_fold(roots, "fold_2", "c")
     write_fold(roots, "fold_0", "a")
     (write_fold(roots, "fold_1", "b") / ".nnunet_assets" / "COMMIT").unlink()
@@ -35,12 +36,12 @@ def test_finished_folds_come_in_the_order_asked_for_and_others_are_left_out(root
     ]
 
 
-def test_no_model_folder_has_no_results(roots):
+def test_no_model_folder_has_no_results(roots: Roots) -> None:
     assert collect_fold_results(roots, EXPERIMENT, ["fold_0"]) == []
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])
-def test_a_model_folder_whose_dataset_json_cannot_be_read_is_an_error(roots, content):
+def test_a_model_folder_whose_dataset_json_cannot_be_read_is_an_error(roots: Roots, content: str | None) -> None:
     path = write_fold(roots, "fold_0", "a").parent / "dataset.json"
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(SummaryError, match=r"dataset\.json, by which nnU-Net names .* cannot be read: .* Restore it"):

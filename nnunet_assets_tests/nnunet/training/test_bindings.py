@@ -1,5 +1,7 @@
 import math
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,47 +22,51 @@ torch = pytest.importorskip("torch")
 class Trainer:
     """What the bindings see of nnU-Net's trainer, with a network of one layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.num_epochs = 1000
         self.num_iterations_per_epoch = 250
         self.initial_lr = 1e-2
         self.current_epoch = 7
         self.network = torch.nn.Linear(2, 2)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=self.initial_lr)
-        self.losses = []
+        self.losses: list[float] = []
 
-    def save_checkpoint(self, filename):
+    def save_checkpoint(self, filename: Any) -> None:
         torch.save({}, filename)
 
-    def train_step(self, batch):
+    def train_step(self, batch: Any) -> Any:
         return {"loss": torch.tensor(self.losses.pop(0)).numpy()}
+
+
+def new_trainer() -> Any:
+    return Trainer()
 
 
 # --- overrides ----------------------------------------------------------------------------------------------------
 
 
-def test_an_override_is_set_on_the_trainer():
-    trainer = Trainer()
+def test_an_override_is_set_on_the_trainer() -> None:
+    trainer: Any = Trainer()
     apply_overrides(trainer, {"num_epochs": 2, "initial_lr": 0.1})
     assert (trainer.num_epochs, trainer.initial_lr) == (2, 0.1)
 
 
-def test_an_override_that_the_trainer_does_not_know_is_refused_with_what_is_near():
+def test_an_override_that_the_trainer_does_not_know_is_refused_with_what_is_near() -> None:
     with pytest.raises(
         ChildFailure, match=r"Trainer has no hyperparameter 'num_epoch'\. Did you mean num_epochs"
     ) as caught:
-        apply_overrides(Trainer(), {"num_epoch": 2})
+        apply_overrides(new_trainer(), {"num_epoch": 2})
     assert caught.value.code == ExitCode.BAD_INPUT
 
 
 @pytest.mark.parametrize(("name", "value"), [("num_epochs", 2.5), ("num_epochs", True), ("initial_lr", "0.1")])
-def test_an_override_of_another_type_is_refused(name, value):
+def test_an_override_of_another_type_is_refused(name: str, value: float | bool | str) -> None:
     with pytest.raises(ChildFailure, match=rf"Hyperparameter '{name}' of trainer Trainer is a .*; {value!r} is a"):
-        apply_overrides(Trainer(), {name: value})
+        apply_overrides(new_trainer(), {name: value})
 
 
-def test_a_whole_number_is_a_learning_rate_too():
-    trainer = Trainer()
+def test_a_whole_number_is_a_learning_rate_too() -> None:
+    trainer: Any = Trainer()
     apply_overrides(trainer, {"initial_lr": 1})
     assert trainer.initial_lr == 1
 
@@ -68,18 +74,18 @@ def test_a_whole_number_is_a_learning_rate_too():
 # --- divergence ---------------------------------------------------------------------------------------------------
 
 
-def steps(trainer, losses):
+def steps(trainer: Any, losses: Any) -> Any:
     trainer.losses = list(losses)
     stop_when_diverged(trainer)
     return [float(trainer.train_step({})["loss"]) for _ in losses]
 
 
-def test_finite_losses_pass_through_unchanged():
+def test_finite_losses_pass_through_unchanged() -> None:
     assert steps(Trainer(), [0.5, -0.25, 1e30]) == [0.5, -0.25, float(torch.tensor(1e30))]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_stays_no_number_ends_the_training_with_what_to_do(loss):
+def test_a_loss_that_stays_no_number_ends_the_training_with_what_to_do(loss: Any) -> None:
     with pytest.raises(
         ChildFailure, match=r"20 iterations in a row in epoch 7 \(learning rate 0\.01\)\. Lower"
     ) as caught:
@@ -87,14 +93,16 @@ def test_a_loss_that_stays_no_number_ends_the_training_with_what_to_do(loss):
     assert caught.value.code == ExitCode.DIVERGED
 
 
-def test_a_few_overflowing_steps_are_no_divergence():
+def test_a_few_overflowing_steps_are_no_divergence() -> None:
     once = [math.nan] * (MAX_DIVERGED_ITERATIONS - 1)
     assert len(steps(Trainer(), [*once, 0.5, *once])) == 2 * MAX_DIVERGED_ITERATIONS - 1
 
 
 @pytest.mark.parametrize(("what", "value"), [("weight", math.nan), ("weight", math.inf), ("buffer", math.nan)])
-def test_weights_that_are_no_numbers_are_never_saved_though_the_loss_was_one(tmp_path, what, value):
-    trainer = Trainer()
+def test_weights_that_are_no_numbers_are_never_saved_though_the_loss_was_one(
+    tmp_path: Path, what: str, value: Any
+) -> None:
+    trainer: Any = Trainer()
     trainer.network = torch.nn.BatchNorm1d(2)
     trainer.network.register_buffer("mask", torch.tensor([0.0, -math.inf]))
     stop_when_diverged(trainer)
@@ -114,37 +122,38 @@ def test_weights_that_are_no_numbers_are_never_saved_though_the_loss_was_one(tmp
 class Epochs:
     """nnU-Net's own logger and its own end of an epoch, without a network."""
 
-    def __init__(self, *, is_bound, checkpoint=None):
+    def __init__(self, *, is_bound: Any, checkpoint: Any = None) -> None:
         from nnunetv2.training.logging.nnunet_logger import MetaLogger
 
         self.logger = MetaLogger("unused", resume=False)
         self.logger.plot_progress_png = lambda folder: None
         self.output_folder, self.local_rank, self.save_every, self.num_epochs = "", 0, 10_000, 10_000
         self.current_epoch, self._best_ema = 0, None
-        self.best, self.printed = {}, []
+        self.best: dict[Any, Any] = {}
+        self.printed: list[str] = []
         if is_bound:
-            choose_best_among_defined(self)
+            choose_best_among_defined(cast(Any, self))
         if checkpoint:
             self.load_checkpoint(checkpoint)
 
-    def print_to_log_file(self, *texts):
+    def print_to_log_file(self, *texts: Any) -> None:
         if not str(texts[0]).startswith("Epoch time"):
             self.printed.append(" ".join(map(str, texts)))
 
-    def save_checkpoint(self, filename):
+    def save_checkpoint(self, filename: Any) -> None:
         assert filename == "checkpoint_best.pth"
         self.best = self.checkpoint()
 
-    def checkpoint(self):
+    def checkpoint(self) -> Any:
         logging = {key: list(values) for key, values in self.logger.get_checkpoint().items()}
         logging["epoch_end_timestamps"] = [2.0] * len(logging["epoch_end_timestamps"])
         return {"logging": logging, "_best_ema": self._best_ema, "current_epoch": self.current_epoch + 1}
 
-    def load_checkpoint(self, checkpoint):
+    def load_checkpoint(self, checkpoint: Any) -> None:
         self.logger.load_checkpoint({key: list(values) for key, values in checkpoint["logging"].items()})
         self._best_ema, self.current_epoch = checkpoint["_best_ema"], checkpoint["current_epoch"]
 
-    def train(self, pseudo_dice):
+    def train(self, pseudo_dice: Any) -> Any:
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
         for value in pseudo_dice:
@@ -157,7 +166,7 @@ class Epochs:
         return self
 
     @property
-    def ema(self):
+    def ema(self) -> Any:
         return [float(value) for value in self.logger.get_value("ema_fg_dice", step=None)]
 
 
@@ -166,7 +175,7 @@ UNDEFINED = st.one_of(PSEUDO_DICE, st.just(math.nan))
 
 
 @given(st.lists(PSEUDO_DICE, min_size=1, max_size=20))
-def test_where_every_epoch_has_a_pseudo_dice_everything_is_nnunets_own_to_the_last_bit(pseudo_dice):
+def test_where_every_epoch_has_a_pseudo_dice_everything_is_nnunets_own_to_the_last_bit(pseudo_dice: Any) -> None:
     plain, bound = (Epochs(is_bound=is_bound).train(pseudo_dice) for is_bound in (False, True))
     assert bound.checkpoint() == plain.checkpoint()
     assert bound.best == plain.best
@@ -174,7 +183,9 @@ def test_where_every_epoch_has_a_pseudo_dice_everything_is_nnunets_own_to_the_la
 
 
 @given(st.lists(UNDEFINED, min_size=1, max_size=20), st.integers(0, 20))
-def test_an_epoch_without_one_changes_nothing_for_the_others_also_across_a_resume(pseudo_dice, n_before):
+def test_an_epoch_without_one_changes_nothing_for_the_others_also_across_a_resume(
+    pseudo_dice: Any, n_before: Any
+) -> None:
     bound = Epochs(is_bound=True).train(pseudo_dice[:n_before])
     if 0 < n_before < len(pseudo_dice):
         bound.current_epoch -= 1  # nnU-Net saves before it counts
@@ -193,7 +204,7 @@ def test_an_epoch_without_one_changes_nothing_for_the_others_also_across_a_resum
         assert bound.best["current_epoch"] == len(pseudo_dice)
 
 
-def test_plain_nnunet_keeps_an_early_best_for_ever_and_its_checkpoint_is_healed_by_going_on():
+def test_plain_nnunet_keeps_an_early_best_for_ever_and_its_checkpoint_is_healed_by_going_on() -> None:
     plain = Epochs(is_bound=False).train([0.2, math.nan, 0.9])
     assert (plain.best["current_epoch"], plain.ema[1:]) == (1, [pytest.approx(math.nan, nan_ok=True)] * 2)
     plain.current_epoch -= 1
@@ -202,14 +213,14 @@ def test_plain_nnunet_keeps_an_early_best_for_ever_and_its_checkpoint_is_healed_
     assert bound.ema[-1] == pytest.approx((0.2 * 0.9 + 0.09) * 0.9 + 0.09)
 
 
-def test_one_that_plain_nnunet_left_with_an_undefined_best_takes_a_defined_one():
+def test_one_that_plain_nnunet_left_with_an_undefined_best_takes_a_defined_one() -> None:
     plain = Epochs(is_bound=False).train([math.nan, 0.9])
     assert (plain.best["current_epoch"], math.isnan(plain._best_ema)) == (1, True)
     plain.current_epoch -= 1
     assert Epochs(is_bound=True, checkpoint=plain.checkpoint()).train([0.1]).best["current_epoch"] == 3
 
 
-def test_an_epoch_without_one_is_said_in_nnunets_log():
+def test_an_epoch_without_one_is_said_in_nnunets_log() -> None:
     printed = Epochs(is_bound=True).train([0.5, math.nan]).printed
     assert [line for line in printed if line.startswith("Epoch 1 has no pseudo Dice")] != []
 
@@ -217,7 +228,7 @@ def test_an_epoch_without_one_is_said_in_nnunets_log():
 # --- on nnU-Net's own trainer -------------------------------------------------------------------------------------
 
 
-def test_nnunets_trainer_has_what_is_bound_and_overridden():
+def test_nnunets_trainer_has_what_is_bound_and_overridden() -> None:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunet_assets.declarations.config import RESULT_OPTIONS, VariantConfig
@@ -229,7 +240,7 @@ def test_nnunets_trainer_has_what_is_bound_and_overridden():
     assert overridable <= set(source)
 
 
-def test_the_journals_series_are_those_that_nnunet_logs():
+def test_the_journals_series_are_those_that_nnunet_logs() -> None:
     from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
 
     from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -44,16 +45,16 @@ PREDICTION = "nnunet_assets.nnunet.predictions.prediction_process"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, trained_phantom):
+def project(tmp_path_factory: pytest.TempPathFactory, trained_phantom: Any) -> Any:
     """A phantom of 6 cases in 2 folds, both trained for 3 epochs. Each test leaves both folds finished."""
     return trained_phantom.copy_to(tmp_path_factory.mktemp("folds"))
 
 
-def journal_of(project, fold):
+def journal_of(project: Any, fold: Any) -> Any:
     return list(read_records(journal_path(project.folder(fold))))
 
 
-def stamps_of(folder):
+def stamps_of(folder: Any) -> Any:
     """Returns each file's content and times below a folder."""
     return {
         str(path.relative_to(folder)): (file_sha256(path), path.stat().st_mtime_ns)
@@ -62,27 +63,27 @@ def stamps_of(folder):
     }
 
 
-def pids_of(trainer):
+def pids_of(trainer: Any) -> Any:
     return [trainer.pid, *(worker.pid for worker in trainer.children(recursive=True))]
 
 
-def superseded_of(project):
+def superseded_of(project: Any) -> Any:
     return sorted((EXPERIMENT.summary_folder(project.roots) / "superseded").glob("*"))
 
 
-def cases_of(project, fold):
+def cases_of(project: Any, fold: Any) -> Any:
     splits = json.loads((project.prepared.folder / "splits_final.json").read_text())
     return splits[FOLDS.index(fold)]["val"]
 
 
-def test_the_checkpoint_names_nnunets_own_trainer(project):
+def test_the_checkpoint_names_nnunets_own_trainer(project: Any) -> None:
     import torch
 
     final = project.folder("fold_0") / "checkpoint_final.pth"
     assert torch.load(final, weights_only=False, map_location="cpu")["trainer_name"] == "nnUNetTrainer"
 
 
-def test_a_finished_fold_is_adopted_at_once_and_not_a_byte_of_it_changes(project):
+def test_a_finished_fold_is_adopted_at_once_and_not_a_byte_of_it_changes(project: Any) -> None:
     before = stamps_of(project.folder("fold_0"))
     start = time.monotonic()
     outcome = project.train("fold_0")
@@ -92,18 +93,18 @@ def test_a_finished_fold_is_adopted_at_once_and_not_a_byte_of_it_changes(project
     assert stamps_of(project.folder("fold_0")) == before
 
 
-def test_preparing_again_makes_nothing(project):
+def test_preparing_again_makes_nothing(project: Any) -> None:
     start = time.monotonic()
     assert project.prepare().made == ()
     assert time.monotonic() - start < 2
 
 
-def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project):
+def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project: Any) -> None:
     folder = project.folder("fold_1")
     before, n_superseded = stamps_of(folder), len(superseded_of(project))
     group: list[int] = []
 
-    def kill_after_the_first_epoch():
+    def kill_after_the_first_epoch() -> None:
         epochs = [record.epoch for record in journal_of(project, "fold_1") if record.kind == "epoch"]
         if epochs and (folder / "checkpoint_best.pth").exists() and not group:
             (trainer,) = fold_processes()
@@ -126,7 +127,7 @@ def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project)
     assert read_committed(folder, check_files=True) is not None
 
 
-def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
+def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project: Any) -> None:
     folder = project.folder("fold_0")
     epochs = [record for record in journal_of(project, "fold_0") if record.kind == "epoch"]
     final, seconds = file_sha256(folder / "checkpoint_final.pth"), read_committed(folder).seconds["training"]
@@ -143,7 +144,7 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project):
     stopped_at: list[float] = []
     group: list[int] = []
 
-    def stop_while_it_predicts():
+    def stop_while_it_predicts() -> None:
         (trainer,) = fold_processes() or [None]
         if trainer and not group and not (folder / "validation" / f"{old}.nii.gz").exists():
             group.extend(pids_of(trainer))
@@ -182,7 +183,7 @@ accumulate_cv_results(model, f"{out}/accumulated", (0, 1), num_processes=1)
 
 
 @pytest.fixture(scope="module")
-def read_by_nnunet(project, tmp_path_factory):
+def read_by_nnunet(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Where plain nnU-Net left what it makes of the folds as they are: a case predicted, and their scores together."""
     out = tmp_path_factory.mktemp("read_by_nnunet")
     image = project.roots.raw / DATASET / "imagesTr" / "phantom_000_0000.nii.gz"
@@ -195,7 +196,7 @@ def read_by_nnunet(project, tmp_path_factory):
     return out
 
 
-def test_nnunet_predicts_with_the_fold_as_it_is(project, read_by_nnunet):
+def test_nnunet_predicts_with_the_fold_as_it_is(project: Any, read_by_nnunet: Any) -> None:
     predicted = np.load(read_by_nnunet / "predicted.npy")
     image = read_volume(project.roots.raw / DATASET / "imagesTr" / "phantom_000_0000.nii.gz")
     assert predicted.shape == image.stored.shape[::-1]
@@ -203,7 +204,7 @@ def test_nnunet_predicts_with_the_fold_as_it_is(project, read_by_nnunet):
 
 
 @pytest.mark.faults
-def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(project, tmp_path):
+def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(project: Any, tmp_path: Path) -> None:
     raw = project.roots.raw / DATASET
     (raw / "imagesTs").mkdir()
     for number in range(3):
@@ -213,14 +214,14 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
     group: list[int] = []
 
     class StopAfterTheFirstCase(Silent):
-        def step(self, what, n_done, n):
+        def step(self, what: Any, n_done: int, n: Any) -> None:
             assert (what, n) == ("cases predicted", 3)
             if n_done and not group:
                 (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]
                 group.extend(pids_of(child))
                 os.killpg(child.pid, signal.SIGINT)
 
-    def predict(progress):
+    def predict(progress: Any) -> Any:
         wanted = {"device": "cpu", "environment": project.environment, "progress": progress}
         return predict_test_set(ensemble, test_set, ".nii.gz", project.roots, **wanted)
 
@@ -236,9 +237,10 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "phantom_000_0000.nii.gz").symlink_to(raw / "imagesTr" / "phantom_000_0000.nii.gz")
     model = ["-d", DATASET, "-c", "3d_fullres", "-f", "0", "1", "-chk", "checkpoint_final.pth"]
-    places, cpu = ["-i", tmp_path / "in", "-o", tmp_path / "out"], ["-device", "cpu", "-npp", "1", "-nps", "1"]
+    places = ["-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    cpu = ["-device", "cpu", "-npp", "1", "-nps", "1"]
     subprocess.run(
-        [Path(sys.executable).with_name("nnUNetv2_predict"), *places, *model, *cpu],
+        [str(Path(sys.executable).with_name("nnUNetv2_predict")), *places, *model, *cpu],
         env={**os.environ, **project.roots.for_variant(EXPERIMENT.variant).environment()},
         check=True,
         capture_output=True,
@@ -250,7 +252,7 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
         assert np.allclose(ours.header.get_best_affine(), theirs.header.get_best_affine())
 
 
-def test_the_pooled_means_are_those_that_nnunet_accumulates(project, read_by_nnunet):
+def test_the_pooled_means_are_those_that_nnunet_accumulates(project: Any, read_by_nnunet: Any) -> None:
     folds = collect_fold_results(project.roots, EXPERIMENT, FOLDS)
     ours = summarize(EXPERIMENT, FOLDS, folds)
     theirs = json.loads((read_by_nnunet / "accumulated" / "summary.json").read_text())

@@ -1,6 +1,8 @@
 """What the fold process does before and beside a training, without one."""
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from nnunet_assets_tests.builders import build_attempt
 # --- the journal of a fold that goes on ---------------------------------------------------------------------------
 
 
-def go_on(folder, n_epochs, monkeypatch):
+def go_on(folder: Any, n_epochs: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens the journal for a trainer that has so many epochs; returns what was said."""
     monkeypatch.setattr(fold_process, "training_parameters", lambda *_, **__: {"trainer": {"initial_lr": 0.01}})
     trainer = SimpleNamespace(
@@ -26,13 +28,15 @@ def go_on(folder, n_epochs, monkeypatch):
         label_manager=SimpleNamespace(has_regions=False, foreground_labels=[1]),
         dataset_json={"labels": {"background": 0, "organ": 1}},
     )
-    said = []
+    said: list[str] = []
     fold_process._open_journal(trainer, build_attempt(folder), {}, said.append).close()
     return said
 
 
 @pytest.mark.parametrize(("damaged", "n_lost"), [(None, 0), (3, 1), (0, 0)])
-def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(tmp_path, monkeypatch, damaged, n_lost):
+def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: int | None, n_lost: int
+) -> None:
     path = journal_path(tmp_path)
     append_record(path, "start", {"attempt": "a"})
     for epoch in range(6):
@@ -51,14 +55,14 @@ def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(tmp_pat
 # --- what is not there --------------------------------------------------------------------------------------------
 
 
-def test_a_device_that_is_not_there_is_an_error_and_nothing_falls_back_to_another():
+def test_a_device_that_is_not_there_is_an_error_and_nothing_falls_back_to_another() -> None:
     message = r"Device 'mps' was asked for, but torch .* finds only: .*cpu"
     with pytest.raises(ChildFailure, match=message) as caught:
         resolve_device("mps")
     assert caught.value.code == ExitCode.BAD_INPUT
 
 
-def test_a_trainer_that_nnunet_does_not_have_is_an_error():
+def test_a_trainer_that_nnunet_does_not_have_is_an_error() -> None:
     with pytest.raises(ChildFailure, match="nnU-Net has no trainer 'nnUNetTrainerTypo'") as caught:
         trainer_class("nnUNetTrainerTypo")
     assert caught.value.code == ExitCode.BAD_INPUT

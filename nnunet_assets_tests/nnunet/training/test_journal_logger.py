@@ -1,6 +1,8 @@
 import math
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,12 +12,12 @@ from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 
 
 @pytest.fixture(autouse=True)
-def _a_clock_of_two_and_a_half_seconds_a_look(monkeypatch):
+def _a_clock_of_two_and_a_half_seconds_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = count(100.0, 2.5)
     monkeypatch.setattr(epoch_logger, "time", SimpleNamespace(monotonic=lambda: next(looks)))
 
 
-def log_epoch(logger, epoch, train_loss=0.5, val_loss=0.75):
+def log_epoch(logger: Any, epoch: Any, train_loss: float = 0.5, val_loss: float = 0.75) -> None:
     """Logs what nnU-Net's trainer logs in one epoch, in its order, by a clock that is set back an hour meanwhile."""
     logger.log("epoch_start_timestamps", 100.0 * epoch, epoch)
     logger.log("lrs", 0.01, epoch)
@@ -28,7 +30,7 @@ def log_epoch(logger, epoch, train_loss=0.5, val_loss=0.75):
     logger.log("epoch_end_timestamps", 100.0 * epoch - 3600, epoch)
 
 
-def test_an_epoch_becomes_one_record_with_our_names(tmp_path):
+def test_an_epoch_becomes_one_record_with_our_names(tmp_path: Path) -> None:
     seen = []
     logger = JournalLogger(tmp_path / "journal", ["organ", "lesion"], lambda *epoch: seen.append(epoch))
     logger.update_config({"hparas": {}})
@@ -52,14 +54,14 @@ def test_an_epoch_becomes_one_record_with_our_names(tmp_path):
     assert [epoch for epoch, _ in seen] == [0, 1]
 
 
-def test_what_an_unfinished_epoch_logged_is_no_record(tmp_path):
+def test_what_an_unfinished_epoch_logged_is_no_record(tmp_path: Path) -> None:
     logger = JournalLogger(tmp_path / "journal", [], lambda *_: None)
     logger.log("train_losses", 0.5, 0)
     assert logger.close() == 0
     assert list(read_records(tmp_path / "journal")) == []
 
 
-def test_a_series_of_the_users_trainer_keeps_its_name_and_none_is_required(tmp_path):
+def test_a_series_of_the_users_trainer_keeps_its_name_and_none_is_required(tmp_path: Path) -> None:
     logger = JournalLogger(tmp_path / "journal", [], lambda *_: None)
     logger.log("epoch_start_timestamps", 1.0, 0)
     logger.log("my_series", 3, 0)
@@ -69,7 +71,7 @@ def test_a_series_of_the_users_trainer_keeps_its_name_and_none_is_required(tmp_p
     assert record.values == {"my_series": 3.0, "epoch_seconds": 2.5}
 
 
-def test_what_a_trainer_logs_amiss_breaks_no_training_and_is_counted(tmp_path):
+def test_what_a_trainer_logs_amiss_breaks_no_training_and_is_counted(tmp_path: Path) -> None:
     logger = JournalLogger(tmp_path / "journal", ["organ"], lambda *_: None)
     logger.log("dice_per_class_or_region/class_1", 0.5, 0)
     logger.log("dice_per_class_or_region/class_2", 0.25, 0)  # of one label
@@ -81,7 +83,7 @@ def test_what_a_trainer_logs_amiss_breaks_no_training_and_is_counted(tmp_path):
     assert record.values == {"pseudo_dice/organ": 0.5, "pseudo_dice/class_2": 0.25}
 
 
-def test_a_record_is_on_the_disk_after_waiting_for_it(tmp_path):
+def test_a_record_is_on_the_disk_after_waiting_for_it(tmp_path: Path) -> None:
     logger = JournalLogger(tmp_path / "journal", ["organ", "lesion"], lambda *_: None)
     logger.wait()
     for epoch in range(20):
@@ -92,7 +94,7 @@ def test_a_record_is_on_the_disk_after_waiting_for_it(tmp_path):
 
 
 @pytest.mark.parametrize("n_epochs", [1, 3])
-def test_records_that_cannot_be_written_are_counted_and_stop_no_training(tmp_path, n_epochs):
+def test_records_that_cannot_be_written_are_counted_and_stop_no_training(tmp_path: Path, n_epochs: int) -> None:
     (tmp_path / "journal").mkdir()  # nothing can be appended to a folder
     logger = JournalLogger(tmp_path / "journal", ["organ", "lesion"], lambda *_: None)
     for epoch in range(n_epochs):

@@ -1,6 +1,8 @@
 import importlib
 import json
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ FILES = ["plans.json", "dataset.json", "dataset_fingerprint.json"]
 
 
 @pytest.fixture
-def start_fold(tmp_path, monkeypatch):
+def start_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs what nnU-Net itself does at a fold's start, in a process that writes these files whole."""
     module = importlib.import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
     for name in ("save_json", "shutil"):
@@ -21,10 +23,10 @@ def start_fold(tmp_path, monkeypatch):
     preprocessed.mkdir()
     (preprocessed / "dataset_fingerprint.json").write_text('{"spacings": []}')
 
-    def nothing(*_):
+    def nothing(*_: Any) -> None:
         pass
 
-    def start(plans, dataset_json):
+    def start(plans: Any, dataset_json: Any) -> Any:
         trainer = SimpleNamespace(
             was_initialized=True,
             get_dataloaders=lambda: (None, None),
@@ -48,11 +50,13 @@ def start_fold(tmp_path, monkeypatch):
     return start
 
 
-def inodes(model):
+def inodes(model: Any) -> Any:
     return [(model / name).stat().st_ino for name in FILES]
 
 
-def test_a_fold_that_starts_leaves_the_files_beside_the_folds_as_they_are_where_they_say_the_same(start_fold):
+def test_a_fold_that_starts_leaves_the_files_beside_the_folds_as_they_are_where_they_say_the_same(
+    start_fold: Any,
+) -> None:
     model = start_fold({"b": 1, "a": 2}, {"labels": {}})
     assert (model / "plans.json").read_text() == json.dumps({"b": 1, "a": 2}, indent=4)  # as nnU-Net writes it
     before = inodes(model)
@@ -63,7 +67,7 @@ def test_a_fold_that_starts_leaves_the_files_beside_the_folds_as_they_are_where_
     assert sorted(path.name for path in model.iterdir()) == sorted([*FILES, "fold_1"])
 
 
-def test_a_fold_that_dies_while_it_writes_them_leaves_them_whole(start_fold):
+def test_a_fold_that_dies_while_it_writes_them_leaves_them_whole(start_fold: Any) -> None:
     model = start_fold({"a": 1}, {"labels": {"liver": 1}})
     before = (model / "dataset.json").read_bytes()
     with pytest.raises(TypeError):  # in the middle of the file, as a kill

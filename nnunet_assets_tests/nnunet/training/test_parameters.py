@@ -18,7 +18,7 @@ RESAMPLING = {
     for kind in ("data", "seg", "probabilities")
     for end, value in (("", "resample_data_or_seg_to_shape"), ("_kwargs", {"is_seg": kind == "seg", "order": 1}))
 }
-CONFIGURATION = {
+CONFIGURATION: dict[str, Any] = {
     "data_identifier": "nnUNetPlans_3d_fullres",
     "preprocessor_name": "DefaultPreprocessor",
     "batch_size": 2,

@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from textwrap import indent
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -53,10 +55,10 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Any:
     """Runs three ranks with this body below a child, to an end."""
 
-    def run_body(body, **options):
+    def run_body(body: str, **options: Any) -> Any:
         (tmp_path / "tiny_fold.py").write_text(PARENT)
         (tmp_path / "tiny_rank.py").write_text(RANK.replace("{body}", indent(body, "    ")))
         (tmp_path / "own").mkdir()
@@ -68,11 +70,11 @@ def run(tmp_path):
     return run_body
 
 
-def pids_of(folder):
+def pids_of(folder: Any) -> Any:
     return {path.name: int(path.read_text()) for path in (folder / "own").glob("pid_?")}
 
 
-def test_each_rank_has_request_and_checkpoint_and_what_the_first_says_is_heard(run):
+def test_each_rank_has_request_and_checkpoint_and_what_the_first_says_is_heard(run: Any) -> None:
     result = run("say(f'{rank.number} of {rank.n_ranks}: {request.fold}, {checkpoint.name}')")
     assert (result.code, result.problem) == (0, None)
     assert result.log_tail.count("heard:") == 1
@@ -89,14 +91,16 @@ def test_each_rank_has_request_and_checkpoint_and_what_the_first_says_is_heard(r
         ("os._exit(3)", ExitCode.BUG, "Rank 1 of 3 ended with exit code 3, without a word."),
     ],
 )
-def test_a_rank_that_fails_ends_all_of_them_with_its_code_and_its_sentence(run, tmp_path, body, code, problem):
+def test_a_rank_that_fails_ends_all_of_them_with_its_code_and_its_sentence(
+    run: Any, tmp_path: Path, body: str, code: Any, problem: str
+) -> None:
     result = run(f"if rank.number != 1:\n    time.sleep(600)\n{body}")
     assert result.code == code
     assert problem in result.problem
     assert living(pids_of(tmp_path).values()) == []
 
 
-def test_the_one_that_failed_is_named_and_not_those_that_noticed(run):
+def test_the_one_that_failed_is_named_and_not_those_that_noticed(run: Any) -> None:
     # As where the connection to a rank that ends breaks, before the fold's process has looked at it.
     echo = """
 if rank.number != 1:
@@ -117,10 +121,12 @@ if rank.number != 1:
         (signal.SIGABRT, FailureClass.CRASHED),
     ],
 )
-def test_a_rank_that_a_signal_ends_is_the_folds_process_ended_by_it(run, tmp_path, number, failure):
-    ended = []
+def test_a_rank_that_a_signal_ends_is_the_folds_process_ended_by_it(
+    run: Any, tmp_path: Path, number: Any, failure: Any
+) -> None:
+    ended: list[float] = []
 
-    def end_one():
+    def end_one() -> None:
         if len(pids_of(tmp_path)) == 3 and not ended:
             ended.append(time.monotonic())
             os.kill(pids_of(tmp_path)["pid_2"], number)
@@ -132,7 +138,7 @@ def test_a_rank_that_a_signal_ends_is_the_folds_process_ended_by_it(run, tmp_pat
     assert time.monotonic() - ended[0] < 5
 
 
-def test_a_worker_of_a_rank_that_is_killed_ends_all_of_them(run, tmp_path):
+def test_a_worker_of_a_rank_that_is_killed_ends_all_of_them(run: Any, tmp_path: Path) -> None:
     body = """
 if rank.number == 1:
     worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
@@ -147,8 +153,8 @@ time.sleep(600)
     assert living(pids_of(tmp_path).values()) == []
 
 
-def test_a_request_to_stop_ends_all_of_them(run, tmp_path):
-    def stop():
+def test_a_request_to_stop_ends_all_of_them(run: Any, tmp_path: Path) -> None:
+    def stop() -> None:
         if len(pids_of(tmp_path)) == 3:
             raise KeyboardInterrupt
 
@@ -164,7 +170,7 @@ def test_a_request_to_stop_ends_all_of_them(run, tmp_path):
 # --- alone ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_process_alone_is_the_first_and_waits_for_nobody():
+def test_a_process_alone_is_the_first_and_waits_for_nobody() -> None:
     alone = Rank()
     alone.join("any", None)
     alone.wait_for_all()
@@ -174,7 +180,7 @@ def test_a_process_alone_is_the_first_and_waits_for_nobody():
     assert (alone.count_of("cpu"), Rank(1, 2).count_of("cpu")) == ("cpu", "2 x cpu")
 
 
-def test_what_nnunet_divides_among_ranks_is_known_from_before():
+def test_what_nnunet_divides_among_ranks_is_known_from_before() -> None:
     plan = SimpleNamespace(batch_size=5)
     trainer = SimpleNamespace(is_ddp=True, oversample_foreground_percent=0.33, configuration_manager=plan)
     assert settings_of_whole_batch(trainer) == {
@@ -185,7 +191,7 @@ def test_what_nnunet_divides_among_ranks_is_known_from_before():
     assert settings_of_whole_batch(trainer) == {}
 
 
-def test_more_gpus_than_there_are_is_an_error():
+def test_more_gpus_than_there_are_is_an_error() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(ChildFailure, match=r"num_gpus is 1000, and torch sees \d+ of them\. Set num_gpus to at most"):
         Rank(1, 1000).join("nnUNetTrainer", torch.device("cuda"))

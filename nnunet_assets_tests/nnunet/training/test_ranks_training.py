@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,38 +32,38 @@ FOLD = "fold_0"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, prepared_phantom):
+def project(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: Any) -> Any:
     """A phantom of 6 cases in 2 folds, prepared."""
     folder = tmp_path_factory.mktemp("ranks")
     return with_cpu_ranks(prepared_phantom.copy_to(folder), folder / "trainers")
 
 
 @pytest.fixture(scope="module")
-def folder(project):
+def folder(project: Any) -> Any:
     """A fold that two processes trained for two epochs."""
     project.train(FOLD, RANKS_EXPERIMENT, overrides={**TINY, "num_epochs": 2}, options=TWO)
     return project.folder(FOLD, RANKS_EXPERIMENT)
 
 
-def variant(name):
+def variant(name: Any) -> Any:
     return replace(RANKS_EXPERIMENT, variant=name)
 
 
-def records_of(folder):
+def records_of(folder: Any) -> Any:
     return list(read_records(journal_path(folder)))
 
 
-def epochs_of(folder):
+def epochs_of(folder: Any) -> Any:
     return [record.epoch for record in records_of(folder) if record.kind == "epoch"]
 
 
-def in_checkpoint(checkpoint, expression):
+def in_checkpoint(checkpoint: Any, expression: Any) -> Any:
     code = "import sys, torch; c = torch.load(sys.argv[1], weights_only=False, map_location='cpu'); "
     command = [sys.executable, "-c", f"{code}print({expression})", checkpoint]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_two_processes_bring_a_fold_to_its_commit_with_each_epoch_and_each_case_once(project, folder):
+def test_two_processes_bring_a_fold_to_its_commit_with_each_epoch_and_each_case_once(project: Any, folder: Any) -> None:
     manifest = read_committed(folder, check_files=True)
     assert manifest is not None
     assert (manifest.n_epochs, manifest.device) == (2, "cpu")
@@ -78,7 +79,7 @@ def test_two_processes_bring_a_fold_to_its_commit_with_each_epoch_and_each_case_
     assert output.count(", rank 1") == 1
 
 
-def test_what_two_processes_leave_is_what_one_leaves(folder):
+def test_what_two_processes_leave_is_what_one_leaves(folder: Any) -> None:
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     logs = {name for name in names if name.startswith("training_log_")}
     assert len(logs) == 1
@@ -92,7 +93,7 @@ def test_what_two_processes_leave_is_what_one_leaves(folder):
     }
 
 
-def test_the_parameters_are_those_of_the_whole_training_and_not_of_a_rank(folder):
+def test_the_parameters_are_those_of_the_whole_training_and_not_of_a_rank(folder: Any) -> None:
     params = records_of(folder)[0].values["params"]
     assert params["data"]["batch_size"] == params["plans"]["batch_size"] == 2
     assert params["trainer"]["oversample_foreground_percent"] == 0.33
@@ -104,7 +105,7 @@ def test_the_parameters_are_those_of_the_whole_training_and_not_of_a_rank(folder
 
 @pytest.mark.faults
 @pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_a_trainer_that_says_nothing_is_not_trained_by_several_processes_on_a_cpu(project, device):
+def test_a_trainer_that_says_nothing_is_not_trained_by_several_processes_on_a_cpu(project: Any, device: str) -> None:
     if device == "auto" and pytest.importorskip("torch").cuda.is_available():
         pytest.skip("auto is a GPU here")
     experiment = replace(RANKS_EXPERIMENT, trainer="nnUNetTrainer")
@@ -114,18 +115,18 @@ def test_a_trainer_that_says_nothing_is_not_trained_by_several_processes_on_a_cp
 
 
 @pytest.mark.faults
-def test_nnunet_predicts_and_goes_on_with_what_two_processes_trained(project, folder, tmp_path):
+def test_nnunet_predicts_and_goes_on_with_what_two_processes_trained(project: Any, folder: Any, tmp_path: Path) -> None:
     image = "phantom_000_0000.nii.gz"
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / image).symlink_to(project.roots.raw / DATASET / "imagesTr" / image)
     environment = {**project.environment, **project.roots.for_variant("ranks").environment()}
     model = ["-d", DATASET, "-c", "3d_fullres", "-tr", TRAINER, "-f", "0", "-device", "cpu", "--disable_tta"]
     predict = [
-        Path(sys.executable).with_name("nnUNetv2_predict"),
+        str(Path(sys.executable).with_name("nnUNetv2_predict")),
         "-i",
-        tmp_path / "in",
+        str(tmp_path / "in"),
         "-o",
-        tmp_path / "out",
+        str(tmp_path / "out"),
         *model,
     ]
     subprocess.run([*predict, "-npp", "1", "-nps", "1"], env=environment, check=True, capture_output=True)
@@ -136,11 +137,14 @@ def test_nnunet_predicts_and_goes_on_with_what_two_processes_trained(project, fo
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_rank_that_is_killed_takes_all_along_and_the_fold_goes_on_from_its_last_checkpoint(project, number):
+def test_a_rank_that_is_killed_takes_all_along_and_the_fold_goes_on_from_its_last_checkpoint(
+    project: Any, number: int
+) -> None:
     experiment = variant(f"killed_{number}")
-    folder, group, seen = project.folder(FOLD, experiment), [], {}
+    folder, seen = project.folder(FOLD, experiment), {}
+    group: list[Any] = []
 
-    def kill():
+    def kill() -> None:
         if not group and len(epochs_of(folder)) >= 2 and (folder / "checkpoint_latest.pth").exists():
             (fold,) = fold_processes()
             group.extend([fold.pid, *(process.pid for process in fold.children(recursive=True))])
@@ -148,7 +152,7 @@ def test_a_rank_that_is_killed_takes_all_along_and_the_fold_goes_on_from_its_las
             assert living(group, within_seconds=10) == []
             seen["epochs"] = [record for record in records_of(folder) if record.kind == "epoch"]
 
-    said = []
+    said: list[str] = []
     outcome = project.train(
         FOLD,
         experiment,
@@ -169,10 +173,11 @@ def test_a_rank_that_is_killed_takes_all_along_and_the_fold_goes_on_from_its_las
 
 
 @pytest.mark.faults
-def test_a_stop_file_ends_both_processes_after_the_same_epoch(project):
-    folder, asked = project.folder(FOLD, variant("stopped")), []
+def test_a_stop_file_ends_both_processes_after_the_same_epoch(project: Any) -> None:
+    folder = project.folder(FOLD, variant("stopped"))
+    asked: list[Any] = []
 
-    def ask():
+    def ask() -> None:
         if not asked and epochs_of(folder):
             (folder / STOP_FILE).touch()
             asked.append(True)
@@ -188,7 +193,7 @@ def test_a_stop_file_ends_both_processes_after_the_same_epoch(project):
 
 
 @pytest.mark.faults
-def test_patience_is_the_same_for_both_processes(project):
+def test_patience_is_the_same_for_both_processes(project: Any) -> None:
     options = replace(TWO, patience=1, seed=1, tensorboard=True)
     overrides = {**TINY, "num_epochs": 40, "initial_lr": 0.0}
     manifest = project.train(FOLD, variant("patient"), overrides=overrides, options=options).manifest
@@ -198,11 +203,12 @@ def test_patience_is_the_same_for_both_processes(project):
 
 
 @pytest.mark.faults
-def test_a_request_to_stop_ends_all_processes_and_the_fold_goes_on_later(project):
-    experiment, group = variant("terminated"), []
+def test_a_request_to_stop_ends_all_processes_and_the_fold_goes_on_later(project: Any) -> None:
+    experiment = variant("terminated")
+    group: list[Any] = []
     folder = project.folder(FOLD, experiment)
 
-    def terminate():
+    def terminate() -> None:
         if not group and len(epochs_of(folder)) >= 2:
             (fold,) = fold_processes()
             group.extend([fold.pid, *(process.pid for process in fold.children(recursive=True))])
@@ -218,7 +224,7 @@ def test_a_request_to_stop_ends_all_processes_and_the_fold_goes_on_later(project
 
 
 @pytest.mark.faults
-def test_a_loss_that_is_no_number_ends_both_processes_with_what_to_do(project):
+def test_a_loss_that_is_no_number_ends_both_processes_with_what_to_do(project: Any) -> None:
     overrides = {**TINY, "num_iterations_per_epoch": 60, "initial_lr": 1e30}
     with pytest.raises(FoldFailed, match="The loss was not a number for 20 iterations in a row in epoch 0") as caught:
         project.train(FOLD, variant("diverged"), overrides=overrides, options=TWO)
@@ -226,7 +232,7 @@ def test_a_loss_that_is_no_number_ends_both_processes_with_what_to_do(project):
 
 
 @pytest.mark.faults
-def test_a_loss_that_is_no_number_in_one_process_alone_ends_both(project, tmp_path):
+def test_a_loss_that_is_no_number_in_one_process_alone_ends_both(project: Any, tmp_path: Path) -> None:
     # Its patches alone are broken: the loss of the other stays a number until the gradients are shared.
     code = (
         CPU_RANKS
@@ -243,7 +249,9 @@ def test_a_loss_that_is_no_number_in_one_process_alone_ends_both(project, tmp_pa
 
 
 @pytest.mark.faults
-def test_weights_from_elsewhere_are_loaded_by_both_processes_and_validated_again_by_both(project, folder):
+def test_weights_from_elsewhere_are_loaded_by_both_processes_and_validated_again_by_both(
+    project: Any, folder: Any
+) -> None:
     options = replace(TWO, pretrained_weights=str(folder / FINAL))
     first = project.train(FOLD, variant("pretrained"), options=options).manifest
     place = project.folder(FOLD, variant("pretrained"))
@@ -257,7 +265,7 @@ def test_weights_from_elsewhere_are_loaded_by_both_processes_and_validated_again
 
 
 @pytest.mark.faults
-def test_a_fold_whose_parent_is_killed_leaves_no_rank(project):
+def test_a_fold_whose_parent_is_killed_leaves_no_rank(project: Any) -> None:
     owner_code = """
 import sys
 from pathlib import Path

@@ -1,7 +1,10 @@
 """A training that ends before its last epoch: when, why, and what it leaves."""
 
 import math
+import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +12,6 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.nnunet.training import stopping
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -19,7 +21,7 @@ from nnunet_assets_tests.builders import build_manifest
 class Trainer:
     """nnU-Net's loop, with a clock and a moving average that the test gives."""
 
-    def __init__(self, clock, ema, epoch_seconds=60):
+    def __init__(self, clock: Any, ema: Any, epoch_seconds: int = 60) -> None:
         self.clock, self.ema, self.epoch_seconds = clock, ema, epoch_seconds
         self.num_epochs = len(ema)
         self.current_epoch = 0
@@ -27,20 +29,20 @@ class Trainer:
         self.logger = self
         self.output_folder = ""
 
-    def get_value(self, key, step):
+    def get_value(self, key: Any, step: Any) -> Any:
         assert (key, step) == ("ema_fg_dice", None)
         return self.ema[: self.current_epoch]
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.current_epoch += 1
 
-    def on_train_end(self):
+    def on_train_end(self) -> None:
         self.is_ended = True
 
-    def do_split(self):
+    def do_split(self) -> Any:
         return [], ["case_1", "case_2"]
 
-    def run_training(self):
+    def run_training(self) -> None:
         for _ in range(self.current_epoch, self.num_epochs):
             self.clock[0] += self.epoch_seconds
             self.on_epoch_end()
@@ -48,22 +50,22 @@ class Trainer:
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     now = [0.0]
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
 @pytest.fixture
-def fold_folder(tmp_path):
+def fold_folder(tmp_path: Path) -> Any:
     (tmp_path / "fold_0" / OWN_FOLDER).mkdir(parents=True)
     return tmp_path / "fold_0"
 
 
-def trained(trainer, fold_folder, **options):
+def trained(trainer: Any, fold_folder: Path, **options: Any) -> Any:
     trainer.output_folder = str(fold_folder)
     stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
-    said = []
+    said: list[str] = []
     reason = train(trainer, said.append)
     assert trainer.is_ended
     assert bool(said) == (reason is not None)
@@ -73,26 +75,26 @@ def trained(trainer, fold_folder, **options):
 RISING = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
 
-def test_a_training_without_limits_goes_to_its_last_epoch(clock, fold_folder):
+def test_a_training_without_limits_goes_to_its_last_epoch(clock: Any, fold_folder: Path) -> None:
     assert trained(Trainer(clock, RISING), fold_folder) == (6, None)
 
 
-def test_a_training_without_progress_ends_after_its_patience(clock, fold_folder):
+def test_a_training_without_progress_ends_after_its_patience(clock: Any, fold_folder: Path) -> None:
     epochs, reason = trained(Trainer(clock, [0.1, 0.3, 0.2, 0.3, 0.25, 0.2, 0.4]), fold_folder, patience=3)
     assert epochs == 5
     assert reason == "the moving average of the pseudo Dice was best in epoch 1, 3 epochs ago (after 5 of 7 epochs)"
 
 
-def test_progress_starts_the_patience_anew(clock, fold_folder):
+def test_progress_starts_the_patience_anew(clock: Any, fold_folder: Path) -> None:
     assert trained(Trainer(clock, [0.1, 0.05, 0.2, 0.1, 0.3, 0.2]), fold_folder, patience=2) == (6, None)
 
 
 @pytest.mark.parametrize("ema", [[math.nan] * 6, [0.5, 0.1, *[math.nan] * 4], [math.nan, 0.5, *[math.nan] * 3, 0.1]])
-def test_an_epoch_without_a_pseudo_dice_is_no_lack_of_progress(clock, fold_folder, ema):
+def test_an_epoch_without_a_pseudo_dice_is_no_lack_of_progress(clock: Any, fold_folder: Path, ema: Any) -> None:
     assert trained(Trainer(clock, ema), fold_folder, patience=2) == (6, None)
 
 
-def test_patience_counts_the_epochs_that_could_have_shown_progress(clock, fold_folder):
+def test_patience_counts_the_epochs_that_could_have_shown_progress(clock: Any, fold_folder: Path) -> None:
     ema = [math.nan, 0.3, math.nan, 0.2, math.nan, 0.3, math.nan]
     epochs, reason = trained(Trainer(clock, ema), fold_folder, patience=2)
     assert epochs == 6
@@ -102,14 +104,14 @@ def test_patience_counts_the_epochs_that_could_have_shown_progress(clock, fold_f
     )
 
 
-def test_a_time_budget_keeps_a_tenth_for_the_validation(clock, fold_folder):
+def test_a_time_budget_keeps_a_tenth_for_the_validation(clock: Any, fold_folder: Path) -> None:
     # 5 minutes: 0.5 are kept, and after the fourth epoch no further one fits.
     epochs, reason = trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)
     assert epochs == 4
     assert reason == "the time budget leaves 60 s, which the validation may need (after 4 of 6 epochs)"
 
 
-def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_folder):
+def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock: Any, fold_folder: Path) -> None:
     sibling = fold_folder.with_name("fold_1")
     seconds, details = {"training": 300.0, "validation": 160.0}, {"validation_cases": ["a", "b", "c", "d"]}
     commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
@@ -117,8 +119,9 @@ def test_a_time_budget_keeps_what_another_fold_took_to_validate(clock, fold_fold
     assert trained(Trainer(clock, RISING), fold_folder, time_budget_minutes=5)[0] == 3
 
 
-def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock, fold_folder):
-    budget, trainer = TrainingOptions(time_budget_minutes=10), Trainer(clock, RISING)
+def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock: Any, fold_folder: Path) -> None:
+    budget = TrainingOptions(time_budget_minutes=10)
+    trainer: Any = Trainer(clock, RISING)
     clock[0] = 8 * 60
     check_time_left(trainer, fold_folder, budget, 0.0)  # nothing is known but the minute that is kept
     sibling = fold_folder.with_name("fold_1")
@@ -144,19 +147,19 @@ def test_a_fold_whose_time_is_over_before_it_begins_is_not_begun(clock, fold_fol
     ("seconds", "cases"), [({"training": 300.0}, ["a"]), ({"training": 300.0, "validation": 160.0}, [])]
 )
 def test_a_fold_that_does_not_say_how_long_a_case_took_is_as_if_it_were_not_there(
-    clock, fold_folder, options, seconds, cases
-):
+    clock: Any, fold_folder: Path, options: dict[str, Any], seconds: dict[str, Any], cases: list[Any]
+) -> None:
     sibling = fold_folder.with_name("fold_1")
     details = {"adopted": "2026-11-20T00:00:00+00:00", "validation_cases": cases}
     commit_fold(sibling, replace(build_manifest(sibling), seconds=seconds, details=details))
     assert trained(Trainer(clock, RISING), fold_folder, **options)[0] == (4 if options else 6)
 
 
-def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, fold_folder):
-    trainer = Trainer(clock, RISING)
+def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock: Any, fold_folder: Path) -> None:
+    trainer: Any = Trainer(clock, RISING)
     end = trainer.on_epoch_end
 
-    def third_epoch_is_enough():
+    def third_epoch_is_enough() -> None:
         end()
         if trainer.current_epoch == 3:
             (fold_folder / STOP_FILE).touch()
@@ -167,7 +170,7 @@ def test_whoever_writes_the_stop_file_ends_the_training_after_the_epoch(clock, f
     assert not (fold_folder / STOP_FILE).exists()
 
 
-def test_a_reason_after_the_last_epoch_is_none(clock, fold_folder):
+def test_a_reason_after_the_last_epoch_is_none(clock: Any, fold_folder: Path) -> None:
     assert trained(Trainer(clock, [0.5, 0.1]), fold_folder, patience=1) == (2, None)
 
 
@@ -175,8 +178,8 @@ class Killed(BaseException):
     """Ends a process where it is."""
 
 
-def killed_after_its_final_checkpoint(trainer, fold_folder, **options):
-    def end():
+def killed_after_its_final_checkpoint(trainer: Any, fold_folder: Path, **options: Any) -> None:
+    def end() -> None:
         raise Killed
 
     trainer.on_train_end = end
@@ -185,21 +188,21 @@ def killed_after_its_final_checkpoint(trainer, fold_folder, **options):
 
 
 class TestTheNextProcessKnowsWhyTheOneBeforeEnded:
-    def test_though_it_was_killed_before_it_validated(self, clock, fold_folder):
-        trainer = Trainer(clock, RISING)
+    def test_though_it_was_killed_before_it_validated(self, clock: Any, fold_folder: Path) -> None:
+        trainer: Any = Trainer(clock, RISING)
         killed_after_its_final_checkpoint(trainer, fold_folder, time_budget_minutes=5)
         reason = "the time budget leaves 60 s, which the validation may need (after 4 of 6 epochs)"
         assert earlier_end(trainer, fold_folder) == reason
 
-    def test_unless_it_trained_on_and_ended_elsewhere(self, clock, fold_folder):
-        trainer = Trainer(clock, RISING)
+    def test_unless_it_trained_on_and_ended_elsewhere(self, clock: Any, fold_folder: Path) -> None:
+        trainer: Any = Trainer(clock, RISING)
         killed_after_its_final_checkpoint(trainer, fold_folder, time_budget_minutes=5)
         trainer.current_epoch = 5
         assert earlier_end(trainer, fold_folder) == "1 epochs early, in an earlier process"
         trainer.current_epoch = 6
         assert earlier_end(trainer, fold_folder) is None
 
-    def test_or_nobody_noted_it(self, clock, fold_folder):
-        trainer = Trainer(clock, RISING)
+    def test_or_nobody_noted_it(self, clock: Any, fold_folder: Path) -> None:
+        trainer: Any = Trainer(clock, RISING)
         trainer.current_epoch = 2
         assert earlier_end(trainer, fold_folder) == "4 epochs early, in an earlier process"

@@ -95,7 +95,7 @@ def test_epochs_that_cannot_be_written_are_counted_and_stop_no_training(tmp_path
 
 def test_where_tensorboard_is_missing_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     require_tensorboard()
-    monkeypatch.setitem(sys.modules, "tensorboard", None)  # type: ignore[arg-type] # what Python takes for absent
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(ChildFailure, match=r"tensorboard is not installed.*nnunet_assets\[tensorboard\]"):
         require_tensorboard()
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,33 +35,33 @@ REPEATABLE = TrainingOptions(seed=5, deterministic=True)
 EACH_EPOCH = {**TINY, "save_every": 1}
 
 
-def variant(name):
+def variant(name: Any) -> Any:
     return replace(EXPERIMENT, variant=name)
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, prepared_phantom):
+def project(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: Any) -> Any:
     """A phantom of 6 cases; fold_0 of the variant `golden` is trained repeatably and without an interruption."""
     project = prepared_phantom.copy_to(tmp_path_factory.mktemp("options"))
     project.train("fold_0", variant("golden"), overrides=EACH_EPOCH, options=REPEATABLE)
     return project
 
 
-def epochs_of(project, experiment):
+def epochs_of(project: Any, experiment: Experiment) -> Any:
     records = read_records(journal_path(project.folder("fold_0", experiment)))
     return [record for record in records if record.kind == "epoch"]
 
 
-def series_of(project, experiment):
+def series_of(project: Any, experiment: Experiment) -> Any:
     timed = ("epoch_seconds",)
     return [{k: v for k, v in record.values.items() if k not in timed} for record in epochs_of(project, experiment)]
 
 
-def weights_are_equal(project, left, right):
+def weights_are_equal(project: Any, left: Any, right: Any) -> Any:
     return have_equal_weights(*(project.folder("fold_0", variant(name)) / FINAL for name in (left, right)))
 
 
-def have_equal_weights(*checkpoints):
+def have_equal_weights(*checkpoints: Any) -> bool:
     code = """
 import sys, torch
 left, right = (torch.load(path, weights_only=False)["network_weights"] for path in sys.argv[1:])
@@ -70,11 +72,11 @@ print(left.keys() == right.keys() and all(torch.equal(left[name], right[name]) f
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2])
-def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(project, n_epochs):
+def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(project: Any, n_epochs: int) -> None:
     experiment = variant(f"killed_after_{n_epochs}")
-    killed = []
+    killed: list[int] = []
 
-    def kill():
+    def kill() -> None:
         # Where the epoch is in the journal its checkpoint is there too, or will be made again.
         if not killed and len(epochs_of(project, experiment)) >= n_epochs:
             (trainer,) = fold_processes()
@@ -91,14 +93,16 @@ def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(proje
 
 
 @pytest.mark.timeout(1800)  # eight trainings
-def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule(project, capsys):
+def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule(
+    project: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     only_seeded, n_epochs = TrainingOptions(seed=5), 12
     overrides = {**EACH_EPOCH, "num_epochs": n_epochs, "num_iterations_per_epoch": 10}
     names = [*(f"whole_{n}" for n in range(4)), *(f"resumed_{n}" for n in range(4))]
     for name in names:
-        killed = []
+        killed: list[int] = []
 
-        def kill(name=name, killed=killed):
+        def kill(name: Any = name, killed: Any = killed) -> None:
             if name.startswith("resumed") and not killed and len(epochs_of(project, variant(name))) >= 6:
                 (trainer,) = fold_processes()
                 trainer.kill()
@@ -122,12 +126,12 @@ def test_without_determinism_a_resumed_training_has_the_same_epochs_and_schedule
             print(f"\n{kind}: dice", [round(summary["foreground_mean"]["Dice"], 4) for summary in dice])
 
 
-def test_another_seed_gives_another_training(project):
+def test_another_seed_gives_another_training(project: Any) -> None:
     project.train("fold_0", variant("other"), overrides=EACH_EPOCH, options=replace(REPEATABLE, seed=6))
     assert not weights_are_equal(project, "other", "golden")
 
 
-def test_one_augmentation_worker_that_is_seeded_makes_the_training_repeatable(project):
+def test_one_augmentation_worker_that_is_seeded_makes_the_training_repeatable(project: Any) -> None:
     # Two of them would hand over their batches in any order.
     alone = replace(project, environment={**project.environment, "nnUNet_n_proc_DA": "1"})
     for name in ("worker_1", "worker_2"):
@@ -135,7 +139,9 @@ def test_one_augmentation_worker_that_is_seeded_makes_the_training_repeatable(pr
     assert weights_are_equal(project, "worker_1", "worker_2")
 
 
-def test_a_training_starts_from_pretrained_weights_and_refuses_those_of_another_architecture(project, tmp_path):
+def test_a_training_starts_from_pretrained_weights_and_refuses_those_of_another_architecture(
+    project: Any, tmp_path: Path
+) -> None:
     golden = project.folder("fold_0", variant("golden")) / FINAL
     project.train("fold_0", variant("pretrained"), options=TrainingOptions(pretrained_weights=str(golden)))
     output = (project.folder("fold_0", variant("pretrained")) / ".nnunet_assets" / "output.log").read_text()
@@ -157,10 +163,10 @@ torch.save(checkpoint, sys.argv[2])
     assert caught.value.code == ExitCode.BAD_INPUT
 
 
-def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
+def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project: Any) -> None:
     experiment = variant("stopped")
 
-    def ask():
+    def ask() -> None:
         if epochs_of(project, experiment):
             (project.folder("fold_0", experiment) / STOP_FILE).touch()
 
@@ -179,32 +185,32 @@ def test_a_stop_file_ends_the_training_early_and_the_fold_is_finished(project):
     assert again.manifest.details["stopped_early"] == outcome.manifest.details["stopped_early"]
 
 
-def test_probabilities_are_written_where_they_are_asked_for(project):
+def test_probabilities_are_written_where_they_are_asked_for(project: Any) -> None:
     project.train("fold_0", variant("npz"), options=TrainingOptions(npz=True))
     validation = project.folder("fold_0", variant("npz")) / "validation"
     cases = {path.name.removesuffix(".nii.gz") for path in validation.glob("*.nii.gz")}
     assert {path.stem for path in validation.glob("*.npz")} == cases != set()
 
 
-def test_the_best_checkpoint_is_validated_where_it_is_asked_for(project):
+def test_the_best_checkpoint_is_validated_where_it_is_asked_for(project: Any) -> None:
     outcome = project.train("fold_0", variant("best"), options=TrainingOptions(val_best=True))
     assert outcome.manifest.n_epochs == 3
     assert outcome.manifest.details["options"]["val_best"]
     assert (project.folder("fold_0", variant("best")) / BEST).exists()
 
 
-def test_a_fold_without_checkpoints_is_finished_all_the_same(project):
+def test_a_fold_without_checkpoints_is_finished_all_the_same(project: Any) -> None:
     outcome = project.train("fold_0", variant("unsaved"), options=TrainingOptions(disable_checkpointing=True))
     assert set(outcome.manifest.files) == {"validation/summary.json"}
     assert not list(project.folder("fold_0", variant("unsaved")).glob("*.pth"))
 
 
-def test_validation_alone_needs_a_trained_fold(project):
+def test_validation_alone_needs_a_trained_fold(project: Any) -> None:
     with pytest.raises(FoldFailed, match=r"Cannot run validation because the training of fold_0 is not finished yet"):
         project.train("fold_0", variant("nothing"), options=TrainingOptions(validation_only=True))
 
 
-def test_a_finished_fold_is_validated_again_and_nothing_of_it_is_trained(project):
+def test_a_finished_fold_is_validated_again_and_nothing_of_it_is_trained(project: Any) -> None:
     experiment = variant("again")
     first = project.train("fold_0", experiment)
     final = (project.folder("fold_0", experiment) / FINAL).read_bytes()
@@ -223,7 +229,7 @@ def test_a_finished_fold_is_validated_again_and_nothing_of_it_is_trained(project
     assert (project.folder("fold_0", experiment) / FINAL).read_bytes() == final
 
 
-def test_a_model_on_every_case_is_trained_and_has_no_dice(project):
+def test_a_model_on_every_case_is_trained_and_has_no_dice(project: Any) -> None:
     outcome = project.train("fold_all", variant("full"))
     records = list(read_records(journal_path(project.folder("fold_all", variant("full")))))
     assert outcome.is_new
@@ -232,7 +238,7 @@ def test_a_model_on_every_case_is_trained_and_has_no_dice(project):
     assert records[-1].values == {}
 
 
-def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
+def test_nnunets_own_validation_in_processes_scores_the_same(project: Any, tmp_path: Path) -> None:
     """The contract of exporting in threads: `nnUNetv2_train --val` as installed leaves the same files."""
     fold_folder = project.folder("fold_0", variant("golden"))
     ours = {path.name: path.read_bytes() for path in (fold_folder / "validation").glob("*.nii.gz")}
@@ -248,13 +254,13 @@ def test_nnunets_own_validation_in_processes_scores_the_same(project, tmp_path):
     assert (fold_folder / ".nnunet_assets" / "COMMIT").read_bytes() == commit
 
 
-def tree(folder):
+def tree(folder: Any) -> Any:
     """Returns the names of the files below a folder, but for ours and the time in a log's name."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {re.sub(r"training_log_.*", "training_log", name) for name in names if "nnunet_assets" not in name}
 
 
-def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it(project, tmp_path):
+def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it(project: Any, tmp_path: Path) -> None:
     (tmp_path / "trainers").mkdir()
     (tmp_path / "trainers" / "nnUNetTrainerShort.py").write_text(SHORT_TRAINER)
     own = {"nnUNet_extTrainer": str(tmp_path / "trainers"), "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
@@ -262,7 +268,7 @@ def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it
     experiment = Experiment(EXPERIMENT.dataset, "3d_fullres", trainer="nnUNetTrainerShort")
     replace(project, environment={**project.environment, **own}).train("fold_0", experiment, overrides={})
 
-    def plain(module, *arguments, results=project.roots.results):
+    def plain(module: Any, *arguments: Any, results: Any = project.roots.results) -> None:
         command = [sys.executable, "-m", module, *arguments]
         variables = {**environment, "nnUNet_results": str(results)}
         subprocess.run(command, env=variables, check=True, capture_output=True)
@@ -280,16 +286,16 @@ def test_a_fold_is_the_tree_that_plain_nnunet_leaves_and_its_tools_go_on_with_it
 
     code = "from nnunetv2.model_sharing.entry_points import export_pretrained_model_entry as export; export()"
     arguments = ["-d", EXPERIMENT.dataset, "-c", "3d_fullres", "-tr", experiment.trainer, "-f", "0"]
-    export = [sys.executable, "-c", code, *arguments, "-o", tmp_path / "model.zip"]
+    export = [sys.executable, "-c", code, *arguments, "-o", str(tmp_path / "model.zip")]
     subprocess.run(export, env=environment, check=True, capture_output=True)
     names = zipfile.ZipFile(tmp_path / "model.zip").namelist()
     assert f"{EXPERIMENT.dataset}/{experiment.name}/fold_0/{FINAL}" in names
 
 
-def test_a_training_that_was_interrupted_says_what_signal_did_it(project):
+def test_a_training_that_was_interrupted_says_what_signal_did_it(project: Any) -> None:
     experiment = variant("terminated")
 
-    def terminate():
+    def terminate() -> None:
         for trainer in fold_processes():
             if epochs_of(project, experiment):
                 trainer.send_signal(signal.SIGTERM)

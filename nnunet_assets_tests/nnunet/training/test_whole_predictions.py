@@ -1,6 +1,9 @@
 """A prediction that the disk has no room for ends the process that wrote it, whatever the library behind it says."""
 
 import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ SILENT = (".nii.gz", ".nii", ".nrrd")
 """SimpleITK's, with a disk that is full."""
 
 
-def reader_writers():
+def reader_writers() -> Any:
     from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
     from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
@@ -30,20 +33,20 @@ def reader_writers():
     return [(io, ending) for io, all_of_it in endings.items() for ending in all_of_it]
 
 
-def properties():
+def properties() -> Any:
     spacing = {"spacing": (2.0, 3.0, 1.0), "origin": (1.0, 2.0, 3.0), "direction": tuple(np.eye(3).ravel())}
     affine = np.diag([3.0, -1.0, 2.0, 1.0])
     nibabel = {"original_affine": affine, "reoriented_affine": np.diag([3.0, 1.0, 2.0, 1.0])}
     return {"sitk_stuff": spacing, "nibabel_stuff": nibabel, "spacing": [1.0, 3.0, 2.0]}
 
 
-def segmentation(ending):
+def segmentation(ending: Any) -> Any:
     shape = (1, 30, 40) if ending in (".png", ".bmp") else (7, 30, 40)
     return np.random.default_rng(0).integers(0, 3, shape).astype(np.uint8)
 
 
 @pytest.fixture(params=reader_writers(), ids=lambda param: f"{param[0].__name__}{param[1]}")
-def writer(request):
+def writer(request: pytest.FixtureRequest) -> Iterator[Any]:
     io, ending = request.param
     own = io.write_seg
     # In 2D a TIFF holds one slice.
@@ -55,13 +58,13 @@ def writer(request):
     io.write_seg = own
 
 
-def test_what_fits_on_the_disk_is_written_as_ever(writer, tmp_path):
+def test_what_fits_on_the_disk_is_written_as_ever(writer: Any, tmp_path: Path) -> None:
     io, ending, seg = writer
     io.write_seg(seg, str(tmp_path / f"case{ending}"), properties())
     assert (io.read_seg(str(tmp_path / f"case{ending}"))[0].reshape(seg.shape) == seg).all()
 
 
-def outcome(write, room):
+def outcome(write: Any, room: Any) -> Any:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
@@ -76,11 +79,11 @@ def outcome(write, room):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_where_the_disk_ends_within_the_file_nothing_is_taken_for_a_prediction(writer, tmp_path):
+def test_where_the_disk_ends_within_the_file_nothing_is_taken_for_a_prediction(writer: Any, tmp_path: Path) -> None:
     io, ending, seg = writer
     file = tmp_path / f"case{ending}"
 
-    def write():
+    def write() -> None:
         io.write_seg(seg, str(file), properties())
 
     write()

@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,11 @@ from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.reports.pages.cv_page import PageFigure, cv_page
 from nnunet_assets.reports.text.methods import methods_paragraph
-from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result, build_manifest
+from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, Dices, build_fold_result, build_manifest
 from nnunet_assets_tests.reports.page_checks import check_page_of_nasty_names
 from nnunet_assets_tests.reports.tables.test_summary_tables import NASTY_NAMES, summary_of_nasty_names
 
-CASES = {"good": {"A": 0.9, "B": 0.7}, "bad": {"A": 0.2, "B": None}, "empty": {"A": None, "B": None}}
+CASES: dict[str, Dices] = {"good": {"A": 0.9, "B": 0.7}, "bad": {"A": 0.2, "B": None}, "empty": {"A": None, "B": None}}
 PARAMETERS = {
     "trainer": {"num_iterations_per_epoch": 250, "initial_lr": 0.01},
     "data": {"batch_size": 2},
@@ -47,11 +48,11 @@ EVALUATION = {
 }
 
 
-def summary():
+def summary() -> Any:
     return summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", CASES)])
 
 
-def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing():
+def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing() -> None:
     page = cv_page(summary(), {}, {}, [PageFigure("A figure.", b"<svg/>", "image/svg+xml")], EVALUATION)
     assert page.index("<td>bad</td>") < page.index("<td>good</td>")
     assert "<td>0.200</td><td>undefined</td>" in page
@@ -68,7 +69,7 @@ def test_the_page_has_the_scores_the_cases_the_worst_first_and_what_is_missing()
     assert "data:image/svg+xml;base64,PHN2Zy8+" in page
 
 
-def test_the_page_has_the_intervals_of_surfaces_and_how_they_were_made():
+def test_the_page_has_the_intervals_of_surfaces_and_how_they_were_made() -> None:
     hd95_mm = {**HD95_MM, "q1": 2.0, "q3": 3.0, "ci_low": 2.125, "ci_high": 2.875}
     label = {"n_cases": 12, "metrics": {"dice": HD95_MM, "hd95_mm": hd95_mm}}
     drawn = {"clustered_by": "patient", "n_clusters": 7, "n_resamples": 9999, "seed": 1, "confidence": 0.95}
@@ -80,7 +81,7 @@ def test_the_page_has_the_intervals_of_surfaces_and_how_they_were_made():
     assert "Bayesian bootstrap of 7 patients (9999 resamples)" in page
 
 
-def test_a_label_may_be_called_as_another_column_is():
+def test_a_label_may_be_called_as_another_column_is() -> None:
     names = ("case", "fold", "mean over labels")
     scores = {"bad": dict(zip(names, (0.1, 0.2, 0.3), strict=True))}
     page = cv_page(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", scores)]), {}, {}, [], EVALUATION)
@@ -88,7 +89,7 @@ def test_a_label_may_be_called_as_another_column_is():
     assert "".join(f"<td>{cell}</td>" for cell in cells) in page
 
 
-def test_the_page_says_what_the_folds_took_and_in_which_versions_they_differ():
+def test_the_page_says_what_the_folds_took_and_in_which_versions_they_differ() -> None:
     folds = [
         replace(build_fold_result(fold, {fold: {"A": 0.5}}), gpu_hours=1.5, peak_memory_bytes={"gpu": 3 * 2**30})
         for fold in ("fold_0", "fold_1")
@@ -108,7 +109,7 @@ def test_the_page_says_what_the_folds_took_and_in_which_versions_they_differ():
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path):
+def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     file = tmp_path / "cv_report.html"
@@ -132,13 +133,13 @@ def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path):
         browser.close()
 
 
-def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
+def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network() -> None:
     page = cv_page(summary_of_nasty_names(), {}, {}, [], EVALUATION)
     check_page_of_nasty_names(page)
     assert len(NASTY_NAMES) * 2 <= page.count("<tr>")
 
 
-def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
+def test_the_gap_to_a_test_set_is_shown_where_there_is_one() -> None:
     dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
     page = cv_page(summary(), {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
     assert "<h2>Test set</h2>" in page
@@ -148,7 +149,7 @@ def test_the_gap_to_a_test_set_is_shown_where_there_is_one():
     assert "<h2>Test set</h2>" not in cv_page(summary(), {}, {}, [], EVALUATION)
 
 
-def test_the_gap_to_a_hold_out_is_not_called_one_to_a_cross_validation():
+def test_the_gap_to_a_hold_out_is_not_called_one_to_a_cross_validation() -> None:
     dice = {"A": {metric: [0.5, 0.7] for metric in GAP_METRICS}}
     alone = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", CASES)])
     page = cv_page(alone, {}, {}, [], EVALUATION, gaps=find_gaps(dice, dice, ["a", "b"]))
@@ -159,7 +160,7 @@ def test_the_gap_to_a_hold_out_is_not_called_one_to_a_cross_validation():
     assert "all folds" not in shown
 
 
-def test_the_methods_say_what_the_folds_were_trained_with():
+def test_the_methods_say_what_the_folds_were_trained_with() -> None:
     text = methods_paragraph(summary(), {}, {"fold_0": PARAMETERS})
     assert "in a cross-validation of 2 folds, of which 1 are finished." in text
     assert "epochs of 250 iterations with a batch size of 2 on patches of 40 × 56 × 40 voxels" in text
@@ -167,7 +168,7 @@ def test_the_methods_say_what_the_folds_were_trained_with():
     assert "SGD (initial learning rate 0.01, momentum 0.99, weight decay 3e-05), the schedule PolyLRScheduler" in text
 
 
-def test_the_methods_name_the_checkpoint_and_claim_no_splits_that_nobody_proved():
+def test_the_methods_name_the_checkpoint_and_claim_no_splits_that_nobody_proved() -> None:
     assert "predicted once, with checkpoint_final.pth of the model that was not trained on it." in methods_paragraph(
         summary(), {}, {}
     )
@@ -181,7 +182,7 @@ def test_the_methods_name_the_checkpoint_and_claim_no_splits_that_nobody_proved(
     assert "with checkpoint_best.pth of" in methods_paragraph(summarize(EXPERIMENT, ["fold_0"], [best]), {}, {})
 
 
-def test_the_methods_name_what_differs_between_folds_and_leave_out_what_nobody_knows():
+def test_the_methods_name_what_differs_between_folds_and_leave_out_what_nobody_knows() -> None:
     two = [
         build_fold_result("fold_0", CASES),
         replace(build_fold_result("fold_1", {"x": {"A": 1.0, "B": 1.0}}), n_epochs=7),

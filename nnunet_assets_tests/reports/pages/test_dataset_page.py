@@ -1,5 +1,7 @@
 """The report of a dataset as a page: every experiment, the comparison, every name as text, nothing from elsewhere."""
 
+from typing import Any
+
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import compare
 from nnunet_assets.core.files.layout import Experiment
@@ -15,12 +17,12 @@ DATASET = "Dataset001_X"
 FIGURE = PageFigure("A figure.", b"<svg/>", "image/svg+xml")
 
 
-def summary(configuration, shift):
+def summary(configuration: Any, shift: Any) -> Any:
     cases = {f"case_{k}": {"A": 0.5 + k / 20 + shift} for k in range(8)}
     return summarize(Experiment(DATASET, configuration), ["fold_0"], [build_fold_result("fold_0", cases)])
 
 
-def page_of_two_and_a_missing_one():
+def page_of_two_and_a_missing_one() -> Any:
     both = [summary("2d", 0.0), summary("3d_fullres", 0.1)]
     names = [one.experiment.name_in_dataset for one in both]
     entries = [Entry(names[0], both[0], "", "../M/nnunet_assets/cv_report.html"), Entry(names[1], both[1], "", None)]
@@ -29,7 +31,7 @@ def page_of_two_and_a_missing_one():
     return dataset_page(found, [*entries, late], [FIGURE])
 
 
-def test_the_page_has_every_experiment_the_comparison_and_what_is_missing():
+def test_the_page_has_every_experiment_the_comparison_and_what_is_missing() -> None:
     page = page_of_two_and_a_missing_one()
     assert "<b>2 of 3</b>experiments compared" in page
     assert 'href="../M/nnunet_assets/cv_report.html">nnUNetTrainer__nnUNetPlans__2d</a>' in page
@@ -44,16 +46,16 @@ def test_the_page_has_every_experiment_the_comparison_and_what_is_missing():
     assert "all 256 halves of the 8 cases, seed" in page
 
 
-def test_the_page_names_no_case():
+def test_the_page_names_no_case() -> None:
     assert "case_" not in page_of_two_and_a_missing_one()
 
 
-def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network():
+def test_the_page_shows_names_and_runs_none_and_asks_nothing_of_a_network() -> None:
     page = dataset_page(nasty(), [Entry(name, None, name, None) for name in NASTY_NAMES], [FIGURE])
     check_page_of_nasty_names(page)
 
 
-def test_with_one_experiment_the_page_says_that_there_is_nothing_to_compare():
+def test_with_one_experiment_the_page_says_that_there_is_nothing_to_compare() -> None:
     alone = summary("2d", 0.0)
     name = alone.experiment.name_in_dataset
     page = dataset_page(compare(DATASET, [ComparedExperiment.of(alone)], {}), [Entry(name, alone, "", None)], [])

@@ -1,6 +1,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -34,7 +35,7 @@ def test_without_a_row_the_columns_are_there_all_the_same(tmp_path: Path) -> Non
 
 
 def test_a_case_that_would_be_a_formula_is_text_in_csv(tmp_path: Path) -> None:
-    row = {"case": "=1+1", "dice": 0.5, "voxels": 1}
+    row: dict[str, Any] = {"case": "=1+1", "dice": 0.5, "voxels": 1}
     write_case_table([row], COLUMNS, tmp_path / "t.parquet", tmp_path / "t.csv")
     assert "'=1+1" in (tmp_path / "t.csv").read_text()
     assert pq.read_table(tmp_path / "t.parquet").to_pylist() == [row]

@@ -2,6 +2,7 @@ import csv
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from nnunet_assets_tests.reports.tables.test_summary_tables import NASTY_NAMES
 DICES = {f"c{k}": 0.5 + k / 20 for k in range(8)}
 
 
-def experiment(name, shift, labels=("A",)):
+def experiment(name: Any, shift: Any, labels: Any = ("A",)) -> Any:
     moved = {case: dice + shift * (1 + dice) for case, dice in DICES.items()}
     return ComparedExperiment(name, "raw", "splits", {"dice": dict.fromkeys(labels, moved)})
 
@@ -34,11 +35,11 @@ def compared() -> Comparison:
     return compare("Dataset001_X", experiments, {"late": "its summary is incomplete"}, [frozenset({"one", "again"})])
 
 
-def parsed(text):
+def parsed(text: str) -> Any:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_the_noise_stands_beside_each_difference():
+def test_the_noise_stands_beside_each_difference() -> None:
     first, second = difference_records(compared())
     assert (first["left"], first["right"]) == ("one", "two")
     assert first["Dice, left − right"] in {"-0.0167", "-0.0168"}  # 0.01675
@@ -49,7 +50,7 @@ def test_the_noise_stands_beside_each_difference():
     assert (second["left"], second["right"]) == ("two", "again")
 
 
-def test_ranks_stand_the_best_first():
+def test_ranks_stand_the_best_first() -> None:
     assert [(row["rank"], row["experiment"]) for row in rank_records(compared())] == [
         ("1", "two"),
         ("2", "again"),
@@ -59,7 +60,7 @@ def test_ranks_stand_the_best_first():
     assert rank_records(compared())[0]["first in"] == "100%"
 
 
-def test_csv_has_every_number_in_full_and_an_empty_cell_where_it_is_undefined():
+def test_csv_has_every_number_in_full_and_an_empty_cell_where_it_is_undefined() -> None:
     row = parsed(differences_to_csv(compared()))[-1]
     assert (row["level"], row["label"], row["is_within_noise"]) == ("foreground", "foreground mean", "True")
     assert float(row["mean_difference"]) == compared().differences[-1].mean
@@ -67,7 +68,7 @@ def test_csv_has_every_number_in_full_and_an_empty_cell_where_it_is_undefined():
     assert len(parsed(ranks_to_csv(compared()))) == 6
 
 
-def test_what_was_left_out_and_how_it_was_tested_is_said():
+def test_what_was_left_out_and_how_it_was_tested_is_said() -> None:
     found = notes(compared())
     assert found[0] == "Left out: late: its summary is incomplete"
     assert "Repeats, which differ in their seed alone: one, again." in found
@@ -76,7 +77,7 @@ def test_what_was_left_out_and_how_it_was_tested_is_said():
     assert "nothing to compare yet" in to_markdown(alone)
 
 
-def test_nasty_names_stay_in_their_cells():
+def test_nasty_names_stay_in_their_cells() -> None:
     found = compare(
         "Dataset001_X", [experiment(name, k / 100, NASTY_NAMES) for k, name in enumerate(NASTY_NAMES[:6])], {}
     )
@@ -88,7 +89,7 @@ def test_nasty_names_stay_in_their_cells():
     assert not any(text[:1] in {*"=+-@\t\r\n\0"} for text in texts)
 
 
-def test_what_all_are_compared_with_is_named_with_the_reason():
+def test_what_all_are_compared_with_is_named_with_the_reason() -> None:
     many = replace(compared(), reference="second")
     assert any(
         "compared with one alone, second: the first in the order of the declarations that" in n for n in notes(many)
@@ -112,7 +113,9 @@ def test_what_all_are_compared_with_is_named_with_the_reason():
         ),
     ],
 )
-def test_no_number_is_rounded_to_the_other_side_of_a_limit_and_zero_has_no_sign(fields, column, text):
+def test_no_number_is_rounded_to_the_other_side_of_a_limit_and_zero_has_no_sign(
+    fields: dict[str, Any], column: str, text: str
+) -> None:
     found = compare("Dataset001_X", [experiment("one", 0.0), experiment("two", 0.01)], {})
     shown = replace(found, differences=tuple(replace(one, **fields) for one in found.differences))
     (record,) = difference_records(shown)
@@ -121,7 +124,7 @@ def test_no_number_is_rounded_to_the_other_side_of_a_limit_and_zero_has_no_sign(
 
 
 @pytest.mark.parametrize(("mean", "floor"), [(-0.02129, 0.02131), (0.02126, 0.02128), (-0.02132, 0.02131), (0.5, 0.1)])
-def test_a_difference_and_the_noise_are_shown_on_their_sides_of_each_other(mean, floor):
+def test_a_difference_and_the_noise_are_shown_on_their_sides_of_each_other(mean: float, floor: float) -> None:
     found = compared()
     is_within = abs(mean) < floor
     differences = tuple(replace(one, mean=mean, is_within_noise=is_within) for one in found.differences)
@@ -132,14 +135,14 @@ def test_a_difference_and_the_noise_are_shown_on_their_sides_of_each_other(mean,
     assert (abs(float(first["Dice, left − right"])) < size) == is_within
 
 
-def test_a_comparison_of_an_older_version_says_that_its_differences_are_others():
+def test_a_comparison_of_an_older_version_says_that_its_differences_are_others() -> None:
     older = replace(compared(), schema=1)
     assert any(note.startswith("An older version made this comparison") for note in notes(older))
     assert not any(note.startswith("Differences: of the pooled means") for note in notes(older))
     assert "not told apart from" in to_markdown(older)
 
 
-def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
+def test_of_a_distance_the_notes_say_what_a_missed_object_counts() -> None:
     moved = {"A": {case: 5 * dice for case, dice in DICES.items()}}
     pair = [ComparedExperiment(name, "raw", "splits", {"hd95_mm": moved}) for name in ("one", "two")]
     found = compare("Dataset001_X", pair, {}, diagonal_mm=123.456)
@@ -154,7 +157,7 @@ def test_of_a_distance_the_notes_say_what_a_missed_object_counts():
         ("sensitivity", ["An object that is missed counts 0.", "A case whose reference does not have it is left out"]),
     ],
 )
-def test_the_notes_say_of_each_metric_which_failures_count(metric, sentences):
+def test_the_notes_say_of_each_metric_which_failures_count(metric: str, sentences: list[str]) -> None:
     experiments = [ComparedExperiment(name, "raw", "splits", {metric: {"A": DICES}}) for name in ("one", "two")]
     said = " ".join(notes(compare("D", experiments, {}), metric))
     assert all(sentence in said for sentence in sentences)
@@ -166,7 +169,7 @@ def test_the_notes_say_of_each_metric_which_failures_count(metric, sentences):
 @pytest.mark.parametrize(
     ("share", "text"), [(1.0, "100%"), (0.998, "99.8%"), (0.5, "50%"), (0.0004, "0.04%"), (0, "0%")]
 )
-def test_a_share_of_first_ranks_is_neither_all_nor_none_where_it_is_not(share, text):
+def test_a_share_of_first_ranks_is_neither_all_nor_none_where_it_is_not(share: float, text: str) -> None:
     found = compared()
     standings = tuple(replace(one, first_share=share) for one in found.standings)
     assert rank_records(replace(found, standings=standings))[0]["first in"] == text
@@ -175,7 +178,7 @@ def test_a_share_of_first_ranks_is_neither_all_nor_none_where_it_is_not(share, t
 @pytest.mark.parametrize(
     ("n_patients", "text"), [(8, "all 256 halves of the 8 p"), (15, "all 32768 halves"), (16, "32768 random halves")]
 )
-def test_halves_are_called_random_only_where_not_all_are_taken(n_patients, text):
+def test_halves_are_called_random_only_where_not_all_are_taken(n_patients: int, text: str) -> None:
     halves = Halves([f"p{k}" for k in range(n_patients)])
     drawn = Bootstrap("patient", n_patients, n_resamples=len(halves), seed=1, method="halves")
     assert text in halves_text(drawn)

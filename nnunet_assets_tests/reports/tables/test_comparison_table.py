@@ -4,6 +4,8 @@ import csv
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +24,13 @@ MODEL = "nnUNetTrainer__nnUNetPlans__2d"
 DICES = [0.5 + k / 20 for k in range(8)]
 
 
-def experiment(name, labels):
+def experiment(name: Any, labels: Any) -> Any:
     """Labels to the Dice of eight cases."""
     scores = {label: {f"c{k}": dice for k, dice in enumerate(dices)} for label, dices in labels.items()}
     return ComparedExperiment(name, "raw", "splits", {"dice": scores})
 
 
-def three(repeats=()):
+def three(repeats: Any = ()) -> Any:
     """`long` is the best, seed7 is not told from it, the plain one is worse; and it draws a B, which is nowhere."""
     lower, nowhere = [dice - 0.05 for dice in DICES], [None] * 8
     experiments = [
@@ -39,7 +41,7 @@ def three(repeats=()):
     return compare("Dataset001_X", experiments, {"late": "its summary is incomplete"}, repeats)
 
 
-def nasty():
+def nasty() -> Any:
     labels = {name: [dice + n / 1000 for dice in DICES] for n, name in enumerate(NASTY_NAMES)}
     worse = {name: [dice - 0.1 for dice in dices] for name, dices in labels.items()}
     return compare(
@@ -47,11 +49,11 @@ def nasty():
     )
 
 
-def many(n):
+def many(n: Any) -> Any:
     return compare("Dataset001_X", [experiment(f"e{k}", {"A": [d + k / 1000 for d in DICES]}) for k in range(n)], {})
 
 
-def test_a_row_an_experiment_with_mean_spread_and_verdict_by_label():
+def test_a_row_an_experiment_with_mean_spread_and_verdict_by_label() -> None:
     plain, long, seed7 = to_records(three())
     assert list(plain) == [
         "experiment",
@@ -70,7 +72,7 @@ def test_a_row_an_experiment_with_mean_spread_and_verdict_by_label():
     ]
 
 
-def test_csv_and_parquet_have_every_number_in_full():
+def test_csv_and_parquet_have_every_number_in_full() -> None:
     import pyarrow.parquet
 
     rows = list(csv.DictReader(io.StringIO(to_csv(three()), newline="")))
@@ -83,7 +85,7 @@ def test_csv_and_parquet_have_every_number_in_full():
     assert not any(cell[:1] in {*"=+-@\t\r\n\0"} for cell in cells if not re.fullmatch(r"-?[\d.e-]+", cell))
 
 
-def test_markdown_marks_the_best_and_what_is_not_told_from_it():
+def test_markdown_marks_the_best_and_what_is_not_told_from_it() -> None:
     head, _, plain, long, seed7, *_ = to_markdown(three()).splitlines()
     assert head == "| Experiment | A | B | Foreground mean |"
     assert re.fullmatch(r"\| \(no variant\) \| 0\.625 ± 0\.122 \| 0\.000‡ \| 0\.312 ± 0\.\d+ \|", plain)
@@ -101,7 +103,7 @@ def test_markdown_marks_the_best_and_what_is_not_told_from_it():
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(NASTY_NAMES) + 3}
 
 
-def test_latex_has_the_numbers_of_the_csv_rounded():
+def test_latex_has_the_numbers_of_the_csv_rounded() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(three()), newline="")))
     columns = ("/A", "/B", "")
     wanted = [
@@ -119,7 +121,7 @@ def test_latex_has_the_numbers_of_the_csv_rounded():
     assert [[r"\textbf" in cell for cell in line.split(" & ")[1:]] for line in body] == bold
 
 
-def test_a_caption_and_a_label_are_text_and_a_wrong_label_is_refused():
+def test_a_caption_and_a_label_are_text_and_a_wrong_label_is_refused() -> None:
     table = to_latex(three(), caption=r"100% \input{x}", label="tab:all")
     assert r"\caption{100\% \textbackslash{}input\{x\}}" in table
     assert r"\label{tab:all}" in table
@@ -129,11 +131,13 @@ def test_a_caption_and_a_label_are_text_and_a_wrong_label_is_refused():
 
 @pytest.mark.parametrize("comparison", [three(), nasty(), many(1)], ids=["plain", "nasty", "nothing to compare"])
 @pytest.mark.parametrize("packages", PACKAGES)
-def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(tmp_path, comparison, packages):
+def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(
+    tmp_path: Path, comparison: Any, packages: Any
+) -> None:
     compile_with_pdflatex(tmp_path, to_latex(comparison), packages)
 
 
-def test_fewer_than_two_experiments_are_a_sentence_in_every_format():
+def test_fewer_than_two_experiments_are_a_sentence_in_every_format() -> None:
     assert to_csv(many(1)) == "experiment\r\n"
     assert to_markdown(many(1)).startswith("- Fewer than two experiments can be compared")
     assert to_parquet(many(1))
@@ -150,11 +154,11 @@ def test_fewer_than_two_experiments_are_a_sentence_in_every_format():
         (["one", "two"], ["one", "two"], ""),
     ],
 )
-def test_names_are_cut_to_what_tells_them_apart(names, short, in_common):
+def test_names_are_cut_to_what_tells_them_apart(names: list[Any], short: list[Any], in_common: str) -> None:
     assert short_names(names) == (dict(zip(names, short, strict=True)), in_common)
 
 
-def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noise_where_it_is_known():
+def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noise_where_it_is_known() -> None:
     shown = texts(draw_forest(three()))
     assert {"(no variant) − long", "(no variant) − seed7", "long − seed7"} <= set(shown)
     first = next(one for one in three().differences if one.label is None)
@@ -170,7 +174,7 @@ def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noi
     assert f"noise between seeds (±{floor:.4f})" in texts(draw_forest(noisy))
 
 
-def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_the_noise():
+def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_the_noise() -> None:
     pair = [
         experiment("a", {"A": DICES}),
         experiment("b", {"A": [*DICES[1:], 0.5]}),
@@ -187,7 +191,7 @@ def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_t
     assert float(difference) < float(noise.removeprefix("noise between seeds (±").removesuffix(")"))
 
 
-def test_the_forest_is_the_same_again_and_shows_the_largest_of_many_differences():
+def test_the_forest_is_the_same_again_and_shows_the_largest_of_many_differences() -> None:
     assert style.svg(draw_forest(three())) == style.svg(draw_forest(three()))
     n_pairs = 11 * 10 // 2
     shown = texts(draw_forest(many(11)))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -49,7 +50,7 @@ def texts_of_evaluation(content: dict[str, object]) -> Iterator[str]:
 
 @FEW
 @given(st.lists(metrics(), min_size=1, max_size=8), NUMBERS)
-def test_the_tables_of_an_evaluation(cases, low) -> None:
+def test_the_tables_of_an_evaluation(cases: Any, low: Any) -> None:
     totals = LabelTotals()
     for found in cases:
         totals.add(found)
@@ -64,7 +65,7 @@ def test_the_tables_of_an_evaluation(cases, low) -> None:
 @FEW
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=4), st.tuples(SCORES, SCORES), min_size=1, max_size=7))
 @example({"a": (-0.0, None)})
-def test_the_tables_of_a_summary(scores) -> None:
+def test_the_tables_of_a_summary(scores: Any) -> None:
     cases = {name: {"A": a, "B": b} for name, (a, b) in scores.items()}
     found = with_intervals(summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", cases)]), None)
     for text in (
@@ -80,9 +81,10 @@ def test_the_tables_of_a_summary(scores) -> None:
 @given(NUMBERS, NUMBERS, st.sampled_from(GAP_METRICS))
 @example(0.5, 0.5, "dice")
 @example(0.1, 0.10000001, "volume_error_ml")
-def test_the_tables_of_a_gap(test, validation, metric) -> None:
-    sides = (Estimate(mean, abs(mean), 3, 3, interval=Interval(mean, mean)) for mean in (test, validation))
-    gaps = [Gap(None, "dice", Estimate(test, None, 1, 1), Estimate(validation, None, 1, 1)), Gap("A", metric, *sides)]
+def test_the_tables_of_a_gap(test: Any, validation: Any, metric: Any) -> None:
+    sides = [Estimate(mean, abs(mean), 3, 3, interval=Interval(mean, mean)) for mean in (test, validation)]
+    whole = Gap(None, "dice", Estimate(test, None, 1, 1), Estimate(validation, None, 1, 1))
+    gaps = [whole, Gap("A", metric, sides[0], sides[1])]
     cells = [cell for record in gap_tables.gap_records(gaps) for cell in record.values()]
     for text in (gap_tables.gaps_to_csv(gaps), gap_tables.gap_headline(gaps), *cells):
         assert not NEGATIVE_ZERO.search(text), text
@@ -90,7 +92,7 @@ def test_the_tables_of_a_gap(test, validation, metric) -> None:
 
 @FEW
 @given(st.lists(NUMBERS, min_size=1, max_size=3))
-def test_the_tables_of_fold_means(means) -> None:
+def test_the_tables_of_fold_means(means: Any) -> None:
     folds = [FoldMeans(f"fold_{k}", "run", None, {"dice": Means(mean, {"A": mean})}) for k, mean in enumerate(means)]
     found = summarize_means(None, "x", [fold.fold for fold in folds], folds, "no cases")
     for text in (fold_means_tables.to_csv(found), fold_means_tables.to_latex(found), found.headline()):
@@ -98,7 +100,7 @@ def test_the_tables_of_fold_means(means) -> None:
 
 
 @pytest.mark.parametrize("volume_ml", [3.43e-07, 2.5e-05, 0.0421])
-def test_a_small_volume_keeps_its_digits(volume_ml) -> None:
+def test_a_small_volume_keeps_its_digits(volume_ml: float) -> None:
     totals = LabelTotals()
     totals.add({**dict.fromkeys(METRIC_COLUMNS), "dice": 0.5, "volume_error_ml": -volume_ml})
     policy = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))

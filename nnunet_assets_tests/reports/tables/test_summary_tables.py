@@ -3,8 +3,10 @@ import io
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,12 +44,12 @@ NASTY_NAMES = (
 )  # fmt: skip
 
 
-def summary_of_three_folds():
+def summary_of_three_folds() -> Any:
     folds = [build_fold_result("fold_0", FOLD_0), build_fold_result("fold_2", FOLD_2)]
     return summarize(EXPERIMENT, ["fold_0", "fold_1", "fold_2"], folds)
 
 
-HOLD_OUT_FORMS = {
+HOLD_OUT_FORMS: dict[str, Callable[..., str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
     "short": lambda summary: str(to_short_records(summary)),
@@ -55,7 +57,7 @@ HOLD_OUT_FORMS = {
 
 
 @pytest.mark.parametrize("form", HOLD_OUT_FORMS)
-def test_a_hold_out_is_called_one_and_has_nothing_over_folds(form):
+def test_a_hold_out_is_called_one_and_has_nothing_over_folds(form: Any) -> None:
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", FOLD_0)])
     text = HOLD_OUT_FORMS[form](replace(summary, training_only=("t1",)))
     assert "ver folds'" not in text
@@ -67,21 +69,21 @@ def test_a_hold_out_is_called_one_and_has_nothing_over_folds(form):
     assert "ver folds" in HOLD_OUT_FORMS[form](summary_of_three_folds())
 
 
-def test_cases_that_only_train_are_named_in_the_notes():
+def test_cases_that_only_train_are_named_in_the_notes() -> None:
     text = to_markdown(replace(summary_of_three_folds(), training_only=("t1", "t2")))
     assert r"In training alone: 2 cases (t1, t2); no fold validates them" in text
 
 
-def summary_of_nasty_names():
+def summary_of_nasty_names() -> Any:
     cases = {name: dict.fromkeys(NASTY_NAMES, 0.5) for name in NASTY_NAMES}
     return summarize(EXPERIMENT, ["fold_0", "fold_1"], [build_fold_result("fold_0", cases)])
 
 
-def parsed(text):
+def parsed(text: str) -> Any:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_records_hold_one_row_a_label_and_metric_with_both_estimands_and_their_counts():
+def test_records_hold_one_row_a_label_and_metric_with_both_estimands_and_their_counts() -> None:
     records = to_records(summary_of_three_folds())
     assert [(row["level"], row["label"], row["metric"]) for row in records] == [
         ("label", "A", "dice"),
@@ -118,7 +120,7 @@ def test_records_hold_one_row_a_label_and_metric_with_both_estimands_and_their_c
     }
 
 
-def test_what_is_undefined_is_an_empty_cell_and_never_0():
+def test_what_is_undefined_is_an_empty_cell_and_never_0() -> None:
     (row,) = [
         row for row in parsed(to_csv(summary_of_three_folds())) if (row["label"], row["metric"]) == ("never", "dice")
     ]
@@ -126,7 +128,7 @@ def test_what_is_undefined_is_an_empty_cell_and_never_0():
     assert (row["n_cases"], row["n_cases_defined"]) == ("3", "0")
 
 
-def test_numbers_in_csv_read_back_as_the_same_floats():
+def test_numbers_in_csv_read_back_as_the_same_floats() -> None:
     summary = summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", {"a": {"x": 1 / 3}, "b": {"x": 0.1}})])
     row = parsed(to_csv(summary))[0]
     assert float(row["mean_pooled"]) == summary.labels["x"].dice.pooled.mean
@@ -134,7 +136,7 @@ def test_numbers_in_csv_read_back_as_the_same_floats():
     assert float(parsed(cases_to_csv(summary))[0]["dice"]) == 1 / 3
 
 
-def test_the_case_table_has_a_row_a_case_and_label():
+def test_the_case_table_has_a_row_a_case_and_label() -> None:
     rows = parsed(cases_to_csv(summary_of_three_folds()))
     assert len(rows) == 9
     first = {"fold": "fold_0", "case": "a1", "patient": "", "label": "A", "dice": "0.9", "iou": repr(0.9 / 1.1)}
@@ -142,7 +144,7 @@ def test_the_case_table_has_a_row_a_case_and_label():
     assert rows[4] == {**first, "case": "a2", "label": "B", "dice": "", "iou": ""}
 
 
-def test_the_case_table_in_parquet_has_the_same_rows_with_their_types_and_names_as_they_are():
+def test_the_case_table_in_parquet_has_the_same_rows_with_their_types_and_names_as_they_are() -> None:
     import pyarrow.parquet
 
     summary = replace(summary_of_three_folds(), patients={"a1": "=p", "a2": "=p", "c1": "q"})
@@ -159,7 +161,7 @@ def test_the_case_table_in_parquet_has_the_same_rows_with_their_types_and_names_
     }
 
 
-def test_the_table_in_parquet_has_the_rows_of_the_csv_with_their_types_and_names_as_they_are():
+def test_the_table_in_parquet_has_the_rows_of_the_csv_with_their_types_and_names_as_they_are() -> None:
     import pyarrow.parquet
 
     summary = summary_of_three_folds()
@@ -172,7 +174,7 @@ def test_the_table_in_parquet_has_the_rows_of_the_csv_with_their_types_and_names
     assert set(nasty.column("label").to_pylist()) == {*NASTY_NAMES, "foreground mean"}
 
 
-def test_an_interval_is_shown_with_what_was_drawn():
+def test_an_interval_is_shown_with_what_was_drawn() -> None:
     cases = {f"c{k}": {"A": 0.5 + k / 20} for k in range(8)}
     summary = with_intervals(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]), None)
     interval = summary.foreground.dice.pooled.interval
@@ -191,27 +193,27 @@ def test_an_interval_is_shown_with_what_was_drawn():
 
 
 @pytest.mark.parametrize("name", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "\0x", " =1", "\0=1", "＝1", "＠x"])
-def test_a_cell_that_a_spreadsheet_would_run_is_defused(name):
+def test_a_cell_that_a_spreadsheet_would_run_is_defused(name: str) -> None:
     assert defuse_csv(name) == f"'{name}"
 
 
 @pytest.mark.parametrize("name", ["", "a=1", "hippocampus_001", "0.5", " x", "'=1"])
-def test_other_cells_stay_as_they_are(name):
+def test_other_cells_stay_as_they_are(name: str) -> None:
     assert defuse_csv(name) == name
 
 
-def test_nasty_names_stay_one_cell_each_in_csv():
+def test_nasty_names_stay_one_cell_each_in_csv() -> None:
     rows = parsed(cases_to_csv(summary_of_nasty_names()))
     assert len(rows) == len(NASTY_NAMES) ** 2
     assert {row["label"].removeprefix("'") for row in rows} == set(NASTY_NAMES)
     assert not any(cell[:1] in {*"=+-@\t\r\n\0"} for row in rows for cell in row.values() if cell)
 
 
-def test_markdown_says_estimands_counts_missing_folds_and_what_was_left_out():
+def test_markdown_says_estimands_counts_missing_folds_and_what_was_left_out() -> None:
     assert to_markdown(summary_of_three_folds()) == (DATA / "cv_table.md").read_text()
 
 
-def test_markdown_tables_keep_their_columns_whatever_the_names():
+def test_markdown_tables_keep_their_columns_whatever_the_names() -> None:
     lines = to_markdown(summary_of_nasty_names()).splitlines()
     # An escaped pipe is text.
     columns = [len(re.findall(r"(?<!\\)\|", line)) - 1 for line in lines if line.startswith("|")]
@@ -219,15 +221,15 @@ def test_markdown_tables_keep_their_columns_whatever_the_names():
     assert columns == [7] * n_rows + [4] * n_rows + [3] * n_rows
 
 
-def test_html_links_and_line_ends_in_names_are_text_in_markdown():
+def test_html_links_and_line_ends_in_names_are_text_in_markdown() -> None:
     assert escape_markdown("<b>\n[x](y) a|b") == r"\<b\> \[x\](y) a\|b"
 
 
-def test_latex_is_a_whole_table_with_estimands_counts_missing_folds_and_what_was_left_out():
+def test_latex_is_a_whole_table_with_estimands_counts_missing_folds_and_what_was_left_out() -> None:
     assert to_latex(summary_of_three_folds(), label="tab:cv_1") == (DATA / "cv_table.tex").read_text()
 
 
-def latex_numbers(text):
+def latex_numbers(text: str) -> Any:
     """Returns of every tabular of a LaTeX table the numbers of each cell, by the name at the head of its row."""
     tabulars = []
     for tabular in text.split(r"\begin{tabular}")[1:]:
@@ -238,7 +240,7 @@ def latex_numbers(text):
     return tabulars
 
 
-def test_numbers_read_back_from_latex_are_those_of_the_csv():
+def test_numbers_read_back_from_latex_are_those_of_the_csv() -> None:
     summary = with_intervals(
         summarize(
             EXPERIMENT,
@@ -252,7 +254,7 @@ def test_numbers_read_back_from_latex_are_those_of_the_csv():
     )
     rows = {(row["label"], row["metric"]): row for row in parsed(to_csv(summary))}
 
-    def numbers(label, metric, *columns):
+    def numbers(label: Any, metric: str, *columns: Any) -> Any:
         return tuple(f"{float(rows[label, metric][column]):.3f}" for column in columns)
 
     pooled, over_folds, spreads = latex_numbers(to_latex(summary).replace("Foreground mean", "foreground mean"))
@@ -268,14 +270,14 @@ def test_numbers_read_back_from_latex_are_those_of_the_csv():
         assert median == numbers(label, "dice", "median_pooled", "q1_pooled", "q3_pooled")
 
 
-def test_a_caption_replaces_the_default_and_its_latex_is_text():
+def test_a_caption_replaces_the_default_and_its_latex_is_text() -> None:
     table = to_latex(summary_of_three_folds(), caption=r"100% \input{x}")
     assert r"\caption{100\% \textbackslash{}input\{x\}}" in table
     assert r"\label" not in table
 
 
 @pytest.mark.parametrize("label", ["", "a b", r"a\b", "a}b", "a%b", "a#b", "ä"])
-def test_a_label_that_latex_cannot_take_is_refused(label):
+def test_a_label_that_latex_cannot_take_is_refused(label: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a LaTeX label"):
         to_latex(summary_of_three_folds(), label=label)
 
@@ -287,7 +289,7 @@ LATEX_WORDS = re.compile(
 
 
 @given(st.text())
-def test_escaped_latex_is_ascii_in_which_only_our_own_commands_are_active(text):
+def test_escaped_latex_is_ascii_in_which_only_our_own_commands_are_active(text: Any) -> None:
     escaped = escape_latex(text)
     assert escaped.isascii()
     rest = LATEX_WORDS.sub("", escaped)
@@ -310,14 +312,14 @@ def test_escaped_latex_is_ascii_in_which_only_our_own_commands_are_active(text):
         ("a\nb", "a b"),
     ],
 )
-def test_latex_shows_what_the_text_says(text, latex):
+def test_latex_shows_what_the_text_says(text: str, latex: str) -> None:
     assert escape_latex(text) == latex
 
 
 PACKAGES = [["booktabs"], ["booktabs", "siunitx"]]
 
 
-def compile_with_pdflatex(folder, body, packages=PACKAGES[0]):
+def compile_with_pdflatex(folder: Any, body: str, packages: Any = PACKAGES[0]) -> None:
     pdflatex = shutil.which("pdflatex")
     if pdflatex is None:
         pytest.skip("pdflatex is not installed")
@@ -332,7 +334,7 @@ def compile_with_pdflatex(folder, body, packages=PACKAGES[0]):
     assert result.returncode == 0, result.stdout[-2000:].decode(errors="replace")
 
 
-def test_the_table_is_no_wider_than_a_line(tmp_path):
+def test_the_table_is_no_wider_than_a_line(tmp_path: Path) -> None:
     summary = summarize(
         EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", {f"c{k}": {"A": k / 7} for k in range(7)})]
     )
@@ -342,17 +344,19 @@ def test_the_table_is_no_wider_than_a_line(tmp_path):
 
 @pytest.mark.parametrize("summary", [summary_of_three_folds(), summary_of_nasty_names()], ids=["plain", "nasty"])
 @pytest.mark.parametrize("packages", PACKAGES)
-def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(tmp_path, summary, packages):
+def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(
+    tmp_path: Path, summary: Any, packages: list[str]
+) -> None:
     compile_with_pdflatex(tmp_path, to_latex(summary, label="tab:cv"), packages)
     assert (tmp_path / "table.pdf").is_file()
 
 
-def test_pdflatex_sets_every_latin_and_greek_letter_and_ascii_sign(tmp_path):
+def test_pdflatex_sets_every_latin_and_greek_letter_and_ascii_sign(tmp_path: Path) -> None:
     characters = [*range(0x20, 0x530), *range(0x1E00, 0x2200)]
     compile_with_pdflatex(tmp_path, "\n\n".join(escape_latex(chr(code)) for code in characters))
 
 
-def test_a_title_that_a_user_chose_is_escaped_everywhere():
+def test_a_title_that_a_user_chose_is_escaped_everywhere() -> None:
     summary = replace(summary_of_three_folds(), experiment=replace(EXPERIMENT, variant="a_b"))
     assert r"a\_b" in to_latex(summary)
     assert r"a\_b" in to_markdown(summary)

@@ -1,6 +1,7 @@
 """What reaches a fold's run, and that it does so once: in memory, or on a real store where several write at once."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -428,17 +429,21 @@ def test_a_damaged_line_is_named_and_what_was_sent_stays_sent(in_memory: str, fo
 def test_a_thousand_waiting_epochs_go_in_few_batches(
     in_memory: str, fold: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nnunet_assets.core.files import atomic_files
     from nnunet_assets.core.fold.journal import append_record
 
-    monkeypatch.setattr(atomic_files.os, "fsync", lambda _handle: None)
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
     start(fold)
     for epoch in range(1000):
         append_record(journal_path(fold), "epoch", {"train_loss": 1 / (epoch + 1), "val_loss": 1.0}, epoch=epoch)
     monkeypatch.undo()
     calls = []
     whole = InMemoryMlflow.log_batch
-    monkeypatch.setattr(InMemoryMlflow, "log_batch", lambda *a, **k: calls.append(1) or whole(*a, **k))
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(InMemoryMlflow, "log_batch", counted)
     with tracker(in_memory, fold) as following:
         report = following.finish("FINISHED")
     assert (report.n_sent, report.problem) == (1001, None)

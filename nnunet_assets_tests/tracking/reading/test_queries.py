@@ -24,7 +24,7 @@ SHORT = Experiment(DATASET, "2d", variant="short")
 INPUTS = FoldInputs("raw", "plans", "splits", "settings")
 
 
-def test_each_fold_has_the_status_of_its_newest_run_and_other_experiments_do_not_count(tmp_path):
+def test_each_fold_has_the_status_of_its_newest_run_and_other_experiments_do_not_count(tmp_path: Path) -> None:
     client = connect(Destination(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts"))
     assert tracked_folds(client, SHORT, experiment_name=DATASET) == {}
     home = get_or_create_experiment(client, DATASET, Destination(client.tracking_uri, tmp_path / "artifacts"))
@@ -40,7 +40,7 @@ def test_each_fold_has_the_status_of_its_newest_run_and_other_experiments_do_not
     assert tracked_folds(client, SHORT, experiment_name=DATASET) == {"fold_0": "FINISHED", "fold_1": "KILLED"}
 
 
-def test_a_server_that_does_not_answer_any_more_is_an_error_with_its_address(monkeypatch):
+def test_a_server_that_does_not_answer_any_more_is_an_error_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

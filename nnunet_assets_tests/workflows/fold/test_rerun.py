@@ -22,7 +22,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.core.splits.splits_files import write_splits
-from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.training.parameters import package_versions
@@ -46,6 +46,10 @@ VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSE
 SHORT = {"name": "short", "num_epochs": 5, "initial_lr": 0.005, "hyperparameters": {"ignore_edges": True}, "seed": 3}
 
 
+def in_variant(declared: Mapping[str, Any] | None) -> VariantConfig | None:
+    return VariantConfig.model_validate(declared) if declared else None
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new store, made once: MLflow takes 2 s for it."""
@@ -62,7 +66,7 @@ class TrackedProject:
 
     def track(self, variant: Mapping[str, Any] | None = None, versions: Mapping[str, str] | None = None) -> str:
         """Tracks fold 0 of an experiment by the real tracker, from its start record on; returns the run's ID."""
-        config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", npz=True, variant=variant)
+        config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", npz=True, variant=in_variant(variant))
         request = fold_request(self.settings, config, "fold_0", AskedNow())
         folder = config.identity.fold_folder(self.settings.roots, "fold_0")
         params = {
@@ -143,7 +147,7 @@ def test_a_run_gives_its_fold_back_as_it_was_asked_for(tracked: TrackedProject, 
 
     recalled = recall_fold(Destination.of(tracked.settings), run_id)
 
-    config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", npz=True, variant=SHORT)
+    config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", npz=True, variant=in_variant(SHORT))
     asked = fold_request(tracked.settings, config, "fold_0", AskedNow())
     assert (recalled.experiment, recalled.fold) == (config.identity, "fold_0")
     assert recalled.overrides == {"num_epochs": 5, "initial_lr": 0.005, "ignore_edges": True}
@@ -170,7 +174,7 @@ def test_the_fold_is_trained_with_the_same_settings_in_a_variant_of_its_own(trac
 
     name = f"rerun_{run_id[:8]}"
     expected = ExperimentConfig(
-        dataset=DATASET, configuration="3d_fullres", npz=True, device="cpu", variant={**SHORT, "name": name}
+        dataset=DATASET, configuration="3d_fullres", npz=True, device="cpu", variant=in_variant({**SHORT, "name": name})
     )
     assert rerun.config == expected
     assert rerun.training_hash == rerun.recalled.conditions.inputs.training_hash

@@ -1,13 +1,14 @@
 """Summaries that become baselines."""
 
 import getpass
+import os
+import pwd
 
 import pytest
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results import accept as workflow
 from nnunet_assets.workflows.results.accept import AcceptedSummary, accept_summary
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -47,8 +48,8 @@ def test_a_complete_one_is_accepted_and_says_who_where_the_user_has_no_name(
     def nobody(_uid: int) -> None:
         raise KeyError
 
-    monkeypatch.setattr(workflow.pwd, "getpwuid", nobody)
-    monkeypatch.setattr(workflow.os, "getuid", lambda: 1234)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
     write_fold(finished.roots, EXPERIMENT, "fold_1", {"c": HIGHER})
 
     accepted = accept(finished.roots)

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -70,7 +71,7 @@ def evaluated(
     description = write_json(model / "dataset.json", tiny_json(labels={"background": 0, "organ": 1}))
     folder = evaluation_folder(model)
     policy = metric_policy(parse_dataset_json(description))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "case": f"c{k}",
             "label": "organ",

@@ -9,6 +9,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.summary.cv_groups import CvGroup
 from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.errors import ConfigError, SummaryError
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results.recorded_summaries import (
@@ -56,7 +57,7 @@ class EarlierRecord:
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary]:
+    ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
         return self._known
 
 
