@@ -47,19 +47,23 @@ import dagster as dg
 dg.load_from_defs_folder(path_within_project=Path.cwd()).get_repository_def().load_all_definitions()
 """
 
-# What the process of a run does first, in processor seconds: find the job, with what is selected of it.
+# What the process of a run does first, in processor seconds: find the job, and then what is selected of it.
 RUN = """
 import time
 from pathlib import Path
 import dagster as dg
-from nnunet_assets.definitions import defs, load_definitions
-repository = {repository}
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from nnunet_assets import definitions
+definitions.everything = lambda: definitions.load_definitions(Path.cwd())
+repository = ReconstructableRepository.for_module("nnunet_assets.definitions", "{loaded}")
+job = repository.get_reconstructable_job("__ASSET_JOB")
+job.get_definition()
 fold = dg.AssetKey(["Dataset001_Bench", "v0", "nnUNetTrainer__nnUNetPlans__2d", "fold_model"])
-repository.get_maybe_subset_job_def("__ASSET_JOB", asset_selection={{fold}})
+job.get_subset(asset_selection={{fold}}).get_definition()
 print(time.process_time())
 """
-RUN_OURS = RUN.format(repository="defs()")
-RUN_WHOLE = RUN.format(repository="load_definitions(Path.cwd()).get_repository_def()")
+RUN_OURS = RUN.format(loaded="defs")
+RUN_WHOLE = RUN.format(loaded="everything")
 
 DATASET = """
 type: nnunet_assets.components.NnunetDataset

@@ -15,8 +15,29 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.jobs import experiment_job_names, experiment_jobs, preparation_job, preparation_name
 from nnunet_assets.sensors import build_nightly_report
 
+_OF_DAGSTER = "__"
+"""How Dagster's own names for jobs begin: that of all assets, and those that it makes of schedules."""
 
-class RunRepository(dg.RepositoryDefinition):
+
+class _Deferred:
+    """An object of Dagster's that is loaded when it is asked for anything that it lacks: for its state, that is."""
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._load = load
+
+    def __getattr__(self, name: str) -> Any:
+        """Takes over the state of the loaded object; Python asks this only for what is not there."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        vars(self).update(vars(self._load()))
+        return object.__getattribute__(self, name)
+
+
+class _DeferredJob(_Deferred, dg.JobDefinition):
+    """A job of all assets: a run's process looks it up first, and then takes what the run selects of it instead."""
+
+
+class RunRepository(_Deferred, dg.RepositoryDefinition):
     """A repository that loads what a job needs, and everything as soon as it is asked for anything else.
 
     Dagster asks it for one job, with what a run selects of it, in a run's process. The code server, and all others,
@@ -33,18 +54,20 @@ class RunRepository(dg.RepositoryDefinition):
             surroundings: What assets need beside them: resources and an executor.
             load_everything: Returns the definitions of the whole project.
         """
-        # What the base class keeps of its own is there once everything is loaded (`__getattr__`).
+        _Deferred.__init__(self, self._everything)
         self._project = project
         self._surroundings = surroundings
         self._load_everything = load_everything
         self._is_whole = False
 
-    def __getattr__(self, name: str) -> Any:
-        """Loads everything, and has it from then on: Python asks this for what an object lacks."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        vars(self).update(vars(self._load_everything().get_repository_def()), _is_whole=True)
-        return object.__getattribute__(self, name)
+    def _everything(self) -> dg.RepositoryDefinition:
+        self._is_whole = True
+        return self._load_everything().get_repository_def()
+
+    @property
+    def repository_load_data(self) -> None:
+        """What Dagster keeps of the load of components that need it: plain declarations do not."""
+        return None
 
     def get_maybe_subset_job_def(
         self,
@@ -55,8 +78,11 @@ class RunRepository(dg.RepositoryDefinition):
     ) -> dg.JobDefinition:
         """Returns a job, or the part of it that a run selects."""
         keys = {*(asset_selection or ()), *(check.asset_key for check in asset_check_selection or ())}
+        whole = super().get_maybe_subset_job_def
+        if not self._is_whole and not keys and not op_selection and job_name.startswith(_OF_DAGSTER):
+            return _DeferredJob(lambda: whole(job_name))
         part = None if self._is_whole else self._part(job_name, keys)
-        get = part.get_maybe_subset_job_def if part else super().get_maybe_subset_job_def
+        get = part.get_maybe_subset_job_def if part else whole
         job: dg.JobDefinition = get(job_name, op_selection, asset_selection, asset_check_selection)
         return job
 

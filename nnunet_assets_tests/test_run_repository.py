@@ -8,6 +8,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._grpc.impl import core_execute_run
 
 from nnunet_assets import run_repository
 from nnunet_assets.assets import experiment_definitions
@@ -127,14 +129,15 @@ def test_whatever_else_is_asked_for_is_that_of_the_whole_project(
     assert repository.get_maybe_subset_job_def("__ASSET_JOB", asset_selection=splits).name == "__ASSET_JOB"
 
 
-@pytest.mark.parametrize("selected", [None, {dg.AssetKey(["Dataset005_Prostate", "nobody_declared_this"])}])
+@pytest.mark.parametrize("name", ["__ASSET_JOB", "of_nobody"])
 def test_a_job_that_nothing_here_explains_is_left_to_the_whole_project(
-    project: Path, monkeypatch: pytest.MonkeyPatch, selected: set[dg.AssetKey] | None
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    selected = {dg.AssetKey(["Dataset005_Prostate", "nobody_declared_this"])}
     monkeypatch.setattr("nnunet_assets.definitions.load_definitions", lambda root: pytest.fail("everything was loaded"))
 
     with pytest.raises(pytest.fail.Exception, match="everything was loaded"):
-        run_repository_of(project).get_maybe_subset_job_def("__ASSET_JOB", asset_selection=selected)
+        run_repository_of(project).get_maybe_subset_job_def(name, asset_selection=selected)
 
 
 @pytest.mark.parametrize(
@@ -149,3 +152,28 @@ def test_a_project_with_more_than_declarations_is_loaded_whole(project: Path, fi
     write_project(project, files)
 
     assert isinstance(defs(), dg.Definitions)
+
+
+def test_a_runs_process_never_loads_everything(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    summary = frozenset({dg.AssetKey(["Dataset005_Prostate", "nnUNetTrainer__nnUNetPlans__2d", "cv_summary"])})
+    whole = load_definitions(project).get_repository_def()
+    queued = whole.get_maybe_subset_job_def("__ASSET_JOB", asset_selection=summary)
+    monkeypatch.setattr("nnunet_assets.definitions.load_definitions", lambda root: pytest.fail("everything was loaded"))
+    repository = ReconstructableRepository.for_module("nnunet_assets.definitions", "defs")
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run = instance.create_run_for_job(queued, asset_selection=summary)
+        # What the process does that Dagster starts for the run.
+        job = repository.get_reconstructable_job(run.job_name)
+        events = list(core_execute_run(job, run, instance, inject_env_vars=False))
+
+    (failed,) = [event for event in events if event.is_step_failure]
+    assert "No fold" in str(failed.step_failure_data)
+
+
+def test_the_job_of_all_assets_is_there_for_those_who_look_into_it(project: Path) -> None:
+    job = run_repository_of(project).get_maybe_subset_job_def("__ASSET_JOB")
+
+    expected = load_definitions(project).get_repository_def().get_maybe_subset_job_def("__ASSET_JOB")
+    assert isinstance(job, dg.JobDefinition)
+    assert described(job) == described(expected)
