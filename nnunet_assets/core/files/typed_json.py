@@ -57,7 +57,7 @@ def dataclass_from_json(kind: type[T], content: bytes | str) -> T:
 
 @cache
 def _adapter(kind: type[T]) -> "TypeAdapter[T]":
-    from pydantic import TypeAdapter  # 0.2 s, which a command that crosses no border need not spend
+    from pydantic import TypeAdapter  # 0.2 s, which a command without another process need not spend
 
     return TypeAdapter(kind)
 

@@ -20,7 +20,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import ENDINGS, read_shape, read_volume, shape_text
 from nnunet_assets.nnunet.importing.import_companions import refuse_detached, spacing_transfers
-from nnunet_assets.nnunet.importing.import_dataset import IMPORTING, ImportedDataset, write_dataset
+from nnunet_assets.nnunet.importing.import_described import IMPORTING, ImportedDataset, write_dataset
 from nnunet_assets.nnunet.importing.source_cases import SourceCases
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken

@@ -7,8 +7,7 @@ from typing import Any
 
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.nnunet.importing.import_dataset import ImportedDataset, dataset_name
-from nnunet_assets.nnunet.importing.import_dataset import import_dataset as import_described
+from nnunet_assets.nnunet.importing.import_described import ImportedDataset, dataset_name, import_described
 from nnunet_assets.nnunet.importing.import_files import import_files
 from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.importing.transfer import Link

@@ -298,7 +298,7 @@ def test_a_thousand_experiments_are_compared() -> None:
     assert len(found.standings) == 2000
 
 
-def test_a_summary_becomes_a_contender_with_both_metrics() -> None:
+def test_a_summary_becomes_a_compared_experiment_with_both_metrics() -> None:
     cases = {f"c{k}": {"A": dice, "never": None} for k, dice in enumerate(FIRST)}
     one = ComparedExperiment.of(summarize(EXPERIMENT, ["fold_0"], [build_fold_result("fold_0", cases)]))
     assert (one.name, one.splits_hash, one.patients) == ("nnUNetTrainer__nnUNetPlans__3d_fullres", "splits", None)

@@ -44,7 +44,7 @@ class ImportedDataset:
     changes: tuple[str, ...]
 
 
-def import_dataset(
+def import_described(
     source: Path,
     raw_root: Path,
     *,
