@@ -10,6 +10,7 @@ import dagster as dg
 from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
+from nnunet_assets.resources.mlflow import destination_in
 from nnunet_assets.resources.project_folder import ProjectResource
 
 ADOPTING_SECONDS = 50
@@ -33,7 +34,6 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
     def adopt_folds(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
         from nnunet_assets.assets.fold.adopted_folds import materialization
         from nnunet_assets.nnunet.adoption.adoption import adopted_before
-        from nnunet_assets.tracking.store.destination import Destination
         from nnunet_assets.workflows.fold.adopted_fold_run import back_fill
 
         refused: dict[str, int] = json.loads(context.cursor or "{}")
@@ -48,7 +48,7 @@ def build_adoption_sensor(experiments: Sequence[Experiment]) -> dg.SensorDefinit
         adopted = adopted_before(fold)
         # First, since a server that hangs may cost the rest of the tick; what it did not get waits for `sync`.
         context.instance.report_runless_asset_event(materialization(adopted))
-        report = back_fill(Destination.of(project.settings), adopted)
+        report = back_fill(destination_in(context.repository_def, project.settings), adopted)
         if report.problem:
             context.log.warning(report.problem)
         return dg.SensorResult(skip_reason=f"{fold} is adopted and recorded.", cursor=context.cursor)
