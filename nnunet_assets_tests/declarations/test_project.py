@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.declarations.project import read_project
+from nnunet_assets.declarations.project import declared_if_any, read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, errors_of, write_project
 
@@ -413,3 +413,9 @@ def test_a_cascade_that_predicts_a_test_set_needs_the_predictions_of_the_stage_b
     assert error.endswith("for the test set too; set `test_set: true` at experiments/defs.yaml:11 as well.")
     both = {"defs.yaml": documents(DATASET, CASCADE + test_set, LOWRES + test_set)}
     assert read_project(write_project(tmp_path, both)).experiments
+
+
+def test_a_folder_that_is_no_project_declares_nothing_and_one_that_is_is_read(tmp_path: Path) -> None:
+    nothing = declared_if_any(tmp_path)
+    assert (nothing.root, nothing.datasets, nothing.experiments) == (tmp_path, (), ())
+    assert declared_if_any(write_project(tmp_path, {"defs.yaml": documents(DATASET, EXPERIMENT)})).experiments
