@@ -118,7 +118,7 @@ def read_project(project: Path) -> Project:
     invalid = frozenset(reader.invalid_datasets)
     reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned))
     if reader.problems:
-        raise ConfigError(_report(folder, reader.problems))
+        raise ConfigError(_in_words(folder, reader.problems))
     return Project(
         root=root,
         datasets=tuple(declared.config for declared in reader.datasets),
@@ -257,7 +257,7 @@ def _is_yaml(path: Path) -> bool:
     return path.suffix.lower() in (".yaml", ".yml") and not path.is_dir()
 
 
-def _report(folder: Path, problems: Iterable[FileProblem]) -> str:
+def _in_words(folder: Path, problems: Iterable[FileProblem]) -> str:
     """Returns all problems, one a line, in the order of files and lines, headed by their number."""
     lines = [_line(found) for found in sorted(problems, key=lambda found: (found.file, found.problem.line))]
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
