@@ -13,9 +13,9 @@ from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.validation_again import settle_again
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
+from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
-from nnunet_assets.processes.heartbeat import Heartbeat
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.workers import worker_variables
 

@@ -28,11 +28,11 @@ from nnunet_assets.core.fold.validation_again import (
     written_again,
 )
 from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
 from nnunet_assets.nnunet.training import fold_process
 from nnunet_assets.nnunet.training.ranks import Rank
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.heartbeat import Heartbeat
 from nnunet_assets_tests.builders import build_attempt, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, inputs_of, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress

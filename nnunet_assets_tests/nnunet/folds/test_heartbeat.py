@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.processes import heartbeat
-from nnunet_assets.processes.heartbeat import Heartbeat
+from nnunet_assets.nnunet.folds import heartbeat
+from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 HOUR = 3600
