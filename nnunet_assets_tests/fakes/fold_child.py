@@ -23,7 +23,7 @@ from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, saved_epochs_path
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.version_history import read_stages
-from nnunet_assets.nnunet.folds import fold
+from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.nnunet.training.validation_series import series_of
 from nnunet_assets.processes.child import LOG_FILE, ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
@@ -208,5 +208,5 @@ MEMORY = {"host": 1 << 30, "largest_worker": 1 << 20}
 def played(monkeypatch: pytest.MonkeyPatch, *script: Ends, dice: float = 0.5) -> FoldChild:
     """Has every fold of the test trained by a fake, whose starts end as the script says."""
     child = FoldChild(script, dice)
-    monkeypatch.setattr(fold, "run_child", child)
+    monkeypatch.setattr(fold_child, "run_child", child)
     return child

@@ -12,7 +12,7 @@ import pytest
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.importing.import_described import import_described
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curation_of, read_raw
+from nnunet_assets.nnunet.preparation.raw_records import curated_roots, curation_of, read_raw
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_decathlon, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in
@@ -88,9 +88,9 @@ def test_a_curation_killed_at_ten_moments_leaves_the_record_of_a_whole_one(tmp_p
     for _ in range(10):
         run(CURATE, roots.raw, roots.preprocessed, roots.results, killed_after=moments.uniform(0, seconds))
         if (prepared.own / "raw.json").exists():
-            found = inspect_raw_dataset(prepared.roots.raw, DATASET, 2)
+            found = inspect_raw_dataset(curated_roots(prepared).raw, DATASET, 2)
             assert (found.content_hash, read_raw(prepared).content_hash) == (wanted, wanted)
             (prepared.own / "raw.json").unlink()
     assert run(CURATE, roots.raw, roots.preprocessed, roots.results)[0] == 0
     assert [path.name for path in prepared.curated_root("").iterdir()] == [curation_of(prepared)]
-    assert inspect_raw_dataset(prepared.roots.raw, DATASET, 2).content_hash == wanted
+    assert inspect_raw_dataset(curated_roots(prepared).raw, DATASET, 2).content_hash == wanted

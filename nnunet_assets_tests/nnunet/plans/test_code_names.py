@@ -20,12 +20,13 @@ from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
-from nnunet_assets.nnunet.folds import fold
+from nnunet_assets.nnunet.folds import fold, fold_child
 from nnunet_assets.nnunet.plans import code_names
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.predictions import prediction
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble
 from nnunet_assets.nnunet.preparation import planning
+from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
 from nnunet_assets.settings import TRUSTED_CODE_VARIABLE, trusted_code
 from nnunet_assets_tests import foreign_fold_builders
 from nnunet_assets_tests.foreign_fold_builders import write_foreign_fold
@@ -316,8 +317,8 @@ def test_a_dataset_json_that_names_a_foreign_reader_is_refused_before_planning(
 def test_a_fold_is_not_trained_by_plans_that_name_foreign_code(
     phantom: Any, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
 ) -> None:
-    monkeypatch.setattr(fold, "run_child", never_started)
-    monkeypatch.setattr(fold, "_check_unchanged", lambda *_: None)
+    monkeypatch.setattr(fold_child, "run_child", never_started)
+    monkeypatch.setattr(fold, "_unchanged", lambda _request, folder: PreparedDataset.read(folder, "ownPlans"))
     request = FoldRequest(Experiment(DATASET, "3d_fullres", plans="ownPlans"), "fold_0", {}, "cpu", INPUTS, None)
     for place in PLACES:
         phantom.prepared.plans_file("ownPlans").write_text(json.dumps(hostile_plans(place, word)))

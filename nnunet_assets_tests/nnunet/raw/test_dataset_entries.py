@@ -18,7 +18,7 @@ from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, look_at_raw_data
 from nnunet_assets.nnunet.preparation.curation_file import propose_fixes, write_curation
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder
+from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots
 from nnunet_assets.nnunet.raw.dataset_entries import read_entries
 from nnunet_assets.nnunet.raw.raw_data import RawDataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_tiny_dataset
@@ -56,7 +56,7 @@ def taken_by_nnunet(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
     prepared = PreparedFolder(roots, DATASET)
-    for name, value in prepared.roots.environment().items():
+    for name, value in curated_roots(prepared).environment().items():
         monkeypatch.setenv(name, value)
     found: dict[str, dict[str, Any]] = get_filenames_of_train_images_and_targets(str(curated_folder(prepared)))
     return found
