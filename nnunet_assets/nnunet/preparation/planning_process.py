@@ -39,7 +39,7 @@ from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp, stamp_pla
 from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.preparation.raw_records import curated_folder, note_verified
-from nnunet_assets.nnunet.training.trainer import unknown_trainer
+from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.disk_space import lacking_room
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -53,7 +53,8 @@ from nnunet_assets.processes.memory import (
 
 def prepare_dataset(request: PlanningRequest) -> None:
     """Plans where asked to, then preprocesses for each wanted configuration the cases that are not there."""
-    _check_trainers(request.trainers)
+    for trainer in request.trainers:
+        trainer_class(trainer)
     prepared = PreparedFolder(_roots(), request.dataset)
     plans = request.plans
     dataset_id = int(request.dataset[7:10])
@@ -208,16 +209,6 @@ def _roots() -> Roots:
     from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 
     return Roots(Path(nnUNet_raw), Path(nnUNet_preprocessed), Path(nnUNet_results))
-
-
-def _check_trainers(trainers: Sequence[str]) -> None:
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-
-    for trainer in trainers:
-        try:
-            recursive_find_trainer_class_by_name(trainer)
-        except RuntimeError as error:
-            raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(trainer)) from error
 
 
 def _verify_integrity(raw_folder: Path) -> None:

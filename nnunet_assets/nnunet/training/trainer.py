@@ -73,15 +73,11 @@ def trainer_class(name: str) -> Any:
     except RuntimeError as error:
         if "Could not find requested nnunet trainer" not in str(error):
             raise
-        raise ChildFailure(ExitCode.BAD_INPUT, unknown_trainer(name)) from error
-
-
-def unknown_trainer(name: str) -> str:
-    """Returns the sentence for a trainer that nnU-Net does not find."""
-    return (
-        f"nnU-Net has no trainer {name!r}. Trainers are classes below nnunetv2.training.nnUNetTrainer, or in a folder "
-        "that the environment variable nnUNet_extTrainer names."
-    )
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"nnU-Net has no trainer {name!r}. Trainers are classes below nnunetv2.training.nnUNetTrainer, or in a "
+            "folder that the environment variable nnUNet_extTrainer names.",
+        ) from error
 
 
 def validation_cases(trainer: NnunetTrainer) -> list[str]:

@@ -9,7 +9,6 @@ import pytest
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.nnunet.training import fold_process
 from nnunet_assets.nnunet.training.devices import resolve_device
-from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.builders import build_attempt
@@ -59,10 +58,4 @@ def test_a_device_that_is_not_there_is_an_error_and_nothing_falls_back_to_anothe
     message = r"Device 'mps' was asked for, but torch .* finds only: .*cpu"
     with pytest.raises(ChildFailure, match=message) as caught:
         resolve_device("mps")
-    assert caught.value.code == ExitCode.BAD_INPUT
-
-
-def test_a_trainer_that_nnunet_does_not_have_is_an_error() -> None:
-    with pytest.raises(ChildFailure, match="nnU-Net has no trainer 'nnUNetTrainerTypo'") as caught:
-        trainer_class("nnUNetTrainerTypo")
     assert caught.value.code == ExitCode.BAD_INPUT
