@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -50,17 +49,9 @@ def in_variant(declared: Mapping[str, Any] | None) -> VariantConfig | None:
     return VariantConfig.model_validate(declared) if declared else None
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("template")
-    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
-    return folder / "mlflow.db"
-
-
 @dataclass(frozen=True)
 class TrackedProject:
-    """A prepared dataset and an MLflow store, in which folds are tracked as if they had been trained."""
+    """A prepared dataset, and a store in memory, in which folds are tracked as if they had been trained."""
 
     settings: Settings
 
@@ -125,11 +116,10 @@ class TrackedProject:
 
 
 @pytest.fixture
-def tracked(tmp_path: Path, template: Path, monkeypatch: pytest.MonkeyPatch) -> TrackedProject:
+def tracked(tmp_path: Path, stores_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> TrackedProject:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     roots, _ = write_prepared(tmp_path)
-    shutil.copy2(template, tmp_path / "mlflow.db")
     for name, value in {**roots.environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}.items():
         monkeypatch.setenv(name, value)
     return TrackedProject(Settings.from_environment(tmp_path))
