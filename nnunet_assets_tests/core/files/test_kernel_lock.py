@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from filelock import Timeout
 
-from nnunet_assets.core.files.kernel_lock import flock, kernel_lock
-from nnunet_assets.errors import LockingError
+from nnunet_assets.core.files.kernel_lock import flock, held_alone, kernel_lock
+from nnunet_assets.errors import EvaluationError, LockingError
 
 SENTENCE = r"file system of .*lock cannot lock files .*Put the folder on a local disk"
 
@@ -47,3 +47,16 @@ def test_what_another_holds_is_told_as_ever(tmp_path: Path) -> None:
         with pytest.raises(Timeout):
             kernel_lock(path, timeout=0).acquire()
     kernel_lock(path, timeout=0).acquire().lock.release()
+
+
+def test_what_one_holds_alone_is_refused_to_the_next_and_free_afterwards(tmp_path):
+    path = tmp_path / "new" / "a.lock"
+    refusal = EvaluationError("another holds it")
+    with (
+        held_alone(path, EvaluationError("first")),
+        pytest.raises(EvaluationError, match="another holds it"),
+        held_alone(path, refusal),
+    ):
+        pass
+    with held_alone(path, EvaluationError("still held")):
+        pass
