@@ -49,7 +49,7 @@ def test_what_another_holds_is_told_as_ever(tmp_path: Path) -> None:
     kernel_lock(path, timeout=0).acquire().lock.release()
 
 
-def test_what_one_holds_alone_is_refused_to_the_next_and_free_afterwards(tmp_path):
+def test_what_one_holds_alone_is_refused_to_the_next_and_free_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.lock"
     refusal = EvaluationError("another holds it")
     with (
