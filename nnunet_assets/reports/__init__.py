@@ -1,1 +1,1 @@
-"""Summary in, bytes or text out. No Dagster, no MLflow."""
+"""Tables, figures and pages: values in; bytes, text or the files of an evaluation and an intake out."""

@@ -31,7 +31,7 @@ STOP_FILE = f"{OWN_FOLDER}/STOP"
 """In a fold's folder; whoever makes it asks the training to end after its epoch, and to be validated."""
 
 REQUEST_FILE = "request.json"
-"""In a fold's hidden folder, and wherever else a process of its own is asked for something: what it was told."""
+"""In a fold's hidden folder, and wherever else a process of its own is asked for something: what it was asked."""
 
 SUMMARY_FOLDER, CV_SUMMARY_FILE = "nnunet_assets", "cv_summary.json"
 """Inside a model's folder (`TRAINER__PLANS__CONFIGURATION`): summary, tables, superseded folds. Inside the folder of a

@@ -1,1 +1,1 @@
-"""Splits of cases into folds as values."""
+"""Splits of cases into folds, and the files that hold them."""
