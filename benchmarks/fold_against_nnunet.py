@@ -42,8 +42,8 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.images.nifti import write_nifti
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 

@@ -20,10 +20,10 @@ from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.importing.phantom import write_phantom
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, prepare
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import write_raw
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits.splits_final import ensure_splits
 from nnunet_assets_tests.prepared_builders import dataset_of
 
 DATASET = "Dataset950_Phantom"

@@ -11,8 +11,8 @@ import pytest
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.importing.import_described import import_described
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_roots, curation_of, read_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_roots, curation_of, read_raw
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_decathlon, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in

@@ -21,8 +21,8 @@ import pytest
 
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, is_shown
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, is_shown
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, PhantomProject, preprocessed_content, roots_in

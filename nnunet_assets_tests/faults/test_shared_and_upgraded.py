@@ -23,7 +23,7 @@ from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.splits.splits_final import ensure_splits
 from nnunet_assets_tests.overlaid_versions import next_version, overlay, with_path
 from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.recorded_progress import RecordedProgress

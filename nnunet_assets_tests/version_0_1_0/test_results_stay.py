@@ -23,9 +23,9 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.reports.tables.case_table import read_cases
 from nnunet_assets.reports.tables.evaluation_tables import to_markdown

@@ -12,8 +12,8 @@ from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.splits.splits import OnNewCases, SplitSettings, coverage, n_cases_with
 from nnunet_assets.core.splits.splits_files import settings_version
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.nnunet.preparation.splits_final import Splits
-from nnunet_assets.nnunet.preparation.trained_folds import cost_sentence
+from nnunet_assets.nnunet.splits.splits_final import Splits
+from nnunet_assets.nnunet.splits.trained_folds import cost_sentence
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.dataset.prepare import SplitDataset, split
 

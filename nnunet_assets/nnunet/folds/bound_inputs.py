@@ -21,10 +21,10 @@ from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.errors import FoldError, first_offenders
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, link_or_copy
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import REFERENCES, PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_roots
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, link_or_copy
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import REFERENCES, PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_roots
 
 JUST_MADE_SECONDS = 60
 """A younger folder may be another fold's that has not got its lock yet."""

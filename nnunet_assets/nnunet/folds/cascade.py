@@ -13,8 +13,8 @@ from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 
 PREDICTION_SUFFIXES = (".b2nd", ".npz", ".npy")
 

@@ -23,9 +23,9 @@ from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
 from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.split_users import note_fold, seen_split, split_held
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.splits.split_users import note_fold, seen_split, split_held
 from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode, failure_class
 from nnunet_assets.processes.failures import explain

@@ -16,8 +16,8 @@ from nnunet_assets.core.splits.splits import (
 from nnunet_assets.core.splits.splits_files import read_record
 from nnunet_assets.errors import DatasetError, FoldError, first_offenders
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.splitting import default_split_of
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.splits.splitting import default_split_of
 
 
 def fold_inputs(dataset: PreparedDataset, experiment: Experiment, fold: str, training_hash: str) -> FoldInputs:

@@ -17,7 +17,7 @@ from nnunet_assets.core.fold.version_history import (
 )
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.training.parameters import package_versions
 
 

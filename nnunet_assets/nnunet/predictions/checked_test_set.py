@@ -19,7 +19,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.other_formats import file_geometry
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import TEST_IMAGES, TEST_LABELS, find_test_cases
 from nnunet_assets.nnunet.raw.case_reading import read_cases

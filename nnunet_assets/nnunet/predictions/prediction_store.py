@@ -21,7 +21,7 @@ from typing import Any
 from nnunet_assets.core.files.atomic_files import fsync_path
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
-from nnunet_assets.nnunet.preparation.case_sets import link_or_copy
+from nnunet_assets.nnunet.prepared.case_sets import link_or_copy
 
 MANIFEST = "predictions.json"
 

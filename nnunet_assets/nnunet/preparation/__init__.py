@@ -1,1 +1,1 @@
-"""Splits, plans and preprocessed cases of a dataset."""
+"""Plans and preprocessed cases are made, from raw data that is curated first."""

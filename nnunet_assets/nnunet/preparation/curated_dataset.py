@@ -37,8 +37,8 @@ from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, case_of, read_curation
 from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curation_of, former_raw, write_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curation_of, former_raw, write_raw
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, are_voxels_checked, counted_droppings, find_cases
 from nnunet_assets.nnunet.raw.dataset_entries import has_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.raw.fact_cache import FactCache

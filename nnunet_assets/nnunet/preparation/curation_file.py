@@ -18,7 +18,7 @@ from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_files import LABELS, find_cases
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder

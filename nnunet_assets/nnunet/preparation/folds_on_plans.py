@@ -13,11 +13,11 @@ from importlib.metadata import version
 from nnunet_assets.core.files.layout import DEFAULT_PLANS
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation.case_sets import sets_in
-from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.split_users import folds_of_others
-from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, cost_sentence, trained_folds
+from nnunet_assets.nnunet.prepared.case_sets import sets_in
+from nnunet_assets.nnunet.prepared.plans_stamps import plans_stamp
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.splits.split_users import folds_of_others
+from nnunet_assets.nnunet.splits.trained_folds import TrainedFold, cost_sentence, trained_folds
 
 
 def refuse_other_version(prepared: PreparedFolder, plans: str, configurations: Sequence[str], raw_hash: str) -> None:

@@ -14,7 +14,7 @@ from nnunet_assets.core.dataset.intake import CaseRow
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.nnunet.plans.plan_card import by_axis
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 
 MOSTLY_PADDING = 0.5
 """Where the largest case fills less of the patch, no rounding of nnU-Net's planner made it so."""

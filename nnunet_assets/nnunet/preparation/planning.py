@@ -15,14 +15,14 @@ from nnunet_assets.errors import DamagedFileError, PlanningError, did_you_mean
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, FileRecord, is_shown, show
 from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
-from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, known_files
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots, is_verified, read_raw
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, FileRecord, is_shown, show
+from nnunet_assets.nnunet.prepared.plans_stamps import plans_stamp
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, known_files
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, curated_roots, is_verified, read_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts

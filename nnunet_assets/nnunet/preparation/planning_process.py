@@ -25,7 +25,8 @@ from nnunet_assets.errors import DamagedFileError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, has_own_loop, make_cases, make_cases_by_nnunet
-from nnunet_assets.nnunet.preparation.case_sets import (
+from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
+from nnunet_assets.nnunet.prepared.case_sets import (
     CaseSet,
     FileRecord,
     Ingredients,
@@ -34,11 +35,10 @@ from nnunet_assets.nnunet.preparation.case_sets import (
     sets_in,
     show,
 )
-from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
-from nnunet_assets.nnunet.preparation.plans_stamps import plans_stamp, stamp_plans
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder, note_verified
+from nnunet_assets.nnunet.prepared.plans_stamps import plans_stamp, stamp_plans
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, note_verified
 from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.disk_space import lacking_room

@@ -15,10 +15,10 @@ from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import declared_if_any
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
-from nnunet_assets.nnunet.preparation.splitting import groups_of
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
+from nnunet_assets.nnunet.splits.splitting import groups_of
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.dataset.prepare import LookedAt, look_at
 

@@ -16,12 +16,12 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, S
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, check_configuration, is_prepared, prepare
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
-from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
-from nnunet_assets.nnunet.preparation.splitting import groups_of
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits.splits_final import Splits, ensure_splits
+from nnunet_assets.nnunet.splits.splitting import groups_of
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.fold_versions import check_versions
 from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings

@@ -106,8 +106,8 @@ def _drawn(
 
 def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[CaseSlice]":
     """Yields the worst cases and the median one, as far as their files can be shown."""
-    from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-    from nnunet_assets.nnunet.preparation.raw_records import curated_folder
+    from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+    from nnunet_assets.nnunet.prepared.raw_records import curated_folder
     from nnunet_assets.nnunet.raw.case_files import find_cases
     from nnunet_assets.nnunet.raw.case_pictures import case_slice
 

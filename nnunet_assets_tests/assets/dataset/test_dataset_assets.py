@@ -11,8 +11,8 @@ from dagster._core.loader import LoadingContext
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.resources.mlflow import MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.store import destination

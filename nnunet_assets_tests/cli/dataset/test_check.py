@@ -8,8 +8,8 @@ from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError, DatasetError, ForeignCodeError
 from nnunet_assets.nnunet.images import image_reader
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.intake_defects import DEFECTS
 from nnunet_assets_tests.project_builders import write_project

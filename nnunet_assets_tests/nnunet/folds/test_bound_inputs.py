@@ -16,9 +16,9 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError, LockingError, PlanningError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
-from nnunet_assets.nnunet.preparation.case_sets import remove_unwanted
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.raw_records import write_raw
+from nnunet_assets.nnunet.prepared.case_sets import remove_unwanted
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import (
     CASES,

@@ -12,8 +12,8 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.raw_records import write_raw
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.prepared_builders import (
     CASES,

@@ -32,8 +32,8 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_child import needed_gpu_bytes
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.trained_folds import running_folds
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.splits.trained_folds import running_folds
 from nnunet_assets.processes import workers
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed

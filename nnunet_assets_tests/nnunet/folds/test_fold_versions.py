@@ -9,7 +9,7 @@ from nnunet_assets.core.fold.journal import append_record, journal_path, saved_e
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of, write_cases, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress

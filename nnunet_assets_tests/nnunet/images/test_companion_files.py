@@ -18,8 +18,8 @@ from nnunet_assets.nnunet.images.companion_files import image_companions, label_
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.nnunet.raw.raw_record import RawRecord

@@ -26,7 +26,7 @@ from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.predictions import prediction
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble
 from nnunet_assets.nnunet.preparation import planning
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.settings import TRUSTED_CODE_VARIABLE, trusted_code
 from nnunet_assets_tests import foreign_fold_builders
 from nnunet_assets_tests.foreign_fold_builders import write_foreign_fold

@@ -21,8 +21,8 @@ from nnunet_assets.errors import DatasetError, PlanningError
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, curate, look_at_raw_data
 from nnunet_assets.nnunet.preparation.curation_file import write_curation
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots, read_raw
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, curated_roots, read_raw
 from nnunet_assets.nnunet.raw.raw_data import RawDataset
 from nnunet_assets_tests.raw_builders import (
     DATASET,

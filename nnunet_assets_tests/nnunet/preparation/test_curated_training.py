@@ -12,7 +12,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.nnunet.importing.phantom import write_phantom
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
+from nnunet_assets.nnunet.splits.splits_final import ensure_splits
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, roots_in
 
 # Two preparations and a training: two minutes on two busy cores.

@@ -16,7 +16,7 @@ from nnunet_assets.nnunet.preparation.curation_file import (
     remove_curation,
     write_curation,
 )
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets_tests.raw_builders import DATASET, tiny_image, tiny_label, write_tiny_dataset, write_volume
 from nnunet_assets_tests.training_builders import roots_in
 

@@ -7,7 +7,7 @@ import pytest
 from nnunet_assets.core.dataset.intake import CaseRow
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.preparation.patch_padding import padding, padding_findings, padding_of
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 
 IN_ORDER = [0, 1, 2]
 PLAN = {"patch_size": [64, 96, 96], "spacing": [2.0, 1.0, 1.0]}

@@ -17,11 +17,11 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, check_configuration, prepare
 from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations
-from nnunet_assets.nnunet.preparation.plans_stamps import stamp_plans
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.raw_records import note_verified, write_raw
-from nnunet_assets.nnunet.preparation.split_users import note_results
+from nnunet_assets.nnunet.prepared.plans_stamps import stamp_plans
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.raw_records import note_verified, write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits.split_users import note_results
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, plans_content, write_plans, write_prepared

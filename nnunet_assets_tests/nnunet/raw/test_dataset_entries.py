@@ -17,8 +17,8 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.preparation.curated_dataset import CuratedDataset, look_at_raw_data
 from nnunet_assets.nnunet.preparation.curation_file import propose_fixes, write_curation
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder, curated_roots
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, curated_roots
 from nnunet_assets.nnunet.raw.dataset_entries import read_entries
 from nnunet_assets.nnunet.raw.raw_data import RawDataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_tiny_dataset

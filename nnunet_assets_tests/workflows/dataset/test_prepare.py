@@ -14,9 +14,9 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, PlanningError
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw, write_raw
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw, write_raw
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.dataset import prepare as module
 from nnunet_assets.workflows.dataset.prepare import Wanted, ensure_prepared

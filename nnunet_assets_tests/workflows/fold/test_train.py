@@ -16,7 +16,7 @@ from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request, train_fold

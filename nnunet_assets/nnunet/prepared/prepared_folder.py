@@ -15,7 +15,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import DamagedFileError
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.preparation.case_sets import writing
+from nnunet_assets.nnunet.prepared.case_sets import writing
 
 REFERENCES = "gt_segmentations"
 """nnU-Net's folder of the label images that every validation is scored against."""

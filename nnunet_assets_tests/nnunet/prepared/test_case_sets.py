@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation import case_sets
-from nnunet_assets.nnunet.preparation.case_sets import (
+from nnunet_assets.nnunet.prepared import case_sets
+from nnunet_assets.nnunet.prepared.case_sets import (
     CaseSet,
     FileRecord,
     Ingredients,
@@ -28,7 +28,7 @@ from nnunet_assets_tests.prepared_builders import write_case
 HOLD = """
 import sys
 from pathlib import Path
-from nnunet_assets.nnunet.preparation.case_sets import CaseSet, writing
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, writing
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 with CaseSet(folder).reading() if mode == "reading" else writing(folder.parent):
     print("held", flush=True)

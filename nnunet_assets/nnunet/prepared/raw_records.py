@@ -9,7 +9,7 @@ from typing import Any
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 
 RAW_FILE = "raw.json"

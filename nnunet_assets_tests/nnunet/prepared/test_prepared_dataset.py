@@ -9,9 +9,9 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
 from nnunet_assets.errors import DamagedFileError, PlanningError
-from nnunet_assets.nnunet.preparation.prepared_dataset import PreparedDataset, wanted_digests
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import curated_folder, read_raw, write_raw
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, read_raw, write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases, write_plans, write_prepared

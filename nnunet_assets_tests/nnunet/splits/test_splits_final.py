@@ -25,12 +25,12 @@ from nnunet_assets.core.splits.splits import SplitSettings, check_splits
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.preparation import splits_final as splits_module
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import write_raw
-from nnunet_assets.nnunet.preparation.splits_final import ensure_splits
-from nnunet_assets.nnunet.preparation.splitting import default_splits, make_splits
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits import splits_final as splits_module
+from nnunet_assets.nnunet.splits.splits_final import ensure_splits
+from nnunet_assets.nnunet.splits.splitting import default_splits, make_splits
 from nnunet_assets_tests.builders import INPUTS, build_manifest
 from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -163,7 +163,7 @@ def test_the_names_are_plain_text() -> None:
 
 def test_splitting_imports_no_torch() -> None:
     code = (
-        "import sys; from nnunet_assets.nnunet.preparation.splitting import default_splits;"
+        "import sys; from nnunet_assets.nnunet.splits.splitting import default_splits;"
         "default_splits(list('abcde'), 5);"
         "sys.exit('torch' in sys.modules)"
     )

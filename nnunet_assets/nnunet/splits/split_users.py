@@ -23,9 +23,9 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.preparation.case_sets import writing
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, is_running, trained_folds
+from nnunet_assets.nnunet.prepared.case_sets import writing
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.splits.trained_folds import TrainedFold, is_running, trained_folds
 
 FOLDER = "split_users"
 ROOT_FILE = f"{OWN_FOLDER}/root.json"

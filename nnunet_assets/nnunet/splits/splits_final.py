@@ -34,18 +34,18 @@ from nnunet_assets.core.splits.splits_files import (
 )
 from nnunet_assets.core.splits.splits_record import Origin, SplitsRecord
 from nnunet_assets.errors import DatasetError, first_offenders
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import read_raw
-from nnunet_assets.nnunet.preparation.split_users import (
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits.split_users import (
     folds_of_others,
     note_results,
     note_trained,
     notes_of,
     split_held,
 )
-from nnunet_assets.nnunet.preparation.splitting import default_split_of, extend_splits, groups_of, make_splits
-from nnunet_assets.nnunet.preparation.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
-from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits.splitting import default_split_of, extend_splits, groups_of, make_splits
+from nnunet_assets.nnunet.splits.trained_folds import TrainedFold, cost_sentence, running_folds, trained_folds
 
 What = Literal["made", "kept", "extended", "made anew", "the user's own"]
 

@@ -21,12 +21,12 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.preparation import split_users
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.preparation.raw_records import write_raw
-from nnunet_assets.nnunet.preparation.split_users import folds_of_others, note_fold, notes_of, seen_split, split_held
-from nnunet_assets.nnunet.preparation.splits_final import Splits, ensure_splits
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.splits import split_users
+from nnunet_assets.nnunet.splits.split_users import folds_of_others, note_fold, notes_of, seen_split, split_held
+from nnunet_assets.nnunet.splits.splits_final import Splits, ensure_splits
 from nnunet_assets_tests.builders import INPUTS
 
 DATASET = "Dataset952_Cohort"

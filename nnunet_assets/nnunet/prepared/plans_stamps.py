@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
-from nnunet_assets.nnunet.preparation.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 
 
 def plans_stamp(prepared: PreparedFolder, plans: str) -> dict[str, Any] | None:
