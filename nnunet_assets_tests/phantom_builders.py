@@ -15,7 +15,7 @@ PREPARATION = [(DATASET, name) for name in ("raw_dataset", "case_list", "splits"
 def phantom_project(folder: Path, experiments: Iterable[dict[str, Any]]) -> Path:
     """Makes the project in a new folder; every experiment is one of 3d_fullres in two folds, on the CPU."""
     init_project(folder)
-    dataset = {"dataset": DATASET, "folds": 2, "phantom": {"cases": 10, "seed": 1}}
+    dataset = {"dataset": DATASET, "folds": 2, "phantom": {"cases": 6, "seed": 1}}
     known = {"dataset": DATASET, "configuration": "3d_fullres", "device": "cpu"}
     components = [("NnunetDataset", dataset), *(("CrossValidationExperiment", known | one) for one in experiments)]
     # JSON is YAML.

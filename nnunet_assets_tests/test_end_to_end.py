@@ -28,7 +28,7 @@ LONG = Experiment(DATASET, "3d_fullres", variant="long")
 LONG_FOLD_MODEL = (*LONG.key_prefix, "fold_model")
 
 EXPERIMENTS = [
-    {**variant("tiny", num_epochs=3, num_iterations_per_epoch=6), "owners": ["team:phantom"]},
+    {**variant("tiny", num_epochs=3, num_iterations_per_epoch=2), "owners": ["team:phantom"]},
     {**variant("long", num_iterations_per_epoch=1), "folds": [0]},
 ]
 
