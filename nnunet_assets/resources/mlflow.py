@@ -35,7 +35,13 @@ PROJECT_KEY = "project"
 DEFAULT_EXPERIMENT = "nnunet_assets"
 """Of a run whose assets are not all of one dataset."""
 OF_DAGSTER_MLFLOW = (
-    *("experiment_name", "mlflow_tracking_uri", "parent_run_id", "mlflow_run_id", "env", "env_to_tag", "extra_tags"),
+    "experiment_name",
+    "mlflow_tracking_uri",
+    "parent_run_id",
+    "mlflow_run_id",
+    "env",
+    "env_to_tag",
+    "extra_tags",
 )
 """The fields of dagster-mlflow's own resource, by its names, so that a run config for that one fits this one."""
 
