@@ -59,6 +59,7 @@ class NnunetTrainer(Protocol):
     Attributes:
         current_epoch: Epochs that are done: the one that runs, from 0.
         output_folder: nnU-Net's `fold_k`.
+        output_folder_base: The model's folder.
         network: None before `initialize`, as are optimizer, lr_scheduler and loss.
         grad_scaler: None: on another device than a GPU.
         local_rank: Which of the processes that train a fold together this is.
@@ -66,6 +67,7 @@ class NnunetTrainer(Protocol):
 
     configuration_name: str
     output_folder: str
+    output_folder_base: str
     log_file: str
     dataset_json: Mapping[str, Any]
     plans_manager: PlansManager

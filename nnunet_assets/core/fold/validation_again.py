@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from nnunet_assets.core.files.atomic_files import fsync_path, fsync_tree, write_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
@@ -38,8 +38,15 @@ def begin_again(fold_folder: Path) -> None:
                 (output / file.name).symlink_to(file.absolute())
 
 
+class WritesFiles(Protocol):
+    """Of nnU-Net's trainer: the fold's folder and the model's."""
+
+    output_folder: str
+    output_folder_base: str
+
+
 @contextmanager
-def written_again(trainer: Any) -> Iterator[None]:
+def written_again(trainer: WritesFiles) -> Iterator[None]:
     """Makes what the trainer validates in the block go into the new place, which is there."""
     fold, model = trainer.output_folder, trainer.output_folder_base
     trainer.output_folder = os.path.join(fold, OUTPUT_FOLDER)  # noqa: PTH118 - nnU-Net's are texts
