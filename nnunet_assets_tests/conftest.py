@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.processes.child import end_workers_in_silence
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
 
@@ -24,6 +25,9 @@ settings.load_profile("any machine")
 # start inherits that, and pools that nnU-Net ends by SIGTERM would never end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Dagster gives SIGTERM a handler in Python too, which workers of pools that tests fork would have.
+end_workers_in_silence()
 
 # Test processes and what they start share the cores: threads that wait for each other double what a training costs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

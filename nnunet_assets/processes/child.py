@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -270,13 +271,31 @@ def die_with_parent(parent: int) -> None:
         return
     libc = ctypes.CDLL(None)  # once, here: loading a library in a process just forked may find the loader locked
 
-    def in_worker() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        # A worker ends in silence; what this process does on a signal is not its business.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    os.register_at_fork(after_in_child=in_worker)
+    os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    end_workers_in_silence()
     if os.getppid() != parent:  # it ended before the lines above
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_workers_in_silence() -> None:
+    """Makes SIGTERM and SIGINT end every worker that this process forks from now on; its own handlers are not theirs.
+
+    A signal may come between the fork and that change. Noted for a handler in Python that is gone a moment later, it
+    would be lost, and a pool that ends its workers just after their start would wait for ever: both signals wait.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT}
+    held = threading.local()  # several threads may fork
+
+    def before() -> None:
+        held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def in_parent() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
+
+    def in_worker() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, held.mask)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_worker)

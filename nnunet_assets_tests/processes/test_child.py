@@ -326,3 +326,21 @@ def test_a_parent_that_is_killed_takes_the_child_and_its_workers_with_it(
         pids = pids_of(tmp_path)
         parent.send_signal(death)
         assert living(pids) == []
+
+
+FORKS = """
+import os, signal, time
+from nnunet_assets.processes.child import end_workers_in_silence
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))  # before the worker is itself
+end_workers_in_silence()
+if not (worker := os.fork()):
+    time.sleep(20)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+def test_a_worker_that_is_ended_in_the_moment_of_its_start_ends() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split(maxsplit=1) == [str(-signal.SIGTERM), "set()\n"]
