@@ -3,12 +3,16 @@
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
 import nnunet_assets
@@ -279,6 +283,12 @@ def test_relative_links_lead_somewhere() -> None:
     assert [link for page, link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_files_of_this_project_that_are_named_exist() -> None:
+    named = re.findall(r"(?<![\w./])(?:nnunet_assets|nnunet_assets_tests|benchmarks|docs)/[\w/]+\.\w+", README)
+    assert len(named) >= 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def test_every_page_is_in_the_readme_and_in_the_index() -> None:
     pages = {page.stem for page in PAGES if page.parent.name == "docs"} - {"index"}
     (listed,) = re.findall(r"^```\{toctree\}\n(.*?)^```$", (ROOT / "docs" / "index.md").read_text(), re.M | re.S)
@@ -298,3 +308,24 @@ def test_versions_are_those_of_the_package_and_its_constraints() -> None:
     assert set(pins) <= set(constraints)
     assert set(re.findall(r"nnunet_assets-([\d.]+)-py3", README)) == {nnunet_assets.__version__}
     assert f"## [{nnunet_assets.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_constraints_name_all_that_the_package_and_its_extras_bring() -> None:
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.M)
+    extras = metadata("nnunet_assets").get_all("Provides-Extra")
+    assert extras
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    waiting = [Requirement(f"nnunet_assets[{','.join(extras)}]")]
+    while waiting:
+        wanted = waiting.pop()
+        key = canonicalize_name(wanted.name), tuple(sorted(wanted.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        with suppress(PackageNotFoundError):  # of an extra that is not installed here
+            for found in map(Requirement, requires(wanted.name) or ()):
+                marker = found.marker
+                if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *wanted.extras)):
+                    waiting.append(found)
+    missing = {name for name, _ in seen} - {canonicalize_name(name) for name in pins}
+    assert missing <= {"nnunet-assets", "argparse", "setuptools"}, "but for these, which `pip freeze` leaves out"

@@ -4,7 +4,7 @@ import os
 import sys
 
 # Before any other import: the current folder is in `sys.path` where `PYTHONPATH` has an empty or a relative entry. See
-# `core.interpreter`, which cannot be imported safely before this.
+# `processes.interpreter`, which cannot be imported safely before this.
 for _entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.environ.get("PYTHONPATH") else ():
     if not os.path.isabs(_entry) and (_folder := os.path.abspath(_entry)) in sys.path:  # noqa: PTH100, PTH117
         sys.path.remove(_folder)

@@ -29,7 +29,7 @@ class RecordedFold:
 
 
 class DagsterRecord:
-    """What an instance recorded; see `core.cv_groups.CvRecord`."""
+    """What an instance recorded; see `core.summary.cv_groups.CvRecord`."""
 
     def __init__(self, instance: dg.DagsterInstance, roots: Roots) -> None:
         folds = [

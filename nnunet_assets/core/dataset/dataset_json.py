@@ -1,6 +1,6 @@
 """What a dataset.json says, as values to rely on, and every way in which the file itself can be wrong.
 
-Knows nnU-Net v2's rules for this one file. Whether images and labels agree with it is for `nnunet.raw_data`.
+Knows nnU-Net v2's rules for this one file. Whether images and labels agree with it is for `nnunet.raw.raw_data`.
 """
 
 import codecs

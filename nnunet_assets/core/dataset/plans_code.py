@@ -5,7 +5,7 @@ what it yields is called when a network is built. Normalizations, resampling fun
 looked up by name among everything that the modules of a folder of nnU-Net's have, what they import included. Plans
 come with a results folder or a checkpoint from elsewhere; so such a word must be one that is known.
 
-This file knows where the words are; whether nnU-Net or the user has a name, `nnunet.code_names` knows.
+This file knows where the words are; whether nnU-Net or the user has a name, `nnunet.plans.code_names` knows.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The numbers of an image from which `core.intensity_rules` tells what normalization makes of it, in one pass.
+"""The numbers of an image from which `core.dataset.intensity_rules` tells what normalization makes of it, in one pass.
 
 An odd voxel is one of a few that lie far from all others: farther from the median than 20 times the range of the middle
 nine tenths, three times as far as the next one, and at most one in ten thousand, or twenty. What is more frequent, or

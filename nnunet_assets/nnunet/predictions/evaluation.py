@@ -45,10 +45,11 @@ BYTES_A_VOXEL = 24
 
 Row = Mapping[str, str | float | int | None]
 WriteTable = Callable[[Iterable[Row], Mapping[str, type], Path, Path], int]
-"""Writes the rows to a Parquet and a CSV file: `reports.case_table.write_case_table`."""
+"""Writes the rows to a Parquet and a CSV file: `reports.tables.case_table.write_case_table`."""
 
 WriteLabels = Callable[[Mapping[str, Any], Path], None]
-"""Writes what `Evaluation.to_json` returned as tables into a folder: `reports.evaluation_tables.write_label_tables`."""
+"""Writes what `Evaluation.to_json` returned as tables into a folder; see
+`reports.tables.evaluation_tables.write_label_tables`."""
 
 
 @dataclass(frozen=True)

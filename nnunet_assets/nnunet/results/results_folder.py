@@ -29,7 +29,7 @@ class Model:
 
 
 class FolderRecord:
-    """What folders of models say; see `core.cv_groups.CvRecord`.
+    """What folders of models say; see `core.summary.cv_groups.CvRecord`.
 
     Args:
         models: The folders.

@@ -1,7 +1,7 @@
 """What a training is made of, as nested JSON values: everything that a person may later want to compare runs by.
 
 Read from the initialized trainer itself and not from nnU-Net's defaults, so that a trainer of the user's own shows what
-it really does. The keys are the contract: `tracking.names.search_tags` reads some of them.
+it really does. The keys are the contract: `tracking.store.names.search_tags` reads some of them.
 """
 
 import math

@@ -56,7 +56,7 @@ def _nothing_known(_experiment: Experiment, _fold: str) -> str | None:
 
 
 class MlflowRecord:
-    """What a tracking store knows; see `core.cv_groups.CvRecord`.
+    """What a tracking store knows; see `core.summary.cv_groups.CvRecord`.
 
     Args:
         client: Of the store.

@@ -1,6 +1,6 @@
 """Every tag, metric and parameter name that this package writes to MLflow, and how foreign words become such names.
 
-Only an epoch's metrics have their names from the journal, whose series they are: see `nnunet.epoch_logger`.
+Only an epoch's metrics have their names from the journal, whose series they are: see `nnunet.training.epoch_logger`.
 
 MLflow takes letters, digits and `_ - . / : space` in names (no colon on Windows), and no name that means another path.
 A label or a plans key may hold anything, so whatever comes after a slash is escaped: `(` becomes `_x28_`, as in Office
@@ -61,8 +61,8 @@ which took one GPU's share for the whole."""
 VALIDATED = "nnunet_assets.validated"
 """The checkpoint that predicted the validation cases of a fold, such as `checkpoint_best.pth`."""
 SCORES = "nnunet_assets.scores"
-"""Which scores the run holds, of a finished fold: their digest (see `core.score_digest`), which tells what a training
-scored from what it scores when it is validated again. Runs of version 0.1 have no such tag."""
+"""Which scores the run holds, of a finished fold: their digest (see `core.fold.score_digest`), which tells what a
+training scored from what it scores when it is validated again. Runs of version 0.1 have no such tag."""
 SCORED_AT = "nnunet_assets.scored_at"
 """When the run got them, in milliseconds since 1970-01-01 UTC."""
 
@@ -260,7 +260,7 @@ def peak_memory_metric(kind: str) -> str:
 
 
 def search_tags(params: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the tags that a fold's parameters give (see `nnunet.parameters`); what they do not say has no tag."""
+    """Returns the tags that a fold's parameters give (`nnunet.training.parameters`); what they do not say has none."""
     wanted = {
         DEVICE: ("device", "kind"),
         DEVICE_NAME: ("device", "name"),
