@@ -130,12 +130,14 @@ class Baseline:
         Raises:
             ValueError: It has another schema, or is none.
         """
-        if isinstance(content, Mapping) and content.get("schema_version") not in (None, SCHEMA_VERSION):
+        if not isinstance(content, Mapping) or "schema_version" not in content:
+            raise ValueError("not a baseline: it has no schema_version")
+        if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema {content['schema_version']!r}, where {SCHEMA_VERSION} is read")
+        values = {key: value for key, value in content.items() if key != "schema_version"}
         try:
-            values = {key: value for key, value in content.items() if key != "schema_version"}
             return dataclass_from_json(cls, json.dumps(values))
-        except (JsonError, AttributeError) as error:
+        except JsonError as error:
             raise ValueError(f"not a baseline: {error}") from error
 
 

@@ -62,6 +62,8 @@ def test_it_holds_the_dice_by_label_and_the_digest_that_is_the_summarys_version_
         ("[]", "not a baseline"),
         ('{"schema_version": 7}', "schema 7"),
         ('{"schema_version": 1}', "not a baseline"),
+        (json.dumps({**accepted(BEFORE).to_json(), "schema_version": None}), "schema None"),
+        (json.dumps(accepted(BEFORE).to_json()).replace("schema_version", "schema"), "not a baseline"),
         (json.dumps(accepted(BEFORE).to_json()).replace('"mean": 0.5', '"mean": "0.5"'), "not a baseline"),
     ],
 )
