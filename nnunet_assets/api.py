@@ -267,8 +267,8 @@ def evaluate(
     """Evaluates saved predictions, as `nnunet-assets evaluate` does: overlap, surface distances and volumes.
 
     Args:
-        target: A declared experiment or the folder of a trained model, as text; or a folder of predictions, as a path,
-            which needs `references`.
+        target: A declared experiment, the folder of a trained model, or one of predictions, which needs `references`;
+            beside these a path is one of predictions, and a model's folder is given as text.
         references: Folder of references; None: those that nnU-Net validated with.
         tolerances_mm: By label, how far apart its surfaces may be, over what is declared.
         lesion_labels: Labels whose components are counted, beside those that are declared.
@@ -285,7 +285,7 @@ def evaluate(
     settings = project_settings(_folder(project))
     return evaluate_target(
         settings,
-        target_named(settings, target, references=_folder(references)),
+        target_named(settings, str(target) if references is None else target, references=_folder(references)),
         progress,
         tolerances_mm=tolerances_mm or {},
         lesion_labels=lesion_labels,

@@ -149,6 +149,8 @@ def test_what_is_not_there_is_said_in_the_words_of_the_commands(project: Path) -
         api.compare("Dataset005_Prostate", project=project)
     with pytest.raises(EvaluationError, match="'nothing' is neither a folder nor an experiment"):
         api.evaluate("nothing", project=project)
+    with pytest.raises(EvaluationError, match="nothing' is neither a folder nor an experiment"):
+        api.evaluate(project / "nothing", project=project)
     with pytest.raises(FoldError):
         api.adopt(project / "experiments", track=False, project=project)
     assert api.sync(project=project).folds == {}
