@@ -246,6 +246,15 @@ def test_a_fold_that_cannot_be_adopted_ends_with_2_and_holds_up_no_other(foreign
     assert run(foreign, "adopt", fold, "--tracker-disable").exit_code == 1
 
 
+def test_declarations_that_are_wrong_do_not_hide_why_no_fold_could_be_adopted(foreign: Settings) -> None:
+    (foreign.project / "experiments" / "one" / "defs.yaml").write_text("type: of.nobody\nattributes: [")
+    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
+    (fold / "checkpoint_final.pth").write_bytes(b"torn")
+    result = run(foreign, "adopt", fold, "--json")
+    assert "checkpoint_final.pth" in json.loads(result.stdout)["refused"][str(fold)]
+    assert result.exit_code == 1
+
+
 def test_a_fold_whose_folder_cannot_be_written_is_refused_in_a_sentence(foreign: Settings) -> None:
     fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
     (fold / ".nnunet_assets").write_text("no folder")

@@ -103,7 +103,7 @@ def refuse_foreign_code_in(
 
     Raises:
         ForeignCodeError: One does.
-        PlanningError: One is no JSON.
+        DamagedFileError: One is no JSON.
     """
     if plans_file is not None:
         refuse_foreign_code(plans_file, trusted, plans=read_json(plans_file), is_to_run=is_to_run)
@@ -114,7 +114,7 @@ def refuse_foreign_code_in_child(plans_file: Path | None, dataset_json_file: Pat
     """Passes where both files name no foreign code, and the plans only classes of networks; before nnU-Net reads them.
 
     Raises:
-        ForeignCodeError, PlanningError: As `refuse_foreign_code_in`.
+        ForeignCodeError, DamagedFileError: As `refuse_foreign_code_in`.
     """
     trusted = trusted_code()
     refuse_foreign_code_in(plans_file, dataset_json_file, trusted)

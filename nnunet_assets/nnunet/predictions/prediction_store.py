@@ -46,7 +46,7 @@ class PredictionStore:
         """Returns case to the SHA-256 of its prediction, of the folder that is whole; empty where there is none.
 
         Raises:
-            PlanningError: Its manifest is damaged.
+            DamagedFileError: Its manifest is damaged.
         """
         return {case: record["sha256"] for case, record in self._records().items()}
 

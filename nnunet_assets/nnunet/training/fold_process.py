@@ -34,7 +34,6 @@ from nnunet_assets.core.fold.journal import (
     append_record,
     journal_path,
     now_ms,
-    read_records,
     readable_until_epoch,
     write_records,
 )
@@ -147,7 +146,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, say
         if earlier is None:
             append_record(journal_path(fold_folder), "end", series)
         set_odd_best_aside(fold_folder, say)
-        seconds = {"training": _training_seconds(fold_folder), "validation": validation_seconds}
+        seconds = {"training": _training_seconds(trainer), "validation": validation_seconds}
         scored_in = fold_folder / OUTPUT_FOLDER if earlier else fold_folder
         manifest = _manifest(trainer, request, device, (started, began), seconds, scored_in=scored_in)
         manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
@@ -329,9 +328,10 @@ def _make_room_for_validation(fold_folder: Path, options: TrainingOptions, *, is
         shutil.rmtree(earlier)
 
 
-def _training_seconds(fold_folder: Path) -> float:
+def _training_seconds(trainer: NnunetTrainer) -> float:
     """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
-    records = read_records(journal_path(fold_folder))
+    # Around damaged lines, which the journal of a fold that is validated again still has.
+    records, _ = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
     return round(sum(record.values.get("epoch_seconds") or 0.0 for record in records if record.kind == "epoch"), 3)
 
 

@@ -1,6 +1,6 @@
 """Folds that plain nnU-Net trained are taken in: what their files prove is recorded beside each, and sent to MLflow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +87,10 @@ def foreign_folds(folder: Path) -> list[Path]:
     return sorted(found, key=lambda fold: (fold.parent, fold_order(fold.name)))
 
 
-def _to_record(settings: Settings, adopted: Iterable[Adopted]) -> tuple[list[Adopted], list[str]]:
+def _to_record(settings: Settings, adopted: Sequence[Adopted]) -> tuple[list[Adopted], list[str]]:
     """Returns the folds that Dagster is to record, and sentences about the others."""
-    declared = {config.identity for config in declared_if_any(settings.project).experiments}
+    # Declarations that are wrong must not hide why no fold could be adopted.
+    declared = {config.identity for config in (declared_if_any(settings.project).experiments if adopted else ())}
     wanted, remarks = [], []
     for found in adopted:
         if not _is_in_project(settings, found):

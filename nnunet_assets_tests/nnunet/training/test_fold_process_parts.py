@@ -51,6 +51,19 @@ def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(
     assert len(epochs) == 6 - n_lost
 
 
+def test_the_time_of_a_training_is_that_of_every_epoch_that_can_be_read(tmp_path: Path) -> None:
+    path = journal_path(tmp_path)
+    append_record(path, "start", {"attempt": "a"})
+    for epoch in range(4):
+        append_record(path, "epoch", {"epoch_seconds": 2.0**epoch}, epoch)
+    append_record(path, "end", {"val_dice_mean": 0.5})
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = b"deadbeef" + lines[2][8:]
+    path.write_bytes(b"".join(lines))
+    trainer: Any = SimpleNamespace(output_folder=str(tmp_path), current_epoch=4)
+    assert fold_process._training_seconds(trainer) == 1 + 4 + 8
+
+
 # --- what is not there --------------------------------------------------------------------------------------------
 
 
