@@ -29,7 +29,7 @@ from nnunet_assets.nnunet.raw.reader_findings import reader_findings
 
 
 @dataclass(frozen=True)
-class CaseToPredict:
+class CheckedCase:
     """A case that no fold has seen.
 
     Attributes:
@@ -56,7 +56,7 @@ class CheckedTestSet:
     """
 
     folder: Path
-    cases: tuple[CaseToPredict, ...]
+    cases: tuple[CheckedCase, ...]
     warnings: tuple[Finding, ...]
 
     @property
@@ -114,14 +114,14 @@ def read_test_set(
     unlabelled = [replace(fact, voxels_by_value=None) for fact in facts]
     findings += intensity_findings(found, unlabelled, folder, description)
     refuse_errors(subject, findings)
-    return CheckedTestSet(folder, tuple(_cases_to_predict(found, facts)), tuple(findings))
+    return CheckedTestSet(folder, tuple(_checked_cases(found, facts)), tuple(findings))
 
 
-def _cases_to_predict(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[CaseToPredict]:
+def _checked_cases(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[CheckedCase]:
     for files, fact in zip(found, facts, strict=True):
         beside = [[of, sha256] for of, _, sha256 in fact.companions if sha256 and of != "label"]
         digests = [*fact.image_sha256, *([beside] if beside else [])]
-        yield CaseToPredict(files.case, files.images, json_sha256(digests), files.label)
+        yield CheckedCase(files.case, files.images, json_sha256(digests), files.label)
 
 
 def _as_of_a_test_case(finding: Finding) -> Finding:
