@@ -94,7 +94,8 @@ def make_summary(
 def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str], progress: Progress) -> CvSummary:
     """Returns the summary of the folds on the disk: the one that is there, else one that is made now.
 
-    Made is what is missing, and what is older than one of the folds; a damaged or edited summary is not.
+    Made is what is missing, what is older than one of the folds, and what waits for a fold that is not declared any
+    more; a damaged or edited summary is not.
 
     Args:
         roots: nnU-Net's folders.
@@ -111,10 +112,13 @@ def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str
         summary = read_summary(file)
         added = [fold for fold in folds if fold not in summary.completed_folds]
         added = [fold for fold in added if FinishedFold.read(experiment.fold_folder(roots, fold))]
-        newer = [*changed_folds(roots, summary), *added]
-        if not newer:
+        undeclared = [fold for fold in summary.missing_folds if fold not in folds]
+        if newer := [*changed_folds(roots, summary), *added]:
+            problem = f"is older than {first_offenders(newer)}"
+        elif undeclared:
+            problem = f"waits for {first_offenders(undeclared)}, which is not declared any more"
+        else:
             return summary
-        problem = f"is older than {first_offenders(newer)}"
     try:
         made = make_summary(roots, experiment, folds)
     except (OSError, LockingError) as error:

@@ -128,6 +128,16 @@ class TestTheSummaryOfTheFoldsOnTheDisk:
             "older than fold_3",
         ]
 
+    def test_is_made_again_where_it_waits_for_a_fold_that_is_not_declared_any_more(self, roots: Roots) -> None:
+        progress = RecordedProgress()
+        assert not up_to_date_summary(roots, EXPERIMENT, [*FOLDS, "fold_3"], progress).is_complete
+
+        made = up_to_date_summary(roots, EXPERIMENT, list(FOLDS), progress)
+
+        assert made.expected_folds == tuple(FOLDS)
+        assert read_current_summary(roots, EXPERIMENT) == made
+        assert "waits for fold_3, which is not declared any more, and is made now: 3 of 3 folds" in progress.said[-1]
+
     def test_loses_no_fold_whose_folder_was_taken_away(self, roots: Roots) -> None:
         known = up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())
         EXPERIMENT.fold_folder(roots, "fold_2").rename(roots.results / "elsewhere")
