@@ -1,5 +1,7 @@
 """`cv_report`: everything about one cross-validation on one HTML page."""
 
+import logging
+
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
@@ -7,7 +9,7 @@ from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.results.export_pages import export_cv_report
+from nnunet_assets.workflows.results.export_pages import ExportedPage, export_cv_report
 
 DESCRIPTION = """The whole cross-validation on one HTML page: scores, figures, cases, methods, provenance.
 
@@ -38,13 +40,18 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
             exported = export_cv_report(
                 settings.roots, experiment, dataset, settings.places, destination_of(mlflow, settings)
             )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(exported.digest),
-            metadata={
-                "page": dg.MetadataValue.path(exported.file),
-                "headline": dg.MetadataValue.text(exported.headline),
-                **run_metadata(exported.tracked, context.log),
-            },
-        )
+        return page_result(exported, context.log)
 
     return cv_report
+
+
+def page_result(exported: ExportedPage, log: logging.Logger) -> dg.MaterializeResult:
+    """Returns what Dagster records of a page that was written."""
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(exported.digest),
+        metadata={
+            "page": dg.MetadataValue.path(exported.file),
+            "headline": dg.MetadataValue.text(exported.headline),
+            **run_metadata(exported.tracked, log),
+        },
+    )

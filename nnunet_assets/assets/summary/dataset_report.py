@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.summary.cv_report import page_result
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.resources.mlflow import destination_of
@@ -39,13 +39,6 @@ def build_dataset_report(
             exported = export_dataset_report(
                 settings.roots, config.dataset, experiments, settings.places, destination_of(mlflow, settings)
             )
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(exported.digest),
-            metadata={
-                "page": dg.MetadataValue.path(exported.file),
-                "headline": dg.MetadataValue.text(exported.headline),
-                **run_metadata(exported.tracked, context.log),
-            },
-        )
+        return page_result(exported, context.log)
 
     return dataset_report
