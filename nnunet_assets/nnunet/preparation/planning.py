@@ -285,13 +285,17 @@ class _Watch:
         self._plans = plans
         self._configurations = configurations
         self._explained: set[str] = set()
+        self._n_reported: dict[str, int] = {}
         self.progress = progress
 
     def look(self) -> None:
-        """Reports each configuration whose cases are being made."""
+        """Reports each configuration of which another case was made; one that an earlier run left half made stands."""
         for configuration, case_set in self._needed():
             if (n_done := case_set.n_parts) and (ingredients := case_set.ingredients()):
                 self.explain(configuration, case_set.why)
+                if self._n_reported.get(configuration) == n_done:
+                    continue
+                self._n_reported[configuration] = n_done
                 self.progress.step(f"cases are preprocessed for {configuration}", n_done, len(ingredients.raw))
 
     def explain(self, configuration: str, why: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from queue import Queue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, PlanningError
-from nnunet_assets.nnunet.preparation.planning import PreparedCases, check_configuration, prepare
+from nnunet_assets.nnunet.preparation.planning import PreparedCases, _Watch, check_configuration, prepare
 from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations
 from nnunet_assets.nnunet.prepared.plans_stamps import stamp_plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -381,3 +382,20 @@ def test_raw_data_that_nobody_looked_at_is_an_error(records: Any) -> None:
     (records[1].own / "raw.json").unlink()
     with pytest.raises(PlanningError, match="Materialize raw_dataset first"):
         run(records)
+
+
+def test_what_an_earlier_run_left_half_made_takes_no_turns_with_what_is_made_now(
+    records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, made = (
+        SimpleNamespace(n_parts=n, why="they are not there", ingredients=lambda: SimpleNamespace(raw=range(9)))
+        for n in (4, 0)
+    )
+    progress = RecordedProgress()
+    watch = _Watch(records[1], RawRecord("", (), voxels_checked=True), "nnUNetPlans", ["2d", "3d_fullres"], progress)
+    monkeypatch.setattr(watch, "_needed", lambda: [("2d", made), ("3d_fullres", left)])
+    for made.n_parts in (0, 1, 1, 2):
+        watch.look()
+    of_2d, of_3d = (f"cases are preprocessed for {name}" for name in ("2d", "3d_fullres"))
+    assert progress.steps == [(of_3d, 4, 9), (of_2d, 1, 9), (of_2d, 2, 9)]
+    assert len(progress.said) == 2
