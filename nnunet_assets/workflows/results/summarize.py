@@ -104,28 +104,34 @@ def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str
         progress: Told that one is made.
 
     Raises:
-        SummaryError: As `read_summary` and `make_summary`, or it cannot be written.
+        SummaryError: As `read_summary` and `make_summary`; or the disk refuses what has to be read or written.
     """
-    file = experiment.summary_folder(roots) / CV_SUMMARY_FILE
-    problem = "is missing"
-    if file.exists():
-        summary = read_summary(file)
-        added = [fold for fold in folds if fold not in summary.completed_folds]
-        added = [fold for fold in added if FinishedFold.read(experiment.fold_folder(roots, fold))]
-        undeclared = [fold for fold in summary.missing_folds if fold not in folds]
-        if newer := [*changed_folds(roots, summary), *added]:
-            problem = f"is older than {first_offenders(newer)}"
-        elif undeclared:
-            problem = f"waits for {first_offenders(undeclared)}, which is not declared any more"
-        else:
-            return summary
     try:
+        known, problem = _known_summary(roots, experiment, folds)
+        if known and not problem:
+            return known
         made = make_summary(roots, experiment, folds)
     except (OSError, LockingError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SummaryError(f"{file} {problem}, and cannot be written: {reason}") from error
+        reason = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror + (f": {error.filename}" if error.filename else "")
+        raise SummaryError(f"The summary of {experiment.title} cannot be brought up to date: {reason}") from error
     progress.say(f"The summary of {experiment.title} {problem}, and is made now: {made.summary.headline()}.")
     return made.summary
+
+
+def _known_summary(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> tuple[CvSummary | None, str]:
+    """Returns the summary that is there, if there is one, and what is wrong with it; empty: nothing."""
+    file = experiment.summary_folder(roots) / CV_SUMMARY_FILE
+    if not file.exists():
+        return None, "is missing"
+    summary = read_summary(file)
+    added = [fold for fold in folds if fold not in summary.completed_folds]
+    added = [fold for fold in added if FinishedFold.read(experiment.fold_folder(roots, fold))]
+    if newer := [*changed_folds(roots, summary), *added]:
+        return summary, f"is older than {first_offenders(newer)}"
+    undeclared = [fold for fold in summary.missing_folds if fold not in folds]
+    return summary, f"waits for {first_offenders(undeclared)}, which is not declared any more" if undeclared else ""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from filelock import Timeout
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.splits.splits_files import write_record
 from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
 from nnunet_assets.core.summary.summary_files import read_current_summary
@@ -158,8 +159,20 @@ class TestTheSummaryOfTheFoldsOnTheDisk:
             raise OSError(30, "Read-only file system", "/results")
 
         monkeypatch.setattr(workflow, "write_atomically", read_only)
-        with pytest.raises(SummaryError, match=r"cv_summary\.json is missing, and cannot be written: Read-only file"):
+        with pytest.raises(SummaryError, match=r"cannot be brought up to date: Read-only file system: /results$"):
             up_to_date_summary(roots, EXPERIMENT, list(FOLDS), RecordedProgress())
+
+    def test_is_an_error_in_a_sentence_where_a_fold_cannot_be_read(
+        self, roots: Roots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_summary(roots, EXPERIMENT, [*FOLDS, "fold_3"])
+
+        def refused(_folder: Path) -> None:
+            raise PermissionError(13, "Permission denied", "/results/fold_3")
+
+        monkeypatch.setattr(FinishedFold, "read", refused)
+        with pytest.raises(SummaryError, match="cannot be brought up to date: Permission denied: /results/fold_3"):
+            up_to_date_summary(roots, EXPERIMENT, [*FOLDS, "fold_3"], RecordedProgress())
 
     def test_there_is_none_without_a_finished_fold(self, roots: Roots) -> None:
         for fold in FOLDS:
