@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from nnunet_assets.processes import child as child_module
 from nnunet_assets.processes.child import run_child
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.living_processes import living
-from nnunet_assets_tests.tiny_request import TinyRequest
+from nnunet_assets_tests.tiny_request import TinyRequest, with_modules_of
 
 # What the child does; `work` is its body, and `parent.pids` in its folder names it and the workers that it started.
 CHILD = """
@@ -53,8 +52,8 @@ def run(tmp_path: Path) -> Any:
 
     def run_body(body: str, request: Any = NOTHING_ASKED, **options: Any) -> Any:
         write_child(tmp_path, body)
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-        return run_child("tiny_child", request, folder=tmp_path / "own", environment=environment, **options)
+        own = tmp_path / "own"
+        return run_child("tiny_child", request, folder=own, environment=with_modules_of(tmp_path), **options)
 
     return run_body
 
@@ -321,8 +320,7 @@ def test_a_parent_that_is_killed_takes_the_child_and_its_workers_with_it(
     tmp_path: Path, death: Any, stuck: str
 ) -> None:
     write_child(tmp_path, f"{stuck}start_workers(); time.sleep(600)")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=environment) as parent:
+    with subprocess.Popen([sys.executable, "-c", PARENT, tmp_path], env=with_modules_of(tmp_path)) as parent:
         pids = pids_of(tmp_path)
         parent.send_signal(death)
         assert living(pids) == []

@@ -15,7 +15,7 @@ from nnunet_assets.nnunet.training.ranks import Rank, settings_of_whole_batch
 from nnunet_assets.processes.child import ChildFailure, run_child
 from nnunet_assets.processes.exit_codes import ExitCode, FailureClass, failure_class
 from nnunet_assets_tests.living_processes import living
-from nnunet_assets_tests.tiny_request import TinyRequest
+from nnunet_assets_tests.tiny_request import TinyRequest, with_modules_of
 
 # The fold's process; `rank` is the body of what each of three ranks does, after it has written its process id.
 PARENT = """
@@ -62,7 +62,7 @@ def run(tmp_path: Path) -> Any:
         (tmp_path / "tiny_fold.py").write_text(PARENT)
         (tmp_path / "tiny_rank.py").write_text(RANK.replace("{body}", indent(body, "    ")))
         (tmp_path / "own").mkdir()
-        environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+        environment = with_modules_of(tmp_path)
         return run_child(
             "tiny_fold", TinyRequest("fold_3"), folder=tmp_path / "own", environment=environment, **options
         )
