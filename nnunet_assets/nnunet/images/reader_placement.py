@@ -5,6 +5,7 @@ voxel sizes each in its own way. What `SimpleITK.ReadImage` does to a header bey
 here, since the latter reads no voxel: an axis of negative spacing is turned round, a direction without volume refused.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from logging import CRITICAL, getLogger
@@ -182,6 +183,8 @@ def _nibabel_placement(path: Path, name: str, *, is_reoriented: bool) -> Placeme
 
     # What nibabel would print about a header comes as a finding.
     getLogger("nibabel.global").setLevel(CRITICAL)
+    # It reads such a file all the same, and so does nnU-Net.
+    warnings.filterwarnings("ignore", "Extension size is not a multiple of 16 bytes", UserWarning)
     axes: tuple[tuple[int, bool], ...] = ()
     try:
         image: Any = nibabel.load(path)

@@ -1,5 +1,6 @@
 """Voxels, spacing, origin and direction against nnU-Net's own reader classes, over random files of every format."""
 
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,11 +41,15 @@ def read_by_nnunet(file: RandomFile) -> tuple[str | None, Read | None]:
     from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 
     try:
-        reader = determine_reader_writer_from_dataset_json(dict(file.description), str(file.path), verbose=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reader = determine_reader_writer_from_dataset_json(dict(file.description), str(file.path), verbose=False)
     except RuntimeError:
         return None, None
     try:
-        voxels, properties = reader().read_seg(str(file.path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # to nnU-Net, what a library says of a file that it reads is no refusal
+            voxels, properties = reader().read_seg(str(file.path))
     except Exception:  # noqa: BLE001 (whatever a reader raises, it refuses the file)
         return reader.__name__, None
     affine: Any = None
