@@ -28,7 +28,8 @@ from nnunet_assets.tracking.store.client import connect, get_or_create_experimen
 from nnunet_assets.tracking.store.destination import Destination
 folder = Path(sys.argv[1])
 destination = Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
-print(get_or_create_experiment(connect(destination), "Dataset004_Hippocampus", destination))
+found = get_or_create_experiment(connect(destination), "Dataset004_Hippocampus", destination)
+sys.stdout.write(f"{found}\\n")  # one write: print makes two where nothing buffers, and another's may come between
 """
 
 
