@@ -9,7 +9,8 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.prepared.case_sets import CaseSet, FileRecord, show
+from nnunet_assets.nnunet.prepared.case_records import FileRecord
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, show
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import write_raw

@@ -22,15 +22,9 @@ from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
-from nnunet_assets.declarations.config import (
-    DatasetConfig,
-    ExperimentConfig,
-    GroupsConfig,
-    PhantomConfig,
-    SplitsConfig,
-    VariantConfig,
-)
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
 from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings

@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
-from nnunet_assets.declarations.config import Configuration, DatasetName
+from nnunet_assets.declarations.fields import Configuration, DatasetName
 from nnunet_assets.errors import ConfigError
 
 

@@ -8,13 +8,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import (
-    CONFIGURATION_PATTERN,
-    DATASET_PATTERN,
     DEFAULT_PLANS,
     DEFAULT_TRAINER,
     NAME_PATTERN,
@@ -22,32 +20,21 @@ from nnunet_assets.core.files.layout import (
 )
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import contradictions
-from nnunet_assets.core.splits.case_groups import GROUP, GroupPattern, GroupSource, GroupTable, pattern_problem
-from nnunet_assets.core.splits.splits import MAX_FOLDS, NNUNET_SEED, OnNewCases, SplitSettings
-
-TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
-
-PATTERN_MEANINGS = {
-    DATASET_PATTERN: "nnU-Net's form DatasetXXX_Name, with three digits and then letters, digits, '.', '_' or '-'",
-    NAME_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter",
-    CONFIGURATION_PATTERN: "a name of at most 64 letters, digits, '.', '_' or '-' that starts with a letter or a digit",
-    TRAINER_PATTERN: "the name of a Python class, at most 100 characters",
-}
-"""What each pattern asks for, in words."""
+from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
+from nnunet_assets.declarations.fields import (
+    Configuration,
+    DatasetName,
+    Declaration,
+    Owners,
+    PlansName,
+    TrainerName,
+)
+from nnunet_assets.declarations.splits_config import SplitsConfig
 
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options of a training that change its result."""
 
 Device = Literal["auto", "cuda", "cpu", "mps"]
-
-
-def _splits_cleanly(name: str) -> str:
-    if "__" in name or name.endswith("_"):
-        raise ValueError(
-            f"{name!r} must not hold '__' nor end with '_': nnU-Net splits its folder names "
-            "TRAINER__PLANS__CONFIGURATION at '__'"
-        )
-    return name
 
 
 def _each_once(folds: list[int]) -> list[int]:
@@ -80,29 +67,6 @@ def _absolute(folder: str) -> str:
     return folder
 
 
-def _owner(owner: str) -> str:
-    # Dagster's own rule (is_valid_owner): there a wrong owner stops the whole location, and no file is named.
-    email = re.fullmatch(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}\b", owner)
-    if not email and not (owner.startswith("team:") and owner != "team:"):
-        raise ValueError(f"{owner!r} is neither an e-mail address nor of the form team:NAME")
-    return owner
-
-
-DatasetName = Annotated[
-    str, Field(pattern=DATASET_PATTERN, description="nnU-Net's dataset name, such as Dataset004_Hippocampus.")
-]
-Configuration = Annotated[str, Field(pattern=CONFIGURATION_PATTERN), AfterValidator(_splits_cleanly)]
-Owners = list[Annotated[str, AfterValidator(_owner)]]
-
-
-class Declaration(BaseModel):
-    """Unknown fields are errors, and a wrong type is never converted in silence."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
 class PhantomConfig(Declaration):
     """A generated dataset that looks like a small MRI cohort, for the demo and for trying things out."""
 
@@ -110,74 +74,6 @@ class PhantomConfig(Declaration):
     """How many cases to generate."""
     seed: Annotated[int, Field(ge=0)] = 0
     """The same seed gives the same voxels."""
-
-
-class GroupsConfig(Declaration):
-    """What says which cases belong together (a patient, a site): a pattern on their names, or a column of a table."""
-
-    pattern: Annotated[str, Field(min_length=1)] | None = None
-    """A regular expression of the whole case name in which (?P<group>...) is the group."""
-    file: Annotated[str, Field(min_length=1)] | None = None
-    """A CSV or TSV with a header: a path, absolute or from the project's folder."""
-    case: Annotated[str, Field(min_length=1)] = "case"
-    """The file's column of case names."""
-    column: Annotated[str, Field(min_length=1)] = GROUP
-    """The file's column of groups."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "GroupsConfig":
-        if (self.pattern is None) == (self.file is None):
-            raise ValueError("name the groups by `pattern` or by `file`, one of the two")
-        if self.pattern is not None:
-            if without_file := sorted({"case", "column"} & self.model_fields_set):
-                raise ValueError(f"`{without_file[0]}` names a column of `file`, and there is none beside `pattern`")
-            if problem := pattern_problem(self.pattern):
-                raise ValueError(problem)
-        return self
-
-    def source(self, project: Path) -> GroupSource:
-        """Returns what knows the group of a case.
-
-        Args:
-            project: The project's folder, where a relative path of the file begins.
-        """
-        if self.pattern is not None:
-            return GroupPattern(self.pattern)
-        return GroupTable(project / str(self.file), self.case, self.column)
-
-
-class SplitsConfig(Declaration):
-    """How the cases are split into folds, where not as nnU-Net does it."""
-
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = NNUNET_SEED
-    """Decides which case goes where; the default is nnU-Net's."""
-    groups: GroupsConfig | None = None
-    """Cases that must stay together, in training or in validation. Absent: each case for itself."""
-    stratify: bool = False
-    """Spread presence and volume of each label evenly over the folds."""
-    leave_one_group_out: bool = False
-    """One fold for each group of `groups.file`, which validates that group alone."""
-    file: Annotated[str, Field(min_length=1)] | None = None
-    """A split of your own in nnU-Net's form: a path, absolute or from the project's folder."""
-    on_new_cases: OnNewCases = "refuse"
-    """What to do where folds were trained and cases were added or removed since."""
-
-    @model_validator(mode="after")
-    def _does_not_contradict_itself(self) -> "SplitsConfig":
-        others = [name for name in ("seed", "stratify", "leave_one_group_out") if name in self.model_fields_set]
-        if self.file is not None and others:
-            raise ValueError(f"`file` is a split already, so `{others[0]}` has no effect; remove one of them")
-        if self.file is not None and self.on_new_cases == "extend":
-            raise ValueError("a split of your own (`file`) is not extended: add the new cases to it yourself")
-        if self.leave_one_group_out:
-            if self.groups is None or self.groups.file is None:
-                raise ValueError(
-                    "`leave_one_group_out` makes a fold of each group, which must be known before the cases are: name "
-                    "them in `groups`, with a `file`"
-                )
-            if idle := [name for name in ("seed", "stratify") if name in self.model_fields_set]:
-                raise ValueError(f"`leave_one_group_out` leaves nothing to `{idle[0]}`; remove one of them")
-        return self
 
 
 class DatasetConfig(Declaration):
@@ -303,9 +199,9 @@ class ExperimentConfig(Declaration):
     dataset: DatasetName
     configuration: Configuration
     """nnU-Net's 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres, or one that was added to the plans: 3d_fullres_bs8."""
-    plans: Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_PLANS
+    plans: PlansName = DEFAULT_PLANS
     """Plans identifier."""
-    trainer: Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)] = DEFAULT_TRAINER
+    trainer: TrainerName = DEFAULT_TRAINER
     """Name of the trainer class."""
     folds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_each_once)] | None = None
     """The folds to train, such as [0, 1]. Absent: every fold of the dataset."""

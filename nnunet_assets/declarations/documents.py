@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from nnunet_assets.declarations.config import DatasetConfig, Declaration, ExperimentConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.fields import Declaration
 from nnunet_assets.declarations.sentences import validation_problems
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean

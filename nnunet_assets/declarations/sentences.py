@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from nnunet_assets.declarations.config import PATTERN_MEANINGS
+from nnunet_assets.declarations.fields import PATTERN_MEANINGS
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
 

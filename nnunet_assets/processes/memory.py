@@ -1,54 +1,12 @@
-"""The machine's memory, and how many cases fit into it when they are preprocessed at once."""
+"""The machine's memory, or what this container may take of it."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-
-PROCESS_BYTES = 800 * 1024**2
-"""A process that has loaded torch and nnU-Net; measured."""
-
-VOXEL_BYTES, CHANNEL_BYTES = 50, 8
-"""The peak of nnU-Net's preprocessor per voxel, and more of it per voxel and channel.
-
-Measured on 1 and 3 channels, resampled to 0.34, 1 and 2.7 times the voxels, half of them foreground: 45 to 54 bytes per
-voxel of the larger of the two images with one channel, 64 and 65 with three. Most of it are float64 copies of one
-channel, and the places of the foreground voxels."""
-
-SAVED_BYTES = 0.25
-"""Bytes on the disk per voxel and channel that a preprocessed case has at the very least; it is compressed float32.
-
-Measured, images alone: 2.0 to 3.5; 2.0 are the hippocampi of the Medical Segmentation Decathlon."""
-
-
-def fitting_processes(free_bytes: int, largest_case_bytes: int) -> int:
-    """Returns how many processes may preprocess at once; one always may."""
-    return max(1, free_bytes // (PROCESS_BYTES + largest_case_bytes))
-
-
-def largest_case_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
-    """Returns about how much memory the largest case takes at its peak.
-
-    Args:
-        fingerprint: nnU-Net's, with the shape (voxels) and the spacing (mm) of each case, axes as nnU-Net reads them.
-        plans: The whole plans.
-        plan: The configuration's; its spacing is in the transposed order, and has two axes in 2D.
-    """
-    # Read whole, then cropped; the fingerprint has the shapes after that.
-    kept = max(fingerprint["median_relative_size_after_cropping"], 0.01)
-    n_read = max((math.prod(shape) for shape in fingerprint["shapes_after_crop"]), default=0) / kept
-    n_voxels: float = max([n_read, *_voxels_made(fingerprint, plans, plan)])
-    return round(n_voxels * (VOXEL_BYTES + CHANNEL_BYTES * _n_channels(fingerprint)))
-
-
-def least_saved_bytes(fingerprint: Mapping[str, Any], plans: Mapping[str, Any], plan: Mapping[str, Any]) -> int:
-    """Returns what all preprocessed cases certainly take on the disk; as a rule they take several times as much."""
-    return round(sum(_voxels_made(fingerprint, plans, plan)) * _n_channels(fingerprint) * SAVED_BYTES)
 
 
 def free_memory_bytes(cgroup: Path = CGROUP) -> int:
@@ -73,20 +31,3 @@ def _limits(cgroup: Path) -> Iterator[tuple[int, int]]:
     ):
         with suppress(OSError, ValueError):  # not there, or without a limit: "max"
             yield int((cgroup / limit).read_text()), int((cgroup / used).read_text())
-
-
-def _n_channels(fingerprint: Mapping[str, Any]) -> int:
-    return len(fingerprint["foreground_intensity_properties_per_channel"])
-
-
-def _voxels_made(fingerprint: Mapping[str, Any], plans: Mapping[str, Any], plan: Mapping[str, Any]) -> list[float]:
-    """Returns how many voxels each case has after it was cropped and resampled."""
-    return [
-        math.prod(shape) * _growth([spacing[axis] for axis in plans["transpose_forward"]], plan["spacing"])
-        for shape, spacing in zip(fingerprint["shapes_after_crop"], fingerprint["spacings"], strict=True)
-    ]
-
-
-def _growth(spacing: Sequence[float], target: Iterable[float]) -> float:
-    """Returns how many voxels resampling makes of one; in 2D the distance of the slices stays."""
-    return math.prod(old / new for old, new in zip(reversed(spacing), reversed(list(target)), strict=False))

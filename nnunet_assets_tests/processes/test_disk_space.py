@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.nnunet.preparation.planning_process import _refuse_too_little_room
+from nnunet_assets.nnunet.preparation.case_set_making import _refuse_too_little_room
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode

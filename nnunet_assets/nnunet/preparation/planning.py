@@ -18,7 +18,8 @@ from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
-from nnunet_assets.nnunet.prepared.case_sets import CaseSet, FileRecord, is_shown, show
+from nnunet_assets.nnunet.prepared.case_records import FileRecord
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, is_shown, show
 from nnunet_assets.nnunet.prepared.plans_stamps import plans_stamp
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, known_files
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder

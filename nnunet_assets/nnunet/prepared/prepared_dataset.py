@@ -17,7 +17,8 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.prepared.case_sets import CaseSet, FileRecord, Ingredients, sets_in
+from nnunet_assets.nnunet.prepared.case_records import FileRecord, Ingredients
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, sets_in
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curated_folder, read_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord

@@ -12,8 +12,9 @@ from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE, OnNewCases
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, SplitsConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.splits_config import SplitsConfig
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset

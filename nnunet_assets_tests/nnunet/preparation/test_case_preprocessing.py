@@ -16,7 +16,8 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.preparation import case_preprocessing
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, make_cases, make_cases_by_nnunet
-from nnunet_assets.nnunet.prepared.case_sets import CaseSet, Ingredients
+from nnunet_assets.nnunet.prepared.case_records import Ingredients
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.raw_records import read_raw, write_raw
 from nnunet_assets.nnunet.raw.case_check import case_sha256

@@ -13,16 +13,8 @@ import pytest
 
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.prepared import case_sets
-from nnunet_assets.nnunet.prepared.case_sets import (
-    CaseSet,
-    FileRecord,
-    Ingredients,
-    is_shown,
-    remove_unwanted,
-    sets_in,
-    show,
-    writing,
-)
+from nnunet_assets.nnunet.prepared.case_records import FileRecord, Ingredients
+from nnunet_assets.nnunet.prepared.case_sets import CaseSet, is_shown, remove_unwanted, sets_in, show, writing
 from nnunet_assets_tests.prepared_builders import write_case
 
 HOLD = """

@@ -11,8 +11,9 @@ import pytest
 from nnunet_assets.core.files import file_stats
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import write_splits
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.errors import ConfigError, PlanningError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
