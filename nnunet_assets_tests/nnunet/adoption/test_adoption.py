@@ -258,7 +258,7 @@ class TestRealTrainings:
         assert [fold.n_epochs for fold in adopted.folds] == [3, 3]
         for fold in folds:
             theirs, ours = (
-                [record.values for record in read_records(journal_path(folder / fold)) if record.kind != "start"]
+                [dict(record.values) for record in read_records(journal_path(folder / fold)) if record.kind != "start"]
                 for folder in (elsewhere, model)
             )
             # nnU-Net noted an epoch's begin and end by the wall clock, we its length by a clock that nobody sets.
