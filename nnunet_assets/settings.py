@@ -5,10 +5,9 @@ on; the declarations read them for themselves, to find the plans. For the proces
 that reads the `.env`: there the environment has it all.
 """
 
-import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,14 +15,22 @@ from types import MappingProxyType
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.processes.child_environment import child_environment, is_pattern
+from nnunet_assets.processes.child_environment import child_environment
+from nnunet_assets.processes.variables import (
+    CHECKPOINTS_VARIABLE,
+    CHILD_VARIABLES_VARIABLE,
+    FOLDERS,
+    MLFLOW_UI_VARIABLE,
+    PROJECT_VARIABLE,
+    SHARE_FILES_VARIABLE,
+    TRUSTED_CODE_VARIABLE,
+    YES,
+    VariableProblem,
+    listed,
+    variable_problems,
+)
 
-PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
-MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
-SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
-CHECKPOINTS_VARIABLE = "NNUNET_ASSETS_TRACK_CHECKPOINTS_MB"
-CHILD_VARIABLES_VARIABLE = "NNUNET_ASSETS_CHILD_VARIABLES"
-TRUSTED_CODE_VARIABLE = "NNUNET_ASSETS_TRUSTED_CODE"
+ENV_FILE = ".env"
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,14 @@ class Settings:
             environment: None: the process's own.
 
         Raises:
-            ConfigError: A path is relative, only some of nnU-Net's three variables are set, or a number or a name is
-                none; or SQLite cannot be used in the project's folder.
+            ConfigError: A variable has a value that its reader cannot use (all of these, one a line), or SQLite cannot
+                be used in the project's folder.
         """
         variables = dict(os.environ if environment is None else environment)
         folder = Path(project or variables.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
         _refuse_unusable(folder)
+        if problems := wrong_variables(folder, variables):
+            raise ConfigError("\n".join(map(str, problems)))
         data = folder / "data"
         tracking_uri = variables.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}"
         local_ui = variables.get(MLFLOW_UI_VARIABLE) or "http://127.0.0.1:5000"
@@ -81,10 +90,10 @@ class Settings:
             tracking_ui=tracking_uri if tracking_uri.startswith("http") else local_ui,
             tracking_experiment=variables.get("MLFLOW_EXPERIMENT_NAME") or None,
             artifacts=data / "mlartifacts",
-            share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in ("1", "true", "yes"),
-            checkpoints_mb=_megabytes(CHECKPOINTS_VARIABLE, variables),
+            share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in YES,
+            checkpoints_mb=float(variables.get(CHECKPOINTS_VARIABLE) or 0),
             trusted_code=trusted_code(variables),
-            child_variables=_child_variables(variables),
+            child_variables=listed(variables.get(CHILD_VARIABLES_VARIABLE, "")),
             variables=variables,
         )
 
@@ -105,7 +114,12 @@ class Settings:
     @property
     def dagster_home(self) -> Path:
         """Dagster's instance folder: inside the project, so that projects never share runs."""
-        return self.project / ".dagster"
+        return dagster_home(self.project)
+
+
+def dagster_home(project: Path) -> Path:
+    """Returns Dagster's instance folder of a project, absolute, whatever is wrong with its settings."""
+    return project.resolve() / ".dagster"
 
 
 def project_settings(project: Path | None = None) -> Settings:
@@ -117,13 +131,68 @@ def project_settings(project: Path | None = None) -> Settings:
     Raises:
         ConfigError: As `Settings.from_environment`.
     """
+    folder = Path(project or os.environ.get(PROJECT_VARIABLE) or Path.cwd()).resolve()
+    return Settings.from_environment(folder, project_variables(folder))
+
+
+def project_variables(project: Path) -> dict[str, str]:
+    """Returns the environment, and over it the project's `.env`, whatever the values are.
+
+    Raises:
+        ConfigError: As `_declared`.
+    """
+    return {**os.environ, **{name: value for name, (value, _) in _declared(project / ENV_FILE).items()}}
+
+
+def wrong_variables(project: Path, variables: Mapping[str, str]) -> list[VariableProblem]:
+    """Returns what is wrong with the variables that nnU-Net and this package read, and where each comes from.
+
+    Args:
+        project: The project's folder, in whose `.env` a value may stand.
+        variables: The environment, and over it what the project sets.
+    """
+    problems = [*variable_problems(variables), *_folders_apart(variables, project / "data")]
+    return [
+        VariableProblem(problem.name, f"{problem.sentence} {_origin(problem.name, project, variables)}", problem.remedy)
+        for problem in problems
+    ]
+
+
+def _origin(name: str, project: Path, variables: Mapping[str, str]) -> str:
+    # What Dagster starts finds the `.env` in its environment: equal values come from the file there too.
+    file = project / ENV_FILE
+    value, line = _declared(file).get(name, (None, 0))
+    return f"It stands in {file}, line {line}." if value == variables[name] else "It comes from the shell."
+
+
+def _declared(file: Path) -> dict[str, tuple[str, int]]:
+    """Returns what a `.env` sets, as Dagster reads it, each with its line; nothing where there is no such file.
+
+    Raises:
+        ConfigError: A line sets nothing, which Dagster passes over, or the file is not UTF-8.
+    """
     # Comes with Dagster, which reads the file in the same way.
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    settings = Settings.from_environment(project)
-    declared = dotenv_values(settings.project / ".env")
-    variables = {**settings.variables, **{name: value for name, value in declared.items() if value is not None}}
-    return Settings.from_environment(settings.project, variables)
+    if not file.is_file():
+        return {}
+    try:
+        with file.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
+    lines = {}
+    for binding in bindings:
+        text = binding.original.string
+        line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+        if binding.error:
+            raise ConfigError(
+                f"{file}, line {line}, sets no variable: {text.strip()!r}. Write NAME=value, without spaces in the "
+                "name, and close each quote; what follows # is a remark."
+            )
+        lines[binding.key] = line
+    return {name: (value, lines[name]) for name, value in dotenv_values(file).items() if value is not None}
 
 
 def trusted_code(environment: Mapping[str, str] | None = None) -> frozenset[str]:
@@ -146,39 +215,24 @@ def _refuse_unusable(project: Path) -> None:
         )
 
 
-def _child_variables(variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns what the user lets through to the processes that run nnU-Net."""
-    names = tuple(filter(None, map(str.strip, variables.get(CHILD_VARIABLES_VARIABLE, "").split(","))))
-    if wrong := [name for name in names if not is_pattern(name)]:
-        raise ConfigError(
-            f"{CHILD_VARIABLES_VARIABLE} names {wrong[0]!r}, which is no name of a variable. Set it to names, with "
-            "commas between them; MY_* stands for every name that begins with MY_."
+def _folders_apart(variables: Mapping[str, str], data: Path) -> Iterator[VariableProblem]:
+    """Yields what is wrong with nnU-Net's three folders together."""
+    given = {name: variables[name] for name in FOLDERS if variables.get(name)}
+    missing = [name for name in FOLDERS if name not in given]
+    if given and missing:
+        yield VariableProblem(
+            next(iter(given)),
+            f"{', '.join(missing)} not set, while {', '.join(given)} is.",
+            f"Set all three of nnU-Net's variables, or none of them: then the project keeps its data in {data}.",
         )
-    return names
-
-
-def _megabytes(name: str, variables: Mapping[str, str]) -> float:
-    text = variables.get(name) or "0"
-    try:
-        size = float(text)
-    except ValueError:
-        size = -1.0
-    if not 0 <= size < math.inf:
-        raise ConfigError(f"{name} is {text!r}. Set it to a number of megabytes, such as 500, or 0 for none.")
-    return size
+    first_by_folder: dict[str, str] = {}
+    for name, value in given.items():
+        first = first_by_folder.setdefault(os.path.normpath(value), name)
+        if first != name:
+            sentence = f"{name} and {first} are both {value}."
+            yield VariableProblem(name, sentence, "Give each a folder of its own: nnU-Net overwrites what is in them.")
 
 
 def _roots(variables: Mapping[str, str], data: Path) -> Roots:
-    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    given = {name: variables[name] for name in names if variables.get(name)}
-    missing = [name for name in names if name not in given]
-    if given and missing:
-        raise ConfigError(
-            f"{', '.join(missing)} not set, while {', '.join(given)} is. Set all three of nnU-Net's variables, or none "
-            f"of them: then the project keeps its data in {data}."
-        )
-    for name, value in given.items():
-        if not Path(value).is_absolute():
-            raise ConfigError(f"{name} is {value!r}, which is not an absolute path (a ~ is not expanded).")
-    raw, preprocessed, results = (Path(given.get(name, data / name)) for name in names)
+    raw, preprocessed, results = (Path(variables.get(name) or data / name) for name in FOLDERS)
     return Roots(raw=raw, preprocessed=preprocessed, results=results)

@@ -27,7 +27,8 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
-from nnunet_assets.settings import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE, Settings
+from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE
+from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_runs import gap_metrics, summary_metrics
 from nnunet_assets.tracking.store import names
 from nnunet_assets_tests.assets.graphs import graph

@@ -14,7 +14,7 @@ from dagster._grpc.impl import core_execute_run
 from nnunet_assets import run_repository
 from nnunet_assets.assets import experiment_definitions
 from nnunet_assets.definitions import defs, load_definitions
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.processes.variables import PROJECT_VARIABLE
 from nnunet_assets_tests.project_builders import documents, write_project
 
 DATASET = """

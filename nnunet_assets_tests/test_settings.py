@@ -7,7 +7,7 @@ from sqlalchemy import make_url
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.store.sqlite_store import database_path
 
 
@@ -23,7 +23,9 @@ def test_what_is_not_set_lies_in_the_projects_data(tmp_path: Path) -> None:
 
 
 def test_one_of_nnunets_variables_without_the_others_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nnUNet_preprocessed, nnUNet_results not set, while nnUNet_raw is\. Set al"):
+    with pytest.raises(
+        ConfigError, match=r"nnUNet_preprocessed, nnUNet_results not set, while nnUNet_raw is\. .* Set al"
+    ):
         roots_of(tmp_path, nnUNet_raw="/data/raw")
 
 
@@ -31,7 +33,10 @@ def test_one_of_nnunets_variables_without_the_others_is_refused(tmp_path: Path) 
 def test_a_folder_that_is_not_absolute_is_refused(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigError) as caught:
         roots_of(tmp_path, nnUNet_raw=path, nnUNet_preprocessed="/data/preprocessed", nnUNet_results="/data/results")
-    assert str(caught.value) == f"nnUNet_raw is '{path}', which is not an absolute path (a ~ is not expanded)."
+    assert str(caught.value) == (
+        f"nnUNet_raw is '{path}', which is not an absolute path (a ~ is not expanded). It comes from the shell. Set it "
+        "to the folder's whole path, such as /data/nnUNet."
+    )
 
 
 def test_folders_may_have_spaces_and_letters_of_any_language(tmp_path: Path) -> None:
@@ -70,3 +75,38 @@ def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path: 
 def test_what_is_no_name_of_a_variable_is_refused(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"NNUNET_ASSETS_CHILD_VARIABLES names .*, which is no name of a variable"):
         Settings.from_environment(tmp_path, {"NNUNET_ASSETS_CHILD_VARIABLES": f"MINE,{wrong}"})
+
+
+def test_two_of_the_folders_in_one_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^nnUNet_results and nnUNet_raw are both /data/\. It comes from the shell\."
+    ):
+        roots_of(tmp_path, nnUNet_raw="/data", nnUNet_preprocessed="/data/preprocessed", nnUNet_results="/data/")
+
+
+def test_every_wrong_variable_is_told_at_once_with_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_compile", "yes")
+    monkeypatch.setenv("nnUNet_def_n_proc", "8")
+    (tmp_path / ".env").write_text("A=1\n\n# ours\nexport nnUNet_def_n_proc=0 # none\n")
+    with pytest.raises(ConfigError) as caught:
+        project_settings(tmp_path)
+    assert str(caught.value).splitlines() == [
+        f"nnUNet_def_n_proc is '0', not a whole number of at least 1. It stands in {tmp_path}/.env, line 4. "
+        "Correct or unset it: then it fits the machine.",
+        "nnUNet_compile is 'yes', not one of true, t, 1, false, f, 0. It comes from the shell. "
+        "Set it to one of these, or unset it.",
+    ]
+
+
+def test_what_dagster_read_of_the_file_comes_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("nnUNet_n_proc_DA=-1\n")
+    with pytest.raises(ConfigError, match=rf"is '-1', .* It stands in {tmp_path}/\.env, line 1\."):
+        Settings.from_environment(tmp_path, {"nnUNet_n_proc_DA": "-1"})
+
+
+def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("A=ü\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}/\.env is not UTF-8 \(.* at byte 2\)\. Save it as UTF-8\."):
+        project_settings(tmp_path)

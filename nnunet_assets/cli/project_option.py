@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.processes.variables import PROJECT_VARIABLE
 
 project_option = click.option(
     "--project",

@@ -21,10 +21,8 @@ from filelock import Timeout
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DeviceError
+from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
 from nnunet_assets.processes.workers import positive_number, usable_cpus
-
-FOLDS_PER_GPU_VARIABLE = "NNUNET_ASSETS_FOLDS_PER_GPU"
-FOLDS_AT_ONCE_VARIABLE = "NNUNET_ASSETS_FOLDS_AT_ONCE"
 
 MAX_FOLDS = 64
 POLL_SECONDS = 2.0

@@ -7,14 +7,10 @@ imports torch anew. What the user set stays as it is, where nnU-Net can start so
 import os
 from collections.abc import Mapping
 
-from nnunet_assets.errors import ConfigError
+from nnunet_assets.processes.variables import AUGMENTATION, EXPORT, check_variables
 
 MAX_EXPORT_PROCESSES = 8
 MAX_AUGMENTATION_PROCESSES = 12
-
-EXPORT, AUGMENTATION = "nnUNet_def_n_proc", "nnUNet_n_proc_DA"
-_LEAST = {EXPORT: 1, AUGMENTATION: 0}
-"""Without augmentation workers the training augments by itself; nobody else would plan, preprocess or export."""
 
 
 def worker_variables(
@@ -29,9 +25,9 @@ def worker_variables(
         n_halvings: How often the numbers, the user's too, are halved for lack of memory; one worker always stays.
 
     Raises:
-        ConfigError: As `check_worker_variables`.
+        ConfigError: As `check_variables`.
     """
-    check_worker_variables(environment)
+    check_variables(environment)
     available = (n_cpus or usable_cpus()) // n_sharing
     wanted = {
         EXPORT: max(1, min(MAX_EXPORT_PROCESSES, available // 2)),
@@ -43,38 +39,24 @@ def worker_variables(
     return variables
 
 
-def check_worker_variables(environment: Mapping[str, str]) -> None:
-    """Passes where nnU-Net can start as many workers as the user wants; it fails late, or waits for ever, otherwise.
+def planning_variables(environment: Mapping[str, str], *, n_halvings: int = 0) -> dict[str, str]:
+    """Returns the same for planning, which augments nothing.
 
-    Raises:
-        ConfigError: A variable is no number, or too small.
+    nnU-Net's planner takes the number of augmentation workers for its threads, of which there must be one.
     """
-    if problems := [text for name in _LEAST if (text := worker_problem(name, environment.get(name)))]:
-        raise ConfigError(" ".join(problems))
-
-
-def worker_problem(name: str, value: str | None) -> str | None:
-    """Returns what is wrong with the value of one of the two variables; None: nothing, or it is not set."""
-    least = _LEAST[name]
-    if not value or (value.isdecimal() and int(value) >= least):
-        return None
-    return (
-        f"{name} is {value!r}, not a whole number of at least {least}. Correct or unset it: then it fits the machine."
-    )
+    variables = worker_variables(environment, n_halvings=n_halvings)
+    return {**variables, AUGMENTATION: str(max(1, int(variables[AUGMENTATION])))}
 
 
 def positive_number(environment: Mapping[str, str], variable: str) -> int | None:
-    """Returns a variable's whole number; None where it is not set.
+    """Returns the whole number of a variable that `check_variables` knows; None where it is not set.
 
     Raises:
-        ConfigError: It is none above 0.
+        ConfigError: As `check_variables`.
     """
+    check_variables(environment)
     text = environment.get(variable)
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigError(f"{variable} is {text!r}, which is not a whole number above 0. Correct or unset it.")
-    return int(text)
+    return int(text) if text else None
 
 
 def _half(number: str) -> str:

@@ -13,7 +13,7 @@ import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import TRAINING_POOL
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import Settings, dagster_home
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -126,5 +126,5 @@ def count_gpus(variables: Mapping[str, str]) -> int:
 def _instance(project: Path) -> "Iterator[DagsterInstance]":
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_config(str(Settings.from_environment(project).dagster_home)) as instance:
+    with DagsterInstance.from_config(str(dagster_home(project))) as instance:
         yield instance

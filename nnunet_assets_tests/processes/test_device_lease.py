@@ -228,9 +228,7 @@ def test_workers_are_divided_among_as_many_folds_as_the_gpus_hold(machine: Any) 
 @pytest.mark.parametrize("value", ["0", "two", "-1"])
 def test_a_setting_that_is_no_number_is_an_error(machine: Any, value: str) -> None:
     with (
-        pytest.raises(
-            ConfigError, match=f"NNUNET_ASSETS_FOLDS_PER_GPU is '{value}', which is not a whole number above"
-        ),
+        pytest.raises(ConfigError, match=f"NNUNET_ASSETS_FOLDS_PER_GPU is '{value}', not a whole number of at least 1"),
         device_lease("auto", machine(LARGE, NNUNET_ASSETS_FOLDS_PER_GPU=value)),
     ):
         pass

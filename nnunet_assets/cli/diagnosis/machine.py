@@ -2,15 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.text.numbers import beside
-from nnunet_assets.processes.device_lease import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
-from nnunet_assets.processes.workers import worker_problem, worker_variables
+from nnunet_assets.processes.variables import (
+    COMPILE,
+    EXTERNAL_TRAINERS,
+    FOLDERS,
+    FOLDS_AT_ONCE_VARIABLE,
+    FOLDS_PER_GPU_VARIABLE,
+)
+from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import Settings
 
 GIB = 1024**3
@@ -44,6 +50,8 @@ def _root_finding(variable: str, folder: Path, origin: str) -> Finding:
     if not os.access(there, os.W_OK | os.X_OK):
         remedy = f"Give this user the right to write, or set {variable} to another folder."
         return Finding("error", what, f"{folder}: {there} cannot be written.", remedy)
+    if there != folder and variable == FOLDERS[0] and origin == "set":
+        return Finding("warning", what, f"{folder} is not there.", "Correct it, unless the data is still to come.")
     return Finding("ok", what, str(folder) if there == folder else f"{folder} (made when it is needed)")
 
 
@@ -95,26 +103,24 @@ def memory_findings() -> Iterator[Finding]:
         yield Finding("ok", "shared memory", found)
 
 
-def worker_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
-    """Looks at how many processes a fold will start, and how folds are to share GPUs and processors."""
+def worker_findings(variables: Mapping[str, str], wrong: Collection[str] = ()) -> Iterator[Finding]:
+    """Looks at how many processes a fold will start, and how folds are to share GPUs and processors.
+
+    Args:
+        variables: The environment, with valid values.
+        wrong: Names of variables whose values were found to be wrong already.
+    """
     n_cpus = os.cpu_count() or 1
     fitted = worker_variables({})
-    for name in fitted:
+    for name in (name for name in fitted if name not in wrong):
         value = variables.get(name) or fitted[name]
         if not variables.get(name):
             yield Finding("ok", name, f"{value}, fitted to {n_cpus} processors")
-        elif problem := worker_problem(name, value):
-            found, remedy = problem.removeprefix(f"{name} ").split(". ", 1)
-            yield Finding("error", name, f"{found}.", remedy)
         elif int(value) > n_cpus:
             found = f"{value}, as set, on {n_cpus} processors: folds starve each other."
             yield Finding("warning", name, found, f"Unset {name}: then it is fitted to the machine.")
         else:
             yield Finding("ok", name, f"{value}, as set, on {n_cpus} processors")
-    for name in (FOLDS_PER_GPU_VARIABLE, FOLDS_AT_ONCE_VARIABLE):
-        value = variables.get(name, "")
-        if value and not (value.isdecimal() and int(value)):
-            remedy = f"Unset {name}, or set it to a number."
-            yield Finding("error", name, f"is {value!r}, not a whole number above 0.", remedy)
-        elif value:
-            yield Finding("ok", name, f"{value}, as set")
+    for name in (FOLDS_PER_GPU_VARIABLE, FOLDS_AT_ONCE_VARIABLE, COMPILE, EXTERNAL_TRAINERS):
+        if setting := variables.get(name):
+            yield Finding("ok", name, f"{setting}, as set")

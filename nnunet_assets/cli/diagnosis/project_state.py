@@ -10,20 +10,31 @@ from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, TrackingError
+from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, unread_variables
 from nnunet_assets.project_folder.dagster_home import count_gpus, pool_limit, unset_settings
 from nnunet_assets.project_folder.private_files import open_to_others
 from nnunet_assets.project_folder.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import ENV_FILE, Settings, project_variables, wrong_variables
 
 
-def read_settings(project: Path) -> tuple[Settings, Finding]:
-    """Returns the settings; where nnU-Net's variables are wrong, those of an empty environment, and what is wrong."""
+def read_settings(project: Path) -> tuple[Settings, list[Finding]]:
+    """Returns the settings, and what is wrong with the variables; the settings are those without the wrong ones."""
+    root = project.resolve()
     try:
-        settings = project_settings(project)
+        variables = project_variables(root)
     except ConfigError as error:
-        remedy = "Correct the variables. The checks below take the project's own folders instead."
-        return Settings.from_environment(project, {}), Finding("error", "settings", str(error), remedy)
-    return settings, Finding("ok", "project", str(settings.project))
+        remedy = "Correct it. The checks below do without what it sets."
+        return Settings.from_environment(root, {}), [Finding("error", ENV_FILE, str(error), remedy)]
+    problems = wrong_variables(root, variables)
+    left_out = {problem.name for problem in problems}
+    if not left_out.isdisjoint(FOLDERS):
+        left_out.update(FOLDERS)  # they are set together
+    settings = Settings.from_environment(root, {n: value for n, value in variables.items() if n not in left_out})
+    return settings, [
+        Finding("ok", "project", str(settings.project)),
+        *(Finding("error", problem.name, problem.sentence, problem.remedy) for problem in problems),
+        *(Finding("warning", name, sentence) for name, sentence in unread_variables(variables)),
+    ]
 
 
 def declaration_findings(settings: Settings) -> Iterator[Finding]:

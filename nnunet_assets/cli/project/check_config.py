@@ -8,7 +8,7 @@ from rich.table import Table
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
-from nnunet_assets.settings import PROJECT_VARIABLE
+from nnunet_assets.processes.variables import PROJECT_VARIABLE
 
 
 @click.command()

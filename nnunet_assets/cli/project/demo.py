@@ -24,9 +24,10 @@ from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
+from nnunet_assets.processes.variables import PROJECT_VARIABLE
 from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.reports.tables.summary_tables import to_short_records
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -47,9 +48,9 @@ def demo(folder: Path | None) -> None:
     new folder nnunet_assets_demo. What is finished is not done again.
     """
     root = (folder or _default_folder()).resolve()
+    settings = project_settings(root)
     project = read_project(root)
     config = _phantom_experiment(project)
-    settings = project_settings(root)
     console = Console()
     console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()

@@ -35,15 +35,15 @@ def _findings(project: Path) -> Iterator[Finding]:
     from nnunet_assets.cli.diagnosis import installation, machine, project_state
 
     yield from installation.package_findings()
-    settings, finding = project_state.read_settings(project)
-    yield finding
+    settings, of_variables = project_state.read_settings(project)
+    yield from of_variables
     yield from installation.torch_findings(settings.child_environment())
     yield from project_state.declaration_findings(settings)
     yield from project_state.instance_findings(settings)
     yield from project_state.tracking_findings(settings)
     yield from machine.folder_findings(settings)
     yield from machine.memory_findings()
-    yield from machine.worker_findings(settings.variables)
+    yield from machine.worker_findings(settings.variables, {f.what for f in of_variables if f.level == "error"})
 
 
 def _table(findings: list[Finding]) -> Table:

@@ -27,10 +27,11 @@ from nnunet_assets.cli.project import background
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
+from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
 from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.project_folder.private_files import make_private
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
-from nnunet_assets.settings import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE, Settings, project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 HOST = "127.0.0.1"
 START_SECONDS = 90

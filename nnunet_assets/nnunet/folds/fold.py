@@ -31,7 +31,7 @@ from nnunet_assets.processes.exit_codes import ExitCode, failure_class
 from nnunet_assets.processes.failures import explain
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
-from nnunet_assets.processes.workers import check_worker_variables
+from nnunet_assets.processes.variables import check_variables
 from nnunet_assets.settings import trusted_code
 
 
@@ -77,7 +77,7 @@ def run_fold(
             put aside; the epochs are relayed to it.
 
     Raises:
-        ConfigError: As `check_worker_variables`.
+        ConfigError: As `check_variables`.
         FoldError: Another process trains this fold, or its folder holds a training made or changed elsewhere.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         FoldFailed: The fold's process ended without a result, or the disk is too full to start it.
@@ -111,7 +111,7 @@ def run_fold(
                 return FoldOutcome(dataset, finished, is_new=False)
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
-        check_worker_variables(environment)
+        check_variables(environment)
         (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
             room_for_attempt(fold, request, progress, retrain=retrain) as attempt,

@@ -27,7 +27,8 @@ from nnunet_assets.core.dataset.plans_code import (
 )
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.errors import ForeignCodeError, first_offenders
-from nnunet_assets.settings import TRUSTED_CODE_VARIABLE, trusted_code
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
+from nnunet_assets.settings import trusted_code
 
 FOLDERS: Mapping[Kind, str] = {
     "preprocessor": "preprocessing",

@@ -22,7 +22,8 @@ from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.supervisor import run_with_restarts
-from nnunet_assets.processes.workers import check_worker_variables, worker_variables
+from nnunet_assets.processes.variables import check_variables
+from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import trusted_code
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def predict_test_set(
             twice a second once there is one; and of a wait for a GPU, and a restart.
 
     Raises:
-        ConfigError: As `check_worker_variables`.
+        ConfigError: As `check_variables`.
         FoldError: Another process predicts, the folds changed meanwhile, or the previous stage of a cascade has not
             predicted every case.
         ForeignCodeError: The model's plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
@@ -102,7 +103,7 @@ def predict_test_set(
         store.begin(wanted)
         n_missing = len(store.missing(wanted))
         if n_missing:
-            check_worker_variables(environment)
+            check_variables(environment)
             job = _Job(ensemble, test_set, roots, device, environment, store, before, wanted)
             _predict(job, progress)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:

@@ -27,7 +27,8 @@ from nnunet_assets.nnunet.prepared.raw_records import curated_folder, curated_ro
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts
-from nnunet_assets.processes.workers import EXPORT, check_worker_variables, positive_number, worker_variables
+from nnunet_assets.processes.variables import EXPORT, check_variables
+from nnunet_assets.processes.workers import planning_variables, positive_number, worker_variables
 from nnunet_assets.settings import trusted_code
 
 
@@ -108,7 +109,7 @@ def prepare(
         PlanningError: The child failed, nnU-Net's integrity check does not agree, a plans file is there that this
             project did not make, or one that another minor version of nnU-Net made for folds that are there.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
-        ConfigError: As `check_worker_variables`.
+        ConfigError: As `check_variables`.
     """
     prepared = PreparedFolder(roots, dataset)
     with prepared.preparing(progress):
@@ -123,7 +124,7 @@ def prepare(
         if replan or not _is_up_to_date(PreparedDataset(prepared, raw, prepared.plans(plans)), configurations):
             if not despite_changes:
                 refuse_other_version(prepared, plans, configurations, raw.content_hash)
-            check_worker_variables(environment)  # those of the training too, which comes after hours of this
+            check_variables(environment)  # those of the training too, which comes after hours of this
             n_asked = positive_number(environment, EXPORT)
             request = PlanningRequest(
                 dataset=dataset,
@@ -184,7 +185,7 @@ def _run(
             environment={
                 **environment,
                 **curated_roots(prepared).environment(),
-                **worker_variables(environment, n_halvings=n_halvings),
+                **planning_variables(environment, n_halvings=n_halvings),
             },
             on_poll=watch.look,
         )

@@ -18,7 +18,7 @@ from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.raw.dataset_entries import Entry, read_entries
-from nnunet_assets.settings import CHILD_VARIABLES_VARIABLE
+from nnunet_assets.processes.variables import CHILD_VARIABLES_VARIABLE
 
 IMAGES = "imagesTr"
 LABELS = "labelsTr"

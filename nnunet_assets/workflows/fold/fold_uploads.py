@@ -18,9 +18,9 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.child import LOG_FILE
+from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE
 from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
-from nnunet_assets.settings import CHECKPOINTS_VARIABLE
 
 CHECKPOINTS = ("checkpoint_best.pth", "checkpoint_final.pth")
 """The best one first: it may have gone before the final one reaches the limit of a server."""

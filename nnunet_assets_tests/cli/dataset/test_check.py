@@ -10,7 +10,7 @@ from nnunet_assets.errors import ConfigError, DatasetError, ForeignCodeError
 from nnunet_assets.nnunet.images import image_reader
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import read_raw
-from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.intake_defects import DEFECTS
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import (

@@ -19,6 +19,7 @@ from nnunet_assets.errors import TrackingError
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.project_builders import write_project
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -177,18 +178,7 @@ class TestFolders:
         assert (finding.level, finding.found) == ("warning", "0.1 GiB in /.")
 
 
-@pytest.mark.parametrize("value", ["0", "many", "-1"])
-def test_nobody_would_export(value: str) -> None:
-    findings = list(machine.worker_findings({"nnUNet_def_n_proc": value}))
-
-    assert only(findings, "nnUNet_def_n_proc").level == "error"
-    assert only(findings, "nnUNet_def_n_proc").found == f"is {value!r}, not a whole number of at least 1."
-    assert only(findings, "nnUNet_n_proc_DA").level == "ok"
-
-
-@pytest.mark.parametrize(
-    ("value", "level"), [("0", "ok"), ("1", "ok"), ("64000", "warning"), ("many", "error"), ("-1", "error")]
-)
+@pytest.mark.parametrize(("value", "level"), [("0", "ok"), ("1", "ok"), ("64000", "warning")])
 def test_worker_processes(value: str, level: str) -> None:
     findings = list(machine.worker_findings({"nnUNet_n_proc_DA": value}))
 
@@ -196,18 +186,67 @@ def test_worker_processes(value: str, level: str) -> None:
     assert "fitted to" in only(findings, "nnUNet_def_n_proc").found
 
 
-@pytest.mark.parametrize(("value", "level"), [("2", "ok"), ("0", "error"), ("all", "error")])
-@pytest.mark.parametrize("name", ["NNUNET_ASSETS_FOLDS_PER_GPU", "NNUNET_ASSETS_FOLDS_AT_ONCE"])
-def test_how_folds_share_the_machine(name: str, value: str, level: str) -> None:
-    assert only(machine.worker_findings({name: value}), name).level == level
+def test_a_number_of_workers_that_is_wrong_is_told_once() -> None:
     assert [finding.what for finding in machine.worker_findings({})] == ["nnUNet_def_n_proc", "nnUNet_n_proc_DA"]
+    assert [finding.what for finding in machine.worker_findings({}, {"nnUNet_n_proc_DA"})] == ["nnUNet_def_n_proc"]
+
+
+@pytest.mark.parametrize(
+    "name", ["NNUNET_ASSETS_FOLDS_PER_GPU", "NNUNET_ASSETS_FOLDS_AT_ONCE", "nnUNet_compile", "nnUNet_extTrainer"]
+)
+def test_what_is_set_is_shown(name: str) -> None:
+    assert only(machine.worker_findings({name: "2"}), name) == Finding("ok", name, "2, as set")
+
+
+class TestVariables:
+    def test_a_wrong_one_is_named_with_its_file_and_line_and_the_others_count(self, tmp_path: Path) -> None:
+        root = write_project(tmp_path / "project", {})
+        file = root / ".env"
+        file.write_text("# Ours\nMLFLOW_TRACKING_URI=http://127.0.0.1:9\nnnUNet_n_proc_DA=many\n")
+
+        settings, findings = project_state.read_settings(root)
+
+        assert [finding for finding in findings if finding.level != "ok"] == [
+            Finding(
+                "error",
+                "nnUNet_n_proc_DA",
+                f"nnUNet_n_proc_DA is 'many', not a whole number of at least 0. It stands in {file}, line 3.",
+                "Correct or unset it: then it fits the machine.",
+            )
+        ]
+        assert settings.tracking_uri == "http://127.0.0.1:9"
+
+    def test_a_name_that_nobody_reads_is_a_warning(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("nnUNet_result", "/data")
+
+        _, findings = project_state.read_settings(write_project(tmp_path / "project", {}))
+
+        assert only(findings, "nnUNet_result").found == (
+            "is set, and nnU-Net reads no variable of that name. Did you mean nnUNet_results?"
+        )
+
+    def test_a_raw_folder_that_is_not_there_may_be_a_slip(self, tmp_path: Path) -> None:
+        names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+        settings = Settings.from_environment(tmp_path, {name: str(tmp_path / name) for name in names})
+
+        assert problems(machine.folder_findings(settings)) == [("warning", "nnUNet_raw (set)")]
+
+    @pytest.mark.parametrize("text", ["nnUNet_raw: /data/raw", 'nnUNet_raw="/data/raw', "set nnUNet_raw=/data/raw"])
+    def test_a_line_that_sets_nothing_is_told(self, tmp_path: Path, text: str) -> None:
+        root = write_project(tmp_path / "project", {})
+        (root / ".env").write_text(f"# one\n\n{text}\n")
+
+        settings, findings = project_state.read_settings(root)
+
+        assert only(findings, ".env").found.startswith(f"{root}/.env, line 3, sets no variable: {text!r}.")
+        assert settings.project == root
 
 
 class TestInstance:
     def test_of_a_new_project(self, tmp_path: Path) -> None:
-        settings, finding = project_state.read_settings(init_project(tmp_path))
+        settings, findings = project_state.read_settings(init_project(tmp_path))
 
-        assert finding.level == "ok"
+        assert problems(findings) == []
         assert problems(project_state.instance_findings(settings)) == []
 
     def test_not_made_yet(self, tmp_path: Path) -> None:
@@ -338,7 +377,7 @@ class TestTheCommand:
         result = CliRunner().invoke(main, ["doctor", "--project", str(root)])
 
         assert result.exit_code == 1
-        assert "✗  settings" in result.stdout
+        assert "✗  nnUNet_raw" in result.stdout
         assert "✗  declarations" in result.stdout
         assert f"→ nnunet-assets check-config {root}" in result.stdout
         assert " checks failed.\n" in result.stdout

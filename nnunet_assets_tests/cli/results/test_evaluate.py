@@ -15,7 +15,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.errors import ConfigError, EvaluationError, ForeignCodeError
 from nnunet_assets.nnunet.images import image_reader
-from nnunet_assets.settings import TRUSTED_CODE_VARIABLE
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
 from nnunet_assets_tests.builders import EXPERIMENT
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, references_of, write_case, write_fold
 from nnunet_assets_tests.project_builders import write_project

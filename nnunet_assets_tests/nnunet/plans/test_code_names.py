@@ -27,7 +27,8 @@ from nnunet_assets.nnunet.predictions import prediction
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble
 from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
-from nnunet_assets.settings import TRUSTED_CODE_VARIABLE, trusted_code
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
+from nnunet_assets.settings import trusted_code
 from nnunet_assets_tests import foreign_fold_builders
 from nnunet_assets_tests.foreign_fold_builders import write_foreign_fold
 from nnunet_assets_tests.hostile_code import (
