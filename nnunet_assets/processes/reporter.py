@@ -1,32 +1,45 @@
 """Who hears what a fold's process says: Dagster's log where Pipes started it, else its output. No deaf ear ends it."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from nnunet_assets.core.progress import Progress, Silent
 from nnunet_assets.core.text.numbers import fixed
 
 
-def reporter(stack: ExitStack) -> Callable[[str], None]:
-    """Returns what tells the run a sentence.
+class Told(Silent):
+    """Hands every sentence to a function, and says no counts."""
+
+    def __init__(self, hear: Callable[[str], object]) -> None:
+        self._hear = hear
+
+    def say(self, sentence: str) -> None:
+        """Hands it on."""
+        self._hear(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Hands it on."""
+        self._hear(sentence)
+
+
+@contextmanager
+def reporter() -> Iterator[Progress]:
+    """Yields what tells the run a sentence.
 
     Pipes writes into a temporary folder, and a full disk there is no reason to end a training: what does not reach
     Dagster's log goes to the output, with the count of it at the end.
-
-    Args:
-        stack: Its end closes what was opened.
     """
     from dagster_pipes import PipesEnvVarParamsLoader, open_dagster_pipes
 
-    def show(sentence: str) -> None:
-        print(sentence, flush=True)
-
     if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
-        return show
+        yield Told(_show)
+        return
     try:
         pipes = open_dagster_pipes()
     except OSError as error:
-        show(f"Nothing of this reaches Dagster's log, since its message file cannot be used: {error}.")
-        return show
+        _show(f"Nothing of this reaches Dagster's log, since its message file cannot be used: {error}.")
+        yield Told(_show)
+        return
     n_lost = 0
 
     def say(sentence: str) -> None:
@@ -35,17 +48,20 @@ def reporter(stack: ExitStack) -> Callable[[str], None]:
             pipes.log.info(sentence)
         except OSError:
             n_lost += 1
-            show(sentence)
+            _show(sentence)
 
-    def close(kind: type[BaseException] | None, *_: object) -> None:
+    try:
+        yield Told(say)
+    finally:
         if n_lost:
             say(f"{n_lost} sentences did not reach Dagster's log; they are in the fold's output.log.")
-        if kind is None:  # else the supervisor may start this process again in the same session
-            with suppress(OSError):
-                pipes.close()
+    # After a failure the supervisor may start this process again in the same session.
+    with suppress(OSError):
+        pipes.close()
 
-    stack.push(close)
-    return say
+
+def _show(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def epoch_line(epoch: int, n_epochs: int | None, values: Mapping[str, float | None]) -> str:

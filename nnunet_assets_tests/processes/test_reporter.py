@@ -1,7 +1,6 @@
 """Sentences on their way to Dagster, where the disk of its message file is full."""
 
 import json
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,12 @@ def heard(messages: Path) -> list[str]:
 def test_sentences_that_do_not_reach_dagster_end_nothing_and_are_counted(
     messages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ExitStack() as stack:
-        say = reporter(stack)
-        say("one")
+    with reporter() as progress:
+        progress.say("one")
         messages.rename(messages.with_name("kept"))
         messages.symlink_to("/dev/full")
-        say("two")
-        say("three")
+        progress.say("two")
+        progress.warn("three")
         messages.unlink()
         messages.with_name("kept").rename(messages)
     lost = "2 sentences did not reach Dagster's log; they are in the fold's output.log."
@@ -49,19 +47,18 @@ def test_a_disk_that_stays_full_ends_nothing(
 ) -> None:
     if is_full_from_the_start:
         messages.symlink_to("/dev/full")
-    with ExitStack() as stack:
-        say = reporter(stack)
+    with reporter() as progress:
         if not is_full_from_the_start:
             messages.unlink()
             messages.symlink_to("/dev/full")
-        say("one")
+        progress.say("one")
     assert "one\n" in capsys.readouterr().out
 
 
 def test_a_process_that_fails_leaves_the_session_open_for_its_next_start(messages: Path) -> None:
     def fail() -> None:
-        with ExitStack() as stack:
-            reporter(stack)("one")
+        with reporter() as progress:
+            progress.say("one")
             raise ValueError("oh")
 
     with pytest.raises(ValueError, match="oh"):

@@ -18,6 +18,7 @@ from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.fold.journal import saved_epochs_path
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.checkpoints.random_state import random_state
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.processes.child import ChildFailure
@@ -87,7 +88,7 @@ def save_checkpoints_safely(
     trainer.on_epoch_end = on_epoch_end
 
 
-def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | None:
+def newest_checkpoint(fold_folder: Path, progress: Progress) -> Path | None:
     """Returns the checkpoint to go on from: the final one, else that of the latest epoch; None: there is none.
 
     What a kill left half-written is removed, what is damaged is passed over.
@@ -104,7 +105,7 @@ def newest_checkpoint(fold_folder: Path, say: Callable[[str], None]) -> Path | N
     for checkpoint in _present(fold_folder):
         entry = known.get(file_sha256(checkpoint))
         if entry is None and (checkpoint.parent.name == OWN_FOLDER or not _is_whole(checkpoint)):
-            say(f"{checkpoint.name} is damaged and cannot be used; looking for an older checkpoint.")
+            progress.say(f"{checkpoint.name} is damaged and cannot be used; looking for an older checkpoint.")
             continue
         if entry is None:
             raise ChildFailure(
@@ -122,7 +123,7 @@ def is_own_checkpoint(fold_folder: Path, checkpoint: Path) -> bool:
     return checkpoint.is_file() and file_sha256(checkpoint) in _known(fold_folder)
 
 
-def set_odd_best_aside(fold_folder: Path, say: Callable[[str], None]) -> None:
+def set_odd_best_aside(fold_folder: Path, progress: Progress) -> None:
     """Renames a best checkpoint that is not as the fold process wrote it: nnU-Net's tools would take it as it is.
 
     A fold's COMMIT says nothing of the best one, which users delete to save space.
@@ -130,7 +131,7 @@ def set_odd_best_aside(fold_folder: Path, say: Callable[[str], None]) -> None:
     best = fold_folder / BEST
     if best.is_file() and not is_own_checkpoint(fold_folder, best):
         best.replace(best.with_name(f"{BEST}.damaged"))
-        say(f"{BEST} is damaged, or was written by another program, and was renamed to {BEST}.damaged.")
+        progress.say(f"{BEST} is damaged, or was written by another program, and was renamed to {BEST}.damaged.")
 
 
 def random_state_of(fold_folder: Path, checkpoint: Path) -> Mapping[str, Any] | None:

@@ -6,38 +6,17 @@ Dagster should say, it says through Pipes where it was started through Pipes. A 
 process for each below this one (see `ranks`), which then only waits for them.
 """
 
-import platform
-import resource
 import shutil
-import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import (
-    COMMIT_FILE,
-    RESULT_FILES,
-    Manifest,
-    commit_fold,
-    read_committed,
-)
+from nnunet_assets.core.fold.commit import COMMIT_FILE, commit_fold, read_committed
 from nnunet_assets.core.fold.fold_request import FoldAttempt
-from nnunet_assets.core.fold.journal import (
-    Record,
-    append_record,
-    journal_path,
-    now_ms,
-    readable_until_epoch,
-    write_records,
-)
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import (
     OUTPUT_FOLDER,
@@ -46,7 +25,7 @@ from nnunet_assets.core.fold.validation_again import (
     name_final_places,
     written_again,
 )
-from nnunet_assets.core.fold.version_history import read_stages
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
     BEST,
     FINAL,
@@ -63,49 +42,46 @@ from nnunet_assets.nnunet.checkpoints.random_state import make_deterministic, re
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
-from nnunet_assets.nnunet.training.journal_logger import JournalLogger
+from nnunet_assets.nnunet.training.fold_manifest import manifest_again, manifest_of, note_peak_memory
+from nnunet_assets.nnunet.training.journal_logger import JournalLogger, open_journal, records_so_far
 from nnunet_assets.nnunet.training.model_files import write_model_files_whole
-from nnunet_assets.nnunet.training.parameters import package_versions, training_parameters
 from nnunet_assets.nnunet.training.ranks import Rank, run_ranks, settings_of_whole_batch
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard
-from nnunet_assets.nnunet.training.trainer import build_trainer, label_names, validation_cases
+from nnunet_assets.nnunet.training.trainer import build_trainer, label_names
 from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.reporter import epoch_line, reporter
-
-if TYPE_CHECKING:
-    import torch
+from nnunet_assets.processes.reporter import reporter
 
 RANK_MODULE = "nnunet_assets.nnunet.training.rank_process"
 
 
 def train_fold(request: FoldAttempt) -> None:
     """Trains, validates and commits a fold, in as many processes as the request says."""
-    with ExitStack() as stack:
-        say = reporter(stack)
+    with reporter() as progress:
         fold_folder, options, place = request.fold_folder, request.options, request.meeting_folder
         if options.tensorboard:
             require_tensorboard()
-        checkpoint = newest_checkpoint(fold_folder, say)
+        checkpoint = newest_checkpoint(fold_folder, progress)
         _check_options(options, request.fold, checkpoint)
         if place is None:
-            train_as_rank(request, checkpoint, Rank(), say)
+            train_as_rank(request, checkpoint, Rank(), progress)
         else:
-            run_ranks(RANK_MODULE, options.num_gpus, fold_folder / OWN_FOLDER, checkpoint, say, meeting_folder=place)
-        say(f"{request.fold} is finished.")
+            own = fold_folder / OWN_FOLDER
+            run_ranks(RANK_MODULE, options.num_gpus, own, checkpoint, progress, meeting_folder=place)
+        progress.say(f"{request.fold} is finished.")
 
 
-def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, say: Callable[[str], None]) -> None:
+def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, progress: Progress) -> None:
     """Trains and validates a fold as one of the processes that do; the first commits it.
 
     Args:
         request: What `train_fold` was asked for.
         checkpoint: What to go on from, the same for all; None: from the beginning.
         rank: Which of the processes this is.
-        say: Takes sentences for whoever follows the fold.
+        progress: Hears how far it is.
     """
     started = datetime.now(UTC)
     # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
@@ -135,26 +111,31 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, say
     is_trained = _is_final(checkpoint)
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
-    say(f"{request.fold} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
-    logger = _open_journal(trainer, request, whole_batch, say) if rank.is_first and earlier is None else None
-    stopped = _train(trainer, options, rank, logger, say, start=start, is_trained=is_trained)
-    say("Training is done; predicting and scoring the validation cases.")
+    progress.say(f"{request.fold} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
+    logger = open_journal(trainer, request, whole_batch, progress) if rank.is_first and earlier is None else None
+    stopped = _train(trainer, options, rank, logger, progress, start=start, is_trained=is_trained)
+    progress.say("Training is done; predicting and scoring the validation cases.")
     validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)
     if rank.is_first:
         with written_again(trainer) if earlier else nullcontext():
             series = validation_series(trainer, request.experiment, request.fold)
         if earlier is None:
             append_record(journal_path(fold_folder), "end", series)
-        set_odd_best_aside(fold_folder, say)
-        seconds = {"training": _training_seconds(trainer), "validation": validation_seconds}
-        scored_in = fold_folder / OUTPUT_FOLDER if earlier else fold_folder
-        manifest = _manifest(trainer, request, device, (started, began), seconds, scored_in=scored_in)
-        manifest = replace(manifest, details={**manifest.details, "stopped_early": stopped})
+        set_odd_best_aside(fold_folder, progress)
+        manifest = manifest_of(
+            trainer,
+            request,
+            device,
+            (started, began),
+            validation_seconds=validation_seconds,
+            scored_in=fold_folder / OUTPUT_FOLDER if earlier else fold_folder,
+            stopped_early=stopped,
+        )
         if earlier is None:
             commit_fold(fold_folder, manifest)
         else:
-            records = _records_so_far(trainer, request, whole_batch, say)
-            commit_again(fold_folder, _manifest_again(earlier, manifest), records, series)
+            records = records_so_far(trainer, request, whole_batch, progress)
+            commit_again(fold_folder, manifest_again(earlier, manifest), records, series)
         forget_previous_checkpoint(fold_folder)
     rank.leave()
 
@@ -190,7 +171,7 @@ def _train(
     options: TrainingOptions,
     rank: Rank,
     logger: JournalLogger | None,
-    say: Callable[[str], None],
+    progress: Progress,
     *,
     start: float,
     is_trained: bool,
@@ -201,17 +182,17 @@ def _train(
         if logger:  # a kill may have come between the final checkpoint and the note of it
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
-    close = _keep_records(trainer, options, logger, say) if logger else lambda: None
+    close = _keep_records(trainer, options, logger, progress) if logger else lambda: None
     stop_early(trainer, fold_folder, options, start, agree=rank.agree)
-    stopped = train(trainer, say)
+    stopped = train(trainer, progress)
     close()
-    if rank.is_first:  # another process may do the rest
-        write_json_atomically(_peak_file(fold_folder), peak_memory(fold_folder, trainer.device))
+    if rank.is_first:
+        note_peak_memory(fold_folder, trainer.device)
     return stopped
 
 
 def _keep_records(
-    trainer: NnunetTrainer, options: TrainingOptions, logger: JournalLogger, say: Callable[[str], None]
+    trainer: NnunetTrainer, options: TrainingOptions, logger: JournalLogger, progress: Progress
 ) -> Callable[[], None]:
     """Makes the trainer write safe checkpoints and the curves; returns what ends that."""
     fold_folder = Path(trainer.output_folder)
@@ -224,58 +205,15 @@ def _keep_records(
         draw_last()
         n_lost = logger.close()
         if n_lost:
-            say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
+            progress.say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
         if logger.n_refused:
-            say(f"{logger.n_refused} values that the trainer logged are no numbers, and are not in the curves.")
+            progress.say(
+                f"{logger.n_refused} values that the trainer logged are no numbers, and are not in the curves."
+            )
         if board and (n_lost := board.close()):
-            say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
+            progress.say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
 
     return close
-
-
-def _manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
-    """Returns the manifest of a fold that was finished already; None: with the same result it is the same fold.
-
-    What was made of it (a summary, a cascade's next stage) stays up to date then. What its training was stays as it is.
-    """
-    if now.has_same_result(earlier):
-        return None
-    details = {**now.details, "stopped_early": earlier.details.get("stopped_early"), "validated_on": now.device}
-    return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
-
-
-def _open_journal(
-    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
-) -> JournalLogger:
-    """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
-    journal = journal_path(Path(trainer.output_folder))
-    write_records(journal, _records_so_far(trainer, request, whole_batch, say))
-
-    def report(epoch: int, values: Mapping[str, float]) -> None:
-        say(epoch_line(epoch, trainer.num_epochs, values))
-
-    logger = JournalLogger(journal, label_names(trainer), report)
-    trainer.logger.loggers.append(logger)
-    return logger
-
-
-def _records_so_far(
-    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], say: Callable[[str], None]
-) -> list[Record]:
-    """Returns the journal's start, made where there is none, and the epochs that the trainer has."""
-    records, n_lost = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
-    if n_lost:
-        say(f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there.")
-    if records and records[0].kind == "start":
-        return records
-    if not trainer.was_initialized:
-        trainer.initialize()  # whose network, loss and optimizer are what there is to know
-    params = training_parameters(
-        trainer, request.experiment, request.fold, overrides=request.overrides, options=request.options
-    )
-    for group, values in whole_batch.items():
-        params[group] = {**params[group], **values}
-    return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]
 
 
 def _plan_of(trainer: NnunetTrainer, *, is_trained: bool) -> str:
@@ -326,73 +264,6 @@ def _make_room_for_validation(fold_folder: Path, options: TrainingOptions, *, is
     earlier = fold_folder / "validation"
     if earlier.exists():
         shutil.rmtree(earlier)
-
-
-def _training_seconds(trainer: NnunetTrainer) -> float:
-    """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
-    # Around damaged lines, which the journal of a fold that is validated again still has.
-    records, _ = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
-    return round(sum(record.values.get("epoch_seconds") or 0.0 for record in records if record.kind == "epoch"), 3)
-
-
-def _manifest(
-    trainer: NnunetTrainer,
-    request: FoldAttempt,
-    device: "torch.device",
-    began: tuple[datetime, float],
-    seconds: Mapping[str, float],
-    *,
-    scored_in: Path,
-) -> Manifest:
-    fold_folder = Path(trainer.output_folder)
-    started, clock = began
-    results = {name: (scored_in if name == SUMMARY_FILE else fold_folder) / name for name in RESULT_FILES}
-    ended = started + timedelta(seconds=time.monotonic() - clock)  # the clock may have been set since
-    return Manifest(
-        fold=request.fold,
-        inputs=request.inputs,
-        versions=package_versions(),
-        device=device_name(device),
-        seconds=seconds,
-        n_epochs=trainer.current_epoch,
-        peak_memory_bytes=peak_memory(fold_folder, device),
-        # Without checkpointing there is no final one.
-        files={name: file_sha256(file) for name, file in results.items() if file.is_file()},
-        details={
-            "attempt": request.attempt,
-            "stages": [asdict(stage) for stage in read_stages(fold_folder)],
-            "experiment": asdict(request.experiment),
-            "overrides": dict(request.overrides),
-            "options": asdict(request.options),
-            "validation_cases": validation_cases(trainer),
-            "dagster_run_id": request.dagster_run_id,
-            "host": socket.gethostname(),
-            "python": platform.python_version(),
-            "started": started.isoformat(),
-            "ended": ended.isoformat(),
-        },
-        scores=scores_digest(results[SUMMARY_FILE].read_bytes()),
-    )
-
-
-def peak_memory(fold_folder: Path, device: "torch.device") -> dict[str, int]:
-    """Returns the most that this process took or, where that was more, the one that ended the training."""
-    # Linux counts kibibytes, macOS bytes. Children: the largest one of the waited-for workers.
-    unit = 1 if platform.system() == "Darwin" else 1024
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-    peak = {"host": own, "largest_worker": workers}
-    if device.type == "cuda":
-        import torch
-
-        peak["gpu"] = torch.cuda.max_memory_allocated(device)
-    file = _peak_file(fold_folder)
-    of_training = load_json(file) if file.exists() else {}
-    return {kind: max(peak.get(kind, 0), of_training.get(kind, 0)) for kind in {**peak, **of_training}}
-
-
-def _peak_file(fold_folder: Path) -> Path:
-    return fold_folder / OWN_FOLDER / "peak_memory.json"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,23 @@ It never imports MLflow: the parent process reads the journal and sends it on, s
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
-from nnunet_assets.core.fold.journal import append_record
+from nnunet_assets.core.fold.fold_request import FoldAttempt
+from nnunet_assets.core.fold.journal import (
+    Record,
+    append_record,
+    journal_path,
+    now_ms,
+    readable_until_epoch,
+    write_records,
+)
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.epoch_logger import EpochLogger
+from nnunet_assets.nnunet.training.parameters import training_parameters
+from nnunet_assets.nnunet.training.trainer import label_names
+from nnunet_assets.processes.reporter import epoch_line
 
 
 class JournalLogger(EpochLogger):
@@ -43,3 +57,39 @@ class JournalLogger(EpochLogger):
         """Waits until every record is on the disk and returns how many could not be written (a full disk)."""
         self._writer.shutdown(wait=True)
         return sum(write.exception() is not None for write in self._writes)
+
+
+def open_journal(
+    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], progress: Progress
+) -> JournalLogger:
+    """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
+    journal = journal_path(Path(trainer.output_folder))
+    write_records(journal, records_so_far(trainer, request, whole_batch, progress))
+
+    def report(epoch: int, values: Mapping[str, float]) -> None:
+        progress.say(epoch_line(epoch, trainer.num_epochs, values))
+
+    logger = JournalLogger(journal, label_names(trainer), report)
+    trainer.logger.loggers.append(logger)
+    return logger
+
+
+def records_so_far(
+    trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], progress: Progress
+) -> list[Record]:
+    """Returns the journal's start, made where there is none, and the epochs that the trainer has."""
+    records, n_lost = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
+    if n_lost:
+        progress.say(
+            f"Damaged lines cost the journal {n_lost} of {trainer.current_epoch} epochs: the curves have gaps there."
+        )
+    if records and records[0].kind == "start":
+        return records
+    if not trainer.was_initialized:
+        trainer.initialize()  # whose network, loss and optimizer are what there is to know
+    params = training_parameters(
+        trainer, request.experiment, request.fold, overrides=request.overrides, options=request.options
+    )
+    for group, values in whole_batch.items():
+        params[group] = {**params[group], **values}
+    return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import (
@@ -34,6 +35,7 @@ from nnunet_assets.processes.child import (
 )
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command
+from nnunet_assets.processes.reporter import Told
 from nnunet_assets.processes.worker_watch import watch_workers
 
 if TYPE_CHECKING:
@@ -177,7 +179,7 @@ def run_ranks(
     n_ranks: int,
     folder: Path,
     checkpoint: Path | None,
-    say: Callable[[str], None],
+    progress: Progress,
     *,
     meeting_folder: Path,
 ) -> None:
@@ -188,7 +190,7 @@ def run_ranks(
         n_ranks: How many processes.
         folder: Holds the request and the output of this process, which are theirs too.
         checkpoint: What all of them go on from; None: from the beginning.
-        say: Takes what the first of them says.
+        progress: Hears what the first of them says.
         meeting_folder: An empty folder on a disk of this machine; whoever made it removes it.
 
     Raises:
@@ -199,7 +201,7 @@ def run_ranks(
     for number in range(n_ranks):
         rank = Rank(number, n_ranks, str(meeting_folder / "meeting"))
         started.append(_start(module, folder, _Part(rank, checkpoint)))
-    _follow(started, say)
+    _follow(started, progress)
 
 
 def _start(module: str, folder: Path, part: "_Part") -> "tuple[subprocess.Popen[bytes], Connection]":
@@ -212,14 +214,14 @@ def _start(module: str, folder: Path, part: "_Part") -> "tuple[subprocess.Popen[
     return process, reader
 
 
-def _follow(ranks: "Sequence[tuple[subprocess.Popen[bytes], Connection]]", say: Callable[[str], None]) -> None:
+def _follow(ranks: "Sequence[tuple[subprocess.Popen[bytes], Connection]]", progress: Progress) -> None:
     """Passes on what the ranks say until all are done, or one fails."""
     running = dict(enumerate(ranks))
     while running:
         wait([reader for _, reader in running.values()], timeout=POLL_SECONDS)
         for number, (process, reader) in list(running.items()):
             code = process.poll()  # before its last words are read
-            _listen(reader, say)
+            _listen(reader, progress)
             if code is None:
                 continue
             del running[number]
@@ -232,7 +234,7 @@ def _follow(ranks: "Sequence[tuple[subprocess.Popen[bytes], Connection]]", say: 
                 )
 
 
-def _listen(reader: Connection, say: Callable[[str], None]) -> None:
+def _listen(reader: Connection, progress: Progress) -> None:
     while reader.poll():
         try:
             code, sentence = reader.recv()
@@ -240,20 +242,18 @@ def _listen(reader: Connection, say: Callable[[str], None]) -> None:
             return
         if code != ExitCode.DONE:
             raise ChildFailure(ExitCode(code), sentence)
-        say(sentence)
+        progress.say(sentence)
 
 
 # --- in each of them ----------------------------------------------------------------------------------------------
 
 
-def rank_main(
-    kind: type[Request], work: Callable[[Request, Path | None, Rank, Callable[[str], None]], None]
-) -> NoReturn:
+def rank_main(kind: type[Request], work: Callable[[Request, Path | None, Rank, Progress], None]) -> NoReturn:
     """Does one rank's part and ends the process.
 
     Args:
         kind: The dataclass that the fold's process was sent.
-        work: Takes it, the checkpoint to go on from, the rank, and what takes sentences for whoever follows the fold.
+        work: Takes it, the checkpoint to go on from, the rank, and what hears how far it is.
     """
     folder, parent = Path(sys.argv[1]), int(sys.argv[2])
     writer = Connection(int(sys.argv[3]), readable=False)
@@ -268,11 +268,11 @@ def rank_main(
         on_orphaned=lambda: os._exit(ExitCode.STOPPED),
     )
 
-    def say(sentence: str) -> None:
-        if rank.is_first:
-            writer.send((ExitCode.DONE.value, sentence))
-
-    code, problem = outcome_of(lambda: work(sent_request(folder, kind), part.checkpoint, rank, say), folder / LOG_FILE)
+    # What all of them do, one says.
+    progress = Told(lambda sentence: writer.send((ExitCode.DONE.value, sentence))) if rank.is_first else SILENT
+    code, problem = outcome_of(
+        lambda: work(sent_request(folder, kind), part.checkpoint, rank, progress), folder / LOG_FILE
+    )
     if code in (ExitCode.BUG, ExitCode.GPU_LOST):
         time.sleep(ECHO_SECONDS)
     if problem:

@@ -17,6 +17,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import Manifest, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import validation_cases
 from nnunet_assets.processes.child import ChildFailure
@@ -110,13 +111,13 @@ def stop_early(
     trainer.on_epoch_end = on_epoch_end
 
 
-def train(trainer: NnunetTrainer, say: Callable[[str], None]) -> str | None:
+def train(trainer: NnunetTrainer, progress: Progress) -> str | None:
     """Trains to the last epoch, or to an earlier end; returns the reason for that, None: there was none."""
     try:
         trainer.run_training()
     except TrainingStopped as stop:
         reason = f"{stop} (after {trainer.current_epoch} of {trainer.num_epochs} epochs)"
-        say(f"The training ends early: {reason}.")
+        progress.say(f"The training ends early: {reason}.")
         fold_folder = Path(trainer.output_folder)
         # By each process that trains the fold: all of them agreed on the reason.
         write_json_atomically(fold_folder / EARLY_END_FILE, {"epoch": trainer.current_epoch, "reason": reason})

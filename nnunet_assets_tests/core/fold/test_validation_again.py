@@ -27,6 +27,7 @@ from nnunet_assets.core.fold.validation_again import (
     settle_again,
     written_again,
 )
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
 from nnunet_assets.nnunet.training import fold_process
@@ -234,7 +235,7 @@ def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(
     monkeypatch.setattr(fold_process, "build_trainer", lambda *_, **__: Trainer(fold, error))
     request = replace(build_attempt(fold), options=options)
     with pytest.raises(type(error)):
-        fold_process.train_as_rank(request, fold / "checkpoint_final.pth", Rank(), lambda _: None)
+        fold_process.train_as_rank(request, fold / "checkpoint_final.pth", Rank(), SILENT)
     assert (fold / AGAIN_FOLDER / "output" / "validation" / "a.nii.gz").read_text() == "new"
     assert fold_state(fold) == "committed"
     settle_again(fold)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.nnunet.checkpoints import checkpoints
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
     BEST,
@@ -27,6 +28,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
 from nnunet_assets.nnunet.checkpoints.random_state import restore_random_state
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 torch = pytest.importorskip("torch")
 
@@ -174,7 +176,7 @@ trainer.save_checkpoint(sys.argv[1])
     done = subprocess.run([sys.executable, "-c", code, tmp_path / BEST], check=False)
     assert done.returncode == -9
     assert seen(tmp_path) == [f".{BEST}.part", BEST]
-    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / BEST
+    assert newest_checkpoint(tmp_path, RecordedProgress(pytest.fail)) == tmp_path / BEST
     assert epoch_in(tmp_path / BEST) == 7
     assert seen(tmp_path) == [BEST]
 
@@ -256,7 +258,7 @@ def test_the_final_checkpoint_or_else_that_of_the_latest_epoch_is_taken(
 ) -> None:
     for name, epoch in epochs.items():
         save(tmp_path, name, epoch)
-    assert newest_checkpoint(tmp_path, pytest.fail) == (expected and tmp_path / expected)
+    assert newest_checkpoint(tmp_path, RecordedProgress(pytest.fail)) == (expected and tmp_path / expected)
 
 
 def spoil(path: Any, how: Any) -> None:
@@ -277,7 +279,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_it_and_says_so(tmp_pa
     save(tmp_path, name, 63)
     spoil(tmp_path / name, how)
     said: list[str] = []
-    assert newest_checkpoint(tmp_path, said.append) == tmp_path / LATEST
+    assert newest_checkpoint(tmp_path, RecordedProgress(said.append)) == tmp_path / LATEST
     assert said == [f"{name} is damaged and cannot be used; looking for an older checkpoint."]
 
 
@@ -285,13 +287,13 @@ def test_the_replaced_checkpoint_is_the_last_resort(tmp_path: Path) -> None:
     save(tmp_path, LATEST, 50)
     save(tmp_path, LATEST, 100)
     spoil(tmp_path / LATEST, "torn")
-    assert newest_checkpoint(tmp_path, lambda _: None) == tmp_path / checkpoints.PREVIOUS
+    assert newest_checkpoint(tmp_path, SILENT) == tmp_path / checkpoints.PREVIOUS
 
 
 def test_of_one_epoch_the_best_checkpoint_is_taken_for_it_knows_that_it_is_the_best(tmp_path: Path) -> None:
     save(tmp_path, BEST, 50)
     save(tmp_path, LATEST, 50)
-    assert newest_checkpoint(tmp_path, pytest.fail) == tmp_path / BEST
+    assert newest_checkpoint(tmp_path, RecordedProgress(pytest.fail)) == tmp_path / BEST
 
 
 def test_a_kill_between_the_record_and_the_rename_leaves_every_checkpoint_known(
@@ -312,7 +314,7 @@ def test_a_kill_between_the_record_and_the_rename_leaves_every_checkpoint_known(
             dying.setattr(checkpoints, "write_json_atomically", lambda path, value: path.write_text(json.dumps(value)))
             with pytest.raises(PowerLossError):
                 save(tmp_path, BEST, 3)
-        assert newest_checkpoint(tmp_path, lambda _: None) == tmp_path / BEST
+        assert newest_checkpoint(tmp_path, SILENT) == tmp_path / BEST
     assert epoch_in(tmp_path / BEST) == 2
 
 
@@ -323,7 +325,7 @@ def test_what_another_program_trained_in_a_fold_that_had_saved_nothing_is_not_ta
     safely(Trainer(epoch=0), tmp_path)  # killed before its first checkpoint
     Trainer(epoch=80).save_checkpoint(str(tmp_path / name))
     with pytest.raises(ChildFailure, match=rf"{name} was written by another program"):
-        newest_checkpoint(tmp_path, pytest.fail)
+        newest_checkpoint(tmp_path, RecordedProgress(pytest.fail))
 
 
 @pytest.mark.parametrize("how", ["torn", "a flipped bit"])
@@ -331,20 +333,20 @@ def test_a_best_checkpoint_that_is_damaged_keeps_its_name_in_no_finished_fold(tm
     save(tmp_path, BEST, 3)
     save(tmp_path, FINAL, 9)
     said: list[str] = []
-    set_odd_best_aside(tmp_path, said.append)
+    set_odd_best_aside(tmp_path, RecordedProgress(said.append))
     assert (seen(tmp_path), said) == ([BEST, FINAL], [])
     spoil(tmp_path / BEST, how)
-    set_odd_best_aside(tmp_path, said.append)
+    set_odd_best_aside(tmp_path, RecordedProgress(said.append))
     assert seen(tmp_path) == [f"{BEST}.damaged", FINAL]
     assert said == [f"{BEST} is damaged, or was written by another program, and was renamed to {BEST}.damaged."]
-    set_odd_best_aside(tmp_path, pytest.fail)  # there is none
+    set_odd_best_aside(tmp_path, RecordedProgress(pytest.fail))  # there is none
 
 
 def test_a_checkpoint_that_another_program_wrote_is_neither_used_nor_overwritten(tmp_path: Path) -> None:
     save(tmp_path, LATEST, 50)
     Trainer(epoch=80).save_checkpoint(str(tmp_path / LATEST))
     with pytest.raises(ChildFailure, match=r"written by another program.*`retrain: true`") as caught:
-        newest_checkpoint(tmp_path, pytest.fail)
+        newest_checkpoint(tmp_path, RecordedProgress(pytest.fail))
     assert caught.value.code == ExitCode.BAD_INPUT
     assert epoch_in(tmp_path / LATEST) == 80
 

@@ -21,6 +21,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import BEST, FINAL, LATEST, ne
 from nnunet_assets.nnunet.checkpoints.pretrained import read_weights
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
@@ -154,9 +155,9 @@ def test_a_checkpoint_that_somebody_put_into_a_fold_is_never_loaded(payload: Any
     file.rename(file.with_name(name))
     said: list[str] = []
     with suppress(ChildFailure):  # one that is a whole zip file
-        assert newest_checkpoint(file.parent, said.append) is None
+        assert newest_checkpoint(file.parent, RecordedProgress(said.append)) is None
         assert f"{name} is damaged" in said[0]
-    set_odd_best_aside(file.parent, said.append)
+    set_odd_best_aside(file.parent, RecordedProgress(said.append))
     assert not marker.exists()
 
 

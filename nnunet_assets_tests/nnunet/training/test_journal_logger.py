@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.journal import read_records
-from nnunet_assets.nnunet.training import epoch_logger
+from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
+from nnunet_assets.nnunet.training import epoch_logger, journal_logger
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
+from nnunet_assets_tests.builders import build_attempt
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +103,41 @@ def test_records_that_cannot_be_written_are_counted_and_stop_no_training(tmp_pat
         log_epoch(logger, epoch)
     logger.wait()
     assert logger.close() == n_epochs
+
+
+# --- the journal of a fold that goes on ---------------------------------------------------------------------------
+
+
+def go_on(folder: Any, n_epochs: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Opens the journal for a trainer that has so many epochs; returns what was said."""
+    monkeypatch.setattr(journal_logger, "training_parameters", lambda *_, **__: {"trainer": {"initial_lr": 0.01}})
+    trainer = SimpleNamespace(
+        current_epoch=n_epochs,
+        output_folder=str(folder),
+        was_initialized=True,
+        logger=SimpleNamespace(loggers=[]),
+        label_manager=SimpleNamespace(has_regions=False, foreground_labels=[1]),
+        dataset_json={"labels": {"background": 0, "organ": 1}},
+    )
+    said: list[str] = []
+    journal_logger.open_journal(trainer, build_attempt(folder), {}, RecordedProgress(said.append)).close()
+    return said
+
+
+@pytest.mark.parametrize(("damaged", "n_lost"), [(None, 0), (3, 1), (0, 0)])
+def test_a_damaged_line_is_said_when_the_fold_goes_on_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: int | None, n_lost: int
+) -> None:
+    path = journal_path(tmp_path)
+    append_record(path, "start", {"attempt": "a"})
+    for epoch in range(6):
+        append_record(path, "epoch", {"train_loss": 0.5}, epoch)
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damaged is not None:
+        lines[damaged] = b"deadbeef" + lines[damaged][8:]
+    path.write_bytes(b"".join(lines))
+    said = go_on(tmp_path, 6, monkeypatch)
+    assert said == [f"Damaged lines cost the journal {n_lost} of 6 epochs: the curves have gaps there."] * n_lost
+    start, *epochs = read_records(path)
+    assert (start.kind, start.values["attempt"]) == ("start", "a")
+    assert len(epochs) == 6 - n_lost

@@ -23,12 +23,13 @@ import sys
 from pathlib import Path
 from nnunet_assets.processes.child import child_main
 from nnunet_assets.nnunet.training.ranks import run_ranks
+from nnunet_assets.processes.reporter import Told
 from nnunet_assets_tests.tiny_request import TinyRequest
 
 def work(request):
     folder = Path(sys.argv[1])
-    say = lambda sentence: print("heard:", sentence)
-    run_ranks("tiny_rank", 3, folder, folder / "checkpoint", say, meeting_folder=folder)
+    progress = Told(lambda sentence: print("heard:", sentence))
+    run_ranks("tiny_rank", 3, folder, folder / "checkpoint", progress, meeting_folder=folder)
 
 if __name__ == "__main__":
     child_main(TinyRequest, work)
@@ -43,7 +44,7 @@ from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets_tests.tiny_request import TinyRequest
 ranks.ECHO_SECONDS = 0.5
 
-def work(request, checkpoint, rank, say):
+def work(request, checkpoint, rank, progress):
     place = Path(sys.argv[1]) / f"pid_{rank.number}"
     place.with_suffix(".part").write_text(str(os.getpid()))
     place.with_suffix(".part").rename(place)
@@ -75,7 +76,7 @@ def pids_of(folder: Any) -> Any:
 
 
 def test_each_rank_has_request_and_checkpoint_and_what_the_first_says_is_heard(run: Any) -> None:
-    result = run("say(f'{rank.number} of {rank.n_ranks}: {request.fold}, {checkpoint.name}')")
+    result = run("progress.say(f'{rank.number} of {rank.n_ranks}: {request.fold}, {checkpoint.name}')")
     assert (result.code, result.problem) == (0, None)
     assert result.log_tail.count("heard:") == 1
     assert "heard: 0 of 3: fold_3, checkpoint" in result.log_tail

@@ -16,6 +16,7 @@ from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end,
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.builders import build_manifest
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 class Trainer:
@@ -66,7 +67,7 @@ def trained(trainer: Any, fold_folder: Path, **options: Any) -> Any:
     trainer.output_folder = str(fold_folder)
     stop_early(trainer, fold_folder, TrainingOptions(**options), started=0.0)
     said: list[str] = []
-    reason = train(trainer, said.append)
+    reason = train(trainer, RecordedProgress(said.append))
     assert trainer.is_ended
     assert bool(said) == (reason is not None)
     return trainer.current_epoch, reason
