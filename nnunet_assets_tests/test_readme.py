@@ -27,6 +27,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
+from nnunet_assets.processes import variables
 from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_runs import gap_metrics, summary_metrics
@@ -140,6 +141,9 @@ def test_the_commands_and_targets_that_are_named_exist() -> None:
 def test_the_table_of_variables_is_what_the_settings_read() -> None:
     source = ast.parse(Path(settings_module.__file__).read_text())
     texts = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    used = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
+    texts |= {str(value) for name, value in vars(variables).items() if name in used}
+    texts |= {*variables.FOLDERS} if "FOLDERS" in used else set()
     read = {text for text in texts if re.fullmatch(r"(NNUNET_ASSETS|nnUNet|MLFLOW|DAGSTER)_\w+", text)}
     assert {code_in(row[0])[0] for row in table("Environment variables")} == read
 
