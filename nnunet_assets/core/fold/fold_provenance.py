@@ -68,7 +68,10 @@ def settings_of(details: Mapping[str, Any]) -> dict[str, Any]:
     if "settings" in details:
         return dict(details["settings"])
     options = details.get("options") or {}
-    chosen = {name: options.get(name) for name in CHANGING_OPTIONS if options.get(name) not in (None, False)}
+    # A seed of 0 is one, though it equals False.
+    chosen = {
+        name: value for name in CHANGING_OPTIONS if (value := options.get(name)) is not None and value is not False
+    }
     return {**(details.get("overrides") or {}), **chosen}
 
 
