@@ -1,15 +1,13 @@
 """Which experiment is the best of a comparison, and which others are not told from it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.comparison.comparison import Comparison, compare
+from nnunet_assets.core.comparison.comparison import Comparison
 from nnunet_assets.core.comparison.comparison_files import read_comparison
 from nnunet_assets.core.comparison.verdicts import verdicts
-from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.core.comparison.test_comparison import FIRST, compared, experiment, foreground
 
 BETTER = [score + 0.01 * (1 + k) for k, score in enumerate(FIRST)]
@@ -71,39 +69,6 @@ def test_the_spread_of_a_standing_is_that_over_the_cases_and_of_their_foreground
     assert found["right", "A"] is None
 
 
-def written(folder: Path, comparison: Comparison) -> Path:
-    file = folder / "comparison.json"
-    file.write_text(json.dumps(comparison.to_json()))
-    return file
-
-
-def test_a_comparison_reads_back_from_its_file_as_it_was(tmp_path: Path) -> None:
-    sets = [frozenset({"a", "b"})]
-    found = compared(experiment("a", FIRST), experiment("b", OTHER), experiment("c", BETTER), repeats=sets)
-    assert found.noise
-    assert read_comparison(written(tmp_path, found)) == found
-    alone = compare("Dataset001_X", [experiment("a", FIRST)], {"b": "its summary is incomplete"})
-    assert read_comparison(written(tmp_path, alone)) == alone
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ("{", "is not valid JSON"),
-        ('{"schema_version": 7}', "schema 7 in place of 2"),
-        ('{"schema_version": 1}', "is not as this version writes it"),
-        ('{"schema_version": 2}', "is not as this version writes it"),
-        ("[]", "is not as this version writes it"),
-    ],
-)
-def test_a_file_that_is_none_says_what_to_do(tmp_path: Path, content: str, sentence: str) -> None:
-    (tmp_path / "comparison.json").write_text(content)
-    with pytest.raises(SummaryError, match=rf"{sentence}.*Materialize comparison again\."):
-        read_comparison(tmp_path / "comparison.json")
-    with pytest.raises(SummaryError, match=r"is missing. Materialize comparison first\."):
-        read_comparison(tmp_path / "no.json")
-
-
 OLDER = Path(__file__).parents[2] / "data" / "comparison_1.json"
 
 
@@ -118,12 +83,3 @@ def test_a_comparison_of_version_1_is_read_and_its_tests_judge_no_mean() -> None
     assert (difference.effect, difference.n_left_better) == (-1.0, None)
     assert of_foreground(found) == {"good": "best", "hallucinates": "not_tested"}
     assert "good has the highest Dice (0.860), not told apart from hallucinates" in found.headline()
-
-
-def test_a_file_that_lacks_something_is_made_anew(tmp_path: Path) -> None:
-    content = compared(experiment("a", FIRST), experiment("b", BETTER)).to_json()
-    for standing in content["standings"]:
-        del standing["sd"]
-    (tmp_path / "comparison.json").write_text(json.dumps(content))
-    with pytest.raises(SummaryError, match="Materialize comparison again"):
-        read_comparison(tmp_path / "comparison.json")

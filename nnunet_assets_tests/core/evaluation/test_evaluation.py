@@ -4,12 +4,10 @@ import csv
 
 import pytest
 
-from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.evaluation.evaluation import Evaluation, Problem, score_difference
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, counted_estimate
-from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy, metric_policy
+from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.fold.case_results import LabelScore
-from nnunet_assets.errors import EvaluationError
 from nnunet_assets.reports.tables.evaluation_tables import notes, short_records, to_csv
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
@@ -112,30 +110,3 @@ def test_a_score_is_as_recorded_to_the_twelfth_digit() -> None:
     assert closer == "organ dice 0.500000001 instead of 0.500000000"
     difference = score_difference({"organ": metrics(dice=0.5 + 1e-6, iou=None)}, recorded)
     assert difference == "organ dice 0.500001 instead of 0.500000, organ iou undefined instead of 0.333"
-
-
-def description(**labels: int | tuple[int, ...]) -> DatasetDescription:
-    return DatasetDescription(("MRI",), {"background": 0, **labels}, ".nii.gz", None, None, {})
-
-
-class TestThePolicy:
-    def test_leaves_background_and_ignore_out_and_takes_regions(self) -> None:
-        found = metric_policy(description(whole=(1, 2), core=2, ignore=3), {"core": 1.5}, ["core"])
-        assert found.labels == {"whole": LabelRule((1, 2), 2.0), "core": LabelRule((2,), 1.5, counts_lesions=True)}
-        assert (found.ignore_value, found.voxel_values) == (3, (0, 1, 2, 3))
-
-    def test_has_another_digest_for_everything_that_changes_a_number(self) -> None:
-        policies = [
-            metric_policy(description(organ=1)),
-            metric_policy(description(organ=1), {"organ": 1.0}),
-            metric_policy(description(organ=1), lesion_labels=["organ"]),
-            metric_policy(description(organ=1, ignore=2)),
-            metric_policy(description(organ=1, lesion=2)),
-            metric_policy(description(organ=(1, 2), lesion=2)),
-        ]
-        assert len({policy.digest for policy in policies}) == len(policies)
-        assert metric_policy(description(organ=1), {"organ": 2}).digest == policies[0].digest
-
-    def test_needs_a_label(self) -> None:
-        with pytest.raises(EvaluationError, match="names no label but the background"):
-            metric_policy(description())

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.case_results import LabelScore, read_case_results
-from nnunet_assets.core.fold.fold_result import read_fold_result
 from nnunet_assets.errors import SummaryError
-from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
+from nnunet_assets_tests.builders import summary_entry, write_validation_summary
 
 LABELS = {"background": 0, "anterior": 1, "posterior": 2}
 NAN = {"Dice": math.nan, "IoU": math.nan}
@@ -19,30 +18,22 @@ def fold_folder(tmp_path: Path) -> Any:
 
 
 def read(fold_folder: Path, labels: Any = LABELS, expected: Any = ("a", "b"), file_ending: str = ".nii.gz") -> Any:
-    return read_fold_result(
-        fold_folder, labels, build_manifest(fold_folder), expected, file_ending=file_ending, commit_sha256=""
-    )
+    return read_case_results(fold_folder, labels, expected, file_ending=file_ending)
 
 
 def scores_of(fold_folder: Path, metrics: Any, labels: Any) -> Any:
     write_validation_summary(fold_folder, [summary_entry("a", metrics)])
-    return dict(read(fold_folder, labels, expected=["a"]).cases[0].scores)
+    return dict(read(fold_folder, labels, expected=["a"])[0].scores)
 
 
-def test_a_fold_holds_its_cases_in_order_with_label_names_and_what_it_was_made_from(fold_folder: Path) -> None:
+def test_cases_stand_in_the_order_of_their_ids_with_label_names(fold_folder: Path) -> None:
     write_validation_summary(
         fold_folder, [summary_entry("b", {"1": 0.5, "2": 0.0}), summary_entry("a", {"1": 1.0, "2": NAN})]
     )
-
-    result = read(fold_folder)
-
-    assert result.fold == "fold_0"
-    assert result.inputs == INPUTS
-    assert (result.n_epochs, result.seconds) == (2, {"training": 3.5, "validation": 1.5})
-    assert result.label_names == ("anterior", "posterior")
-    assert [case.case_id for case in result.cases] == ["a", "b"]
-    assert result.cases[0].scores == {"anterior": LabelScore(1.0, 1.0), "posterior": LabelScore(None, None)}
-    assert result.cases[1].scores == {"anterior": LabelScore(0.5, 0.5 / 1.5), "posterior": LabelScore(0.0, 0.0)}
+    found = read(fold_folder)
+    assert [case.case_id for case in found] == ["a", "b"]
+    assert found[0].scores == {"anterior": LabelScore(1.0, 1.0), "posterior": LabelScore(None, None)}
+    assert found[1].scores == {"anterior": LabelScore(0.5, 0.5 / 1.5), "posterior": LabelScore(0.0, 0.0)}
 
 
 @pytest.mark.parametrize(
@@ -68,19 +59,20 @@ def test_labels_are_those_that_nnunet_evaluates(
 
 def test_a_dot_in_a_case_id_is_not_taken_for_the_file_ending(fold_folder: Path) -> None:
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5}), summary_entry("a.nii", {"1": 0.5})])
-    result = read(fold_folder, {"background": 0, "x": 1}, expected=["a", "a.nii"])
-    assert [case.case_id for case in result.cases] == ["a", "a.nii"]
-
-
-def test_scores_can_be_read_before_the_fold_is_committed(fold_folder: Path) -> None:
-    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 1.0})])
-    (case,) = read_case_results(fold_folder, LABELS, ["a"], file_ending=".nii.gz")
-    assert case.scores["posterior"] == LabelScore(1.0, 1.0)
+    found = read(fold_folder, {"background": 0, "x": 1}, expected=["a", "a.nii"])
+    assert [case.case_id for case in found] == ["a", "a.nii"]
 
 
 def test_an_absent_summary_is_an_error_with_its_path(fold_folder: Path) -> None:
     with pytest.raises(SummaryError, match=r"fold_0/validation/summary.json cannot be read: No such file.*validation"):
         read(fold_folder)
+
+
+def test_more_than_anybody_writes_is_not_read(fold_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
+    monkeypatch.setattr("nnunet_assets.core.files.json_file.MOST_BYTES", 10)
+    with pytest.raises(SummaryError, match=r"summary.json are not read: it has .* MB.*Restore the file"):
+        read(fold_folder, expected=["a"])
 
 
 @pytest.mark.parametrize("length", [0, 1, 40, -5])
@@ -125,6 +117,20 @@ def test_other_labels_than_those_of_the_dataset_are_refused(fold_folder: Path, m
         read(fold_folder, expected=["a"])
 
 
+def test_what_scored_the_background_too_is_read_without_it(fold_folder: Path) -> None:
+    assert list(scores_of(fold_folder, {"0": 0.9, "1": 0.5, "2": 0.5}, LABELS)) == ["anterior", "posterior"]
+
+
+def test_a_label_named_ignore_has_no_score_whatever_its_value(fold_folder: Path) -> None:
+    assert list(scores_of(fold_folder, {"1": 0.5}, {"air": 0, "ignore": 5, "organ": 1})) == ["organ"]
+
+
+def test_whole_numbers_are_scores_too_and_null_is_undefined(fold_folder: Path) -> None:
+    found = scores_of(fold_folder, {"1": {"Dice": 1, "IoU": 0}, "2": {"Dice": None, "IoU": None}}, LABELS)
+    assert found == {"anterior": LabelScore(1.0, 0.0), "posterior": LabelScore(None, None)}
+    assert isinstance(found["anterior"].dice, float)
+
+
 @pytest.mark.parametrize("value", [1.5, -0.1, math.inf, "0.5", True, [0.5]])
 def test_a_score_that_is_no_number_from_0_to_1_is_refused(fold_folder: Path, value: Any) -> None:
     write_validation_summary(fold_folder, [summary_entry("a", {"1": {"Dice": value, "IoU": 0.5}, "2": 0.5})])
@@ -132,8 +138,10 @@ def test_a_score_that_is_no_number_from_0_to_1_is_refused(fold_folder: Path, val
         read(fold_folder, expected=["a"])
 
 
-def test_a_dice_without_its_iou_is_refused(fold_folder: Path) -> None:
-    write_validation_summary(fold_folder, [summary_entry("a", {"1": {"Dice": math.nan, "IoU": 0.0}, "2": 0.5})])
+@pytest.mark.parametrize("scores", [(math.nan, 0.0), (0.0, math.nan)])
+def test_a_dice_without_its_iou_is_refused(fold_folder: Path, scores: tuple[float, float]) -> None:
+    metrics = {"1": dict(zip(("Dice", "IoU"), scores, strict=True)), "2": 0.5}
+    write_validation_summary(fold_folder, [summary_entry("a", metrics)])
     with pytest.raises(SummaryError, match=r"Of Dice and IoU of anterior .* only one is defined"):
         read(fold_folder, expected=["a"])
 
@@ -170,21 +178,6 @@ def test_a_prediction_of_another_file_ending_is_refused(fold_folder: Path) -> No
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5}, file_ending=".mha")])
     with pytest.raises(SummaryError, match=r"a.mha .* does not end in .nii.gz"):
         read(fold_folder, expected=["a"])
-
-
-def test_a_summary_that_was_rewritten_after_the_commit_is_refused(fold_folder: Path) -> None:
-    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
-    manifest = build_manifest(fold_folder)
-    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.9, "2": 0.9})])
-    with pytest.raises(SummaryError, match="does not hold the scores that fold_0 was committed with"):
-        read_fold_result(fold_folder, LABELS, manifest, ["a"], file_ending=".nii.gz", commit_sha256="")
-
-
-def test_a_copied_fold_folder_is_refused(tmp_path: Path, fold_folder: Path) -> None:
-    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
-    copy = fold_folder.rename(tmp_path / "fold_3")
-    with pytest.raises(SummaryError, match=r"The manifest in .*fold_3 is that of fold_0"):
-        read_fold_result(copy, LABELS, build_manifest(fold_folder), ["a"], file_ending=".nii.gz", commit_sha256="")
 
 
 def test_two_names_of_one_label_value_are_refused(fold_folder: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from nnunet_assets.core.splits.splits import (
     split_of,
 )
 from nnunet_assets.core.splits.splits_files import read_splits_file, settings_version
-from nnunet_assets.core.splits.splits_record import SplitsRecord
 from nnunet_assets.errors import ConfigError, DatasetError
 
 CASES = ["a", "b", "c", "d", "e", "f"]
@@ -203,7 +201,7 @@ def test_labels_that_a_fold_does_not_validate_are_named() -> None:
     assert labels_not_validated(GOOD, {}) == {}
 
 
-# --- settings and record ------------------------------------------------------------------------------------------
+# --- settings -----------------------------------------------------------------------------------------------------
 
 
 def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_path: Path) -> None:
@@ -219,47 +217,3 @@ def test_the_version_changes_with_the_settings_and_with_the_files_they_name(tmp_
     assert versions[0] == "folds=5"
     table.path.write_text("case,patient\na,anna\n")
     assert len({*versions, settings_version(made[-1])}) == 5
-
-
-def followed(record: Any, splits: Any, origin: Any, **settings: Any) -> Any:
-    return record.followed_by(splits, made_at="2026-11-21", origin=origin, settings=settings, groups={})
-
-
-def test_a_record_knows_which_case_came_into_which_fold_and_when() -> None:
-    more = [
-        {"train": ["c", "e", "f", "g"], "val": ["a", "b"]},
-        {"train": ["a", "b", "e", "f"], "val": ["c", "g"]},
-        {"train": ["a", "b", "c", "g"], "val": ["e", "f"]},
-    ]
-    record = followed(followed(SplitsRecord(), GOOD, "made", folds=3), more, "extended", folds=3)
-    first, second = record.generations
-    assert first.added == {"fold_0": ["a", "b"], "fold_1": ["c", "d"], "fold_2": ["e", "f"]}
-    assert (second.added, second.removed) == ({"fold_1": ["g"]}, ["d"])
-    assert SplitsRecord.from_json(record.to_json()) == record
-    assert record.splits() == more
-    assert record.until(GOOD).splits() == GOOD
-    assert record.until(good_but(0, train=["c"])) == SplitsRecord()
-
-
-def test_a_split_that_trains_on_fewer_cases_is_not_guessed_from_its_record() -> None:
-    record = followed(SplitsRecord(), good_but(0, train=["c"]), "made", file="mine.json")
-    assert record.splits() is None
-    assert record.validation()["a"] == 0
-
-
-def test_a_record_knows_the_cases_that_a_file_does_not_validate_and_reads_older_ones() -> None:
-    splits = [{"train": ["c"], "val": ["a"]}, {"train": ["a", "c"], "val": ["b"]}]
-    made: dict[str, Any] = {"made_at": "2026-11-21", "origin": "made", "settings": {"file": "mine.json"}, "groups": {}}
-    record = SplitsRecord().followed_by(splits, **made, cases=["a", "b", "c", "d"])
-    (generation,) = record.generations
-    assert (generation.training_only, generation.left_out) == (("c",), ("d",))
-    assert record.known_cases == {"a", "b", "c", "d"}
-    content = json.loads(json.dumps(record.to_json()))
-    assert SplitsRecord.from_json(content).known_cases == record.known_cases
-    for name in ("training_only", "left_out"):
-        del content["generations"][0][name]
-    assert SplitsRecord.from_json(content).known_cases == {"a", "b"}
-
-
-def test_a_record_of_another_schema_says_nothing() -> None:
-    assert SplitsRecord.from_json({"schema": 99}) == SplitsRecord()

@@ -133,22 +133,6 @@ def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero()
     assert summary.headline() == "hold-out (fold_0): Dice undefined, no reference and no prediction holds a label"
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([], Estimate(None, None, 0, 0)),
-        ([None], Estimate(None, None, 1, 0)),
-        ([0.0], Estimate(0.0, None, 1, 1, median=0.0)),
-        ([0.0, None], Estimate(0.0, None, 2, 1, median=0.0)),
-        ([0.5, 0.5], Estimate(0.5, 0.0, 2, 2, median=0.5, q1=0.5, q3=0.5)),
-        # A quarter and three quarters of the way from the smallest to the largest.
-        ([0.0, 1.0], Estimate(0.5, sqrt(0.5), 2, 2, median=0.5, q1=0.25, q3=0.75)),
-    ],
-)
-def test_undefined_is_missing_zero_is_a_score_and_one_value_has_no_spread(values: list[Any], expected: Any) -> None:
-    assert Estimate.of(values) == expected
-
-
 def test_folds_stand_in_the_expected_order_and_the_missing_ones_are_named() -> None:
     expected = ["fold_0", "fold_2", "fold_1", "fold_10"]
     summary = summarize(EXPERIMENT, expected, list(reversed(one_case_folds(0.5, 0.6, 0.7))))

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
-from nnunet_assets.core.summary.cv_groups import DEFAULT_FOLDS, CvGroup, chosen_group, closest
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.errors import SummaryError
@@ -75,27 +74,6 @@ def test_folds_of_which_another_checkpoint_was_validated_are_not_averaged() -> N
     known = [means("fold_0", 0.5), means("fold_1", 0.5), means("fold_2", 0.6, BEST_CHECKPOINT)]
     with pytest.raises(SummaryError, match=r"fold_2 and fold_0, fold_1 differ in the checkpoint that was validated"):
         summarize_means(None, "x", ["fold_0", "fold_1", "fold_2"], known, "")
-
-
-def test_folds_that_nobody_declares_are_nnunets_five_and_the_finished_ones() -> None:
-    group = CvGroup("D/a", "native", ("fold_0", "fold_5", "fold_10", "fold_all"), newest_ms=1)
-    assert group.default_folds == (*DEFAULT_FOLDS, "fold_5", "fold_10")
-    assert group.left_out(["fold_0", "fold_1"]) == ["fold_5", "fold_10"]
-
-
-def test_the_newest_group_with_a_finished_fold_is_chosen_and_a_close_name_is_suggested() -> None:
-    groups = [
-        CvGroup("D/a", "native", ("fold_0",), newest_ms=1),
-        CvGroup("D/b", "native", ("fold_0",), newest_ms=3),
-        CvGroup("D/c", "native", (), newest_ms=5),
-    ]
-    assert chosen_group(groups, None, "Here").name == "D/b"
-    assert chosen_group(groups, "D/a", "Here").name == "D/a"
-    with pytest.raises(SummaryError, match=r"Here has no group 'D/x'\. Did you mean"):
-        chosen_group(groups, "D/x", "Here")
-    with pytest.raises(SummaryError, match=r"no finished fold, .* Without one: D/c\."):
-        chosen_group(groups[2:], None, "Here")
-    assert closest("x", []) == "There is none at all."
 
 
 def test_the_tables_of_a_hold_out_say_nothing_over_folds() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnunet_assets.core.evaluation.case_slice import CaseSlice, telling_slice
+from nnunet_assets.core.evaluation.case_slice import CaseSlice
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.reports.figures import style
@@ -124,17 +124,6 @@ def test_two_empty_masks_say_nothing_about_agreement() -> None:
     assert "0.114 to 2.886 ml" in " ".join(shown)
     assert not any("never" in text for text in shown)
     assert texts(draw_bland_altman({"never": [(0, 0)]})) == ["No case holds any label, in reference or prediction."]
-
-
-def test_the_telling_slice_is_the_one_where_reference_and_prediction_differ_most() -> None:
-    reference = np.zeros((4, 5, 6), int)
-    reference[1:3, 1:4, 1:5] = 1
-    predicted = reference.copy()
-    predicted[1, 1, 2] = predicted[1, 2, 3] = predicted[1, 3, 3] = 0
-    assert telling_slice(reference, predicted) == 3
-    assert telling_slice(reference, predicted, axis=0) == 1
-    assert telling_slice(reference, reference) == 1  # the first of those with the most labelled voxels
-    assert telling_slice(np.zeros((4, 5, 6)), np.zeros((4, 5, 6))) == 3
 
 
 def test_a_case_is_drawn_in_its_proportions_with_both_outlines() -> None:

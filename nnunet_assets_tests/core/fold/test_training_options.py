@@ -1,0 +1,22 @@
+"""What a training is asked where nobody asks for anything."""
+
+from dataclasses import asdict
+
+from nnunet_assets.core.fold.training_options import TrainingOptions
+
+
+def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:
+    assert asdict(TrainingOptions()) == {
+        "pretrained_weights": None,
+        "seed": None,
+        "deterministic": False,
+        "patience": None,
+        "num_gpus": 1,
+        "npz": False,
+        "disable_checkpointing": False,
+        "checkpoint_minutes": 10.0,
+        "time_budget_minutes": None,
+        "tensorboard": False,
+        "validation_only": False,
+        "val_best": False,
+    }
