@@ -5,8 +5,9 @@
 A mutant is one place of the code changed in one way: another operator, number, comparison, a branch turned around. Each
 runs against the tests of its own module alone (`core/fold/commit.py`: `core/fold/test_commit.py`), in a copy of the
 tree. Places are drawn, then one change of each, so that an operator with many replacements is not drawn more often.
-Annotations and decorators are left out: no test can see them. Modules without tests of their own are named, and
-not drawn from. PATH limits it to some folders or files. Needs the extra `mutants`. Exit code 1: fewer than the goal.
+Annotations are left out, since no test can see them, and decorators, of which the first import finds most. Modules
+without tests of their own are named, and not drawn from; where nothing can be changed (types, constants), none are
+needed. PATH limits it to some folders or files. Needs the extra `mutants`. Exit code 1: fewer than the goal.
 """
 
 import argparse
@@ -67,10 +68,11 @@ def main() -> int:
     parser.add_argument("--goal", type=float, default=0.9)
     arguments = parser.parse_args()
     modules = [path for given in arguments.paths for path in python_files(ROOT / given)]
-    untested = [path for path in modules if tests_of(path) is None]
-    for path in untested:
-        print(f"no tests of its own: {path.relative_to(ROOT)}")
-    drawn = draw([path for path in modules if path not in untested], arguments.mutants, random.Random(arguments.seed))
+    tested_modules = [path for path in modules if tests_of(path)]
+    for path in modules:
+        if path not in tested_modules and (n_places := len({mutant.start for mutant in mutants_of(path)})):
+            print(f"no tests of its own: {path.relative_to(ROOT)} ({n_places} places)")
+    drawn = draw(tested_modules, arguments.mutants, random.Random(arguments.seed))
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for index in range(arguments.processes):
@@ -130,18 +132,23 @@ def mutants_of(module: Path) -> Iterator[Mutant]:
 
 
 def invisible_spans(tree: ast.Module) -> list[tuple[Position, Position]]:
-    """Returns where annotations, decorators and imports for type checkers stand."""
+    """Returns where annotations, decorators with their `@` and imports for type checkers stand."""
     hidden: list[ast.expr | ast.stmt] = []
+    spans: list[tuple[Position, Position]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            hidden += node.decorator_list
+            spans += [((one.lineno, one.col_offset - 1), _end(one)) for one in node.decorator_list]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns:
             hidden.append(node.returns)
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             hidden.append(node.annotation)
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             hidden.append(node)
-    return [((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)) for node in hidden]
+    return [*spans, *(((node.lineno, node.col_offset), _end(node)) for node in hidden)]
+
+
+def _end(node: ast.expr | ast.stmt) -> Position:
+    return node.end_lineno or 0, node.end_col_offset or 0
 
 
 def copied(folder: Path) -> Path:
