@@ -123,6 +123,7 @@ def train_fold(
     trainer: str = DEFAULT_TRAINER,
     plans: str = DEFAULT_PLANS,
     variant: str | None = None,
+    undeclared: bool = False,
     device: Literal["cuda", "cpu", "mps"] | None = None,
     retrain: bool = False,
     track: bool = True,
@@ -141,6 +142,7 @@ def train_fold(
         trainer: Trainer class.
         plans: Plans identifier.
         variant: Of a declared experiment; None: the default.
+        undeclared: Whether what is named is meant though the project declares others that it may be short for.
         device: None: as declared, else a GPU where there is one.
         retrain: Train anew where the fold is there already; the old one is kept.
         track: Whether MLflow gets to know of it. A server that is down costs nothing but delay.
@@ -150,23 +152,21 @@ def train_fold(
     Raises:
         NnunetAssetsError: The fold cannot be trained, or its training failed.
     """
-    from nnunet_assets.core.fold.fold import Fold
-    from nnunet_assets.declarations.named_fold import NamedFold
+    from nnunet_assets.declarations.named_fold import NamedFold, undeclared_remark
     from nnunet_assets.declarations.project import declared_if_any
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.fold.train import AskedNow, prepared_request, starting_point
-    from nnunet_assets.workflows.fold.train import train_fold as train
+    from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
+    from nnunet_assets.workflows.fold.train import AskedNow
 
     settings = project_settings(_folder(project))
     declared = declared_if_any(settings.project)
-    named = NamedFold(str(dataset), configuration, str(fold), trainer, plans, variant)
+    named = NamedFold(str(dataset), configuration, str(fold), trainer, plans, variant, undeclared=undeclared)
     key, config = named.chosen(declared, settings.roots)
+    if remark := undeclared_remark(config.identity, declared):
+        progress.say(remark)
     asked = AskedNow(retrain=retrain, device=device)
     request = prepared_request(settings, declared, config, key, asked, progress=progress)
-    there = Fold.read(config.identity.place_of(settings.roots, key), check_files=True)
-    progress.say(starting_point(there, request, retrain=retrain, continue_training=False))
-    destination = Destination.of(settings) if track else None
-    return train(settings, request, destination, progress, retrain=retrain, known=there)
+    return train_from_there(settings, request, Destination.of(settings) if track else None, progress, retrain=retrain)
 
 
 def summarize(experiment: str, *, track: bool = True, project: Path | str | None = None) -> "MadeSummary":

@@ -12,11 +12,10 @@ from mypy import api as mypy
 import nnunet_assets
 from nnunet_assets import api
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.errors import ConfigError, EvaluationError, FoldError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.fold import train
+from nnunet_assets.workflows.fold import start
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_volume
@@ -112,18 +111,16 @@ def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.M
         seen.update(identity=config.identity, fold=fold, asked=asked, data=settings.data)
         return "the request"
 
-    def trained(_settings: Settings, request: Any, destination: Any, _progress: Any, **more: Any) -> Any:
-        seen.update(request=request, uri=destination and destination.tracking_uri, known=more["known"])
-        return more["retrain"]
+    def trained(_settings: Settings, request: Any, destination: Any, _progress: Any, *, retrain: bool) -> Any:
+        seen.update(request=request, uri=destination and destination.tracking_uri)
+        return retrain
 
-    monkeypatch.setattr(train, "prepared_request", prepared)
-    monkeypatch.setattr(train, "starting_point", lambda *_, **__: "from the beginning")
-    monkeypatch.setattr(train, "train_fold", trained)
+    monkeypatch.setattr(start, "prepared_request", prepared)
+    monkeypatch.setattr(start, "train_from_there", trained)
     assert api.train_fold(4, "2d", 3, device="cpu", retrain=True, track=track, project=project, progress=Silent())
     assert (seen["identity"], seen["fold"], seen["data"]) == (IDENTITY, "fold_3", project / "data")
     assert (seen["asked"].device, seen["asked"].retrain, seen["request"]) == ("cpu", True, "the request")
     assert seen["uri"] == (f"sqlite:///{project}/data/mlflow.db" if track else None)
-    assert isinstance(seen["known"], Fold)
 
 
 def test_a_folder_of_images_is_imported_and_checked(project: Path) -> None:

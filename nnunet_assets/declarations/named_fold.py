@@ -34,6 +34,7 @@ class NamedFold:
         variant: The declared variant, or a name for what the options make.
         changing: The options that change the result, by their names in an experiment; only those that are given.
         unchanging: The others.
+        undeclared: Whether an experiment that the project does not declare is meant, whatever it declares beside it.
     """
 
     dataset: str | None
@@ -44,6 +45,7 @@ class NamedFold:
     variant: str | None = None
     changing: Mapping[str, Any] = field(default_factory=dict)
     unchanging: Mapping[str, Any] = field(default_factory=dict)
+    undeclared: bool = False
 
     def words(self) -> tuple[str, str, str]:
         """Returns DATASET, CONFIGURATION and FOLD.
@@ -110,7 +112,8 @@ def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> Exper
     where `--variant` gives it no other name.
 
     Raises:
-        ConfigError: An option contradicts what is declared, or a value cannot be one of an experiment.
+        ConfigError: An option contradicts what is declared, what is typed fits declared experiments without being one
+            of them, or a value cannot be one of an experiment.
     """
     changing, unchanging = named.changing, named.unchanging
     name = named.variant or _variant_name(changing)
@@ -121,6 +124,8 @@ def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> Exper
         if declared.identity == identity:
             _refuse_other_settings(declared, changing, project)
             return declared.model_copy(update=unchanging)
+    if not changing:
+        _refuse_half_named(named, identity, project)
     if named.variant and not changing:
         variants = sorted({e.variant.name for e in project.experiments if e.variant})
         raise ConfigError(
@@ -137,6 +142,18 @@ def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> Exper
     )
 
 
+def undeclared_remark(identity: Experiment, project: Project) -> str | None:
+    """Returns what somebody should know of an experiment that is trained as typed; None: it is declared."""
+    declared = [one.identity for one in project.experiments_of(identity.dataset)]
+    if identity in declared:
+        return None
+    there = f" Declared on {identity.dataset}: {first_offenders([one.name_in_dataset for one in declared])}."
+    return (
+        f"{identity.title} is not declared in {project.root}: it is trained as typed, and {identity.trainer} sets the "
+        f"rest itself (nnU-Net's own: 1000 epochs).{there if declared else ''}"
+    )
+
+
 def experiment_of(**fields: Any) -> ExperimentConfig:
     """Returns an experiment of these fields, as a declaration has them.
 
@@ -148,6 +165,36 @@ def experiment_of(**fields: Any) -> ExperimentConfig:
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['input']!r}: {e['msg']}." for e in error.errors()]
         raise ConfigError("\n".join(wrong)) from error
+
+
+def _refuse_half_named(named: NamedFold, identity: Experiment, project: Project) -> None:
+    """Refuses what would begin nnU-Net's 1000 epochs in the place of a declared training, for want of a flag."""
+    fitting = [one.identity for one in project.experiments_of(identity.dataset) if _is_of(one.identity, named)]
+    if not fitting or named.undeclared:
+        return
+    lines = [
+        f"{identity.title} is not declared in {project.root}, which declares others that are all that is typed and "
+        "more. Give the flags of the one that is meant:",
+        *(f"    {' '.join(_flags_of(one))}" for one in fitting),
+    ]
+    if not named.variant:
+        rest = f"with all that {identity.trainer} sets itself (nnU-Net's own: 1000 epochs)."
+        lines.append(f"or --undeclared, to train what is typed {rest}")
+    raise ConfigError("\n".join(lines))
+
+
+def _is_of(experiment: Experiment, named: NamedFold) -> bool:
+    """Says whether an experiment is all that is typed; it may be more."""
+    typed = ("configuration", "trainer", "plans", "variant")
+    return all(getattr(named, name) in (None, getattr(experiment, name)) for name in typed)
+
+
+def _flags_of(experiment: Experiment) -> list[str]:
+    """Returns what names an experiment beside its dataset and configuration."""
+    named = {"--variant": experiment.variant}
+    named |= {"-tr": experiment.trainer if experiment.trainer != DEFAULT_TRAINER else None}
+    named |= {"-p": experiment.plans if experiment.plans != DEFAULT_PLANS else None}
+    return [word for flag, value in named.items() if value for word in (flag, value)]
 
 
 def _variant_name(changing: Mapping[str, Any]) -> str | None:

@@ -92,8 +92,7 @@ def device_lease(
     at_once = positive_number(environment, FOLDS_AT_ONCE_VARIABLE)
     folder = _lock_folder()
     gpus = usable_gpus(environment) if device in {"auto", "cuda"} else []
-    if gpus and n_gpus > len(gpus):
-        raise DeviceError(f"The fold is to use {n_gpus} GPUs, and there are {len(gpus)}: {_names(gpus)}.")
+    refuse_too_few(gpus, n_gpus)
     with ExitStack() as held:
         chosen: list[Gpu] = []
         waits = False
@@ -131,6 +130,16 @@ def usable_gpus(environment: Mapping[str, str]) -> list[Gpu]:
     gpus = [gpu for gpu in map(_parse, lines) if gpu is not None]
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     return gpus if visible is None else _visible(gpus, visible)
+
+
+def refuse_too_few(gpus: Sequence[Gpu], n_gpus: int) -> None:
+    """Passes where there are as many GPUs as wanted, or none is known of.
+
+    Raises:
+        DeviceError: There are fewer.
+    """
+    if gpus and n_gpus > len(gpus):
+        raise DeviceError(f"The fold is to use {n_gpus} GPUs, and there are {len(gpus)}: {_names(gpus)}.")
 
 
 def gpu_models(environment: Mapping[str, str]) -> dict[str, str]:

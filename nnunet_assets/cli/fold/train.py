@@ -20,6 +20,8 @@ from nnunet_assets.settings import project_settings
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
     from nnunet_assets.core.progress import Progress
+    from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
+    from nnunet_assets.tracking.store.destination import Destination
     from nnunet_assets.workflows.fold.train import TrainedFold
 
 
@@ -48,6 +50,11 @@ if TYPE_CHECKING:
 )
 @click.option("--tracker-disable", is_flag=True, help="Do not track this training in MLflow.")
 @click.option("--variant", metavar="NAME", help="The declared experiment of that variant, or a name for these flags.")
+@click.option(
+    "--undeclared",
+    is_flag=True,
+    help="Train what is typed, though the project declares others that it may be short for.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed everything that draws random numbers.")
 @click.option("--deterministic", is_flag=True, help="One process, deterministic algorithms only; slower.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a better pseudo Dice.")
@@ -74,8 +81,8 @@ def train(**given: Any) -> int:
 
     DATASET is a name or a number: 4, 004, Dataset004_Hippocampus. CONFIGURATION is 2d, 3d_fullres, 3d_lowres,
     3d_cascade_fullres, or any other that the plans file has. FOLD is a number, or all: a model on every case. An
-    experiment that the project declares is trained as declared; any other as the flags say. Data that is not prepared
-    yet is prepared first.
+    experiment that the project declares is trained as declared; any other as the flags say, unless they may be short
+    for one that is declared. Data that is not prepared yet is prepared first.
 
     A finished fold is not trained again unless --retrain is given, which keeps the old one. An interrupted fold goes
     on from its last checkpoint, with or without --c.
@@ -107,11 +114,11 @@ def train(**given: Any) -> int:
 
 def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[str, Any]:
     """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
-    from nnunet_assets.core.fold.fold import Fold
+    from nnunet_assets.declarations.named_fold import undeclared_remark
     from nnunet_assets.declarations.project import declared_if_any, read_project
     from nnunet_assets.tracking.store.destination import Destination
     from nnunet_assets.workflows.fold.rerun import rerun_of
-    from nnunet_assets.workflows.fold.train import prepared_request, starting_point, train_fold
+    from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
 
     # MLflow's news about its own tables is none for whoever trains.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -128,8 +135,8 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
         shown |= {"dataset": config.dataset, "configuration": config.configuration, "fold": fold}
     else:
         fold, config = flags.named.chosen(project, settings.roots)
-        if config.identity not in [declared.identity for declared in project.experiments]:
-            progress.say(f"{config.identity.title} is not declared in {project.root}: it is trained as the flags say.")
+        if remark := undeclared_remark(config.identity, project):
+            progress.say(remark)
     going_on = flags.continue_training
     request = prepared_request(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
     if rerun:
@@ -137,16 +144,25 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
         shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
         progress.say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
-    there = Fold.read(config.identity.place_of(settings.roots, fold), check_files=True)
-    point = starting_point(there, request, retrain=flags.retrain, continue_training=going_on)
-    progress.say(f"{there.place.title}: {point}")
     destination = None if flags.tracker_disable else Destination.of(settings)
-    trained = train_fold(settings, request, destination, progress, retrain=flags.retrain, known=there)
+    trained = train_from_there(
+        settings, request, destination, progress, retrain=flags.retrain, continue_training=going_on
+    )
     result = _result(trained)
     progress.say(_in_words(result))
-    if trained.tracking and trained.tracking.run_id:
-        progress.say(f"Tracked in MLflow: {trained.run_url or trained.tracking.run_id}")
+    if destination and trained.tracking and trained.tracking.run_id:
+        progress.say(_where_tracked(destination, trained.tracking, trained.run_url))
     return result
+
+
+def _where_tracked(destination: "Destination", tracking: "TrackingReport", url: str | None) -> str:
+    """Returns a link to the fold's run where a server shows it now, else how to see it."""
+    from nnunet_assets.tracking.store.run_pages import shows_run
+
+    if url and tracking.run_id and shows_run(url, destination, tracking.run_id):
+        return f"Tracked in MLflow: {url}"
+    seen = " `nnunet-assets dev` shows it." if destination.tracking_uri.startswith("sqlite") else ""
+    return f"Tracked in MLflow, run {tracking.run_id}.{seen}"
 
 
 def _result(trained: "TrainedFold") -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Flags:
     device: str | None
     tracker_disable: bool
     variant: str | None
+    undeclared: bool
     seed: int | None
     deterministic: bool
     patience: int | None
@@ -68,6 +69,7 @@ class Flags:
             trainer=self.trainer,
             plans=self.plans,
             variant=self.variant,
+            undeclared=self.undeclared,
             changing={name: value for name, value in changing.items() if value is not None and value is not False},
             unchanging={name: value for name, value in unchanging.items() if value is not None and value is not False},
         )

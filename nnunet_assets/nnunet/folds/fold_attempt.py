@@ -5,9 +5,10 @@ folds: nothing that was trained is ever deleted.
 """
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,7 +54,8 @@ def is_begun(place: FoldPlace, request: FoldRequest) -> bool:
 def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, retrain: bool) -> Iterator[str]:
     """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
 
-    What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back.
+    What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back; of
+    a fold that never began, nothing stays but what its process printed, outside of nnU-Net's folder.
     """
     state, place, fold_folder = fold.state, fold.place, fold.place.folder
     if state in REFUSED and not retrain:
@@ -66,7 +68,8 @@ def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, re
     if state in {"interrupted", "committed"} and not retrain:
         changed = " and ".join(changes_since_begun(place, request))
         if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
-            yield str(_last_request(place)["attempt"])
+            with _nothing_left_of_none(place):
+                yield str(_last_request(place)["attempt"])
             return
         if changed and request.options.validation_only:
             raise FoldError(
@@ -81,12 +84,35 @@ def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, re
             f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."
         )
     try:
-        yield uuid.uuid4().hex
+        with nullcontext() if superseded else _nothing_left_of_none(place):
+            yield uuid.uuid4().hex
     finally:
         if superseded and not journal_path(fold_folder).exists():
             if fold_folder.exists():
                 fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
             superseded.rename(fold_folder)
+
+
+@contextmanager
+def _nothing_left_of_none(place: FoldPlace) -> Iterator[None]:
+    """Leaves no folder of a fold that did not begin: nnU-Net, and a person, would take it for a fold.
+
+    What its process printed is kept beside the folds, the last time only.
+    """
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # a full disk: why it ended is said without it
+            if place.folder.is_dir() and not (journal_path(place.folder).exists() or any(place.folder.glob("*.pth"))):
+                kept = not_begun_folder(place)
+                shutil.rmtree(kept, ignore_errors=True)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                place.folder.rename(kept)
+
+
+def not_begun_folder(place: FoldPlace) -> Path:
+    """Returns where lies what the last attempt left that ended before the fold began."""
+    return place.model_folder / SUMMARY_FOLDER / "not_begun" / place.fold
 
 
 def _last_request(place: FoldPlace) -> dict[str, Any]:

@@ -30,21 +30,38 @@ def fold_inputs(dataset: PreparedDataset, experiment: Experiment, fold: str, tra
             were made from other data than is there now.
         DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
     """
-    # A model on every case knows no split: a new one does not change it.
-    splits = {} if fold == FULL_FOLD else _read_splits(dataset)
-    if fold != FULL_FOLD and fold not in splits:
-        raise FoldError(
-            f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {', '.join(splits)}. "
-            "nnU-Net would silently train on a random split."
-        )
-    # The checks of `splits` stop what follows in their own run only.
-    _refuse_leaks(dataset, list(splits.values()))
+    splits = check_fold(dataset, experiment, fold)
     _check_cases(dataset, experiment.configuration)
     return FoldInputs(
         raw_hash=dataset.raw.content_hash,
         plans_hash=dataset.plans_hash_of(experiment),
         splits_hash=json_sha256(list(splits.values())),
         training_hash=training_hash,
+    )
+
+
+def check_fold(dataset: PreparedDataset, experiment: Experiment, fold: str) -> dict[str, Split]:
+    """Returns the splits by fold key where the fold may be trained on by them; none for a model on all cases.
+
+    Raises:
+        FoldError: The splits file is missing or does not have this fold.
+        DatasetError: The splits do not fit the cases, or a fold of them trains on a group or a copy that it validates.
+    """
+    # A model on every case knows no split: a new one does not change it.
+    splits = {} if fold == FULL_FOLD else _read_splits(dataset)
+    if fold != FULL_FOLD and fold not in splits:
+        raise no_such_fold(experiment, fold, len(splits))
+    # The checks of `splits` stop what follows in their own run only.
+    _refuse_leaks(dataset, list(splits.values()))
+    return splits
+
+
+def no_such_fold(experiment: Experiment, fold: str, n_folds: int) -> FoldError:
+    """Returns what refuses a fold that the splits do not have."""
+    there = ", ".join(fold_key(index) for index in range(n_folds))
+    return FoldError(
+        f"{experiment.title}: {fold} does not exist; the splits of {experiment.dataset} have {there}. nnU-Net would "
+        "silently train on a random split."
     )
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.torch_devices import missing_device
 
 if TYPE_CHECKING:
     import torch
@@ -19,12 +20,8 @@ def resolve_device(wanted: str) -> "torch.device":
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted != "auto" and not there[wanted]:
-        found = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ChildFailure(
-            ExitCode.BAD_INPUT,
-            f"Device {wanted!r} was asked for, but torch {torch.__version__} finds only: {found}. Set `device: auto` "
-            f"or another device in the experiment, or install a torch build and driver for {wanted}.",
-        )
+        found = [name for name, is_there in there.items() if is_there]
+        raise ChildFailure(ExitCode.BAD_INPUT, missing_device(wanted, torch.__version__, found))
     name = wanted if wanted != "auto" else next(name for name in ("cuda", "mps", "cpu") if there[name])
     if name == "cuda":
         torch.set_num_threads(1)

@@ -3,7 +3,7 @@
 Each step records what it did beside the data, whoever asked for it, so that everybody else finds it up to date.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.splits_config import SplitsConfig
 from nnunet_assets.errors import DamagedFileError, PlanningError
+from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
@@ -221,6 +222,8 @@ def ensure_prepared(
     progress: Progress,
     *,
     despite_changes: bool = False,
+    before_work: Callable[[], None] = lambda: None,
+    before_planning: Callable[[PreparedDataset], object] = lambda _: None,
 ) -> PreparedDataset:
     """Makes what a fold of the experiment needs and is not there; what is there is left alone. Returns the dataset.
 
@@ -232,6 +235,8 @@ def ensure_prepared(
         config: The experiment.
         progress: Hears what happens meanwhile.
         despite_changes: As for `prepare`.
+        before_work: Called before anything that takes long; what it raises spares it. Perhaps called twice.
+        before_planning: As `before_work`, with the dataset once it is split and before it is planned.
 
     Raises:
         DatasetError: The raw data is not there or contradicts itself.
@@ -244,6 +249,7 @@ def ensure_prepared(
     dataset = declared or DatasetConfig(dataset=config.dataset)
     raw = _looked_at(prepared)
     if raw is None or not _is_split(prepared):
+        before_work()
         # Two processes that begin together would otherwise decide on what the other is about to change.
         with prepared.preparing(progress):
             if _looked_at(prepared) is None:
@@ -258,6 +264,9 @@ def ensure_prepared(
     # `prepare` holds the dataset by itself, and looks again.
     found = PreparedDataset(prepared, raw, plans) if plans else None
     if found is None or not is_prepared(found, config.configuration):
+        before_work()
+        # Plans that cannot be read now decide nothing of the split.
+        before_planning(found or PreparedDataset(prepared, raw, Plans(prepared.plans_file(config.plans), None)))
         progress.say(f"Planning and preprocessing {config.dataset} for {config.plans}, {config.configuration}.")
         wanted = Wanted(config.plans, (config.configuration,), (config.trainer,))
         plan(settings, dataset, wanted, progress, despite_changes=despite_changes)

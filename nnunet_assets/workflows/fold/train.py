@@ -1,8 +1,8 @@
-"""A fold is trained: what is asked of it, where it starts from, and what comes out."""
+"""A fold is trained: what is asked of it, and what comes out."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,7 +10,6 @@ from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import FULL_FOLD
 from nnunet_assets.core.fold.commit import RESULT_FILES, FinishedFold
 from nnunet_assets.core.fold.fold import Fold
-from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
@@ -18,14 +17,10 @@ from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold import run_fold
-from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_versions import check_versions
-from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import result_of
@@ -33,7 +28,6 @@ from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.dataset.prepare import ensure_prepared
 from nnunet_assets.workflows.fold.tracked_fold import TrackedFold, tracked_fold
 
 
@@ -126,76 +120,6 @@ def _weights_sha256(path: str | None) -> str | None:
             f"The pretrained weights {path} cannot be read: {error.strerror}. Name a checkpoint of nnU-Net (.pth), by "
             "an absolute path or one from the project's folder."
         ) from error
-
-
-def prepared_request(
-    settings: Settings,
-    project: Project,
-    config: ExperimentConfig,
-    fold: str,
-    asked: AskedNow,
-    *,
-    progress: Progress,
-    continue_training: bool = False,
-) -> FoldRequest:
-    """Makes what the fold needs and is not there (see `ensure_prepared`), and returns what is asked of its process.
-
-    Raises:
-        NnunetAssetsError: As `fold_request`, `check_versions` and `ensure_prepared`; and where `continue_training`,
-            nnU-Net's `--c`, contradicts what is asked.
-    """
-    check_options(
-        asked.options(config.options(settings.project)),
-        device=asked.device or config.device,
-        retrain=asked.retrain,
-        continue_training=continue_training,
-    )
-    if not asked.retrain:
-        # Before hours of preprocessing by the version that is installed now.
-        check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
-    dataset = ensure_prepared(settings, project, config, progress, despite_changes=asked.despite_changes)
-    return fold_request(settings, config, fold, asked, dataset=dataset)
-
-
-def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_training: bool) -> str:
-    """Returns what happens with a fold that is there already, where nothing is put aside unasked.
-
-    Raises:
-        FoldError: A training with other data or settings is there, which only `retrain` puts aside.
-    """
-    state = fold.state
-    if retrain and state != "absent":
-        return "training anew; the one that is there is kept among the superseded folds."
-    if state in ("committed", "interrupted") and (others := _changes(fold, request)):
-        raise FoldError(
-            f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
-            "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
-            "change the result, trains beside it."
-        )
-    if request.options.validation_only:
-        return "predicting and scoring the validation cases again."
-    if state == "committed" and _is_to_validate(fold, request):
-        return "finished already; nothing is trained, but its validation runs again."
-    return {
-        "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
-        "committed": "finished already; nothing is trained. --retrain trains it anew.",
-        "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
-        "anew.",
-    }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
-
-
-def _is_to_validate(fold: Fold, request: FoldRequest) -> bool:
-    return fold.finished is not None and reason_to_validate(fold.finished, request.options) is not None
-
-
-def _changes(fold: Fold, request: FoldRequest) -> list[str]:
-    """Names in what the fold that is there differs from the one that is asked for."""
-    if fold.finished is None:
-        return changes_since_begun(fold.place, request)
-    manifest = fold.finished.manifest
-    details = manifest.details
-    there = FoldProvenance.asked(manifest.inputs, details.get("overrides") or {}, details.get("options") or {})
-    return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
 @dataclass(frozen=True)

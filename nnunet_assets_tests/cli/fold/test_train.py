@@ -1,5 +1,6 @@
 """One fold from the command line: what nnU-Net's users type, what it means, and what they see of a training."""
 
+import fcntl
 import json
 import signal
 from pathlib import Path
@@ -14,14 +15,17 @@ from nnunet_assets.cli.fold.train_flags import Flags
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.commit import FoldInputs, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
-from nnunet_assets.declarations.named_fold import chosen_experiment
+from nnunet_assets.declarations.named_fold import NamedFold, chosen_experiment, undeclared_remark
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets_tests.fakes.fold_child import played
+from nnunet_assets.processes import torch_devices
+from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.torch_devices import TorchDevices
+from nnunet_assets_tests.fakes.fold_child import Ends, played
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -144,6 +148,56 @@ def test_a_variant_that_is_neither_declared_nor_made_of_flags_is_refused() -> No
         chosen("--variant", "seed")
 
 
+LONGER = ExperimentConfig(dataset=HIPPOCAMPUS, configuration="3d_fullres", plans="nnUNetResEncUNetMPlans")
+SHORT = LONGER.model_copy(update={"variant": VariantConfig(name="short", num_epochs=5), "trainer": "MyTrainer"})
+WITHOUT_DEFAULT = Project(Path("/project"), PROJECT.datasets, (LONGER, SHORT, SEEDED))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "others"),
+    [
+        ("3d_fullres", ["-p nnUNetResEncUNetMPlans", "--variant short -tr MyTrainer -p nnUNetResEncUNetMPlans"], "2d"),
+        ("3d_fullres -tr MyTrainer", ["--variant short -tr MyTrainer -p nnUNetResEncUNetMPlans"], "\n    -p"),
+        ("2d -p nnUNetPlans -tr nnUNetTrainer", ["--variant seeded"], "short"),
+        ("3d_fullres --variant short", ["--variant short -tr MyTrainer -p nnUNetResEncUNetMPlans"], "--undeclared"),
+    ],
+)
+def test_what_is_typed_does_not_begin_1000_epochs_where_a_declared_experiment_is_meant(
+    typed: str, meant: list[str], others: str
+) -> None:
+    named = named_as(typed)
+    with pytest.raises(ConfigError, match="declares others that are all that is typed and more") as refused:
+        chosen_experiment(named, HIPPOCAMPUS, WITHOUT_DEFAULT)
+    for flags_of_it in meant:
+        assert f"\n    {flags_of_it}\n" in f"{refused.value}\n"
+    assert others not in str(refused.value)
+
+
+def test_every_choice_that_is_offered_names_the_experiment() -> None:
+    for declared in WITHOUT_DEFAULT.experiments:
+        with pytest.raises(ConfigError) as refused:
+            chosen_experiment(named_as(declared.configuration), HIPPOCAMPUS, WITHOUT_DEFAULT)
+        choices = [line.strip() for line in str(refused.value).splitlines() if line.startswith("    ")]
+        named = [named_as(f"{declared.configuration} {choice}") for choice in choices]
+        assert declared in [chosen_experiment(one, HIPPOCAMPUS, WITHOUT_DEFAULT) for one in named]
+
+
+def test_an_undeclared_experiment_is_trained_where_nothing_declared_can_be_meant_or_by_word() -> None:
+    for typed in ("3d_fullres --undeclared", "3d_lowres", "3d_fullres -tr Another", "3d_fullres --seed 1"):
+        config = chosen_experiment(named_as(typed), HIPPOCAMPUS, WITHOUT_DEFAULT)
+        remark = undeclared_remark(config.identity, WITHOUT_DEFAULT)
+        assert remark
+        assert (
+            f"{config.trainer} sets the rest itself (nnU-Net's own: 1000 epochs). Declared on {HIPPOCAMPUS}" in remark
+        )
+        assert "short/MyTrainer__nnUNetResEncUNetMPlans__3d_fullres" in remark
+    assert undeclared_remark(LONGER.identity, WITHOUT_DEFAULT) is None
+
+
+def named_as(typed: str) -> NamedFold:
+    return Flags(**train.make_context("train", ["4", *typed.split(), "0"]).params).named
+
+
 def test_names_that_nnunet_could_not_split_are_refused() -> None:
     with pytest.raises(ConfigError, match="trainer: 'My__Trainer'"):
         chosen("-tr", "My__Trainer")
@@ -260,7 +314,7 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(
     assert "Reading every case of Dataset952_Phantom" in result.stderr
     assert "fold_0: training from the beginning." in result.stderr
     assert "Epoch 0 (1 of 1): train loss " in result.stderr
-    assert "Tracked in MLflow: " in result.stderr
+    assert "`nnunet-assets dev` shows it." in result.stderr.splitlines()[-1]
     said: dict[str, Any] = json.loads(result.stdout)
     folder = TINY.fold_folder(
         Roots(*(project / "data" / f"nnUNet_{r}" for r in ("raw", "preprocessed", "results"))), "fold_0"
@@ -278,3 +332,56 @@ def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(
     assert again.stdout.splitlines()[0].endswith("finished already; nothing is trained. --retrain trains it anew.")
     assert "Epoch" not in again.stdout
     assert len(child.started) == 1
+
+
+def test_a_fold_that_the_split_will_not_have_is_refused_before_anything_is_read(project: Path) -> None:
+    result = run("952", "3d_fullres", 2, "--variant", "tiny", "--project", project)
+
+    assert result.exit_code == 1
+    assert "fold_2 does not exist; the splits of Dataset952_Phantom have fold_0, fold_1." in result.stderr
+    assert not (project / "data").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_devices, "torch_devices", lambda _: TorchDevices("2.0", (), has_mps=False))
+    result = run("952", "3d_fullres", 0, "--variant", "tiny", "-device", "cuda", "--project", project)
+
+    assert result.exit_code == 1
+    assert "Device 'cuda' was asked for, but torch 2.0 finds only: cpu." in result.stderr
+    assert not (project / "data").exists()
+
+
+def test_a_fold_that_never_began_leaves_no_folder(
+    prepared: Roots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played(monkeypatch, *[Ends(None, ExitCode.BAD_INPUT, "There is no such device.")] * 2)
+    for _ in range(2):  # what the first left is in nobody's way
+        result = run("951", "3d_fullres", 0, "--project", tmp_path)
+        assert result.exit_code == 1
+        assert result.stderr.count("There is no such device.") == 1
+        assert "training from the beginning." in result.stdout
+
+    model = EXPERIMENT.model_folder(prepared)
+    assert [path.name for path in model.iterdir()] == ["nnunet_assets"]
+    assert "no such device" in (model / "nnunet_assets/not_begun/fold_0/.nnunet_assets/output.log").read_text()
+
+
+def test_the_loser_of_two_terminals_is_not_told_that_it_goes_on(prepared: Roots, tmp_path: Path) -> None:
+    place = EXPERIMENT.place_of(prepared, "fold_0")
+    write_json_atomically(place.own / "request.json", {"inputs": vars(inputs_of(prepared)), "attempt": "first"})
+    lock = place.model_folder / "nnunet_assets" / "fold_0.lock"
+    lock.parent.mkdir(parents=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        result = run("951", "3d_fullres", 0, "--project", tmp_path)
+
+    assert result.exit_code == 1
+    assert "fold_0 is being trained by another process" in result.stderr
+    assert "going on" not in result.output
+
+
+def inputs_of(roots: Roots) -> FoldInputs:
+    config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres")
+    return fold_inputs(dataset_of(roots), EXPERIMENT, "fold_0", config.training_hash())

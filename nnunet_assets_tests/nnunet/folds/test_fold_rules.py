@@ -31,6 +31,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.fold_attempt import not_begun_folder
 from nnunet_assets.nnunet.folds.fold_child import needed_gpu_bytes
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.splits.trained_folds import running_folds
@@ -197,13 +198,11 @@ def test_an_interrupted_fold_keeps_its_attempt_and_its_checkpoints(records: Any,
     folder = EXPERIMENT.fold_folder(records[0], "fold_0")
     environment = environment_with_torch(tmp_path / "no_torch", "raise ImportError('a broken installation')")
     request_file = folder / ".nnunet_assets" / "request.json"
-    with pytest.raises(FoldFailed):
-        run_fold(request_for(records), records[0], environment=environment)
-    first = json.loads(request_file.read_text())["attempt"]
+    write_json_atomically(request_file, {"inputs": vars(request_for(records).inputs), "attempt": "first"})
     (folder / "checkpoint_best.pth").write_bytes(b"epoch 3")
     with pytest.raises(FoldFailed):
         run_fold(request_for(records), records[0], environment=environment)
-    assert json.loads(request_file.read_text())["attempt"] == first
+    assert json.loads(request_file.read_text())["attempt"] == "first"
     assert (folder / "checkpoint_best.pth").read_bytes() == b"epoch 3"
 
 
@@ -404,7 +403,7 @@ def test_a_fold_that_is_killed_starts_again_with_half_the_workers_twice_and_says
     said: list[str] = []
     with pytest.raises(FoldFailed, match="fold_0: The process was killed") as caught:
         run_fold(request_for(records), records[0], environment=environment, progress=RecordedProgress(said.append))
-    own = EXPERIMENT.fold_folder(records[0], "fold_0") / ".nnunet_assets"
+    own = not_begun_folder(EXPERIMENT.place_of(records[0], "fold_0")) / ".nnunet_assets"
     assert (own / "output.log").read_text().splitlines() == ["workers 6 2", "workers 3 1", "workers 1 1"]
     assert [sentence.partition("It is started again ")[2] for sentence in said] == [
         "with half the worker processes and goes on from what is there (restart 1 of 2).",

@@ -13,7 +13,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.workflows.fold.train import starting_point
+from nnunet_assets.workflows.fold.start import starting_point
 from nnunet_assets_tests.cli.fold.test_opened_files import write_finished
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 
