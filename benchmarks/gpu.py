@@ -207,7 +207,7 @@ def memory(machine: Machine) -> None:
         code = running.process.wait(timeout=240)
     answer = running.output()
     machine.found("memory", "the command's exit code", str(code), code == 1)
-    machine.found("memory", "it names the lack of GPU memory", "", "ran out of GPU memory" in answer)
+    machine.found("memory", "it names the lack of GPU memory", "", "The GPU ran out of memory" in answer)
     machine.found("memory", "it says what to do", "", "End what else uses the GPU" in answer)
     machine.found("memory", "it names batch and patch of the plans", "", "has batch size" in answer)
 
