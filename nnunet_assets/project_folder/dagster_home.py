@@ -100,6 +100,18 @@ def set_pool_limit(project: Path, n: int) -> None:
         instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, n)
 
 
+def last_sign_of_daemon(project: Path) -> float | None:
+    """Returns when a daemon last wrote into the instance that it lives, in seconds since 1970; None: none ever did."""
+    with _instance(project) as instance:
+        return max((sign.timestamp for sign in instance.get_daemon_heartbeats().values()), default=None)
+
+
+def forget_signs_of_daemon(project: Path) -> None:
+    """Takes the signs of a daemon that was ended out of the instance: nobody need wait whether another one comes."""
+    with _instance(project) as instance:
+        instance.wipe_daemon_heartbeats()
+
+
 def count_gpus(variables: Mapping[str, str]) -> int:
     """Returns how many NVIDIA GPUs a process with these variables may use, without loading torch.
 

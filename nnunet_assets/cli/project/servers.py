@@ -8,52 +8,35 @@ import logging
 import os
 import shlex
 import signal
-import socket
-import subprocess
 import sysconfig
-import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from nnunet_assets.cli.project import background
+from nnunet_assets.cli.project.server_processes import (
+    HOST,
+    START_SECONDS,
+    Server,
+    ServerError,
+    in_foreground,
+    is_running,
+    refuse_taken_ports,
+    wait_until_up,
+)
 from nnunet_assets.declarations.project import read_project
-from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
-from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.daemon_lock import held_command, starting
+from nnunet_assets.project_folder.dagster_home import ensure_instance, forget_signs_of_daemon
 from nnunet_assets.project_folder.private_files import make_private
+from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
 from nnunet_assets.settings import Settings, project_settings
-
-HOST = "127.0.0.1"
-START_SECONDS = 90
-
-
-class ServerError(NnunetAssetsError):
-    """A server did not start, or its port is taken."""
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server of a project.
-
-    Attributes:
-        name: `mlflow`, `daemon`, `webserver` or `dagster`, which is the two in one.
-        command: Program and arguments.
-        url: A page that answers once the server is up; None: it has none.
-    """
-
-    name: str
-    command: Sequence[str]
-    url: str | None
 
 
 @click.command()
@@ -62,31 +45,25 @@ class Server:
 @click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's web UI.")
 def dev(folder: Path, port: int, mlflow_port: int) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
-    settings = _prepare(folder)
-    dagster = python_command("-m", "dagster", "dev", "-h", HOST, "-p", str(port))
-    servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"http://{HOST}:{port}/server_info")]
-    _refuse_taken_ports(servers)
-    _make_store(settings)
-    environment = _environment(settings, f"http://{HOST}:{mlflow_port}")
-    # A terminal sends Ctrl-C to its whole session: in sessions of their own, servers end and folds that train do not.
-    running = [
-        subprocess.Popen(server.command, cwd=settings.project, env=environment, start_new_session=True)
-        for server in servers
-    ]
-    try:
-        for server, process in zip(servers, running, strict=True):
-            _wait_until_up(server.name, server.url, partial(_runs, process))
+    settings = _checked_settings(folder)
+    page = f"http://{HOST}:{port}"
+    arguments = ["dagster", "dev", "-h", HOST, "-p", str(port)]
+    dagster = held_command(settings.dagster_home, "nnunet-assets dev", page, *arguments)
+    servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"{page}/server_info", is_daemon=True)]
+    with ExitStack() as stack:
+        with starting(settings.dagster_home, seconds=2 * START_SECONDS):
+            _make_ready(settings)
+            refuse_second_daemon(settings.project, click.echo)
+            refuse_taken_ports(servers)
+            _make_store(settings)
+            stack.callback(_forget_daemon, settings)
+            environment = _environment(settings, f"http://{HOST}:{mlflow_port}")
+            running = stack.enter_context(in_foreground(servers, settings.project, environment))
+            for server, process in zip(servers, running, strict=True):
+                wait_until_up(settings.dagster_home, server, process.pid, partial(is_running, process))
         click.echo(_welcome(settings, {server.name: server.url for server in servers}))
         if code := running[-1].wait():
             raise ServerError(f"`dagster dev` ended with exit code {code}; what it printed says why.")
-    except KeyboardInterrupt:
-        click.echo("Stopping. Folds that train go on.")
-    finally:
-        for process in reversed(running):
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-        for process in running:
-            process.wait()
 
 
 @click.command()
@@ -98,34 +75,49 @@ def up(folder: Path, port: int, mlflow_port: int) -> None:
 
     What runs already is left running, on the port that it has.
     """
-    settings = _prepare(folder)
-    # The whole path tells the servers of two projects apart.
-    workspace = ["-w", str(settings.project / "workspace.yaml")]
-    webserver = python_command("-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port))
-    servers = [
-        *_mlflow(settings, mlflow_port),
-        Server("webserver", webserver, f"http://{HOST}:{port}/server_info"),
-        # Last: it has no page, and shows only while the others start that it does not run.
-        Server("daemon", python_command("-m", "dagster._daemon", "run", *workspace), None),
-    ]
-    running = {server.name: background.find(settings.project, server.name) for server in servers}
-    missing = [server for server in servers if running[server.name] is None]
-    _refuse_taken_ports(missing)
-    if any(server.name == "mlflow" for server in missing):
-        _make_store(settings)
-    mlflow = running.get("mlflow")
-    environment = _environment(settings, _page(mlflow.url) if mlflow else f"http://{HOST}:{mlflow_port}")
-    started = {
-        server.name: running[server.name]
-        or background.start(settings.project, server.name, server.command, url=server.url, environment=environment)
-        for server in servers
-    }
-    for name, process in started.items():
-        _wait_until_up(name, process.url, process.is_alive, background.log_file(settings.project, name))
-    click.echo(_welcome(settings, {name: process.url for name, process in started.items()}))
+    settings = _checked_settings(folder)
+    start_in_background(settings, port, mlflow_port)
     click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {folder}")
+
+
+def start_in_background(settings: Settings, port: int, mlflow_port: int) -> None:
+    """Starts what of a project's servers does not run in the background yet, and prints where the pages are."""
+    servers = _background_servers(settings, port, mlflow_port)
+    with starting(settings.dagster_home, seconds=2 * START_SECONDS):
+        _make_ready(settings)
+        running = {server.name: background.find(settings.project, server.name) for server in servers}
+        missing = [server for server in servers if running[server.name] is None]
+        if running["daemon"] is None:
+            refuse_second_daemon(settings.project, click.echo)
+        refuse_taken_ports(missing)
+        if any(server.name == "mlflow" for server in missing):
+            _make_store(settings)
+        mlflow = running.get("mlflow")
+        environment = _environment(settings, _page(mlflow.url) if mlflow else f"http://{HOST}:{mlflow_port}")
+        started = {
+            server.name: running[server.name]
+            or background.start(settings.project, server.name, server.command, url=server.url, environment=environment)
+            for server in servers
+        }
+        for server in missing:
+            process, log = started[server.name], background.log_file(settings.project, server.name)
+            wait_until_up(settings.dagster_home, server, process.pid, process.is_alive, log)
+    click.echo(_welcome(settings, {name: process.url for name, process in started.items()}))
     if any(process.unit for process in started.values()):
         click.echo("They end when you log out everywhere; to keep them: loginctl enable-linger")
+
+
+def _background_servers(settings: Settings, port: int, mlflow_port: int) -> list[Server]:
+    # The whole path tells the servers of two projects apart.
+    workspace = ["-w", str(settings.project / "workspace.yaml")]
+    page = f"http://{HOST}:{port}"
+    webserver = python_command("-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port))
+    daemon = held_command(settings.dagster_home, "nnunet-assets up", page, "dagster._daemon", "run", *workspace)
+    return [
+        *_mlflow(settings, mlflow_port),
+        Server("webserver", webserver, f"{page}/server_info"),
+        Server("daemon", daemon, None, is_daemon=True),
+    ]
 
 
 @click.command()
@@ -136,19 +128,33 @@ def down(folder: Path) -> None:
     for name in ("webserver", "daemon", "mlflow"):
         was_running = background.stop(settings.project, name)
         click.echo(f"Stopped {name}." if was_running else f"{name} is not running.")
+        if was_running and name == "daemon":
+            _forget_daemon(settings)
+    if other := find_daemon(settings.project):
+        click.echo(f"{other.who} runs on, which `up` did not start. {other.remedy}")
 
 
-def _prepare(folder: Path) -> Settings:
-    """Checks the project and returns its settings; makes its Dagster instance where there is none."""
+def _forget_daemon(settings: Settings) -> None:
+    """Has the next start not wait for a sign of the daemon that was ended just now."""
+    if find_daemon(settings.project) is None:
+        forget_signs_of_daemon(settings.project)
+
+
+def _checked_settings(folder: Path) -> Settings:
+    """Checks the project's declarations and returns its settings."""
     settings = project_settings(folder)
     read_project(settings.project)
+    return settings
+
+
+def _make_ready(settings: Settings) -> None:
+    """Makes the project's Dagster instance where there is none, and nothing of it open to others."""
     ensure_instance(settings.project)
     for sentence in make_private(settings.project):
         click.echo(sentence)
     if changed := stop_importing_from_project(settings.project):
         click.echo(changed)
     answer_signals()
-    return settings
 
 
 def answer_signals() -> None:
@@ -209,58 +215,6 @@ def _make_store(settings: Settings) -> None:
 
 def _has_own_store(settings: Settings) -> bool:
     return settings.tracking_uri.startswith("sqlite:")
-
-
-def _refuse_taken_ports(servers: Sequence[Server]) -> None:
-    for server in servers:
-        if server.url is None:
-            continue
-        port = urlsplit(server.url).port
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                raise ServerError(
-                    f"Port {port}, which {server.name} needs, is taken by another program. Stop it, or choose another "
-                    "port with --port or --mlflow-port."
-                ) from error
-
-
-def _wait_until_up(name: str, url: str | None, is_alive: Callable[[], bool], log: Path | None = None) -> None:
-    """Waits until the server's page answers; without a page, looks once whether the server runs.
-
-    Args:
-        log: Where it prints; None: to the terminal.
-
-    Raises:
-        ServerError: It ended, or does not answer in time.
-    """
-    printed = f"what it printed is in {log}" if log else "what it printed says why"
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        # Asked first: what answers on the port of a server that has ended is another program.
-        if not is_alive():
-            raise ServerError(f"{name} ended while it started; {printed}.")
-        if url is None or _answers(url):
-            return
-        if time.monotonic() > deadline:
-            raise ServerError(f"{name} does not answer at {url} after {START_SECONDS} s; {printed}.")
-        time.sleep(0.3)
-
-
-def _answers(url: str) -> bool:
-    # Whatever proxy the environment names, it does not lead to this machine.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (OSError, HTTPException):
-        return False
-
-
-def _runs(process: "subprocess.Popen[bytes]") -> bool:
-    return process.poll() is None
 
 
 def _page(url: str | None) -> str:

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from nnunet_assets.cli.project.servers import _answers
+from nnunet_assets.cli.project.server_processes import answers
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -26,6 +26,6 @@ def test_a_page_answers_though_the_environment_names_a_proxy(
         monkeypatch.delenv(name, raising=False)
     with HTTPServer(("127.0.0.1", 0), Healthy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        assert _answers(f"http://127.0.0.1:{server.server_port}/health")
+        assert answers(f"http://127.0.0.1:{server.server_port}/health")
         server.shutdown()
-    assert not _answers(f"http://127.0.0.1:{server.server_port}/health")
+    assert not answers(f"http://127.0.0.1:{server.server_port}/health")

@@ -1,19 +1,14 @@
 """`up` and `down` on the real servers; and that what they started for the user outlives them."""
 
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +16,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
+from nnunet_assets_tests.served_project import ServedProject, wait_until
 
 SLEEPS = """
 import os
@@ -42,71 +38,18 @@ def slow_fold() -> None:
 """
 
 
-COMMAND = """
-import signal
-
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-from nnunet_assets.cli.main import main
-
-main()
-"""
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project folder whose servers have ports of their own."""
-
-    folder: Path
-    port: int
-    mlflow_port: int
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs `nnunet-assets` as a script in the background does, with SIGINT ignored.
-
-        Its output goes to files, since the servers may inherit a pipe and keep it open.
-        """
-        names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
-        environment = {name: value for name, value in os.environ.items() if name not in names}
-        texts = [self.folder.parent / name for name in ("stdout", "stderr")]
-        with texts[0].open("w") as stdout, texts[1].open("w") as stderr:
-            code = subprocess.run(
-                [sys.executable, "-c", COMMAND, *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                check=False,
-                timeout=150,
-            ).returncode
-        return subprocess.CompletedProcess(arguments, code, *(text.read_text() for text in texts))
-
-    def up(self) -> str:
-        done = self.command("up", str(self.folder), "--port", str(self.port), "--mlflow-port", str(self.mlflow_port))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def down(self) -> str:
-        done = self.command("down", str(self.folder))
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def processes(self) -> dict[str, int]:
-        return {path.stem: json.loads(path.read_text())["pid"] for path in (self.folder / "run").glob("*.json")}
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedProject]:
     folder = init_project(tmp_path_factory.mktemp("servers") / "project")
     (folder / "experiments" / "slow").mkdir()
     (folder / "experiments" / "slow" / "assets.py").write_text(dedent(SLEEPS))
-    project = Project(folder, free_port(), free_port())
+    project = ServedProject(folder, free_port(), free_port())
     yield project
     project.down()
 
 
 @pytest.fixture
-def dagster(project: Project) -> DagsterDev:
+def dagster(project: ServedProject) -> DagsterDev:
     """The web UI of the project, which is up; where a test before left it up, this takes no time."""
     project.up()
     return DagsterDev(f"http://127.0.0.1:{project.port}", project.folder / "run" / "webserver.log")
@@ -129,15 +72,7 @@ def hears(process: psutil.Process, number: signal.Signals) -> bool:
     return not int(mask, 16) >> (number - 1) & 1
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 40) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.1)
-    return found
-
-
-def test_a_taken_port_is_a_sentence_and_nothing_is_started(project: Project) -> None:
+def test_a_taken_port_is_a_sentence_and_nothing_is_started(project: ServedProject) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -145,14 +80,15 @@ def test_a_taken_port_is_a_sentence_and_nothing_is_started(project: Project) -> 
         done = project.command("up", str(project.folder), "--port", str(port), "--mlflow-port", str(free_port()))
 
     assert done.returncode == 1
-    assert done.stderr == (
-        f"Port {port}, which webserver needs, is taken by another program. Stop it, or choose another port with --port "
-        "or --mlflow-port.\n"
+    assert re.fullmatch(
+        rf"Port {port}, which webserver needs, is taken by process {os.getpid()} \(`.*`\). Stop it, or choose another "
+        "port with --port or --mlflow-port.\n",
+        done.stderr,
     )
     assert project.processes() == {}
 
 
-def test_up_starts_what_answers_and_a_second_up_starts_nothing(project: Project, dagster: DagsterDev) -> None:
+def test_up_starts_what_answers_and_a_second_up_starts_nothing(project: ServedProject, dagster: DagsterDev) -> None:
     assert answer(f"http://127.0.0.1:{project.mlflow_port}/health") == "OK"
     healthy = "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy } } } }"
 
@@ -164,14 +100,31 @@ def test_up_starts_what_answers_and_a_second_up_starts_nothing(project: Project,
     before = project.processes()
     assert set(before) == {"mlflow", "webserver", "daemon"}
 
-    shown = Project(project.folder, free_port(), free_port()).up()
+    shown = ServedProject(project.folder, free_port(), free_port()).up()
 
     assert f"Dagster  http://127.0.0.1:{project.port}" in shown
     assert f"MLflow   http://127.0.0.1:{project.mlflow_port}" in shown
     assert project.processes() == before
 
 
-def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(project: Project, dagster: DagsterDev) -> None:
+@pytest.mark.usefixtures("dagster")
+def test_dev_beside_up_is_refused_and_names_it(project: ServedProject) -> None:
+    ports = ["--port", str(free_port()), "--mlflow-port", str(free_port())]
+    done = project.command("dev", str(project.folder), *ports)
+
+    assert done.returncode == 1
+    daemon = project.processes()["daemon"]
+    assert re.fullmatch(
+        rf"Process {daemon} \(`nnunet-assets up`, since 20[-0-9]+ [:0-9]+\) is the Dagster daemon of {project.folder} "
+        rf"already, and two of them would start each run twice. Its web UI is at http://127.0.0.1:{project.port}. "
+        rf"End it: nnunet-assets down {project.folder}\n",
+        done.stderr,
+    )
+
+
+def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(
+    project: ServedProject, dagster: DagsterDev
+) -> None:
     began, ended = project.folder / "began", project.folder / "ended"
     dagster.query(
         "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }",
