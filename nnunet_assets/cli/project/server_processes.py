@@ -97,11 +97,11 @@ def refuse_taken_ports(servers: Sequence[Server]) -> None:
                 ) from error
 
 
-def _holder(port: int) -> str:
+def _holder(port: int | None) -> str:
     """Names the process that listens on a port, as far as this user may know it."""
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,) and connection.pid:
                 return f"process {connection.pid} (`{shlex.join(psutil.Process(connection.pid).cmdline())[:80]}`)"
     return "another program"
 
