@@ -13,9 +13,10 @@ from hypothesis import settings
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.processes.child import end_workers_in_silence
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
+from nnunet_assets_tests.tracked_projects import new_store, own_environment, tracked, tracked_template, with_store
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
 
-__all__ = ["stores_in_memory"]
+__all__ = ["new_store", "own_environment", "stores_in_memory", "tracked", "tracked_template", "with_store"]
 
 # A shared machine is slow now and then: a timing is no property of the code.
 settings.register_profile("any machine", deadline=None)

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 
 from nnunet_assets.tracking.store.client import prepare_environment
 
+OF_A_PROJECT = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
+"""Where a developer's own projects keep their things."""
+
 
 @contextmanager
 def environment_without(names: Iterable[str]) -> Iterator[None]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import summary_entry, write_validation_summary
 
 DATASET = "Dataset004_Hippocampus"
@@ -67,3 +68,16 @@ def write_foreign_fold(
     }
     torch.save(content, folder / "checkpoint_final.pth")
     return folder
+
+
+def write_foreign_project(settings: Settings) -> None:
+    """Writes two folds, of two cases and of one, and declarations of their experiment."""
+    write_foreign_fold(settings.roots.results, 0, {"a": (0.9, 0.5), "b": (0.7, 0.25)})
+    write_foreign_fold(settings.roots.results, 1, {"c": (0.5, 1 / 3)})
+    folder = settings.project / "experiments" / "one"
+    folder.mkdir(parents=True)
+    (folder / "defs.yaml").write_text(
+        f"type: nnunet_assets.components.NnunetDataset\nattributes: {{dataset: {DATASET}, folds: 2}}\n---\n"
+        "type: nnunet_assets.components.CrossValidationExperiment\n"
+        f"attributes: {{dataset: {DATASET}, configuration: 3d_fullres}}\n"
+    )

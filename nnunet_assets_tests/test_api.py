@@ -1,6 +1,7 @@
 """The functions that scripts call: what is offered, what a type checker finds, what an import costs, what they do."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,18 @@ from nnunet_assets import api
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.errors import ConfigError, EvaluationError, FoldError
+from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.fold import start
+from nnunet_assets_tests.cli.results.commands import first_interval, run, summarized
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_volume
+from nnunet_assets_tests.tracked_projects import DATASET as TRACKED
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 MISTAKEN = """
 from nnunet_assets import sumarize_experiment, train_fold
@@ -151,3 +159,59 @@ def test_what_is_not_there_is_said_in_the_words_of_the_commands(project: Path) -
     with pytest.raises(FoldError):
         api.adopt(project / "experiments", track=False, project=project)
     assert api.sync(project=project).folds == {}
+
+
+class TestASummaryOfWhatWasTracked:
+    pytestmark = MLFLOW_WARNINGS
+
+    def test_the_names_of_the_package_give_the_same_as_the_commands(
+        self, tracked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tracked.project)
+
+        summary = nnunet_assets.summarize_experiment(TRACKED)
+
+        assert isinstance(summary, nnunet_assets.CVSummary)
+        assert isinstance(summary.folds[0], nnunet_assets.FoldResult)
+        assert (summary.is_complete, summary.completed_folds) == (False, ("fold_0", "fold_1", "fold_2"))
+        assert summary.missing_folds == ("fold_3", "fold_4")
+        metrics = summary.compute_aggregate_metrics()
+        assert metrics["cv_mean_fg_dice"] == summary.foreground.dice.over_folds.mean
+        assert metrics["cv_std_fg_dice"] == summary.foreground.dice.over_folds.sd
+        assert metrics == summarized(tracked)["aggregate_metrics"]
+        text = nnunet_assets.export_csv(summary, tmp_path / "x.csv")
+        assert (tmp_path / "x.csv").read_bytes().decode() == text
+        assert r"\label{t}" in nnunet_assets.export_latex(summary, label="t")
+        assert nnunet_assets.summarize_experiment(TRACKED, folds=[0, 1, 2]).is_complete
+
+    def test_a_logged_summary_is_one_run_however_often_it_is_logged(self, tracked: Settings) -> None:
+        ids = [
+            json.loads(run(tracked, "summarize", "-e", TRACKED, "--json", "--log-to-mlflow").stdout)["mlflow_run"]
+            for _ in range(2)
+        ]
+        assert ids[0] == ids[1]
+        shown = connect(Destination.of(tracked)).get_run(ids[0])
+        assert shown.data.tags[names.RUN_TYPE] == "cv_summary"
+        wanted = summarized(tracked)["foreground"]["dice"]["over_folds"]["mean"]
+        assert shown.data.metrics["dice_mean_over_folds"] == wanted
+
+    def test_a_summary_is_logged_where_its_asset_logs_it_and_the_projects_settings_hold_from_python_too(
+        self, tracked: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tracked.project / ".env").write_text("MLFLOW_EXPERIMENT_NAME=chosen\n")
+        logged = run(tracked, "summarize", "-e", TRACKED, "--json", "--log-to-mlflow")
+        client = connect(Destination.of(tracked))
+        run_id = json.loads(logged.stdout)["mlflow_run"]
+        assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == "chosen"
+        monkeypatch.chdir(tracked.project)
+        summary = nnunet_assets.summarize_experiment(TRACKED)
+        assert nnunet_assets.log_cv_summary(summary) == run_id
+
+    def test_a_summary_without_intervals_takes_none_from_its_run(self, tracked: Settings) -> None:
+        _, bare = FolderRecord.of(tracked.roots.results).summary(TRACKED, None, lambda group: group.default_folds)
+        assert bare.bootstrap is None
+        run_id = nnunet_assets.log_cv_summary(bare, settings=tracked)
+        metrics = connect(Destination.of(tracked)).get_run(run_id).data.metrics
+        _, interval = first_interval(summarized(tracked))
+        lows = {key: value for key, value in metrics.items() if key.startswith("dice_ci95_low_pooled/")}
+        assert interval["low"] in lows.values()

@@ -4,14 +4,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nnunet_assets_tests.environment import environment_without
+from nnunet_assets_tests.environment import OF_A_PROJECT, environment_without
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment() -> Iterator[None]:
     """Neither the developer's own nnU-Net folders nor what MLflow sets for its process reach a test."""
-    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "DAGSTER_HOME")
-    with environment_without(names):
+    with environment_without(OF_A_PROJECT):
         yield
 
 

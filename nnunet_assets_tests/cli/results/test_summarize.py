@@ -1,48 +1,32 @@
-"""`summarize`, `list` and `export`, on real stores: the same numbers from MLflow, from a folder, from Dagster."""
+"""`summarize` on real stores: the same numbers from MLflow, from a folder, from Dagster; of whatever was tracked."""
 
 import csv
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner, Result
 
 import nnunet_assets
-from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs, commit_sha256
-from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.builders import write_patients
+from nnunet_assets_tests.cli.results.commands import first_interval, run, summarized
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
-from nnunet_assets_tests.summaries.conftest import DATASET, EXPERIMENT
+from nnunet_assets_tests.tracked_projects import DATASET, EXPERIMENT
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
 
 pytestmark = MLFLOW_WARNINGS
 
 SHORT = Experiment(DATASET, "2d", variant="short")
 GROUP = f"{DATASET}/nnUNetTrainer__nnUNetPlans__3d_fullres"
-
-
-def run(settings: Settings, command: str, *arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [command, "--project", str(settings.project), *map(str, arguments)])
-
-
-def summarized(settings: Settings, *arguments: str | Path) -> dict[str, Any]:
-    result = run(settings, "summarize", "-e", DATASET, "--json", *arguments)
-    assert result.exit_code in (0, 2), result.output
-    content = json.loads(result.stdout)
-    assert isinstance(content, dict)
-    return content
 
 
 def write_tracker_run(client: Any, number: str, fold: int, status: str, metrics: Mapping[str, float]) -> str:
@@ -105,12 +89,6 @@ class TestTheSameNumbersEverywhere:
         assert result.exit_code == 2
         assert "fold_0, fold_1, fold_2 of" in result.stderr
         assert "is not what Dagster recorded" in result.stderr
-
-
-def first_interval(content: Mapping[str, Any]) -> tuple[str, Mapping[str, float]]:
-    """Returns the first label of which there is an interval, and that of its pooled Dice."""
-    intervals = {name: label["dice"]["pooled"]["interval"] for name, label in content["labels"].items()}
-    return next((name, interval) for name, interval in intervals.items() if interval)
 
 
 class TestIntervals:
@@ -183,11 +161,6 @@ class TestExitCodesAndFolds:
         assert result.exit_code == 1
         assert f"There are: {DATASET}." in result.stderr
 
-    def test_options_that_contradict_each_other_are_refused(self, tracked: Settings) -> None:
-        result = run(tracked, "list", "--source", "dagster", "--tracking-uri", "http://x")
-        assert result.exit_code == 1
-        assert "--tracking-uri belongs to --source mlflow" in result.stderr
-
 
 class TestWhatCounts:
     def test_a_run_that_failed_or_still_runs_is_no_finished_fold(self, tracked: Settings) -> None:
@@ -252,24 +225,17 @@ class TestWhatCounts:
         refused = run(tracked, "summarize", "-e", "odd")
         assert (refused.exit_code, "lacks the tag" in refused.stderr) == (1, True)
 
-    def test_list_shows_every_group_and_says_where_nothing_is(self, tracked: Settings) -> None:
-        table = run(tracked, "list").stdout
-        assert GROUP in table
-        assert "fold_0, fold_1, fold_2" in table
-        folder = run(tracked, "list", "--source", "results", "--json")
-        assert json.loads(folder.stdout)["experiments"][DATASET][0]["n_runs"] == {"FINISHED": 3}
-
 
 class TestRunsOfTheTracker:
     @pytest.fixture
-    def foreign(self, settings: Settings) -> Settings:
-        client = connect(Destination.of(settings))
-        number = client.create_experiment("old", artifact_location=settings.artifacts.as_uri())
+    def foreign(self, with_store: Settings) -> Settings:
+        client = connect(Destination.of(with_store))
+        number = client.create_experiment("old", artifact_location=with_store.artifacts.as_uri())
         for fold, ema in ((0, 0.8), (1, 0.9)):
             metrics = {"ema_fg_dice": ema, "mean_fg_dice": 0.1, "dice_class_0": ema - 0.1, "dice_class_1": math.nan}
             write_tracker_run(client, number, fold, "FINISHED", metrics)
         write_tracker_run(client, number, 2, "FAILED", {"ema_fg_dice": 0.99})
-        return settings
+        return with_store
 
     def test_their_numbers_are_called_pseudo_dice_in_every_output(self, foreign: Settings) -> None:
         result = run(foreign, "summarize", "-e", "old")
@@ -308,7 +274,7 @@ class TestRunsOfTheTracker:
         assert [listed[name][0]["score"] for name in ("validated", "old")] == ["dice", "pseudo_dice"]
 
     def test_the_folder_that_mlflow_used_to_keep_runs_in_is_read_and_not_written_to(
-        self, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, with_store: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from mlflow import MlflowClient
 
@@ -317,35 +283,29 @@ class TestRunsOfTheTracker:
         write_tracker_run(client, client.create_experiment("ancient"), 0, "FINISHED", {"ema_fg_dice": 0.7})
         monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
 
-        result = run(settings, "summarize", "-e", "ancient", "--tracking-uri", tmp_path / "mlruns", "--folds", "0")
+        result = run(with_store, "summarize", "-e", "ancient", "--tracking-uri", tmp_path / "mlruns", "--folds", "0")
 
         assert result.exit_code == 0, result.output
         assert "hold-out (fold_0): pseudo Dice 0.700" in result.stdout
-        assert "ancient" in run(settings, "list", "--tracking-uri", f"file:{tmp_path}/mlruns").stdout
-        gone = run(settings, "list", "--tracking-uri", tmp_path / "nothing")
+        assert "ancient" in run(with_store, "list", "--tracking-uri", f"file:{tmp_path}/mlruns").stdout
+        gone = run(with_store, "list", "--tracking-uri", tmp_path / "nothing")
         assert gone.exit_code == 1
         assert "is a folder that is not there" in gone.stderr
 
 
 class TestBadInput:
     def test_a_server_that_is_not_there_or_never_answers_is_a_sentence_in_bounded_time(
-        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+        self, with_store: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        result = run(settings, "summarize", "-e", "x", "--tracking-uri", f"http://127.0.0.1:{free_port()}")
+        result = run(with_store, "summarize", "-e", "x", "--tracking-uri", f"http://127.0.0.1:{free_port()}")
         assert result.exit_code == 1
         assert "is not reachable" in result.stderr
         assert len(result.stderr.splitlines()) == 1
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         with silent() as uri:
-            result = run(settings, "list", "--tracking-uri", uri)
+            result = run(with_store, "list", "--tracking-uri", uri)
         assert result.exit_code == 1
         assert f"MLflow at {uri} is not reachable" in result.stderr
-
-    def test_a_store_that_is_not_there_is_not_made(self, settings: Settings, tmp_path: Path) -> None:
-        result = run(settings, "list", "--tracking-uri", f"sqlite:///{tmp_path}/other.db")
-        assert result.exit_code == 1
-        assert "nothing was tracked so far" in result.stderr
-        assert not (tmp_path / "other.db").exists()
 
     @pytest.mark.parametrize(
         ("spoil", "sentence"),
@@ -370,95 +330,3 @@ class TestBadInput:
         assert result.exit_code == 1
         assert sentence in result.stderr
         assert "--results" in result.stderr
-
-    def test_a_results_folder_without_models_is_an_error(self, settings: Settings, tmp_path: Path) -> None:
-        for folder, sentence in ((tmp_path, "holds no model"), (tmp_path / "no", "is not there")):
-            result = run(settings, "list", "--results", folder)
-            assert result.exit_code == 1
-            assert sentence in result.stderr
-
-
-class TestExports:
-    def test_names_are_text_in_csv_and_latex(self, tracked: Settings, tmp_path: Path) -> None:
-        made = run(tracked, "export", "-e", DATASET, "--format", "csv", "-o", tmp_path / "cv.csv")
-        assert (made.exit_code, made.stdout) == (2, "")
-        rows = list(csv.DictReader((tmp_path / "cv.csv").read_text().splitlines()))
-        assert [row["label"] for row in rows[::2]] == ["tumor (core)", "'=edema & <rest>", "foreground mean"]
-        latex = run(
-            tracked, "export", "-e", DATASET, "--format", "latex", "--caption", r"50% \input{x}", "--label", "t:1"
-        )
-        assert r"=edema \& \textless{}rest\textgreater{}" in latex.stdout
-        assert r"\caption{50\% \textbackslash{}input\{x\}}" in latex.stdout
-        assert r"\label{t:1}" in latex.stdout
-
-    def test_what_cannot_be_is_refused(self, tracked: Settings, tmp_path: Path) -> None:
-        wrong = run(tracked, "export", "-e", DATASET, "--format", "latex", "--label", "a}b")
-        assert (wrong.exit_code, wrong.stdout) == (1, "")
-        assert run(tracked, "export", "-e", DATASET, "--format", "csv", "--caption", "x").exit_code == 1
-        (tmp_path / "file").write_text("")
-        blocked = run(tracked, "export", "-e", DATASET, "--format", "csv", "-o", tmp_path / "file" / "x.csv")
-        assert blocked.exit_code == 1
-        assert "cannot be written" in blocked.stderr
-
-
-class TestFromPython:
-    def test_the_names_cost_nothing_heavy_until_they_are_called(self) -> None:
-        code = (
-            "import sys, nnunet_assets\nlight = len([m for m in sys.modules if m.startswith('nnunet_assets')])\n"
-            "[getattr(nnunet_assets, name) for name in nnunet_assets.__all__ if name != 'create_tracked_trainer']\n"
-            "print(light, [m for m in ('dagster', 'mlflow', 'torch', 'pandas', 'matplotlib') if m in sys.modules])"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout == "1 []\n"
-
-    def test_the_names_of_the_package_give_the_same_as_the_commands(
-        self, tracked: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(tracked.project)
-
-        summary = nnunet_assets.summarize_experiment(DATASET)
-
-        assert isinstance(summary, nnunet_assets.CVSummary)
-        assert isinstance(summary.folds[0], nnunet_assets.FoldResult)
-        assert (summary.is_complete, summary.completed_folds) == (False, ("fold_0", "fold_1", "fold_2"))
-        assert summary.missing_folds == ("fold_3", "fold_4")
-        metrics = summary.compute_aggregate_metrics()
-        assert metrics["cv_mean_fg_dice"] == summary.foreground.dice.over_folds.mean
-        assert metrics["cv_std_fg_dice"] == summary.foreground.dice.over_folds.sd
-        assert metrics == summarized(tracked)["aggregate_metrics"]
-        text = nnunet_assets.export_csv(summary, tmp_path / "x.csv")
-        assert (tmp_path / "x.csv").read_bytes().decode() == text
-        assert r"\label{t}" in nnunet_assets.export_latex(summary, label="t")
-        assert nnunet_assets.summarize_experiment(DATASET, folds=[0, 1, 2]).is_complete
-
-    def test_a_logged_summary_is_one_run_however_often_it_is_logged(self, tracked: Settings) -> None:
-        ids = [
-            json.loads(run(tracked, "summarize", "-e", DATASET, "--json", "--log-to-mlflow").stdout)["mlflow_run"]
-            for _ in range(2)
-        ]
-        assert ids[0] == ids[1]
-        shown = connect(Destination.of(tracked)).get_run(ids[0])
-        assert shown.data.tags[names.RUN_TYPE] == "cv_summary"
-        wanted = summarized(tracked)["foreground"]["dice"]["over_folds"]["mean"]
-        assert shown.data.metrics["dice_mean_over_folds"] == wanted
-
-    def test_a_summary_is_logged_where_its_asset_logs_it_and_the_projects_settings_hold_from_python_too(
-        self, tracked: Settings, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        (tracked.project / ".env").write_text("MLFLOW_EXPERIMENT_NAME=chosen\n")
-        logged = run(tracked, "summarize", "-e", DATASET, "--json", "--log-to-mlflow")
-        client = connect(Destination.of(tracked))
-        run_id = json.loads(logged.stdout)["mlflow_run"]
-        assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == "chosen"
-        monkeypatch.chdir(tracked.project)
-        summary = nnunet_assets.summarize_experiment(DATASET)
-        assert nnunet_assets.log_cv_summary(summary) == run_id
-
-    def test_a_summary_without_intervals_takes_none_from_its_run(self, tracked: Settings) -> None:
-        _, bare = FolderRecord.of(tracked.roots.results).summary(DATASET, None, lambda group: group.default_folds)
-        assert bare.bootstrap is None
-        run_id = nnunet_assets.log_cv_summary(bare, settings=tracked)
-        metrics = connect(Destination.of(tracked)).get_run(run_id).data.metrics
-        _, interval = first_interval(summarized(tracked))
-        lows = {key: value for key, value in metrics.items() if key.startswith("dice_ci95_low_pooled/")}
-        assert interval["low"] in lows.values()

@@ -1,7 +1,8 @@
-"""Projects with a tracking store, as the assets' tests have them; one with a cross-validation in it."""
+"""Projects with a real tracking store of their own; one with a cross-validation in it. Fixtures of every test."""
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +12,8 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets_tests.assets.conftest import _clean_environment, instance
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
-
-__all__ = ["_clean_environment", "instance"]
+from nnunet_assets_tests.environment import OF_A_PROJECT, environment_without
 
 DATASET = "Dataset004_Hippocampus"
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
@@ -29,20 +28,22 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def project(tmp_path: Path, new_store: bytes) -> Path:
-    """A project folder with a tracking store of its own."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mlflow.db").write_bytes(new_store)
-    return tmp_path
+def own_environment() -> Iterator[None]:
+    """Without what the developer's shell sets of projects."""
+    with environment_without(OF_A_PROJECT):
+        yield
 
 
 @pytest.fixture
-def settings(project: Path) -> Settings:
-    return Settings.from_environment(project)
+def with_store(tmp_path: Path, new_store: bytes, own_environment: None) -> Settings:
+    """A project in which nothing was tracked yet."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mlflow.db").write_bytes(new_store)
+    return Settings.from_environment(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path:
+def tracked_template(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path:
     """A project with three finished folds, in MLflow too; made once, since tracking takes seconds."""
     folder = tmp_path_factory.mktemp("tracked")
     (folder / "data").mkdir()
@@ -54,11 +55,12 @@ def template(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path
 
 
 @pytest.fixture
-def tracked(tmp_path: Path, template: Path) -> Settings:
+def tracked(tmp_path: Path, tracked_template: Path, own_environment: None) -> Settings:
     """A copy of that project; MLflow's database holds absolute paths."""
     project = tmp_path / "project"
-    shutil.copytree(template, project)
+    shutil.copytree(tracked_template, project)
     with closing(sqlite3.connect(project / "data" / "mlflow.db")) as store, store:
         for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(template), str(project)))
+            moved = (str(tracked_template), str(project))
+            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)
     return Settings.from_environment(project)

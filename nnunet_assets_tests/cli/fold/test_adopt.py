@@ -1,4 +1,4 @@
-"""`adopt` and its sensor: folds of plain nnU-Net in MLflow, in Dagster's record and in summaries."""
+"""`adopt`: folds of plain nnU-Net in MLflow, in Dagster's record and in summaries."""
 
 import json
 import math
@@ -18,15 +18,18 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_sha256, write_commit
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.results.results_folder import unadopted_folds
-from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.sensors import build_adoption_sensor
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
+from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets_tests.foreign_fold_builders import BEGIN, DATASET, write_foreign_fold
+from nnunet_assets_tests.foreign_fold_builders import (
+    BEGIN,
+    DATASET,
+    write_foreign_fold,
+    write_foreign_project,
+)
+from nnunet_assets_tests.sensors.test_adoption import recorded
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 from nnunet_assets_tests.without_dagster import run_without_dagster
 
@@ -38,33 +41,16 @@ KEY = dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"])
 
 
 @pytest.fixture
-def foreign(settings: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def foreign(with_store: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A project that declares an experiment of two folds, which plain nnU-Net trained."""
-    write_foreign_fold(settings.roots.results, 0, {"a": (0.9, 0.5), "b": (0.7, 0.25)})
-    write_foreign_fold(settings.roots.results, 1, {"c": (0.5, 1 / 3)})
-    folder = settings.project / "experiments" / "one"
-    folder.mkdir(parents=True)
-    (folder / "defs.yaml").write_text(
-        f"type: nnunet_assets.components.NnunetDataset\nattributes: {{dataset: {DATASET}, folds: 2}}\n---\n"
-        "type: nnunet_assets.components.CrossValidationExperiment\n"
-        f"attributes: {{dataset: {DATASET}, configuration: 3d_fullres}}\n"
-    )
-    settings.dagster_home.mkdir()
+    write_foreign_project(with_store)
+    with_store.dagster_home.mkdir()
     monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: nullcontext(instance))
-    return settings
+    return with_store
 
 
 def run(settings: Settings, command: str, *arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [command, "--project", str(settings.project), *map(str, arguments)])
-
-
-def recorded(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """Fold to the data version of its newest materialization."""
-    records = instance.fetch_materializations(KEY, limit=10).records
-    events = [record.asset_materialization for record in reversed(records)]
-    return {
-        event.partition: (event.tags or {})["dagster/data_version"] for event in events if event and event.partition
-    }
 
 
 def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
@@ -283,28 +269,6 @@ def test_adopting_needs_no_dagster_where_the_project_has_no_instance_of_it(forei
     assert (code, "adopted before" in output) == (0, True), output
 
 
-def test_the_sensor_records_a_fold_whose_adoption_was_killed_before(
-    foreign: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "nnunet_assets.workflows.fold.adopted_fold_run.back_fill",
-        lambda *_: TrackingReport(None, None, None, 0, 0, 0, None, is_done=True),
-    )
-    shutil.rmtree(EXPERIMENT.fold_folder(foreign.roots, "fold_1"))
-    fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
-    adopt_fold(fold)
-    sensor, resources = build_adoption_sensor([EXPERIMENT]), {"project": ProjectResource(folder=str(foreign.project))}
-    messages = []
-    for _ in range(2):
-        with dg.build_sensor_context(instance=instance, resources=resources) as context:
-            messages.append(str(sensor.evaluate_tick(context).skip_message))
-    assert recorded(instance) == {"fold_0": commit_sha256(fold)}
-    assert messages == [
-        f"{fold} is adopted and recorded.",
-        "No fold to adopt. Experiments looked at: 1; folds refused: 0.",
-    ]
-
-
 def test_a_fold_that_a_tracked_trainer_made_is_one_to_adopt(foreign: Settings) -> None:
     fold = EXPERIMENT.fold_folder(foreign.roots, "fold_0")
     append_record(journal_path(fold), "start", {"attempt": "1", "params": {}})
@@ -368,33 +332,3 @@ def test_a_folder_without_such_a_fold_is_an_error(tracked: Settings) -> None:
     result = run(tracked, "adopt", tracked.roots.results)
     assert result.exit_code == 1
     assert "holds no fold that something else trained (3 folds looked at)" in result.stderr
-
-
-@pytest.mark.faults  # each fold is adopted in a process that imports torch
-def test_the_sensor_is_off_and_adopts_one_fold_a_tick_passing_over_what_cannot_be(
-    foreign: Settings, instance: dg.DagsterInstance
-) -> None:
-    broken = EXPERIMENT.fold_folder(foreign.roots, "fold_0") / "validation" / "summary.json"
-    good = broken.read_bytes()
-    broken.write_text("{")
-    sensor = build_adoption_sensor([EXPERIMENT])
-    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
-    cursor: str | None = None
-    ticks: list[Any] = []
-
-    def tick() -> Any:
-        nonlocal cursor
-        resources = {"project": ProjectResource(folder=str(foreign.project))}
-        with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
-            data = sensor.evaluate_tick(context)
-        cursor = data.cursor
-        ticks.append(data)
-        return data
-
-    assert "is torn" in str(tick().skip_message)
-    tick()
-    assert set(recorded(instance)) == {"fold_1"}
-    assert "No fold to adopt" in str(tick().skip_message)
-    broken.write_bytes(good)
-    tick()
-    assert set(recorded(instance)) == {"fold_0", "fold_1"}

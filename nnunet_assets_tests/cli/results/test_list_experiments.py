@@ -1,0 +1,39 @@
+"""`list` on real stores: every group, and in a sentence where there is none."""
+
+import json
+from pathlib import Path
+
+from nnunet_assets.settings import Settings
+from nnunet_assets_tests.cli.results.commands import run
+from nnunet_assets_tests.tracked_projects import DATASET, EXPERIMENT
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+
+def test_list_shows_every_group_and_says_where_nothing_is(tracked: Settings) -> None:
+    table = run(tracked, "list").stdout
+    assert f"{DATASET}/{EXPERIMENT.name}" in table
+    assert "fold_0, fold_1, fold_2" in table
+    folder = run(tracked, "list", "--source", "results", "--json")
+    assert json.loads(folder.stdout)["experiments"][DATASET][0]["n_runs"] == {"FINISHED": 3}
+
+
+def test_options_that_contradict_each_other_are_refused(tracked: Settings) -> None:
+    result = run(tracked, "list", "--source", "dagster", "--tracking-uri", "http://x")
+    assert result.exit_code == 1
+    assert "--tracking-uri belongs to --source mlflow" in result.stderr
+
+
+def test_a_store_that_is_not_there_is_not_made(with_store: Settings, tmp_path: Path) -> None:
+    result = run(with_store, "list", "--tracking-uri", f"sqlite:///{tmp_path}/other.db")
+    assert result.exit_code == 1
+    assert "nothing was tracked so far" in result.stderr
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_results_folder_without_models_is_an_error(with_store: Settings, tmp_path: Path) -> None:
+    for folder, sentence in ((tmp_path, "holds no model"), (tmp_path / "no", "is not there")):
+        result = run(with_store, "list", "--results", folder)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
