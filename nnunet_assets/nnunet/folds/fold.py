@@ -3,17 +3,19 @@
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.json_file import read_json
-from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, FoldPlace, Roots
+from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, Experiment, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
@@ -25,6 +27,7 @@ from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.results.results import scores_of
 from nnunet_assets.nnunet.splits.split_users import note_fold, seen_split, split_held
 from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode, failure_class
@@ -40,14 +43,25 @@ class FoldOutcome:
     """A finished fold.
 
     Attributes:
+        experiment: Which cross-validation.
         dataset: What it was trained on, or would be, as it was read under the fold's lease.
         finished: As it was read last, under its lease: what is shown or sent of it need not be read again.
         is_new: False where it was finished already and nothing had to be done.
     """
 
+    experiment: Experiment
     dataset: PreparedDataset
     finished: FinishedFold
     is_new: bool
+
+    @cached_property
+    def scores(self) -> CvSummary | None:
+        """Of its validation cases; None for a model of all cases, whose scores say nothing about new ones.
+
+        Raises:
+            SummaryError: As `scores_of`.
+        """
+        return scores_of(self.experiment, self.finished)
 
     @property
     def manifest(self) -> Manifest:
@@ -99,7 +113,7 @@ def run_fold(
         if finished and fold.state == "adopted" and not retrain:
             _refuse_validation_of_adopted(place, request.options)
             _say_lack(request, finished, progress)
-            return FoldOutcome(dataset, finished, is_new=False)
+            return FoldOutcome(experiment, dataset, finished, is_new=False)
         is_finished = finished is not None and not retrain and _is_current(finished.manifest, request)
         # A finished one is noted too, where anybody may write beside the split.
         with suppress(OSError) if is_finished else nullcontext():
@@ -108,7 +122,7 @@ def run_fold(
             reason = reason_to_validate(finished, request.options)
             if reason is None:
                 _say_lack(request, finished, progress)
-                return FoldOutcome(dataset, finished, is_new=False)
+                return FoldOutcome(experiment, dataset, finished, is_new=False)
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         check_variables(environment)
@@ -136,7 +150,7 @@ def run_fold(
                 failure_class(result.code).remedy,
             ]
             raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
-        return FoldOutcome(dataset, finished, is_new=True)
+        return FoldOutcome(experiment, dataset, finished, is_new=True)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import FoldResult, fold_result
+from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError
 
 
@@ -36,17 +36,22 @@ def result_of(finished: FinishedFold) -> FoldResult:
     Raises:
         SummaryError: As for `collect_fold_results`.
     """
-    return fold_result(finished, _description(finished.folder.parent))
-
-
-def _description(model_folder: Path) -> dict[str, Any]:
-    """Returns the model folder's own copy: the dataset.json that the folds were trained with."""
-    path = model_folder / "dataset.json"
+    path = finished.folder.parent / "dataset.json"  # the model folder's own: what the folds were trained with
     try:
-        content: dict[str, Any] = load_json(path)
+        description = load_json(path)
     except (OSError, ValueError) as error:
         raise SummaryError(
             f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {error}. Restore it from "
             "nnUNet_preprocessed."
         ) from error
-    return content
+    return fold_result(finished, description)
+
+
+def scores_of(experiment: Experiment, finished: FinishedFold) -> CvSummary | None:
+    """Returns the scores of a fold's validation cases; None for a model of all cases: they say nothing about new ones.
+
+    Raises:
+        SummaryError: As for `collect_fold_results`.
+    """
+    fold = finished.manifest.fold
+    return None if fold == FULL_FOLD else summarize(experiment, [fold], [result_of(finished)])

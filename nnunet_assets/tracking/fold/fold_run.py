@@ -5,7 +5,7 @@ that MLflow has, in the journal's order: where journal and list part, the journa
 lost file is made anew: the run is found by its attempt, and a record that comes twice is kept once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from errno import EAGAIN
@@ -16,9 +16,11 @@ from typing import Any
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import LockingError
+from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.names import Status
 
 
@@ -112,6 +114,10 @@ class FoldRun:
         kept = ("run_id", "experiment_id", "sent", "n_refused", "n_samples_sent", "resumed_at", "scores", "folder")
         return replace(self, **{name: getattr(known, name) for name in kept})
 
+    def add_files(self, files: Sequence[str]) -> None:
+        """Adds what is to be uploaded, each file once."""
+        self.files = list(dict.fromkeys([*self.files, *files]))
+
     def forget(self) -> None:
         """Drops what was deleted in MLflow, so that a new run takes every record again.
 
@@ -169,6 +175,40 @@ class FoldRun:
         """Returns how many of the journal's records were sent, up to where journal and what was sent part."""
         pairs = zip((record.time_ms for record in records), self.sent, strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def ending_metrics(records: Iterable[Record], manifest: Manifest | None) -> dict[str, float]:
+    """Returns what only a fold's end knows: how long it took, on what, and where its curve was best, by MLflow's name.
+
+    What is not known is absent.
+
+    Args:
+        records: The fold's journal.
+        manifest: Of the finished fold; None: it is not finished.
+    """
+    epochs = {record.epoch: record.values for record in records if record.kind == "epoch" and record.epoch is not None}
+    training_seconds = sum(values.get(names.EPOCH_SECONDS) or 0.0 for values in epochs.values())
+    metrics = {
+        names.EPOCHS_TRAINED: float(len(epochs)),
+        names.TRAINING_SECONDS: training_seconds,
+        names.TRAINING_HOURS: training_seconds / 3600,
+    }
+    emas = [(values.get(names.PSEUDO_DICE_EMA), epoch) for epoch, values in epochs.items()]
+    defined = [(ema, -epoch) for ema, epoch in emas if ema is not None]
+    if defined:
+        # The first of equal ones, as nnU-Net keeps the first checkpoint.
+        best, epoch = max(defined)
+        metrics |= {names.BEST_EPOCH: float(-epoch), names.BEST_PSEUDO_DICE_EMA: best}
+    return {**metrics, **_measured(manifest)} if manifest else metrics
+
+
+def _measured(manifest: Manifest) -> dict[str, float]:
+    metrics = {names.peak_memory_metric(kind): float(n) for kind, n in manifest.peak_memory_bytes.items()}
+    if "validation" in manifest.seconds:
+        metrics[names.VALIDATION_SECONDS] = manifest.seconds["validation"]
+    if manifest.gpu_hours is not None:
+        metrics[names.GPU_HOURS] = manifest.gpu_hours
+    return metrics
 
 
 def params_path(fold_folder: Path) -> Path:

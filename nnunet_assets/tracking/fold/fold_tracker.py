@@ -18,10 +18,17 @@ from typing import Self
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.fold.commit import FinishedFold, scores_on_disk
-from nnunet_assets.core.fold.journal import journal_path, now_ms, read_records, settled_records
+from nnunet_assets.core.fold.journal import Record, journal_path, now_ms, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, is_same_place
+from nnunet_assets.tracking.fold.fold_run import (
+    Ending,
+    FoldRun,
+    attempt_of,
+    contents_path,
+    ending_metrics,
+    is_same_place,
+)
 from nnunet_assets.tracking.fold.sender import FoldSender
 from nnunet_assets.tracking.store.destination import Destination, run_url
 from nnunet_assets.tracking.store.names import Status
@@ -120,7 +127,6 @@ class FoldTracker:
         files: Sequence[Path] = (),
         contents: Mapping[str, bytes] | None = None,
         *,
-        metrics: Mapping[str, float] | None = None,
         failure: str = "none",
         finished: FinishedFold | None = None,
         timeout_seconds: float = FLUSH_SECONDS,
@@ -131,7 +137,6 @@ class FoldTracker:
             status: What MLflow shows.
             files: Uploaded under their own names after `contents`, in this order.
             contents: File name to bytes, for what is not on disk; kept in the fold's folder.
-            metrics: What only the end knows, by MLflow's name.
             failure: The class of what ended the training.
             finished: The fold, as its owner read it last; None: it is read where it is needed.
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
@@ -140,7 +145,10 @@ class FoldTracker:
             paths = [*self._write(contents or {}), *files]
             # A fold that is superseded takes its files along; at the old place lie another training's.
             relative = [os.path.relpath(path, self._fold_folder) for path in paths]
-            ending = Ending(status, self._end_ms(), relative, dict(metrics or {}), failure)
+            records = self._records()
+            ended_ms = max([now_ms(), *(record.time_ms for record in records)])  # not before what the journal has
+            metrics = ending_metrics(records, finished.manifest if finished else None)
+            ending = Ending(status, ended_ms, relative, metrics, failure)
             # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
             with suppress(OSError):
                 self._sender.keep(ending)
@@ -154,11 +162,10 @@ class FoldTracker:
             self._report = _report(self._sender, self._fold_folder, self._tracking_uri)
         return self._report
 
-    def _end_ms(self) -> int:
-        """Returns the time of the end, which is not before that of what the journal has."""
+    def _records(self) -> list[Record]:
         with suppress(OSError):
-            return max([now_ms(), *(record.time_ms for record in read_records(journal_path(self._fold_folder)))])
-        return now_ms()
+            return list(read_records(journal_path(self._fold_folder)))
+        return []
 
     def _start(self) -> None:
         if self._thread.ident is not None:

@@ -1,18 +1,16 @@
 """Carries a fold's journal to its MLflow run: the one way by which records get there, live, at the end and later.
 
 A pass is idempotent: it finds or makes the run, sends what the run does not have, and ends the run where an ending is
-known. Whatever fails ends the pass; the next one goes on after the last batch that MLflow took. What MLflow will never
-take (a refused value) is counted and passed over, so that it does not hold up what follows.
+known. Whatever fails ends the pass; the next one goes on after the last batch that MLflow took. How a record or a file
+is written into the run, `run_writer` knows.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold, scores_on_disk
 from nnunet_assets.core.fold.journal import (
@@ -26,36 +24,26 @@ from nnunet_assets.core.fold.journal import (
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.fold.version_history import mixed_in_words, mixed_versions, read_stages
 from nnunet_assets.core.text.redaction import redacted
-from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import (
     Ending,
     FoldRun,
     alone,
     attempt_of,
     is_same_place,
-    params_path,
 )
-from nnunet_assets.tracking.fold.score_metrics import holds_scores, replacements
+from nnunet_assets.tracking.fold.run_writer import RunWriter
 from nnunet_assets.tracking.fold.system_metrics import system_path
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import (
-    MAX_METRICS_PER_BATCH,
-    MAX_PARAMS_PER_BATCH,
     groups,
-    params_of,
-    points,
-    tags_of,
 )
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.leaving_files import as_it_may_leave, hides_places
-from nnunet_assets.tracking.store.redacted_files import without_credentials
 from nnunet_assets.tracking.store.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.store.server_errors import Failure, explain
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 RESULT_FILES = ("../dataset.json", f"{OWN_FOLDER}/{MANIFEST_FILE}", SUMMARY_FILE)
 """What a result is read from again, relative to the fold's folder; see `fold_records`."""
@@ -94,8 +82,7 @@ class FoldSender:
         self._client: MlflowClient | None = None
         self._before = self._seen = self._stamp() if follows else None
         self._damage: str | None = None
-        self._notes: list[str] = []
-        self._kept_files: dict[str, str] = {}
+        self._writer = RunWriter(destination, fold_folder, self._pseudonyms)
 
     def send(self, ending: Ending | None = None, *, until: float = float("inf")) -> bool:
         """Makes one pass; never raises.
@@ -141,8 +128,8 @@ class FoldSender:
     @property
     def problem(self) -> str | None:
         """What a person should know: why something waits, and what MLflow does not have; None where all is well."""
-        sentences = [self.failure.sentence if self.failure else "", self._damage or ""]
-        return " ".join(filter(None, [*sentences, *self._notes, *self._kept_files.values()])) or None
+        sentences = [self.failure.sentence if self.failure else "", self._damage or "", *self._writer.problems]
+        return " ".join(filter(None, sentences)) or None
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
         """Returns what changes when there may be something to send; None: there is no journal yet."""
@@ -175,13 +162,15 @@ class FoldSender:
         self._ensure_run(self._client, records)
         for group in groups(records[len(self.run.sent) :]):
             _check_time(until)
-            self._send_group(self._client, group)
+            self._writer.write(self._client, self.run, group, self._last_epoch)
             self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
         self._send_samples(self._client, until)
         if over is not None and over == self.run.ending and not self.run.is_closed:
             _check_time(until)
-            self._close(self._client, over)
+            finished = (self.finished or FinishedFold.read(self._folder)) if over.status == "FINISHED" else None
+            self._writer.end(self._client, self.run, over, finished, self._last_epoch)
+            self.run.save(self._folder)
         self._upload_files(self._client, until)
 
     def _scores(self) -> str | None:
@@ -219,18 +208,11 @@ class FoldSender:
 
     def _take(self, ending: Ending) -> None:
         self.run.ending, self.run.is_closed = ending, False
-        self._add_files(ending.files if self._destination.takes_files else ())
-
-    def _add_files(self, files: Sequence[str]) -> None:
-        self.run.files = list(dict.fromkeys([*self.run.files, *files]))
+        self.run.add_files(ending.files if self._destination.takes_files else ())
 
     def _damaged_line(self, number: int) -> str:
         path = journal_path(self._folder)
         return f"Line {number} of {path} is damaged: it and the lines after it cannot be sent."
-
-    def _note(self, sentence: str) -> None:
-        if sentence not in self._notes:
-            self._notes.append(sentence)
 
     def _forget(self) -> None:
         """Begins anew at MLflow, with every record, file and the ending."""
@@ -286,123 +268,23 @@ class FoldSender:
             tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
         return {key: names.cut(redacted(value), names.MAX_TAG_LENGTH) for key, value in tags.items()}
 
-    def _send_group(self, client: "MlflowClient", group: Sequence[Record]) -> None:
-        """Sends records that share a batch; if MLflow refuses that, one by one, and passes over the refused ones."""
-        try:
-            if group[0].kind == "start":
-                self._send_start(client, group[0])
-            else:
-                self._send_metrics(client, group)
-        except Exception as error:
-            failure = explain(error, self._destination.tracking_uri)
-            if failure.cause != "refused":
-                raise
-            if len(group) > 1:
-                for record in group:
-                    self._send_group(client, [record])
-                return
-            self.run.n_refused += 1
-            self._note(f"A record of the journal was not taken. {failure.sentence}")
-
     def _send_samples(self, client: "MlflowClient", until: float) -> None:
         for group in groups(list(read_records(system_path(self._folder), self.run.n_samples_sent))):
             _check_time(until)
-            self._send_group(client, group)
+            self._writer.write(client, self.run, group, self._last_epoch)
             self.run.n_samples_sent += len(group)
             self.run.save(self._folder)
-
-    def _send_metrics(self, client: "MlflowClient", group: Sequence[Record]) -> None:
-        from mlflow.entities import Metric
-
-        metrics = []
-        for record in group:
-            # Where the curves end is the step of the validation's results.
-            found, reasons = points(record, self._last_epoch if record.epoch is None else record.epoch)
-            metrics += [Metric(*point) for point in found]
-            if reasons:
-                self._note(f"Not sent: {first_offenders(reasons)}.")
-        self._log(client, metrics)
-        if any(map(holds_scores, group)) and self.run.run_id is not None:
-            self._log(client, replacements(client, self.run.run_id, metrics))
-
-    def _log(self, client: "MlflowClient", metrics: Sequence["Metric"]) -> None:
-        for start in range(0, len(metrics), MAX_METRICS_PER_BATCH):
-            batch = metrics[start : start + MAX_METRICS_PER_BATCH]
-            client.log_batch(self.run.run_id, metrics=batch, synchronous=True)
-
-    def _send_start(self, client: "MlflowClient", record: Record) -> None:
-        """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
-        from mlflow.entities import Param, RunTag
-
-        params, tags = params_of(record), tags_of(record)
-        if self._pseudonyms:
-            params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
-        write_json_atomically(params_path(self._folder), params)
-        self._add_files([str(params_path(self._folder).relative_to(self._folder))])
-        rest = f"; whole in {names.PARAMS_FILE}"
-        texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
-        logged = client.get_run(self.run.run_id).data.params
-        changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
-        if changed:
-            tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
-        client.log_batch(
-            self.run.run_id,
-            tags=[RunTag(key, names.cut(text, names.MAX_TAG_LENGTH)) for key, text in tags.items()],
-            synchronous=True,
-        )
-        new = [Param(key, text) for key, text in texts.items() if key not in logged]
-        for start in range(0, len(new), MAX_PARAMS_PER_BATCH):
-            client.log_batch(self.run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
-
-    def _close(self, client: "MlflowClient", ending: Ending) -> None:
-        from mlflow.entities import RunTag
-
-        self._send_group(client, [Record("end", ending.time_ms, None, ending.metrics)])
-        client.set_tag(self.run.run_id, names.FAILURE, ending.failure)
-        finished = (self.finished or FinishedFold.read(self._folder)) if ending.status == "FINISHED" else None
-        scores = finished.scores if finished else None
-        if finished is not None and scores is not None:
-            # Before the files: whoever reads these meanwhile sees that they are not of these scores.
-            now = {names.SCORES: scores, names.SCORED_AT: str(time.time_ns() // 1_000_000)}
-            tags = {**now, names.VALIDATED: finished.manifest.validated}
-            client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
-        client.set_terminated(self.run.run_id, ending.status, ending.time_ms)
-        self.run.is_closed = self.run.ending == ending
-        self.run.scores = scores
-        self.run.save(self._folder)
 
     def _upload_files(self, client: "MlflowClient", until: float) -> None:
         """Uploads what waits, after the run's end: a file that fails must not leave the run open."""
         for file in list(self.run.files):
             # While the fold trains, an artifact store that fails must not delay every epoch.
-            if self.run.ending is None and file in self._kept_files:
+            if self.run.ending is None and file in self._writer.kept_files:
                 continue
             _check_time(until)
-            if self._upload(client, file):
+            if self._writer.upload(client, self.run, file):
                 self.run.files.remove(file)
                 self.run.save(self._folder)
-
-    def _upload(self, client: "MlflowClient", file: str) -> bool:
-        """Tells whether the file need not be tried again: MLflow has it, or can never have it."""
-        self._kept_files.pop(file, None)
-        # Not by the kernel: for a fold's folder that is a link, `..` is the model's folder all the same.
-        path = Path(os.path.normpath(self._folder / file))
-        if not path.is_file():
-            self._note(f"{path} was not uploaded: it is not there.")
-            return True
-        try:
-            hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
-            with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
-                client.log_artifact(self.run.run_id, str(file_to_send))
-        except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
-            failure = explain(error, self._destination.tracking_uri)
-            sentence = f"{path.name} was not uploaded. {failure.sentence}"
-            if failure.cause == "refused":
-                self._note(sentence)
-                return True
-            self._kept_files[file] = sentence
-            return False
-        return True
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

@@ -16,12 +16,11 @@ from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.nnunet.adoption.adoption import Adopted
-from nnunet_assets.nnunet.results.results import result_of
+from nnunet_assets.nnunet.results.results import result_of, scores_of
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
-from nnunet_assets.tracking.fold.fold_figures import ending_metrics
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, ending_metrics
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import (
@@ -61,7 +60,7 @@ def prepare_again(destination: Destination, roots: Roots, fold_folder: Path) -> 
     elif known.has_scores_to_tell(finished.scores, list(read_records(journal_path(fold_folder)))):
         place = FoldPlace(experiment, manifest.fold, fold_folder)
         splits = partial(read_splits, roots.preprocessed / experiment.dataset)
-        made = contents_of(place, finished, splits, LOGGED)
+        made = contents_of(place, partial(scores_of, experiment, finished), splits, LOGGED)
         for name, content in made.items():
             write_atomically(contents_path(fold_folder, name), content)
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, FoldPlace, fold_index
-from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold
+from nnunet_assets.core.fold.commit import MANIFEST_FILE
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.numbers import apart
-from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE
 from nnunet_assets.reports.figures.curves import learning_curve_png
@@ -60,13 +59,13 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, progress: Progress) -> li
 
 
 def contents_of(
-    place: FoldPlace, finished: FinishedFold | None, splits: Callable[[], Any], progress: Progress
+    place: FoldPlace, scores: Callable[[], CvSummary | None], splits: Callable[[], Any], progress: Progress
 ) -> dict[str, bytes]:
     """Returns file name to content of what is made for the run of a fold that has ended.
 
     Args:
         place: Of the fold.
-        finished: The fold; None: it is not finished, and has no scores.
+        scores: Returns what `scores_of` does.
         splits: Returns the split that the fold is of, in nnU-Net's form.
         progress: Is warned of what cannot be made.
     """
@@ -75,7 +74,7 @@ def contents_of(
         "learning_curve.png": lambda: learning_curve_png(records),
         "history.json": lambda: _json(history(records)),
         "splits.json": lambda: _splits(splits, place.fold),
-        "validation_cases.csv": lambda: _validation_cases(place, finished),
+        "validation_cases.csv": lambda: cases_to_csv(found).encode() if (found := scores()) else None,
         "environment.txt": lambda: environment().encode(),
     }
     contents = {}
@@ -107,13 +106,6 @@ def environment() -> str:
 def _splits(splits: Callable[[], Any], fold: str) -> bytes | None:
     """Returns the case ids of the fold; None for a model of all cases, which has no split."""
     return None if fold == FULL_FOLD else _json({"fold": fold, **splits()[fold_index(fold)]})
-
-
-def _validation_cases(place: FoldPlace, finished: FinishedFold | None) -> bytes | None:
-    """Returns a row a case and label; None for a model of all cases, whose scores are those of its training cases."""
-    if place.fold == FULL_FOLD or finished is None:
-        return None
-    return cases_to_csv(summarize(place.experiment, [place.fold], [result_of(finished)])).encode()
 
 
 def _json(value: Any) -> bytes:

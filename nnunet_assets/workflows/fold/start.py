@@ -47,16 +47,21 @@ def prepared_request(
     """
     options, device = asked.options(config.options(settings.project)), asked.device or config.device
     check_options(options, device=device, retrain=asked.retrain, continue_training=continue_training)
-    refuse_missing_fold(settings, project, config, fold)
     if not asked.retrain:
         check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
+
+    @cache
+    def before_work() -> None:
+        refuse_missing_fold(settings, project, config, fold)
+        check_device(device, options.num_gpus, settings.child_environment())
+
     dataset = ensure_prepared(
         settings,
         project,
         config,
         progress,
         despite_changes=asked.despite_changes,
-        before_work=cache(lambda: check_device(device, options.num_gpus, settings.child_environment())),
+        before_work=before_work,
         before_planning=lambda looked_at: check_fold(looked_at, config.identity, fold),
     )
     return fold_request(settings, config, fold, asked, dataset=dataset)

@@ -1,34 +1,35 @@
 """A fold is trained: what is asked of it, and what comes out."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.layout import FULL_FOLD
-from nnunet_assets.core.fold.commit import RESULT_FILES, FinishedFold
+from nnunet_assets.core.fold.commit import RESULT_FILES, FinishedFold, validated_checkpoint
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
-from nnunet_assets.nnunet.folds.fold import run_fold
+from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.results.results import result_of
+from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
+from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
+from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold.tracked_fold import TrackedFold, tracked_fold
+from nnunet_assets.tracking.store.names import HOST, fold_tags, run_title
+from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
 
 @dataclass(frozen=True)
@@ -176,13 +177,10 @@ def train_fold(
     Raises:
         NnunetAssetsError: As `run_fold`.
     """
-    tracking = tracked_fold(settings, destination, request, progress) if destination else nullcontext(TrackedFold())
-    with (
-        # First: a second run of a fold that trains must not touch its MLflow run.
-        fold_lease(request.experiment.place_of(settings.roots, request.fold)),
-        tracking as tracked,
-    ):
-        outcome = run_fold(
+    place = request.experiment.place_of(settings.roots, request.fold)
+
+    def train() -> FoldOutcome:
+        return run_fold(
             request,
             settings.roots,
             environment=settings.child_environment(environment),
@@ -190,17 +188,62 @@ def train_fold(
             known=known,
             progress=progress,
         )
-        tracked.outcome = outcome
-    finished, report = outcome.finished, tracked.report
-    is_scored = request.fold != FULL_FOLD
+
+    # First: a second run of a fold that trains must not touch its MLflow run.
+    with fold_lease(place):
+        outcome, report = tracked(train, settings, request, destination, progress) if destination else (train(), None)
     return TrainedFold(
         request=request,
-        finished=finished,
+        finished=outcome.finished,
         is_new=outcome.is_new,
-        scores=summarize(request.experiment, [request.fold], [result_of(finished)]) if is_scored else None,
-        records=tuple(read_records(journal_path(finished.folder))),
+        scores=outcome.scores,
+        records=tuple(read_records(journal_path(place.folder))),
         tracking=report,
         run_url=destination.run_url(report.experiment_id, report.run_id)
         if destination and report and report.experiment_id and report.run_id
         else None,
     )
+
+
+def tracked(
+    train: Callable[[], FoldOutcome],
+    settings: Settings,
+    request: FoldRequest,
+    destination: Destination,
+    progress: Progress,
+) -> tuple[FoldOutcome, TrackingReport]:
+    """Trains a fold beside its MLflow run; tracking that fails is said and counted, and never ends the training.
+
+    The run ends FINISHED, FAILED by an error, or KILLED by a termination; a run that failed has the logs that say why.
+    """
+    place = request.experiment.place_of(settings.roots, request.fold)
+    validated = validated_checkpoint(val_best=request.options.val_best)
+    tags = fold_tags(
+        request.experiment, request.fold, request.inputs, validated=validated, dagster_run_id=request.dagster_run_id
+    )
+    n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
+    with FoldTracker(
+        destination,
+        experiment_name=destination.experiment_of(request.experiment.dataset),
+        fold_folder=place.folder,
+        tags={**tags, HOST: socket.gethostname()},
+        run_name=f"{run_title(request.experiment)} {request.fold}",
+    ) as tracker:
+        try:
+            with SystemSampler(place.folder, n_gpus):
+                outcome = train()
+        except Exception as error:
+            failure = str(error.failure) if isinstance(error, FoldFailed) else "crashed"
+            _warn(progress, tracker.finish("FAILED", logs_of(place.folder), failure=failure))
+            raise
+        files = [*files_of(place.folder), *checkpoints_of(place.folder, settings.checkpoints_mb, progress)]
+        made = contents_of(place, lambda: outcome.scores, lambda: outcome.dataset.splits, progress)
+        report = tracker.finish("FINISHED", files, made, finished=outcome.finished)
+    _warn(progress, report)
+    return outcome, report
+
+
+def _warn(progress: Progress, report: TrackingReport) -> None:
+    if report.problem:
+        remedy = "" if report.is_done else " `nnunet-assets sync` sends what waits."
+        progress.warn(f"{report.problem}{remedy}")

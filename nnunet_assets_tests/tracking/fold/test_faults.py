@@ -253,7 +253,7 @@ def test_case_ids_paths_and_the_host_leave_this_machine_as_pseudonyms(server: Ml
         with tracker(proxy.uri, fold, tags=tags, preprocessed=fold.parent / "preprocessed") as following:
             start(fold, params=params)
             train(fold, 0, 1)
-            report = following.finish("FINISHED", contents={"smith_1.png": b"smith_1"}, metrics={"training_hours": 2.0})
+            report = following.finish("FINISHED", contents={"smith_1.png": b"smith_1"})
         sent = b"".join(request.path.encode() + request.body for request in proxy.requests)
     assert report.problem is None
     assert [word for word in (b"smith", b"jones", b"/home/dr", b"ward7") if word in sent] == []
@@ -262,7 +262,7 @@ def test_case_ids_paths_and_the_host_leave_this_machine_as_pseudonyms(server: Ml
     assert run.data.params["lr"] == "0.01"
     assert run.data.params["weights"].startswith("path-")
     assert run.data.params["left_out"].startswith('["case-')
-    assert run.data.metrics["training_hours"] == 2.0
+    assert run.data.metrics["epochs_trained"] == 2.0
 
 
 def test_a_password_in_the_tracking_uri_is_neither_shown_nor_stored(fold: Path) -> None:

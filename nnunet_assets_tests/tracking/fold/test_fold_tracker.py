@@ -39,6 +39,10 @@ def losses(last: int) -> list[tuple[int, float]]:
     return [(epoch, epoch / 10) for epoch in range(last + 1)]
 
 
+UNTIMED = {"training_seconds": 0.0, "training_hours": 0.0}
+"""What the end of a training shows whose epochs do not say how long they took."""
+
+
 def test_epochs_arrive_while_the_fold_trains(uri: str, fold: Path, tmp_path: Path) -> None:
     tracked = Tracked(uri, tmp_path)
     with tracker(uri, fold) as following:
@@ -75,6 +79,8 @@ def test_a_finished_run_shows_what_the_journal_holds(uri: str, fold: Path, tmp_p
         "pseudo_dice_mean": 0.5,
         "val_dice_mean": 0.87,
         "val_dice/tumor _x28_core_x29_": 0.8,
+        "epochs_trained": 3.0,
+        **UNTIMED,
     }
     assert tracked.history("val_dice_mean") == [(2, 0.87)]
     assert tracked.files() == ["learning_curve.png", "params.json", "training_log.txt"]
@@ -220,7 +226,7 @@ def test_a_fold_whose_watcher_was_stopped_after_its_end_is_finished_when_the_nex
         stopped.finish("KILLED", failure="interrupted")
     assert Tracked(in_memory, tmp_path).run.info.status == "KILLED"
     with tracker(in_memory, fold) as following:
-        report = following.finish("FINISHED", contents={"late.png": b"x"}, metrics={"epochs_trained": 2.0})
+        report = following.finish("FINISHED", contents={"late.png": b"x"})
     tracked = Tracked(in_memory, tmp_path)
     assert (tracked.run.info.status, tracked.run.data.metrics["epochs_trained"]) == ("FINISHED", 2.0)
     assert tracked.run.data.tags["nnunet_assets.failure"] == "none"
@@ -331,9 +337,9 @@ def test_what_only_the_end_knows_stands_at_the_last_epoch(in_memory: str, fold: 
     with tracker(in_memory, fold) as following:
         start(fold)
         train(fold, 0, 2)
-        report = following.finish("FINISHED", metrics={"training_hours": 2.5})
+        report = following.finish("FINISHED")
     assert (report.n_sent, report.is_done) == (4, True)
-    assert Tracked(in_memory, tmp_path).history("training_hours") == [(2, 2.5)]
+    assert Tracked(in_memory, tmp_path).history("epochs_trained") == [(2, 3.0)]
 
 
 def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all_the_same(
@@ -358,10 +364,10 @@ def test_an_ending_that_comes_while_a_pass_is_under_way_is_of_the_last_epoch_all
         assert is_sending.wait(20)  # the journal was read, with no epoch in it
         train(fold, 0, 2)
         validate(fold)
-        report = following.finish("FINISHED", metrics={"training_hours": 2.5})
+        report = following.finish("FINISHED")
     assert (report.n_sent, report.is_done) == (5, True)
     tracked = Tracked(in_memory, tmp_path)
-    assert tracked.history("training_hours") == [(2, 2.5)]
+    assert tracked.history("epochs_trained") == [(2, 3.0)]
     assert tracked.history("val_dice_mean") == [(2, 0.87)]
     assert tracked.run.info.status == "FINISHED"
 
@@ -406,7 +412,12 @@ def test_a_value_that_is_no_number_is_named_and_the_others_are_sent(in_memory: s
         start(fold)
         append_record(journal_path(fold), "epoch", {"train_loss": 0.1, "phase": "warm-up", "Ä": 1, "ä": 2}, epoch=0)
         report = following.finish("FINISHED")
-    assert Tracked(in_memory, tmp_path).run.data.metrics == {"train_loss": 0.1, "Ä": 1.0}
+    assert Tracked(in_memory, tmp_path).run.data.metrics == {
+        "train_loss": 0.1,
+        "Ä": 1.0,
+        "epochs_trained": 1.0,
+        **UNTIMED,
+    }
     assert "'phase' is 'warm-up', which is not a number" in str(report.problem)
     assert "'ä' differs from 'Ä' only in case" in str(report.problem)
     assert (report.n_waiting, report.n_refused) == (0, 0)

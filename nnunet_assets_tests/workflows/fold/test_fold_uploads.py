@@ -11,6 +11,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.core.splits.splits_files import read_splits
+from nnunet_assets.nnunet.results.results import scores_of
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, environment, history
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -43,7 +44,9 @@ def finished_fold(roots: Roots) -> Path:
 def made(roots: Roots, progress: RecordedProgress) -> dict[str, bytes]:
     place = EXPERIMENT.place_of(roots, "fold_1")
     splits = partial(read_splits, roots.preprocessed / EXPERIMENT.dataset)
-    return contents_of(place, FinishedFold.read(place.folder), splits, progress)
+    finished = FinishedFold.read(place.folder)
+    assert finished
+    return contents_of(place, partial(scores_of, place.experiment, finished), splits, progress)
 
 
 def test_a_finished_fold_gets_its_curve_history_split_scores_and_environment(roots: Roots) -> None:

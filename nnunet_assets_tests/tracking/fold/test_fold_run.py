@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.fold.journal import Record
-from nnunet_assets.tracking.fold.fold_figures import ending_metrics
+from nnunet_assets.tracking.fold.fold_run import ending_metrics
 from nnunet_assets_tests.builders import build_manifest
 
 

@@ -1,21 +1,26 @@
 """A fold's MLflow run, as a training leaves it: with its files where the fold is finished, with its logs where not."""
 
 import socket
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
+from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.folds.fold import FoldOutcome
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold.tracked_fold import tracked_fold
-from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets.workflows.fold.train import tracked
+from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.tracking.folds import start, train
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -44,11 +49,26 @@ def trains(fold_folder: Path) -> None:
     (fold_folder / OWN_FOLDER / LOG_FILE).write_text("CUDA out of memory")
 
 
+def finishes(fold_folder: Path) -> FoldOutcome:
+    """Trains to the end, with scores and a split."""
+    trains(fold_folder)
+    write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5})])
+    (fold_folder.parent / "dataset.json").write_text('{"labels": {"organ": 1}, "file_ending": ".nii.gz"}')
+    commit_fold(fold_folder, replace(build_manifest(fold_folder), details={"validation_cases": ["a"]}))
+    finished = FinishedFold.read(fold_folder)
+    assert finished
+    dataset: Any = SimpleNamespace(splits=[{"train": ["b"], "val": ["a"]}])
+    return FoldOutcome(EXPERIMENT, dataset, finished, is_new=True)
+
+
 def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
     """Trains for a while, tracked, and then does not go on."""
-    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT):
+
+    def stops() -> FoldOutcome:
         trains(fold_folder)
         raise error
+
+    tracked(stops, settings, REQUEST, Destination.of(settings), SILENT)
 
 
 def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
@@ -59,8 +79,7 @@ def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
 
 
 def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_folder: Path) -> None:
-    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT) as tracked:
-        trains(fold_folder)
+    _, report = tracked(partial(finishes, fold_folder), settings, REQUEST, Destination.of(settings), SILENT)
 
     run, files = run_and_files(settings)
     assert run.info.status == "FINISHED"
@@ -68,18 +87,21 @@ def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_fo
     assert run.data.metrics["epochs_trained"] == 2
     assert {"history.json", "environment.txt"} <= files
     assert {"debug.json", "learning_curve.png", "output.log", "training_log_2030_1_2_03_04_05.txt"} <= files
-    assert tracked.report
-    assert tracked.report.run_id == run.info.run_id
+    assert report.run_id == run.info.run_id
     # Its start and two epochs.
-    assert (tracked.report.n_sent, tracked.report.n_waiting) == (3, 0)
+    assert (report.n_sent, report.n_waiting) == (3, 0)
 
 
 def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:
     settings = Settings.from_environment(project, {"NNUNET_ASSETS_TRACK_CHECKPOINTS_MB": "1"})
     fold_folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
-    with tracked_fold(settings, Destination.of(settings), REQUEST, SILENT):
-        trains(fold_folder)
+
+    def keeps_its_checkpoint() -> FoldOutcome:
+        outcome = finishes(fold_folder)
         (fold_folder / "checkpoint_final.pth").write_bytes(b"weights")
+        return outcome
+
+    tracked(keeps_its_checkpoint, settings, REQUEST, Destination.of(settings), SILENT)
 
     assert "checkpoint_final.pth" in run_and_files(settings)[1]
 
@@ -103,11 +125,11 @@ def test_a_fold_that_somebody_stopped_is_killed(settings: Settings, fold_folder:
 
 
 def test_a_fold_that_never_began_has_no_run(settings: Settings, fold_folder: Path) -> None:
-    with (
-        pytest.raises(FoldError),
-        tracked_fold(settings, Destination.of(settings), REQUEST, SILENT),
-    ):
+    def refuses() -> FoldOutcome:
         raise FoldError("not preprocessed")
+
+    with pytest.raises(FoldError):
+        tracked(refuses, settings, REQUEST, Destination.of(settings), SILENT)
 
     assert not fold_folder.exists()
     client = connect(Destination.of(settings))
