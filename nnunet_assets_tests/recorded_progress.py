@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+
 
 class RecordedProgress:
     """Keeps sentences and counts in the order in which they came.
@@ -23,6 +25,7 @@ class RecordedProgress:
         self.warned: list[str] = []
         self.relayed: list[str] = []
         self.steps: list[tuple[str, int, int]] = []
+        self.shares: list[float] = []
 
     def say(self, sentence: str) -> None:
         self.said.append(sentence)
@@ -35,8 +38,12 @@ class RecordedProgress:
     def relay(self, sentence: str) -> None:
         self.relayed.append(sentence)
 
-    def step(self, what: str, n_done: int, n: int) -> None:
+    def epoch(self, trained: TrainedEpoch) -> None:
+        self.relayed.append(str(trained))
+
+    def step(self, what: str, n_done: int, n: int, share: float | None = None) -> None:
         self.steps.append((what, n_done, n))
+        self.shares.append(n_done / max(n, 1) if share is None else share)
         self._on_step(n_done)
 
     def poll(self) -> None:

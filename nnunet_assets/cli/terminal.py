@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
+from nnunet_assets.core.progress import Count
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
@@ -28,6 +31,8 @@ def console() -> "Console":
 class TerminalProgress:
     """Prints sentences, and shows a bar with the time that is left on a terminal's standard error.
 
+    Where the sentences go to no terminal, what is counted is a line there now and then; see `Count`.
+
     Args:
         to_stderr: Whether everything goes to standard error, since a command's result goes to standard output as JSON.
             Warnings always do.
@@ -38,6 +43,8 @@ class TerminalProgress:
         self._shown_from = time.monotonic() + QUIET_SECONDS
         self._bar: Bar | None = None
         self._what = ""
+        self._steps, self._epochs = Count(), Count()
+        self._is_first_epoch = True
 
     def __enter__(self) -> "TerminalProgress":
         return self
@@ -62,8 +69,19 @@ class TerminalProgress:
     def poll(self) -> None:
         """Does nothing meanwhile: a bar draws itself."""
 
-    def step(self, what: str, n_done: int, n: int) -> None:
-        """Moves the bar, which appears only where there is something to wait for."""
+    def epoch(self, trained: TrainedEpoch) -> None:
+        """Prints it; where nobody looks on, the first one, the last one, and some between."""
+        self._epochs.take("epochs", trained.n_done, trained.n_epochs or trained.n_done + 1)
+        is_due = self._epochs.is_due() or self._is_first_epoch or trained.n_done == trained.n_epochs
+        self._is_first_epoch = False
+        if is_due or self._has_terminal():
+            self.say(str(trained))
+
+    def step(self, what: str, n_done: int, n: int, share: float | None = None) -> None:
+        """Moves the bar, which appears only where there is something to wait for, or prints a line that is due."""
+        self._steps.take(what, n_done, n, share)
+        if not self._has_terminal() and self._steps.is_due():
+            self.say(f"{self._steps}.")
         if time.monotonic() < self._shown_from:
             return
         if self._bar is None or what != self._what:
@@ -71,7 +89,16 @@ class TerminalProgress:
             self._bar, self._what = _bar(what), what
         if self._bar.console.is_terminal:
             self._bar.start()
-            self._bar.update(self._bar.task_ids[0], completed=n_done, total=n)
+            left = self._steps.seconds_left
+            self._bar.update(
+                self._bar.task_ids[0],
+                completed=n_done,
+                total=n,
+                left="" if left is None or n_done == n else f"about {duration(left)} left",
+            )
+
+    def _has_terminal(self) -> bool:
+        return (sys.stderr if self._to_stderr else sys.stdout).isatty()
 
     def _print(self, sentence: str, *, to_stderr: bool) -> None:
         # A bar is drawn where the cursor is: a sentence goes above it, and the next step draws it anew.
@@ -86,9 +113,9 @@ class TerminalProgress:
 
 def _bar(what: str) -> "Bar":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (MofNCompleteColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (MofNCompleteColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    bar.add_task(what, total=None)
+    bar.add_task(what, total=None, left="")
     return bar

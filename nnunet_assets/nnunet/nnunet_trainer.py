@@ -60,7 +60,8 @@ class NnunetTrainer(Protocol):
         current_epoch: Epochs that are done: the one that runs, from 0.
         output_folder: nnU-Net's `fold_k`.
         output_folder_base: The model's folder.
-        network: None before `initialize`, as are optimizer, lr_scheduler and loss.
+        network: None before `initialize`, as are optimizer, lr_scheduler, loss and dataset_class.
+        inference_allowed_mirroring_axes: None: none, or not known before the augmentation is configured.
         grad_scaler: None: on another device than a GPU.
         local_rank: Which of the processes that train a fold together this is.
     """
@@ -68,6 +69,7 @@ class NnunetTrainer(Protocol):
     configuration_name: str
     output_folder: str
     output_folder_base: str
+    preprocessed_dataset_folder: str
     log_file: str
     dataset_json: Mapping[str, Any]
     plans_manager: PlansManager
@@ -88,10 +90,13 @@ class NnunetTrainer(Protocol):
     batch_size: int
     oversample_foreground_percent: float
     num_iterations_per_epoch: int
+    num_val_iterations_per_epoch: int
     num_epochs: int
     current_epoch: int
     save_every: int
     disable_checkpointing: bool
+    dataset_class: Any
+    inference_allowed_mirroring_axes: Sequence[int] | None
     _best_ema: float | None
 
     train_step: Callable[[Mapping[str, Any]], dict[str, Any]]

@@ -1,9 +1,21 @@
 """Where a command's sentences go, and when it shows a bar."""
 
+import sys
+
 import pytest
 
 from nnunet_assets.cli import terminal
 from nnunet_assets.cli.terminal import TerminalProgress
+from nnunet_assets.core import progress as progress_module
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets_tests.fakes.clock import Clock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
+    return clock
 
 
 def test_sentences_go_to_standard_output_and_warnings_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
@@ -14,11 +26,35 @@ def test_sentences_go_to_standard_output_and_warnings_to_standard_error(capfd: p
     assert capfd.readouterr() == ("Reading.\nEpoch 0.\n", "It waits.\n")
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_log_has_the_first_epoch_the_last_and_some_between_and_a_terminal_has_all(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    progress = TerminalProgress()
+    for epoch in range(40, 100):  # it goes on with an interrupted one
+        progress.epoch(TrainedEpoch(epoch, 100, {"val_loss": 0.5}))
+        clock.seconds += 12.0
+    shown = [int(line.split()[1]) for line in capfd.readouterr().out.splitlines()]
+    # A twentieth of 100 is 5.
+    assert shown == list(range(40, 100)) if is_terminal else [40, *range(45, 100, 5), 99]
+
+
+def test_a_log_has_lines_of_what_is_counted(capfd: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with TerminalProgress() as progress:
+        for n_done in range(11):
+            progress.step("cases read", n_done, 10)
+            clock.seconds += 40
+    lines = capfd.readouterr().out.splitlines()
+    assert (lines[0], lines[-1]) == ("1 of 10 cases read, about 6 min left.", "10 of 10 cases read.")
+    assert len(lines) == 10
+
+
 def test_beside_a_result_in_json_everything_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     progress = TerminalProgress(to_stderr=True)
     progress.say("Reading.")
-    progress.relay("Epoch 0.")
-    assert capfd.readouterr() == ("", "Reading.\nEpoch 0.\n")
+    progress.epoch(TrainedEpoch(0, 10, {}))
+    assert capfd.readouterr() == ("", "Reading.\nEpoch 0 (1 of 10): \n")
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,20 @@ import logging
 
 import pytest
 
-from nnunet_assets.core.progress import LOGGED, Logged, Progress, Silent
+from nnunet_assets.core import progress as module
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.progress import LOGGED, Count, Logged, Progress, Silent
+from nnunet_assets_tests.fakes.clock import Clock
 from nnunet_assets_tests.recorded_progress import RecordedProgress
+
+BEGUN = ["The training begins.", "Epoch 0: val loss 0.5000"]
 
 
 def report(progress: Progress) -> None:
     progress.say("Reading.")
     progress.warn("It waits.")
-    progress.relay("Epoch 0.")
+    progress.relay("The training begins.")
+    progress.epoch(TrainedEpoch(0, None, {"val_loss": 0.5}))
     progress.step("cases read", 3, 20)
 
 
@@ -39,5 +45,58 @@ def test_the_silent_one_says_nothing(caplog: pytest.LogCaptureFixture, capfd: py
 def test_the_recorder_keeps_each_kind_apart() -> None:
     progress = RecordedProgress()
     report(progress)
-    assert (progress.said, progress.warned, progress.relayed) == (["Reading."], ["It waits."], ["Epoch 0."])
+    assert (progress.said, progress.warned, progress.relayed) == (["Reading."], ["It waits."], BEGUN)
     assert progress.steps == [("cases read", 3, 20)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def lines_of(clock: Clock, n: int, seconds_each: float) -> list[str]:
+    """Returns the lines that a log has of a count whose steps take that long each."""
+    count, lines = Count(), []
+    for n_done in range(n + 1):
+        count.take("done", n_done, n)
+        lines += [str(count)] if count.is_due() else []
+        clock.seconds += seconds_each
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("n", "seconds_each", "n_lines"),
+    [
+        (1000, 60.0, 34),  # one in half an hour, and the end
+        (1000, 6.0, 20),  # one a twentieth
+        (1000, 0.1, 3),  # one in half a minute
+        (1000, 0.02, 0),
+        (10, 3600.0, 10),
+        (1, 29.0, 0),
+        (1, 31.0, 1),
+    ],
+)
+def test_a_log_has_lines_neither_too_many_nor_too_far_between(
+    clock: Clock, n: int, seconds_each: float, n_lines: int
+) -> None:
+    lines = lines_of(clock, n, seconds_each)
+    assert len(lines) == n_lines
+    if seconds_each > 1 and lines:
+        assert lines[-1] == f"{n} of {n} done"
+
+
+def test_the_time_that_is_left_goes_by_the_share_of_the_work(clock: Clock) -> None:
+    count = Count()
+    assert count.seconds_left is None
+    count.take("cases predicted", 0, 3, 0.0)
+    clock.seconds += 60
+    count.take("cases predicted", 1, 3, 0.75)  # the large one
+    assert count.seconds_left == pytest.approx(20.0)
+    assert str(count) == "1 of 3 cases predicted, about 1 min left"
+    clock.seconds += 30
+    count.take("cases read", 1, 100)  # what came before says nothing of it
+    assert count.seconds_left is None
+    count.take("none", 0, 0)
+    assert str(count) == "0 of 0 none"

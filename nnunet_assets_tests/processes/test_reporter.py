@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from dagster_pipes import PipesContext, encode_param
 
-from nnunet_assets.processes.reporter import epoch_line, reporter
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.processes.reporter import reporter
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_sentences_that_do_not_reach_dagster_end_nothing_and_are_counted(
     messages: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with reporter() as progress:
-        progress.say("one")
+        progress.epoch(TrainedEpoch(0, None, {}))
         messages.rename(messages.with_name("kept"))
         messages.symlink_to("/dev/full")
         progress.say("two")
@@ -37,7 +38,7 @@ def test_sentences_that_do_not_reach_dagster_end_nothing_and_are_counted(
         messages.unlink()
         messages.with_name("kept").rename(messages)
     lost = "2 sentences did not reach Dagster's log; they are in the fold's output.log."
-    assert heard(messages) == ["opened", "one", lost, "closed"]
+    assert heard(messages) == ["opened", "Epoch 0: ", lost, "closed"]
     assert capsys.readouterr().out == "two\nthree\n"
 
 
@@ -64,26 +65,3 @@ def test_a_process_that_fails_leaves_the_session_open_for_its_next_start(message
     with pytest.raises(ValueError, match="oh"):
         fail()
     assert heard(messages) == ["opened", "one"]
-
-
-@pytest.mark.parametrize(
-    ("n_epochs", "values", "line"),
-    [
-        (
-            1000,
-            {"train_loss": -0.5, "val_loss": 0.25, "pseudo_dice_mean": 0.75, "epoch_seconds": 47.25},
-            "Epoch 2 (3 of 1000): train loss -0.5000, val loss 0.2500, pseudo Dice 0.7500, 47.2 s, about 13:05:08 left",
-        ),
-        (
-            4,
-            {"train_loss": 0.5, "val_loss": None, "epoch_seconds": 309.0},
-            "(3 of 4): train loss 0.5000, 309.0 s, about 5:09 left",
-        ),
-        (None, {"train_loss": 0.5, "epoch_seconds": 1.0}, "Epoch 2: train loss 0.5000, 1.0 s"),
-        (4, {"train_loss": 0.5}, "Epoch 2 (3 of 4): train loss 0.5000"),
-    ],
-)
-def test_an_epoch_is_told_by_what_is_known_of_it(
-    n_epochs: int | None, values: dict[str, float | None], line: str
-) -> None:
-    assert epoch_line(2, n_epochs, values).endswith(line)

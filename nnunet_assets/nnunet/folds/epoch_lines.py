@@ -1,11 +1,11 @@
-"""What a person follows of a fold that trains, by its journal: that it begins, each epoch, that it validates."""
+"""What a person follows of a fold that trains, by its journal: that it begins, and each epoch."""
 
 from contextlib import suppress
 from pathlib import Path
 
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.processes.reporter import epoch_line
 
 
 class EpochLines:
@@ -43,9 +43,7 @@ class EpochLines:
                 self._seen.add(_key(record))
             if record.epoch is not None and _key(record) not in self._seen:
                 self._seen.add(_key(record))
-                self._progress.relay(epoch_line(record.epoch, self._n_epochs, record.values))
-                if record.epoch + 1 == self._n_epochs:
-                    self._progress.relay("Predicting and scoring the validation cases.")
+                self._progress.epoch(trained_epoch(self._folder, record.epoch, self._n_epochs, record.values))
         self._n_bytes = n_bytes
 
 

@@ -14,6 +14,7 @@ from nnunet_assets.core.fold.validation_again import settle_again
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
 from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
+from nnunet_assets.nnunet.folds.validation_steps import ValidationSteps
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.supervisor import run_with_restarts
@@ -45,6 +46,7 @@ def train_in_child(
         progress: As for `run_fold`.
     """
     asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
+    validation = ValidationSteps(place.folder, progress)
 
     def start(n_halvings: int) -> ChildResult:
         heartbeat = Heartbeat(place.folder, progress)
@@ -52,6 +54,7 @@ def train_in_child(
         def poll() -> None:
             heartbeat.look()
             lines.show_new()
+            validation.look()
             progress.poll()
 
         with (

@@ -49,6 +49,7 @@ from nnunet_assets.nnunet.training.ranks import Rank, run_ranks, settings_of_who
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.training.trainer import build_trainer, label_names
+from nnunet_assets.nnunet.training.validation_passes import write_validation_work
 from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions
 from nnunet_assets.processes.child import ChildFailure, child_main
@@ -113,6 +114,8 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
         check_time_left(trainer, fold_folder, options, start)
     progress.say(f"{request.fold} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = open_journal(trainer, request, whole_batch, progress) if rank.is_first and earlier is None else None
+    if rank.is_first:
+        write_validation_work(trainer)
     stopped = _train(trainer, options, rank, logger, progress, start=start, is_trained=is_trained)
     progress.say("Training is done; predicting and scoring the validation cases.")
     validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)

@@ -17,12 +17,12 @@ from nnunet_assets.core.fold.journal import (
     readable_until_epoch,
     write_records,
 )
+from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.epoch_logger import EpochLogger
 from nnunet_assets.nnunet.training.parameters import training_parameters
 from nnunet_assets.nnunet.training.trainer import label_names
-from nnunet_assets.processes.reporter import epoch_line
 
 
 class JournalLogger(EpochLogger):
@@ -63,11 +63,12 @@ def open_journal(
     trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], progress: Progress
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
-    journal = journal_path(Path(trainer.output_folder))
+    fold_folder = Path(trainer.output_folder)
+    journal = journal_path(fold_folder)
     write_records(journal, records_so_far(trainer, request, whole_batch, progress))
 
     def report(epoch: int, values: Mapping[str, float]) -> None:
-        progress.say(epoch_line(epoch, trainer.num_epochs, values))
+        progress.epoch(trained_epoch(fold_folder, epoch, trainer.num_epochs, values))
 
     logger = JournalLogger(journal, label_names(trainer), report)
     trainer.logger.loggers.append(logger)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
+from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
-from nnunet_assets.processes.reporter import epoch_line
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
@@ -41,7 +41,7 @@ def test_a_training_that_begins_is_shown_before_its_first_epoch_ends_and_once(tm
     lines.show_new()
     assert progress.relayed == [
         "The training begins: 1000 epochs of 250 iterations.",
-        epoch_line(0, 1000, {"val_loss": 0.5}),
+        str(TrainedEpoch(0, 1000, {"val_loss": 0.5})),
     ]
     again = RecordedProgress()
     EpochLines(tmp_path, again).show_new()

@@ -431,7 +431,7 @@ class TestWhatIsKept:
         policy = metric_policy(found.description)
 
         class Interrupted(Silent):
-            def step(self, what: str, n_done: int, n: int) -> None:
+            def step(self, what: str, n_done: int, n: int, share: float | None = None) -> None:
                 if n_done == 2:
                     raise KeyboardInterrupt
 

@@ -214,7 +214,7 @@ def test_the_test_set_is_predicted_as_nnunet_does_and_goes_on_after_a_kill(proje
     group: list[int] = []
 
     class StopAfterTheFirstCase(Silent):
-        def step(self, what: Any, n_done: int, n: Any) -> None:
+        def step(self, what: Any, n_done: int, n: Any, share: Any = None) -> None:
             assert (what, n) == ("cases predicted", 3)
             if n_done and not group:
                 (child,) = [one for one in psutil.Process().children() if PREDICTION in one.cmdline()]

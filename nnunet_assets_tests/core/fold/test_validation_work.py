@@ -1,0 +1,60 @@
+"""How long a validation may take, before it begins."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.fold.commit import commit_fold
+from nnunet_assets.core.fold.validation_work import (
+    FILE,
+    ValidationWork,
+    finished_siblings,
+    pass_seconds_of_others,
+    trained_epoch,
+)
+from nnunet_assets_tests.builders import build_manifest
+
+# An epoch of 10 steps and 2 validation steps of 2 patches is 3 * 20 + 4 = 64 passes.
+WORK = ValidationWork({"small": 8, "large": 120}, 64.0, "cpu")
+
+
+def finished(model: Path, fold: str, *, passes: int, seconds: float, device: str = "cpu") -> Path:
+    folder = model / fold
+    ValidationWork({"a": passes}, 64.0, device).write(folder)
+    took = {"training": 1.0, "validation": seconds}
+    commit_fold(folder, replace(build_manifest(folder), device=device, seconds=took))
+    return folder
+
+
+def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert ValidationWork.read(tmp_path) is None
+    WORK.write(tmp_path)
+    assert ValidationWork.read(tmp_path) == WORK
+    for damaged in ("[]", "null", "{", '{"passes": 3}', '{"passes": {"a": null}, "epoch_passes": 1, "device": ""}'):
+        (tmp_path / FILE).write_text(damaged)
+        assert ValidationWork.read(tmp_path) is None
+
+
+def test_the_training_says_how_long_a_pass_takes_until_another_fold_does() -> None:
+    assert WORK.seconds(epoch_seconds=32.0, pass_seconds=None) == pytest.approx(64.0)
+    assert WORK.seconds(epoch_seconds=32.0, pass_seconds=2.0) == pytest.approx(256.0)
+    assert WORK.seconds(epoch_seconds=None, pass_seconds=None) is None
+    assert WORK.share_of(["small"]) == pytest.approx(8 / 128)
+    assert ValidationWork({}, 64.0, "cpu").share_of([]) == 1.0
+
+
+def test_other_folds_on_such_a_device_say_what_a_pass_takes(tmp_path: Path) -> None:
+    mine = tmp_path / "fold_0"
+    WORK.write(mine)
+    assert pass_seconds_of_others(mine, "cpu") is None
+    finished(tmp_path, "fold_1", passes=10, seconds=30.0)
+    finished(tmp_path, "fold_2", passes=30, seconds=10.0)
+    finished(tmp_path, "fold_3", passes=1, seconds=500.0, device="NVIDIA A100")
+    assert pass_seconds_of_others(mine, "cpu") == pytest.approx(1.0)
+    assert [folder.name for folder, _ in finished_siblings(tmp_path / "fold_2")] == ["fold_1", "fold_3"]
+    assert trained_epoch(mine, 0, 3, {"epoch_seconds": 10.0}).seconds_left == pytest.approx(2 * 10.0 + 128.0)
+
+
+def test_an_epoch_of_a_fold_of_which_nobody_counted_is_told_without(tmp_path: Path) -> None:
+    assert str(trained_epoch(tmp_path, 0, 3, {"epoch_seconds": 10.0})).endswith("about 0:20 left and the validation")
