@@ -4,22 +4,17 @@ import logging
 import os
 import shutil
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from nnunet_assets.cli.project.demo_steps import shown_steps
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE
-from nnunet_assets.core.fold.commit import read_committed
-from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
@@ -55,7 +50,7 @@ def demo(folder: Path | None) -> None:
     console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()
     runner = _Runner(settings)
-    with _progress_bars(console, settings, config) as step:
+    with shown_steps(console, settings, config) as step:
         step("preparation")
         runner.run("prepare", config.dataset)
         for fold in project.folds_of(config):
@@ -141,77 +136,6 @@ def _reason(result: "dg.ExecuteInProcessResult") -> str:
                 return str(failure.user_failure_data.description)
             return str(failure.error)
     return "see the run in the web UI"
-
-
-@contextmanager
-def _progress_bars(console: Console, settings: Settings, config: ExperimentConfig) -> Iterator["_Steps"]:
-    columns = (
-        TextColumn("{task.description:18}"),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        steps = _Steps(progress, settings, config)
-        watcher = threading.Thread(target=steps.watch, daemon=True)
-        watcher.start()
-        try:
-            yield steps
-            steps.finish()
-        finally:
-            steps.ended.set()
-            watcher.join()
-
-
-class _Steps:
-    """One bar a step; a fold's bar follows the journal that its process writes."""
-
-    def __init__(self, progress: Progress, settings: Settings, config: ExperimentConfig) -> None:
-        self.ended = threading.Event()
-        self._progress, self._settings, self._config = progress, settings, config
-        self._task: TaskID | None = None
-        self._name = ""
-
-    def __call__(self, name: str) -> None:
-        self.finish()
-        self._name = name
-        self._task = self._progress.add_task(name, total=None, note="")
-
-    def finish(self) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, total=1, completed=1, note=self._result())
-            self._progress.stop_task(self._task)
-            self._task = None
-
-    def watch(self) -> None:
-        while not self.ended.wait(0.5):
-            task, epochs = self._task, self._epochs()
-            if task is None or not epochs:
-                continue
-            total = self._n_epochs()
-            mean_seconds = sum(e["epoch_seconds"] for e in epochs) / len(epochs)
-            left = mean_seconds * (total - len(epochs))
-            note = f"{len(epochs)} of {total} epochs, about {left:.0f} s left" if left else "validating"
-            self._progress.update(task, total=total, completed=len(epochs), note=note)
-
-    def _fold_folder(self) -> Path:
-        return self._config.identity.fold_folder(self._settings.roots, self._name)
-
-    def _epochs(self) -> list[dict[str, float]]:
-        records = read_records(journal_path(self._fold_folder())) if self._name.startswith("fold_") else ()
-        return [dict(record.values) for record in records if record.kind == "epoch"]
-
-    def _n_epochs(self) -> int:
-        for record in read_records(journal_path(self._fold_folder())):
-            if record.kind == "start":
-                return int(record.values["params"]["trainer"]["num_epochs"])
-        return 1
-
-    def _result(self) -> str:
-        if not self._name.startswith("fold_") or read_committed(self._fold_folder()) is None:
-            return ""
-        ends = [r.values for r in read_records(journal_path(self._fold_folder())) if r.kind == "end"]
-        return f"Dice {ends[-1]['val_dice_mean']:.3f}" if ends and ends[-1]["val_dice_mean"] is not None else ""
 
 
 def _print_table(console: Console, settings: Settings, config: ExperimentConfig) -> None:
