@@ -23,6 +23,10 @@ DAGSTER_YAML = """\
 telemetry:
   enabled: false
 
+# Dagster's dialog "Join the Dagster community", over the first page of every new project.
+nux:
+  enabled: false
+
 concurrency:
   pools:
     # A pool counts steps, not runs: a fold holds a slot of `nnunet_training` only while it trains.

@@ -55,6 +55,7 @@ def test_an_instance_gets_settings_and_a_slot_for_each_gpu(tmp_path: Path, nvidi
 
     with DagsterInstance.from_config(str(home)) as instance:
         assert not instance.telemetry_enabled
+        assert not instance.nux_enabled  # the dialog that asks for an e-mail address
         assert instance.run_monitoring_enabled
         assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 1)
         assert not instance.run_retries_retry_on_asset_or_op_failure
