@@ -16,7 +16,8 @@ from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import fold_tags, run_title
+from nnunet_assets.tracking.store.names import fold_tags
+from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
 LABELS = {"background": 0, "tumor (core)": 1, "=edema & <rest>": 2}
@@ -60,7 +61,7 @@ def track_fold(settings: Settings, experiment: Experiment, folder: Path, *, stat
         experiment_name=Destination.of(settings).experiment_of(experiment.dataset),
         fold_folder=folder,
         tags=fold_tags(experiment, folder.name, result.inputs),
-        run_name=f"{run_title(experiment)} {folder.name}",
+        run_name=fold_run_name(experiment, folder.name),
         poll_seconds=0.05,
     )
     files = [folder / ".nnunet_assets" / "manifest.json", folder / SUMMARY_FILE, folder.parent / "dataset.json"]

@@ -98,6 +98,12 @@ class InMemoryMlflow:
             self._experiments[number] = Experiment(number, name, artifact_location or "", "active")
         return number
 
+    def set_experiment_tag(self, experiment_id: str, key: str, value: Any) -> None:
+        from mlflow.entities import ExperimentTag
+
+        with self._lock:
+            self.get_experiment(experiment_id)._add_tag(ExperimentTag(key, str(value)))
+
     def get_experiment_by_name(self, name: str) -> "Experiment | None":
         return next((found for found in self._experiments.values() if found.name == name), None)
 

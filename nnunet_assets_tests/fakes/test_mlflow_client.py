@@ -82,6 +82,15 @@ class MlflowClientContract(ABC):
         with refused("RESOURCE_DOES_NOT_EXIST"):
             client.get_experiment("4711")
 
+    def test_an_experiment_has_the_tags_that_it_was_given_last(self, client: Any, home: str) -> None:
+        name = client.get_experiment(home).name
+        client.set_experiment_tag(home, "colour", "red")
+        client.set_experiment_tag(home, "colour", "blue")
+        assert client.get_experiment_by_name(name).tags["colour"] == "blue"
+        assert client.get_experiment(home).tags["colour"] == "blue"
+        with refused("RESOURCE_DOES_NOT_EXIST"):
+            client.set_experiment_tag("4711", "colour", "red")
+
     def test_experiments_come_in_pages_the_newest_first(self, client: Any, destination: Destination, home: str) -> None:
         later = get_or_create_experiment(client, f"{client.get_experiment(home).name} later", destination)
         ids = [found.experiment_id for found in pages(client.search_experiments, max_results=1)]

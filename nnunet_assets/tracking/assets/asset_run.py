@@ -15,6 +15,7 @@ from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.cross_validation_run import make_run, nest_folds, run_by_tags
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.server_errors import explain, explained
 
@@ -112,19 +113,13 @@ def bring_up_to_date(
 def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run_id: str | None) -> str:
     named = names.metric_names(run.metrics or ())
     tags = {**run.identity, **run.tags, **({names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else {})}
-    run_id = _find_or_make(client, experiment_id, run.identity, tags, run.name)
+    found = run_by_tags(client, experiment_id, run.identity)
+    run_id = found or make_run(client, experiment_id, run.identity, tags, run_name=run.name)
     if run.metrics is not None:
         _log(client, run_id, tags, {named[series]: value for series, value in run.metrics.items()})
+        if run.identity[names.RUN_TYPE] == "cv_summary":
+            nest_folds(client, experiment_id, run_id, run.identity[names.EXPERIMENT])
     return run_id
-
-
-def _find_or_make(
-    client: "MlflowClient", experiment_id: str, identity: Mapping[str, str], tags: Mapping[str, str], run_name: str
-) -> str:
-    query = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in identity.items())
-    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
-    run = found[0] if found else client.create_run(experiment_id, tags=dict(tags), run_name=run_name)
-    return str(run.info.run_id)
 
 
 def _log(client: "MlflowClient", run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float | None]) -> None:

@@ -8,6 +8,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary, LabelSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
 from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.run_names import cross_validation_run_name, run_title
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
@@ -41,7 +42,9 @@ def summary_run(experiment: Experiment, summary: CvSummary | FoldMeansSummary | 
         experiment: Whose folds they are.
         summary: What it is to show; None: files are added only.
     """
-    run = _experiment_run("cv_summary", experiment, subject="The summary of", name="cv")
+    run = _experiment_run(
+        "cv_summary", experiment, subject="The summary of", name=cross_validation_run_name(experiment)
+    )
     if summary is None:
         return run
     tags = {names.FOLDS: ",".join(summary.completed_folds), names.VALIDATION: summary.what}
@@ -57,7 +60,7 @@ def test_set_run(experiment: Experiment, folds: Sequence[str], gaps: "Sequence[G
 
     A run of its own: the summary's forgets what its summary does not have.
     """
-    run = _experiment_run("test_set", experiment, subject="The test set of", name="test set")
+    run = _experiment_run("test_set", experiment, subject="The test set of", name=f"{run_title(experiment)} test set")
     return run.showing(gap_metrics(gaps), {names.FOLDS: ",".join(folds)})
 
 
@@ -72,7 +75,7 @@ def _experiment_run(run_type: names.RunType, experiment: Experiment, *, subject:
         f"{subject} {experiment.title}",
         experiment.dataset,
         identity={key: tags.pop(key) for key in (names.RUN_TYPE, names.EXPERIMENT)},
-        name=f"{names.run_title(experiment)} {name}",
+        name=name,
         tags=tags,
     )
 
@@ -96,7 +99,11 @@ def _raw_data_metrics(report: "IntakeReport") -> Mapping[str, float]:
 
 def summary_metrics(summary: CvSummary) -> dict[str, float | None]:
     """Returns what MLflow shows of a summary: series to value; None is undefined."""
-    metrics: dict[str, float | None] = {names.FOLDS_FINISHED: float(len(summary.completed_folds))}
+    metrics: dict[str, float | None] = {
+        names.FOLDS_FINISHED: float(len(summary.completed_folds)),
+        # What a fold's run calls the mean over its validation cases: one column for both.
+        names.VAL_DICE_MEAN: summary.foreground.dice.pooled.mean,
+    }
     named: list[tuple[str | None, LabelSummary]] = [(None, summary.foreground), *summary.labels.items()]
     for label_name, label in named:
         for score, found in (("dice", label.dice), ("iou", label.iou)):

@@ -38,6 +38,7 @@ from nnunet_assets.tracking.store.batches import (
     groups,
 )
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
+from nnunet_assets.tracking.store.cross_validation_run import PARENT, parent_of_fold
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.store.server_errors import Failure, explain
@@ -236,8 +237,8 @@ class FoldSender:
             self._find_or_make(client, records)
         if self._is_open or (self._follows and not self._is_live):
             return
-        tags = [RunTag(key, value) for key, value in self._tags().items()]
-        client.log_batch(self.run.run_id, tags=tags, synchronous=True)
+        tags = {**self._tags(), **self._parent_tag(client, records[0].time_ms)}
+        client.log_batch(self.run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         if self._is_live:
             client.update_run(self.run.run_id, status="RUNNING")
             self.run.is_closed = False
@@ -257,6 +258,13 @@ class FoldSender:
         )
         self.run.experiment_id = experiment_id
         self._is_open = False
+
+    def _parent_tag(self, client: "MlflowClient", start_ms: int) -> dict[str, str]:
+        """Returns the tag by which MLflow shows the run below that of its cross-validation."""
+        if self.run.experiment_id is None:
+            return {}
+        parent = parent_of_fold(client, self.run.experiment_id, self.run.tags, start_ms)
+        return {PARENT: parent} if parent else {}
 
     def _tags(self) -> dict[str, str]:
         tags = {**self.run.tags, names.ATTEMPT: str(self.run.attempt).replace("'", "")}

@@ -23,6 +23,7 @@ from nnunet_assets.tracking.reading import foreign_runs
 from nnunet_assets.tracking.reading.fold_records import fold_means, fold_result, is_validated
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
+from nnunet_assets.tracking.store.cross_validation_run import EXPERIMENT_TAGS, experiment_of
 from nnunet_assets.tracking.store.destination import is_local
 from nnunet_assets.tracking.store.runs import scores_of
 from nnunet_assets.tracking.store.server_errors import explained
@@ -36,13 +37,6 @@ TAGS: Mapping[Kind, tuple[str, str, str]] = {
     "native": (names.RUN_TYPE, names.EXPERIMENT, names.FOLD),
     "nnunet_tracker": (foreign_runs.RUN_TYPE, foreign_runs.CV_GROUP, foreign_runs.FOLD),
 }
-EXPERIMENT_TAGS = {
-    "dataset": names.DATASET,
-    "configuration": names.CONFIGURATION,
-    "trainer": names.TRAINER,
-    "plans": names.PLANS,
-}
-"""What a native run must say of its experiment, by the field of it."""
 NEWEST = ["attributes.start_time DESC"]
 FINISHED = " AND attributes.status = 'FINISHED'"
 N_FIRST = 10
@@ -293,7 +287,7 @@ def _of_runs(kind: Kind, name: str, runs: Sequence["Run"]) -> CvGroup:
         return replace(
             group, score="dice" if newest and all(map(foreign_runs.has_dice, newest.values())) else "pseudo_dice"
         )
-    known = [experiment for run in runs if (experiment := _experiment(run))]
+    known = [experiment for run in runs if (experiment := experiment_of(run.data.tags))]
     return replace(group, experiment=known[0]) if known else replace(group, remark=_remark(runs[0]))
 
 
@@ -331,15 +325,6 @@ def _is_finished(run: "Run") -> bool:
     """Says whether the run holds a finished fold; one that failed, was stopped or still runs does not."""
     is_native = names.RUN_TYPE in run.data.tags
     return run.info.status == "FINISHED" and (not is_native or is_validated(run))
-
-
-def _experiment(run: "Run") -> Experiment | None:
-    """Returns what a run says that it is of; None: it lacks a tag."""
-    tags = run.data.tags
-    if not tags.keys() >= set(EXPERIMENT_TAGS.values()):
-        return None
-    known = {field: tags[tag] for field, tag in EXPERIMENT_TAGS.items()}
-    return Experiment(**known, variant=tags.get(names.VARIANT))
 
 
 def _remark(run: "Run") -> str:

@@ -7,6 +7,7 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.experiment_page import missing_tags
 from nnunet_assets.tracking.store.server_errors import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
 from nnunet_assets.tracking.store.sqlite_store import LOCK_SECONDS, database_path, import_store, open_sqlite_store
 
@@ -172,22 +174,24 @@ def get_or_create_experiment(client: "MlflowClient", name: str, destination: Des
     if found is None:
         is_ours = scheme(client.tracking_uri) in DATABASE_SCHEMES
         try:
-            return str(
-                client.create_experiment(name, artifact_location=destination.artifacts.as_uri() if is_ours else None)
-            )
+            client.create_experiment(name, artifact_location=destination.artifacts.as_uri() if is_ours else None)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise TrackingError(
                     f"MLflow cannot make the experiment {name!r}: {one_line(str(error))}. Set MLFLOW_EXPERIMENT_NAME "
                     f"to another name."
                 ) from error
-            found = client.get_experiment_by_name(name)
+        found = client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage != "active":
         number = found.experiment_id if found else "ID"
         raise TrackingError(
             f"The MLflow experiment {name!r} was deleted. Restore it with `mlflow experiments restore -x {number}`, or "
             f"set MLFLOW_EXPERIMENT_NAME to another name."
         )
+    # Who may add runs need not be allowed to change the experiment: how its page looks is worth none of them.
+    with suppress(MlflowException):
+        for key, text in missing_tags(found.tags, found.experiment_id).items():
+            client.set_experiment_tag(found.experiment_id, key, text)
     return str(found.experiment_id)
 
 

@@ -233,11 +233,6 @@ def gap_series(score: str, statistic: GapStatistic, label_name: str | None = Non
     return series if label_name is None else f"{series}/{label_name}"
 
 
-def run_title(experiment: Experiment) -> str:
-    """Returns what a run's name says of its experiment; the dataset is the name of the MLflow experiment already."""
-    return " / ".join(experiment.key_prefix[1:])
-
-
 def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]:
     """Returns the tags by which the runs of an experiment are found.
 

@@ -31,8 +31,8 @@ from nnunet_assets.tracking.store.names import (
     VARIANT,
     experiment_tags,
     fold_tags,
-    run_title,
 )
+from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold.fold_uploads import contents_of, files_of, history
 
 
@@ -83,7 +83,7 @@ def _of_copy(destination: Destination, known: FoldRun, experiment: Experiment, f
     run = replace(
         known,
         experiment_name=destination.experiment_of(experiment.dataset),
-        run_name=f"{run_title(experiment)} {fold}",
+        run_name=fold_run_name(experiment, fold),
         tags={**tags, **experiment_tags(experiment, "fold")},
     )
     run.forget()
@@ -115,7 +115,7 @@ def _run(destination: Destination, adopted: Adopted, records: list[Record]) -> F
     return FoldRun(
         redacted(destination.tracking_uri),
         destination.experiment_of(experiment.dataset),
-        f"{run_title(experiment)} {folder.name}",
+        fold_run_name(experiment, folder.name),
         {
             **fold_tags(experiment, folder.name, manifest.inputs, validated=manifest.validated),
             ADOPTED: "yes",

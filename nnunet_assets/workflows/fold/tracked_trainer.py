@@ -19,7 +19,8 @@ from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import FOLD, experiment_tags, run_title
+from nnunet_assets.tracking.store.names import FOLD, experiment_tags
+from nnunet_assets.tracking.store.run_names import fold_run_name
 
 Trainer = TypeVar("Trainer")
 
@@ -123,7 +124,7 @@ class _Tracking:
             experiment_name=destination.experiment_of(self._experiment.dataset),
             fold_folder=self._folder,
             tags={**experiment_tags(self._experiment, "fold"), FOLD: self._folder.name},
-            run_name=f"{run_title(self._experiment)} {self._folder.name}",
+            run_name=fold_run_name(self._experiment, self._folder.name),
         )
         return tracker.__enter__()
 

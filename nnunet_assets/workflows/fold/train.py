@@ -28,7 +28,8 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import HOST, fold_tags, run_title
+from nnunet_assets.tracking.store.names import HOST, fold_tags
+from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
 
@@ -227,7 +228,7 @@ def tracked(
         experiment_name=destination.experiment_of(request.experiment.dataset),
         fold_folder=place.folder,
         tags={**tags, HOST: socket.gethostname()},
-        run_name=f"{run_title(request.experiment)} {request.fold}",
+        run_name=fold_run_name(request.experiment, request.fold),
     ) as tracker:
         try:
             with SystemSampler(place.folder, n_gpus):

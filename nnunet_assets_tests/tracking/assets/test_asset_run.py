@@ -46,7 +46,7 @@ def test_a_summary_is_one_run_however_often_it_is_made(client: Any, destination:
     again = shown(destination, {"dice_mean_pooled": 0.9}, files=[table], dagster_run_id="run-2")
     assert first == again
     (run,) = all_runs(client)
-    assert (run.info.status, run.info.run_name) == ("FINISHED", "nnUNetTrainer__nnUNetPlans__2d cv")
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "2d cv")
     assert run.data.metrics == {"dice_mean_pooled": 0.9}
     assert run.data.tags["nnunet_assets.run_type"] == "cv_summary"
     assert run.data.tags["nnunet_assets.configuration"] == "2d"
@@ -64,7 +64,7 @@ def test_files_join_the_summarys_run_and_where_it_failed_the_next_summary_joins_
     figure.write_text("<svg>again</svg>")
     assert bring_up_to_date(destination, FLAT, [figure], folder="figures").run_id == first
     (run,) = all_runs(client)
-    assert (run.info.status, run.info.run_name) == ("FINISHED", "nnUNetTrainer__nnUNetPlans__2d cv")
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "2d cv")
     assert run.data.metrics == {"dice_mean_pooled": 0.8}
     uploaded = destination.artifacts / first / "artifacts" / "figures" / "cases.svg"
     assert uploaded.read_text() == "<svg>again</svg>"

@@ -38,7 +38,8 @@ from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, send_waiting
 from nnunet_assets.tracking.store import client
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import fold_tags, run_title
+from nnunet_assets.tracking.store.names import fold_tags
+from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold import adopted_fold_run, sync
 from nnunet_assets.workflows.fold.adopted_fold_run import back_fill, prepare
 from nnunet_assets.workflows.results.recorded_summaries import mlflow_record
@@ -259,7 +260,7 @@ def tracker(settings: Settings, experiment: Experiment, folder: Path) -> FoldTra
         experiment_name=DATASET,
         fold_folder=folder,
         tags=fold_tags(experiment, folder.name, INPUTS),
-        run_name=f"{run_title(experiment)} {folder.name}",
+        run_name=fold_run_name(experiment, folder.name),
         poll_seconds=0.05,
     )
 

@@ -43,8 +43,8 @@ def test_they_are_made_without_raw_data_and_the_summarys_run_has_them_too(
     files = [f"{name}.{ending}" for name in FIGURES for ending in ("svg", "png")]
     assert {path.name for path in first.folder.iterdir()} == set(files)
     assert (first.folder / "volumes.svg").read_text().startswith("<?xml")
-    assert recorded.runs == [(f"{EXPERIMENT.name} cv", files, "figures")]
-    assert first.tracked.run_id == f"{EXPERIMENT.name} cv"
+    assert recorded.runs == [("2d cv", files, "figures")]
+    assert first.tracked.run_id == "2d cv"
 
 
 def test_what_is_not_of_the_folds_on_the_disk_is_refused(finished: Settings) -> None:

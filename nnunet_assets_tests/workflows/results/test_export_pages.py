@@ -39,7 +39,7 @@ def test_the_page_of_an_experiment_shows_what_is_there_and_its_run_has_it_too(
     assert "Not complete: fold_1 missing." in text
     assert text.count("data:image/svg+xml") == len(FIGURES)
     assert page.headline.startswith("1 of 2 folds (fold_1 missing)")
-    assert recorded.runs == [(f"{EXPERIMENT.name} cv", ["cv_report.html"], None)]
+    assert recorded.runs == [("2d cv", ["cv_report.html"], None)]
     (page.file.parent / "figures" / "volumes.svg").unlink()
     without = export(summarized)
     assert without.file.read_text().count("data:image/svg+xml") == len(FIGURES) - 1

@@ -40,8 +40,8 @@ def test_the_summarys_run_has_them_too(summarized: Roots, monkeypatch: pytest.Mo
     exported = export_tables(summarized, EXPERIMENT, ELSEWHERE)
 
     files = [f"cv_table.{ending}" for ending in ("csv", "tex", "md", "parquet")]
-    assert recorded.runs == [(f"{EXPERIMENT.name} cv", files, None)]
-    assert exported.tracked.run_id == f"{EXPERIMENT.name} cv"
+    assert recorded.runs == [("2d cv", files, None)]
+    assert exported.tracked.run_id == "2d cv"
 
 
 def test_what_is_not_of_the_folds_on_the_disk_is_refused(finished: Settings) -> None:

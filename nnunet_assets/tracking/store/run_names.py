@@ -1,0 +1,26 @@
+"""What runs are called: MLflow cuts a name at its end, so that it begins with what tells it from the others."""
+
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment
+
+_PREFIX = "nnUNet"
+"""Of most names of plans and trainers, which is no news to anybody."""
+
+
+def run_title(experiment: Experiment) -> str:
+    """Returns what a run's name says of its experiment, whose tags say all: `ResEncUNetMPlans 3d_fullres`.
+
+    The dataset is the name of the MLflow experiment already.
+    """
+    plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix(_PREFIX)
+    trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix(_PREFIX)
+    return " ".join(filter(None, [experiment.variant, plans, trainer, experiment.configuration]))
+
+
+def fold_run_name(experiment: Experiment, fold: str) -> str:
+    """Returns the name of a fold's run, which lies below that of its cross-validation."""
+    return f"{fold} {run_title(experiment)}"
+
+
+def cross_validation_run_name(experiment: Experiment) -> str:
+    """Returns the name of the run that is a cross-validation's summary."""
+    return f"{run_title(experiment)} cv"
