@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from nnunet_assets.assets.asset_keys import fold_model_key
+from nnunet_assets.assets.fold.fold_metadata import plotted
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.adoption.adoption import Adopted
@@ -36,7 +37,7 @@ def materialization(adopted: Adopted) -> dg.AssetMaterialization:
         partition=manifest.fold,
         description="Trained elsewhere, and adopted with what its files prove.",
         metadata={
-            **({} if dice is None else {"dice": dg.MetadataValue.float(dice)}),
+            **({} if dice is None else {"dice": plotted(dice)}),
             "validation_cases": dg.MetadataValue.int(summary.n_cases),
             "epochs": dg.MetadataValue.int(manifest.n_epochs),
             "device": dg.MetadataValue.text(manifest.device),

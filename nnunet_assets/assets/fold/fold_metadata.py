@@ -6,7 +6,11 @@ import dagster as dg
 
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.text.amounts import bytes_text, duration_text
+from nnunet_assets.core.text.numbers import fixed
+from nnunet_assets.errors import first_offenders
 from nnunet_assets.reports.figures.curves import learning_curve_png
+from nnunet_assets.reports.text.estimates import mean_text
 from nnunet_assets.workflows.fold.train import TrainedFold
 
 NO_DICE = "none: nnU-Net validates this model on the cases that it was trained on, which says nothing about new ones"
@@ -23,8 +27,11 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
         **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
-        **{f"{section}_seconds": dg.MetadataValue.float(value) for section, value in manifest.seconds.items()},
-        **{f"peak_memory_{kind}_bytes": dg.MetadataValue.int(n) for kind, n in manifest.peak_memory_bytes.items()},
+        **{f"{section}_time": dg.MetadataValue.text(duration_text(s)) for section, s in manifest.seconds.items()},
+        **{
+            f"peak_memory_{kind}": dg.MetadataValue.text(bytes_text(n))
+            for kind, n in manifest.peak_memory_bytes.items()
+        },
         "device": dg.MetadataValue.text(manifest.device),
         "folder": dg.MetadataValue.path(trained.finished.folder),
         "versions": dg.MetadataValue.json(dict(manifest.versions)),
@@ -37,15 +44,25 @@ def _scores(summary: CvSummary | None) -> dict[str, dg.MetadataValue]:
         return {"dice": dg.MetadataValue.text(NO_DICE)}
     dice = {f"dice/{name}": label.dice.pooled.mean for name, label in summary.labels.items()}
     return {
+        "headline": dg.MetadataValue.text(_headline(summary)),
         **{name: _number(mean) for name, mean in {"dice": summary.foreground.dice.pooled.mean, **dice}.items()},
         "validation_cases": dg.MetadataValue.int(summary.n_cases),
     }
 
 
+def _headline(summary: CvSummary) -> str:
+    """Returns the Dice in one line, with three decimals: `Dice 0.530 (anterior 0.060, posterior 1.000), 8 cases`."""
+    labels = [f"{name} {mean_text(label.dice.pooled)}" for name, label in summary.labels.items()]
+    return f"Dice {mean_text(summary.foreground.dice.pooled)} ({first_offenders(labels)}), {summary.n_cases} cases"
+
+
+def plotted(value: float) -> dg.MetadataValue:
+    """Returns a score that Dagster draws over partitions and time, and prints with all the digits that it gets."""
+    return dg.MetadataValue.float(float(fixed(value)))
+
+
 def _number(value: float | None) -> dg.MetadataValue:
-    return (
-        dg.MetadataValue.text("undefined: the label is in no case") if value is None else dg.MetadataValue.float(value)
-    )
+    return dg.MetadataValue.text("undefined: the label is in no case") if value is None else plotted(value)
 
 
 def _tracking(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
