@@ -18,6 +18,7 @@ from nnunet_assets.assets.summary.cv_report import build_cv_report
 from nnunet_assets.assets.summary.cv_summary import build_cv_summary
 from nnunet_assets.assets.summary.cv_tables import build_cv_tables
 from nnunet_assets.assets.summary.dataset_report import build_dataset_report
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 
@@ -66,7 +67,7 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
     """Returns the assets of a cross-validation experiment."""
     folds, dataset = project.folds_of(config), project.dataset(config.dataset)
     previous = project.previous_stage(config)
-    group = group_name(*config.identity.key_prefix)
+    group = experiment_group(config.identity)
     return dg.Definitions(
         assets=[
             build_fold_model(config=config, folds=folds, previous=previous, group=group),
@@ -85,6 +86,17 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
     )
 
 
-def group_name(*parts: str) -> str:
-    """Returns the group in the UI, nested like nnU-Net's folders, in Dagster's characters; see `jobs.job_name`."""
-    return "/".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)
+def experiment_group(experiment: Experiment) -> str:
+    """Returns the group of an experiment in the UI, which cuts names at their end: `short__2d__Dataset004_Heart`.
+
+    It begins with what tells the experiment from the dataset's others, and leaves nnU-Net's defaults out.
+    """
+    plans = experiment.plans if experiment.plans != DEFAULT_PLANS else ""
+    trainer = experiment.trainer if experiment.trainer != DEFAULT_TRAINER else ""
+    parts = (experiment.variant, plans, trainer, experiment.configuration, experiment.dataset)
+    return "__".join(group_name(part) for part in parts if part)
+
+
+def group_name(name: str) -> str:
+    """Returns a name in the characters that Dagster takes in a group's; see `jobs.job_name`."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.events.mlflow_runs import report_metadata, run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256
@@ -94,7 +94,8 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         context.log.info(f"{found.report.headline()}; cases read: {found.n_read}; the others had not changed.")
         destination, run_id = destination_of(mlflow, settings), context.run.run_id
         tracked = bring_up_to_date(destination, raw_data_run(found.report), looked.files, dagster_run_id=run_id)
-        shown = {"report": dg.MetadataValue.path(looked.page), **run_metadata(tracked, context.log)}
+        report = report_metadata(looked.page, tracked, is_there=destination.takes_files)
+        shown = {**report, **run_metadata(tracked, context.log)}
         names: dg.MaterializeResult[None] = dg.MaterializeResult(
             asset_key=list_key,
             data_version=dg.DataVersion(looked.names_digest),

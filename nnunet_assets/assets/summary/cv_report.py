@@ -5,7 +5,7 @@ import logging
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
-from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.events.mlflow_runs import report_metadata, run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -50,7 +50,7 @@ def page_result(exported: ExportedPage, log: logging.Logger) -> dg.MaterializeRe
     return dg.MaterializeResult(
         data_version=dg.DataVersion(exported.digest),
         metadata={
-            "page": dg.MetadataValue.path(exported.file),
+            **report_metadata(exported.file, exported.tracked),
             "headline": dg.MetadataValue.text(exported.headline),
             **run_metadata(exported.tracked, log),
         },

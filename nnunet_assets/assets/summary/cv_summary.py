@@ -1,15 +1,17 @@
 """`cv_summary`: what the finished folds say together, from the first one on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.fold.fold_metadata import plotted
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.cv_summary import Computing, CvSummary
+from nnunet_assets.core.text.amounts import bytes_text, duration_text
+from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
 from nnunet_assets.reports.text.escaping import escape_markdown
@@ -77,7 +79,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
                 "spread": dg.MetadataValue.table([dg.TableRecord(row) for row in to_spread_records(summary)]),
                 **_about_intervals(summary),
                 "worst_cases": dg.MetadataValue.md(_worst_cases(summary)),
-                "computing": dg.MetadataValue.json(asdict(summary.computing)),
+                "computing": dg.MetadataValue.text(_computing(summary.computing)),
                 **_plotted(summary),
                 **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
                 "file": dg.MetadataValue.path(made.file),
@@ -101,6 +103,14 @@ def _worst_cases(summary: CvSummary) -> str:
     return "\n".join(f"1. {line}" for line in worst)
 
 
+def _computing(took: Computing) -> str:
+    """Returns what the folds took: `6 epochs; training 3 min 57 s; peak memory (gpu) 1.7 GiB in one fold`."""
+    times = [f"{name} {duration_text(seconds)}" for name, seconds in took.seconds.items()]
+    memory = [f"peak memory ({kind}) {bytes_text(n)} in one fold" for kind, n in took.peak_memory_bytes.items()]
+    gpu = [] if took.gpu_hours is None else [f"{fixed(took.gpu_hours, 1)} GPU hours of {took.gpu_hours_n_folds} folds"]
+    return "; ".join([f"{took.epochs} epochs", *times, *gpu, *memory])
+
+
 def _covered(summary: CvSummary) -> dict[str, dg.MetadataValue]:
     """Returns what the scores are of, where that is not each case of the split."""
     covered = coverage_notes(summary)
@@ -115,7 +125,7 @@ def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:
         means["dice_mean_over_folds"] = dice.over_folds.mean
     return {
         "folds_finished": dg.MetadataValue.int(len(summary.completed_folds)),
-        **{name: dg.MetadataValue.float(mean) for name, mean in means.items() if mean is not None},
+        **{name: plotted(mean) for name, mean in means.items() if mean is not None},
     }
 
 

@@ -1,9 +1,11 @@
 """The checks of `cv_summary`, as Dagster shows them: warnings, each with its numbers."""
 
+import math
 from collections.abc import Sequence
 
 import dagster as dg
 
+from nnunet_assets.core.text.numbers import significant
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.rows import markdown_table
 from nnunet_assets.workflows.results.check_summary import CHECKS, CheckedSummary
@@ -24,7 +26,7 @@ def summary_check_results(found: Sequence[CheckedSummary]) -> list[dg.AssetCheck
             description=one.description,
             metadata={
                 **{
-                    name: dg.MetadataValue.int(number) if isinstance(number, int) else dg.MetadataValue.float(number)
+                    name: dg.MetadataValue.int(number) if isinstance(number, int) else _short(number)
                     for name, number in one.numbers.items()
                 },
                 **({"table": _table(one)} if one.header else {}),
@@ -33,6 +35,10 @@ def summary_check_results(found: Sequence[CheckedSummary]) -> list[dg.AssetCheck
         )
         for one in found
     ]
+
+
+def _short(number: float) -> dg.MetadataValue:
+    return dg.MetadataValue.float(float(significant(number)) if math.isfinite(number) else number)
 
 
 def _table(one: CheckedSummary) -> dg.MetadataValue:

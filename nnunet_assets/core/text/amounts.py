@@ -17,8 +17,8 @@ def duration_text(seconds: float) -> str:
     for unit, smaller, name, smaller_name in _PAIRS:
         large, rest = divmod(round(seconds / smaller), unit // smaller)
         if large * unit < _NEXT.get(unit, math.inf):
-            break
-    return f"{large} {name} {rest} {smaller_name}" if rest else f"{large} {name}"
+            return f"{large} {name} {rest} {smaller_name}" if rest else f"{large} {name}"
+    raise ValueError(f"{seconds} s is no time.")
 
 
 def bytes_text(n_bytes: float) -> str:

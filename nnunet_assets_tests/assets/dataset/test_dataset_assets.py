@@ -320,10 +320,11 @@ class TestTheReport:
 
         shown = metadata(run(tmp_path, instance, "raw_dataset"), "raw_dataset")
 
-        page = Path(str(shown["report"]))
+        page = Path(str(shown["page"]))
         assert page == tmp_path / f"data/nnUNet_preprocessed/{DATASET}/.nnunet_assets/intake/intake.html"
         assert {path.name for path in page.parent.iterdir()} >= {"intake.html", "intake.parquet", "findings.parquet"}
         assert (shown["errors"], shown["warnings"]) == (0, 1)
+        assert shown["report"] == f"{shown['mlflow_run']}/artifacts/intake.html"
         client = connect(Destination(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data/mlartifacts"))
         tracked = client.get_run(str(shown["mlflow_run"]).rpartition("/")[2])
         assert tracked.data.tags["nnunet_assets.run_type"] == "raw_dataset"
