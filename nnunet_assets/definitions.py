@@ -12,7 +12,8 @@ from typing import cast
 
 import dagster as dg
 
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
+from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource

@@ -106,5 +106,8 @@ def first_offenders(offenders: Sequence[object], shown: int = 5) -> str:
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """Returns " Did you mean X?" where one of the known words is close, else nothing."""
-    close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
+    by_small_letters = {name.lower(): name for name in known}
+    small = difflib.get_close_matches(str(word).lower(), by_small_letters, n=1, cutoff=0.8)
+    close = difflib.get_close_matches(str(word), by_small_letters.values(), n=1)
+    nearest = by_small_letters[small[0]] if small else close[0] if close else None
+    return f" Did you mean {nearest}?" if nearest else ""

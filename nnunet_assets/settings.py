@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER, Roots
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.processes.child_environment import child_environment
@@ -120,6 +120,23 @@ class Settings:
 def dagster_home(project: Path) -> Path:
     """Returns Dagster's instance folder of a project, absolute, whatever is wrong with its settings."""
     return project.resolve() / ".dagster"
+
+
+def is_project(folder: Path) -> bool:
+    """Says whether a folder is one that declares something, or is to."""
+    return (folder / EXPERIMENTS_FOLDER).is_dir()
+
+
+def project_around(folder: Path) -> Path | None:
+    """Returns the project that a folder is or lies in; None: neither.
+
+    Of the folders above only one counts that holds what `init` writes, too: `experiments` alone may be anybody's.
+    """
+    if is_project(folder):
+        return folder
+    marks = ("dg.toml", "workspace.yaml", ".dagster")
+    above = (parent for parent in folder.parents if is_project(parent))
+    return next((parent for parent in above if any((parent / mark).exists() for mark in marks)), None)
 
 
 def project_settings(project: Path | None = None) -> Settings:

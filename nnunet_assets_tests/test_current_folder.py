@@ -53,7 +53,7 @@ def test_an_empty_or_relative_entry_of_pythonpath_is_not_searched(planted: Plant
         plant(others, planted.marks, late)
         (planted.here.parent / "here_late" / "a").mkdir()
     path = python_path.replace("here", "here_late")
-    done = planted.run("check-config", str(planted.project), folder=others, PYTHONPATH=path)
+    done = planted.run("check-config", "--project", str(planted.project), folder=others, PYTHONPATH=path)
     assert planted.ran == {}
     assert done.returncode == 0, done.stderr
 

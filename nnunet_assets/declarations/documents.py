@@ -1,6 +1,6 @@
 """One document of a definitions file: whether it is one of ours, and what it declares."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -16,7 +16,7 @@ DATASET_TYPE = "nnunet_assets.components.NnunetDataset"
 EXPERIMENT_TYPE = "nnunet_assets.components.CrossValidationExperiment"
 MODELS: Mapping[str, type[Declaration]] = {DATASET_TYPE: DatasetConfig, EXPERIMENT_TYPE: ExperimentConfig}
 
-_NAMESPACE = "nnunet_assets."
+NAMESPACE = "nnunet_assets."
 # What Dagster allows in a document beside our attributes (ComponentFileModel); it reads these itself.
 _KEYS = ("type", "attributes", "template_vars_module", "requirements", "post_processing")
 
@@ -61,15 +61,58 @@ def document_problems(document: Document) -> Iterator[Problem]:
     if document.value is None:
         yield Problem(document.line, (), "the document is empty, which Dagster refuses. Remove its line `---`.")
     elif not isinstance(document.value, dict):
-        yield Problem(document.line, (), "a document is a block with `type: ...` and `attributes: ...`.")
-    elif kind in MODELS:
+        yield Problem(document.line, (), _no_block_sentence(document.value))
+    elif kind in MODELS and is_run_together(document):
+        for line in document.begins_anew:
+            sentence = (
+                "another declaration begins here, and the line that separates it from the one before is missing. Put "
+                f"a line `---` between line {line - 1} and line {line}."
+            )
+            yield Problem(line, (), sentence)
+    elif model := MODELS.get(kind or ""):
         yield from document.problems
-        for key in document.value:
-            if isinstance(key, str) and key not in _KEYS:
-                sentence = f"is not a key of a document.{did_you_mean(key, _KEYS)} Keys: {', '.join(_KEYS)}."
-                yield Problem(document.line_of((key,)), (key,), sentence)
-    elif kind is None or kind.startswith(_NAMESPACE):
-        yield Problem(document.line_of(("type",)), ("type",), _type_sentence(document.value.get("type")))
+        yield from _key_problems(document, model.model_fields)
+    elif kind is None or kind.startswith(NAMESPACE):
+        yield Problem(document.line_of(("type",)), ("type",), _type_sentence(document.value))
+
+
+def is_run_together(document: Document) -> bool:
+    """Says whether two declarations stand in one document, of which YAML reads only the last values."""
+    repeated = {problem.location for problem in document.problems}
+    return bool(document.begins_anew) and not repeated.isdisjoint({("type",), ("attributes",)})
+
+
+def _stand_elsewhere(document: Document, model: type[Declaration]) -> bool:
+    """Says whether the fields are there, beside `attributes` or below `Attributes`, which is a problem of its own."""
+    return any(key in model.model_fields or key.lower() == "attributes" for key in map(str, document.value))
+
+
+def _key_problems(document: Document, fields: Iterable[str]) -> Iterator[Problem]:
+    """Yields what is wrong with the keys beside `type` and `attributes`."""
+    strangers = [key for key in document.value if isinstance(key, str) and key not in _KEYS]
+    outside = [key for key in strangers if key in fields]
+    is_empty = document.value.get("attributes") is None
+    for key in strangers:
+        location: Location = (key,)
+        if key in outside:
+            line = f"{key}: {document.texts.get(location, '')}".strip()
+            sentence = f"belongs to `attributes`: indent it by two spaces below it. Write `  {line}`."
+            if len(outside) > 1 and is_empty:
+                sentence = f"{sentence[:-1]}, and so the lines after it."
+        elif key.lower() in _KEYS:
+            sentence = f"is written in small letters: `{key.lower()}`."
+        else:
+            sentence = f"is not a key of a document.{did_you_mean(key, _KEYS)} Keys: {', '.join(_KEYS)}."
+        yield Problem(document.line_of(location), location, sentence)
+        if key in outside and is_empty:
+            return
+
+
+def _no_block_sentence(value: object) -> str:
+    sentence = "a declaration is a block with `type: ...`, and `attributes:` with its fields indented below it."
+    if isinstance(value, list):
+        return f"{sentence} Remove the `- ` before it, and put a line `---` between declarations."
+    return f"{sentence} After each name stands a colon and a space."
 
 
 def read_attributes(document: Document, model: type[Config]) -> tuple[Config | None, list[Problem]]:
@@ -80,10 +123,16 @@ def read_attributes(document: Document, model: type[Config]) -> tuple[Config | N
     """
     location: Location = ("attributes",)
     attributes = document.value.get("attributes")
+    if is_run_together(document):
+        return None, []
     if attributes is None:
+        if _stand_elsewhere(document, model):
+            return None, []
         attributes = {}
     if not isinstance(attributes, dict):
         sentence = "must be a block of fields, one `name: value` a line."
+        if isinstance(attributes, list):
+            sentence = f"{sentence} Remove the `- ` at the beginning of its lines."
         return None, [Problem(document.line_of(location), location, sentence)]
     known = {problem.location for problem in document.problems}
     try:
@@ -93,8 +142,21 @@ def read_attributes(document: Document, model: type[Config]) -> tuple[Config | N
         return None, [problem for problem in problems if problem.location not in known]
 
 
-def _type_sentence(kind: object) -> str:
-    names = {name.rpartition(".")[2]: name for name in MODELS}
-    what = "is missing" if kind is None else f"{kind!r} is not a component"
-    near = did_you_mean(str(kind).rpartition(".")[2], names)
-    return f"{what}.{near} The components of this package are {' and '.join(MODELS)}."
+def _type_sentence(value: Mapping[str, object]) -> str:
+    names = " and ".join(MODELS)
+    if "type" not in value:
+        if other := next((key for key in map(str, value) if key.lower() == "type"), None):
+            return f"is written in small letters, not `{other}`."
+        return f"is missing. A declaration begins with it: `type: {_likely(value)}`. The components are {names}."
+    kind = str(value["type"])
+    words = kind.rpartition(".")[2].lower()
+    meant = DATASET_TYPE if "dat" in words else EXPERIMENT_TYPE if "exp" in words or "cross" in words else None
+    near = f" Did you mean {meant}?" if meant else ""
+    return f"{value['type']!r} is not a component.{near} The components of this package are {names}."
+
+
+def _likely(value: Mapping[str, object]) -> str:
+    """Returns the type of which these attributes most likely are."""
+    attributes = value.get("attributes")
+    fields = [*attributes] if isinstance(attributes, Mapping) else []
+    return EXPERIMENT_TYPE if "configuration" in fields else DATASET_TYPE

@@ -4,19 +4,22 @@ Dagster stops at the first bad file, takes the whole location down with it, and 
 Here everything is read first, and every error of every file is reported with its line.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nnunet_assets.core.files.layout import Experiment, fold_key
+from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.documents import (
     EXPERIMENT_TYPE,
     MODELS,
+    NAMESPACE,
     Declared,
     FileProblem,
     component_type,
     document_problems,
+    is_run_together,
     read_attributes,
 )
 from nnunet_assets.declarations.planned import PlannedConfigurations
@@ -24,8 +27,7 @@ from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
 from nnunet_assets.declarations.splitting import with_known_folds
 from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
 from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
-
-EXPERIMENTS_FOLDER = "experiments"
+from nnunet_assets.settings import is_project
 
 # In Dagster's order of precedence (find_defs_or_component_yaml): the first that a folder has is the only one read.
 DEFINITION_FILES = ("defs.yaml", "defs.yml", "component.yaml")
@@ -107,7 +109,7 @@ def read_project(project: Path) -> Project:
     """
     root = project.resolve()
     folder = root / EXPERIMENTS_FOLDER
-    if not folder.is_dir():
+    if not is_project(root):
         raise ConfigError(
             f"{root} is not a project: it has no folder '{EXPERIMENTS_FOLDER}'. Name the project's folder, or make a "
             "project with `nnunet-assets init`."
@@ -116,7 +118,8 @@ def read_project(project: Path) -> Project:
     reader.read_folder(folder, ())
     planned = PlannedConfigurations(root)
     invalid = frozenset(reader.invalid_datasets)
-    reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned))
+    knows_all = reader.knows_every_dataset
+    reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned, knows_all=knows_all))
     if reader.problems:
         raise ConfigError(_in_words(folder, reader.problems))
     return Project(
@@ -139,7 +142,7 @@ def declared_if_any(project: Path) -> Project:
     Raises:
         ConfigError: As `read_project`.
     """
-    if (project / EXPERIMENTS_FOLDER).is_dir():
+    if is_project(project):
         return read_project(project)
     return Project(project, (), (), has_definitions=False)
 
@@ -153,6 +156,7 @@ class _Reader:
         self.datasets: list[Declared[DatasetConfig]] = []
         self.experiments: list[Declared[ExperimentConfig]] = []
         self.invalid_datasets: set[str] = set()
+        self.knows_every_dataset = True
         self.has_definitions = False
         self.is_plain = True
 
@@ -212,6 +216,7 @@ class _Reader:
         if not documents and not problems:
             self._report(path, "the file declares nothing, which Dagster refuses. Declare something, or delete it.")
         file = self._name(path)
+        self.knows_every_dataset &= not problems  # what comes after it was not read
         for document in documents:
             problems.extend(document_problems(document))
             problems.extend(self._declare(file, document))
@@ -227,7 +232,10 @@ class _Reader:
         kind = component_type(document)
         self.is_plain &= kind in MODELS and {"type", "attributes"}.issuperset(document.value)
         if kind not in MODELS:
+            is_stranger = kind and not kind.startswith(NAMESPACE)
+            self.knows_every_dataset &= bool(is_stranger)
             return []
+        self.knows_every_dataset &= not is_run_together(document)
         if kind == EXPERIMENT_TYPE:
             experiment, problems = read_attributes(document, ExperimentConfig)
             if experiment and not document.problems:
@@ -240,6 +248,9 @@ class _Reader:
             self.datasets.append(Declared(dataset, file, document))
         elif name := document.texts.get(("attributes", "dataset")):
             self.invalid_datasets.add(name)
+            self.knows_every_dataset &= re.fullmatch(DATASET_PATTERN, name) is not None
+        else:
+            self.knows_every_dataset = False
         return problems
 
     def _report(self, path: Path, sentence: str) -> None:

@@ -16,6 +16,8 @@ def contradictions(
     experiments: Sequence[Declared[ExperimentConfig]],
     invalid_datasets: frozenset[str],
     planned: PlannedConfigurations,
+    *,
+    knows_all: bool = True,
 ) -> Iterator[FileProblem]:
     """Yields what is wrong between declarations.
 
@@ -24,6 +26,7 @@ def contradictions(
         experiments: The valid ones, in file order.
         invalid_datasets: Names of datasets whose declaration has errors of its own; experiments on them are left alone.
         planned: What the plans have, where they are there.
+        knows_all: Whether every declaration of a dataset could be read as far as its name; else none is missed.
     """
     yield from _dataset_clashes(datasets)
     yield from _experiment_clashes(experiments)
@@ -32,7 +35,7 @@ def contradictions(
         dataset = declared.config.dataset
         if dataset in folds:
             yield from _folds_outside(declared, folds[dataset])
-        elif dataset not in invalid_datasets:
+        elif knows_all and dataset not in invalid_datasets:
             yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
     yield from _configurations_unknown(experiments, planned)
     yield from _stages_missing(experiments, folds, planned)

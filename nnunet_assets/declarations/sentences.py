@@ -7,6 +7,17 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from nnunet_assets.declarations.fields import PATTERN_MEANINGS
+from nnunet_assets.declarations.value_slips import (
+    as_list,
+    list_example,
+    meant,
+    name_slip,
+    number,
+    truth,
+    unknown_field,
+    value_slip,
+    whole_number,
+)
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
 
@@ -15,7 +26,7 @@ _WANTED = {
     "float_type": "a number",
     "string_type": "text",
     "bool_type": "true or false",
-    "list_type": "a list, such as [0, 1]",
+    "list_type": "a list",
     "model_type": "a block of fields, one `name: value` a line",
 }
 _LIMITS = {
@@ -52,20 +63,22 @@ def _sentence(detail: Mapping[str, Any], model: type[BaseModel], document: Docum
         case "missing":
             sentence = f"is missing. {_model_at(model, loc[:-1]).model_fields[loc[-1]].description}"
         case "extra_forbidden":
-            fields = _model_at(model, loc[:-1]).model_fields
-            sentence = f"is not a field here.{did_you_mean(loc[-1], fields)} Fields: {', '.join(fields)}."
+            sentence = unknown_field(str(loc[-1]), _model_at(model, loc[:-1]))
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", context["expected"])
-            sentence = f"{shown} is not allowed.{did_you_mean(detail['input'], allowed)} Allowed: {', '.join(allowed)}."
+            near = meant(detail["input"], allowed) or did_you_mean(detail["input"], allowed)
+            sentence = f"{shown} is not allowed.{near} Allowed: {', '.join(allowed)}."
         case "string_pattern_mismatch":
-            sentence = f"{shown} is not {PATTERN_MEANINGS.get(context['pattern'], context['pattern'])}."
+            meaning = PATTERN_MEANINGS.get(context["pattern"], context["pattern"])
+            sentence = f"{shown} is not {meaning}.{name_slip(str(detail['input']), context['pattern'])}"
         case kind if kind in _LIMITS:
             key, words = _LIMITS[kind]
             sentence = f"{shown} is out of range: it must be {words} {context[key]:g}."
         case kind if kind in _WANTED:
-            sentence = f"must be {_WANTED[kind]}, not {shown}.{_yaml_note(detail, document, location)}"
+            wanted = list_example(str(loc[-1])) if kind == "list_type" else _WANTED[kind]
+            sentence = f"must be {wanted}, not {shown}.{_yaml_note(detail, document, location)}"
         case "value_error":
-            sentence = f"{context['error']}."
+            sentence = f"{context['error']}.{value_slip(detail['input'], loc)}"
         case _:
             sentence = f"{shown} is wrong: {detail['msg']}."
     return sentence
@@ -94,33 +107,30 @@ def _shown(value: object, document: Document, location: Location) -> str:
 
 def _yaml_note(detail: Mapping[str, Any], document: Document, location: Location) -> str:
     """Returns how YAML came to read the value as something else, with what to write instead; or nothing."""
-    value, wanted = detail["input"], detail["type"]
+    value, field = detail["input"], str(location[-1])
     text = document.texts.get(location, "")
-    number = _as_number(text)
-    if wanted == "string_type" and isinstance(value, bool | int | float):
-        return f" YAML reads {text} as {_yaml_word(value)}: put it in quotes."
-    if wanted == "int_type" and number is not None and number == int(number):
-        return f" Write {int(number)}."
-    if wanted == "float_type" and isinstance(value, str) and number is not None:
-        if location in document.quoted:
-            return " Remove the quotes."
-        return f" YAML reads {text} as text: write {_yaml_float(text)}."
-    if wanted == "bool_type" and text.lower() in ("true", "false"):
-        return " Remove the quotes."
-    return ""
-
-
-def _as_number(text: str) -> float | None:
-    match = re.fullmatch(r"[-+]?[0-9]{1,20}(?:[.,][0-9]*)?(?:[eE][-+]?[0-9]{1,2})?", text)
-    return float(text.replace(",", ".")) if match else None
-
-
-def _yaml_float(text: str) -> str:
-    """Returns a number in the form that YAML 1.1 takes for one: 1e-3 needs a point, 1.0e3 a sign."""
-    mantissa, _, exponent = text.replace(",", ".").lower().partition("e")
-    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
-    signed = exponent if exponent[:1] in ("", "-", "+") else f"+{exponent}"
-    return f"{mantissa}e{signed}" if exponent else mantissa
+    match detail["type"]:
+        case _ if value is None:
+            note = " The value after the colon is missing." if text == "" else ""
+        case "string_type" if field == "dataset" and isinstance(value, int):
+            note = f" nnU-Net's whole name is needed, such as Dataset{value:03}_Name."
+        case "string_type" if isinstance(value, bool | int | float):
+            note = f" YAML reads {text} as {_yaml_word(value)}: put it in quotes."
+        case "string_type" if isinstance(value, dict) and len(value) == 1:
+            note = " YAML reads a colon with a space behind it as the end of a name: remove that space."
+        case "int_type":
+            note = whole_number(text)
+        case "float_type" if isinstance(value, str):
+            note = number(text, is_quoted=location in document.quoted)
+        case "bool_type":
+            note = truth(text)
+        case "list_type":
+            note = as_list(field, text)
+        case "model_type" if isinstance(value, list):
+            note = " Remove the `- ` at the beginning of its lines."
+        case _:
+            note = ""
+    return note
 
 
 def _yaml_word(value: object) -> str:

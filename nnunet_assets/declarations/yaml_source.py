@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from nnunet_assets.declarations.yaml_slips import slip_in
+
 try:
     from yaml import CSafeLoader as _SafeLoader
 except ImportError:  # PyYAML was built without libyaml
@@ -50,6 +52,8 @@ class Document:
         texts: Every scalar as it stands in the file, without quotes.
         quoted: The scalars that stand in quotes or in a block (`|`, `>`).
         problems: Repeated keys and values that YAML reads as something else than they look like.
+        begins_anew: The lines at which keys of the document's own repeat after others stood between: there another
+            document was most likely meant to begin.
     """
 
     value: Any
@@ -58,6 +62,7 @@ class Document:
     texts: Mapping[Location, str]
     quoted: frozenset[Location]
     problems: tuple[Problem, ...]
+    begins_anew: tuple[int, ...] = ()
 
     def line_of(self, location: Location) -> int:
         """Returns the line of a location, or of the nearest one around it that the file holds."""
@@ -94,8 +99,7 @@ def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
     except _SourceError as error:
         return documents, [error.problem]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        return documents, [Problem(mark.line + 1 if mark else 1, (), _syntax_sentence(error))]
+        return documents, [_syntax_problem(text, error)]
     except yaml.YAMLError as error:
         return documents, [Problem(1, (), f"the file is not YAML: {str(error).splitlines()[0]}.")]
     return documents, []
@@ -174,7 +178,18 @@ def _document(constructor: _Loader, node: yaml.Node) -> Document:
             texts[location] = part.value
             if part.style:
                 quoted.add(location)
-    return Document(value, _line(node), lines, texts, frozenset(quoted), tuple(problems))
+    return Document(value, _line(node), lines, texts, frozenset(quoted), tuple(problems), tuple(_new_beginnings(node)))
+
+
+def _new_beginnings(node: yaml.Node) -> Iterator[int]:
+    seen: set[str] = set()
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        if key.value in seen and len(seen) > 1:
+            yield _line(key)
+            seen = set()
+        seen.add(key.value)
 
 
 def _walk(node: yaml.Node, location: Location, line: int) -> Iterator[tuple[Location, int, yaml.Node]]:
@@ -212,7 +227,8 @@ def _mapping_surprises(node: yaml.MappingNode, location: Location) -> Iterator[P
             yield Problem(line, (*location, key.value), sentence)
         if key.value in first_lines:
             sentence = (
-                f"is given twice, first at line {first_lines[key.value]}; Dagster would take the last. Remove one."
+                f"is given twice, first at line {first_lines[key.value]}; Dagster would take the last. Keep the one "
+                "that is right."
             )
             yield Problem(line, (*location, key.value), sentence)
         first_lines.setdefault(key.value, line)
@@ -237,11 +253,18 @@ def _line(part: yaml.Node | yaml.Event) -> int:
     return part.start_mark.line + 1 if part.start_mark else 1
 
 
-def _syntax_sentence(error: yaml.MarkedYAMLError) -> str:
+def _syntax_problem(text: str, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 1
     if isinstance(error, yaml.constructor.ConstructorError) and "tag" in (error.problem or ""):
         tag = str(error.problem).rpartition("tag ")[2]
-        return f"the YAML tag {tag} is not allowed. Write plain values: text, numbers, lists, blocks."
+        sentence = (
+            f"the YAML tag {tag} is not allowed. Write plain values: text, numbers, lists, blocks. Text that begins "
+            "with an exclamation mark needs quotes."
+        )
+        return Problem(line, (), sentence)
+    if slip := slip_in(text, error):
+        return Problem(slip.line, (), slip.sentence)
     what = ", ".join(part for part in (error.context, error.problem) if part)
-    is_character = "tab character" in what or "cannot start any token" in what
-    hint = " Indent with spaces, not tabs; quote text that starts with @, ` or %." if is_character else ""
-    return f"the file is not YAML: {what}.{hint}"
+    hint = "Each line is a name, a colon, a space and a value; what belongs to it is indented by two spaces more."
+    return Problem(line, (), f"the file is not YAML: {what}. {hint}")

@@ -103,7 +103,7 @@ def test_every_error_of_every_file_is_reported_at_once_with_its_line(tmp_path: P
     assert str(caught.value).splitlines() == [
         f"3 errors in the declarations of {root}/experiments:",
         "experiments/a/defs.yaml:4: attributes.dataset: Dataset4_Hippocampus is not nnU-Net's form DatasetXXX_Name, "
-        "with three digits and then letters, digits, '.', '_' or '-'.",
+        "with three digits and then letters, digits, '.', '_' or '-'. Did you mean Dataset004_Hippocampus?",
         "experiments/a/defs.yaml:9: attributes.folds: 0 is out of range: it must be at least 1.",
         # The dataset is declared, if wrongly: that it is missing would be one error too many.
         "experiments/b/defs.yaml:4: attributes.configuration: 3d is not allowed. Allowed: 2d, 3d_fullres, 3d_lowres, "
@@ -185,14 +185,15 @@ class TestComponentsOfTheUsersOwn:
 
         assert errors_of(tmp_path, {"defs.yaml": "type: nnunet_assets.components.NnunetDatset\n"}) == [
             "defs.yaml:1: type: 'nnunet_assets.components.NnunetDatset' is not a component. Did you mean "
-            f"NnunetDataset? The components of this package are {ours}."
+            f"nnunet_assets.components.NnunetDataset? The components of this package are {ours}."
         ]
         assert errors_of(tmp_path, {"defs.yaml": "type: NnunetDataset\n"}) == [
-            "defs.yaml:1: type: 'NnunetDataset' is not a component. Did you mean NnunetDataset? The components of this "
-            f"package are {ours}."
+            "defs.yaml:1: type: 'NnunetDataset' is not a component. Did you mean "
+            f"nnunet_assets.components.NnunetDataset? The components of this package are {ours}."
         ]
         assert errors_of(tmp_path, {"defs.yaml": "attributes: {}\n"}) == [
-            f"defs.yaml:1: type: is missing. The components of this package are {ours}."
+            "defs.yaml:1: type: is missing. A declaration begins with it: `type: "
+            f"nnunet_assets.components.NnunetDataset`. The components are {ours}."
         ]
 
     def test_keys_of_dagsters_are_allowed_beside_attributes(self, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_value_that_can_mean_one_thing_only_is_taken(tmp_path: Path, field: st
     ("line", "sentence"),
     [
         ("trainr: x", "trainr: is not a field here. Did you mean trainer? Fields: dataset, configuration, plans, "),
-        ("device: gpu", "device: gpu is not allowed. Did you mean cpu? Allowed: auto, cuda, cpu, mps."),
+        ("device: gpu", "device: gpu is not allowed. Did you mean cuda? Allowed: auto, cuda, cpu, mps."),
         (
             "description: 2024",
             "description: must be text, not 2024. YAML reads 2024 as the number 2024: put it in quot",
@@ -144,7 +144,10 @@ def test_a_value_that_can_mean_one_thing_only_is_taken(tmp_path: Path, field: st
         ("checkpoint_minutes: 0", "checkpoint_minutes: 0 is out of range: it must be more than 0."),
         ("time_budget_minutes: -5", "time_budget_minutes: -5 is out of range: it must be more than 0."),
         ("NO: 1", "NO: YAML does not read the key NO as text. Put it in quotes."),
-        ("plans: a\n  plans: b", "plans: is given twice, first at line 9; Dagster would take the last. Remove one."),
+        (
+            "plans: a\n  plans: b",
+            "plans: is given twice, first at line 9; Dagster would take the last. Keep the one that is right.",
+        ),
     ],
 )
 def test_a_wrong_field_of_an_experiment_is_explained(tmp_path: Path, line: str, sentence: str) -> None:
@@ -171,7 +174,8 @@ def test_attributes_that_are_missing_or_no_block(tmp_path: Path) -> None:
         "defs.yaml:1: attributes.dataset: is missing. nnU-Net's dataset name, such as Dataset004_Hippocampus."
     ]
     assert errors_of(tmp_path, {"defs.yaml": kind + "attributes: [1]\n"}) == [
-        "defs.yaml:2: attributes: must be a block of fields, one `name: value` a line."
+        "defs.yaml:2: attributes: must be a block of fields, one `name: value` a line. Remove the `- ` at the "
+        "beginning of its lines."
     ]
 
 

@@ -13,27 +13,34 @@ from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents,
     [
         ("", "1: the file declares nothing, which Dagster refuses. Declare something, or delete it."),
         ("# only a comment\n", "1: the file declares nothing, which Dagster refuses. Declare something, or delete it."),
-        ("- 1\n", "1: a document is a block with `type: ...` and `attributes: ...`."),
         (
-            "a: 1\nb: [1\nc: 2\n",
-            "3: the file is not YAML: while parsing a flow sequence, did not find expected ',' or ']'.",
+            "- 1\n",
+            "1: a declaration is a block with `type: ...`, and `attributes:` with its fields indented below it. Remove "
+            "the `- ` before it, and put a line `---` between declarations.",
         ),
-        (
-            "a: 1\n\tb: 2\n",
-            "2: the file is not YAML: while scanning a plain scalar, found a tab character that violates indentation. "
-            "Indent with spaces, not tabs; quote text that starts with @, ` or %.",
-        ),
-        ("a: *b\n", "1: the file is not YAML: found undefined alias."),
+        ("a: 1\nb: [1\nc: 2\n", "2: the bracket [ that opens here is not closed. Write `b: [1]`."),
+        ("a: 1\n\tb: 2\n", "2: the line begins with a tab. Indent with spaces, two for each level: `b: 2`."),
+        ("a: *b\n", '1: text that begins with * needs quotes. Write `a: "*b"`.'),
         (
             "a: \0\n",
             "1: the file is not YAML: unacceptable character #x0000: control characters are not allowed.",
         ),
+        # No known slip: YAML's own words, and what a line looks like.
+        (
+            "a: 1\n]\n",
+            "2: the file is not YAML: while parsing a block mapping, did not find expected key. Each line is a name, a "
+            "colon, a space and a value; what belongs to it is indented by two spaces more.",
+        ),
         (
             "a: 1\nb: !!python/object/apply:os.system [ls]\n",
             "2: the YAML tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed. Write plain values: "
-            "text, numbers, lists, blocks.",
+            "text, numbers, lists, blocks. Text that begins with an exclamation mark needs quotes.",
         ),
-        ("a: !env HOME\n", "1: the YAML tag '!env' is not allowed. Write plain values: text, numbers, lists, blocks."),
+        (
+            "a: !env HOME\n",
+            "1: the YAML tag '!env' is not allowed. Write plain values: text, numbers, lists, blocks. Text that begins "
+            "with an exclamation mark needs quotes.",
+        ),
         (
             "a: !!int abc\n",
             "1: a value of this document cannot be read: invalid literal for int() with base 10: 'abc'.",
@@ -114,5 +121,5 @@ def test_the_line_of_what_an_alias_brought_is_where_it_stands(tmp_path: Path) ->
     text = EXPERIMENT + "  <<: &more\n    device: gpu\n"
 
     assert errors_of(tmp_path, {"defs.yaml": documents(DATASET, text)}) == [
-        "defs.yaml:10: attributes.device: gpu is not allowed. Did you mean cpu? Allowed: auto, cuda, cpu, mps."
+        "defs.yaml:10: attributes.device: gpu is not allowed. Did you mean cuda? Allowed: auto, cuda, cpu, mps."
     ]

@@ -42,7 +42,7 @@ def declaration_findings(settings: Settings) -> Iterator[Finding]:
     try:
         project = read_project(settings.project)
     except ConfigError as error:
-        remedy = f"nnunet-assets check-config {shlex.quote(str(settings.project))}"
+        remedy = f"nnunet-assets check-config --project {shlex.quote(str(settings.project))}"
         yield Finding("error", "declarations", str(error).splitlines()[0], remedy)
         return
     found = f"datasets: {len(project.datasets)}, experiments: {len(project.experiments)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE
-from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True))
 @click.option("--tracker-disable", is_flag=True, help="Send nothing to MLflow.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@project_option
+@project_option_if_any
 def adopt(folder: Path, *, tracker_disable: bool, as_json: bool, project: Path) -> int:
     """Take in the finished folds in FOLDER that plain nnU-Net trained.
 

@@ -5,30 +5,29 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
-from nnunet_assets.processes.variables import PROJECT_VARIABLE
 
 
 @click.command()
-@click.argument("folder", default=".", envvar=PROJECT_VARIABLE, type=click.Path(path_type=Path, file_okay=False))
-def check_config(folder: Path) -> None:
-    """Check the YAML files of the project in FOLDER, and show what they declare.
+@project_option
+def check_config(project: Path) -> None:
+    """Check the YAML files of the project, and show what they declare.
 
-    Without FOLDER the project is NNUNET_ASSETS_PROJECT, else the current folder. Every error of every file is shown
-    with its line, and ends the command with 1.
+    Every error of every file is shown with its line, and ends the command with 1.
     """
-    project = read_project(folder)
+    declared = read_project(project)
     terminal = console()
-    if not project.datasets:
+    if not declared.datasets:
         terminal.print(
-            f"{project.root} declares no dataset yet. `nnunet-assets init` writes an example into a new folder."
+            f"{declared.root} declares no dataset yet. `nnunet-assets init` writes an example into a new folder."
         )
         return
-    terminal.print(_dataset_table(project))
-    terminal.print(_experiment_table(project))
-    terminal.print(f"No errors in the declarations of {project.root}.")
+    terminal.print(_dataset_table(declared))
+    terminal.print(_experiment_table(declared))
+    terminal.print(f"No errors in the declarations of {declared.root}.")
 
 
 def _dataset_table(project: Project) -> Table:

@@ -17,12 +17,12 @@ from nnunet_assets.cli.project.demo_steps import shown_steps
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, Project, read_project
+from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
 from nnunet_assets.processes.variables import PROJECT_VARIABLE
 from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.reports.tables.summary_tables import to_short_records
-from nnunet_assets.settings import Settings, project_settings
+from nnunet_assets.settings import Settings, is_project, project_settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -68,7 +68,7 @@ def demo(folder: Path | None) -> None:
 
 
 def _default_folder() -> Path:
-    if (Path.cwd() / EXPERIMENTS_FOLDER).is_dir():
+    if is_project(Path.cwd()):
         return Path.cwd()
     folder = Path(DEMO_FOLDER)
     if not folder.exists():

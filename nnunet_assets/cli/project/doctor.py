@@ -9,14 +9,14 @@ from rich.text import Text
 
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.cli.exit_codes import DONE, ERROR
-from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.cli.terminal import console
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
 @click.command()
-@project_option
+@project_option_if_any
 def doctor(project: Path) -> int:
     """Check what a project needs to train, and say what to do about each problem.
 

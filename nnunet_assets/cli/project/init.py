@@ -9,7 +9,7 @@ from string import Template
 import click
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER
+from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project_folder.dagster_home import ensure_instance, pool_limit
 from nnunet_assets.settings import Settings

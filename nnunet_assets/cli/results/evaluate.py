@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
-from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
@@ -40,7 +40,7 @@ from nnunet_assets.workflows.results.evaluate import evaluate as evaluate_target
 )
 @click.option("--lesions", multiple=True, metavar="LABEL", help="Count the label's components, found and missed.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for the tables.")
-@project_option
+@project_option_if_any
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(
     *,

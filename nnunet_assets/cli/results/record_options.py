@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _RECORD_OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         help="Results folder to read: nnUNet_results, or a dataset's or model's folder.",
     ),
-    project_option,
+    project_option_if_any,
 )
 _GROUP_OPTIONS = (
     click.option("-e", "--experiment", "name", required=True, metavar="NAME", help="MLflow experiment, or dataset."),

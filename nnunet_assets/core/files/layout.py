@@ -38,6 +38,9 @@ SUMMARY_FOLDER, CV_SUMMARY_FILE = "nnunet_assets", "cv_summary.json"
 dataset's results: the comparison of its experiments."""
 
 
+EXPERIMENTS_FOLDER = "experiments"
+"""What a project declares lies in this folder of it."""
+
 FULL_FOLD = "fold_all"
 """nnU-Net's folder of a model trained on every case; it is validated on cases that it was trained on."""
 

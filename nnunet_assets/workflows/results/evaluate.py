@@ -17,11 +17,11 @@ from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots, fold_key
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, EvaluationError
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import Settings, is_project
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.predicted_cases import PredictedCases
@@ -236,7 +236,7 @@ def _is_model(folder: Path) -> bool:
 def _of_model(settings: Settings, folder: Path, references: Path | None) -> Target:
     """Takes the finished folds in a model's folder, those of plain nnU-Net too; as declared, where it is."""
     model = folder.resolve()
-    if (settings.project / EXPERIMENTS_FOLDER).is_dir():
+    if is_project(settings.project):
         declared = read_project(settings.project)
         for config in declared.experiments:
             if config.identity.model_folder(settings.roots).resolve() == model:

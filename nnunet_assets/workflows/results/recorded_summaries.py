@@ -13,11 +13,11 @@ from nnunet_assets.core.files.layout import Experiment, fold_key
 from nnunet_assets.core.splits.splits_files import folds_of_split
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER, read_project
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.own_folds import behind, own_scores
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
-from nnunet_assets.settings import Settings, project_settings
+from nnunet_assets.settings import Settings, is_project, project_settings
 from nnunet_assets.workflows.results.export_tables import Summary
 
 
@@ -164,7 +164,7 @@ def expected_folds(settings: Settings, folds: Sequence[int] | None) -> Callable[
         named = [fold_key(index) for index in sorted(folds)]
         return lambda _group: named
     declared: dict[Experiment, Sequence[str]] = {}
-    if (settings.project / EXPERIMENTS_FOLDER).is_dir():
+    if is_project(settings.project):
         project = read_project(settings.project)
         declared = {config.identity: project.folds_of(config) for config in project.experiments}
 

@@ -24,8 +24,9 @@ from nnunet_assets_tests.raw_builders import (
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without nnU-Net's variables the data lies in the project; its files are believed at once."""
+    write_project(tmp_path, {})
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)

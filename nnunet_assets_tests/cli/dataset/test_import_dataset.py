@@ -14,12 +14,14 @@ from click.testing import CliRunner
 from nnunet_assets.cli import terminal
 from nnunet_assets.cli.dataset.import_dataset import import_dataset
 from nnunet_assets.errors import ConfigError, DatasetError
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import write_decathlon, write_tiny_dataset
 
 
 @pytest.fixture(autouse=True)
-def no_roots(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without nnU-Net's variables, the data lies in the project."""
+    write_project(tmp_path, {})
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
 

@@ -9,8 +9,8 @@ from nnunet_assets.cli.main import main
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 
-def check(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, ["check-config", *map(str, arguments)])
+def check(project: Path | None = None) -> Result:
+    return CliRunner().invoke(main, ["check-config", *(["--project", str(project)] if project else [])])
 
 
 def test_shows_what_is_declared(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_neither_dagster_nor_anything_heavy_is_imported(tmp_path: Path) -> None:
     root = write_project(tmp_path, {"defs.yaml": documents(DATASET, EXPERIMENT)})
     code = (
         "import sys\nfrom nnunet_assets.cli.main import main\n"
-        f"try: main(['check-config', {str(root)!r}])\n"
+        f"try: main(['check-config', '--project', {str(root)!r}])\n"
         "except SystemExit: print([m for m in ('dagster', 'mlflow', 'torch', 'numpy', 'pandas') if m in sys.modules])"
     )
 

@@ -379,5 +379,5 @@ class TestTheCommand:
         assert result.exit_code == 1
         assert "✗  nnUNet_raw" in result.stdout
         assert "✗  declarations" in result.stdout
-        assert f"→ nnunet-assets check-config {root}" in result.stdout
+        assert f"→ nnunet-assets check-config --project {root}" in result.stdout
         assert " checks failed.\n" in result.stdout

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER, Experiment
 from nnunet_assets.settings import Settings
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
@@ -20,7 +21,7 @@ pytestmark = MLFLOW_WARNINGS
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
-    return Settings.from_environment(tmp_path)
+    return Settings.from_environment(write_project(tmp_path, {}))
 
 
 def sync(settings: Settings, *arguments: str | Path) -> Result:
