@@ -1,5 +1,6 @@
 """`fold_model`: five trained and validated models, one a partition."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -143,7 +144,7 @@ def materialize_fold(
     with shown_as_failure():
         asked_by = first_try(context.instance, context.run).run_id
         request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by)
-        with _pipes(context) as pipes:
+        with pipes_session(context) as pipes:
             trained = train_fold(
                 settings,
                 request,
@@ -166,14 +167,27 @@ def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
 
 
 @contextmanager
-def _pipes(context: dg.AssetExecutionContext) -> Iterator[Mapping[str, str]]:
+def pipes_session(context: dg.AssetExecutionContext) -> Iterator[Mapping[str, str]]:
     """Opens a Pipes session for the fold's process; yields the variables by which it finds the session.
 
     Dagster's own subprocess client signals one process and gives up after 20 s; `run_fold` ends the whole group.
     """
-    with dg.open_pipes_session(
-        context=context,
-        context_injector=dg.PipesTempFileContextInjector(),
-        message_reader=dg.PipesTempFileMessageReader(),
-    ) as session:
-        yield session.get_bootstrap_env_vars()
+    context.log.addFilter(_is_for_users)
+    try:
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesTempFileContextInjector(),
+            message_reader=dg.PipesTempFileMessageReader(),
+        ) as session:
+            yield session.get_bootstrap_env_vars()
+    finally:
+        context.log.removeFilter(_is_for_users)
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Says whether a line is none of Pipes' own.
+
+    They tell developers to close a session; a process that failed says why it did, and a fold that is finished has
+    none.
+    """
+    return not str(record.msg).startswith("[pipes] ")
