@@ -16,8 +16,7 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
 from nnunet_assets.core.progress import Count, Progress, Silent
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
-from nnunet_assets.nnunet.folds.validation_steps import ValidationSteps
+from nnunet_assets.nnunet.folds.fold_watch import EpochLines, ValidationSteps
 from nnunet_assets.settings import Settings
 
 POLL_SECONDS = 0.5

@@ -12,9 +12,7 @@ from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.validation_again import settle_again
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.nnunet.folds.epoch_lines import EpochLines
-from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
-from nnunet_assets.nnunet.folds.validation_steps import ValidationSteps
+from nnunet_assets.nnunet.folds.fold_watch import EpochLines, Heartbeat, ValidationSteps
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.supervisor import run_with_restarts

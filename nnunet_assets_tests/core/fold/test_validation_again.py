@@ -29,7 +29,7 @@ from nnunet_assets.core.fold.validation_again import (
 )
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.nnunet.folds.fold import run_fold
-from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
+from nnunet_assets.nnunet.folds.fold_watch import Heartbeat
 from nnunet_assets.nnunet.training import fold_process
 from nnunet_assets.nnunet.training.ranks import Rank
 from nnunet_assets.processes.child import ChildFailure

@@ -8,8 +8,8 @@ import pytest
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
 from nnunet_assets.core.fold.validation_again import OUTPUT_FOLDER
 from nnunet_assets.core.fold.validation_work import ValidationWork
-from nnunet_assets.nnunet.folds import validation_steps as module
-from nnunet_assets.nnunet.folds.validation_steps import ValidationSteps
+from nnunet_assets.nnunet.folds import fold_watch as module
+from nnunet_assets.nnunet.folds.fold_watch import ValidationSteps
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 WHAT = "validation cases predicted"
@@ -17,7 +17,7 @@ WHAT = "validation cases predicted"
 
 @pytest.fixture(autouse=True)
 def _looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "STEP_SECONDS", 0.0)
 
 
 def predict(folder: Path, *names: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.nnunet.folds import heartbeat
-from nnunet_assets.nnunet.folds.heartbeat import Heartbeat
+from nnunet_assets.nnunet.folds import fold_watch
+from nnunet_assets.nnunet.folds.fold_watch import Heartbeat
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 HOUR = 3600
@@ -100,7 +100,7 @@ def test_a_disk_that_does_not_answer_is_looked_at_again_later(
     watch = Heartbeat(fold, RecordedProgress(said.append), look_seconds=0)
     later(HOUR)
     with monkeypatch.context() as broken:
-        broken.setattr(heartbeat, "_signs", unanswered)
+        broken.setattr(fold_watch, "_signs", unanswered)
         watch.look()
     assert said == []
     watch.look()
