@@ -9,20 +9,23 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, Experiment, FoldPlace, Roots
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, Manifest
+from nnunet_assets.core.fold.commit import FinishedFold, Manifest
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
-from nnunet_assets.nnunet.folds.fold_attempt import is_begun, room_for_attempt
-from nnunet_assets.nnunet.folds.fold_child import finished_since, train_in_child
+from nnunet_assets.nnunet.folds.fold_attempt import (
+    check_may_be_trained,
+    check_versions,
+    is_begun,
+    note_stage,
+    room_for_attempt,
+)
+from nnunet_assets.nnunet.folds.fold_child import train_in_child
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
-from nnunet_assets.nnunet.folds.validation_files import lack_of_probabilities, reason_to_validate
+from nnunet_assets.nnunet.folds.validation_files import is_current, reason_to_validate, say_lack
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -105,40 +108,40 @@ def run_fold(
         settled_again(place.folder),
     ):
         dataset = _unchanged(request, prepared)
-        _refuse_foreign_code(dataset, trusted_code(environment))
         _check_batch(request, dataset.plans)
+        _refuse_foreign_code(dataset, trusted_code(environment))
         retrain = retrain and not is_begun(place, request)
         fold = Fold.read(place, check_files=True, known=known)
-        finished = fold.finished
-        if finished and fold.state == "adopted" and not retrain:
-            _refuse_validation_of_adopted(place, request.options)
-            _say_lack(request, finished, progress)
+        finished = None if retrain else fold.finished
+        if not retrain:
+            check_may_be_trained(fold, request.options)
+        if finished and fold.state == "adopted":
+            say_lack(request, finished, progress)
             return FoldOutcome(experiment, dataset, finished, is_new=False)
-        is_finished = finished is not None and not retrain and _is_current(finished.manifest, request)
+        current = finished if finished and is_current(finished, request) else None
+        reason = reason_to_validate(current, request.options) if current else None
         # A finished one is noted too, where anybody may write beside the split.
-        with suppress(OSError) if is_finished else nullcontext():
+        with suppress(OSError) if current else nullcontext():
             _begin_on_split(request, dataset, progress)
-        if finished and is_finished:
-            reason = reason_to_validate(finished, request.options)
-            if reason is None:
-                _say_lack(request, finished, progress)
-                return FoldOutcome(experiment, dataset, finished, is_new=False)
+        if current and reason is None:
+            say_lack(request, current, progress)
+            return FoldOutcome(experiment, dataset, current, is_new=False)
+        if current:
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         check_variables(environment)
         (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
         with (
-            room_for_attempt(fold, request, progress, retrain=retrain) as attempt,
+            room_for_attempt(fold, request, progress, retrain=retrain) as (attempt, before),
             bound_roots(dataset, experiment) as bound,
         ):
             dataset = _unchanged(request, prepared)
             _check_room(place, request)
-            _note_versions(request, place, dataset, progress)
-            before = FinishedFold.read(place.folder)
-            result = train_in_child(
+            stages = check_versions(place, despite_changes=request.despite_changes, progress=progress)
+            note_stage(place, dataset, stages, despite_changes=request.despite_changes)
+            result, finished = train_in_child(
                 request, place, bound, before, environment=environment, attempt=attempt, progress=progress
             )
-            finished = finished_since(place, before)
             # What kills left, of this run and of earlier ones.
             for folder in (place.own, place.model_folder):
                 remove_unfinished(folder)
@@ -164,33 +167,6 @@ def _full_disk_classified(place: FoldPlace) -> Iterator[None]:
             raise
         remedy = failure_class(code).remedy
         raise FoldFailed(f"{place.title}: {problem} {remedy}", code, "") from error
-
-
-def _refuse_validation_of_adopted(place: FoldPlace, options: TrainingOptions) -> None:
-    """An adopted fold is never trained or validated again by itself: what made it is not known well enough."""
-    if options.validation_only or options.val_best:
-        raise FoldError(
-            f"{place.folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
-            "`nnUNetv2_train --val` on it and adopt it anew, or train it with `retrain: true`."
-        )
-
-
-def _is_current(manifest: Manifest, request: FoldRequest) -> bool:
-    """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
-    has_model = FINAL_CHECKPOINT in manifest.files
-    return manifest.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
-
-
-def _say_lack(request: FoldRequest, finished: FinishedFold, progress: Progress) -> None:
-    """Says that probabilities that are asked for are missing and cannot be made here, with the way to get them."""
-    if not request.options.npz or not (lack := lack_of_probabilities(finished)):
-        return
-    remedy = (
-        "`nnUNetv2_train --val --npz` on it makes them, and leaves it adopted"
-        if finished.manifest.is_adopted
-        else "It has no checkpoint to predict them with: train it anew (`retrain: true`), with checkpoints"
-    )
-    progress.warn(f"{request.experiment.title}, {request.fold}: {lack}. {remedy}.")
 
 
 def _plan_size(plans: Plans, name: str, code: int) -> str:
@@ -238,12 +214,6 @@ def _begin_on_split(request: FoldRequest, dataset: PreparedDataset, progress: Pr
                 "fold is of the split that is there now. Materialize splits to see whether it is the declared one."
             )
         note_fold(prepared, request.experiment, request.fold, request.inputs.splits_hash)
-
-
-def _note_versions(request: FoldRequest, place: FoldPlace, dataset: PreparedDataset, progress: Progress) -> None:
-    """Refuses to go on under another minor version of nnU-Net without the user's word, and notes which go on."""
-    check_versions(place, despite_changes=request.despite_changes, progress=progress)
-    note_stage(place, dataset, despite_changes=request.despite_changes)
 
 
 def _check_room(place: FoldPlace, request: FoldRequest) -> None:

@@ -1,27 +1,40 @@
-"""The attempts at a fold: what state its folder is in, the one to go on with, and room for a new one.
+"""The attempts at a fold: what may be gone on with, under which versions, and room for a new one.
 
 A fold's folder is nnU-Net's own. What is put aside for a new attempt lies in `nnunet_assets/superseded/` beside the
 folds: nothing that was trained is ever deleted.
 """
 
 import json
+import platform
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, FoldPlace
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
+from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, Experiment, FoldPlace
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
 from nnunet_assets.core.fold.fold import Fold, State
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.journal import journal_path, settled_records
-from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.fold.journal import journal_path, n_saved_epochs, settled_records
+from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.fold.version_history import (
+    NNUNET,
+    Stage,
+    changes,
+    followed_by,
+    is_other_minor,
+    read_stages,
+    write_stages,
+)
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
+from nnunet_assets.nnunet.training.parameters import package_versions
 
 REFUSED: Mapping[State, str] = {
     "foreign": "holds a training that this project did not make",
@@ -50,26 +63,45 @@ def is_begun(place: FoldPlace, request: FoldRequest) -> bool:
     return request.asked_by is not None and begun_for.get("asked_by") == request.asked_by
 
 
+def check_may_be_trained(fold: Fold, options: TrainingOptions) -> None:
+    """Passes where a fold is not there, or may be trained or validated again without the user's word.
+
+    Raises:
+        FoldError: What made it is not known well enough: it was made or changed elsewhere, or is adopted and to be
+            validated again.
+    """
+    folder = fold.place.folder
+    if fold.state in REFUSED:
+        raise FoldError(
+            f"{folder} {REFUSED[fold.state]}. It is never trained again by itself: move it away, or materialize the "
+            "fold with `retrain: true`, which keeps it among the superseded folds."
+            + (" `nnunet-assets adopt` takes in a finished one." if fold.state == "foreign" else "")
+        )
+    if fold.state == "adopted" and (options.validation_only or options.val_best):
+        raise FoldError(
+            f"{folder} was trained elsewhere and adopted, so that it is not validated again here. Run "
+            "`nnUNetv2_train --val` on it and adopt it anew, or train it with `retrain: true`."
+        )
+
+
 @contextmanager
-def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, retrain: bool) -> Iterator[str]:
-    """Makes room for a new attempt, or keeps an interrupted one to resume; yields the attempt's id.
+def room_for_attempt(
+    fold: Fold, request: FoldRequest, progress: Progress, *, retrain: bool
+) -> Iterator[tuple[str, FinishedFold | None]]:
+    """Makes room for a new attempt, or keeps an interrupted one to resume.
+
+    Yields the attempt's id, and the fold where it is finished and stays as it is until it is validated again.
 
     What was superseded for an attempt that ends before it begins to train (a device that is not there) is put back; of
     a fold that never began, nothing stays but what its process printed, outside of nnU-Net's folder.
     """
     state, place, fold_folder = fold.state, fold.place, fold.place.folder
-    if state in REFUSED and not retrain:
-        raise FoldError(
-            f"{fold_folder} {REFUSED[state]}. It is never trained again by itself: move it away, or materialize the "
-            "fold with `retrain: true`, which keeps it among the superseded folds."
-            + (" `nnunet-assets adopt` takes in a finished one." if state == "foreign" else "")
-        )
     changed = ""
     if state in {"interrupted", "committed"} and not retrain:
         changed = " and ".join(changes_since_begun(place, request))
         if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
             with _nothing_left_of_none(place):
-                yield str(_last_request(place)["attempt"])
+                yield str(_last_request(place)["attempt"]), fold.finished
             return
         if changed and request.options.validation_only:
             raise FoldError(
@@ -85,7 +117,7 @@ def room_for_attempt(fold: Fold, request: FoldRequest, progress: Progress, *, re
         )
     try:
         with nullcontext() if superseded else _nothing_left_of_none(place):
-            yield uuid.uuid4().hex
+            yield uuid.uuid4().hex, None
     finally:
         if superseded and not journal_path(fold_folder).exists():
             if fold_folder.exists():
@@ -128,3 +160,74 @@ def _supersede(fold_folder: Path) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     fold_folder.rename(place)
     return place
+
+
+def check_versions(place: FoldPlace, *, despite_changes: bool, progress: Progress = SILENT) -> list[Stage]:
+    """Returns the stages of a fold that may go on under the versions that are installed, and says which are others.
+
+    A fold that is trained to its end has only its validation before it, which is a prediction: it goes on.
+
+    Args:
+        place: Of the fold.
+        despite_changes: The user's word to go on all the same.
+        progress: Is warned of other versions.
+
+    Raises:
+        FoldError: Another minor version of nnU-Net began it.
+    """
+    stages = read_stages(place.folder)
+    if not stages or not n_saved_epochs(place.folder):
+        return stages
+    changed = changes(stages[-1].versions, installed_versions())
+    was, now = changed.get(NNUNET, ("", ""))
+    if is_other_minor(was, now) and not (despite_changes or (place.folder / FINAL_CHECKPOINT).is_file()):
+        raise FoldError(_refusal(place.title, f"was trained so far with {NNUNET} {was}, and {now} is installed", was))
+    if changed:
+        shown = ", ".join(f"{name} {before}, now {after}" for name, (before, after) in changed.items())
+        progress.warn(
+            f"{place.title} goes on under other versions than it was trained with so far: {shown}. Both are recorded; "
+            "what comes out is not, bit for bit, what either alone would make."
+        )
+    return stages
+
+
+def note_stage(place: FoldPlace, dataset: PreparedDataset, stages: Sequence[Stage], *, despite_changes: bool) -> None:
+    """Notes which versions go on with the fold after its stages so far, and which made its cases.
+
+    Raises:
+        FoldError: Another minor version of nnU-Net made the cases than those that the fold was trained on so far.
+    """
+    is_trained = (place.folder / FINAL_CHECKPOINT).is_file()
+    n_epochs = n_saved_epochs(place.folder) or 0
+    cases = _makers_of_cases(dataset, place.experiment)
+    before = stages[-1].cases if stages and n_epochs and not is_trained else {}
+    other = [name for name, was in before.items() if name in cases and is_other_minor(was, cases[name])]
+    if other and not despite_changes:
+        was, anew = before[other[0]], cases[other[0]]
+        what = f"was trained so far on cases that {NNUNET} {was} preprocessed, and {anew} preprocessed them anew"
+        raise FoldError(_refusal(place.title, what, was))
+    now = Stage(n_epochs, "validation" if is_trained else "training", installed_versions(), cases)
+    write_stages(place.folder, followed_by(stages, now))
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns package name to version of what the fold's process will load, and Python's own."""
+    return {**package_versions(), "python": platform.python_version()}
+
+
+def _makers_of_cases(dataset: PreparedDataset, experiment: Experiment) -> dict[str, str]:
+    makers = {}
+    for name in dataset.plans.needed([experiment.configuration]):
+        made_from = dataset.case_set(name).ingredients()
+        if made_from and NNUNET in made_from.read:
+            makers[dataset.plans.cases_folder(name).name] = str(json.loads(made_from.read[NNUNET]))
+    return makers
+
+
+def _refusal(title: str, what: str, was: str) -> str:
+    return (
+        f"{title} {what}. Another minor version may train otherwise, so that the fold would be of neither. Install the "
+        f"one that began it (pip install {NNUNET}=={was}) and prepare the data with it; or train the fold anew with "
+        "retrain, which keeps what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in "
+        "the run's config. Then both are recorded."
+    )

@@ -31,20 +31,24 @@ def train_in_child(
     environment: Mapping[str, str],
     attempt: str,
     progress: Progress,
-) -> ChildResult:
+) -> tuple[ChildResult, FinishedFold | None]:
     """Runs the fold's process on a leased device, again where a restart may help.
+
+    Returns:
+        How the process ended, and the fold where it was finished, or validated, by it.
 
     Args:
         request: What to train.
         place: Of the fold.
         roots: As they are bound for the fold, see `bound_roots`.
-        before: The fold as it is finished already; None: it is not.
+        before: The fold as it is finished already; None: it is not, or is trained anew.
         environment: As for `run_fold`.
         attempt: The attempt's id.
         progress: As for `run_fold`.
     """
     asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
     validation = ValidationSteps(place.folder, progress)
+    folders = roots.for_variant(request.experiment.variant).environment()
 
     def start(n_halvings: int) -> ChildResult:
         heartbeat = Heartbeat(place.folder, progress)
@@ -55,18 +59,14 @@ def train_in_child(
             validation.look()
             progress.poll()
 
+        n_gpus = request.options.num_gpus
+        needed = needed_gpu_bytes(place.folder, n_gpus)
         with (
-            device_lease(
-                request.device,
-                environment,
-                n_gpus=request.options.num_gpus,
-                needed_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
-                progress=progress,
-            ) as lease,
-            _meeting_folder(request.options.num_gpus) as meeting_folder,
+            _meeting_folder(n_gpus) as meeting_folder,
+            device_lease(request.device, environment, n_gpus=n_gpus, needed_bytes=needed, progress=progress) as lease,
         ):
             # nnU-Net starts as many workers for each of the processes that train one fold.
-            n_sharing = lease.n_sharing * request.options.num_gpus
+            workers = worker_variables(environment, n_sharing=lease.n_sharing * n_gpus, n_halvings=n_halvings)
             return run_child(
                 "nnunet_assets.nnunet.training.fold_process",
                 FoldAttempt(
@@ -77,26 +77,23 @@ def train_in_child(
                     meeting_folder=Path(meeting_folder) if meeting_folder else None,
                 ),
                 folder=place.own,
-                environment={
-                    **environment,
-                    **roots.for_variant(request.experiment.variant).environment(),
-                    **worker_variables(environment, n_sharing=n_sharing, n_halvings=n_halvings),
-                    **lease.variables,
-                },
+                environment={**environment, **folders, **workers, **lease.variables},
                 on_poll=poll,
             )
 
-    def is_done() -> bool:
+    def finished() -> FinishedFold | None:
         settle_again(place.folder)
-        return finished_since(place, before) is not None
+        now = FinishedFold.read(place.folder)
+        return None if now is None or (before and now.commit == before.commit) else now
 
-    return run_with_restarts(
+    result = run_with_restarts(
         start,
         own_folder=place.own,
-        is_done=is_done,
+        is_done=lambda: finished() is not None,
         n_saved=lambda: n_saved_epochs(place.folder) or 0,
         progress=progress,
     )
+    return result, finished()
 
 
 def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
@@ -107,12 +104,6 @@ def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
     if num_gpus == 1:
         return nullcontext()
     return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
-
-
-def finished_since(place: FoldPlace, before: FinishedFold | None) -> FinishedFold | None:
-    """Returns the fold where it was finished, or validated, since it was read; None: it was not."""
-    now = FinishedFold.read(place.folder)
-    return None if now is None or (before and now.commit == before.commit) else now
 
 
 def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:

@@ -14,9 +14,8 @@ from nnunet_assets.core.splits.splits_files import readable_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun
+from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, check_may_be_trained, check_versions
 from nnunet_assets.nnunet.folds.fold_inputs import check_fold, no_such_fold
-from nnunet_assets.nnunet.folds.fold_versions import check_versions
 from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.torch_devices import check_device
@@ -90,11 +89,13 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
     """Returns what happens with a fold that is there already, where nothing is put aside unasked.
 
     Raises:
-        FoldError: A training with other data or settings is there, which only `retrain` puts aside.
+        FoldError: As `check_may_be_trained`; or a training with other data or settings is there, which only `retrain`
+            puts aside.
     """
     state = fold.state
     if retrain and state != "absent":
         return "training anew; the one that is there is kept among the superseded folds."
+    check_may_be_trained(fold, request.options)
     if state in ("committed", "interrupted") and (others := _changes(fold, request)):
         raise FoldError(
             f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
@@ -79,8 +79,31 @@ def test_a_training_with_other_settings_is_put_aside_by_word_alone(
     assert said(roots, other, retrain=True).startswith("training anew")
 
 
-def test_what_was_changed_outside_or_made_elsewhere_is_refused_by_the_training_itself(
+def test_what_was_changed_outside_is_refused_before_anything_is_said_of_a_beginning(
     roots: Roots, request_now: FoldRequest
 ) -> None:
     (write_finished(roots) / FINAL_CHECKPOINT).write_bytes(b"other weights")
-    assert said(roots, request_now) == "training from the beginning."
+    with pytest.raises(FoldError, match=r"fold_0 was changed outside this project after it was finished"):
+        said(roots, request_now)
+    assert said(roots, request_now, retrain=True).startswith("training anew")
+
+
+def test_what_was_made_elsewhere_is_refused_with_the_way_to_take_it_in(roots: Roots, request_now: FoldRequest) -> None:
+    folder = EXPERIMENT.fold_folder(roots, "fold_0")
+    folder.mkdir(parents=True)
+    (folder / FINAL_CHECKPOINT).write_bytes(b"weights")
+    with pytest.raises(FoldError, match=r"holds a training that this project did not make.*`nnunet-assets adopt`"):
+        said(roots, request_now)
+
+
+@pytest.mark.parametrize("options", [TrainingOptions(validation_only=True), TrainingOptions(val_best=True)])
+def test_an_adopted_fold_is_not_said_to_be_validated_again_where_it_is_not(
+    roots: Roots, request_now: FoldRequest, options: TrainingOptions
+) -> None:
+    folder = write_finished(roots)
+    manifest = read_committed(folder)
+    assert manifest
+    commit_fold(folder, replace(manifest, details={**manifest.details, "adopted": {}}))
+    assert said(roots, request_now).startswith("trained elsewhere and adopted")
+    with pytest.raises(FoldError, match="trained elsewhere and adopted, so that it is not validated again here"):
+        said(roots, replace(request_now, options=options))

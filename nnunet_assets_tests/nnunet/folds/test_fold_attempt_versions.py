@@ -8,7 +8,7 @@ import pytest
 from nnunet_assets.core.fold.journal import append_record, journal_path, saved_epochs_path
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.errors import FoldError
-from nnunet_assets.nnunet.folds.fold_versions import check_versions, note_stage
+from nnunet_assets.nnunet.folds.fold_attempt import check_versions, note_stage
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of, write_cases, write_prepared
@@ -33,7 +33,8 @@ def begun(records: Any) -> Any:
 
 
 def note(records: Any, **how: Any) -> None:
-    note_stage(EXPERIMENT.place_of(records[0], "fold_0"), dataset_of(records[0]), **{"despite_changes": False, **how})
+    place = EXPERIMENT.place_of(records[0], "fold_0")
+    note_stage(place, dataset_of(records[0]), read_stages(place.folder), **{"despite_changes": False, **how})
 
 
 def test_nothing_is_said_under_the_same_versions(begun: Any, records: Any) -> None:
