@@ -12,20 +12,24 @@ needed. PATH limits it to some folders or files. Needs the extra `mutants`. Exit
 
 import argparse
 import ast
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 
 import cosmic_ray.plugins
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
@@ -33,6 +37,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = "nnunet_assets", "nnunet_assets_tests"
 FOLDERS = (f"{PACKAGE}/core", f"{PACKAGE}/workflows")
 TIMEOUT_SECONDS = 180
+
+# What the tests import of others is there already when a process for them is forked: most of what a mutant costs.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", "hypothesis", "numpy", "pydantic", "mlflow", "scipy.stats"])
 
 Position = tuple[int, int]
 """Line, from 1, and column, from 0."""
@@ -79,10 +87,9 @@ def main() -> int:
             copies.put(copied(Path(folder) / str(index)))
         with ThreadPoolExecutor(arguments.processes) as pool:
             # Tests that fail as they are would find every mutant.
-            whole = sorted({mutant.module for mutant in drawn})
-            for module, end in zip(whole, pool.map(lambda name: outcome(name, copies), whole), strict=True):
+            for tests, end in pool.map(lambda module: unchanged(module, copies), sorted({one.module for one in drawn})):
                 if end != "survived":
-                    parser.error(f"the tests of {module} do not pass without a mutant: {end}")
+                    parser.error(f"{tests} do not pass without a mutant: {end}")
             outcomes = list(pool.map(lambda mutant: outcome(mutant, copies), drawn))
     for mutant, end in zip(drawn, outcomes, strict=True):
         if end == "survived":
@@ -110,8 +117,13 @@ def draw(modules: Sequence[Path], n_mutants: int, rng: random.Random) -> list[Mu
     for module in modules:
         for mutant in mutants_of(module):
             places.setdefault((mutant.module, mutant.start), []).append(mutant)
-    chosen = rng.sample(sorted(places), min(n_mutants, len(places)))
-    return [rng.choice(places[place]) for place in chosen]
+    drawn: list[Mutant] = []
+    for place in rng.sample(sorted(places), len(places)):
+        if len(drawn) == n_mutants:
+            break
+        # The `*` of a signature counts as a sign too: what is no Python any more is no mutant.
+        drawn += islice(filter(is_python, rng.sample(places[place], len(places[place]))), 1)
+    return drawn
 
 
 def mutants_of(module: Path) -> Iterator[Mutant]:
@@ -160,22 +172,39 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def outcome(mutant: Mutant | str, copies: "SimpleQueue[Path]") -> str:
-    """Returns `found`, `timed out` or `survived`; of the name of a module: what its tests say of it as it is."""
-    module = mutant if isinstance(mutant, str) else mutant.module
-    original = (ROOT / module).read_text()
+def unchanged(module: str, copies: "SimpleQueue[Path]") -> tuple[Path, str]:
+    """Returns the tests of a module, and what they say of it as it is."""
     tests = tests_of(ROOT / module)
     assert tests is not None
     copy = copies.get()
     try:
-        (copy / module).write_text(original if isinstance(mutant, str) else changed(original, mutant))
-        end = tested(copy, tests.relative_to(ROOT))
+        return tests, tested(copy, [tests.relative_to(ROOT)])
     finally:
-        (copy / module).write_text(original)
         copies.put(copy)
-    if not isinstance(mutant, str):
-        print(f"{end}: {mutant}", file=sys.stderr, flush=True)
+
+
+def outcome(mutant: Mutant, copies: "SimpleQueue[Path]") -> str:
+    """Returns `found`, `timed out` or `survived`."""
+    original = (ROOT / mutant.module).read_text()
+    tests = tests_of(ROOT / mutant.module)
+    assert tests is not None
+    copy = copies.get()
+    try:
+        (copy / mutant.module).write_text(changed(original, mutant))
+        end = tested(copy, [tests.relative_to(ROOT)])
+    finally:
+        (copy / mutant.module).write_text(original)
+        copies.put(copy)
+    print(f"{end}: {mutant}", file=sys.stderr, flush=True)
     return end
+
+
+def is_python(mutant: Mutant) -> bool:
+    try:
+        ast.parse(changed((ROOT / mutant.module).read_text(), mutant))
+    except SyntaxError:
+        return False
+    return True
 
 
 def changed(text: str, mutant: Mutant) -> str:
@@ -185,21 +214,29 @@ def changed(text: str, mutant: Mutant) -> str:
     return found
 
 
-def tested(folder: Path, tests: Path) -> str:
+def tested(folder: Path, tests: Sequence[Path]) -> str:
     """Returns what the tests in a copy say of it."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", tests],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
+    process = FORKS.Process(target=run_tests, args=(folder, [*map(str, tests)]))
+    process.start()
+    process.join(TIMEOUT_SECONDS)
+    if process.is_alive():
+        # With what the tests started.
+        os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join()
         return "timed out"
-    return "survived" if done.returncode == 0 else "found"
+    return "survived" if process.exitcode == 0 else "found"
+
+
+def run_tests(folder: Path, tests: list[str]) -> None:
+    """Runs tests in a copy: in a process of their own, which ends with pytest's exit code."""
+    os.setsid()
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.dont_write_bytecode = True
+    # Other plugins than those that the tests need take half of the time.
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", *tests]))
 
 
 if __name__ == "__main__":
