@@ -15,10 +15,11 @@ SEEN = (logging.WARNING, logging.ERROR)
 @pytest.mark.filterwarnings("ignore:.*is currently in preview:dagster.PreviewWarning")
 def test_a_process_that_says_nothing_brings_users_no_advice_for_developers() -> None:
     @dg.asset
-    def fold(context: dg.AssetExecutionContext) -> None:
+    def fold(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with pipes_session(context):
             context.log.warning("It waits.")
         context.log.warning("It fails.")
+        return dg.MaterializeResult()
 
     with dg.DagsterInstance.ephemeral() as instance:
         run = dg.materialize([fold], instance=instance)
