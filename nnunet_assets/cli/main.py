@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 an error or wrong usage, 2 incomplete (click's own 2 for w
 import difflib
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from nnunet_assets import __version__
 from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE, INTERRUPTED
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import BehindError, NnunetAssetsError, storage_errors_in_words
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Name: module in this package, attribute, help in one line. The help stands here so that `--help` imports no command.
 COMMANDS = {
@@ -42,6 +45,7 @@ COMMANDS = {
     "doctor": ("project.doctor", "doctor", "Check installation, folders, devices and servers, and say what to do."),
     "dev": ("project.servers", "dev", "Run Dagster's and MLflow's web UI until Ctrl-C."),
     "up": ("project.servers", "up", "Start web UI, daemon and MLflow in the background."),
+    "completion": ("completion", "completion", "Make the shell complete commands, datasets, experiments and folds."),
     "down": ("project.servers", "down", "Stop what `up` started."),
 }
 
@@ -60,6 +64,15 @@ class LazyGroup(click.Group):
         module, attribute, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"nnunet_assets.cli.{module}"), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Offers the commands without importing them."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text) for name, (_, _, text) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

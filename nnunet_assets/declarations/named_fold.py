@@ -89,9 +89,7 @@ def dataset_named(text: str, project: Project, roots: Roots) -> str:
     Raises:
         ConfigError: There is no such dataset, or more than one with that number.
     """
-    there = {dataset.dataset for dataset in project.datasets}
-    for folder in (roots.raw, roots.preprocessed):
-        there |= {path.name for path in folder.glob("Dataset*") if re.fullmatch(DATASET_PATTERN, path.name)}
+    there = datasets_there(project, roots)
     number = f"Dataset{int(text):03}_" if re.fullmatch(r"[0-9]+", text, re.ASCII) else None
     found = sorted(name for name in there if name == text or (number and name.startswith(number)))
     if len(found) == 1:
@@ -103,6 +101,14 @@ def dataset_named(text: str, project: Project, roots: Roots) -> str:
         f"There is no dataset {text!r}.{did_you_mean(text, there)} There are: {known} (declared in {project.root}, in "
         f"{roots.raw}, or in {roots.preprocessed})."
     )
+
+
+def datasets_there(project: Project, roots: Roots) -> set[str]:
+    """Returns the datasets that are declared, or have a folder of raw or preprocessed data."""
+    there = {dataset.dataset for dataset in project.datasets}
+    for folder in (roots.raw, roots.preprocessed):
+        there |= {path.name for path in folder.glob("Dataset*") if re.fullmatch(DATASET_PATTERN, path.name)}
+    return there
 
 
 def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> ExperimentConfig:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completions.datasets)
 @click.option(
     "--rehash", is_flag=True, help="Read every file anew, also those whose size and times are as they were last time."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset", required=False)
-@click.argument("configuration", required=False, metavar="[CONFIGURATION]")
-@click.argument("fold", required=False)
-@click.option("-tr", "trainer", help=f"Trainer class.  [default: {DEFAULT_TRAINER}]")
-@click.option("-p", "plans", help=f"Plans identifier.  [default: {DEFAULT_PLANS}]")
+@click.argument("dataset", required=False, shell_complete=completions.datasets)
+@click.argument("configuration", required=False, metavar="[CONFIGURATION]", shell_complete=completions.configurations)
+@click.argument("fold", required=False, shell_complete=completions.folds)
+@click.option(
+    "-tr", "trainer", shell_complete=completions.trainers, help=f"Trainer class.  [default: {DEFAULT_TRAINER}]"
+)
+@click.option("-p", "plans", shell_complete=completions.plans, help=f"Plans identifier.  [default: {DEFAULT_PLANS}]")
 @click.option(
     "-pretrained_weights",
     type=click.Path(resolve_path=True, dir_okay=False),
@@ -49,7 +52,12 @@ if TYPE_CHECKING:
     help="Where to train.  [default: as declared, else a GPU where there is one]",
 )
 @click.option("--tracker-disable", is_flag=True, help="Do not track this training in MLflow.")
-@click.option("--variant", metavar="NAME", help="The declared experiment of that variant, or a name for these flags.")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    shell_complete=completions.variants,
+    help="The declared experiment of that variant, or a name for these flags.",
+)
 @click.option(
     "--undeclared",
     is_flag=True,

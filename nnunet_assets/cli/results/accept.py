@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
@@ -18,7 +19,7 @@ from nnunet_assets.workflows.results.accept import AcceptedSummary, accept_summa
 
 
 @click.command()
-@click.argument("experiment")
+@click.argument("experiment", shell_complete=completions.experiments)
 @click.option("--incomplete", is_flag=True, help="Accept it though folds are missing: only those it has are compared.")
 @click.option("--note", default="", help="Why; kept with the baseline.")
 @project_option

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
@@ -17,7 +18,7 @@ from nnunet_assets.workflows.results.compare import compare_declared, compare_ev
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completions.datasets)
 @click.option(
     "--metric",
     type=click.Choice(EVALUATED_METRICS),

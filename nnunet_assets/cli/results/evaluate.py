@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.cli.terminal import TerminalProgress, console
@@ -17,7 +18,7 @@ from nnunet_assets.workflows.results.evaluate import evaluate as evaluate_target
 
 
 @click.command()
-@click.argument("target", required=False)
+@click.argument("target", required=False, shell_complete=completions.experiments)
 @click.option(
     "--predictions", type=click.Path(path_type=Path, file_okay=False), help="Folder of predictions, in place of TARGET."
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.errors import ConfigError
 
@@ -30,7 +31,15 @@ _RECORD_OPTIONS = (
     project_option_if_any,
 )
 _GROUP_OPTIONS = (
-    click.option("-e", "--experiment", "name", required=True, metavar="NAME", help="MLflow experiment, or dataset."),
+    click.option(
+        "-e",
+        "--experiment",
+        "name",
+        required=True,
+        metavar="NAME",
+        shell_complete=completions.datasets,
+        help="MLflow experiment, or dataset.",
+    ),
     click.option("--cv-group", metavar="GROUP", help="As `list` names it.  [default: the newest with a finished fold]"),
     click.option(
         "--folds",
