@@ -80,7 +80,8 @@ def _known(context: click.Context) -> Known:
     except NnunetAssetsError:
         project = Project(settings.project, (), (), has_definitions=False)
     # Behind an option whose value is still to come, click leaves all arguments where they are.
-    typed = {**dict(zip(("dataset", "configuration"), context.args, strict=False)), **context.params}
+    typed = dict(zip(("dataset", "configuration"), context.args, strict=False))
+    typed |= {name: value for name, value in context.params.items() if value}
     dataset = None
     with suppress(NnunetAssetsError):
         if typed.get("dataset"):

@@ -15,7 +15,7 @@ SEEN = (logging.WARNING, logging.ERROR)
 @pytest.mark.filterwarnings("ignore:.*is currently in preview:dagster.PreviewWarning")
 def test_a_process_that_says_nothing_brings_users_no_advice_for_developers() -> None:
     @dg.asset
-    def fold(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def fold(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         with pipes_session(context):
             context.log.warning("It waits.")
         context.log.warning("It fails.")
