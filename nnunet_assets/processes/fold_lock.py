@@ -12,14 +12,11 @@ from datetime import UTC, datetime
 from filelock import BaseFileLock, Timeout
 
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
-from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import SUMMARY_FOLDER, FoldPlace
+from nnunet_assets.core.files.kernel_lock import owner_lock
+from nnunet_assets.core.files.layout import FoldPlace
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.fold_failure import FoldFailed
-
-PROBE_SECONDS = 1.0
-"""How long the lock may be held by somebody who only looks whether it is."""
 
 
 @contextmanager
@@ -33,10 +30,8 @@ def fold_lease(place: FoldPlace) -> Iterator[None]:
         FoldFailed: Another living process holds it; the message names it.
         FoldError: Its file is another user's.
     """
-    folder = place.model_folder / SUMMARY_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    owner_file = folder / f"{place.fold}.owner.json"
-    lock = kernel_lock(folder / f"{place.fold}.lock", timeout=PROBE_SECONDS, is_singleton=True)
+    place.lock.parent.mkdir(parents=True, exist_ok=True)
+    owner_file, lock = place.lock.with_suffix(".owner.json"), owner_lock(place.lock)
     try:
         acquire(lock)
     except Timeout as error:

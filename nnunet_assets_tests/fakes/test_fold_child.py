@@ -53,7 +53,7 @@ class FoldProcessContract(ABC):
     def test_it_is_committed_with_what_made_it(self, project: PhantomProject, folder: Path, cases: list[str]) -> None:
         manifest = read_committed(folder, check_files=True)
         assert manifest is not None
-        assert fold_state(folder) == "committed"
+        assert fold_state(folder) == "finished"
         assert (manifest.fold, manifest.device, manifest.n_epochs) == (FOLD, "cpu", 3)
         assert manifest.inputs.raw_hash == "the raw data"
         assert manifest.inputs.plans_hash == project.prepared.plans("nnUNetPlans").digest

@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout  # noqa: TID251 - wrapped here
 
 from nnunet_assets.errors import LockingError
 
+PROBE_SECONDS = 1.0
+"""How long the lock of an owner may be held by somebody who only looks whether it is."""
+
 
 class _KernelLock(FileLock):
     def acquire(self, *args: Any, **options: Any) -> Any:
@@ -34,6 +37,26 @@ def kernel_lock(path: Path | str, timeout: float = -1, *, is_singleton: bool = F
         is_singleton: Whether the process has one lock for a path, which its holder may take again.
     """
     return _KernelLock(path, timeout=timeout, is_singleton=is_singleton, fallback_to_soft=False)
+
+
+def owner_lock(path: Path) -> FileLock:
+    """Returns the lock by which one process owns something for long; it may take it again."""
+    return kernel_lock(path, timeout=PROBE_SECONDS, is_singleton=True)
+
+
+def is_owned(path: Path) -> bool:
+    """Says whether another process holds an owner's lock; where nobody can tell, none is known to."""
+    if not path.exists():
+        return False
+    lock = owner_lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (OSError, LockingError):
+        return False
+    lock.release()
+    return False
 
 
 @contextmanager

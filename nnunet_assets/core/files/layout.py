@@ -172,9 +172,19 @@ class FoldPlace:
         return self.folder.parent
 
     @property
+    def lock(self) -> Path:
+        """The file whose kernel lock the process holds that trains the fold."""
+        return lock_of(self.folder)
+
+    @property
     def title(self) -> str:
         """The fold in one line for people: `Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d, fold_3`."""
         return f"{self.experiment.title}, {self.fold}"
+
+
+def lock_of(fold_folder: Path) -> Path:
+    """Returns what `FoldPlace.lock` is, of a fold whose experiment need not be known."""
+    return fold_folder.parent / SUMMARY_FOLDER / f"{fold_folder.name}.lock"
 
 
 def comparison_folder(roots: Roots, dataset: str) -> Path:

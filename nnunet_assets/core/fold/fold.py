@@ -4,14 +4,26 @@ It is read again only under the fold's lock, where it may have changed since; `k
 a gigabyte takes 0.6 s, where the file system shows that nobody wrote them since.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, FoldPlace
-from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold
+from nnunet_assets.core.files.kernel_lock import is_owned
+from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, FoldPlace, lock_of
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FinishedFold
 
-State = Literal["absent", "interrupted", "committed", "adopted", "changed", "foreign"]
+State = Literal["absent", "running", "interrupted", "trained", "finished", "adopted", "changed", "foreign"]
+
+UNFINISHED: Mapping[State, str] = {
+    "absent": "it was not begun",
+    "running": "another process trains it",
+    "interrupted": "its training was interrupted",
+    "trained": "it is trained, and not validated",
+    "changed": "it was changed outside this project after it was finished",
+    "foreign": "this project did not make what is there",
+}
+"""What a person is told of a fold that is not finished."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +32,11 @@ class Fold:
 
     Attributes:
         place: Where it lies.
-        state: How far it is. `adopted` is a finished one that was trained elsewhere and taken in; `changed` one that
-            was finished and is not any more what its COMMIT vouches for (plain `nnUNetv2_train --c` went on with it, a
-            file was edited or deleted); `foreign` one that holds checkpoints this project did not make.
+        state: How far it is. `running` is one that another process trains now (a finished one that is validated again
+            stays finished meanwhile); `trained` one that has its last epoch and no validation; `adopted` a finished one
+            that was trained elsewhere and taken in; `changed` one that was finished and is not any more what its COMMIT
+            vouches for (plain `nnUNetv2_train --c` went on with it, a file was edited or deleted); `foreign` one that
+            holds checkpoints this project did not make.
         finished: What its COMMIT vouches for; None: it is not finished.
     """
 
@@ -50,9 +64,11 @@ def fold_state(fold_folder: Path) -> State:
 
 def _state(folder: Path, finished: FinishedFold | None) -> State:
     if finished is not None:
-        return "adopted" if finished.manifest.is_adopted else "committed"
+        return "adopted" if finished.manifest.is_adopted else "finished"
+    if is_owned(lock_of(folder)):
+        return "running"
     if (folder / OWN_FOLDER / COMMIT_FILE).is_file():
         return "changed"
     if (folder / OWN_FOLDER / REQUEST_FILE).is_file():
-        return "interrupted"
+        return "trained" if (folder / FINAL_CHECKPOINT).is_file() else "interrupted"
     return "foreign" if any(folder.glob("checkpoint_*.pth")) else "absent"

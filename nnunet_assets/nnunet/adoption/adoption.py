@@ -168,7 +168,7 @@ def _experiment(fold_folder: Path) -> Experiment:
 def _check_state(fold: Fold) -> None:
     """Refuses what this project made, and what is not finished."""
     state, fold_folder = fold.state, fold.place.folder
-    if (fold.place.own / REQUEST_FILE).exists() or state == "committed":
+    if (fold.place.own / REQUEST_FILE).exists() or state == "finished":
         raise FoldError(f"{fold_folder} was trained by this project ({state}), so that there is nothing to adopt.")
     if state == "changed" and not _was_adopted(fold_folder):
         raise FoldError(

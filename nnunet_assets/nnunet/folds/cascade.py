@@ -9,6 +9,7 @@ from collections.abc import Collection
 from nnunet_assets.core.dataset.configurations import next_stages
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.fold.fold import UNFINISHED, Fold
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs, fold_keys
@@ -90,13 +91,17 @@ def _check_named(plans: Plans, previous: Experiment, experiment: Experiment) -> 
 
 def _finished(dataset: PreparedDataset, previous: Experiment, fold: str) -> FinishedFold:
     """Returns a fold of the previous stage, which must be finished, and of the dataset as it is now."""
-    found = FinishedFold.read(previous.fold_folder(dataset.place.roots, fold))
-    if found is None:
-        raise FoldError(f"{fold} of {previous.title} is not finished, and the cascade reads its predictions. Train it.")
-    inputs = found.manifest.inputs
+    there = Fold.read(previous.place_of(dataset.place.roots, fold))
+    if there.finished is None:
+        remedy = "Wait for it." if there.state == "running" else "Train it."
+        raise FoldError(
+            f"{fold} of {previous.title} is not finished ({UNFINISHED[there.state]}), and the cascade reads its "
+            f"predictions. {remedy}"
+        )
+    inputs = there.finished.manifest.inputs
     if changed := inputs.differences(fold_inputs(dataset, previous, fold, inputs.training_hash)):
         raise FoldError(
             f"{fold} of {previous.title} was trained with other {' and '.join(changed)} than there is now, and the "
             "cascade reads its predictions. Train it again first."
         )
-    return found
+    return there.finished

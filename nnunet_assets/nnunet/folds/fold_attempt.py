@@ -97,9 +97,9 @@ def room_for_attempt(
     """
     state, place, fold_folder = fold.state, fold.place, fold.place.folder
     changed = ""
-    if state in {"interrupted", "committed"} and not retrain:
+    if state in {"interrupted", "trained", "finished"} and not retrain:
         changed = " and ".join(changes_since_begun(place, request))
-        if not changed and (state == "interrupted" or (fold_folder / FINAL_CHECKPOINT).is_file()):
+        if not changed and (state != "finished" or (fold_folder / FINAL_CHECKPOINT).is_file()):
             with _nothing_left_of_none(place):
                 yield str(_last_request(place)["attempt"]), fold.finished
             return
@@ -110,7 +110,7 @@ def room_for_attempt(
             )
     superseded = None if state == "absent" else _supersede(fold_folder)
     n_epochs = sum(record.kind == "epoch" for record in settled_records(superseded)) if superseded else 0
-    if n_epochs and state == "interrupted" and not retrain:
+    if n_epochs and state in {"interrupted", "trained"} and not retrain:
         progress.warn(
             f"{place.title}: {changed} changed since it was interrupted, so that it is "
             f"trained from the beginning. The {n_epochs} epochs that it has are kept in {superseded}."

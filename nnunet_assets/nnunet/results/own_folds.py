@@ -72,7 +72,7 @@ def _of_fold(
                 f"{fold} in {folder} was changed outside this project since it was finished: its files are not those "
                 "of its COMMIT. Restore them, or adopt the fold again where it was adopted."
             )
-        elif recorded and found.state == "interrupted":
+        elif recorded and found.state in ("running", "interrupted", "trained"):
             yield f"{fold} is trained or validated anew in {folder}; {place} has an earlier result of it."
         elif recorded and (folder / SUMMARY_FILE).is_file():
             yield (

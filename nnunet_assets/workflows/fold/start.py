@@ -96,7 +96,7 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
     if retrain and state != "absent":
         return "training anew; the one that is there is kept among the superseded folds."
     check_may_be_trained(fold, request.options)
-    if state in ("committed", "interrupted") and (others := _changes(fold, request)):
+    if state in ("finished", "interrupted", "trained") and (others := _changes(fold, request)):
         raise FoldError(
             f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
@@ -104,13 +104,14 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         )
     if request.options.validation_only:
         return "predicting and scoring the validation cases again."
-    if state == "committed" and _is_to_validate(fold, request):
+    if state == "finished" and _is_to_validate(fold, request):
         return "finished already; nothing is trained, but its validation runs again."
     return {
         "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
-        "committed": "finished already; nothing is trained. --retrain trains it anew.",
+        "finished": "finished already; nothing is trained. --retrain trains it anew.",
         "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
         "anew.",
+        "trained": "trained before; only its validation runs, with or without --c. --retrain begins anew.",
     }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
 
 

@@ -1,12 +1,18 @@
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.file_stats import now_ns
+from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold import commit
 from nnunet_assets.core.fold.commit import commit_fold
@@ -52,7 +58,7 @@ def test_a_fold_knows_its_place_what_names_it_and_its_scores(place: Any, tmp_pat
     fold = Fold.read(place)
     assert place == FoldPlace(EXPERIMENT, "fold_0", tmp_path / EXPERIMENT.dataset / EXPERIMENT.name / "fold_0")
     assert place.title == f"{EXPERIMENT.title}, fold_0"
-    assert fold.state == "committed"
+    assert fold.state == "finished"
     assert fold.finished.sha256 == file_sha256(place.own / "manifest.json")
     assert fold.finished.summary == (place.folder / "validation" / "summary.json").read_bytes()
     assert fold.finished.scores == fold.finished.manifest.scores
@@ -101,3 +107,53 @@ def test_scores_and_commit_are_read_again_whatever_was_known(place: Any) -> None
     assert Fold.read(place, check_files=True, known=known).state == "changed"
     (place.own / "COMMIT").unlink()
     assert Fold.read(place, check_files=True, known=known).state == "foreign"
+
+
+HOLDS = """
+import fcntl, sys
+with open(sys.argv[1], "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def owned_by_another_process(place: FoldPlace) -> Iterator[None]:
+    command = [sys.executable, "-c", HOLDS, str(place.lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdin
+        assert owner.stdout
+        assert owner.stdout.readline() == b"held\n"
+        yield
+        owner.stdin.close()
+
+
+def test_a_fold_is_running_while_another_process_owns_it_and_not_while_this_one_does(place: Any) -> None:
+    place.lock.parent.mkdir()
+    (place.own / "COMMIT").unlink()
+    (place.own / "request.json").write_text("{}")
+    assert Fold.read(place).state == "trained"
+    with owner_lock(place.lock):
+        assert Fold.read(place).state == "trained"
+    with owned_by_another_process(place):
+        assert Fold.read(place).state == "running"
+    assert Fold.read(place).state == "trained"
+
+
+def test_a_finished_fold_stays_finished_whoever_owns_it(place: Any) -> None:
+    place.lock.parent.mkdir()
+    with owned_by_another_process(place):
+        assert Fold.read(place).state == "finished"
+
+
+def test_a_lock_that_cannot_be_looked_at_owns_no_fold(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.lock.parent.mkdir()
+    place.lock.touch()
+    (place.own / "COMMIT").unlink()
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    assert Fold.read(place).state == "foreign"

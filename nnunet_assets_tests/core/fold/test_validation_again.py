@@ -155,7 +155,7 @@ def test_a_kill_at_any_change_of_the_disk_leaves_the_old_validation_or_the_new_o
     settled, states = [], []
     for fold in killed_before_each_change(source, tmp_path / "kills", dice):
         states.append(fold_state(fold))
-        if states[-1] == "committed":  # whoever reads now, before anything is mended, reads one of the two
+        if states[-1] == "finished":  # whoever reads now, before anything is mended, reads one of the two
             assert seen_in(fold) in (OLD, new(dice))
         settle_again(fold)
         assert read_committed(fold, check_files=True) is not None
@@ -166,12 +166,12 @@ def test_a_kill_at_any_change_of_the_disk_leaves_the_old_validation_or_the_new_o
     assert settled == [OLD] * n_old + [new(dice)] * (len(settled) - n_old)
     assert n_old >= 10
     # The fold is finished all the time, but for the renames.
-    assert states[:n_old] == ["committed"] * n_old
-    n_new = states[n_old:].count("committed")
+    assert states[:n_old] == ["finished"] * n_old
+    n_new = states[n_old:].count("finished")
     assert states[n_old:] == [
-        "committed",
-        *["interrupted"] * (len(states) - n_old - n_new),
-        *["committed"] * (n_new - 1),
+        "finished",
+        *["trained"] * (len(states) - n_old - n_new),
+        *["finished"] * (n_new - 1),
     ]
     assert len(states) - n_old - n_new >= 5
 
@@ -237,7 +237,7 @@ def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(
     with pytest.raises(type(error)):
         fold_process.train_as_rank(request, fold / "checkpoint_final.pth", Rank(), SILENT)
     assert (fold / AGAIN_FOLDER / "output" / "validation" / "a.nii.gz").read_text() == "new"
-    assert fold_state(fold) == "committed"
+    assert fold_state(fold) == "finished"
     settle_again(fold)
     assert stamps_of(tmp_path) == before
 

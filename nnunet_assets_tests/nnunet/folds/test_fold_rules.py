@@ -91,6 +91,7 @@ def environment_with_torch(folder: Path, code: str) -> dict[str, str]:
         (["checkpoint_final.pth", "validation/summary.json"], "foreign"),
         ([".nnunet_assets/request.json"], "interrupted"),
         ([".nnunet_assets/request.json", "checkpoint_latest.pth"], "interrupted"),
+        ([".nnunet_assets/request.json", "checkpoint_final.pth"], "trained"),
         ([".nnunet_assets/COMMIT", "checkpoint_final.pth"], "changed"),  # a commit that vouches for nothing
     ],
 )
@@ -103,7 +104,7 @@ def test_the_state_of_a_fold_is_read_from_its_folder(tmp_path: Path, files: list
 
 def test_a_fold_is_committed_until_its_results_are_no_longer_those_of_its_commit(records: Any, tmp_path: Path) -> None:
     folder = commit(tmp_path / "fold_0", inputs_of(records))
-    assert fold_state(folder) == "committed"
+    assert fold_state(folder) == "finished"
     (folder / "validation" / "summary.json").write_text('{"mean": 1}')
     assert fold_state(folder) == "changed"
 

@@ -52,7 +52,7 @@ def test_a_validation_that_is_run_again_with_plain_nnunet_leaves_the_fold_finish
     moved = Roots(project.roots.raw, project.roots.preprocessed, project.roots.results.with_name("moved"))
     project.roots.results.rename(moved.results)
     moved_folder = EXPERIMENT.fold_folder(moved, "fold_0")
-    assert fold_state(moved_folder) == "committed"
+    assert fold_state(moved_folder) == "finished"
 
     validate_with_plain_nnunet(project, moved, "--npz")
 
@@ -73,7 +73,7 @@ def test_other_scores_are_seen_as_changed_outside(project: PhantomProject) -> No
     summary.write_text(json.dumps(content))
     assert fold_state(folder) == "changed"
     summary.write_bytes(good)
-    assert fold_state(folder) == "committed"
+    assert fold_state(folder) == "finished"
 
 
 def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(project: PhantomProject) -> None:
@@ -90,7 +90,7 @@ def test_probabilities_that_were_deleted_come_back_and_nothing_is_trained(projec
     )
     for damage in ways:
         damage()
-        assert fold_state(folder) == "committed"
+        assert fold_state(folder) == "finished"
         assert cases_without_probabilities(first) == [one.stem]
         outcome = project.train(
             "fold_0", EXPERIMENT, overrides=TINY, options=NPZ, progress=RecordedProgress(said.append)
@@ -121,7 +121,7 @@ def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
 
     def stop_while_it_predicts() -> None:
         if (folder / OUTPUT_FOLDER / "validation").is_dir():
-            assert fold_state(folder) == "committed"
+            assert fold_state(folder) == "finished"
             for process in fold_processes():
                 process.send_signal(signal.SIGINT)
 
@@ -134,7 +134,7 @@ def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
             progress=RecordedProgress(on_poll=stop_while_it_predicts),
         )
     assert finished() == before
-    assert fold_state(folder) == "committed"
+    assert fold_state(folder) == "finished"
     assert not (folder / AGAIN_FOLDER).exists()
 
 
@@ -147,4 +147,4 @@ def test_predictions_that_were_deleted_are_named_with_the_way_to_get_them_back(p
     found = cases_of_folds(folder.parent, references_folder(project.roots, DATASET), ["fold_0"], "the model")
     (problem,) = found.problems
     assert f"nnunet-assets train {DATASET} 3d_fullres 0 -tr nnUNetTrainer -p nnUNetPlans --val" in str(problem)
-    assert fold_state(folder) == "committed"
+    assert fold_state(folder) == "finished"

@@ -132,7 +132,7 @@ def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(projec
     lowres = Experiment(DATASET, "3d_lowres", plans="CascadePlans", variant="tiny")
     cascade = replace(lowres, configuration="3d_cascade_fullres")
     project.train("fold_0", lowres)
-    with pytest.raises(FoldError, match=r"fold_1 of .* is not finished, and the cascade reads its predictions"):
+    with pytest.raises(FoldError, match=r"fold_1 of .* is not finished \(.*\), and the cascade reads its predictions"):
         check_previous_stage(dataset_of(project.roots, cascade), cascade)
     project.train("fold_1", lowres)
     check_previous_stage(dataset_of(project.roots, cascade), cascade)

@@ -72,7 +72,7 @@ def test_a_training_with_other_settings_is_put_aside_by_word_alone(
     folder = write_finished(roots)
     if not is_finished:
         (folder / ".nnunet_assets" / "COMMIT").unlink()
-        assert said(roots, request_now).startswith("interrupted before; going on from its last checkpoint")
+        assert said(roots, request_now).startswith("trained before; only its validation runs")
     other = replace(request_now, overrides={"num_epochs": 5}, inputs=replace(request_now.inputs, training_hash="other"))
     with pytest.raises(FoldError, match=r"fold_0 holds a training with other training settings.*It is kept as it is"):
         said(roots, other)

@@ -152,7 +152,9 @@ def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, casc
     previous = cascade.previous_stage()
     assert previous
     (previous.fold_folder(settings.roots, "fold_1") / ".nnunet_assets" / "COMMIT").unlink()
-    with pytest.raises(FoldError, match=r"fold_1 of .*3d_lowres is not finished, and the cascade reads its"):
+    with pytest.raises(
+        FoldError, match=r"fold_1 of .*3d_lowres is not finished \(it was not begun\), and the cascade reads its"
+    ):
         check_previous_stage(dataset_of(settings.roots, cascade), cascade)
 
 
