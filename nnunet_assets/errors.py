@@ -52,6 +52,10 @@ class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 
 
+class NotMadeYetError(TrackingError):
+    """The tracking store is still to be made: nothing was tracked so far, or it lies elsewhere."""
+
+
 class LockingError(NnunetAssetsError):
     """A file system cannot lock files."""
 

@@ -30,6 +30,10 @@ class FileProblem:
     file: str
     problem: Problem
 
+    def __str__(self) -> str:
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.problem.location)
+        return f"{self.file}:{self.problem.line}: {f'{place[1:]}: ' if place else ''}{self.problem.sentence}"
+
 
 @dataclass(frozen=True)
 class Declared(Generic[Config]):

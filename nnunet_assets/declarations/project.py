@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -25,7 +26,7 @@ from nnunet_assets.declarations.documents import (
 from nnunet_assets.declarations.planned import PlannedConfigurations
 from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
 from nnunet_assets.declarations.splitting import with_known_folds
-from nnunet_assets.declarations.yaml_source import Document, Problem, read_documents
+from nnunet_assets.declarations.yaml_source import Document, Location, Problem, read_documents
 from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
 from nnunet_assets.settings import is_project
 
@@ -49,6 +50,7 @@ class Project:
         is_plain: Whether the declarations are all that Dagster loads from the folder, as they stand: nothing in it is
             Python or a component of another kind, and nothing is changed after it was loaded (`post_processing`).
         stages: Each cascade, with the experiment whose predictions it reads.
+        declared: Where each dataset, by its name, and each experiment stands.
     """
 
     root: Path
@@ -57,6 +59,7 @@ class Project:
     has_definitions: bool = True
     is_plain: bool = False
     stages: Mapping[Experiment, Experiment] = field(default_factory=dict)
+    declared: Mapping[Experiment | str, Declared[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def dataset(self, name: str) -> DatasetConfig:
         """Returns the declaration of a dataset.
@@ -82,6 +85,10 @@ class Project:
             f"{name!r} is not an experiment of {self.root}.{did_you_mean(name, named)} Experiments: "
             f"{first_offenders(list(named)) or 'none'}."
         )
+
+    def problem(self, of: Experiment | str, location: Location, sentence: str) -> FileProblem:
+        """Returns a problem at a location of a declaration: of an experiment, or of a dataset by its name."""
+        return self.declared[of].problem(location, sentence)
 
     def experiments_of(self, dataset: str) -> tuple[ExperimentConfig, ...]:
         """Returns the experiments on a dataset; none where it has none."""
@@ -132,6 +139,10 @@ def read_project(project: Path) -> Project:
             config.identity: stage
             for config in (declared.config for declared in reader.experiments)
             if (stage := config.identity.previous_stage(planned.of(config.dataset, config.plans)))
+        },
+        declared={
+            **{declared.config.dataset: declared for declared in reader.datasets},
+            **{declared.config.identity: declared for declared in reader.experiments},
         },
     )
 
@@ -270,12 +281,6 @@ def _is_yaml(path: Path) -> bool:
 
 def _in_words(folder: Path, problems: Iterable[FileProblem]) -> str:
     """Returns all problems, one a line, in the order of files and lines, headed by their number."""
-    lines = [_line(found) for found in sorted(problems, key=lambda found: (found.file, found.problem.line))]
+    lines = [str(found) for found in sorted(problems, key=lambda found: (found.file, found.problem.line))]
     count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
     return "\n".join([f"{count} in the declarations of {folder}:", *lines])
-
-
-def _line(found: FileProblem) -> str:
-    place = f"{found.file}:{found.problem.line}: "
-    location = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in found.problem.location)
-    return place + (f"{location[1:]}: " if location else "") + found.problem.sentence

@@ -19,6 +19,7 @@ def project(tmp_path: Path) -> Path:
     """A project like one that `init` made."""
     root = write_project(tmp_path / "project", {"mine/defs.yaml": documents(DATASET, EXPERIMENT)})
     (root / "dg.toml").touch()
+    (root / "data/nnUNet_raw/Dataset004_Hippocampus").mkdir(parents=True)
     return root
 
 
@@ -87,11 +88,11 @@ def test_a_folder_above_that_only_happens_to_hold_experiments_is_no_project(
 
 
 def test_what_named_the_wrong_folder_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named = CliRunner().invoke(main, ["sync", "--project", str(project / "data")])
+    named = CliRunner().invoke(main, ["sync", "--project", str(project / "none")])
     monkeypatch.setenv("NNUNET_ASSETS_PROJECT", str(project / "moved"))
     set_there = CliRunner().invoke(main, ["sync"])
 
-    assert named.output.startswith(f"{project}/data (--project) is not there, so it is no project. It has no folder")
+    assert named.output.startswith(f"{project}/none (--project) is not there, so it is no project. It has no folder")
     assert set_there.output.startswith(f"{project}/moved (NNUNET_ASSETS_PROJECT) is not there, so it is no project.")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from nnunet_assets.cli.diagnosis.declared_things import absent_findings
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.declarations.project import read_project
@@ -45,8 +46,11 @@ def declaration_findings(settings: Settings) -> Iterator[Finding]:
         remedy = f"nnunet-assets check-config --project {shlex.quote(str(settings.project))}"
         yield Finding("error", "declarations", str(error).splitlines()[0], remedy)
         return
-    found = f"datasets: {len(project.datasets)}, experiments: {len(project.experiments)}"
-    yield Finding("ok", "declarations", found)
+    absent = list(absent_findings(project, settings))
+    yield from absent
+    if not absent:
+        found = f"datasets: {len(project.datasets)}, experiments: {len(project.experiments)}"
+        yield Finding("ok", "declarations", found)
 
 
 def instance_findings(settings: Settings) -> Iterator[Finding]:

@@ -5,29 +5,43 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import console
+from nnunet_assets.declarations.absent import absent_data
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.processes.variables import unread_variables
+from nnunet_assets.settings import project_settings
 
 
 @click.command()
 @project_option
-def check_config(project: Path) -> None:
+def check_config(project: Path) -> int:
     """Check the YAML files of the project, and show what they declare.
 
-    Every error of every file is shown with its line, and ends the command with 1.
+    Every error of every file is shown with its line, and ends the command with 1. So does a trainer, plans or weights
+    that they name and that are not there; where only a dataset is still to be brought, it ends with 2.
     """
+    from nnunet_assets.cli.diagnosis.declared_things import wrong_choices
+
     declared = read_project(project)
+    settings = project_settings(project)
     terminal = console()
     if not declared.datasets:
         terminal.print(
             f"{declared.root} declares no dataset yet. `nnunet-assets init` writes an example into a new folder."
         )
-        return
+        return DONE
     terminal.print(_dataset_table(declared))
     terminal.print(_experiment_table(declared))
+    for name, sentence in unread_variables(settings.variables):
+        click.echo(f"{name} {sentence}")
     terminal.print(f"No errors in the declarations of {declared.root}.")
+    data, choices = list(absent_data(declared, settings.roots)), wrong_choices(declared, settings)
+    if data or choices:
+        click.echo("\n".join(["But not everything that they name is there:", *map(str, (*data, *choices))]))
+    return ERROR if choices else INCOMPLETE if data else DONE
 
 
 def _dataset_table(project: Project) -> Table:

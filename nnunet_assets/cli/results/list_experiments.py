@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnunet_assets.cli.results.record_options import opened_record, record_options
+from nnunet_assets.declarations.project import declared_if_any
+from nnunet_assets.errors import ConfigError, NotMadeYetError
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
@@ -21,14 +23,37 @@ def list_experiments(project: Path, as_json: bool, **record: Any) -> None:
     """List experiments, their groups and the finished folds of each.
 
     Every run is counted, however many there are. A fold whose run failed, was stopped or still runs is not finished.
+    What the project declares and the record does not know yet stands below the others.
     """
-    with opened_record(project_settings(project), **record) as opened:
-        experiments, place = opened.experiments(), opened.place
+    settings = project_settings(project)
+    declared = _declared(settings.project)
+    experiments: Mapping[str, Sequence[CvGroup]] = {}
+    try:
+        with opened_record(settings, **record) as opened:
+            experiments, place = opened.experiments(), opened.place
+    except NotMadeYetError:
+        if not declared or any(record.values()):  # what is named is to be there
+            raise
+        place = settings.tracking_uri
+    known = {group.name for groups in experiments.values() for group in groups}
+    waiting = [name for name in declared if name not in known]
     if as_json:
         content = {name: [group.to_json() for group in groups] for name, groups in experiments.items()}
-        click.echo(json.dumps({"place": place, "experiments": content}, indent=2, ensure_ascii=False))
+        shown = {"place": place, "experiments": content, "declared_only": waiting}
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         _print(experiments, place)
+        if waiting:
+            click.echo("\n".join(["Declared, without a run so far:", *(f"  {name}" for name in waiting)]))
+
+
+def _declared(project: Path) -> list[str]:
+    """Returns the declared experiments, named as groups are; a record is shown beside wrong declarations too."""
+    try:
+        return ["/".join(config.identity.key_prefix) for config in declared_if_any(project).experiments]
+    except ConfigError as error:
+        click.echo(f"{str(error).splitlines()[0]} See `nnunet-assets check-config`.", err=True)
+        return []
 
 
 def _print(experiments: Mapping[str, Sequence["CvGroup"]], place: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from nnunet_assets.core.text.redaction import redacted
-from nnunet_assets.errors import TrackingError
+from nnunet_assets.errors import NotMadeYetError, TrackingError
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.experiment_page import missing_tags
 from nnunet_assets.tracking.store.server_errors import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
@@ -82,14 +82,14 @@ def connect_to_read(destination: Destination) -> "MlflowClient":
     URI is then the folder, as a path or a `file:` URI.
 
     Raises:
-        TrackingError: As `probe`, or nothing is there.
+        TrackingError: As `probe`, or nothing is there (`NotMadeYetError` where a run would make it).
     """
     tracking_uri = destination.tracking_uri
     folder = _file_store(tracking_uri)
     if folder is None:
         _check_uri(tracking_uri)
         if is_to_be_made(tracking_uri):
-            raise TrackingError(
+            raise NotMadeYetError(
                 f"The tracking store {database_path(tracking_uri)} is not there: nothing was tracked so far, or it "
                 "lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
             )

@@ -3,8 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from nnunet_assets.cli.main import main
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.cli.results.commands import run
+from nnunet_assets_tests.project_builders import DATASET as DECLARED_DATASET
+from nnunet_assets_tests.project_builders import EXPERIMENT as DECLARED_EXPERIMENT
+from nnunet_assets_tests.project_builders import documents, write_project
 from nnunet_assets_tests.tracked_projects import DATASET, EXPERIMENT
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
@@ -37,3 +44,29 @@ def test_a_results_folder_without_models_is_an_error(with_store: Settings, tmp_p
         result = run(with_store, "list", "--results", folder)
         assert result.exit_code == 1
         assert sentence in result.stderr
+
+
+class TestBeforeTheFirstRun:
+    def test_what_is_declared_is_shown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_project(tmp_path, {"defs.yaml": documents(DECLARED_DATASET, DECLARED_EXPERIMENT)})
+        name = "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__2d"
+
+        result = CliRunner().invoke(main, ["list", "--project", str(tmp_path)])
+        as_json = CliRunner().invoke(main, ["list", "--project", str(tmp_path), "--json"])
+
+        assert result.stdout == (
+            f"sqlite:///{tmp_path}/data/mlflow.db has no fold of any experiment.\n"
+            f"Declared, without a run so far:\n  {name}\n"
+        )
+        assert json.loads(as_json.stdout)["declared_only"] == [name]
+        assert not (tmp_path / "data").exists()
+
+    def test_wrong_declarations_are_said_and_the_record_is_shown(self, tracked: Settings) -> None:
+        write_project(tracked.project, {"defs.yaml": "a: [\n"})
+
+        result = run(tracked, "list")
+
+        assert result.exit_code == 0
+        assert "fold_0, fold_1, fold_2" in result.stdout
+        assert result.stderr.startswith("1 error in the declarations of ")

@@ -1,0 +1,22 @@
+"""Whether what the declarations name is there, before an hour of planning ends without it."""
+
+from collections.abc import Iterator
+
+from nnunet_assets.cli.diagnosis.findings import Finding
+from nnunet_assets.declarations.absent import absent_choices, absent_data
+from nnunet_assets.declarations.documents import FileProblem
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.nnunet.training.trainer_names import trainer_names
+from nnunet_assets.settings import Settings
+
+
+def absent_findings(project: Project, settings: Settings) -> Iterator[Finding]:
+    """Yields an error for each thing, with the file and line that name it."""
+    for problem in (*absent_data(project, settings.roots), *wrong_choices(project, settings)):
+        yield Finding("error", "declarations", str(problem))
+
+
+def wrong_choices(project: Project, settings: Settings) -> list[FileProblem]:
+    """Returns the trainers, plans and weights that are not there, which no data that is brought changes."""
+    trainers = trainer_names(settings.variables) if project.experiments else None
+    return list(absent_choices(project, settings.roots, trainers))
