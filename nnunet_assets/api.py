@@ -20,6 +20,7 @@ from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, s
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
+    from nnunet_assets.core.selection.best_configuration import BestConfiguration
     from nnunet_assets.nnunet.importing.import_described import ImportedDataset
     from nnunet_assets.workflows.dataset.prepare import LookedAt
     from nnunet_assets.workflows.fold.adopt import AdoptionReport
@@ -34,6 +35,7 @@ __all__ = [
     "FoldResult",
     "accept",
     "adopt",
+    "best",
     "check",
     "compare",
     "create_tracked_trainer",
@@ -252,6 +254,25 @@ def compare(
     if metric is None:
         return compare_declared(settings.roots, declared, dataset, progress)
     return compare_evaluated(settings.roots, declared, dataset, metric, progress)
+
+
+def best(dataset: str, *, project: Path | str | None = None, progress: Progress = LOGGED) -> "BestConfiguration":
+    """Chooses among the declared experiments of a dataset, as `nnunet-assets best` does.
+
+    Args:
+        dataset: Whose experiments.
+        project: Where they are declared.
+        progress: Told which summaries are made first.
+
+    Raises:
+        ConfigError: The dataset is not declared.
+        SummaryError: No experiment has a complete summary, or no two of several may be compared.
+    """
+    from nnunet_assets.declarations.project import read_project
+    from nnunet_assets.workflows.results.best import find_best_configuration
+
+    settings = project_settings(_folder(project))
+    return find_best_configuration(settings.roots, read_project(settings.project), dataset, progress)
 
 
 def evaluate(

@@ -31,6 +31,7 @@ COMMANDS = {
     "check": ("dataset.check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
     "train": ("fold.train", "train", "Train one fold, with nnU-Net's own flags."),
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
+    "best": ("results.best", "best", "Choose the best experiment of a dataset, and say what it will score."),
     "evaluate": (
         "results.evaluate",
         "evaluate",

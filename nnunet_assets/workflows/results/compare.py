@@ -160,7 +160,7 @@ def compare_declared(roots: Roots, project: Project, dataset: str, progress: Pro
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import compare
 
-    summaries, left_out = _summaries(roots, project, dataset, progress)
+    summaries, left_out = declared_summaries(roots, project, dataset, progress)
     return compare(dataset, [ComparedExperiment.of(one) for one in summaries], left_out, _repeats(project, dataset))
 
 
@@ -183,7 +183,7 @@ def compare_evaluated(
     config = project.dataset(dataset)
     from nnunet_assets.core.comparison.comparison import compare
 
-    summaries, left_out = _summaries(roots, project, dataset, progress)
+    summaries, left_out = declared_summaries(roots, project, dataset, progress)
     evaluations: list[_Evaluation] = []
     for summary in summaries:
         name = summary.experiment.name_in_dataset
@@ -238,9 +238,17 @@ def _evaluated_experiments(
     return experiments, diagonal_mm if scale_of(metric).is_lower_better else None
 
 
-def _summaries(
+def declared_summaries(
     roots: Roots, project: Project, dataset: str, progress: Progress | None
 ) -> tuple[list[CvSummary], dict[str, str]]:
+    """Returns the complete summaries of the declared experiments, and each other experiment's name with the reason.
+
+    Args:
+        roots: nnU-Net's folders.
+        project: What is declared.
+        dataset: Whose experiments.
+        progress: As for `compare_declared`.
+    """
     wanted = {config.identity: project.folds_of(config) for config in project.experiments_of(dataset)}
     read = partial(up_to_date_summary, roots, progress=progress) if progress else None
     return complete_summaries(roots, wanted, read)

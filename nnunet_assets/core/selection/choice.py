@@ -1,0 +1,168 @@
+"""The rule by which one candidate is taken, for many weightings of the patients at once.
+
+The best foreground mean is not distinguishable from the next ones where their paired difference is smaller than its own
+error allows; then the simplest of these is taken. The difference is that of the means shown, nnU-Net's: of label means,
+undefined scores left out. Its error is that of its linearization: each patient adds what its cases move the two means
+by, labels that are defined in one of the two only among them, so that no case drops out. The 95 % interval is
+Student's, over the patients. A mean that is undefined, since its candidate drew nothing where there was nothing, counts
+as a perfect one.
+
+Estimates that repeat the choice need it thousands of times, which is why the rule has an interval that can be written
+down, where the comparison takes one from random halves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunet_assets.core.statistics.estimate import CONFIDENCE, SAME_SCORE
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_NUMBERS_AT_ONCE = 4_000_000
+"""In the largest array of a block of weightings: 32 MB."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """The scores of M candidates, summed over the cases of one patient in one fold: what is drawn and weighted.
+
+    Attributes:
+        sums: `(M, n_units, n_labels)`, of the defined scores; the higher the better.
+        counts: `(M, n_units, n_labels)`, how many these are.
+        fold: `(n_units,)`, from 0.
+        patient: `(n_units,)`, from 0; cases of one patient in two folds are two units.
+        simplicity: `(M,)`, the lower the simpler; of equal ones the first candidate is.
+    """
+
+    sums: Array
+    counts: Array
+    fold: Indices
+    patient: Indices
+    simplicity: Array
+
+    @classmethod
+    def of(
+        cls, scores: Array, folds: Sequence[str], patients: Sequence[str], simplicity: Sequence[float]
+    ) -> "Units":
+        """Returns the units of some cases.
+
+        Args:
+            scores: `(M, n_cases, n_labels)`, NaN where undefined.
+            folds: Which fold validated each case.
+            patients: The patient of each case.
+            simplicity: Of each candidate.
+        """
+        pairs, unit = np.unique(np.array([folds, patients], dtype=np.str_), axis=1, return_inverse=True)
+        is_defined = ~np.isnan(scores)
+        sums, counts = (np.zeros((len(scores), pairs.shape[1], scores.shape[2])) for _ in range(2))
+        np.add.at(sums, (slice(None), unit.reshape(-1)), np.where(is_defined, scores, 0.0))
+        np.add.at(counts, (slice(None), unit.reshape(-1)), is_defined)
+        fold, patient = (np.unique(names, return_inverse=True)[1].reshape(-1) for names in pairs)
+        return cls(sums, counts, fold, patient, np.asarray(simplicity, dtype=float))
+
+    @property
+    def n_folds(self) -> int:
+        return int(self.fold.max()) + 1
+
+    @property
+    def n_patients(self) -> int:
+        return int(self.patient.max()) + 1
+
+    def label_sums(self, weights: Array) -> tuple[Array, Array]:
+        """Returns the weighted sums and counts, both `(n_weightings, M, n_labels)`, of weights `(n_weightings, n_units)`."""
+        sums, counts = (np.einsum("du,mul->dml", weights, one, optimize=True) for one in (self.sums, self.counts))
+        return sums, counts
+
+    def chosen(self, weights: Array) -> Indices:
+        """Returns the candidate that the rule takes under each weighting, `(n_weightings,)`.
+
+        Args:
+            weights: `(n_weightings, n_units)`, how often each unit is there.
+        """
+        n_at_once = max(1, _NUMBERS_AT_ONCE // (self.sums.shape[0] * self.sums.shape[1]))
+        blocks = (weights[start : start + n_at_once] for start in range(0, len(weights), n_at_once))
+        return np.concatenate([self._chosen(block) for block in blocks])
+
+    def _chosen(self, weights: Array) -> Indices:
+        verdict = self.differences(weights)
+        is_equal = ~verdict.is_distinguished
+        simplest = np.where(is_equal, self.simplicity, np.inf).min(axis=1, keepdims=True)
+        # Of equally simple ones that with the better mean, then the first.
+        gaps = np.where(is_equal & (self.simplicity <= simplest), np.round(verdict.behind, 12), np.inf)
+        return gaps.argmin(axis=1)
+
+    def pseudo_scores(self) -> Array:
+        """Returns what each unit adds to the foreground means, `(M, n_units)`, on the scale of a score, 0 on average."""
+        everything = np.ones((1, len(self.fold)))
+        found: Array = self._moved(*self.label_sums(everything))[0] * len(self.fold)
+        return found
+
+    def _moved(self, sums: Array, counts: Array) -> Array:
+        """Returns what each unit moves the foreground means by, `(n_weightings, M, n_units)`, to first order."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            label_means = np.where(counts > 0, sums / counts, 0.0)
+            n_labels = np.maximum((counts > 0).sum(axis=2, keepdims=True), 1)
+            share = np.where(counts > 0, 1 / (counts * n_labels), 0.0)  # of a case in the mean
+        moved: Array = np.einsum("dml,mul->dmu", share, self.sums, optimize=True)
+        moved -= np.einsum("dml,mul->dmu", share * label_means, self.counts, optimize=True)
+        return moved
+
+    def differences(self, weights: Array) -> "Differences":
+        """Returns how far each candidate is behind the best one, and by how much it may be."""
+        sums, counts = self.label_sums(weights)
+        means = foreground(sums, counts)
+        filled = np.where(np.isnan(means), 1.0, means)
+        best = np.round(filled, 12).argmax(axis=1)
+        behind = np.take_along_axis(filled, best[:, None], axis=1) - filled
+        moved = self._moved(sums, counts)
+        moved -= np.take_along_axis(moved, best[:, None, None], axis=1)
+        n = weights.sum(axis=1)
+        variances = np.einsum("du,dmu->dm", weights, moved**2)
+        errors = np.sqrt(variances * (n / np.maximum(n - 1, 1))[:, None])
+        reach = np.where(n[:, None] > 1, errors * _student(n)[:, None], np.inf)
+        return Differences(best, means, behind, reach)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How far the candidates are behind the best one, under each weighting.
+
+    Attributes:
+        best: `(n_weightings,)`, the candidate with the best mean; of equal ones the first.
+        means: `(n_weightings, M)`, NaN where undefined.
+        behind: `(n_weightings, M)`, from 0.
+        reach: `(n_weightings, M)`, half the width of its 95 % interval; infinite of one patient.
+    """
+
+    best: Indices
+    means: Array
+    behind: Array
+    reach: Array
+
+    @cached_property
+    def is_distinguished(self) -> NDArray[np.bool_]:
+        """Whether the interval lies beyond 0, `(n_weightings, M)`."""
+        return self.behind > self.reach + SAME_SCORE
+
+
+def foreground(sums: Array, counts: Array) -> Array:
+    """Returns the mean of the label means, over the last axis; NaN where no label is defined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.where(counts > 0, sums / counts, 0.0)
+        n_labels = (counts > 0).sum(axis=-1)
+        return np.where(n_labels > 0, means.sum(axis=-1) / n_labels, np.nan)
+
+
+def _student(n: Array) -> Array:
+    """Returns how many standard errors of n patients, two or more, a 95 % interval reaches to each side."""
+    from scipy.special import stdtrit
+
+    degrees, places = np.unique(np.maximum(n - 1, 1), return_inverse=True)
+    found: Array = stdtrit(degrees, 0.5 + CONFIDENCE / 2)[places.reshape(-1)]
+    return found
+

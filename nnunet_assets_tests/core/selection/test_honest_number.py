@@ -1,0 +1,109 @@
+"""The expected score of a choice, against the same computed fold by fold, and on cohorts of known truth."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnunet_assets.core.selection.choice import Units
+from nnunet_assets.core.selection.honest_number import HonestNumber, honest_number
+from nnunet_assets_tests.core.selection.test_choice import NAN, chosen, units
+
+
+def found(of: Units, n_draws: int = 50) -> HonestNumber:
+    number = honest_number(of, n_draws=n_draws)
+    assert isinstance(number, HonestNumber), number
+    return number
+
+
+def random_units(seed: int = 0, *, n_folds: int = 3, n_cases: int = 12, n_labels: int = 2) -> Units:
+    random = np.random.default_rng(seed)
+    scores = random.uniform(0.3, 0.9, (4, n_cases, n_labels))
+    scores[random.random(scores.shape) < 0.1] = NAN
+    return units(scores, folds=[case % n_folds for case in range(n_cases)])
+
+
+def mean_of(of: Units, one: int, weights: Any) -> float:
+    return float(of.differences(np.array([weights], float)).means[0, one])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_number_is_the_mean_over_all_ordered_draws_of_folds(seed: int) -> None:
+    of = random_units(seed)
+    scores = []
+    for drawn in product(range(3), repeat=3):
+        times = np.bincount(drawn, minlength=3)
+        if times.all():
+            continue
+        one = chosen(of, times[of.fold])
+        scores.append(mean_of(of, one, (times == 0)[of.fold]))
+    assert found(of).mean == pytest.approx(float(np.mean(scores)), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_leaving_one_out_scores_each_fold_by_what_the_others_choose(seed: int) -> None:
+    of = random_units(seed)
+    number = found(of)
+    assert number.by_fold == {fold: chosen(of, of.fold != fold) for fold in range(3)}
+    picked = np.zeros_like(of.sums[0]), np.zeros_like(of.counts[0])
+    for fold, one in number.by_fold.items():
+        for total, part in zip(picked, (of.sums, of.counts), strict=True):
+            total[of.fold == fold] = part[one][of.fold == fold]
+    means = [s / n for s, n in zip(picked[0].sum(axis=0), picked[1].sum(axis=0), strict=True) if n]
+    assert number.left_one_out == pytest.approx(float(np.mean(means)), abs=1e-12)
+
+
+def test_one_candidate_is_expected_to_score_what_it_scores() -> None:
+    # Folds of one size: whatever is drawn, each fold is as often among those that were not.
+    scores = [[0.5, 0.6, 0.7, 0.8, 0.9, 1.0]]
+    number = found(units(scores, folds=[0, 0, 1, 1, 2, 2]))
+    assert number.mean == pytest.approx(0.75)
+    assert number.left_one_out == pytest.approx(0.75)
+    assert number.interval.low < 0.75 < number.interval.high
+
+
+def test_a_clear_winner_has_no_optimism_and_equal_ones_have() -> None:
+    random = np.random.default_rng(1)
+    noise = random.normal(0, 0.05, (10, 50))
+    folds = [case % 5 for case in range(50)]
+    clear = units(0.5 + noise + np.array([[0.3]] + [[0.0]] * 9), folds=folds, simplicity=[0] * 10)
+    equal = units(0.5 + noise, folds=folds, simplicity=[0] * 10)
+    optimism = [mean_of(of, chosen(of), np.ones(50)) - found(of).mean for of in (clear, equal)]
+    assert optimism[0] == pytest.approx(0, abs=1e-12)
+    assert optimism[1] > 0.005
+
+
+def test_nothing_in_it_is_random_but_the_interval_and_that_is_always_the_same() -> None:
+    assert found(random_units()) == found(random_units())
+    assert found(random_units(), n_draws=20).mean == found(random_units()).mean
+
+
+@pytest.mark.parametrize("n_folds", [1, 2])
+def test_of_fewer_than_three_folds_there_is_none(n_folds: int) -> None:
+    reason = honest_number(random_units(n_folds=n_folds))
+    assert isinstance(reason, str)
+    assert reason.startswith(f"{n_folds} fold{'' if n_folds == 1 else 's'} ")
+
+
+def test_of_many_folds_it_is_that_of_leaving_one_out() -> None:
+    number = found(random_units(n_folds=9, n_cases=27))
+    assert number.mean == number.left_one_out
+
+
+def test_of_five_patients_there_is_no_interval() -> None:
+    scores = np.linspace(0.4, 0.9, 12).reshape(2, 6)
+    of = units(scores, folds=[0, 0, 1, 1, 2, 2], patients=[0, 1, 2, 3, 4, 4])
+    assert found(of).interval is None
+    assert found(units(scores, folds=[0, 0, 1, 1, 2, 2])).interval is not None
+
+
+def test_a_fold_without_a_defined_score_is_no_score_of_a_choice() -> None:
+    scores = [[0.5, 0.6, 0.7, 0.8, NAN, NAN], [0.4, 0.5, 0.6, 0.7, NAN, NAN]]
+    assert 0.5 < found(units(scores, folds=[0, 0, 1, 1, 2, 2])).mean < 0.8
+
+
+def test_where_no_choice_can_be_scored_there_is_none() -> None:
+    reason = honest_number(units(np.full((2, 6), NAN), folds=[0, 0, 1, 1, 2, 2]))
+    assert isinstance(reason, str)
+    assert "no label" in reason
