@@ -46,9 +46,7 @@ class Units:
     simplicity: Array
 
     @classmethod
-    def of(
-        cls, scores: Array, folds: Sequence[str], patients: Sequence[str], simplicity: Sequence[float]
-    ) -> "Units":
+    def of(cls, scores: Array, folds: Sequence[str], patients: Sequence[str], simplicity: Sequence[float]) -> "Units":
         """Returns the units of some cases.
 
         Args:
@@ -165,4 +163,3 @@ def _student(n: Array) -> Array:
     degrees, places = np.unique(np.maximum(n - 1, 1), return_inverse=True)
     found: Array = stdtrit(degrees, 0.5 + CONFIDENCE / 2)[places.reshape(-1)]
     return found
-

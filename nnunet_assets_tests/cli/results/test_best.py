@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets import api
 from nnunet_assets.cli.main import main
-from nnunet_assets_tests.comparison_builders import DATASET, DECLARED, LONG, PLAIN, roots_of, summarized
+from nnunet_assets_tests.comparison_builders import DATASET, DECLARED, LONG, PLAIN, summarized
 from nnunet_assets_tests.project_builders import write_project
 
 
@@ -53,17 +53,3 @@ def test_ends_with_1_where_there_is_nothing_to_choose_from(project: Path) -> Non
     assert (nothing.exit_code, unknown.exit_code) == (1, 1)
     assert f"No experiment of {DATASET} has a complete summary" in nothing.stderr
     assert "Dataset002_Other" in unknown.stderr
-
-
-def test_the_smaller_checkpoint_is_the_simpler_candidate(project: Path) -> None:
-    for config, shift, size in ((PLAIN, 0.0, 2 << 20), (LONG, 0.0, 1 << 20)):
-        summarized(project, config, shift)
-        fold = config.identity.fold_folder(roots_of(project), "fold_0")
-        fold.mkdir(parents=True)
-        (fold / "checkpoint_final.pth").write_bytes(bytes(size))
-
-    result = run(project, [DATASET, "--json"])
-
-    found = json.loads(result.stdout)
-    assert found["chosen"] == LONG.identity.name_in_dataset
-    assert {one["weights_bytes"] for one in found["candidates"]} == {1 << 20, 2 << 20}

@@ -72,7 +72,9 @@ def test_a_single_candidate_is_taken() -> None:
 def test_of_two_folds_no_score_is_expected_and_it_says_why() -> None:
     best = found(equals(n_folds=2))
     assert (best.expected, best.optimism, best.chosen) == (None, None, "2d")
-    assert best.headline().endswith("no expected Dice: 2 folds are finished, and it takes 3 to choose on some and score on another")
+    assert best.headline().endswith(
+        "no expected Dice: 2 folds are finished, and it takes 3 to choose on some and score on another"
+    )
 
 
 def test_who_is_on_other_splits_is_left_out_with_the_reason() -> None:

@@ -82,9 +82,7 @@ def test_means_and_errors_are_those_of_the_cases_written_out(data: Any) -> None:
     n_candidates, n_labels = data.draw(st.integers(2, 3)), data.draw(st.integers(1, 3))
     patients = data.draw(st.lists(st.integers(0, 4), min_size=2, max_size=7))
     weights = {one: data.draw(st.integers(0, 2)) for one in sorted(set(patients))}
-    scores = np.array(
-        [[[data.draw(SCORES) for _ in range(n_labels)] for _ in patients] for _ in range(n_candidates)]
-    )
+    scores = np.array([[[data.draw(SCORES) for _ in range(n_labels)] for _ in patients] for _ in range(n_candidates)])
     found = units(scores, folds=[0] * len(patients), patients=patients)
     by_unit = [weights[one] for one in sorted(set(patients))]
     verdict = found.differences(np.array([by_unit], float))
@@ -125,4 +123,3 @@ def plain_reach(scores: Any, best: Any, patients: Any, weights: Any) -> float:
         return float("inf")
     variance = sum(times * (moved(scores, one) - moved(best, one)) ** 2 for one, times in weights.items() if times)
     return float(stats.t.ppf(0.975, n - 1) * (variance * n / (n - 1)) ** 0.5)
-
