@@ -85,6 +85,7 @@ class BestConfiguration:
 
     @property
     def chosen_candidate(self) -> Candidate:
+        """The candidate that is taken."""
         return next(one for one in self.candidates if one.name == self.chosen)
 
     @property
@@ -109,8 +110,8 @@ class BestConfiguration:
         if self.expected is not None and self.optimism is not None:
             own, expected = _dice(self.chosen_candidate), fixed(self.expected.mean)
             sentences.append(
-                f"Its own mean of {own} was among {len(self.candidates)} that it was chosen from. Expected of one model "
-                f"chosen so is {expected} ({signed(-self.optimism)}); leaving one fold out gives "
+                f"Its own mean of {own} is one of {len(self.candidates)} that were chosen from. Expected of a model that "
+                f"is chosen so is {expected} ({signed(-self.optimism)}); leaving one fold out gives "
                 f"{fixed(self.expected.left_one_out)}."
             )
             sentences.append(f"Left out one at a time, the folds choose: {_votes(self.expected.chosen_without)}.")
@@ -122,13 +123,14 @@ class BestConfiguration:
             return f"{best.name} is the only candidate."
         if chosen is not best:
             return (
-                f"{best.name} has the best mean Dice ({_dice(best)}). {chosen.name} ({_dice(chosen)}) cannot be told from "
-                "it on these patients, and is the simplest of those that cannot."
+                f"{best.name} has the best mean Dice ({_dice(best)}). {chosen.name} ({_dice(chosen)}) cannot be told "
+                "from it on these patients, and is the simplest of those that cannot."
             )
         equals = [one.name for one in self.candidates[1:] if not one.is_distinguished]
         if not equals:
             return f"{best.name} has the best mean Dice, and is told from every other."
-        return f"{best.name} has the best mean Dice; {first_offenders(equals, 3)} cannot be told from it, and is not simpler."
+        others = first_offenders(equals, 3)
+        return f"{best.name} has the best mean Dice; {others} cannot be told from it, and is not simpler."
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values; what is undefined is null."""

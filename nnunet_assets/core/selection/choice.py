@@ -57,22 +57,26 @@ class Units:
         """
         pairs, unit = np.unique(np.array([folds, patients], dtype=np.str_), axis=1, return_inverse=True)
         is_defined = ~np.isnan(scores)
-        sums, counts = (np.zeros((len(scores), pairs.shape[1], scores.shape[2])) for _ in range(2))
-        np.add.at(sums, (slice(None), unit.reshape(-1)), np.where(is_defined, scores, 0.0))
-        np.add.at(counts, (slice(None), unit.reshape(-1)), is_defined)
+        # Cases first, which are what is added up.
+        sums, counts = (np.zeros((pairs.shape[1], len(scores), scores.shape[2])) for _ in range(2))
+        np.add.at(sums, unit.reshape(-1), np.where(is_defined, scores, 0.0).transpose(1, 0, 2))
+        np.add.at(counts, unit.reshape(-1), is_defined.astype(float).transpose(1, 0, 2))
+        sums, counts = sums.transpose(1, 0, 2), counts.transpose(1, 0, 2)
         fold, patient = (np.unique(names, return_inverse=True)[1].reshape(-1) for names in pairs)
         return cls(sums, counts, fold, patient, np.asarray(simplicity, dtype=float))
 
     @property
     def n_folds(self) -> int:
+        """How many folds there are."""
         return int(self.fold.max()) + 1
 
     @property
     def n_patients(self) -> int:
+        """How many patients there are."""
         return int(self.patient.max()) + 1
 
     def label_sums(self, weights: Array) -> tuple[Array, Array]:
-        """Returns the weighted sums and counts, both `(n_weightings, M, n_labels)`, of weights `(n_weightings, n_units)`."""
+        """Returns the weighted sums and counts, both `(n_weightings, M, n_labels)`."""
         sums, counts = (np.einsum("du,mul->dml", weights, one, optimize=True) for one in (self.sums, self.counts))
         return sums, counts
 
@@ -92,10 +96,11 @@ class Units:
         simplest = np.where(is_equal, self.simplicity, np.inf).min(axis=1, keepdims=True)
         # Of equally simple ones that with the better mean, then the first.
         gaps = np.where(is_equal & (self.simplicity <= simplest), np.round(verdict.behind, 12), np.inf)
-        return gaps.argmin(axis=1)
+        found: Indices = gaps.argmin(axis=1)
+        return found
 
     def pseudo_scores(self) -> Array:
-        """Returns what each unit adds to the foreground means, `(M, n_units)`, on the scale of a score, 0 on average."""
+        """Returns what each unit adds to the foreground means, `(M, n_units)`, as large as a score, and 0 on average."""
         everything = np.ones((1, len(self.fold)))
         found: Array = self._moved(*self.label_sums(everything))[0] * len(self.fold)
         return found

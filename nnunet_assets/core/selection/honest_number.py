@@ -1,8 +1,7 @@
 """What the chosen candidate may be expected to score: an estimate that does not profit from the choice.
 
-The best of several means is better than what it is a mean of: the choice takes the candidates' luck for quality. And the
-cases of a fold share one trained model, whose luck they share too, so that cases are no unit to estimate this from.
-Hence folds are:
+The best of several means is better than what it is a mean of: the choice takes the candidates' luck for quality. And
+the cases of a fold share one trained model, and so its luck, which makes folds the unit to estimate this from, not cases:
 
 * The number: all ways to draw k of the k folds with replacement, each as often as chance gives it; the rule chooses on
   the drawn ones, and the choice is scored on those that were not drawn, by a mean as it is shown. No random number is
@@ -17,8 +16,8 @@ Luck of a training is what all cases of a fold share with one candidate alone: h
 differ beyond what the cases of it explain, by an analysis of variance. Where the draws choose now one candidate, now
 another, they show its luck already; the rest is added.
 
-All of them speak of one model that is trained on k - 1 parts of the data and chosen so. What is deployed, an ensemble of
-k such models, is mostly better; only a test set can say by how much.
+All of them speak of one model that is trained on k - 1 parts of the data and chosen so. What is deployed, an ensemble
+of k such models, is mostly better; only a test set can say by how much.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from nnunet_assets.core.selection.choice import Units
 
@@ -108,6 +107,8 @@ def defined(rows: Any, label: int) -> list[float]:
 def plain_reach(scores: Any, best: Any, patients: Any, weights: Any) -> float:
     """Returns Student's 95 % of the sum over patients of what each moves the difference by."""
 
+    from scipy.special import stdtrit
+
     def moved(of: Any, patient: int) -> float:
         rows = [row for row, one in zip(of, patients, strict=True) for _ in range(weights[one])]
         labels = [label for label in range(of.shape[1]) if defined(rows, label)]
@@ -122,4 +123,4 @@ def plain_reach(scores: Any, best: Any, patients: Any, weights: Any) -> float:
     if n < 2:
         return float("inf")
     variance = sum(times * (moved(scores, one) - moved(best, one)) ** 2 for one, times in weights.items() if times)
-    return float(stats.t.ppf(0.975, n - 1) * (variance * n / (n - 1)) ** 0.5)
+    return float(stdtrit(n - 1, 0.975) * (variance * n / (n - 1)) ** 0.5)
