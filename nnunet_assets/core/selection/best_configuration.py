@@ -110,8 +110,8 @@ class BestConfiguration:
         if self.expected is not None and self.optimism is not None:
             own, expected = _dice(self.chosen_candidate), fixed(self.expected.mean)
             sentences.append(
-                f"Its own mean of {own} is one of {len(self.candidates)} that were chosen from. Expected of a model that "
-                f"is chosen so is {expected} ({signed(-self.optimism)}); leaving one fold out gives "
+                f"Its own mean of {own} is one of {len(self.candidates)} that were chosen from. Expected of a model "
+                f"that is chosen so is {expected} ({signed(-self.optimism)}); leaving one fold out gives "
                 f"{fixed(self.expected.left_one_out)}."
             )
             sentences.append(f"Left out one at a time, the folds choose: {_votes(self.expected.chosen_without)}.")

@@ -100,7 +100,7 @@ class Units:
         return found
 
     def pseudo_scores(self) -> Array:
-        """Returns what each unit adds to the foreground means, `(M, n_units)`, as large as a score, and 0 on average."""
+        """Returns what each unit adds to the foreground means, `(M, n_units)`, as large as a score, 0 on average."""
         everything = np.ones((1, len(self.fold)))
         found: Array = self._moved(*self.label_sums(everything))[0] * len(self.fold)
         return found

@@ -1,7 +1,7 @@
 """What the chosen candidate may be expected to score: an estimate that does not profit from the choice.
 
 The best of several means is better than what it is a mean of: the choice takes the candidates' luck for quality. And
-the cases of a fold share one trained model, and so its luck, which makes folds the unit to estimate this from, not cases:
+the cases of a fold share one trained model, and so its luck, which makes folds the unit to estimate this from:
 
 * The number: all ways to draw k of the k folds with replacement, each as often as chance gives it; the rule chooses on
   the drawn ones, and the choice is scored on those that were not drawn, by a mean as it is shown. No random number is
