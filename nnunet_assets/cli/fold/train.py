@@ -21,9 +21,12 @@ from nnunet_assets.settings import project_settings
 if TYPE_CHECKING:
     from nnunet_assets.cli.fold.train_flags import Flags
     from nnunet_assets.core.progress import Progress
+    from nnunet_assets.declarations.config import ExperimentConfig
+    from nnunet_assets.declarations.project import Project
+    from nnunet_assets.settings import Settings
     from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.fold.train import TrainedFold
+    from nnunet_assets.workflows.fold.train import AskedNow, TrainedFold
 
 
 @click.command()
@@ -81,6 +84,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also go on with a fold that another minor version of nnU-Net began; with --from-run: also on other data, "
     "plans or splits.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done, on which device and how long; nothing is written."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; everything else goes to stderr.")
 @project_option
@@ -146,6 +152,8 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
         if remark := undeclared_remark(config.identity, project):
             progress.say(remark)
     going_on = flags.continue_training
+    if flags.dry_run:
+        return _dry_run(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
     request = prepared_request(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
     if rerun:
         changes = rerun.changes(settings, request)
@@ -161,6 +169,24 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     if destination and trained.tracking and trained.tracking.run_id:
         progress.say(_where_tracked(destination, trained.tracking, trained.run_url))
     return result
+
+
+def _dry_run(
+    settings: "Settings",
+    project: "Project",
+    config: "ExperimentConfig",
+    fold: str,
+    asked: "AskedNow",
+    *,
+    progress: "Progress",
+    continue_training: bool,
+) -> dict[str, Any]:
+    """Says what a training would do, and returns the result's fields."""
+    from nnunet_assets.workflows.fold.dry_run import dry_run
+
+    found = dry_run(settings, project, config, fold, asked, continue_training=continue_training)
+    progress.say("\n".join(found.in_words()))
+    return {"status": "dry run", **found.to_json()}
 
 
 def _where_tracked(destination: "Destination", tracking: "TrackingReport", url: str | None) -> str:

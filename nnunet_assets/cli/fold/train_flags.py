@@ -37,6 +37,7 @@ class Flags:
     retrain: bool
     from_run: str | None
     despite_changes: bool
+    dry_run: bool
     as_json: bool
     project: Path
 

@@ -274,6 +274,33 @@ def ensure_prepared(
     return found
 
 
+@dataclass(frozen=True)
+class Readiness:
+    """What `ensure_prepared` would find.
+
+    Attributes:
+        raw: The raw data as it was looked at; None: it would be looked at.
+        is_split: Whether there is a split.
+        dataset: Planned and preprocessed for the experiment; None: it would be.
+    """
+
+    raw: RawRecord | None
+    is_split: bool
+    dataset: PreparedDataset | None
+
+
+def readiness(settings: Settings, config: ExperimentConfig) -> Readiness:
+    """Returns what a fold of the experiment would find of what it needs; nothing is written.
+
+    Raises:
+        PlanningError: As `ensure_prepared`, where the plans will never have the configuration.
+    """
+    prepared = PreparedFolder(settings.roots, config.dataset)
+    plans, raw = check_configuration(prepared, config.plans, config.configuration), _looked_at(prepared)
+    found = PreparedDataset(prepared, raw, plans) if raw and plans else None
+    return Readiness(raw, _is_split(prepared), found if found and is_prepared(found, config.configuration) else None)
+
+
 def _looked_at(prepared: PreparedFolder) -> RawRecord | None:
     """Returns what is known of the raw data; None where it has to be looked at: never, or put right since."""
     try:

@@ -104,7 +104,7 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         )
     if request.options.validation_only:
         return "predicting and scoring the validation cases again."
-    if state == "finished" and _is_to_validate(fold, request):
+    if state == "finished" and is_to_validate(fold, request):
         return "finished already; nothing is trained, but its validation runs again."
     return {
         "adopted": "trained elsewhere and adopted; nothing is trained. --retrain trains it anew.",
@@ -115,7 +115,8 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
     }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
 
 
-def _is_to_validate(fold: Fold, request: FoldRequest) -> bool:
+def is_to_validate(fold: Fold, request: FoldRequest) -> bool:
+    """Says whether the validation of a finished fold would run again for what is asked."""
     return fold.finished is not None and reason_to_validate(fold.finished, request.options) is not None
 
 

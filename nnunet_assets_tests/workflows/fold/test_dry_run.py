@@ -1,0 +1,141 @@
+"""What a training would do, found out without a trace."""
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nnunet_assets.cli.main import main
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError, DeviceError, FoldError
+from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.processes import torch_devices
+from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.torch_devices import TorchDevices
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.fold.dry_run import DryRun, dry_run
+from nnunet_assets.workflows.fold.train import AskedNow
+from nnunet_assets_tests.cli.fold.test_opened_files import write_finished
+from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
+
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", device="cpu")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A project whose data is prepared."""
+    roots, _ = write_prepared(tmp_path)
+    return Settings.from_environment(tmp_path, roots.environment())
+
+
+def asked(
+    settings: Settings, now: AskedNow | None = None, *, fold: str = "fold_0", config: ExperimentConfig = CONFIG
+) -> DryRun:
+    """Returns what would be done, and sees that nothing was."""
+    before = traces(settings.project)
+    try:
+        return dry_run(settings, Project(settings.project, (), ()), config, fold, now or AskedNow())
+    finally:
+        assert traces(settings.project) == before
+
+
+def traces(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def interrupted(roots: Roots, n_epochs: int) -> None:
+    inputs = fold_inputs(dataset_of(roots), EXPERIMENT, "fold_0", CONFIG.training_hash())
+    folder = EXPERIMENT.fold_folder(roots, "fold_0")
+    write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": vars(inputs), "attempt": "first"})
+    append_record(journal_path(folder), "start", {"params": {"trainer": {"num_epochs": 50}}})
+    for epoch in range(n_epochs):
+        append_record(journal_path(folder), "epoch", {"epoch_seconds": 20.0}, epoch)
+    (folder / ".nnunet_assets" / "saved_epochs").write_text(str(n_epochs))
+
+
+def test_of_data_that_nobody_looked_at_everything_is_to_be_made(tmp_path: Path) -> None:
+    found = asked(Settings.from_environment(tmp_path, {}))
+    assert found.steps == (
+        f"Reading every case of {DATASET} that has changed since it was last read.",
+        f"Splitting {DATASET} into 5 folds.",
+        f"Planning {DATASET} for nnUNetPlans and preprocessing its cases for 3d_fullres.",
+        "Training from the beginning.",
+        "Predicting and scoring the fold's validation cases.",
+    )
+    assert (found.epochs_left, found.seconds, found.disk_bytes, found.device) == (1000, None, None, "cpu")
+    assert "This was a dry run: nothing was written." in found.in_words()
+
+
+def test_what_is_prepared_is_not_made_again_and_the_full_model_is_scored_on_its_own_cases(settings: Settings) -> None:
+    assert asked(settings).steps == (
+        "Training from the beginning.",
+        "Predicting and scoring the fold's validation cases.",
+    )
+    assert asked(settings, fold="fold_all").steps[-1] == "Predicting and scoring every case, on which it was trained."
+    planned = asked(settings, config=CONFIG.model_copy(update={"configuration": "2d"}))
+    assert planned.steps[0] == f"Planning {DATASET} for nnUNetPlans and preprocessing its 4 cases for 2d."
+
+
+def test_an_interrupted_fold_says_from_which_epoch_and_how_long(settings: Settings) -> None:
+    interrupted(settings.roots, 20)
+    found = asked(settings)
+    assert found.steps[0].startswith("Interrupted before; going on from its last checkpoint")
+    assert found.steps[0].endswith("20 epochs are trained.")
+    assert (found.epochs_left, found.seconds) == (30, pytest.approx(600.0))
+    assert "about 10:00, by what epochs" in "\n".join(found.in_words())
+    anew = asked(settings, AskedNow(retrain=True))
+    assert (anew.epochs_left, anew.steps[0][:14]) == (50, "Training anew;")
+    # The other fold is of the same model.
+    assert asked(settings, fold="fold_1", config=CONFIG).seconds == pytest.approx(20_000.0)
+
+
+def test_a_finished_fold_needs_nothing_but_what_is_asked(settings: Settings) -> None:
+    folder = write_finished(settings.roots)
+    found = asked(settings)
+    assert (found.steps, found.epochs_left) == ((), 0)
+    assert "finished already; nothing would be done" in found.in_words()[0]
+    again = asked(settings, AskedNow(validation_only=True))
+    assert (again.steps[0], again.epochs_left) == ("Predicting and scoring the validation cases again.", 0)
+    assert asked(settings, AskedNow(retrain=True)).steps[0].startswith("Training anew")
+    assert found.folder == folder
+
+
+def test_what_would_be_refused_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FoldError, match="fold_2 does not exist; the splits of Dataset951_Records have fold_0, fold_1"):
+        asked(settings, fold="fold_2")
+    with pytest.raises(ConfigError, match="validation_only and retrain cannot be set together"):
+        asked(settings, AskedNow(retrain=True, validation_only=True))
+    monkeypatch.setattr(torch_devices, "torch_devices", lambda _: TorchDevices("2.0", (), has_mps=False))
+    with pytest.raises(DeviceError, match="Device 'cuda' was asked for"):
+        asked(settings, AskedNow(device="cuda"))
+    interrupted(settings.roots, 1)
+    seeded = CONFIG.model_copy(update={"variant": VariantConfig(name="seeded", seed=1)})
+    assert asked(settings, config=seeded).seconds is None
+    with fold_lease(EXPERIMENT.place_of(settings.roots, "fold_0")):
+        pass  # which leaves the lock's file
+    lock = EXPERIMENT.summary_folder(settings.roots) / "fold_0.lock"
+    with lock.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process does
+        with pytest.raises(FoldError, match="fold_0 is being trained by another process now"):
+            asked(settings)
+    assert asked(settings).steps
+
+
+def test_the_command_says_it_in_words_and_as_json(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in settings.roots.environment().items():
+        monkeypatch.setenv(name, value)
+    command = ["train", "951", "3d_fullres", "0", "-device", "cpu", "--dry-run", "--project", str(settings.project)]
+    before = traces(settings.project)
+    said, as_json = CliRunner().invoke(main, command), CliRunner().invoke(main, [*command, "--json"])
+    assert traces(settings.project) == before
+    assert (said.exit_code, as_json.exit_code) == (0, 0)
+    assert "  1. Training from the beginning." in said.stdout
+    content = json.loads(as_json.stdout)
+    assert (content["status"], content["epochs_left"], content["fold"]) == ("dry run", 1000, "0")
+    assert content["folder"] == str(EXPERIMENT.fold_folder(settings.roots, "fold_0"))
