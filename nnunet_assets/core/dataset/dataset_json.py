@@ -104,6 +104,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     _refuse_other_encoding(path)
     try:
         content = load_json(path, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode()
     except FileNotFoundError:
         found = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
         raise DatasetError(
@@ -112,6 +113,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
         ) from None
     except json.JSONDecodeError as error:
         raise DatasetError(f"D002 {path}:{error.lineno}:{error.colno} is not valid JSON: {error.msg}.") from None
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"D002 {path} holds half of a character (a lone surrogate such as \\ud800), which is no text. Take it out."
+        ) from None
     except _DuplicateKeyError as error:
         raise DatasetError(
             f"D003 {path} has the key {error} twice in one object; only one of them can count."

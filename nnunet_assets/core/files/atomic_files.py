@@ -13,6 +13,10 @@ UNFINISHED_SECONDS = 5
 """A temporary file that is younger may still be written."""
 
 
+_MOST_BYTES = 100
+"""Of a name, in that of the temporary file: encrypted file systems take 143, others 255."""
+
+
 @contextmanager
 def written_whole(path: Path, *, is_private: bool = False) -> Iterator[Path]:
     """Yields where to write; what was written takes the place of `path` at the end, and is removed on an error.
@@ -25,7 +29,7 @@ def written_whole(path: Path, *, is_private: bool = False) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile.mkstemp: that file only its owner may read, where the umask should decide as for any other file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = path.with_name(f".{_beginning(path.name)}.{uuid.uuid4().hex}")
     try:
         if is_private:
             temporary.touch(mode=0o600, exist_ok=False)
@@ -38,6 +42,11 @@ def written_whole(path: Path, *, is_private: bool = False) -> Iterator[Path]:
             error.filename = str(path)
         raise
     fsync_path(path.parent)
+
+
+def _beginning(name: str) -> str:
+    """Returns so much of a name that a file system that takes it takes a longer one, too."""
+    return os.fsencode(name)[:_MOST_BYTES].decode(errors="ignore") if len(os.fsencode(name)) > _MOST_BYTES else name
 
 
 def write_atomically(path: Path, content: bytes, *, is_private: bool = False) -> None:

@@ -6,9 +6,13 @@ ending that opens the first image. What it says of spacing, origin and direction
 
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from inspect import isabstract
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription
@@ -55,7 +59,7 @@ def dataset_reader(
     readers = BY_ENDING.get(str(description.get("file_ending")).lower(), ())
     if example is None:
         return next(iter(readers), None)
-    return next((reader for reader in readers if _opens(reader, example)), None)
+    return next((reader for reader in readers if opens(reader, example)), None)
 
 
 def reader_of_cases(
@@ -89,13 +93,37 @@ def is_reader(name: str, source: Path | str, trusted: frozenset[str] = frozenset
 
     Raises:
         ForeignCodeError: It is neither nnU-Net's own nor trusted by the user.
+        DatasetError: It is what readers are made from, and no reader.
     """
     if name in KNOWN_READERS:
         return True
     of_dataset = {"overwrite_image_reader_writer": name} if source == DATASET_JSON else None
     of_plans = None if of_dataset else {"image_reader_writer": name}
     refuse_foreign_code(source, trusted | trusted_code(), plans=of_plans, dataset_json=of_dataset)
-    return _class(name) is not None
+    found = _class(name)
+    if found is not None and (not isinstance(found, type) or isabstract(found)):
+        raise DatasetError(
+            f"D079 {source} names {name}, which is in nnU-Net's folder of readers, but is none. Name one of "
+            f"{', '.join(sorted(KNOWN_READERS))}."
+        )
+    return found is not None
+
+
+def writes(reader: str, example: Path, ending: str) -> bool:
+    """Tells whether a reader, which writes predictions too, writes one of an image's place under this ending."""
+    opened = reader_class(reader)()
+    with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        file = Path(folder) / f"case{ending}"
+        try:
+            voxels, properties = opened.read_images((str(example),))
+            opened.write_seg(np.zeros(voxels.shape[1:], np.uint8), str(file), properties)
+        except Exception:  # noqa: BLE001 (its libraries raise anything on a name that they do not know)
+            return False
+        return file.is_file()
+
+
+def _nifti_ending(path: Path) -> str:
+    return next((ending for ending in nifti.ENDINGS if path.name.lower().endswith(ending)), "")
 
 
 def reader_class(name: str) -> Any:
@@ -120,9 +148,9 @@ def _class(name: str) -> Any:
         return None
 
 
-def _opens(reader: str, example: Path) -> bool:
+def opens(reader: str, example: Path) -> bool:
     """Tells whether a reader opens a file; by its header where it has one, a damaged file being named elsewhere."""
-    if example.name.lower().endswith(nifti.ENDINGS):
+    if reads_nifti_here(reader, _nifti_ending(example)):
         try:
             nifti_placement(example, example.name, nifti.read_header(example), reader)
         except nifti.VolumeError as error:

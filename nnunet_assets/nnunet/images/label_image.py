@@ -117,7 +117,7 @@ def _read_nifti(path: Path, reader: str) -> LabelImage:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keeps back what nnU-Net prints of a file without a sidecar; thread by thread, since stdout is everybody's."""
     with _stdout, redirect_stdout(StringIO()):
         yield
@@ -134,7 +134,7 @@ def _read_by_nnunet(
         refuse_oversized_raster(path, str(path))
     try:
         with (
-            _silence() if None in known else nullcontext(),
+            silence() if None in known else nullcontext(),
             ITK_READING if reader in ITK_READERS else nullcontext(),
         ):
             voxels, properties = read_seg(str(path))

@@ -190,9 +190,10 @@ def _nibabel_placement(path: Path, name: str, *, is_reoriented: bool) -> Placeme
         image: Any = nibabel.load(path)
         if len(image.shape) != 3:
             raise _wrong_axes(name, image.shape)
+        # Of no voxel. As nnU-Net writes a prediction: without the header, which nibabel would take for the place.
+        nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), image.shape), image.affine)
         if is_reoriented:
             orientation = io_orientation(image.affine)
-            # Of no voxel: what is turned is only their number.
             image = type(image)(np.broadcast_to(np.uint8(0), image.shape), image.affine, image.header)
             image = image.as_reoriented(orientation)
             axes = tuple((old, orientation[old, 1] < 0) for old in np.argsort(orientation[:, 0]).tolist())

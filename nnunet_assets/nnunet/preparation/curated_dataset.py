@@ -1,7 +1,8 @@
 """A raw dataset without its quarantined cases and with headers put right: made beside, never in nnUNet_raw.
 
 A split that lies beside the raw data is left out, too: nnU-Net's planner would copy it to where `splits` writes. And so
-is whatever nnU-Net would read otherwise: a byte order mark, files that other systems left, variables in paths.
+is whatever nnU-Net would read otherwise: a byte order mark, no `numTraining`, files that other systems left, variables
+in paths.
 
 On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/raw/DIGEST/DATASET/`: `dataset.json`, complete, whose `dataset`
 entries name the original files or repaired copies; `repaired/`, these copies; `curation.json`, what was left out and
@@ -12,7 +13,7 @@ dataset (`raw.json`) says which one counts, so an interruption leaves the one be
 import difflib
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -32,7 +33,8 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.core.progress import SILENT, Progress
-from nnunet_assets.core.splits.splits import SPLITS_FILE
+from nnunet_assets.core.splits.splits import SPLITS_FILE, check_splits
+from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, case_of, read_curation
@@ -43,6 +45,7 @@ from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, are_voxels_check
 from nnunet_assets.nnunet.raw.dataset_entries import has_variables, read_entries, refuse_outside
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
+from nnunet_assets.nnunet.raw.name_check import long_names
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset, shared_id
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import trusted_code
@@ -80,6 +83,7 @@ def look_at_raw_data(
     progress: Progress = SILENT,
     *,
     cache: FactCache | None = None,
+    takes_split: bool = True,
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[RawDataset, CuratedDataset]:
     """Curates a raw dataset, reads every file of it once, and records what was found for those who come after.
@@ -91,6 +95,7 @@ def look_at_raw_data(
         declared: What the project declares; what `nnunet-assets check --fix` wrote is added.
         progress: Hears of each case.
         cache: As for `inspect_raw_dataset`.
+        takes_split: Whether a split that lies beside the raw data is the one that counts.
         variables: The environment of nnU-Net's processes, by which the entries of dataset.json are read; its three
             folders are added.
 
@@ -111,7 +116,17 @@ def look_at_raw_data(
     if curated.digest:
         left = (finding for finding in found.findings if finding.code not in _OF_FILE_NAMES)
         found = replace(found, folder=roots.raw / dataset, findings=(*curated.findings, *left))
-    found = replace(found, findings=(*found.findings, *padding_findings(prepared, found.rows)))
+    split = roots.raw / dataset / SPLITS_FILE
+    later = {"nnUNet_preprocessed": roots.preprocessed, "nnUNet_results": roots.results}
+    found = replace(
+        found,
+        findings=(
+            *found.findings,
+            *long_names(found.cases, found.description.file_ending, later),
+            *(_split_misfits(split, found.cases, n_folds) if takes_split and split.exists() and found.cases else ()),
+            *padding_findings(prepared, found.rows),
+        ),
+    )
     before = curation_of(prepared)
     write_raw(prepared, replace(found.record, curation=curated.digest))
     # The one before may still be read by a planning that runs.
@@ -168,6 +183,7 @@ def curate(
             *findings,
             *([_split_found(split)] if split.exists() else []),
             *([_mark_found(folder)] if has_byte_order_mark(folder / DATASET_JSON) else []),
+            *([_number_missing(folder, len(left))] if description.n_training is None else []),
         ),
     )
 
@@ -176,6 +192,7 @@ def _is_read_otherwise(folder: Path, description: DatasetDescription) -> bool:
     """Tells whether nnU-Net would take another file of this dataset than is taken here, or none at all."""
     return (
         has_byte_order_mark(folder / DATASET_JSON)
+        or description.n_training is None
         or bool(counted_droppings(folder, description))
         or ("dataset" in description.raw and has_variables(description))
     )
@@ -187,6 +204,23 @@ def _mark_found(folder: Path) -> Finding:
         "Save the file as UTF-8 without one to be rid of this."
     )
     return Finding("D005", "warning", message, file=DATASET_JSON)
+
+
+def _number_missing(folder: Path, n_cases: int) -> Finding:
+    message = (
+        f"{folder / DATASET_JSON} has no numTraining, without which nnU-Net does not plan; it gets a copy with the "
+        f'number that was found. If these are all, write "numTraining": {n_cases} to be rid of this.'
+    )
+    return Finding("D016", "warning", message, file=DATASET_JSON)
+
+
+def _split_misfits(split: Path, cases: Sequence[str], n_folds: int) -> Iterator[Finding]:
+    """Yields why a split beside the raw data would be refused."""
+    try:
+        check_splits(read_splits(split.parent), cases, n_folds, split)
+    except DatasetError as error:
+        message = f"{error}\nCorrect the file, or move it away to have the split made."
+        yield Finding("D075", "error", message, file=split.name)
 
 
 def _split_found(split: Path) -> Finding:

@@ -29,6 +29,7 @@ from nnunet_assets.nnunet.images.reader_placement import ITK_READERS, Placement,
 from nnunet_assets.nnunet.images.reader_voxels import PlainVoxels, read_voxels
 from nnunet_assets.nnunet.images.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.images.voxel_statistics import intensities_of, value_counts, voxel_sha256
+from nnunet_assets.nnunet.raw.reader_check import look_by_reader
 
 _RESAMPLED = "A label image needs whole numbers; it was probably resampled with interpolation. Use nearest neighbour."
 
@@ -52,9 +53,9 @@ class CaseFacts:
         intensities: By channel; None where they were not read.
         extremes: Likewise, what decides how normalization turns out.
         geometry: Of the first channel; None where it could not be read or its format has none.
-        voxels_by_value: Value in the label image to its number of voxels; None where it could not be read or is not
-            read here.
-        are_voxels_read: Whether the voxels of the first channel were.
+        voxels_by_value: Value in the label image to its number of voxels; None where it could not be read, or holds
+            several numbers a voxel.
+        are_voxels_read: Whether the first channel is a NIfTI whose voxels were read.
         findings: What is wrong.
     """
 
@@ -98,6 +99,7 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, 
     check.add_missing(companions)
     geometries = [read.geometry for read in [*images, *([label] if label else [])] if read.geometry]
     check.findings += misplaced(files.case, geometries)
+    voxels_by_value = label.voxels_by_value if label and check.is_voxels else check.look_by_reader(files)
     return CaseFacts(
         case=files.case,
         image_sha256=tuple(image.sha256 for image in images),
@@ -110,7 +112,7 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, 
         intensities=tuple(image.intensities for image in images),
         extremes=check.extremes.of(files.images),
         geometry=images[0].geometry if images else None,
-        voxels_by_value=label.voxels_by_value if label else None,
+        voxels_by_value=voxels_by_value,
         are_voxels_read=check.is_voxels and bool(images) and images[0].geometry is not None,
         findings=tuple(check.findings),
     )
@@ -206,6 +208,26 @@ class _Check:
                 )
                 self._add("D049", message, name)
 
+    def look_by_reader(self, files: CaseFiles) -> Mapping[int, int] | None:
+        """Asks nnU-Net's reader what its integrity check will ask; returns the number of voxels by label value.
+
+        None where files are missing or were refused already, or nobody can tell which of several numbers is the label.
+        """
+        if self.reader is None or not files.images or self._has_errors:
+            return None
+        names = {path: _relative(path, self.folder) for path in case_paths(files)}
+        look = look_by_reader(files, names, self.reader, len(self.description.channel_names))
+        for code, message, name in look.problems:
+            self._add(code, message, name)
+        if look.label is None or files.label is None:
+            return None
+        found = self._label_values(look.label, names[files.label])
+        return found if len(look.label) == 1 else None
+
+    @property
+    def _has_errors(self) -> bool:
+        return any(finding.severity == "error" for finding in self.findings)
+
     def _read_bytes(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
             sha256 = file_sha256(path)
@@ -253,7 +275,7 @@ class _Check:
             self._add(code, message, name, warning=True)
         if is_label:
             self.extremes.add_label(volume)
-            return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume, name))
+            return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume.values(), name))
         intensities = intensities_of(volume)
         self.extremes.add_image(path, volume)
         is_constant = self._check_image(volume, name)
@@ -287,8 +309,7 @@ class _Check:
             return True
         return False
 
-    def _label_values(self, volume: Volume, name: str) -> Mapping[int, int] | None:
-        values = volume.values()
+    def _label_values(self, values: np.ndarray, name: str) -> Mapping[int, int] | None:
         if values.dtype.kind == "f":
             with np.errstate(over="ignore"):
                 values = values.astype(np.float32)  # as nnU-Net reads it: a slope of 0.1 is not exact
@@ -299,6 +320,9 @@ class _Check:
                     "D040", f"{name} has {_voxels(n_voxels)} between whole numbers ({examples}). {_RESAMPLED}", name
                 )
                 return None
+            # Counting is much faster than sorting.
+            if values.size and np.abs(values).max() <= np.iinfo(np.int16).max:
+                values = values.astype(np.int16)
         counts = value_counts(values)
         declared = self.description.voxel_values
         if unknown := [(value, n) for value, n in counts.items() if value not in declared]:

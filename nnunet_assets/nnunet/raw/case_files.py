@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
-from nnunet_assets.core.dataset.dataset_json import FILE_ENDINGS, DatasetDescription
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, FILE_ENDINGS, DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.errors import first_offenders
@@ -80,6 +80,12 @@ def counted_droppings(folder: Path, description: DatasetDescription) -> list[str
 def _listed_cases(entries: Sequence[Entry], description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
     """Says which of the listed files are there."""
     cases, findings = [], []
+    if not entries:
+        message = (
+            "dataset lists no case in dataset.json. List them, or take the key away: nnU-Net then looks into "
+            f"{IMAGES} and {LABELS}."
+        )
+        findings.append(Finding("D028", "error", message, file=DATASET_JSON))
     for entry in entries:
         case, images, label = entry.case, entry.images, entry.label
         absent = [file for file in (*images, label) if not file.is_file()]

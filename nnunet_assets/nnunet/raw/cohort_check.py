@@ -12,7 +12,7 @@ from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
-from nnunet_assets.nnunet.images.nifti import shape_text
+from nnunet_assets.nnunet.images.nifti import most_voxel_bytes, shape_text
 from nnunet_assets.nnunet.images.personal_data import is_personal_name
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS
@@ -140,6 +140,33 @@ def tiny_images(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
             "patch is mostly padding. Were the images cut or resampled by mistake?"
         )
         yield Finding("D071", "warning", message)
+
+
+def resampled_away(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Yields the cases that nnU-Net would resample to nothing, or to more than the machine holds."""
+    known = [fact for fact in facts if fact.geometry]
+    if len({len(fact.geometry.shape) for fact in known if fact.geometry}) != 1:
+        return
+    # nnU-Net's planner takes the median, and less along one axis that is much coarser than the others.
+    target = np.median([fact.geometry.spacing_mm for fact in known if fact.geometry], axis=0)
+    for fact in known:
+        if fact.geometry is None:
+            continue
+        voxels = np.round(np.array(fact.geometry.shape) * np.array(fact.geometry.spacing_mm) / target)
+        n_bytes = 4 * float(np.prod(voxels))
+        if not voxels.all():
+            what = "to nothing"
+        elif n_bytes > most_voxel_bytes():
+            what = f"to {n_bytes / 4e9:.3g} billion voxels, more than this machine's memory holds"
+        else:
+            continue
+        spacing = np.array(fact.geometry.spacing_mm)
+        hint = _unit_hint(float(np.exp(np.abs(np.log(spacing / target))).max()))
+        message = (
+            f"Case {fact.case!r} has voxels of {_mm(spacing)}, and nnU-Net resamples it to the cohort's median of "
+            f"{_mm(target)}: {what}.{hint} Correct its header, or leave the case out by `quarantine`."
+        )
+        yield Finding("D072", "error", message, fact.case)
 
 
 def label_findings(n_cases_by_label: Mapping[str, int], n_folds: int, n_cases: int) -> Iterator[Finding]:

@@ -37,14 +37,14 @@ from nnunet_assets.nnunet.images import (
     voxel_statistics,
 )
 from nnunet_assets.nnunet.images.companion_files import case_companions
-from nnunet_assets.nnunet.raw import case_check
+from nnunet_assets.nnunet.raw import case_check, reader_check
 from nnunet_assets.nnunet.raw.case_check import CaseFacts, case_paths
 
 FLUSH_SECONDS = 5.0
 
 _CODE = (
     *(case_check, case_geometry, companion_files, header_check, intake, intensity_rules, nifti),
-    *(other_formats, personal_data, reader_placement, reader_voxels, voxel_extremes, voxel_statistics),
+    *(other_formats, personal_data, reader_check, reader_placement, reader_voxels, voxel_extremes, voxel_statistics),
 )
 _PASSING = frozenset({"D050", "D051", "D053"})
 """Findings that may be gone the next time although no file changed: there was less memory, or it was being written, or
@@ -148,8 +148,9 @@ def look_at(files: CaseFiles, reader: str | None) -> tuple[Stats, int]:
 def _made_by(description: DatasetDescription, reader: str | None) -> str:
     """Returns the digest of what the facts depend on beside the files."""
     code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in _CODE)).hexdigest()
-    libraries = {name: version(name) for name in ("nibabel", "numpy", "SimpleITK", "tifffile")}
-    return json_sha256([code, libraries, description.voxel_values, description.file_ending, reader])
+    libraries = {name: version(name) for name in ("nibabel", "nnunetv2", "numpy", "SimpleITK", "tifffile")}
+    of_dataset = [len(description.channel_names), description.voxel_values, description.file_ending, reader]
+    return json_sha256([code, libraries, *of_dataset])
 
 
 def _as_json(stats: Stats) -> list[list[Any]]:

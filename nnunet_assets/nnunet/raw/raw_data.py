@@ -1,7 +1,8 @@
 """A raw dataset, looked at once and whole: its cases, its content hash, its statistics and all that is wrong with it.
 
 Reads `nnUNet_raw/DATASET` and never writes there. The voxels of NIfTI files are read here; those of other formats are
-left to nnU-Net's own integrity check, which planning runs. Where voxels lie is what nnU-Net's reader says.
+read by nnU-Net's reader, and what its integrity check asks of them is asked here. Where voxels lie is what nnU-Net's
+reader says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +29,14 @@ from nnunet_assets.nnunet.raw.cohort_check import (
     label_findings,
     name_findings,
     outliers,
+    resampled_away,
     tiffs_without_spacing,
     tiny_images,
 )
 from nnunet_assets.nnunet.raw.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.intensity_check import intensity_findings
+from nnunet_assets.nnunet.raw.name_check import clashing_names
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder, datasets_of_same_id
 from nnunet_assets.nnunet.raw.reader_findings import reader_findings
@@ -59,7 +62,7 @@ class LabelStatistics:
 
     Attributes:
         n_cases: Cases with at least one voxel of it.
-        volume_ml: Its volume over these cases in millilitres; None where it is in no case.
+        volume_ml: Its volume over these cases in millilitres; None where it is in no case, or the format has no place.
     """
 
     n_cases: int
@@ -78,7 +81,7 @@ class RawDataset:
         content_hash: SHA-256 over the content of dataset.json and of every image and label, with the files beside them
             from which nnU-Net takes numbers, by name; the same wherever the folder lies, whatever the files' times and
             order.
-        voxels_checked: Whether the voxels were read; where not, the statistics are None and empty.
+        voxels_checked: Whether the files are NIfTI, read here; where not, nnU-Net's own check runs in any case.
         spacing_mm: Voxel size by axis of the file (X, Y, Z; nnU-Net's plans have Z, Y, X); None without readable cases.
         shape: Number of voxels by axis, likewise.
         labels: By foreground label name.
@@ -200,16 +203,19 @@ def inspect_raw_dataset(
     findings += of_reader
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)
-    labels = _label_statistics(volumes)
+    labels = _label_statistics(facts, volumes, description)
     findings += [*count_findings(names, description, n_folds), *name_findings(names), *doubles(facts)]
+    findings += clashing_names(names, description.file_ending, reader)
     if any(fact.voxels_by_value for fact in facts):
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
         findings += label_findings(n_cases_by_label, n_folds, len(names))
+    away = {found.case: found for found in resampled_away(facts)}
     findings += intensity_findings(cases, facts, folder, description)
     findings += [
-        *outliers(facts, description.channel_names),
+        *(found for found in outliers(facts, description.channel_names) if found.case not in away),
         *tiffs_without_spacing(facts, reader),
         *tiny_images(facts),
+        *away.values(),
     ]
     findings = [
         *description.warnings,
@@ -270,11 +276,15 @@ def _label_voxels(voxels_by_value: Mapping[int, int], description: DatasetDescri
     }
 
 
-def _label_statistics(volumes_ml: Mapping[str, Mapping[str, float]]) -> dict[str, LabelStatistics]:
+def _label_statistics(
+    facts: Sequence[CaseFacts], volumes_ml: Mapping[str, Mapping[str, float]], description: DatasetDescription
+) -> dict[str, LabelStatistics]:
+    counts = [_label_voxels(fact.voxels_by_value, description) for fact in facts if fact.voxels_by_value]
     statistics = {}
-    for name in next(iter(volumes_ml.values()), {}):
+    for name in description.foreground if counts else ():
         present = [volumes[name] for volumes in volumes_ml.values() if volumes[name] > 0]
-        statistics[name] = LabelStatistics(len(present), Spread.of(present) if present else None)
+        n_cases = sum(count[name] > 0 for count in counts)
+        statistics[name] = LabelStatistics(n_cases, Spread.of(present) if present else None)
     return statistics
 
 

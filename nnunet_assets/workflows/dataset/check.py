@@ -20,7 +20,7 @@ from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.nnunet.splits.splitting import groups_of
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.dataset.prepare import LookedAt, look_at
+from nnunet_assets.workflows.dataset.prepare import LookedAt, look_at, takes_split_beside
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.preparation.curation_file import ProposedFixes
@@ -49,11 +49,17 @@ def check(
         DatasetError: As `look_at`.
     """
     declared = [config for config in declared_if_any(settings.project).datasets if config.dataset == name]
-    folds, curation = DatasetConfig.model_fields["folds"].default, Curation()
-    if declared:
-        folds, curation = declared[0].folds, declared[0].curation
-    curation = curation.over(Curation(files_from=tuple(files_from)))
-    return look_at(settings, name, n_folds or int(folds), curation, progress=progress, rehash=rehash)
+    dataset = declared[0] if declared else DatasetConfig(dataset=name)
+    curation = dataset.curation.over(Curation(files_from=tuple(files_from)))
+    return look_at(
+        settings,
+        name,
+        n_folds or dataset.folds,
+        curation,
+        progress=progress,
+        rehash=rehash,
+        takes_split=takes_split_beside(dataset),
+    )
 
 
 @dataclass(frozen=True)

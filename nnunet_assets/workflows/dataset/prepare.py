@@ -75,11 +75,31 @@ def look(settings: Settings, dataset: DatasetConfig, progress: Progress, *, reha
 
         progress.say(f"Generating {dataset.phantom.cases} phantom cases of {dataset.dataset}.")
         write_phantom(settings.roots.raw, dataset.dataset, dataset.phantom.cases, dataset.phantom.seed)
-    return look_at(settings, dataset.dataset, dataset.folds, dataset.curation, progress=progress, rehash=rehash)
+    return look_at(
+        settings,
+        dataset.dataset,
+        dataset.folds,
+        dataset.curation,
+        progress=progress,
+        rehash=rehash,
+        takes_split=takes_split_beside(dataset),
+    )
+
+
+def takes_split_beside(dataset: DatasetConfig) -> bool:
+    """Says whether a split that lies beside the raw data counts: where no other file is declared."""
+    return dataset.splits is None or dataset.splits.file is None
 
 
 def look_at(
-    settings: Settings, name: str, n_folds: int, curation: Curation, *, progress: Progress, rehash: bool = False
+    settings: Settings,
+    name: str,
+    n_folds: int,
+    curation: Curation,
+    *,
+    progress: Progress,
+    rehash: bool = False,
+    takes_split: bool = True,
 ) -> LookedAt:
     """Does what `look` does, of a dataset that need not be declared.
 
@@ -90,6 +110,7 @@ def look_at(
         curation: What is to be left out and repaired.
         progress: As for `look`.
         rehash: As for `look`.
+        takes_split: Whether a split that lies beside the raw data is the one that counts.
 
     Raises:
         DatasetError: As `look`.
@@ -107,6 +128,7 @@ def look_at(
         curation,
         progress,
         cache=FactCache(prepared.fact_cache, rehash=rehash),
+        takes_split=takes_split,
         variables=settings.child_environment(),
     )
     return LookedAt(found, curated, write_intake(prepared.intake_folder, found.report, settings.places))

@@ -9,6 +9,13 @@ import pytest
 from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
 
 
+def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 255, "ü" * 127):
+        write_atomically(tmp_path / name, b"whole")
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+
+
 def test_a_file_is_written_whole_and_nothing_stays_beside_it(tmp_path: Path) -> None:
     write_atomically(tmp_path / "new" / "a.json", b"one")
     write_atomically(tmp_path / "new" / "a.json", b"two")

@@ -188,7 +188,9 @@ class TestQuarantine:
 
 def test_a_split_beside_the_raw_data_is_not_seen_by_nnunet_and_changes_nothing_else(roots: Roots) -> None:
     before, _ = look(roots, NONE)
-    split = write_json(roots.raw / DATASET / "splits_final.json", [])
+    folds = [[f"case_{n}" for n in (0, 1, 2)], [f"case_{n}" for n in (3, 4, 5)]]
+    halves = [{"train": train, "val": val} for train, val in (folds, folds[::-1])]
+    split = write_json(roots.raw / DATASET / "splits_final.json", halves)
     found, curated = look(roots, NONE)
     assert (found.content_hash, found.cases) == (before.content_hash, before.cases)
     assert [(finding.code, finding.file) for finding in found.findings] == [("D074", split.name)]
@@ -275,6 +277,42 @@ class TestHeaderRepair:
         write_json(roots.raw / DATASET / "dataset.json", tiny_json(6, file_ending=".nrrd"))
         with pytest.raises(DatasetError, match=r"repair_headers_mm is set, but the images end in \.nrrd"):
             curate(roots, DATASET, REPAIR)
+
+
+class TestWhatPlanningWouldDieOf:
+    def test_a_dataset_without_its_number_gets_a_copy_with_it(self, roots: Roots) -> None:
+        folder = roots.raw / DATASET
+        description = json.loads((folder / "dataset.json").read_text())
+        write_json(folder / "dataset.json", {key: value for key, value in description.items() if key != "numTraining"})
+        found, curated = look(roots, NONE)
+        assert [(one.code, one.severity) for one in found.findings] == [("D016", "warning")]
+        assert 'write "numTraining": 6' in found.findings[0].message
+        assert written(curated)["numTraining"] == 6
+
+    def test_a_split_that_does_not_fit_is_an_error_unless_another_file_is_declared(self, roots: Roots) -> None:
+        write_json(roots.raw / DATASET / "splits_final.json", [{"train": ["case_0"], "val": ["case_9"]}])
+        found, _ = look(roots, NONE)
+        assert [one.code for one in found.errors] == ["D075"]
+        assert "case_9" in found.errors[0].message
+        found, _ = look_at_raw_data(roots, DATASET, 2, NONE, takes_split=False)
+        assert not found.errors
+
+    def test_a_name_that_is_too_long_for_a_later_file_is_an_error(self, roots: Roots) -> None:
+        folder, name = roots.raw / DATASET, "x" * 240
+        listed = {
+            name if case == 0 else f"case_{case}": {
+                "images": [f"imagesTr/case_{case}_000{channel}.nii.gz" for channel in (0, 1)],
+                "label": f"labelsTr/case_{case}.nii.gz",
+            }
+            for case in range(6)
+        }
+        description = json.loads((folder / "dataset.json").read_text())
+        write_json(folder / "dataset.json", {**description, "dataset": listed})
+        assert not look(roots, NONE)[0].errors
+        write_json(
+            folder / "dataset.json", {**description, "dataset": {f"{name}{name}"[:250]: listed.pop(name), **listed}}
+        )
+        assert [one.code for one in look(roots, NONE)[0].errors] == ["D058"]
 
 
 def test_nnunet_raw_is_never_touched(roots: Roots) -> None:

@@ -230,8 +230,9 @@ def test_extensions_of_a_header_are_looked_into(tmp_path: Path, code: int, is_fo
 
 def test_the_expected_sentences_of_the_cohort_are_said(tmp_path: Path) -> None:
     wanted = {
-        "metres": "Case 'case_1' has a voxel size of 0.001 × 0.001 × 0.002 mm, 1e+03 times off the cohort's median of "
-        "1 × 1 × 2 mm. That is the factor between mm and m, or mm and µm. Check its header.",
+        "metres": "Case 'case_1' has voxels of 0.001 × 0.001 × 0.002 mm, and nnU-Net resamples it to the cohort's "
+        "median of 1 × 1 × 2 mm: to nothing. That is the factor between mm and m, or mm and µm. Correct its header, or "
+        "leave the case out by `quarantine`.",
         "another orientation": "Case 'case_1' is stored along LAS, and 9 of 10 cases along RAS. nnU-Net's default "
         "reader takes the voxels as they lie in the file, whatever its header says of left and right. Reorient image "
         "and label like those of the others.",

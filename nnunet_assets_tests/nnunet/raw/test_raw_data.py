@@ -571,20 +571,21 @@ class TestOtherLayouts:
         assert found.errors[3].message.startswith("Case 'case_2' has 2 images, but dataset.json declares 1 channel")
 
     @pytest.mark.parametrize("ending", [".png", ".tif", ".nrrd", ".mha"])
-    def test_voxels_of_other_formats_are_left_to_nnunet(self, tmp_path: Path, ending: str) -> None:
+    def test_labels_of_other_formats_are_those_of_nnunets_reader(self, tmp_path: Path, ending: str) -> None:
         folder = tmp_path / DATASET
         for case in range(6):
             for name in (f"imagesTr/case_{case}_0000{ending}", f"labelsTr/case_{case}{ending}"):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 write_other_format(folder / name, seed=case)
-        # One colour image is one file for three channels.
-        channels = {"0": "R", "1": "G", "2": "B"}
-        write_json(folder / "dataset.json", tiny_json(channel_names=channels, file_ending=ending))
+        write_json(folder / "dataset.json", tiny_json(file_ending=ending))
         found = inspect(folder)
         # Where a 3D TIFF has no sidecar, that is said.
         assert [finding.code for finding in found.findings] == (["D078"] if ending == ".tif" else [])
         known = tuple(Spread(mm, mm, mm) for mm in ((1.0, 1.0, 1.0) if ending == ".tif" else (0.5, 1.0, 2.0)))
-        assert (found.voxels_checked, found.labels) == (False, {})
+        assert (found.voxels_checked, {name: one.n_cases for name, one in found.labels.items()}) == (
+            False,
+            {"organ": 6, "lesion": 6},
+        )
         assert found.spacing_mm == (None if ending == ".png" else known)
         before = found.content_hash
         write_other_format(folder / f"labelsTr/case_0{ending}", seed=9)
