@@ -107,10 +107,10 @@ def run_fold(
         fold_lease(place),
         settled_again(place.folder),
     ):
+        retrain = retrain and not is_begun(place, request)
         dataset = _unchanged(request, prepared)
         _check_batch(request, dataset.plans)
         _refuse_foreign_code(dataset, trusted_code(environment))
-        retrain = retrain and not is_begun(place, request)
         fold = Fold.read(place, check_files=True, known=known)
         finished = None if retrain else fold.finished
         if not retrain:
@@ -220,8 +220,8 @@ def _check_room(place: FoldPlace, request: FoldRequest) -> None:
     """Refuses a training whose checkpoints certainly do not fit on the disk, as other folds show."""
     if request.options.disable_checkpointing or request.options.validation_only:
         return
-    what = f"{place.title}: its checkpoints need"
-    if lack := lacking_room(place.model_folder, needed_checkpoint_bytes(place.folder), what):
+    needed = needed_checkpoint_bytes(place.folder)
+    if lack := lacking_room(place.model_folder, needed, f"{place.title}: its checkpoints need"):
         remedy = failure_class(ExitCode.NO_SPACE).remedy
         raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")
 

@@ -42,6 +42,14 @@ REFUSED: Mapping[State, str] = {
 }
 
 
+OTHER_MINOR = (
+    "{what}. Another minor version may train otherwise, so that the fold would be of neither. Install the one that began "
+    f"it (pip install {NNUNET}=={{was}}) and prepare the data with it; or train the fold anew with retrain, which keeps "
+    "what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in the run's config. Then "
+    "both are recorded."
+)
+
+
 def changes_since_begun(place: FoldPlace, request: FoldRequest) -> list[str]:
     """Names in what a request differs from the last attempt at a fold, which must have been begun here.
 
@@ -181,7 +189,8 @@ def check_versions(place: FoldPlace, *, despite_changes: bool, progress: Progres
     changed = changes(stages[-1].versions, installed_versions())
     was, now = changed.get(NNUNET, ("", ""))
     if is_other_minor(was, now) and not (despite_changes or (place.folder / FINAL_CHECKPOINT).is_file()):
-        raise FoldError(_refusal(place.title, f"was trained so far with {NNUNET} {was}, and {now} is installed", was))
+        what = f"{place.title} was trained so far with {NNUNET} {was}, and {now} is installed"
+        raise FoldError(OTHER_MINOR.format(what=what, was=was))
     if changed:
         shown = ", ".join(f"{name} {before}, now {after}" for name, (before, after) in changed.items())
         progress.warn(
@@ -197,15 +206,15 @@ def note_stage(place: FoldPlace, dataset: PreparedDataset, stages: Sequence[Stag
     Raises:
         FoldError: Another minor version of nnU-Net made the cases than those that the fold was trained on so far.
     """
+    cases = _makers_of_cases(dataset, place.experiment)
     is_trained = (place.folder / FINAL_CHECKPOINT).is_file()
     n_epochs = n_saved_epochs(place.folder) or 0
-    cases = _makers_of_cases(dataset, place.experiment)
     before = stages[-1].cases if stages and n_epochs and not is_trained else {}
     other = [name for name, was in before.items() if name in cases and is_other_minor(was, cases[name])]
     if other and not despite_changes:
         was, anew = before[other[0]], cases[other[0]]
-        what = f"was trained so far on cases that {NNUNET} {was} preprocessed, and {anew} preprocessed them anew"
-        raise FoldError(_refusal(place.title, what, was))
+        what = f"{place.title} was trained so far on cases that {NNUNET} {was} preprocessed, and {anew} preprocessed "
+        raise FoldError(OTHER_MINOR.format(what=f"{what}them anew", was=was))
     now = Stage(n_epochs, "validation" if is_trained else "training", installed_versions(), cases)
     write_stages(place.folder, followed_by(stages, now))
 
@@ -222,12 +231,3 @@ def _makers_of_cases(dataset: PreparedDataset, experiment: Experiment) -> dict[s
         if made_from and NNUNET in made_from.read:
             makers[dataset.plans.cases_folder(name).name] = str(json.loads(made_from.read[NNUNET]))
     return makers
-
-
-def _refusal(title: str, what: str, was: str) -> str:
-    return (
-        f"{title} {what}. Another minor version may train otherwise, so that the fold would be of neither. Install the "
-        f"one that began it (pip install {NNUNET}=={was}) and prepare the data with it; or train the fold anew with "
-        "retrain, which keeps what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in "
-        "the run's config. Then both are recorded."
-    )

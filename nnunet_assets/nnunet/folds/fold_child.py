@@ -46,8 +46,8 @@ def train_in_child(
         attempt: The attempt's id.
         progress: As for `run_fold`.
     """
-    asked_at, lines = time.monotonic(), EpochLines(place.folder, progress)
-    validation = ValidationSteps(place.folder, progress)
+    asked_at = time.monotonic()
+    validation, lines = ValidationSteps(place.folder, progress), EpochLines(place.folder, progress)
     folders = roots.for_variant(request.experiment.variant).environment()
 
     def start(n_halvings: int) -> ChildResult:
