@@ -16,7 +16,7 @@ from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 
 
 @contextmanager

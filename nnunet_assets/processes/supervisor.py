@@ -2,6 +2,7 @@
 
 A lack of memory is met with fewer workers, a lost GPU with another start. Nobody else tries these again; what is wrong
 with the data, the settings or the disk is never tried again by itself. The process goes on from its last checkpoint.
+What ended without a result all the same is a `FoldFailed`.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import FailureClass, failure_class
 
@@ -25,6 +27,38 @@ CURES: Mapping[FailureClass, Cure] = {
 MAX_RESTARTS: Mapping[Cure, int] = {"with half the worker processes": 2, "as it was": 1}
 
 RESTARTS_FILE = "restarts.jsonl"
+
+
+PERMANENT = {
+    FailureClass.BAD_INPUT,
+    FailureClass.OWNED,
+    FailureClass.DIVERGED,
+    FailureClass.OUT_OF_GPU_MEMORY,
+}
+
+
+class FoldFailed(FoldError):  # noqa: N818 - reads as what happened
+    """A fold's process ended without a result.
+
+    Attributes:
+        code: Its exit code; negative: a signal.
+        log_tail: The last lines of its output.
+    """
+
+    def __init__(self, message: str, code: int, log_tail: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.log_tail = log_tail
+
+    @property
+    def failure(self) -> FailureClass:
+        """What kind of failure it was."""
+        return failure_class(self.code)
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether trying again without a change must fail again, or was tried by `run_fold` itself."""
+        return self.failure in PERMANENT or self.failure in CURES
 
 
 def run_with_restarts(

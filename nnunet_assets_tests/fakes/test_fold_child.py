@@ -13,7 +13,7 @@ from nnunet_assets.core.fold.journal import Record, journal_path, n_saved_epochs
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.fakes.fold_child import Ends, played
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import EXPERIMENT, FOLDS, TINY, PhantomProject

@@ -14,8 +14,8 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination

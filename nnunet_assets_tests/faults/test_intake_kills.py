@@ -25,11 +25,11 @@ LOOK = """
 import sys
 from pathlib import Path
 from nnunet_assets.nnunet.raw import fact_cache
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-file_stats.SAFETY_SECONDS, fact_cache.FLUSH_SECONDS = 0.0, 0.05
+digests.SAFETY_SECONDS, fact_cache.FLUSH_SECONDS = 0.0, 0.05
 root, own = Path(sys.argv[1]), Path(sys.argv[2])
 while True:  # as long as it takes to be killed, in every part of it
     found = inspect_raw_dataset(root, sys.argv[3], 3, RecordedProgress(on_step=lambda done: print(done, flush=True)),

@@ -7,7 +7,7 @@ import dagster as dg
 
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError, StorageError, storage_errors_in_words
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 
 
 @contextmanager

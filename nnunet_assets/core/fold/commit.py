@@ -16,8 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
+from nnunet_assets.core.files.digests import FileStat, file_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import load_json, parse_json, read_json_bytes, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.recorded_scores import are_recorded

@@ -43,10 +43,10 @@ REFUSED: Mapping[State, str] = {
 
 
 OTHER_MINOR = (
-    "{what}. Another minor version may train otherwise, so that the fold would be of neither. Install the one that began "
-    f"it (pip install {NNUNET}=={{was}}) and prepare the data with it; or train the fold anew with retrain, which keeps "
-    "what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in the run's config. Then "
-    "both are recorded."
+    "{what}. Another minor version may train otherwise, so that the fold would be of neither. Install the one that "
+    f"began it (pip install {NNUNET}=={{was}}) and prepare the data with it; or train the fold anew with retrain, "
+    "which keeps what is there; or go on all the same: `--despite-changes`, or `despite_changes: true` in the run's "
+    "config. Then both are recorded."
 )
 
 

@@ -2,7 +2,7 @@
 
 On disk, `kept_cases.jsonl`: one line a case, appended as soon as it is known, so that a kill costs the cases under way
 and no other. A line that a kill tore is passed over. A case is known again without opening a file where size, times
-and inode of both are those of its line, from a time when a later change had to show in them (`file_stats`), and without
+and inode of both are those of its line, from a time when a later change had to show in them (`digests`), and without
 reading a voxel where their digests are; so copies, moved folders and touched files are known too.
 """
 
@@ -14,8 +14,7 @@ from typing import Any
 
 from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.atomic_files import append_whole, written_whole
-from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
+from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, now_ns, stat_of
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
@@ -37,7 +36,7 @@ class FilePair:
     Attributes:
         stats: Of the reference and of the prediction.
         sha256: Likewise.
-        is_settled: Whether a change since then shows in the stats; see `file_stats`.
+        is_settled: Whether a change since then shows in the stats; see `digests`.
     """
 
     stats: tuple[Stat, Stat]

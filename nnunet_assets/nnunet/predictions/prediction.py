@@ -20,8 +20,7 @@ from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, P
 from nnunet_assets.nnunet.predictions.prediction_store import PredictionStore
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
-from nnunet_assets.processes.fold_failure import FoldFailed
-from nnunet_assets.processes.supervisor import run_with_restarts
+from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
 from nnunet_assets.processes.variables import check_variables
 from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import trusted_code

@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
+from nnunet_assets.core.files.digests import FileStat, now_ns, stat_of
 from nnunet_assets.core.files.json_file import load_json, read_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import read_committed

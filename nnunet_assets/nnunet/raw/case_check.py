@@ -15,8 +15,7 @@ from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.core.dataset.intensity_rules import Extremes
-from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.file_stats import FileStat, stat_of
+from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, stat_of
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.case_geometry import Geometry, misplaced, placed
 from nnunet_assets.nnunet.images.companion_files import PAIR_ENDINGS, Companion, case_companions

@@ -20,8 +20,7 @@ from nnunet_assets.core.dataset import intake, intensity_rules
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.file_stats import FileStat, now_ns, stat_of
+from nnunet_assets.core.files.digests import FileStat, json_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.nnunet.images import (

@@ -22,8 +22,8 @@ from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler

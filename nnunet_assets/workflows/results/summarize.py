@@ -80,8 +80,9 @@ def make_summary(
         summary = summarize(experiment, folds, collect_fold_results(roots, experiment, folds))
         summary = with_recorded_patients(roots, summary)
         content = summary.to_json()
-        write_atomically(folder / "cv_cases.csv", cases_to_csv(summary).encode())
-        write_atomically(folder / "cv_cases.parquet", cases_to_parquet(summary))
+        tables = {"cv_cases.csv": cases_to_csv(summary).encode(), "cv_cases.parquet": cases_to_parquet(summary)}
+        for name, table in tables.items():
+            write_atomically(folder / name, table)
         # Last: a summary whose cases are those of an earlier one would be taken for whole.
         write_json_atomically(folder / CV_SUMMARY_FILE, content)
     made = MadeSummary(summary, json_sha256(content), folder)

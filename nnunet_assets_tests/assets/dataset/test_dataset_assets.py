@@ -8,7 +8,7 @@ import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContext
 
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
@@ -218,7 +218,7 @@ class TestAnUnchangedDataset:
     def test_is_not_read_again_unless_asked(
         self, tmp_path: Path, raw: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+        monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
         write_tiny_dataset(raw)
         config = {"ops": {f"{DATASET}__raw_dataset": {"config": {"rehash": True}}}}
         results = [run(tmp_path, instance, "raw_dataset") for _ in range(2)]

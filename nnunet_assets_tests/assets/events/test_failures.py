@@ -9,7 +9,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 
 TAIL = "Epoch 3\nOSError: [Errno 28]\nNo space is left on the disk.\n"
 

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.dataset.check import check
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError, DatasetError, ForeignCodeError
 from nnunet_assets.nnunet.images import image_reader
@@ -29,7 +29,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_project(tmp_path, {})
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "NNUNET_ASSETS_PROJECT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.file_stats import now_ns
+from nnunet_assets.core.files.digests import file_sha256, now_ns
 from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold import commit

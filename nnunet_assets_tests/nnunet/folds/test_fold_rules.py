@@ -20,7 +20,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_committed
@@ -37,8 +37,8 @@ from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.splits.trained_folds import running_folds
 from nnunet_assets.processes import workers
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
 from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.prepared_builders import (
@@ -260,7 +260,7 @@ def test_a_split_that_is_changed_while_the_fold_waits_to_be_noted_on_it_is_refus
         write_splits(prepared.folder, list(reversed(SPLITS)))
         yield
 
-    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", safety_seconds)  # believed to show in its times, or read again
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", safety_seconds)  # believed to show in its times, or read again
     monkeypatch.setattr("nnunet_assets.nnunet.folds.fold.split_held", changed_meanwhile)
     with pytest.raises(FoldFailed, match="fold_0: splits changed after the fold was asked for"):
         run_fold(request_for(records), records[0], environment={})

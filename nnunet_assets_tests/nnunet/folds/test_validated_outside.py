@@ -15,7 +15,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import AGAIN_FOLDER, OUTPUT_FOLDER
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets.nnunet.results.results import fold_results_in
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from nnunet_assets.core.dataset.curation import Curation
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.images.companion_files import image_companions, label_companions
@@ -129,7 +129,7 @@ class TestDigests:
     ) -> None:
         if change == "comes":
             sidecar(roots).unlink()
-        monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+        monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
         first, same = (inspect_raw_dataset(roots.raw, DATASET, 3, cache=FactCache(tmp_path / "facts")) for _ in "12")
         assert (first.n_read, same.n_read) == (6, 0)
         if change == "goes":

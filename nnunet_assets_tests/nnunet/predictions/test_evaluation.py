@@ -19,8 +19,8 @@ import pytest
 
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.files import file_stats
-from nnunet_assets.core.files.file_stats import FileStat, now_ns
+from nnunet_assets.core.files import digests
+from nnunet_assets.core.files.digests import FileStat, now_ns
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.progress import Silent
@@ -368,7 +368,7 @@ class TestWhatIsWrong:
 
 class TestWhatIsKept:
     def test_a_second_run_opens_no_file_and_says_the_same(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+        monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
         first = model.evaluate()
         table = (model.output / "cases.csv").read_bytes()
         for name in ("file_pair", "label_reader"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.nnunet.raw import case_check, case_reading, fact_cache
@@ -34,7 +34,7 @@ N_CASES = 6
 @pytest.fixture(autouse=True)
 def _no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of these tests are younger than two seconds, and are believed all the same."""
-    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_rehash_reads_everything_and_keeps_it(folder: Path, path: Path) -> None:
 def test_a_file_that_changed_within_the_tick_of_the_clock_is_read_again(
     folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 3600.0)
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 3600.0)
     assert [look(folder, path).n_read for _ in range(2)] == [N_CASES, N_CASES]
     assert not path.exists()
 

@@ -30,7 +30,7 @@ from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
 from nnunet_assets.nnunet.predictions.prediction import predict_test_set
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.fakes.test_fold_child import check_that_it_went_on_after_a_kill
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.recorded_progress import RecordedProgress

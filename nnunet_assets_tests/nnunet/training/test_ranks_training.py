@@ -19,7 +19,7 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints.checkpoints import FINAL
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.rank_builders import CPU_RANKS, RANKS_EXPERIMENT, TRAINER, ranks_below, with_cpu_ranks
 from nnunet_assets_tests.recorded_progress import RecordedProgress

@@ -14,7 +14,7 @@ from nnunet_assets.nnunet.training import epoch_logger
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.nnunet.training.test_journal_logger import log_epoch
 from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, roots_in
 

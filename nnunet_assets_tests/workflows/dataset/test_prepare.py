@@ -8,7 +8,7 @@ from queue import Queue
 
 import pytest
 
-from nnunet_assets.core.files import file_stats
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -115,7 +115,7 @@ def test_what_a_fold_would_refuse_is_prepared_again(
 def test_cases_that_were_read_before_are_not_read_again_and_the_report_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_stats, "SAFETY_SECONDS", 0.0)
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
     roots = Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
     folder = write_tiny_dataset(roots.raw, n_cases=6)
     config = ExperimentConfig(dataset=folder.name, configuration="3d_fullres")

@@ -17,7 +17,7 @@ from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request, train_fold
 from nnunet_assets_tests.builders import build_manifest

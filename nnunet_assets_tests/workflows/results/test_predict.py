@@ -13,7 +13,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import DatasetError, FoldError, NnunetAssetsError
 from nnunet_assets.nnunet.predictions import prediction
 from nnunet_assets.processes.child import ChildResult
-from nnunet_assets.processes.fold_failure import FoldFailed
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
