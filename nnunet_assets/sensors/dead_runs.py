@@ -21,6 +21,8 @@ from nnunet_assets.tracking.store.names import Status
 WITH_PROCESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 # Dagster's own words, in the event by which the process of a run says that it is there.
 STARTED_PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
+SPAWNED = "multiprocessing.spawn"
+"""In the command line of a process that Dagster's launcher starts for a run."""
 CLOCK_SECONDS = 5
 """How far a process's time of birth, counted from the boot, may be off the clock."""
 
@@ -98,9 +100,13 @@ def _started_process(instance: dg.DagsterInstance, run_id: str) -> tuple[int, fl
 def _is_running(pid: int, seen_at: float) -> bool:
     try:
         process = psutil.Process(pid)
-        # A younger one has got its number: after a restart, numbers begin anew. A zombie waits for its parent to look.
-        return process.create_time() <= seen_at + CLOCK_SECONDS and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        if process.status() == psutil.STATUS_ZOMBIE:  # it waits for its parent to look
+            return False
+        # A younger one has got its number: after a restart, numbers begin anew. But births are counted from the boot,
+        # and to a clock that was set forward since, the run's own process is younger too: it is known by how Dagster
+        # starts it.
+        return process.create_time() <= seen_at + CLOCK_SECONDS or SPAWNED in " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # none, or another user's
         return False
 
 

@@ -1,6 +1,7 @@
 """Runs whose process is gone, on a real Dagster instance in files, with real processes that are really killed."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +36,8 @@ class Machine:
         self.cursor: str | None = None
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def process(self) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(["sleep", "600"])
+    def process(self, *command: str) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(command or ["sleep", "600"])
         self.processes.append(process)
         return process
 
@@ -157,6 +158,13 @@ def test_a_younger_process_with_the_same_number_is_not_the_run_s(machine: Machin
     now = machine.run(pid)
     machine.tick()
     assert [machine.status(run) for run in (before_the_restart, now)] == [FAILURE, STARTED]
+
+
+def test_a_clock_that_was_set_forward_makes_no_run_dead(machine: Machine) -> None:
+    spawned = "import time; from multiprocessing.spawn import spawn_main; time.sleep(600)"
+    run = machine.run(machine.process(sys.executable, "-c", spawned).pid, seconds_ago=3600)
+    machine.tick()
+    assert machine.status(run) == STARTED
 
 
 def test_a_run_that_has_no_process_yet_is_left_to_dagster(machine: Machine) -> None:

@@ -8,14 +8,13 @@ series), `end` (validation results). Missing values are `null`, since JSON has n
 import json
 import math
 import os
-import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.files.atomic_files import append_whole, write_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 
@@ -55,21 +54,6 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
         OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
     """
     append_whole(path, _line(Record(kind, max(now_ms(), _last_ms(path) + 1), epoch, values)), flushes=True)
-
-
-def now_ms() -> int:
-    """Returns the time, in milliseconds since 1970-01-01 UTC, as this process would have it had nobody set the clock.
-
-    A clock is set while folds train for days: by hand, by a virtual machine that wakes up, by the first answer of a
-    time server. What lies between two of these times has really passed.
-    """
-    return _start_ms() + time.monotonic_ns() // 1_000_000
-
-
-@cache
-def _start_ms() -> int:
-    """Returns when the monotonic clock stood at 0."""
-    return (time.time_ns() - time.monotonic_ns()) // 1_000_000
 
 
 def _last_ms(path: Path) -> int:

@@ -233,8 +233,8 @@ def _manifest(fold_folder: Path, found: ForeignFold) -> Manifest:
             "validation_cases": [case.case_id for case in found.cases],
             "dagster_run_id": None,
             "host": found.debug.get("hostname", UNKNOWN),
-            "started": _utc(found, START, 0),
-            "ended": _utc(found, END, -1),
+            "started": _utc(found.logging.get(START, [])[:1]),
+            "ended": _utc([*found.logging.get(START, [])[:1], *found.logging.get(END, [])]),
             "unknown": ["raw data", "splits", "the checkpoint that was validated", "the version of nnU-Net", "seed"],
             "several_gpus": is_of_several_processes(found.debug),
         },
@@ -242,9 +242,9 @@ def _manifest(fold_folder: Path, found: ForeignFold) -> Manifest:
     )
 
 
-def _utc(found: ForeignFold, key: str, index: int) -> str:
-    times = found.logging.get(key, [])
-    return datetime.fromtimestamp(float(times[index]), UTC).isoformat() if times else UNKNOWN
+def _utc(times: Sequence[Any]) -> str:
+    """Returns the latest of the times, which is not the last one where the clock was set back between them."""
+    return datetime.fromtimestamp(max(map(float, times)), UTC).isoformat() if times else UNKNOWN
 
 
 # --- the curves -----------------------------------------------------------------------------------------------------
@@ -290,9 +290,11 @@ def _records(found: ForeignFold, manifest: Manifest, *, after_ms: int) -> Iterat
     ends = [int(1000 * float(time)) for time in found.logging.get(END, [])]
     begin = int(1000 * float(found.logging[START][0])) if epochs else int(1000 * datetime.now(UTC).timestamp())
     yield Record("start", begin, None, {"attempt": manifest.details["attempt"], "params": _parameters(found, manifest)})
+    time_ms = begin
     for epoch, values in epochs:
-        yield Record("epoch", ends[epoch], epoch, values)
-    yield _end(found, after_ms=after_ms)
+        time_ms = max(ends[epoch], time_ms + 1)  # the clock may have been set back between two of them
+        yield Record("epoch", time_ms, epoch, values)
+    yield _end(found, after_ms=max(after_ms, time_ms))
 
 
 def _end(found: ForeignFold, *, after_ms: int) -> Record:

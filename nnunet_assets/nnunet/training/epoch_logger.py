@@ -83,7 +83,8 @@ class EpochLogger(ABC):
     def _finish_epoch(self, epoch: int) -> None:
         values, self._values = self._values, {}
         start, end = values.pop(START, None), values.pop(END, None)
-        if start is not None and end is not None:
+        # In times that plain nnU-Net took by the clock, an epoch during which that was set back has no length.
+        if start is not None and end is not None and end >= start:
             values["epoch_seconds"] = end - start
         if "val_loss" in values and "train_loss" in values:
             values["generalization_gap"] = values["val_loss"] - values["train_loss"]

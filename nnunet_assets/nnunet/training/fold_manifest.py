@@ -3,12 +3,12 @@
 import platform
 import resource
 import socket
-import time
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nnunet_assets.core.clock import steady_seconds
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
@@ -42,7 +42,7 @@ def manifest_of(
         trainer: At its end.
         request: What was asked for.
         device: That it was trained on.
-        began: When this process began, by the world's clock and by `time.monotonic`'s.
+        began: When this process began, by the world's clock and by `steady_seconds`.
         validation_seconds: How long the validation took.
         scored_in: Where its scores lie until they are taken over.
         stopped_early: Why the training ended before its last epoch; None: it did not.
@@ -50,7 +50,7 @@ def manifest_of(
     fold_folder = Path(trainer.output_folder)
     started, clock = began
     results = {name: (scored_in if name == SUMMARY_FILE else fold_folder) / name for name in RESULT_FILES}
-    ended = started + timedelta(seconds=time.monotonic() - clock)  # the clock may have been set since
+    ended = started + timedelta(seconds=steady_seconds() - clock)  # the clock may have been set since
     return Manifest(
         fold=request.fold,
         inputs=request.inputs,

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nnunet_assets.core.clock import steady_seconds
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import COMMIT_FILE, commit_fold, read_committed
 from nnunet_assets.core.fold.fold_request import FoldAttempt
@@ -84,7 +85,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
         rank: Which of the processes this is.
         progress: Hears how far it is.
     """
-    started = datetime.now(UTC)
+    born = datetime.now(UTC), steady_seconds()
     # A wait for a GPU and the supervisor's earlier starts count too: what limits the time is the run's end.
     began = time.monotonic()
     start = began - request.waited_seconds
@@ -129,7 +130,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
             trainer,
             request,
             device,
-            (started, began),
+            born,
             validation_seconds=validation_seconds,
             scored_in=fold_folder / OUTPUT_FOLDER if earlier else fold_folder,
             stopped_early=stopped,

@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import (
     Record,
     append_record,
     journal_path,
-    now_ms,
     readable_until_epoch,
     write_records,
 )

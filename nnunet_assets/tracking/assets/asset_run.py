@@ -4,7 +4,6 @@ What it shows is brought up to date as a whole; files that are made later are ad
 """
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.cross_validation_run import make_run, nest_folds, run_by_tags
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.run_times import later_than
 from nnunet_assets.tracking.store.server_errors import explain, explained
 
 if TYPE_CHECKING:
@@ -101,28 +101,35 @@ def bring_up_to_date(
         client = connect(destination)
         with explained(client.tracking_uri, "" if run.metrics is None else f"{run.subject} is not in MLflow."):
             experiment_id = get_or_create_experiment(client, destination.experiment_of(run.dataset), destination)
-            run_id = _show(client, experiment_id, run, dagster_run_id)
+            run_id, at_ms = _show(client, experiment_id, run, dagster_run_id)
             for file in sent:
                 client.log_artifact(run_id, str(file), folder)
-            client.set_terminated(run_id, "FINISHED")
+            client.set_terminated(run_id, "FINISHED", at_ms)
     except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, what was computed stands)
         return TrackedRun(problem=explain(error, destination.tracking_uri).sentence)
     return TrackedRun(run_id, destination.run_url(experiment_id, run_id))
 
 
-def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run_id: str | None) -> str:
+def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run_id: str | None) -> tuple[str, int]:
+    """Returns the run, and the time of what it shows now, which is later than all that it showed before.
+
+    Of two points MLflow shows the later one: where the clock was set back since, it would go on showing the old one.
+    """
     named = names.metric_names(run.metrics or ())
     tags = {**run.identity, **run.tags, **({names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else {})}
     found = run_by_tags(client, experiment_id, run.identity)
     run_id = found or make_run(client, experiment_id, run.identity, tags, run_name=run.name)
+    at_ms = later_than(client.get_run(run_id).info)
     if run.metrics is not None:
-        _log(client, run_id, tags, {named[series]: value for series, value in run.metrics.items()})
+        _log(client, run_id, at_ms, tags, {named[series]: value for series, value in run.metrics.items()})
         if run.identity[names.RUN_TYPE] == "cv_summary":
             nest_folds(client, experiment_id, run_id, run.identity[names.EXPERIMENT])
-    return run_id
+    return run_id, at_ms
 
 
-def _log(client: "MlflowClient", run_id: str, tags: Mapping[str, str], metrics: Mapping[str, float | None]) -> None:
+def _log(
+    client: "MlflowClient", run_id: str, at_ms: int, tags: Mapping[str, str], metrics: Mapping[str, float | None]
+) -> None:
     from mlflow.entities import Metric, RunTag
 
     shown = client.get_run(run_id).data.metrics
@@ -130,8 +137,7 @@ def _log(client: "MlflowClient", run_id: str, tags: Mapping[str, str], metrics: 
     # What is not there is undefined already, and what is the same needs no second point.
     stale = {name: math.nan for name in shown if name not in wanted}
     new = {name: value for name, value in (wanted | stale).items() if not _same(shown.get(name, math.nan), value)}
-    now = time.time_ns() // 1_000_000
-    points = [Metric(name, value, now, 0) for name, value in new.items()]
+    points = [Metric(name, value, at_ms, 0) for name, value in new.items()]
     texts = [RunTag(key, names.cut(redacted(text), names.MAX_TAG_LENGTH)) for key, text in tags.items()]
     client.log_batch(run_id, tags=texts, synchronous=True)
     for start in range(0, len(points), MAX_METRICS_PER_BATCH):

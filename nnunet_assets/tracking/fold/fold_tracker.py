@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.fold.commit import FinishedFold, scores_on_disk
-from nnunet_assets.core.fold.journal import Record, journal_path, now_ms, read_records, settled_records
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records, settled_records
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import (

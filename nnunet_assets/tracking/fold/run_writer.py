@@ -97,7 +97,7 @@ class RunWriter:
         scores = finished.scores if finished else None
         if finished is not None and scores is not None:
             # Before the files: whoever reads these meanwhile sees that they are not of these scores.
-            now = {names.SCORES: scores, names.SCORED_AT: str(time.time_ns() // 1_000_000)}
+            now = {names.SCORES: scores, names.SCORED_AT: str(max(time.time_ns() // 1_000_000, ending.time_ms))}
             tags = {**now, names.VALIDATED: finished.manifest.validated}
             client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         client.set_terminated(run.run_id, ending.status, ending.time_ms)

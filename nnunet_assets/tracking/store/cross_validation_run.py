@@ -11,6 +11,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
 from nnunet_assets.tracking.store.run_names import cross_validation_run_name
+from nnunet_assets.tracking.store.run_times import later_than
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +57,7 @@ def parent_of_fold(client: "MlflowClient", experiment_id: str, tags: Mapping[str
         name = cross_validation_run_name(experiment)
         found = make_run(client, experiment_id, identity, wanted, run_name=name, start_ms=start_ms)
         # Nothing of its own runs, and nobody would end it where no fold is ever finished.
-        client.set_terminated(found, "FINISHED")
+        client.set_terminated(found, "FINISHED", later_than(client.get_run(found).info))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
+from nnunet_assets.tracking.store.run_times import later_than
 from nnunet_assets.tracking.store.server_errors import explained
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ def close_dead_runs(client: "MlflowClient", endings: Mapping[str, names.Status])
         dead = {run.info.run_id: run.data.tags.get(names.DAGSTER_RUN_ID) for run in open_runs}
         dead = {run_id: dagster_run_id for run_id, dagster_run_id in dead.items() if dagster_run_id in endings}
         for run_id, dagster_run_id in dead.items():
-            client.set_terminated(run_id, endings[dagster_run_id])
+            client.set_terminated(run_id, endings[dagster_run_id], later_than(client.get_run(run_id).info))
     return len(dead)

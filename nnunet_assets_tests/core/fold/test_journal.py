@@ -13,7 +13,6 @@ from nnunet_assets.core.fold.journal import (
     Record,
     append_record,
     journal_path,
-    now_ms,
     read_records,
     readable_until_epoch,
     truncate_after_epoch,
@@ -197,7 +196,3 @@ def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path: An
     assert len(times) == 42
     assert times == sorted(set(times))
     assert times[-1] - ahead.time_ms < 1000  # and what has passed is not what the clock says
-
-
-def test_the_time_is_that_of_the_clock_where_nobody_sets_it() -> None:
-    assert abs(now_ms() - time.time_ns() // 1_000_000) < 1000

@@ -40,6 +40,13 @@ def files_of(folder: Path) -> dict[str, str]:
     }
 
 
+def checkpoint_of(folder: Path) -> dict[str, Any]:
+    import torch
+
+    content: dict[str, Any] = torch.load(folder / "checkpoint_final.pth", weights_only=False)
+    return content
+
+
 def test_what_the_files_prove_is_known_and_the_rest_is_unknown(tmp_path: Path) -> None:
     folder = write_foreign_fold(tmp_path, 0, CASES)
     assert fold_state(folder) == "foreign"
@@ -80,6 +87,22 @@ def test_the_curves_are_those_of_the_checkpoint_at_the_times_that_they_had(tmp_p
         "epoch_seconds": 10.0,
     }
     assert end.values["val_dice_mean"] == pytest.approx((0.8 + 0.375) / 2)
+
+
+def test_a_training_during_which_the_clock_was_set_back_gets_times_that_grow(tmp_path: Path) -> None:
+    before = checkpoint_of(write_foreign_fold(tmp_path, 0, CASES))
+    starts, ends = [BEGIN, BEGIN + 10, BEGIN - 3580], [BEGIN + 10, BEGIN - 3580, BEGIN - 3570]
+    set_back = {**before["logging"], "epoch_start_timestamps": starts, "epoch_end_timestamps": ends}
+    folder = write_foreign_fold(tmp_path, 0, CASES, checkpoint={"logging": set_back})
+
+    manifest = adopt_fold(folder).manifest
+
+    start, *epochs, end = read_records(journal_path(folder))
+    times = [record.time_ms for record in (start, *epochs, end)]
+    assert times == sorted(set(times))
+    assert [record.values.get("epoch_seconds") for record in epochs] == [10.0, None, 10.0]
+    assert manifest.seconds == {"training": 20.0}
+    assert manifest.details["started"] <= manifest.details["ended"]
 
 
 def test_adopting_again_changes_nothing_and_a_fold_that_changed_since_is_adopted_anew(tmp_path: Path) -> None:

@@ -70,6 +70,17 @@ def test_files_join_the_summarys_run_and_where_it_failed_the_next_summary_joins_
     assert uploaded.read_text() == "<svg>again</svg>"
 
 
+def test_a_clock_that_was_set_back_leaves_no_old_number_standing_and_no_end_before_the_start(
+    client: Any, destination: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = time.time_ns()
+    for hours, value in ((0, 0.8), (-3, 0.9), (-30, 0.7), (2, 0.6)):
+        monkeypatch.setattr(time, "time_ns", lambda hours=hours: world + hours * 3_600_000_000_000)
+        run = client.get_run(shown(destination, {"dice_mean_pooled": value}))
+        assert run.data.metrics == {"dice_mean_pooled": value}
+        assert run.info.end_time >= run.info.start_time
+
+
 def test_an_unchanged_summary_adds_no_points(client: Any, destination: Destination) -> None:
     for _ in range(3):
         run_id = shown(destination, {"dice_mean_pooled": 0.8, "dice/tumor": None})

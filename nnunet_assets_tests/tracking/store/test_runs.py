@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
@@ -34,3 +35,15 @@ def test_only_the_running_runs_of_dead_dagster_runs_are_closed(tmp_path: Path, s
         "RUNNING",
     ]
     assert close_dead_runs(client, {"dead": "FAILED"}) == 0
+
+
+def test_a_run_that_began_before_the_clock_was_set_back_does_not_end_before_its_start(
+    tmp_path: Path, stores_in_memory: None
+) -> None:
+    destination = Destination(f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "artifacts")
+    client = connect(destination)
+    experiment = get_or_create_experiment(client, "Dataset004_Hippocampus", destination)
+    began = time.time_ns() // 1_000_000 + 3_600_000
+    run_id = client.create_run(experiment, began, tags={"dagster_run_id": "dead"}).info.run_id
+    close_dead_runs(client, {"dead": "FAILED"})
+    assert client.get_run(run_id).info.end_time == began + 1
