@@ -43,14 +43,18 @@ def experiment_job_names(config: ExperimentConfig) -> tuple[str, str]:
     return job_name("train", *prefix), job_name("summarize", *prefix)
 
 
+def preparation_keys(project: Project, dataset: str) -> list[dg.AssetKey]:
+    """Returns what comes before the folds of a dataset's experiments."""
+    plans = sorted({experiment.plans for experiment in project.experiments_of(dataset)})
+    keys = [dataset_key(dataset, name) for name in ("raw_dataset", "case_list", "splits")]
+    return [dg.AssetKey(key) for key in [*keys, *(plans_key(dataset, name) for name in plans)]]
+
+
 def preparation_job(project: Project, config: DatasetConfig) -> "AssetJob":
     """Returns the job of a dataset, for the plans of all its experiments."""
-    plans = sorted({experiment.plans for experiment in project.experiments_of(config.dataset)})
-    keys = [dataset_key(config.dataset, name) for name in ("raw_dataset", "case_list", "splits")]
-    keys += [plans_key(config.dataset, name) for name in plans]
     return dg.define_asset_job(
         preparation_name(config),
-        [dg.AssetKey(key) for key in keys],
+        preparation_keys(project, config.dataset),
         description=f"Check the raw data of {config.dataset}, split it, plan and preprocess it.",
     )
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "import-dataset": ("dataset.import_dataset", "import_dataset", "Bring a dataset into nnUNet_raw."),
     "check": ("dataset.check", "check", "Read every case of a raw dataset, and say what is wrong with it."),
     "train": ("fold.train", "train", "Train one fold, with nnU-Net's own flags."),
+    "backfill": ("project.backfill", "backfill", "Train folds by the project's daemon, and follow them."),
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
     "best": ("results.best", "best", "Choose the best experiment of a dataset, and say what it will score."),
     "evaluate": (

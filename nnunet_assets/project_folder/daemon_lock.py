@@ -7,7 +7,6 @@ As a program it takes the lock and becomes Dagster's own, in the same process: n
 the shell that it comes from hold the lock beside it.
 """
 
-import fcntl
 import os
 import runpy
 import socket
@@ -21,7 +20,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from nnunet_assets.core.files.json_file import JsonError, read_json_bytes, write_json_atomically
-from nnunet_assets.core.files.kernel_lock import flock, kernel_lock
+from nnunet_assets.core.files.kernel_lock import is_held, kernel_lock
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import python_command
@@ -69,7 +68,7 @@ def held_command(home: Path, command: str, page: str, module: str, *arguments: s
 
 def lock_owner(home: Path) -> DaemonOwner | None:
     """Returns who holds the lock; None: nobody, and a file that says who did is an old one."""
-    if not _is_held(home / LOCK):
+    if not is_held(home / LOCK):
         return None
     try:
         return dataclass_from_json(DaemonOwner, read_json_bytes(home / OWNER))
@@ -101,17 +100,6 @@ def starting(home: Path, seconds: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        with lock.open("rb") as file:
-            flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _become(home: Path, command: str, page: str, module: str, arguments: Sequence[str]) -> None:

@@ -83,7 +83,7 @@ def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
 
 def pool_limit(project: Path) -> int | None:
     """Returns how many folds may train at once, as it was set; None where only Dagster's default applies."""
-    with _instance(project) as instance:
+    with open_instance(project) as instance:
         return pool_limit_of(instance)
 
 
@@ -100,19 +100,19 @@ def set_pool_limit(project: Path, n: int) -> None:
         project: A project whose instance has settings already.
         n: At least 1, normally the number of devices.
     """
-    with _instance(project) as instance:
+    with open_instance(project) as instance:
         instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, n)
 
 
 def last_sign_of_daemon(project: Path) -> float | None:
     """Returns when a daemon last wrote into the instance that it lives, in seconds since 1970; None: none ever did."""
-    with _instance(project) as instance:
+    with open_instance(project) as instance:
         return max((sign.timestamp for sign in instance.get_daemon_heartbeats().values()), default=None)
 
 
 def forget_signs_of_daemon(project: Path) -> None:
     """Takes the signs of a daemon that was ended out of the instance: nobody need wait whether another one comes."""
-    with _instance(project) as instance:
+    with open_instance(project) as instance:
         instance.wipe_daemon_heartbeats()
 
 
@@ -139,7 +139,8 @@ def count_gpus(variables: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def _instance(project: Path) -> "Iterator[DagsterInstance]":
+def open_instance(project: Path) -> "Iterator[DagsterInstance]":
+    """Opens the instance of a project that has one, in this process."""
     from dagster import DagsterInstance
 
     with DagsterInstance.from_config(str(dagster_home(project))) as instance:

@@ -68,6 +68,14 @@ def find_daemons(project: Path) -> Iterator[RunningDaemon]:
                 yield _of_users(process)
 
 
+def gives_signs(project: Path) -> bool:
+    """Tells whether a daemon works on the instance; for a minute also of one that was killed elsewhere."""
+    if find_daemon(project):
+        return True
+    last = last_sign_of_daemon(project)
+    return last is not None and abs(time.time() - last) <= 2 * SIGN_SECONDS
+
+
 def refuse_second_daemon(project: Path, say: Callable[[str], None]) -> None:
     """Refuses to go on where a daemon works on the project's instance.
 

@@ -38,11 +38,13 @@ from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_sec
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
 from nnunet_assets.settings import Settings, project_settings
 
+PORT, MLFLOW_PORT = 3000, 5000
+
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's web UI.")
+@click.option("--port", default=PORT, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--mlflow-port", default=MLFLOW_PORT, show_default=True, help="Port of MLflow's web UI.")
 def dev(folder: Path, port: int, mlflow_port: int) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
     settings = _checked_settings(folder)
@@ -68,8 +70,8 @@ def dev(folder: Path, port: int, mlflow_port: int) -> None:
 
 @click.command()
 @click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=5000, show_default=True, help="Port of MLflow's web UI.")
+@click.option("--port", default=PORT, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--mlflow-port", default=MLFLOW_PORT, show_default=True, help="Port of MLflow's web UI.")
 def up(folder: Path, port: int, mlflow_port: int) -> None:
     """Start web UI, daemon and MLflow for the project in FOLDER, detached from this terminal.
 
@@ -80,7 +82,7 @@ def up(folder: Path, port: int, mlflow_port: int) -> None:
     click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {folder}")
 
 
-def start_in_background(settings: Settings, port: int, mlflow_port: int) -> None:
+def start_in_background(settings: Settings, port: int = PORT, mlflow_port: int = MLFLOW_PORT) -> None:
     """Starts what of a project's servers does not run in the background yet, and prints where the pages are."""
     servers = _background_servers(settings, port, mlflow_port)
     with starting(settings.dagster_home, seconds=2 * START_SECONDS):
