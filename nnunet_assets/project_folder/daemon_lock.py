@@ -20,14 +20,12 @@ from pathlib import Path
 from filelock import Timeout
 
 from nnunet_assets.core.files.json_file import JsonError, read_json_bytes, write_json_atomically
-from nnunet_assets.core.files.kernel_lock import is_held, kernel_lock
+from nnunet_assets.core.files.kernel_lock import is_owned, kernel_lock, owner_lock
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import python_command
 
 LOCK, OWNER, STARTING = "daemon.lock", "daemon.owner.json", "starting.lock"
-PROBE_SECONDS = 1.0
-"""How long the lock may be held by somebody who only looks whether it is."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def held_command(home: Path, command: str, page: str, module: str, *arguments: s
 
 def lock_owner(home: Path) -> DaemonOwner | None:
     """Returns who holds the lock; None: nobody, and a file that says who did is an old one."""
-    if not is_held(home / LOCK):
+    if not is_owned(home / LOCK):
         return None
     try:
         return dataclass_from_json(DaemonOwner, read_json_bytes(home / OWNER))
@@ -103,7 +101,7 @@ def starting(home: Path, seconds: float) -> Iterator[None]:
 
 
 def _become(home: Path, command: str, page: str, module: str, arguments: Sequence[str]) -> None:
-    lock = kernel_lock(home / LOCK, timeout=PROBE_SECONDS)
+    lock = owner_lock(home / LOCK)
     try:
         lock.acquire()
     except Timeout:

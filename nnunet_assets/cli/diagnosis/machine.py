@@ -5,8 +5,6 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-import psutil
-
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.text.numbers import beside
 from nnunet_assets.processes.variables import (
@@ -17,6 +15,7 @@ from nnunet_assets.processes.variables import (
     FOLDS_PER_GPU_VARIABLE,
 )
 from nnunet_assets.processes.workers import worker_variables
+from nnunet_assets.project_folder.network_drives import network_drives
 from nnunet_assets.settings import Settings
 
 GIB = 1024**3
@@ -24,16 +23,13 @@ MIN_FREE_GIB = 10
 MIN_SHARED_GIB = 1
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # looked at, not written to
 
-# SQLite's locks do not hold on these, and Dagster and MLflow keep SQLite files in the project.
-_NETWORK_FILESYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "afs", "ceph", "glusterfs", "sshfs", "9p")
-
 
 def folder_findings(settings: Settings) -> Iterator[Finding]:
     """Looks at nnU-Net's three folders, the project's file system and the free space of each disk."""
     for variable, text in settings.roots.environment().items():
         origin = "set" if settings.variables.get(variable) else "in the project"
         yield _root_finding(variable, Path(text), origin)
-    yield from _filesystem_findings(settings.project)
+    yield from _filesystem_findings(settings)
     disks: dict[int, Path] = {}
     for folder in (settings.project, settings.roots.preprocessed, settings.roots.results):
         there = _nearest_existing(folder)
@@ -67,18 +63,9 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _filesystem_findings(project: Path) -> Iterator[Finding]:
-    mounts = [(Path(mount.mountpoint), mount.fstype) for mount in psutil.disk_partitions(all=True)]
-    around = [(len(point.parts), kind) for point, kind in mounts if project.is_relative_to(point)]
-    kind = max(around)[1].lower() if around else ""
-    if any(name in kind for name in _NETWORK_FILESYSTEMS):
-        yield Finding(
-            "warning",
-            "file system",
-            f"the project lies on a network drive ({kind}), where several processes can ruin an SQLite file.",
-            "Keep the project on a local disk and set nnU-Net's three variables to the drive; or use Postgres in "
-            ".dagster/dagster.yaml and a tracking server.",
-        )
+def _filesystem_findings(settings: Settings) -> Iterator[Finding]:
+    for drive in network_drives(settings):
+        yield Finding("warning", "file system", str(drive), drive.remedy)
 
 
 def _space_finding(folder: Path) -> Finding:

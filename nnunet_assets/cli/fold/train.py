@@ -130,6 +130,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
     from nnunet_assets.declarations.named_fold import undeclared_remark
     from nnunet_assets.declarations.project import declared_if_any, read_project
+    from nnunet_assets.project_folder.network_drives import network_sentences
     from nnunet_assets.tracking.store.destination import Destination
     from nnunet_assets.workflows.fold.rerun import rerun_of
     from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
@@ -137,6 +138,8 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     # MLflow's news about its own tables is none for whoever trains.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     settings = project_settings(flags.project)
+    for sentence in network_sentences(settings):
+        progress.warn(sentence)
     # Who only set nnU-Net's variables needs no project.
     read = declared_if_any if settings.variables.get("nnUNet_raw") else read_project
     project = read(settings.project)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import click
 
+from nnunet_assets.core.files.kernel_lock import is_owned
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.numbers import fixed
-from nnunet_assets.processes.fold_lock import is_leased
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,7 +133,7 @@ class FoldLines:
         if is_over:
             dice = next((r.values.get("val_dice_mean") for r in reversed(records) if r.kind == "end"), None)
             return FoldLine(fold, "finished", "finished", n_done, n_epochs, dice=dice)
-        if not is_leased(place):
+        if not is_owned(place.lock):
             return FoldLine(fold, "starts, or waits for a device", None, n_done, n_epochs)
         if read_committed(place.folder) or (n_epochs and n_done >= n_epochs):
             return FoldLine(fold, "validates", None, n_done, n_epochs)

@@ -12,6 +12,7 @@ from nnunet_assets.declarations.absent import absent_data
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.processes.variables import unread_variables
+from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.settings import project_settings
 
 
@@ -37,6 +38,8 @@ def check_config(project: Path) -> int:
     terminal.print(_experiment_table(declared))
     for name, sentence in unread_variables(settings.variables):
         click.echo(f"{name} {sentence}")
+    for sentence in network_sentences(settings):
+        click.echo(sentence)
     terminal.print(f"No errors in the declarations of {declared.root}.")
     data, choices = list(absent_data(declared, settings.roots)), wrong_choices(declared, settings)
     if data or choices:

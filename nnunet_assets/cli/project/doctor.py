@@ -27,12 +27,18 @@ def doctor(project: Path) -> int:
         findings = list(_findings(project))
     terminal.print(_table(findings))
     n_errors = sum(finding.level == "error" for finding in findings)
-    terminal.print("Nothing is wrong." if not n_errors else f"{n_errors} of {len(findings)} checks failed.")
+    n_warnings = sum(finding.level == "warning" for finding in findings)
+    if n_errors:
+        terminal.print(f"{n_errors} of {len(findings)} checks failed.")
+    else:
+        terminal.print(
+            f"No check failed; what deserves attention (!): {n_warnings}." if n_warnings else "Nothing is wrong."
+        )
     return ERROR if n_errors else DONE
 
 
 def _findings(project: Path) -> Iterator[Finding]:
-    from nnunet_assets.cli.diagnosis import installation, machine, project_state
+    from nnunet_assets.cli.diagnosis import daemon, installation, machine, project_state
 
     yield from installation.package_findings()
     settings, of_variables = project_state.read_settings(project)
@@ -40,6 +46,7 @@ def _findings(project: Path) -> Iterator[Finding]:
     yield from installation.torch_findings(settings.child_environment())
     yield from project_state.declaration_findings(settings)
     yield from project_state.instance_findings(settings)
+    yield from daemon.daemon_findings(settings)
     yield from project_state.tracking_findings(settings)
     yield from machine.folder_findings(settings)
     yield from machine.memory_findings()

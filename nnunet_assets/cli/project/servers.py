@@ -33,6 +33,7 @@ from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, wit
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
 from nnunet_assets.project_folder.daemon_lock import held_command, starting
 from nnunet_assets.project_folder.dagster_home import ensure_instance, forget_signs_of_daemon
+from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.project_folder.private_files import make_private
 from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
@@ -152,7 +153,7 @@ def _checked_settings(folder: Path) -> Settings:
 def _make_ready(settings: Settings) -> None:
     """Makes the project's Dagster instance where there is none, and nothing of it open to others."""
     ensure_instance(settings.project)
-    for sentence in make_private(settings.project):
+    for sentence in [*make_private(settings.project), *network_sentences(settings)]:
         click.echo(sentence)
     if changed := stop_importing_from_project(settings.project):
         click.echo(changed)

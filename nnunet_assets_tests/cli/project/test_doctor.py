@@ -1,22 +1,23 @@
 import json
 import os
+import re
 import shutil
 from collections import namedtuple
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
 from click.testing import CliRunner
 
-from nnunet_assets.cli.diagnosis import installation, machine, project_state
+from nnunet_assets.cli.diagnosis import daemon, installation, machine, project_state
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.project_folder import network_drives
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
+from nnunet_assets.project_folder.running_daemons import RunningDaemon
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.project_builders import write_project
@@ -161,9 +162,10 @@ class TestFolders:
         assert (finding.level, finding.found) == ("warning", f"3 GiB free at {tmp_path}.")
 
     def test_a_network_drive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        mounts = [("/", "ext4"), (str(tmp_path), "nfs4"), (f"{tmp_path}/local", "ext4")]
-        found = [SimpleNamespace(mountpoint=point, fstype=kind) for point, kind in mounts]
-        monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
+        mounts = [("/", "ext4"), (tmp_path, "nfs4"), (tmp_path / "local", "ext4")]
+        table = [f"{number} 1 0:1 / {mount} rw - {kind} x rw" for number, (mount, kind) in enumerate(mounts)]
+        (tmp_path / "mountinfo").write_text("\n".join(table))
+        monkeypatch.setattr(network_drives, "MOUNTS", tmp_path / "mountinfo")
 
         for folder, expected in (("study", [("warning", "file system")]), ("local", [])):
             settings = Settings.from_environment(tmp_path / folder, {})
@@ -365,7 +367,32 @@ class TestTheCommand:
 
         assert result.exit_code == 0, result.output
         assert "✓  declarations" in result.stdout
-        assert result.stdout.endswith("Nothing is wrong.\n")
+        # A machine may have little room.
+        end = "No check failed; what deserves attention (!): " if "\n!  " in result.stdout else "Nothing is wrong.\n"
+        assert result.stdout.splitlines(keepends=True)[-1].startswith(end)
+
+    def test_a_project_on_a_network_drive_does_not_have_nothing_wrong(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        root = init_project(tmp_path / "project")
+        (tmp_path / "mountinfo").write_text(f"1 1 0:1 / {tmp_path} rw - fuse.sshfs me@host: rw\n")
+        monkeypatch.setattr(network_drives, "MOUNTS", tmp_path / "mountinfo")
+
+        result = CliRunner().invoke(main, ["doctor", "--project", str(root)])
+
+        assert result.exit_code == 0
+        assert re.search(r"! file system .* lie on a network drive \(fuse.sshfs", " ".join(result.stdout.split()))
+        assert "No check failed; what deserves attention (!): " in result.stdout.splitlines()[-1]
+
+    def test_a_second_daemon_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        two = [RunningDaemon(f"Process {pid}", "", f"kill {pid}") for pid in (7, 8)]
+        monkeypatch.setattr(daemon, "find_daemons", lambda _project: two)
+
+        first, second = daemon.daemon_findings(Settings.from_environment(tmp_path, {}))
+
+        assert first == Finding("ok", "Dagster's daemon", "Process 7")
+        found = "Process 8 is a second one: each run is started twice."
+        assert second == Finding("error", "Dagster's daemon", found, "kill 8")
 
     def test_what_is_wrong_comes_with_what_to_do_and_ends_with_1(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
