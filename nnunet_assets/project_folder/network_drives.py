@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from nnunet_assets.declarations.project import EXPERIMENTS_FOLDER
+from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.settings import Settings
 
 MOUNTS = Path("/proc/self/mountinfo")
