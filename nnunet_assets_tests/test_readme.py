@@ -23,6 +23,7 @@ from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
+from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.jobs import build_jobs
@@ -100,16 +101,14 @@ def test_the_diagram_has_the_assets_of_the_graph_and_their_dependencies(definiti
     assert set(re.findall(r'^ +(\w+)\["<b>\1</b>', diagram, re.M)) == {spec.key.path[-1] for spec in specs}
 
 
-def test_the_jobs_and_folds_in_dagsters_commands_exist(definitions: dg.Definitions) -> None:
-    commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("dagster ")]
-    assert len(commands) >= 2
-    for command in commands:
-        options = dict(re.findall(r" (-\w|--\w+) (\S+)", command))
-        partitions = definitions.resolve_job_def(options["-j"]).partitions_def
-        asked_for = options.get("--partitions")
-        assert (asked_for is None) == (partitions is None), command
-        if asked_for and partitions:
-            assert set(asked_for.split(",")) <= set(partitions.get_partition_keys()), command
+def test_the_experiments_and_folds_that_backfill_names_are_declared(project: Project) -> None:
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("nnunet-assets backfill")]
+    named = [line.split()[2:] for line in lines] + [["4", "2d", "short"]]
+    assert len(named) >= 2
+    for words in named:
+        experiment, _, folds = " ".join(words).partition(" --folds ")
+        config = experiment_named([experiment], project)
+        assert folds_named(folds or None, config, project), words
 
 
 def test_the_split_is_one_that_a_dataset_may_declare() -> None:

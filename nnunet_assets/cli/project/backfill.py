@@ -37,7 +37,7 @@ def backfill(experiment: Sequence[str], folds: str | None, *, detach: bool, canc
     """Train folds of a declared experiment by the project's daemon, and follow them.
 
     EXPERIMENT is what tells it from the others: its title as `check-config` shows it, or some of its words, such as
-    `4 3d_fullres short`; nothing where only one is declared. Data that is not prepared yet is prepared first. A run
+    `4 2d short`; nothing where only one is declared. Data that is not prepared yet is prepared first. A run
     that is killed starts once more, and its fold goes on from its last checkpoint.
 
     Ctrl-C leaves the folds running. The same command finds them again, and never starts a fold twice.
@@ -120,7 +120,7 @@ def _begin(
     """Begins what is not at work yet, and says what is; of two commands at the same moment only one does."""
     from nnunet_assets.core.files.kernel_lock import kernel_lock
     from nnunet_assets.jobs import preparation_keys
-    from nnunet_assets.workflows.dataset.prepare import is_ready
+    from nnunet_assets.workflows.dataset.prepare import readiness
     from nnunet_assets.workflows.fold.start import refuse_missing_fold
 
     with kernel_lock(settings.dagster_home / "backfill.lock"):
@@ -128,7 +128,8 @@ def _begin(
         new = [fold for fold in folds if fold not in ongoing]
         for fold in new:
             refuse_missing_fold(settings, project, config, fold)
-        before = [] if not new or is_ready(settings, config) else preparation_keys(project, config.dataset)
+        there = readiness(settings, config)
+        before = [] if there.dataset and there.is_split else preparation_keys(project, config.dataset)
         begun = backfills.begin(new, before) if new else None
     if ongoing:
         click.echo(f"At work already: {', '.join(ongoing)} of {config.identity.title}.")

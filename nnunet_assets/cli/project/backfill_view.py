@@ -12,6 +12,8 @@ from nnunet_assets.core.files.kernel_lock import is_owned
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.core.fold.trained_epoch import duration
+from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.text.numbers import fixed
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class FoldLine:
         outcome: How it ended; None: it did not.
         n_done: Epochs that are trained.
         n_epochs: Of the whole training; None: not known yet.
-        seconds_left: None: not known.
+        seconds_left: With the validation where that is known; None: not known.
         dice: Of the validation cases; None: not known.
     """
 
@@ -60,10 +62,7 @@ class FoldLine:
     @property
     def left(self) -> str:
         """Returns hours, minutes and seconds; empty where nobody knows."""
-        if self.seconds_left is None:
-            return ""
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        return "" if self.seconds_left is None else duration(self.seconds_left)
 
     @property
     def block(self) -> int:
@@ -73,7 +72,7 @@ class FoldLine:
     def __str__(self) -> str:
         """Returns it as a line of a log."""
         epochs = f", epoch {self.epochs}" if self.epochs and self.outcome is None else ""
-        left = f", about {self.left} left before the validation" if self.left else ""
+        left = f", about {self.left} left" if self.left else ""
         dice = f", Dice {fixed(self.dice, 3)}" if self.dice is not None else ""
         return f"{self.fold}: {self.state}{epochs}{left}{dice}"
 
@@ -137,22 +136,14 @@ class FoldLines:
             return FoldLine(fold, "starts, or waits for a device", None, n_done, n_epochs)
         if read_committed(place.folder) or (n_epochs and n_done >= n_epochs):
             return FoldLine(fold, "validates", None, n_done, n_epochs)
-        return FoldLine(fold, "trains", None, n_done, n_epochs, _seconds_left(epochs, n_epochs))
+        left = trained_epoch(place.folder, n_done - 1, n_epochs, epochs[-1].values).seconds_left if epochs else None
+        return FoldLine(fold, "trains", None, n_done, n_epochs, left)
 
 
 def _n_epochs(records: Sequence[Record]) -> int | None:
     starts = [record for record in records if record.kind == "start"]
     # A group that could not be read has nothing but the reason.
     return starts[-1].values.get("params", {}).get("trainer", {}).get("num_epochs") if starts else None
-
-
-def _seconds_left(epochs: Sequence[Record], n_epochs: int | None) -> float | None:
-    known: list[float] = [
-        seconds for record in epochs[-10:] if (seconds := record.values.get("epoch_seconds")) is not None
-    ]
-    if not known or not n_epochs:
-        return None
-    return sum(known) / len(known) * (n_epochs - len(epochs))
 
 
 class View(Protocol):
