@@ -21,7 +21,7 @@ from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, s
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
-    from nnunet_assets.nnunet.importing.import_described import ImportedDataset
+    from nnunet_assets.nnunet.importing.planned_import import ImportedDataset
     from nnunet_assets.workflows.dataset.prepare import LookedAt
     from nnunet_assets.workflows.fold.adopt import AdoptionReport
     from nnunet_assets.workflows.fold.sync import SyncReport

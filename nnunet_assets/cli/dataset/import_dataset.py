@@ -55,9 +55,17 @@ if TYPE_CHECKING:
     help="How images that need no conversion get into nnUNet_raw.",
 )
 @click.option("--compress", is_flag=True, help="Turn .nii into .nii.gz.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, in what time and space; nothing is written.")
 @project_option
 def import_dataset(
-    source: Path, name: str | None, dataset_id: int | None, link: str, project: Path, **described: Any
+    source: Path,
+    name: str | None,
+    dataset_id: int | None,
+    link: str,
+    project: Path,
+    *,
+    dry_run: bool,
+    **described: Any,
 ) -> None:
     """Bring the dataset in SOURCE into nnUNet_raw.
 
@@ -73,16 +81,20 @@ def import_dataset(
     bring = _source(source, described)
     if not bring.is_named:
         _refuse_without_names(described)
+    how: dict[str, Any] = {
+        "name": name,
+        "dataset_id": dataset_id,
+        "link": cast("Link", link),
+        "compress": described["compress"],
+    }
+    settings = project_settings(project)
+    if dry_run:
+        with TerminalProgress() as progress:
+            looked = workflow.import_dry_run(settings, bring, progress, **how)
+        click.echo("\n".join(looked.in_words()))
+        return
     with TerminalProgress() as progress:
-        imported = workflow.import_dataset(
-            project_settings(project),
-            bring,
-            progress,
-            name=name,
-            dataset_id=dataset_id,
-            link=cast("Link", link),
-            compress=described["compress"],
-        )
+        imported = workflow.import_dataset(settings, bring, progress, **how)
     click.echo(f"{imported.name}: {imported.n_training} training and {imported.n_test} test cases in {imported.folder}")
     for change in imported.changes:
         click.echo(f"  {change}")

@@ -170,7 +170,12 @@ def is_gzip(path: Path) -> bool:
 
 def write_nifti(path: Path, image: Any) -> None:
     """Writes a nibabel image as `.nii.gz`; the same image gives the same bytes, unlike nibabel's own writing."""
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    path.write_bytes(packed(image))
+
+
+def packed(image: Any) -> bytes:
+    """Returns what `write_nifti` writes."""
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
 
 
 class _Digesting:

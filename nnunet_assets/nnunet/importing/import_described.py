@@ -5,43 +5,17 @@ type and place.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
+from nnunet_assets.nnunet.importing.planned_import import ImportedDataset, PlannedImport
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
-from nnunet_assets.nnunet.raw.raw_root import new_dataset, refuse_taken
-
-IMPORTING = "files imported"
-"""What an import counts, as in `Progress.step`."""
-
-
-@dataclass(frozen=True)
-class ImportedDataset:
-    """A dataset that was brought into nnUNet_raw.
-
-    Attributes:
-        name: `DatasetXXX_Name`.
-        folder: Where it lies now.
-        n_training: Training cases.
-        n_test: Test cases, in `imagesTs`.
-        changes: What was converted, a sentence each.
-    """
-
-    name: str
-    folder: Path
-    n_training: int
-    n_test: int
-    changes: tuple[str, ...]
+from nnunet_assets.nnunet.raw.raw_root import refuse_taken
 
 
 def import_described(
@@ -56,65 +30,49 @@ def import_described(
     """Writes a Medical Segmentation Decathlon folder or an nnU-Net v1 task into nnUNet_raw, whole or not at all.
 
     Args:
-        source: The folder with the old dataset.json, `imagesTr` and `labelsTr`.
-        raw_root: nnU-Net's `nnUNet_raw`; made where it does not exist.
-        dataset: `DatasetXXX_Name`; None: from the source's name, so that Task04_Heart becomes Dataset004_Heart.
-        dataset_id: Replaces the number in the source's name; None: the name's own.
-        link: How files that need no conversion get there.
+        source: As for `plan_described`.
+        raw_root: As for `plan_described`.
+        dataset: As for `plan_described`.
+        dataset_id: As for `plan_described`.
+        link: As for `plan_described`.
         progress: Hears of each file.
 
     Raises:
+        ConfigError: As `plan_described`.
+        DatasetError: As `plan_described`, or a file cannot be written.
+    """
+    return plan_described(source, raw_root, dataset=dataset, dataset_id=dataset_id, link=link).carry_out(progress)
+
+
+def plan_described(
+    source: Path, raw_root: Path, *, dataset: str | None = None, dataset_id: int | None = None, link: Link = "copy"
+) -> PlannedImport:
+    """Returns how a Medical Segmentation Decathlon folder or an nnU-Net v1 task is to be brought into nnUNet_raw.
+
+    Args:
+        source: The folder with the old dataset.json, `imagesTr` and `labelsTr`.
+        raw_root: nnU-Net's `nnUNet_raw`; need not exist.
+        dataset: `DatasetXXX_Name`; None: from the source's name, so that Task04_Heart becomes Dataset004_Heart.
+        dataset_id: Replaces the number in the source's name; None: the name's own.
+        link: How files that need no conversion get there.
+
+    Raises:
         ConfigError: No name can be made of the source's, or `dataset` and `dataset_id` contradict each other.
-        DatasetError: The source cannot be converted, the name or id is taken, or a file cannot be written.
+        DatasetError: The source cannot be converted, or the name or id is taken.
     """
     name = dataset_name(source, dataset, dataset_id)
     refuse_taken(raw_root, name)
     old = read_old_dataset(source)
     transfers = _transfers(old)
-    write_dataset(raw_root, name, transfers, old.converted, source=source, link=link, progress=progress)
-    changes = tuple(_changes(old, transfers, link))
-    return ImportedDataset(name, raw_root / name, len(old.training), len(old.test), changes)
-
-
-def write_dataset(
-    raw_root: Path,
-    name: str,
-    transfers: Sequence[Transfer],
-    description: Mapping[str, Any],
-    *,
-    source: Path,
-    link: Link,
-    progress: Progress,
-    n_before: int = 0,
-    tables: Mapping[str, bytes] = MappingProxyType({}),
-) -> None:
-    """Writes a new dataset, whole or not at all.
-
-    Args:
-        raw_root: nnU-Net's `nnUNet_raw`.
-        name: `DatasetXXX_Name`.
-        transfers: The images and labels.
-        description: The content of dataset.json.
-        source: Where it comes from, for messages.
-        link: How files that need no conversion get there.
-        progress: Hears of each file.
-        n_before: Files that it heard of before.
-        tables: Further files, by name.
-
-    Raises:
-        DatasetError: The name or id is taken, or a file cannot be read or written.
-    """
-    try:
-        with new_dataset(raw_root, name) as partial:
-            for n_done, transfer in enumerate(transfers, start=1):
-                transfer.run(partial, link)
-                progress.step(IMPORTING, n_before + n_done, n_before + len(transfers))
-            for file, content in tables.items():
-                write_atomically(partial / file, content)
-            write_json_atomically(partial / DATASET_JSON, description)
-    except OSError as error:
-        hint = " Take --link copy or --link symlink." if link == "hardlink" else ""
-        raise DatasetError(f"{source} cannot be brought to {raw_root / name}: {error}.{hint}") from error
+    done, outlook = (tuple(_changes(old, transfers, link, were)) for were in ("were", "would be"))
+    return PlannedImport(
+        ImportedDataset(name, raw_root / name, len(old.training), len(old.test), done),
+        outlook,
+        source,
+        transfers,
+        old.converted,
+        link,
+    )
 
 
 def dataset_name(source: Path, dataset: str | None = None, dataset_id: int | None = None) -> str:
@@ -165,7 +123,7 @@ def _channel_targets(file: Path, n_channels: int) -> tuple[str, ...]:
     return tuple(f"{_target(file).removesuffix(ENDING)}_{channel:04d}{ENDING}" for channel in range(n_channels))
 
 
-def _changes(old: OldDataset, transfers: Sequence[Transfer], link: Link) -> Iterator[str]:
+def _changes(old: OldDataset, transfers: Sequence[Transfer], link: Link, were: str) -> Iterator[str]:
     channels = ", ".join(f"{index} {name}" for index, name in old.converted["channel_names"].items())
     labels = ", ".join(f"{value} {name}" for name, value in old.converted["labels"].items())
     yield f"dataset.json is in nnU-Net v2's form: channels {channels}; labels {labels}."
@@ -173,10 +131,10 @@ def _changes(old: OldDataset, transfers: Sequence[Transfer], link: Link) -> Iter
         yield f"numTraining is {len(old.training)}, as found; it was {old.content.get('numTraining')}."
     n_split = sum(transfer.change == "split" for transfer in transfers)
     if n_split:
-        yield f"{n_split} images with their channels on a fourth axis were split into {old.n_channels} files each."
+        yield f"{n_split} images with their channels on a fourth axis {were} split into {old.n_channels} files each."
     if old.is_decathlon and n_split < len(old.training) + len(old.test):
         n_renamed = len(old.training) + len(old.test) - n_split
-        yield f"{n_renamed} images were {LINKED[link]} under names with nnU-Net's channel number, _0000{ENDING}."
+        yield f"{n_renamed} images {were} {LINKED[link]} under names with nnU-Net's channel number, _0000{ENDING}."
     n_same = sum(transfer.targets == (_target(transfer.source),) for transfer in transfers)
     if n_same:
-        yield f"{n_same} files were {LINKED[link]} under their own names."
+        yield f"{n_same} files {were} {LINKED[link]} under their own names."

@@ -20,7 +20,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import ENDINGS, read_shape, read_volume, shape_text
 from nnunet_assets.nnunet.importing.import_companions import refuse_detached, spacing_transfers
-from nnunet_assets.nnunet.importing.import_described import IMPORTING, ImportedDataset, write_dataset
+from nnunet_assets.nnunet.importing.planned_import import IMPORTING, ImportedDataset, PlannedImport
 from nnunet_assets.nnunet.importing.source_cases import SourceCases
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
@@ -42,17 +42,45 @@ def import_files(
     """Writes cases into nnUNet_raw as a new dataset, whole or not at all.
 
     Args:
+        cases: As for `plan_files`.
+        raw_root: As for `plan_files`.
+        dataset: As for `plan_files`.
+        labels: As for `plan_files`.
+        link: As for `plan_files`.
+        compress: As for `plan_files`.
+        progress: Hears of each file, and before of each label image that is read.
+
+    Raises:
+        DatasetError: As `plan_files`, or a file cannot be written.
+    """
+    planned = plan_files(cases, raw_root, dataset, labels=labels, link=link, compress=compress, progress=progress)
+    return planned.carry_out(progress)
+
+
+def plan_files(
+    cases: SourceCases,
+    raw_root: Path,
+    dataset: str,
+    *,
+    labels: Mapping[str, Any] | None = None,
+    link: Link = "copy",
+    compress: bool = False,
+    progress: Progress = SILENT,
+) -> PlannedImport:
+    """Returns how cases are to be brought into nnUNet_raw as a new dataset.
+
+    Args:
         cases: What to bring.
-        raw_root: nnU-Net's `nnUNet_raw`; made where it does not exist.
+        raw_root: nnU-Net's `nnUNet_raw`; need not exist.
         dataset: `DatasetXXX_Name`.
         labels: `labels` of dataset.json, and `regions_class_order` where it has regions; None: by the values that the
             label images hold.
         link: How files that need no conversion get there.
         compress: Whether `.nii` becomes `.nii.gz`.
-        progress: Hears of each file, and before of each label image that is read.
+        progress: Hears of each label image that is read.
 
     Raises:
-        DatasetError: The files cannot become a dataset, the name or id is taken, or a file cannot be read or written.
+        DatasetError: The files cannot become a dataset, the name or id is taken, or a file cannot be read.
     """
     refuse_taken(raw_root, dataset)
     ending = _ending(cases, compress=compress)
@@ -69,20 +97,20 @@ def import_files(
         "file_ending": ending,
     }
     refuse_errors(f"{DATASET_JSON} for {cases.folder}", check_description(description))
-    tables = {CASES_TABLE: cases.table()} if cases.columns else {}
-    write_dataset(
-        raw_root,
-        dataset,
+    done, outlook = (
+        (*_changes(cases, transfers, description, link, were, are_found=labels is None), *warnings)
+        for were in ("were", "would be")
+    )
+    return PlannedImport(
+        ImportedDataset(dataset, raw_root / dataset, len(cases.training), len(cases.test), done),
+        outlook,
+        cases.folder,
         transfers,
         description,
-        source=cases.folder,
-        link=link,
-        progress=progress,
+        link,
         n_before=n_read,
-        tables=tables,
+        tables={CASES_TABLE: cases.table()} if cases.columns else {},
     )
-    changes = (*_changes(cases, transfers, description, link, are_found=labels is None), *warnings)
-    return ImportedDataset(dataset, raw_root / dataset, len(cases.training), len(cases.test), changes)
 
 
 def labels_from_file(path: Path) -> dict[str, Any]:
@@ -171,24 +199,30 @@ def _found_labels(cases: SourceCases, ending: str, on_read: Callable[[int], None
 
 
 def _changes(
-    cases: SourceCases, transfers: Sequence[Transfer], description: Mapping[str, Any], link: Link, *, are_found: bool
+    cases: SourceCases,
+    transfers: Sequence[Transfer],
+    description: Mapping[str, Any],
+    link: Link,
+    were: str,
+    *,
+    are_found: bool,
 ) -> Iterator[str]:
     channels = ", ".join(f"{index} {name}" for index, name in description["channel_names"].items())
     labels = ", ".join(f"{value} {name}" for name, value in description["labels"].items())
     how = "as found in the label images; give them names with --label" if are_found else "as given"
-    yield f"dataset.json was made: channels {channels}; labels {labels}, {how}."
+    yield f"dataset.json {'was' if were == 'were' else were} made: channels {channels}; labels {labels}, {how}."
     if cases.renamed:
         shown = first_offenders([f"{old!r} is {new}" for old, new in cases.renamed.items()])
         yield f"{len(cases.renamed)} cases have other names here, which are safe as file names: {shown}."
     counts = Counter(transfer.change for transfer in transfers)
     if counts["split"]:
         yield (
-            f"{counts['split']} images with their channels on a fourth axis were split into {len(cases.channels)} "
+            f"{counts['split']} images with their channels on a fourth axis {were} split into {len(cases.channels)} "
             "files each."
         )
     if counts["compress"]:
-        yield f"{counts['compress']} files were compressed, .nii to .nii.gz."
+        yield f"{counts['compress']} files {were} compressed, .nii to .nii.gz."
     if counts[None]:
-        yield f"{counts[None]} files were {LINKED[link]}."
+        yield f"{counts[None]} files {were} {LINKED[link]}."
     if cases.columns:
         yield f"{CASES_TABLE} beside dataset.json keeps the columns {', '.join(cases.columns)}."

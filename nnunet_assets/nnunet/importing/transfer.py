@@ -3,12 +3,12 @@
 import gzip
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from nnunet_assets.nnunet.images.nifti import read_volume, write_nifti
+from nnunet_assets.nnunet.images.nifti import packed, read_volume, write_nifti
 
 Link = Literal["copy", "hardlink", "symlink"]
 """How a file gets there that needs no conversion."""
@@ -42,7 +42,7 @@ class Transfer:
         if self.change == "split":
             _split_channels(self.source, targets)
         elif self.change == "compress":
-            _compress(self.source, targets[0])
+            targets[0].write_bytes(_compressed(self.source))
         elif link == "copy":
             shutil.copyfile(self.source, targets[0])
         elif link == "symlink":
@@ -50,22 +50,46 @@ class Transfer:
         else:
             os.link(self.source.resolve(), targets[0])
 
+    def n_bytes(self, link: Link) -> int | None:
+        """Returns what a file takes on the disk that is brought as it is; None: it is converted."""
+        if self.change:
+            return None
+        return self.source.stat().st_size if link == "copy" else 0
+
+    def rehearse(self, link: Link) -> int:
+        """Does in memory what `run` does, and returns how many bytes that would write.
+
+        Raises:
+            VolumeError: As `run`.
+            OSError: The file cannot be read.
+        """
+        if self.change == "split":
+            return sum(len(packed(image)) for image in _channels(self.source, len(self.targets)))
+        if self.change == "compress":
+            return len(_compressed(self.source))
+        return len(self.source.read_bytes()) if link == "copy" else 0
+
 
 def _split_channels(source: Path, targets: Sequence[Path]) -> None:
-    """Writes the fourth axis as one file each; voxels are never scaled, so that every number stays exactly the same."""
+    for target, image in zip(targets, _channels(source, len(targets)), strict=True):
+        write_nifti(target, image)
+
+
+def _channels(source: Path, n_channels: int) -> Iterator[Any]:
+    """Yields the fourth axis as images; voxels are never scaled, so that every number stays exactly the same."""
     import nibabel
 
     volume = read_volume(source)
     kind = nibabel.Nifti2Image if isinstance(volume.header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    for channel, target in enumerate(targets):
+    for channel in range(n_channels):
         # Without an affine the header's own forms stay as they are.
         image = kind(volume.stored[..., channel], None, volume.header)
         # The header of a single file begins its voxels right behind itself, now without extensions.
         image.header.set_data_offset(0)
         image.header.set_slope_inter(volume.slope, volume.intercept)
-        write_nifti(target, image)
+        yield image
 
 
-def _compress(source: Path, target: Path) -> None:
+def _compressed(source: Path) -> bytes:
     read_volume(source)  # a damaged one must not get a checksum that says it is whole
-    target.write_bytes(gzip.compress(source.read_bytes(), compresslevel=6, mtime=0))
+    return gzip.compress(source.read_bytes(), compresslevel=6, mtime=0)

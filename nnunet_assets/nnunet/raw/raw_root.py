@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,10 +78,26 @@ def new_dataset(raw_root: Path, dataset: str) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not _is_in(raw_root, error.filename):
             raise
-        raise DatasetError(
-            f"{raw_root} cannot be written: {error.strerror} ({error.filename}). Ask its owner for the right to write, "
-            "or set nnUNet_raw, with nnU-Net's two other variables, to a folder of your own."
-        ) from None
+        raise DatasetError(_unwritable(raw_root, f"{error.strerror} ({error.filename})")) from None
+
+
+def refuse_unwritable(raw_root: Path) -> Path:
+    """Returns the nearest folder above a new dataset that is there, where something may be written in it.
+
+    Raises:
+        DatasetError: Nothing may be.
+    """
+    there = next(folder for folder in (raw_root, *raw_root.parents) if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise DatasetError(_unwritable(raw_root, f"{os.strerror(errno.EACCES)} ({there})"))
+    return there
+
+
+def _unwritable(raw_root: Path, why: str) -> str:
+    return (
+        f"{raw_root} cannot be written: {why}. Ask its owner for the right to write, or set nnUNet_raw, with nnU-Net's "
+        "two other variables, to a folder of your own."
+    )
 
 
 def _is_in(folder: Path, file: str | bytes | None) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.nnunet.importing.import_described import ImportedDataset, dataset_name, import_described
-from nnunet_assets.nnunet.importing.import_files import import_files
+from nnunet_assets.nnunet.importing.import_described import dataset_name, plan_described
+from nnunet_assets.nnunet.importing.import_files import plan_files
+from nnunet_assets.nnunet.importing.planned_import import Estimate, ImportedDataset, PlannedImport
 from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.importing.transfer import Link
 from nnunet_assets.settings import Settings
@@ -84,12 +86,81 @@ def import_dataset(
 
     Raises:
         ConfigError: As `dataset_name` and `Source.cases`.
-        DatasetError: As `import_files` and nnunet's `import_dataset`.
+        DatasetError: As `plan_files`, `plan_described` and `PlannedImport.carry_out`.
     """
+    return _plan(settings, source, progress, name=name, dataset_id=dataset_id, link=link, compress=compress).carry_out(
+        progress
+    )
+
+
+@dataclass(frozen=True)
+class ImportDryRun:
+    """What an import would do.
+
+    Attributes:
+        planned: What would be written.
+        estimate: What that takes.
+    """
+
+    planned: PlannedImport
+    estimate: Estimate
+
+    def in_words(self) -> list[str]:
+        """Returns it a line each."""
+        result, estimate = self.planned.result, self.estimate
+        return [
+            f"{result.name}: {result.n_training} training and {result.n_test} test cases would be in {result.folder}",
+            *(f"  {change}" for change in self.planned.outlook),
+            f"Time: about {duration_text(estimate.seconds)} by what some of the files took to read and convert; a slow "
+            "disk takes longer to write them",
+            f"Disk: about {bytes_text(estimate.n_bytes)}; {bytes_text(estimate.free_bytes)} are free there",
+            "This was a dry run: nothing was written.",
+        ]
+
+
+def import_dry_run(
+    settings: Settings,
+    source: Source,
+    progress: Progress,
+    *,
+    name: str | None = None,
+    dataset_id: int | None = None,
+    link: Link = "copy",
+    compress: bool = False,
+) -> ImportDryRun:
+    """Returns what `import_dataset` would do, without doing any of it.
+
+    Args:
+        settings: As for `import_dataset`.
+        source: As for `import_dataset`.
+        progress: Hears of each label image that is read.
+        name: As for `import_dataset`.
+        dataset_id: As for `import_dataset`.
+        link: As for `import_dataset`.
+        compress: As for `import_dataset`.
+
+    Raises:
+        NnunetAssetsError: It would be refused, as far as that shows without writing anything.
+    """
+    planned = _plan(settings, source, progress, name=name, dataset_id=dataset_id, link=link, compress=compress)
+    planned.refuse_hopeless()
+    return ImportDryRun(planned, planned.estimate())
+
+
+def _plan(
+    settings: Settings,
+    source: Source,
+    progress: Progress,
+    *,
+    name: str | None,
+    dataset_id: int | None,
+    link: Link,
+    compress: bool,
+) -> PlannedImport:
     raw_root = settings.roots.raw
     if source.is_named:
         called, labels = dataset_name(source.folder, name, dataset_id), source.label_values
-        return import_files(
+        return plan_files(
             source.cases(), raw_root, called, labels=labels, link=link, compress=compress, progress=progress
         )
-    return import_described(source.folder, raw_root, dataset=name, dataset_id=dataset_id, link=link, progress=progress)
+    return plan_described(source.folder, raw_root, dataset=name, dataset_id=dataset_id, link=link)

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,11 @@ from click.testing import CliRunner
 
 from nnunet_assets.cli import terminal
 from nnunet_assets.cli.dataset.import_dataset import import_dataset
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import ConfigError, DatasetError
+from nnunet_assets.settings import project_settings
+from nnunet_assets.workflows.dataset.import_dataset import Source, import_dry_run
+from nnunet_assets.workflows.dataset.import_dataset import import_dataset as importing
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import write_decathlon, write_tiny_dataset
 
@@ -51,6 +56,54 @@ def test_name_id_and_link_are_obeyed(tmp_path: Path) -> None:
     assert (tmp_path / "data/nnUNet_raw/Dataset104_Tiny/labelsTr/tiny_0.nii.gz").is_symlink()
     assert run(source, "--project", tmp_path, "--name", "Dataset007_Other").exit_code == 0
     assert (tmp_path / "data/nnUNet_raw/Dataset007_Other").is_dir()
+
+
+class TestADryRun:
+    def test_says_what_would_be_done_in_what_time_and_space_and_writes_nothing(self, tmp_path: Path) -> None:
+        source = write_decathlon(tmp_path / "Task04_Tiny", n_channels=2)
+        before = sorted(tmp_path.rglob("*"))
+        result = run(source, "--project", tmp_path, "--dry-run")
+        assert result.exit_code == 0
+        lines = result.stdout.splitlines()
+        folder = tmp_path / "data/nnUNet_raw/Dataset004_Tiny"
+        assert lines[:4] == [
+            f"Dataset004_Tiny: 3 training and 1 test cases would be in {folder}",
+            "  dataset.json is in nnU-Net v2's form: channels 0 MRI 0, 1 MRI 1; labels 0 background, 1 organ, "
+            "2 lesion.",
+            "  4 images with their channels on a fourth axis would be split into 2 files each.",
+            "  3 files would be copied under their own names.",
+        ]
+        assert re.fullmatch(r"Time: about \d.* by what some of the files took .*", lines[4])
+        assert re.fullmatch(r"Disk: about \d.*; \d.* are free there", lines[5])
+        assert lines[6] == "This was a dry run: nothing was written."
+        assert sorted(tmp_path.rglob("*")) == before
+        assert run(source, "--project", tmp_path).exit_code == 0
+
+    def test_the_size_is_that_of_the_import_to_the_byte_where_every_file_was_tried(self, tmp_path: Path) -> None:
+        source = Source(write_decathlon(tmp_path / "Task04_Tiny", n_channels=2))
+        settings = project_settings(tmp_path)
+        would = import_dry_run(settings, source, SILENT)
+        folder = importing(settings, source, SILENT).folder
+        images = [path for path in folder.rglob("*") if path.name.endswith(".nii.gz")]
+        assert would.estimate.n_bytes == sum(path.stat().st_size for path in images)
+        assert import_dry_run(settings, source, SILENT, name="Dataset007_Linked").estimate.n_bytes > 0
+        one_channel = Source(write_decathlon(tmp_path / "Task05_One"))
+        assert import_dry_run(settings, one_channel, SILENT, link="symlink").estimate.n_bytes == 0
+
+    @pytest.mark.parametrize("dry", [True, False])
+    def test_refuses_what_the_import_refuses(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, dry: bool
+    ) -> None:
+        source, flags = write_decathlon(tmp_path / "Task04_Tiny"), ["--dry-run"] if dry else []
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+        result = run(source, "--project", tmp_path, *flags)
+        assert isinstance(result.exception, DatasetError)
+        assert "Importing Dataset004_Tiny needs at least" in str(result.exception)
+        assert not (tmp_path / "data/nnUNet_raw/Dataset004_Tiny").exists()
+        (tmp_path / "data/nnUNet_raw/Dataset004_Tiny").mkdir(parents=True)
+        result = run(source, "--project", tmp_path, *flags)
+        assert "exists and is not written over" in str(result.exception)
 
 
 def test_nnunets_own_raw_folder_is_used_where_it_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import tifffile
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
-from nnunet_assets.nnunet.importing.import_described import ImportedDataset
 from nnunet_assets.nnunet.importing.import_files import import_files, labels_from_file
+from nnunet_assets.nnunet.importing.planned_import import ImportedDataset
 from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_json, write_tiny_dataset, write_volume
