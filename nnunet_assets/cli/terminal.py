@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 2.0
 """What is done by then shows no progress bar."""
 
+MANY_EPOCHS = 1000
+"""nnU-Net's own number, for a training that does not tell how many it has."""
+
 
 def console() -> "Console":
     """Returns the console of standard output, which prints text as it is: brackets in a path are no markup.
@@ -44,7 +47,6 @@ class TerminalProgress:
         self._bar: Bar | None = None
         self._what = ""
         self._steps, self._epochs = Count(), Count()
-        self._is_first_epoch = True
 
     def __enter__(self) -> "TerminalProgress":
         return self
@@ -71,9 +73,8 @@ class TerminalProgress:
 
     def epoch(self, trained: TrainedEpoch) -> None:
         """Prints it; where nobody looks on, the first one, the last one, and some between."""
-        self._epochs.take("epochs", trained.n_done, trained.n_epochs or trained.n_done + 1)
-        is_due = self._epochs.is_due() or self._is_first_epoch or trained.n_done == trained.n_epochs
-        self._is_first_epoch = False
+        begins = self._epochs.take("epochs", trained.n_done, trained.n_epochs or MANY_EPOCHS)
+        is_due = self._epochs.is_due() or begins or trained.n_done == trained.n_epochs
         if is_due or self._has_terminal():
             self.say(str(trained))
 

@@ -56,13 +56,15 @@ class Count:
         self._share = self._share_before = self._share_shown = 0.0
         self._begun = self._shown = time.monotonic()
 
-    def take(self, what: str, n_done: int, n: int, share: float | None = None) -> None:
-        """Takes a step; for the arguments see `Progress.step`."""
+    def take(self, what: str, n_done: int, n: int, share: float | None = None) -> bool:
+        """Takes a step, and says whether it begins a count anew; for the arguments see `Progress.step`."""
         now, part = time.monotonic(), (n_done / n if n else 1.0) if share is None else share
-        if what != self._what or not n_done:
+        begins = (what, n) != (self._what, self._n) or n_done < self._n_done or not n_done
+        if begins:
             self._begun = self._shown = now
             self._share_before = self._share_shown = part
         self._what, self._n_done, self._n, self._share = what, n_done, n, part
+        return begins
 
     def is_due(self) -> bool:
         """Says whether a log gets a line now; it is then taken for shown."""

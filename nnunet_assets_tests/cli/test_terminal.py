@@ -35,7 +35,9 @@ def test_a_log_has_the_first_epoch_the_last_and_some_between_and_a_terminal_has_
     for epoch in range(40, 100):  # it goes on with an interrupted one
         progress.epoch(TrainedEpoch(epoch, 100, {"val_loss": 0.5}))
         clock.seconds += 12.0
-    shown = [int(line.split()[1]) for line in capfd.readouterr().out.splitlines()]
+    progress.epoch(TrainedEpoch(0, 100, {}))  # of the next fold
+    *shown, next_one = [int(line.split()[1]) for line in capfd.readouterr().out.splitlines()]
+    assert next_one == 0
     # A twentieth of 100 is 5.
     assert shown == list(range(40, 100)) if is_terminal else [40, *range(45, 100, 5), 99]
 
