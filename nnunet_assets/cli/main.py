@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnunet_assets import __version__
+from nnunet_assets.cli.asset_words import with_commands
 from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE, INTERRUPTED
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import BehindError, NnunetAssetsError, storage_errors_in_words
@@ -97,7 +98,7 @@ class LazyGroup(click.Group):
             with storage_errors_in_words():
                 result = super().main(*args, **{**extra, "standalone_mode": False})
         except NnunetAssetsError as error:
-            click.echo(redacted(str(error)), err=True)
+            click.echo(with_commands(redacted(str(error))), err=True)
             sys.exit(INCOMPLETE if isinstance(error, BehindError) else ERROR)
         except click.ClickException as error:
             error.show()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli.asset_words import with_commands
 from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
 from nnunet_assets.core.progress import Count
 
@@ -104,7 +105,7 @@ class TerminalProgress:
     def _print(self, sentence: str, *, to_stderr: bool) -> None:
         # A bar is drawn where the cursor is: a sentence goes above it, and the next step draws it anew.
         self._take_bar_away()
-        click.echo(sentence, err=to_stderr)
+        click.echo(with_commands(sentence), err=to_stderr)
 
     def _take_bar_away(self) -> None:
         if self._bar is not None:

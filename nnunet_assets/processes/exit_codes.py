@@ -65,8 +65,8 @@ _REMEDIES = {
     "dataset.json does not declare. The last checkpoint stands.",
     FailureClass.OUT_OF_MEMORY: _MORE_MEMORY,
     FailureClass.KILLED: _MORE_MEMORY,
-    FailureClass.DISK_FULL: "Make room and materialize it again: a fold goes on from its last checkpoint.",
-    FailureClass.INTERRUPTED: "Materialize it again: a fold goes on from its last checkpoint.",
+    FailureClass.DISK_FULL: "Make room and start it again: a fold goes on from its last checkpoint.",
+    FailureClass.INTERRUPTED: "Start it again: a fold goes on from its last checkpoint.",
 }
 
 _CLASSES = {

@@ -27,7 +27,10 @@ def test_help_lists_every_command_and_imports_none() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert all(f"  {name} " in run.stdout for name in COMMANDS)
-    assert run.stdout.splitlines()[-1] == "['nnunet_assets.cli.exit_codes', 'nnunet_assets.cli.main']"
+    assert (
+        run.stdout.splitlines()[-1]
+        == "['nnunet_assets.cli.asset_words', 'nnunet_assets.cli.exit_codes', 'nnunet_assets.cli.main']"
+    )
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

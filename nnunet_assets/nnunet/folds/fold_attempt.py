@@ -81,8 +81,8 @@ def check_may_be_trained(fold: Fold, options: TrainingOptions) -> None:
     folder = fold.place.folder
     if fold.state in REFUSED:
         raise FoldError(
-            f"{folder} {REFUSED[fold.state]}. It is never trained again by itself: move it away, or materialize the "
-            "fold with `retrain: true`, which keeps it among the superseded folds."
+            f"{folder} {REFUSED[fold.state]}. It is never trained again by itself: move it away, or train it "
+            "anew with `retrain: true` (`--retrain` on the command line), which keeps it among the superseded folds."
             + (" `nnunet-assets adopt` takes in a finished one." if fold.state == "foreign" else "")
         )
     if fold.state == "adopted" and (options.validation_only or options.val_best):
