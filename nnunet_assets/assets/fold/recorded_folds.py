@@ -57,6 +57,10 @@ class DagsterRecord:
         self._check(group, summary)
         return group, summary
 
+    def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
+        """Returns the names of the other groups of a dataset."""
+        return self._folders.other_groups(name, group)
+
     def _check(self, group: CvGroup, summary: CvSummary) -> None:
         """Refuses folds that are not those that Dagster recorded."""
         folders = {

@@ -1,19 +1,24 @@
 """`check-config`: what Dagster would load, checked without Dagster."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
 
 from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.declarations.absent import absent_data
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.processes.variables import unread_variables
 from nnunet_assets.project_folder.network_drives import network_sentences
+from nnunet_assets.reports.text.experiment_names import short_names
 from nnunet_assets.settings import project_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -34,8 +39,9 @@ def check_config(project: Path) -> int:
             f"{declared.root} declares no dataset yet. `nnunet-assets init` writes an example into a new folder."
         )
         return DONE
-    terminal.print(_dataset_table(declared))
-    terminal.print(_experiment_table(declared))
+    print_table(terminal, _dataset_rows(declared), ["dataset"])
+    for dataset in declared.datasets:
+        _print_experiments(terminal, declared, dataset.dataset)
     for name, sentence in unread_variables(settings.variables):
         click.echo(f"{name} {sentence}")
     for sentence in network_sentences(settings):
@@ -47,12 +53,16 @@ def check_config(project: Path) -> int:
     return ERROR if choices else INCOMPLETE if data else DONE
 
 
-def _dataset_table(project: Project) -> Table:
-    table = Table("Dataset", "Folds", "Data", "Experiments")
-    for dataset in project.datasets:
-        n_experiments = len(project.experiments_of(dataset.dataset))
-        table.add_row(dataset.dataset, str(dataset.folds), _data(dataset), str(n_experiments))
-    return table
+def _dataset_rows(project: Project) -> list[dict[str, str]]:
+    return [
+        {
+            "dataset": dataset.dataset,
+            "folds": str(dataset.folds),
+            "data": _data(dataset),
+            "experiments": str(len(project.experiments_of(dataset.dataset))),
+        }
+        for dataset in project.datasets
+    ]
 
 
 def _data(dataset: DatasetConfig) -> str:
@@ -61,12 +71,19 @@ def _data(dataset: DatasetConfig) -> str:
     return "the user's own"
 
 
-def _experiment_table(project: Project) -> Table:
-    table = Table("Experiment", "Folds", "Device", "Overrides")
-    for experiment in project.experiments:
-        folds = ", ".join(fold.removeprefix("fold_") for fold in project.folds_of(experiment))
-        table.add_row(experiment.identity.title, folds, experiment.device, _overrides(experiment))
-    return table
+def _print_experiments(terminal: "Console", project: Project, dataset: str) -> None:
+    experiments = project.experiments_of(dataset)
+    names, in_common = short_names([experiment.identity.name_in_dataset for experiment in experiments])
+    rows = [
+        {
+            "experiment": names[experiment.identity.name_in_dataset],
+            "folds": ", ".join(fold.removeprefix("fold_") for fold in project.folds_of(experiment)),
+            "device": experiment.device,
+            "overrides": _overrides(experiment),
+        }
+        for experiment in experiments
+    ]
+    print_table(terminal, rows, ["experiment"], f"{dataset}{f', in all: {in_common}' if in_common else ''}")
 
 
 def _overrides(experiment: ExperimentConfig) -> str:

@@ -9,6 +9,7 @@ import click
 from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.text.numbers import fixed
@@ -69,13 +70,16 @@ def _json(accepted: AcceptedSummary) -> dict[str, Any]:
 
 
 def _print(accepted: AcceptedSummary, baseline: Baseline) -> None:
-    from rich.table import Table
-
-    table = Table("Label", "Dice, pooled", "Later ones not lower than")
-    for score in baseline.scores(accepted.summary):
-        table.add_row(score.name, fixed(score.baseline, 4), fixed(score.limit, 4))
     terminal = console()
     terminal.print(accepted.summary.headline())
-    terminal.print(table)
+    rows = [
+        {
+            "label": score.name,
+            "Dice, pooled": fixed(score.baseline, 4),
+            "later ones not lower than": fixed(score.limit, 4),
+        }
+        for score in baseline.scores(accepted.summary)
+    ]
+    print_table(terminal, rows, ["label"])
     by, n_cases = baseline.accepted_by, baseline.n_cases
     terminal.print(f"Accepted by {by} as the baseline, of {n_cases} cases: {accepted.file}")

@@ -1,15 +1,14 @@
 """`compare`: the experiments of a dataset against each other, from their summaries."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.tables import print_table, with_letters
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.core.evaluation.evaluation import EVALUATED_METRICS
 from nnunet_assets.declarations.project import read_project
@@ -47,20 +46,19 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
         return code
     # numpy, which wrong usage need not wait for.
     from nnunet_assets.reports.tables.comparison_rows import HEADLINE_METRIC, difference_records, notes, rank_records
+    from nnunet_assets.reports.text.experiment_names import short_names, with_short_names
 
     terminal = console()
     terminal.print(f"{dataset}: {comparison.headline()}", markup=False)
     shown = metric or HEADLINE_METRIC
-    for rows in (rank_records(comparison, shown), difference_records(comparison, shown)):
-        if rows:
-            terminal.print(_table(rows))
+    if in_common := short_names(comparison.experiments)[1]:
+        terminal.print(f"In all experiments: {in_common}.")
+    print_table(terminal, with_short_names(rank_records(comparison, shown), comparison.experiments), ["experiment"])
+    pairs = with_short_names(difference_records(comparison, shown), comparison.experiments)
+    pairs, letters = with_letters(terminal, pairs, ("left", "right"))
+    for letter, name in letters.items():
+        terminal.print(f"{letter}: {name}")
+    print_table(terminal, pairs, ["left − right"])
     for note in notes(comparison, shown):
         terminal.print(note, markup=False)
     return code
-
-
-def _table(rows: Sequence[dict[str, str]]) -> Table:
-    table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
-    for row in rows:
-        table.add_row(*row.values())
-    return table

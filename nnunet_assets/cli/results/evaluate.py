@@ -9,6 +9,7 @@ import click
 from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option_if_any
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
@@ -91,19 +92,13 @@ def _tolerance(text: str) -> tuple[str, float]:
 
 
 def _show(evaluated: Evaluated) -> None:
-    from rich.table import Table
-
     terminal, evaluation, content = console(), evaluated.evaluation, evaluated.content
     terminal.print(f"{evaluation.subject}: {evaluation.n_evaluated} of {evaluation.n_expected} cases")
     if evaluation.missing_folds:
         terminal.print(f"Folds that are not finished: {', '.join(evaluation.missing_folds)}")
     tables = {"": short_records(content), "95 % intervals of the means": interval_records(content)}
     for title, records in tables.items():
-        if records:
-            table = Table(*(name[0].upper() + name[1:] for name in records[0]), title=title or None)
-            for record in records:
-                table.add_row(*record.values())
-            terminal.print(table)
+        print_table(terminal, records, ["label"], title)
     for note in notes(content):
         terminal.print(note, markup=False)
     if evaluation.problems:

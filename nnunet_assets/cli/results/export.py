@@ -34,7 +34,7 @@ def export(
     found = found_summary(project_settings(project), **asked)
     summary = found.summary
     text = export_csv(summary, output) if file_format == "csv" else export_latex(summary, output, caption, label)
-    for remark in filter(None, [found.left_out, *found.behind]):
+    for remark in filter(None, [found.choice, found.left_out, *found.behind]):
         click.echo(remark, err=True)
     if output is None:
         click.echo(text, nl=False)

@@ -57,21 +57,28 @@ def _declared(project: Path) -> list[str]:
 
 
 def _print(experiments: Mapping[str, Sequence["CvGroup"]], place: str) -> None:
-    from rich.table import Table
-
+    from nnunet_assets.cli.tables import print_table
     from nnunet_assets.cli.terminal import console
-    from nnunet_assets.core.summary.fold_means import MEASURE_NAMES
+    from nnunet_assets.reports.text.experiment_names import short_names
 
-    if not experiments:
-        console().print(f"{place} has no fold of any experiment.")
-        return
-    table = Table("Experiment", "Group", "Finished folds", "Score", "Runs")
-    for name, groups in experiments.items():
-        for group in groups:
-            runs = ", ".join(f"{n} {status}" for status, n in group.n_runs.items())
-            score = MEASURE_NAMES[group.score] + ("" if group.is_native else " (nnunet-tracker)")
-            table.add_row(name, group.name, ", ".join(group.finished_folds) or "none", score, runs)
     terminal = console()
-    terminal.print(table)
+    if not experiments:
+        terminal.print(f"{place} has no fold of any experiment.")
+    for name, groups in experiments.items():
+        # As --cv-group takes them, too.
+        within = [group.name.removeprefix(f"{name}/") for group in groups]
+        short, in_common = short_names(within)
+        rows = [{"group": short[text], **_said(group)} for text, group in zip(within, groups, strict=True)]
+        print_table(terminal, rows, ["group"], f"{name}{f', in all: {in_common}' if in_common else ''}")
     for remark in (group.remark for groups in experiments.values() for group in groups if group.remark):
         terminal.print(remark, markup=False)
+
+
+def _said(group: "CvGroup") -> dict[str, str]:
+    from nnunet_assets.core.summary.fold_means import MEASURE_NAMES
+
+    return {
+        "finished folds": ", ".join(fold.removeprefix("fold_") for fold in group.finished_folds) or "none",
+        "score": MEASURE_NAMES[group.score] + ("" if group.is_native else " (nnunet-tracker)"),
+        "runs": ", ".join(f"{n} {status}" for status, n in group.n_runs.items()),
+    }

@@ -40,7 +40,11 @@ _GROUP_OPTIONS = (
         shell_complete=completions.datasets,
         help="MLflow experiment, or dataset.",
     ),
-    click.option("--cv-group", metavar="GROUP", help="As `list` names it.  [default: the newest with a finished fold]"),
+    click.option(
+        "--cv-group",
+        metavar="GROUP",
+        help="As `list` names it, or a part that no other has.  [default: the newest with a finished fold]",
+    ),
     click.option(
         "--folds",
         metavar="0,1,2,3,4",

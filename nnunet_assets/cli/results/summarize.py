@@ -11,10 +11,6 @@ from nnunet_assets.cli.results.record_options import found_summary, group_option
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from rich.table import Table
-
     from nnunet_assets.workflows.results.recorded_summaries import FoundSummary
 
 
@@ -61,10 +57,12 @@ def _json(found: "FoundSummary") -> dict[str, Any]:
         "aggregate_metrics": summary.compute_aggregate_metrics(),
         **summary.to_json(),
         "behind": list(found.behind),
+        "other_cv_groups": list(found.others),
     }
 
 
 def _print(found: "FoundSummary", run_id: str | None) -> None:
+    from nnunet_assets.cli.tables import print_table
     from nnunet_assets.cli.terminal import console
     from nnunet_assets.core.summary.cv_summary import CvSummary
     from nnunet_assets.reports.tables import fold_means_tables, summary_tables
@@ -73,7 +71,6 @@ def _print(found: "FoundSummary", run_id: str | None) -> None:
 
     summary = found.summary
     if isinstance(summary, CvSummary):
-        # Two tables: in one the columns would not fit into a terminal's 80.
         shown = [summary_tables.to_short_records(summary), summary_tables.to_spread_records(summary)]
         remarks = [*coverage_notes(summary), *(interval_notes(summary.bootstrap) if summary.bootstrap else [])]
     else:
@@ -83,19 +80,9 @@ def _print(found: "FoundSummary", run_id: str | None) -> None:
     if run_id:
         remarks.append(f"Logged to MLflow, run {run_id}.")
     terminal = console()
-    terminal.print(f"{found.group.name}\n{summary.headline()}")
+    terminal.print(found.choice or found.group.name)
+    terminal.print(summary.headline())
     for rows in shown:
-        terminal.print(_table(rows))
+        print_table(terminal, rows, [column for column in ("label", "score") if column in rows[0]])
     for remark in remarks:
         terminal.print(remark)
-
-
-def _table(rows: "Sequence[Mapping[str, str]]") -> "Table":
-    from rich.table import Table
-
-    table = Table()
-    for column in rows[0]:
-        table.add_column(column.capitalize(), justify="left" if column in ("label", "score") else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    return table

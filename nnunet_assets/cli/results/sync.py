@@ -1,14 +1,13 @@
 """`sync`: sends to MLflow what a server that was down, or a run that was killed, left in the folds' journals."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
@@ -39,8 +38,7 @@ def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) 
 
 def _print(settings: Settings, report: SyncReport) -> None:
     terminal = console()
-    if report.folds:
-        terminal.print(_table(settings, report.folds))
+    print_table(terminal, [_row(settings, *item) for item in report.folds.items()], ["fold"])
     if report.problem:
         terminal.print(report.problem)
     for folder, fold in report.folds.items():
@@ -50,12 +48,13 @@ def _print(settings: Settings, report: SyncReport) -> None:
     terminal.print(f"{n_waiting} of {n} folds wait." if n_waiting else "MLflow has every fold.")
 
 
-def _table(settings: Settings, reports: Mapping[Path, TrackingReport]) -> Table:
-    table = Table("Fold", "Records sent", "waiting", "Run")
-    for folder, report in reports.items():
-        run = report.url or report.run_id or "none"
-        table.add_row(_name(settings, folder), str(report.n_sent), str(report.n_waiting), run)
-    return table
+def _row(settings: Settings, folder: Path, report: TrackingReport) -> dict[str, str]:
+    return {
+        "fold": _name(settings, folder),
+        "records sent": str(report.n_sent),
+        "waiting": str(report.n_waiting),
+        "run": report.url or report.run_id or "none",
+    }
 
 
 def _name(settings: Settings, folder: Path) -> str:

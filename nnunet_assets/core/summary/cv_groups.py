@@ -106,6 +106,13 @@ class CvRecord(Protocol):
             TrackingError: The tracking server does not answer.
         """
 
+    def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
+        """Returns the names of the other groups of an experiment that have a finished fold; of very many, some.
+
+        Raises:
+            TrackingError: The tracking server does not answer.
+        """
+
 
 def group_name(experiment: Experiment) -> str:
     """Returns the name of a native group."""
@@ -140,6 +147,16 @@ def chosen_group(groups: Sequence[CvGroup], name: str | None, place: str) -> CvG
         there = f" Without one: {others}." if others else ""
         raise SummaryError(f"{place} has no finished fold, so there is nothing to summarize.{there}")
     return max(finished, key=lambda group: group.newest_ms)
+
+
+def meant_group(wanted: str, names: Sequence[str]) -> str | None:
+    """Returns the one name that holds every word of what was asked for, as `list` shows it: `ResEncUNetMPlans 2d`.
+
+    None: there is none, or several.
+    """
+    words = wanted.replace("…", " ").split()
+    found = [name for name in names if all(word in name for word in words)]
+    return found[0] if words and len(found) == 1 else None
 
 
 def no_experiment(place: str, name: str, names: Sequence[str]) -> SummaryError:

@@ -75,6 +75,11 @@ class FolderRecord:
             raise SummaryError(f"No fold among {first_offenders(folds)} in {model.folder} is finished.{_hint(model)}")
         return group, summarize(model.experiment, folds, results)
 
+    def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
+        """Returns the names of the other groups of a dataset."""
+        found = [_group(model) for model in self._of(name)]
+        return [other.name for other in found if other.finished_folds and other.name != group.name]
+
     def _of(self, dataset: str) -> list[Model]:
         return [model for model in self._models if model.experiment.dataset == dataset]
 

@@ -71,4 +71,4 @@ def _draw_pair(axes: Any, row: int, one: Difference, floor: float | None) -> Non
 def _name_pairs(axes: Any, shown: Sequence[Difference], experiments: Sequence[str]) -> None:
     names, _ = short_names(experiments)
     short = dict(zip(names, shortened(list(names.values())), strict=True))
-    axes.set_yticks(range(len(shown)), [f"{short[one.left]} − {short[one.right]}" for one in shown])
+    axes.set_yticks(range(len(shown)), [f"{short[one.left]} − {short[one.right]} (n = {one.n_cases})" for one in shown])

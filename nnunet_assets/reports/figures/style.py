@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from nnunet_assets.core.text.distinct_names import told_apart
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -96,9 +98,8 @@ def drawable(value: float | None) -> float:
 
 
 def shortened(names: Sequence[str], longest: int = 24) -> list[str]:
-    """Returns names for an axis: cut in the middle where they would take the figure's room."""
-    half = (longest - 1) // 2
-    return [name if len(name) <= longest else f"{name[:half]}…{name[-half:]}" for name in names]
+    """Returns names for an axis, cut where they would take the figure's room; no two become the same."""
+    return told_apart(names, longest)
 
 
 def svg(figure: "Figure") -> bytes:

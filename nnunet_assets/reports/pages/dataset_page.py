@@ -11,7 +11,7 @@ from nnunet_assets.reports.pages.page import data_uri, render_page
 from nnunet_assets.reports.tables.comparison_rows import difference_records, halves_text, notes, rank_records
 from nnunet_assets.reports.tables.comparison_table import table_header, table_notes, table_rows
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
-from nnunet_assets.reports.text.experiment_names import short_names
+from nnunet_assets.reports.text.experiment_names import with_short_names
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def dataset_page(
         "header": table_header(comparison),
         "rows": table_rows(comparison),
         "table_notes": table_notes(compared),
-        "ranks": _with_short_names(rank_records(comparison), comparison),
-        "differences": _with_short_names(difference_records(comparison), comparison),
+        "ranks": with_short_names(rank_records(comparison), comparison.experiments),
+        "differences": with_short_names(difference_records(comparison), comparison.experiments),
         "notes": notes(compared),
         "figures": [{"caption": f.caption, "source": data_uri(f.content, f.kind)} for f in figures],
         "provenance": dict(_provenance(comparison, entries)),
@@ -73,12 +73,6 @@ def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[st
         yield {"number": ranked[0]["Dice, pooled"], "meaning": "highest Dice, pooled"}
     folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
     yield {"number": str(folds), "meaning": "finished folds"}
-
-
-def _with_short_names(rows: Sequence[dict[str, str]], comparison: Comparison) -> list[dict[str, str]]:
-    short, _ = short_names(comparison.experiments)
-    named = ("experiment", "left", "right")
-    return [{column: short[cell] if column in named else cell for column, cell in row.items()} for row in rows]
 
 
 def _experiment(entry: Entry) -> dict[str, str | None]:

@@ -87,12 +87,16 @@ def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[
             "rank": str(one.rank),
             "experiment": one.experiment,
             f"{counted_title(metric)}, pooled": fixed(one.mean or 0.0),
-            "cases at the worst value": "not known" if one.n_worst is None else str(one.n_worst),
+            "cases at the worst value": _n_worst(one, comparison.n_cases),
             f"rank in 95 % of {drawn}": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{beside(100 * (one.first_share or 0.0), 0, 100, digits=0)}%",
         }
         for one in sorted(ranked, key=lambda one: one.rank or 0)
     ]
+
+
+def _n_worst(one: Standing, n_cases: int) -> str:
+    return "not known" if one.n_worst is None else f"{one.n_worst} of {n_cases}"
 
 
 def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[dict[str, str]]:

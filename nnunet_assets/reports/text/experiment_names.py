@@ -1,6 +1,6 @@
 """Experiments of one dataset by what tells them apart, for tables and figures that have no room for whole names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def short_names(names: Sequence[str]) -> tuple[dict[str, str], str]:
@@ -20,6 +20,16 @@ def short_names(names: Sequence[str]) -> tuple[dict[str, str], str]:
     }
     in_common = ", ".join(part for part, shared in zip(first, is_shared, strict=True) if part and shared)
     return {name: text or "(no variant)" for name, text in short.items()}, in_common
+
+
+NAMED = ("experiment", "left", "right")
+"""The columns of a comparison's tables that hold names of experiments."""
+
+
+def with_short_names(rows: Sequence[Mapping[str, str]], experiments: Sequence[str]) -> list[dict[str, str]]:
+    """Returns rows of a comparison's tables with the experiments as `short_names` has them."""
+    short, _ = short_names(experiments)
+    return [{column: short[cell] if column in NAMED else cell for column, cell in row.items()} for row in rows]
 
 
 def _parts(name: str) -> tuple[str, ...]:

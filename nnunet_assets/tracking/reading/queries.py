@@ -41,6 +41,8 @@ NEWEST = ["attributes.start_time DESC"]
 FINISHED = " AND attributes.status = 'FINISHED'"
 N_FIRST = 10
 """The newest runs that are read to find the group: most often its folds are among them, and need no further query."""
+N_OTHERS = 100
+"""The newest folds of other groups, which are read to name these."""
 MAX_GAP = 5
 """Folds after nnU-Net's five are looked for until so many in a row are not finished."""
 
@@ -100,6 +102,19 @@ class MlflowRecord:
                     "nothing to summarize."
                 )
             return group, self._summarized(group, folds, finished)
+
+    def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
+        """Returns the names of the other groups of an MLflow experiment, as far as its newest finished folds tell."""
+        others: set[str] = set()
+        with explained(self._client.tracking_uri):
+            found = self._client.get_experiment_by_name(name)
+            for kind, (type_tag, group_tag, _) in TAGS.items() if found else ():
+                can_ask = kind == group.kind and group.name != foreign_runs.NO_GROUP
+                other = f" AND tags.`{group_tag}` != '{group.name}'" if can_ask else ""
+                query = f"tags.`{type_tag}` = 'fold'{FINISHED}{other}"
+                runs = self._client.search_runs([found.experiment_id], query, order_by=NEWEST, max_results=N_OTHERS)
+                others |= {_group_name(kind, run) for run in runs if _is_finished(run)}
+        return sorted(others - {group.name})
 
     def _summarized(
         self, group: CvGroup, folds: Sequence[str], runs: Mapping[str, "Run"]

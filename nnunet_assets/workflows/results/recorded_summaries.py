@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.layout import Experiment, fold_key
 from nnunet_assets.core.splits.splits_files import folds_of_split
-from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
+from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord, meant_group
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
@@ -63,11 +63,23 @@ class FoundSummary:
         summary: What its finished folds say together, with 95 % intervals where it has the scores by case. Patients
             are drawn where the project's record of the splits knows them, else cases: as in `cv_summary.json`.
         behind: A sentence for each fold of which the record does not have the last result.
+        others: The other groups with a finished fold, where the user did not say which one is meant.
     """
 
     group: CvGroup
     summary: Summary
     behind: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> str:
+        """A sentence that says which group was taken, and how another one is; empty: there was no choice."""
+        if not self.others:
+            return ""
+        return (
+            f"Taken: {self.group.name}, the group with the newest finished fold. --cv-group chooses another: "
+            f"{first_offenders(self.others)}."
+        )
 
     @property
     def is_whole(self) -> bool:
@@ -109,11 +121,26 @@ def find_summary(
     Raises:
         NnunetAssetsError: As `CvRecord.summary`.
     """
-    group, summary = record.summary(name, cv_group, expected)
+    group, summary = _asked_for(record, name, cv_group, expected)
     # What another program recorded is of its own right too.
     is_own = group.is_native and not is_elsewhere
     late = behind(settings.roots, settings.data if knows_adopted else None, summary, record.place) if is_own else []
-    return FoundSummary(group, _with_intervals(settings, summary), tuple(late))
+    others = () if cv_group is not None else tuple(record.other_groups(name, group))
+    return FoundSummary(group, _with_intervals(settings, summary), tuple(late), others)
+
+
+def _asked_for(
+    record: CvRecord, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
+) -> tuple[CvGroup, Summary]:
+    """Returns the group of that name; where there is none, that of which the name is a part and no other's."""
+    try:
+        return record.summary(name, cv_group, expected)
+    except SummaryError:
+        groups = record.experiments().get(name, ()) if cv_group else ()
+        meant = meant_group(cv_group or "", [group.name for group in groups])
+        if meant is None or meant == cv_group:
+            raise
+        return record.summary(name, meant, expected)
 
 
 def _with_intervals(settings: Settings, summary: Summary) -> Summary:

@@ -34,7 +34,7 @@ def test_shows_what_is_declared(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     words = result.stdout.split()
-    assert "Dataset004_Hippocampus / short / nnUNetTrainer__nnUNetPlans__2d" in result.stdout
+    assert "short/nnUNetTrainer__nnUNetPlans__2d" in result.stdout
     assert {"0,", "2", "auto", "num_epochs:", "5"} <= set(words)
     assert result.stdout.endswith(f"No errors in the declarations of {tmp_path}.\n")
 

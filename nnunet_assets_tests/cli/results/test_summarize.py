@@ -192,6 +192,24 @@ class TestWhatCounts:
         assert summarized(tracked)["cv_group"] == f"{DATASET}/short/nnUNetTrainer__nnUNetPlans__2d"
         assert summarized(tracked, "--source", "results")["cv_group"] == summarized(tracked)["cv_group"]
         assert summarized(tracked, "--cv-group", GROUP)["completed_folds"] == ["fold_0", "fold_1", "fold_2"]
+        assert summarized(tracked, "--cv-group", "nnUNetPlans 3d_fullres")["cv_group"] == GROUP
+
+    @pytest.mark.parametrize("source", ["mlflow", "results"])
+    def test_of_several_groups_it_is_said_which_one_was_taken_and_how_another_is(
+        self, tracked: Settings, source: str
+    ) -> None:
+        asked = ("-e", DATASET, "--source", source)
+        assert "Taken:" not in run(tracked, "summarize", *asked).stdout
+        track_fold(tracked, SHORT, write_fold(SHORT.model_folder(tracked.roots), "fold_0", {"a": (0.1, 0.2)}))
+        taken = f"{DATASET}/short/nnUNetTrainer__nnUNetPlans__2d"
+        sentence = f"Taken: {taken}, the group with the newest finished fold. --cv-group chooses another: {GROUP}."
+
+        shown = run(tracked, "summarize", *asked).stdout
+        assert shown.startswith(sentence)
+        assert summarized(tracked, "--source", source)["other_cv_groups"] == [GROUP]
+        assert sentence in run(tracked, "export", *asked, "--format", "csv").stderr
+        assert "Taken:" not in run(tracked, "summarize", *asked, "--cv-group", GROUP).stdout
+        assert "Taken:" not in run(tracked, "export", *asked, "--cv-group", GROUP, "--format", "csv").stderr
 
     def test_folds_of_other_raw_data_are_not_averaged_and_the_odd_one_is_named(self, tracked: Settings) -> None:
         other = FoldInputs("other raw data", "plans", "splits", "training")
@@ -219,7 +237,7 @@ class TestWhatCounts:
 
         shown, machine = run(tracked, "list"), run(tracked, "list", "--json")
 
-        assert (shown.exit_code, GROUP in shown.stdout) == (0, True)
+        assert (shown.exit_code, EXPERIMENT.name in shown.stdout) == (0, True)
         assert "lacks the tag nnunet_assets.dataset, nnunet_assets.configuration" in shown.stdout
         assert "lacks the tag" in json.loads(machine.stdout)["experiments"]["odd"][0]["remark"]
         refused = run(tracked, "summarize", "-e", "odd")

@@ -60,6 +60,9 @@ class EarlierRecord:
     ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
         return self._known
 
+    def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
+        return ()
+
 
 def found(settings: Settings, folds: Sequence[int] | None = None) -> FoundSummary:
     record = folder_record(settings.roots.results)
