@@ -18,7 +18,8 @@ from statistics import median
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import comparison_keys, fold_model_key, summary_keys
+from nnunet_assets.assets.fold.partitions import fold_model_key
+from nnunet_assets.assets.graph import comparison_keys, summary_keys
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.sensors import build_refresh_sensor
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import fold_model_key, predictions_key, summary_keys
+from nnunet_assets.assets.fold.partitions import fold_model_key
+from nnunet_assets.assets.graph import predictions_key, summary_keys
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project

@@ -1,4 +1,4 @@
-"""Which assets a declared dataset and a declared experiment become."""
+"""Which assets a declared dataset and a declared experiment become, and the keys by which others name them."""
 
 import re
 
@@ -18,9 +18,11 @@ from nnunet_assets.assets.summary.cv_report import build_cv_report
 from nnunet_assets.assets.summary.cv_summary import build_cv_summary
 from nnunet_assets.assets.summary.cv_tables import build_cv_tables
 from nnunet_assets.assets.summary.dataset_report import build_dataset_report
-from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+
+SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
 
 def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitions:
@@ -100,3 +102,18 @@ def experiment_group(experiment: Experiment) -> str:
 def group_name(name: str) -> str:
     """Returns a name in the characters that Dagster takes in a group's; see `jobs.job_name`."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
+    """Returns what is made again when a fold of the experiment materializes."""
+    return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
+
+
+def predictions_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of the predictions of the test set; an experiment that declares no test set has none."""
+    return dg.AssetKey([*experiment.key_prefix, "test_predictions"])
+
+
+def comparison_keys(dataset: str) -> list[dg.AssetKey]:
+    """Returns what is made of all experiments of a dataset together; a dataset with one experiment has none of it."""
+    return [dg.AssetKey(dataset_key(dataset, name)) for name in ("comparison", "dataset_report")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import fold_model_key
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
 from nnunet_assets.resources.mlflow import destination_in

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import comparison_keys, fold_model_key, predictions_key, summary_keys
+from nnunet_assets.assets.fold.partitions import fold_model_key
+from nnunet_assets.assets.graph import comparison_keys, predictions_key, summary_keys
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment

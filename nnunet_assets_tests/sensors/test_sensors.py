@@ -7,7 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from nnunet_assets.assets.asset_keys import comparison_keys, fold_model_key, predictions_key, summary_keys
+from nnunet_assets.assets.fold.partitions import fold_model_key
+from nnunet_assets.assets.graph import comparison_keys, predictions_key, summary_keys
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.fold.fold_metadata import plotted
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.adoption.adoption import Adopted

@@ -8,11 +8,10 @@ from enum import Enum
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_metadata import fold_metadata
-from nnunet_assets.assets.fold.partitions import fold_partitions
+from nnunet_assets.assets.fold.partitions import fold_model_key, fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.config import ExperimentConfig

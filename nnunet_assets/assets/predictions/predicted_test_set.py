@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, shown_labels
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256

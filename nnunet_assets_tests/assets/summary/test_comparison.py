@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from nnunet_assets.assets.asset_keys import comparison_keys
+from nnunet_assets.assets.graph import comparison_keys
 from nnunet_assets.core.files.layout import comparison_folder
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.tracking.store.client import connect

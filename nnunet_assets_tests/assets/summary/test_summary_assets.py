@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from nnunet_assets.assets.asset_keys import fold_model_key
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.summary.cv_summary import SEEN_METADATA
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold, commit_sha256
