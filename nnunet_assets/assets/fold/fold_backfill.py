@@ -23,7 +23,7 @@ from dagster._core.execution.backfill import (
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.utils import make_new_backfill_id
 
-from nnunet_assets.assets.asset_keys import fold_model_key
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.errors import FoldError
 

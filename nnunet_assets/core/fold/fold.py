@@ -4,14 +4,14 @@ It is read again only under the fold's lock, where it may have changed since; `k
 a gigabyte takes 0.6 s, where the file system shows that nobody wrote them since.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nnunet_assets.core.files.kernel_lock import is_owned
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, FoldPlace, lock_of
-from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FinishedFold
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
 
 State = Literal["absent", "running", "interrupted", "trained", "finished", "adopted", "changed", "foreign"]
 
@@ -60,6 +60,13 @@ class Fold:
 def fold_state(fold_folder: Path) -> State:
     """Returns how far a fold is, by its bytes, wherever it lies and whatever it is of; see `Fold`."""
     return _state(fold_folder, FinishedFold.read(fold_folder, check_files=True))
+
+
+def finished_siblings(fold_folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Yields the other finished folds of the model; of adopted ones nobody knows what machine took how long."""
+    for folder in sorted(fold_folder.parent.glob("fold_*")):
+        if folder != fold_folder and (fold := read_committed(folder)) and not fold.is_adopted:
+            yield folder, fold
 
 
 def _state(folder: Path, finished: FinishedFold | None) -> State:

@@ -7,14 +7,14 @@ other folds of the model took is the better measure, as soon as there is one: it
 On disk: `fold_k/.nnunet_assets/validation_work.json`, written by the fold's process when it begins.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
-from nnunet_assets.core.fold.commit import Manifest, read_committed
+from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 
 FILE = f"{OWN_FOLDER}/validation_work.json"
@@ -97,10 +97,3 @@ def pass_seconds_of_others(fold_folder: Path, device: str) -> float | None:
     ]
     n_passes = sum(n for _, n in known)
     return sum(seconds for seconds, _ in known) / n_passes if n_passes else None
-
-
-def finished_siblings(fold_folder: Path) -> Iterator[tuple[Path, Manifest]]:
-    """Yields the other finished folds of the model; of adopted ones nobody knows what machine took how long."""
-    for folder in sorted(fold_folder.parent.glob("fold_*")):
-        if folder != fold_folder and (fold := read_committed(folder)) and not fold.is_adopted:
-            yield folder, fold

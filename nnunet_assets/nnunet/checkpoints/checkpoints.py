@@ -120,7 +120,8 @@ def newest_checkpoint(fold_folder: Path, progress: Progress) -> Path | None:
 
 def is_own_checkpoint(fold_folder: Path, checkpoint: Path) -> bool:
     """Says whether a checkpoint is there as the fold process wrote it."""
-    return checkpoint.is_file() and file_sha256(checkpoint) in _known(fold_folder)
+    known = _known(fold_folder)
+    return checkpoint.is_file() and file_sha256(checkpoint) in known
 
 
 def set_odd_best_aside(fold_folder: Path, progress: Progress) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.files.layout import FoldPlace, Roots
-from nnunet_assets.core.fold.commit import FinishedFold, read_committed
+from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.validation_again import settle_again
@@ -113,11 +114,10 @@ def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:
         fold_folder: nnU-Net's `fold_k`.
         num_gpus: GPUs that the fold trains on. Folds on more or fewer GPUs say nothing: each has a part of the batch.
     """
-    finished = (read_committed(folder) for folder in fold_folder.parent.glob("fold_*") if folder != fold_folder)
     peaks = [
         manifest.peak_memory_bytes.get("gpu", 0)
-        for manifest in finished
-        if manifest and manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
+        for _, manifest in finished_siblings(fold_folder)
+        if manifest.details.get("options", {}).get("num_gpus", 1) == num_gpus
     ]
     peak = max(peaks, default=0)
     return peak + UNCOUNTED_GPU_BYTES if peak else None

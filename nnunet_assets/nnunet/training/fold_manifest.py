@@ -49,6 +49,7 @@ def manifest_of(
     """
     fold_folder = Path(trainer.output_folder)
     started, clock = began
+    peak = _peak_memory(fold_folder, device)
     results = {name: (scored_in if name == SUMMARY_FILE else fold_folder) / name for name in RESULT_FILES}
     ended = started + timedelta(seconds=steady_seconds() - clock)  # the clock may have been set since
     return Manifest(
@@ -58,7 +59,7 @@ def manifest_of(
         device=device_name(device),
         seconds={"training": _training_seconds(trainer), "validation": validation_seconds},
         n_epochs=trainer.current_epoch,
-        peak_memory_bytes=_peak_memory(fold_folder, device),
+        peak_memory_bytes=peak,
         # Without checkpointing there is no final one.
         files={name: file_sha256(file) for name, file in results.items() if file.is_file()},
         details={
@@ -99,7 +100,8 @@ def _training_seconds(trainer: NnunetTrainer) -> float:
 
 def note_peak_memory(fold_folder: Path, device: "torch.device") -> None:
     """Notes what the training took: another process may do the rest."""
-    write_json_atomically(_peak_file(fold_folder), _peak_memory(fold_folder, device))
+    peak = _peak_memory(fold_folder, device)
+    write_json_atomically(_peak_file(fold_folder), peak)
 
 
 def _peak_memory(fold_folder: Path, device: "torch.device") -> dict[str, int]:

@@ -8,10 +8,11 @@ process for each below this one (see `ranks`), which then only waits for them.
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.clock import steady_seconds
 from nnunet_assets.core.files.layout import OWN_FOLDER
@@ -57,6 +58,9 @@ from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.reporter import reporter
 
+if TYPE_CHECKING:
+    import torch
+
 RANK_MODULE = "nnunet_assets.nnunet.training.rank_process"
 
 
@@ -93,23 +97,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
     # Finished, and validated again: until that is done it stays as it is, its journal and its COMMIT too.
     earlier = read_committed(fold_folder) if _is_final(checkpoint) else None
     device = resolve_device(request.device)
-    if options.deterministic:
-        make_deterministic()
-    if options.seed is not None:
-        seed_training(options.seed + rank.number)
-    export_in_threads()
-    write_model_files_whole()
-    rank.join(request.experiment.trainer, device)
-    trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
-    read_back_predictions(trainer.plans_manager.image_reader_writer_class)
-    whole_batch = settings_of_whole_batch(trainer)
-    if checkpoint:
-        trainer.load_checkpoint(str(checkpoint))
-        # It is the first one's: another one that went on from it would draw the same patches.
-        if rank.is_first and (state := random_state_of(fold_folder, checkpoint)) is not None:
-            restore_before_first_epoch(trainer, state)
-    elif options.pretrained_weights:
-        load_pretrained_weights(trainer, Path(options.pretrained_weights))
+    trainer, whole_batch = _ready_trainer(request, checkpoint, rank, device)
     is_trained = _is_final(checkpoint)
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
@@ -142,6 +130,31 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
             commit_again(fold_folder, manifest_again(earlier, manifest), records, series)
         forget_previous_checkpoint(fold_folder)
     rank.leave()
+
+
+def _ready_trainer(
+    request: FoldAttempt, checkpoint: Path | None, rank: Rank, device: "torch.device"
+) -> tuple[NnunetTrainer, Mapping[str, Any]]:
+    """Returns the trainer with the weights that it begins with, and the settings that its ranks share."""
+    fold_folder, options = request.fold_folder, request.options
+    if options.deterministic:
+        make_deterministic()
+    if options.seed is not None:
+        seed_training(options.seed + rank.number)
+    export_in_threads()
+    write_model_files_whole()
+    rank.join(request.experiment.trainer, device)
+    trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
+    read_back_predictions(trainer.plans_manager.image_reader_writer_class)
+    whole_batch = settings_of_whole_batch(trainer)
+    if checkpoint:
+        trainer.load_checkpoint(str(checkpoint))
+        # It is the first one's: another one that went on from it would draw the same patches.
+        if rank.is_first and (state := random_state_of(fold_folder, checkpoint)) is not None:
+            restore_before_first_epoch(trainer, state)
+    elif options.pretrained_weights:
+        load_pretrained_weights(trainer, Path(options.pretrained_weights))
+    return trainer, whole_batch
 
 
 def _is_final(checkpoint: Path | None) -> bool:

@@ -63,9 +63,10 @@ def open_journal(
     trainer: NnunetTrainer, request: FoldAttempt, whole_batch: Mapping[str, Any], progress: Progress
 ) -> JournalLogger:
     """Cuts the journal back to the epochs that the trainer has and attaches it to the trainer."""
+    records = records_so_far(trainer, request, whole_batch, progress)
     fold_folder = Path(trainer.output_folder)
     journal = journal_path(fold_folder)
-    write_records(journal, records_so_far(trainer, request, whole_batch, progress))
+    write_records(journal, records)
 
     def report(epoch: int, values: Mapping[str, float]) -> None:
         progress.epoch(trained_epoch(fold_folder, epoch, trainer.num_epochs, values))

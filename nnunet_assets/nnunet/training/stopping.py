@@ -9,12 +9,13 @@ a process that is killed while it validates leaves it to the next one.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
-from nnunet_assets.core.fold.commit import Manifest, read_committed
+from nnunet_assets.core.fold.commit import Manifest
+from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import Progress
@@ -52,7 +53,8 @@ def check_time_left(trainer: NnunetTrainer, fold_folder: Path, options: Training
     if options.time_budget_minutes is None:
         return
     minutes, used = options.time_budget_minutes, time.monotonic() - started
-    needed = _epoch_seconds(fold_folder) + _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
+    others = [fold for _, fold in finished_siblings(fold_folder)]
+    needed = _seconds_to_validate(others, minutes, len(validation_cases(trainer))) + _epoch_seconds(fold_folder, others)
     may_take = (
         f"an epoch and the validation may take {needed / 60:.1f} minutes, by what is known of this dataset's folds"
     )
@@ -89,7 +91,8 @@ def stop_early(
     """
     end_epoch = trainer.on_epoch_end
     minutes = options.time_budget_minutes
-    reserved = 0.0 if minutes is None else _seconds_to_validate(fold_folder, minutes, len(validation_cases(trainer)))
+    others = [fold for _, fold in finished_siblings(fold_folder)] if minutes is not None else []
+    reserved = 0.0 if minutes is None else _seconds_to_validate(others, minutes, len(validation_cases(trainer)))
     ended_at = time.monotonic()
 
     def on_epoch_end() -> None:
@@ -174,23 +177,16 @@ def _no_time(left_seconds: float, epoch_seconds: float, reserved_seconds: float)
     return f"the time budget leaves {max(0, left_seconds):.0f} s, which the validation may need"
 
 
-def _seconds_to_validate(fold_folder: Path, budget_minutes: float, n_cases: int) -> float:
+def _seconds_to_validate(others: Sequence[Manifest], budget_minutes: float, n_cases: int) -> float:
     """Returns half as much again as the slowest other fold took for as many cases."""
-    siblings = [fold for fold in _siblings(fold_folder) if fold.details.get("validation_cases")]
+    siblings = [fold for fold in others if fold.details.get("validation_cases")]
     a_case = [fold.seconds["validation"] / len(fold.details["validation_cases"]) for fold in siblings]
     return 1.5 * max(a_case) * n_cases if a_case else RESERVED_SHARE * 60 * budget_minutes
 
 
-def _epoch_seconds(fold_folder: Path) -> float:
+def _epoch_seconds(fold_folder: Path, others: Sequence[Manifest]) -> float:
     """Returns how long the fold's last epoch took, or else one of the slowest other fold; 0: not known."""
     records = read_records(journal_path(fold_folder))
     own = [seconds for record in records if (seconds := record.values.get("epoch_seconds")) is not None]
-    others = [fold.seconds["training"] / fold.n_epochs for fold in _siblings(fold_folder) if fold.n_epochs]
-    return float(own[-1] if own else max(others, default=0.0))
-
-
-def _siblings(fold_folder: Path) -> Iterator[Manifest]:
-    """Yields the other finished folds of the model; of adopted ones nobody knows what machine took how long."""
-    for folder in fold_folder.parent.glob("fold_*"):
-        if folder != fold_folder and (fold := read_committed(folder)) and not fold.is_adopted:
-            yield fold
+    slowest = max((fold.seconds["training"] / fold.n_epochs for fold in others if fold.n_epochs), default=0.0)
+    return float(own[-1] if own else slowest)

@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.commit import commit_fold
-from nnunet_assets.core.fold.validation_work import (
-    FILE,
-    ValidationWork,
-    finished_siblings,
-    pass_seconds_of_others,
-    trained_epoch,
-)
+from nnunet_assets.core.fold.fold import finished_siblings
+from nnunet_assets.core.fold.validation_work import FILE, ValidationWork, pass_seconds_of_others, trained_epoch
 from nnunet_assets_tests.builders import build_manifest
 
 # An epoch of 10 steps and 2 validation steps of 2 patches is 3 * 20 + 4 = 64 passes.
