@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.text.name_pattern import Anything, Piece, Text, Word, match
 from nnunet_assets.errors import ConfigError
 
@@ -73,7 +74,7 @@ class FilePattern:
             raise ConfigError(f"The pattern {text!r} must name a case by {wanted}, as the pattern of the images does.")
 
     def find(self, folder: Path) -> list[FoundFile]:
-        """Returns the files below a folder that the pattern names, by path; hidden ones are passed over.
+        """Returns the files below a folder that the pattern names, by path; without hidden ones and other droppings.
 
         Links to folders are followed, but not back into a folder above.
         """
@@ -93,7 +94,7 @@ class FilePattern:
         pieces = self._pieces(self._parts[depth], texts)
         is_last = depth == len(self._parts) - 1
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+            names = [entry.name for entry in entries if not is_dropping(entry.name)]
         for name in names:
             found, path = match(pieces, name), folder / name
             if found is None or path.is_dir() == is_last or (is_last and _is_device(path)):

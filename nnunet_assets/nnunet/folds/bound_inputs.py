@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.splits.splits import SPLITS_FILE
@@ -76,12 +77,16 @@ def _bind_rest(prepared: PreparedFolder, folder: Path, plans: str) -> None:
 
 
 def _link_folder(source: Path, target: Path) -> None:
-    try:
-        target.symlink_to(source.resolve(), target_is_directory=True)
-    except OSError:  # a file system without symbolic links
-        target.mkdir()
-        for path in source.iterdir():
-            link_or_copy(path, target / path.name)
+    names = [path.name for path in source.iterdir()]
+    # By what lies there nnU-Net infers its format, and knows none of .DS_Store.
+    wanted = [name for name in names if not is_dropping(name)]
+    if wanted == names:
+        with suppress(OSError):  # a file system without symbolic links
+            target.symlink_to(source.resolve(), target_is_directory=True)
+            return
+    target.mkdir()
+    for name in wanted:
+        link_or_copy(source / name, target / name)
 
 
 def _remove_left(folder: Path) -> None:

@@ -12,7 +12,7 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
-from nnunet_assets.nnunet.importing.planned_import import ImportedDataset, PlannedImport
+from nnunet_assets.nnunet.importing.planned_import import ImportedDataset, PlannedImport, left_behind
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
@@ -64,7 +64,8 @@ def plan_described(
     refuse_taken(raw_root, name)
     old = read_old_dataset(source)
     transfers = _transfers(old)
-    done, outlook = (tuple(_changes(old, transfers, link, were)) for were in ("were", "would be"))
+    left = left_behind(transfers, ENDING)
+    done, outlook = ((*_changes(old, transfers, link, were), *left) for were in ("were", "would be"))
     return PlannedImport(
         ImportedDataset(name, raw_root / name, len(old.training), len(old.test), done),
         outlook,

@@ -20,7 +20,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import ENDINGS, read_shape, read_volume, shape_text
 from nnunet_assets.nnunet.importing.import_companions import refuse_detached, spacing_transfers
-from nnunet_assets.nnunet.importing.planned_import import IMPORTING, ImportedDataset, PlannedImport
+from nnunet_assets.nnunet.importing.planned_import import IMPORTING, ImportedDataset, PlannedImport, left_behind
 from nnunet_assets.nnunet.importing.source_cases import SourceCases
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
@@ -97,6 +97,7 @@ def plan_files(
         "file_ending": ending,
     }
     refuse_errors(f"{DATASET_JSON} for {cases.folder}", check_description(description))
+    warnings += left_behind(transfers, ending)
     done, outlook = (
         (*_changes(cases, transfers, description, link, were, are_found=labels is None), *warnings)
         for were in ("were", "would be")

@@ -9,6 +9,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.droppings import droppings_in, passed_over
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import DatasetError
@@ -40,6 +41,12 @@ class ImportedDataset:
     n_training: int
     n_test: int
     changes: tuple[str, ...]
+
+
+def left_behind(transfers: Sequence[Transfer], ending: str) -> list[str]:
+    """Returns the sentence about what other systems left beside the files that are brought, where there is any."""
+    names = droppings_in(sorted({transfer.source.parent for transfer in transfers}), ending)
+    return [passed_over(names)] if names else []
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, check_description, convert_version_1, read_json_object
 from nnunet_assets.core.dataset.findings import refuse_errors
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.errors import DatasetError, first_offenders
 
 ENDING = ".nii.gz"
@@ -106,8 +107,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _niftis(folder: Path) -> list[Path]:
-    """Returns the images of a folder, sorted, without the `._` files that macOS leaves. No folder: no images."""
-    return sorted(path for path in folder.glob(f"*{ENDING}") if not path.name.startswith("."))
+    """Returns the images of a folder, sorted, without what other systems leave. No folder: no images."""
+    return sorted(path for path in folder.glob(f"*{ENDING}") if not is_dropping(path.name))
 
 
 def _stem(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.evaluation.evaluation import Problem
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots, fold_index
 from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
@@ -250,8 +251,7 @@ def _cases_in(folder: Path, ending: str) -> set[str]:
         names = {path.name for path in folder.iterdir() if path.is_file()}
     except OSError as error:
         raise EvaluationError(f"{folder} cannot be listed: {error.strerror}.") from None
-    # Hidden files are what tools leave beside real ones, such as ._NAME.
-    return {name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith(".")}
+    return {name.removesuffix(ending) for name in names if name.endswith(ending) and not is_dropping(name)}
 
 
 def _check_pooling(found: PredictedCases, provenances: Mapping[str, FoldProvenance]) -> None:

@@ -26,6 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import fsync_path, remove_unfinished
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.errors import PlanningError, first_offenders
@@ -236,7 +237,9 @@ def show(case_set: CaseSet, shown: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     new.mkdir()
     for path in case_set.cases.iterdir():
-        link_or_copy(path, new / path.name)
+        # By what lies there nnU-Net infers its format, and knows none of .DS_Store.
+        if not is_dropping(path.name):
+            link_or_copy(path, new / path.name)
     if shown.exists():
         shown.rename(old)
     new.rename(shown)
@@ -255,7 +258,11 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
-        return {entry.name: (entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries}
+        return {
+            entry.name: (entry.stat().st_size, entry.stat().st_mtime_ns)
+            for entry in entries
+            if not is_dropping(entry.name)
+        }
 
 
 def _is_younger(path: Path, seconds: float) -> bool:

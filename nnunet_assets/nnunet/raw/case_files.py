@@ -14,7 +14,7 @@ from types import MappingProxyType
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, FILE_ENDINGS, DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding
-from nnunet_assets.core.files.droppings import is_dropping
+from nnunet_assets.core.files.droppings import droppings_in, is_dropping, passed_over
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.raw.dataset_entries import Entry, read_entries
@@ -165,19 +165,8 @@ def _files(folder: Path, subfolder: str, ending: str) -> tuple[dict[str, Path], 
 
 def _droppings(folder: Path, subfolders: Sequence[str], ending: str) -> Iterator[Finding]:
     """Yields one note on all that other systems left there."""
-    names = [
-        f"{one}/{entry.name}"
-        for one in subfolders
-        for entry in _entries(folder / one)
-        # What somebody hid, and nobody takes for an image, is no news: .gitignore.
-        if is_dropping(entry.name) and (entry.name.endswith(ending) or not re.match(r"\.(?!_|DS_Store)", entry.name))
-    ]
-    if names:
-        message = (
-            f"{len(names)} file{'s' if len(names) > 1 else ''} that other systems leave beside one's own "
-            f"{'are' if len(names) > 1 else 'is'} passed over, also by nnU-Net: {first_offenders(names)}."
-        )
-        yield Finding("D059", "warning", message)
+    if names := droppings_in([folder / one for one in subfolders], ending):
+        yield Finding("D059", "warning", passed_over(names, ", also by nnU-Net"))
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:

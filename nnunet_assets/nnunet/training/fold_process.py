@@ -53,7 +53,7 @@ from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, 
 from nnunet_assets.nnunet.training.trainer import build_trainer, label_names
 from nnunet_assets.nnunet.training.validation_passes import write_validation_work
 from nnunet_assets.nnunet.training.validation_series import validation_series
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions
+from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.reporter import reporter
@@ -146,6 +146,7 @@ def _ready_trainer(
     rank.join(request.experiment.trainer, device)
     trainer = build_trainer(request, device, is_resumed=checkpoint is not None)
     read_back_predictions(trainer.plans_manager.image_reader_writer_class)
+    score_predictions_alone()
     whole_batch = settings_of_whole_batch(trainer)
     if checkpoint:
         trainer.load_checkpoint(str(checkpoint))

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 
@@ -41,6 +42,26 @@ def read_back_predictions(reader_writer: Any) -> None:
 
     setattr(write_seg, _IS_CHECKED, True)
     reader_writer.write_seg = write_seg
+
+
+def score_predictions_alone() -> None:
+    """Makes nnU-Net's validation pass over what other systems leave beside predictions, such as `._CASE.nii.gz`.
+
+    Whoever looks at a prediction from a Mac over the network leaves one; nnU-Net takes it for a prediction, and after
+    all epochs dies of the reference that is not there.
+    """
+    from nnunetv2.evaluation import evaluate_predictions
+
+    listed = evaluate_predictions.subfiles
+    if hasattr(listed, _IS_CHECKED):
+        return
+
+    @functools.wraps(listed)
+    def subfiles(*arguments: Any, **named: Any) -> list[str]:
+        return [file for file in listed(*arguments, **named) if not is_dropping(Path(file).name)]
+
+    setattr(subfiles, _IS_CHECKED, True)
+    evaluate_predictions.subfiles = subfiles
 
 
 def _is_whole(file: Path) -> bool:

@@ -228,7 +228,13 @@ def test_a_validation_that_fails_changes_nothing_of_a_finished_fold(
 ) -> None:
     fold = finished_fold(tmp_path / "model" / "fold_0")
     before = stamps_of(tmp_path)
-    for name in ("export_in_threads", "write_model_files_whole", "read_back_predictions", "random_state_of"):
+    for name in (
+        "export_in_threads",
+        "write_model_files_whole",
+        "read_back_predictions",
+        "random_state_of",
+        "score_predictions_alone",
+    ):
         monkeypatch.setattr(fold_process, name, lambda *_: None)
     monkeypatch.setattr(fold_process, "resolve_device", lambda name: SimpleNamespace(type=name))
     monkeypatch.setattr(fold_process, "is_own_checkpoint", lambda *_: True)

@@ -43,7 +43,8 @@ def test_signs_of_regular_expressions_are_only_signs(tmp_path: Path) -> None:
 
 
 def test_hidden_files_and_folders_in_a_files_place_are_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "imagesTr/._a.nii", "imagesTr/a.nii", "imagesTr/b.nii/inner", ".git/c.nii")
+    touch(tmp_path, "imagesTr/._a.nii", "imagesTr/a.nii", "imagesTr/b.nii/inner", ".git/c.nii", "@eaDir/d.nii")
+    touch(tmp_path, "imagesTr/~$e.nii")
     assert found(tmp_path, "imagesTr/{case}.nii") == [("a", None)]
     assert found(tmp_path, "*/{case}.nii") == [("a", None)]
 

@@ -116,6 +116,16 @@ def test_a_folder_that_a_network_drive_keeps_ends_no_finished_fold(
     assert len(list((prepared.own / "bound").iterdir())) == 1
 
 
+def test_what_other_systems_leave_among_the_cases_does_not_reach_nnunet(records: Any) -> None:
+    roots, prepared = records
+    with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
+        before = content(bound.preprocessed / DATASET)
+    cases = next(prepared.own.glob("cases/*/*/cases"))
+    (cases / ".DS_Store").touch()
+    with bound_roots(dataset_of(roots), EXPERIMENT) as bound:
+        assert content(bound.preprocessed / DATASET) == before
+
+
 def test_the_cases_of_the_next_stage_are_bound_too(records: Any) -> None:
     roots, prepared = records
     plans = plans_content()

@@ -106,6 +106,9 @@ class TestADecathlonFolder:
         imported = import_described(source, tmp_path / "raw")
         assert imported.n_training == 3
         assert not [name for name in names(imported.folder) if "._" in name]
+        assert imported.changes[-1].startswith(
+            "2 files that other systems leave beside one's own are passed over: imagesTr/._tiny_0.nii.gz"
+        )
 
     def test_names_that_end_like_a_channel_are_still_names(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=1)

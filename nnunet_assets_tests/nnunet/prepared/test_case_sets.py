@@ -240,6 +240,16 @@ def test_plain_nnunet_sees_the_cases_in_its_own_folder_and_cannot_lose_them(
     assert case_set.damaged() == []
 
 
+def test_what_other_systems_leave_among_the_cases_is_not_shown(tmp_path: Path) -> None:
+    case_set, shown = whole_set(tmp_path / "sets"), tmp_path / "shown"
+    (case_set.cases / ".DS_Store").touch()
+    show(case_set, shown)
+    assert names(shown) == NAMES
+    assert is_shown(case_set, shown)
+    (shown / ".DS_Store").touch()
+    assert is_shown(case_set, shown)
+
+
 def test_a_kill_between_the_two_renames_leaves_nothing_that_is_taken_for_whole(tmp_path: Path) -> None:
     case_set, shown = whole_set(tmp_path / "sets"), tmp_path / "nnUNetPlans_2d"
     show(case_set, shown)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions
+from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import ChildFailure
 
 pytest.importorskip("nnunetv2")
@@ -95,3 +95,15 @@ def test_where_the_disk_ends_within_the_file_nothing_is_taken_for_a_prediction(w
     assert "taken" not in seen.values(), seen
     if ending in SILENT and type(io).__name__ == "SimpleITKIO":
         assert set(seen.values()) == {"NO_SPACE"}  # else this shows nothing: the library raises by itself
+
+
+def test_what_a_mac_leaves_beside_a_prediction_is_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nnunetv2.evaluation import evaluate_predictions
+
+    monkeypatch.setattr(evaluate_predictions, "subfiles", evaluate_predictions.subfiles)
+    for name in ("a.nii.gz", "._a.nii.gz"):
+        (tmp_path / name).touch()
+    score_predictions_alone()
+    score_predictions_alone()
+    assert evaluate_predictions.subfiles(str(tmp_path), suffix=".nii.gz", join=False) == ["a.nii.gz"]
+    assert evaluate_predictions.subfiles(str(tmp_path)) == [str(tmp_path / "a.nii.gz")]
