@@ -88,16 +88,14 @@ class TerminalProgress:
             return
         if self._bar is None or what != self._what:
             self._take_bar_away()
-            self._bar, self._what = _bar(what), what
-        if self._bar.console.is_terminal:
-            self._bar.start()
-            left = self._steps.seconds_left
-            self._bar.update(
-                self._bar.task_ids[0],
-                completed=n_done,
-                total=n,
-                left="" if left is None or n_done == n else f"about {duration(left)} left",
-            )
+            bar = _bar(what)
+            if not bar.console.is_terminal:  # where even its end would be an empty line
+                return
+            self._bar, self._what = bar, what
+        self._bar.start()
+        left = self._steps.seconds_left
+        shown = "" if left is None or n_done == n else f"about {duration(left)} left"
+        self._bar.update(self._bar.task_ids[0], completed=n_done, total=n, left=shown)
 
     def _has_terminal(self) -> bool:
         return (sys.stderr if self._to_stderr else sys.stdout).isatty()

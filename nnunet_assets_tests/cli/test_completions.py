@@ -69,6 +69,8 @@ def offered(*typed: str) -> list[str]:
         (["evaluate", "Dataset040"], [OTHER]),
         (["check", "Dataset005"], ["Dataset005_Raw"]),
         (["compare", "40"], ["Dataset040_Prostate"]),
+        (["best", "40"], ["Dataset040_Prostate"]),
+        (["backfill", "Dataset040"], [OTHER]),
         (["summarize", "-e", "Dataset040"], ["Dataset040_Prostate"]),
         (["exp"], ["export"]),
         (["train", "4", "2d", "0", "--vari"], ["--variant"]),

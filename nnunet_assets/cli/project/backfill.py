@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, ERROR, INCOMPLETE, INTERRUPTED
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
@@ -28,7 +29,7 @@ LOOK_SECONDS = 2.0
 
 
 @click.command()
-@click.argument("experiment", nargs=-1)
+@click.argument("experiment", nargs=-1, shell_complete=completions.experiments)
 @click.option("--folds", metavar="0,1,2", help="Which folds.  [default: all that the experiment declares]")
 @click.option("--detach", is_flag=True, help="Begin, and do not wait.")
 @click.option("--cancel", is_flag=True, help="End what runs of these folds; their checkpoints stay.")

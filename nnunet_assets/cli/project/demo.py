@@ -46,7 +46,8 @@ def demo(folder: Path | None) -> None:
     settings = project_settings(root)
     project = read_project(root)
     config = _phantom_experiment(project)
-    console = Console()
+    # A file has no width, and rich would break paths to fit into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()
     runner = _Runner(settings)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
@@ -15,7 +16,7 @@ from nnunet_assets.workflows.results.best import find_best_configuration
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("dataset", shell_complete=completions.datasets)
 @project_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def best(dataset: str, project: Path, as_json: bool) -> int:

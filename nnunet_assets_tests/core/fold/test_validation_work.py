@@ -10,7 +10,7 @@ from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.fold.validation_work import FILE, ValidationWork, pass_seconds_of_others, trained_epoch
 from nnunet_assets_tests.builders import build_manifest
 
-# An epoch of 10 steps and 2 validation steps of 2 patches is 3 * 20 + 4 = 64 passes.
+# An epoch of 15 steps and 2 validation steps of 2 patches is 2 * 30 + 4 = 64 passes.
 WORK = ValidationWork({"small": 8, "large": 120}, 64.0, "cpu")
 
 
