@@ -26,7 +26,8 @@ def unknown_field(name: str, model: type[BaseModel]) -> str:
     fields = model.model_fields
     if ":" in name:
         first, _, rest = name.partition(":")
-        return f"is not a field here. A space is missing after the colon: write `{first}: {rest}`."
+        wrong = "One colon is enough" if set(rest) <= {":"} else "A space is missing after the colon"
+        return f"is not a field here. {wrong}: write `{first}: {rest.lstrip(':')}`."
     if model is ExperimentConfig and name in VariantConfig.model_fields:
         return "belongs to `variant`: write it below `variant:`, indented by two spaces more than that."
     if model is VariantConfig and name in ExperimentConfig.model_fields:
@@ -75,6 +76,8 @@ def as_list(field: str, text: str) -> str:
     """Returns the list that a text stands for."""
     if not text or any(letter in text for letter in "[]{}:"):
         return ""
+    if text.lower() in ("none", "null", "~"):
+        return f" Remove `{field}`: without it the default counts."
     if field != "folds":
         return f" Write [{text.strip('()')}]."
     if text.lower() == "all":

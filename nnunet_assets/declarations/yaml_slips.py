@@ -43,10 +43,15 @@ class _Place:
     words: str
 
     def upto(self) -> Iterator[tuple[int, str]]:
-        """Yields the document's lines up to the place, without empty ones and remarks."""
+        """Yields the document's lines up to the place, without empty ones, remarks and text in blocks (`|`, `>`)."""
+        block: int | None = None
         for index in range(self.first, min(self.last, len(self.lines) - 1) + 1):
             line = self.lines[index]
-            if line.strip() and not line.lstrip().startswith("#"):
+            indent = len(line) - len(line.lstrip())
+            if not line.strip() or (block is not None and indent > block):
+                continue
+            block = indent if re.search(r":\s+[|>][-+0-9]*\s*(?:#.*)?$", line) else None
+            if not line.lstrip().startswith("#"):
                 yield index, line
 
 
@@ -81,6 +86,20 @@ def _blank_that_is_no_space(place: _Place) -> Slip | None:
     return None
 
 
+def _of_another_tool(place: _Place) -> Slip | None:
+    for index, line in place.upto():
+        if line.startswith(("<<<<<<<", ">>>>>>>")):
+            sentence = (
+                "a merge of Git is not done here. Keep one of the two versions, and remove Git's lines (<<<, ===, >>>)."
+            )
+            return Slip(index + 1, sentence)
+        if line.startswith("```"):
+            return Slip(index + 1, "the line is Markdown's and not YAML's. Remove it.")
+        if "{{" in line and not re.search(r"['\"].*\{\{", line):
+            return Slip(index + 1, "a value with {{ and }} needs quotes around all of it.")
+    return None
+
+
 def _separator(place: _Place) -> Slip | None:
     for index, line in place.upto():
         if re.fullmatch(r"\s*(?:[-‐‑‒–—―_=~*]{2,}|\.\.\.)\s*", line) and line.rstrip() != "---":
@@ -97,7 +116,7 @@ def _colon(place: _Place) -> Slip | None:
         if found := re.fullmatch(r"(\s*[A-Za-z_]\w*):([^\s/].*)", line):
             sentence = f"a space is missing after the colon. Write `{found[1]}: {found[2].strip()}`."
             return Slip(index + 1, sentence)
-        if found := re.fullmatch(r"(\s*[A-Za-z_]\w*)\s*=\s*(.*)", line):
+        if found := re.fullmatch(r"(\s*[A-Za-z_]\w*)\s*(?:[=：；;]|->|=>)\s*(.*)", line):
             sentence = f"a name and its value have a colon and a space between them. Write `{found[1]}: {found[2]}`."
             return Slip(index + 1, sentence)
     if "expected ':'" not in place.words or place.began >= len(place.lines):
@@ -114,19 +133,27 @@ def _colon(place: _Place) -> Slip | None:
 def _quote(place: _Place) -> Slip | None:
     for index, line in place.upto():
         found = re.fullmatch(r"(\s*(?:- )?[\w.-]+:\s+)(['\"])(.*)", line)
-        if not found or _closes(found[3], found[2]):
+        if not found:
             continue
-        sentence = f"the quote {found[2]} that opens here is not closed. Write `{line.rstrip()}{found[2]}`."
-        return Slip(index + 1, sentence)
+        _, closing, rest = _without_doubled(found[3], found[2]).partition(found[2])
+        if not closing:
+            sentence = f"the quote {found[2]} that opens here is not closed. Write `{line.rstrip()}{found[2]}`."
+            return Slip(index + 1, sentence)
+        if rest.strip() and not re.match(r"\s+#", rest):
+            other = "'" if found[2] == '"' else '"'
+            sentence = (
+                f"the text ends at its second {found[2]}, before `{rest.strip()}`. Put {other} around it instead."
+            )
+            return Slip(index + 1, sentence)
     if "unknown escape" in place.words:
         sentence = "a backslash between double quotes begins a special letter. Use single quotes, such as 'C:\\data'."
         return Slip(place.last + 1, sentence)
     return None
 
 
-def _closes(rest: str, quote: str) -> bool:
-    inside = rest.replace("''", "") if quote == "'" else re.sub(r"\\.", "", rest)
-    return quote in inside
+def _without_doubled(rest: str, quote: str) -> str:
+    """Returns a text without the quotes that stand for themselves in it: two of them, or one after a backslash."""
+    return rest.replace("''", "") if quote == "'" else re.sub(r"\\.", "", rest)
 
 
 def _bracket(place: _Place) -> Slip | None:
@@ -144,6 +171,11 @@ def _bracket(place: _Place) -> Slip | None:
 
 def _first_letter(place: _Place) -> Slip | None:
     line = place.lines[place.last]
+    if item := re.fullmatch(r"(\s*)[*•+] ?(.*)", line):
+        return Slip(place.last + 1, f"an item of a list begins with a hyphen. Write `{item[1]}- {item[2]}`.")
+    if found := re.fullmatch(r"(\s*[\w.-]+): +([?|>-] ?[^\s-].*)", line):
+        sentence = f'text that begins with {found[2][0]} needs quotes. Write `{found[1]}: "{found[2]}"`.'
+        return Slip(place.last + 1, sentence)
     column = place.column
     if "alias" in place.words or "anchor" in place.words:
         column = next((index for index, letter in enumerate(line) if letter in "*&"), column)
@@ -163,7 +195,7 @@ def _two_colons(place: _Place) -> Slip | None:
     if "mapping values" not in place.words or not found:
         return None
     indent, name, value = found.groups()
-    if inner := re.fullmatch(r"([A-Za-z_]\w*): ?(.*)", value):
+    if inner := re.fullmatch(r"([A-Za-z_]\w*): (.+)", value):
         sentence = (
             f"what belongs to `{name}` begins on a line of its own. End this line after `{name}:`, and write "
             f"`{indent}  {inner[0]}` on the next."
@@ -225,6 +257,7 @@ def _indent(place: _Place, index: int) -> str:
 
 
 _RULES = (
+    _of_another_tool,
     _blank_that_is_no_space,
     _separator,
     _colon,

@@ -114,10 +114,14 @@ def _read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise _SourceError(1, f"the file is larger than {MAX_BYTES:,} bytes. Split it into several folders.")
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _SourceError(line, f"byte {error.start} is not UTF-8. Save the file as UTF-8.") from error
+    if control := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", text):
+        line = text.count("\n", 0, control.start()) + 1
+        raise _SourceError(line, f"the line holds U+{ord(control[0]):04X}, a control character. Write the line anew.")
+    return text
 
 
 def _refuse_depth(text: str) -> None:

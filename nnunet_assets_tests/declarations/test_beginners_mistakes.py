@@ -472,6 +472,70 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "4: attributes.folds: must be a whole number, not empty. The value after the colon is missing.",
     ),
     "null document end": ((17, 16), "---", "18: the document is empty, which Dagster refuses. Remove its line `---`."),
+    "block scalar then slip": (
+        (11, 11),
+        "  description: |\n    lr=0.1\n    a:b\n    -- x\n  device:cuda",
+        "15: a space is missing after the colon. Write `  device: cuda`.",
+    ),
+    "apostrophe start": (
+        (11, 11),
+        "  description: 'Ana's first try'",
+        "11: the text ends at its second ', before `s first try'`. Put \" around it instead.",
+    ),
+    "double in double": (
+        (11, 11),
+        '  description: "the "best" one"',
+        '11: the text ends at its second ", before `best" one"`. Put \' around it instead.',
+    ),
+    "value colon end": (
+        (11, 11),
+        "  description: todo:",
+        '11: a text with a colon in it needs quotes. Write `  description: "todo:"`.',
+    ),
+    "markdown fence": ((1, 0), "```yaml", "1: the line is Markdown's and not YAML's. Remove it."),
+    "diff markers": (
+        (4, 4),
+        "<<<<<<< HEAD\n  folds: 5\n=======\n  folds: 4\n>>>>>>> b",
+        "4: a merge of Git is not done here. Keep one of the two versions, and remove Git's lines (<<<, ===, >>>).",
+    ),
+    "bullet *": (
+        (10, 10),
+        "  folds: \n    * 0\n    * 1",
+        "11: an item of a list begins with a hyphen. Write `    - 0`.",
+    ),
+    "control char": ((4, 4), "  folds: 5\x07", "4: the line holds U+0007, a control character. Write the line anew."),
+    "pipe": (
+        (11, 11),
+        "  description: | text",
+        '11: text that begins with | needs quotes. Write `  description: "| text"`.',
+    ),
+    "dash value": (
+        (11, 11),
+        "  description: - first",
+        '11: text that begins with - needs quotes. Write `  description: "- first"`.',
+    ),
+    "none": (
+        (10, 10),
+        "  folds: None",
+        "10: attributes.folds: must be a list, such as [0, 1], not None. Remove `folds`: without it the "
+        "default counts.",
+    ),
+    "jinja": ((3, 3), "  dataset: {{ env.DATASET }}", "3: a value with {{ and }} needs quotes around all of it."),
+    "two colons key": (
+        (4, 4),
+        "  folds:: 5",
+        "4: attributes.folds:: is not a field here. One colon is enough: write `folds: `.",
+    ),
+    "fullwidth colon": (
+        (4, 4),
+        "  folds： 5",
+        "4: a name and its value have a colon and a space between them. Write `  folds: 5`.",
+    ),
+    "arrow": (
+        (4, 4),
+        "  folds -> 5",
+        "4: a name and its value have a colon and a space between them. Write `  folds: 5`.",
+    ),
 }
 """By the mistake: the first and the last line that it takes the place of, what stands there, and what is said."""
 

@@ -23,7 +23,7 @@ from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents,
         ("a: *b\n", '1: text that begins with * needs quotes. Write `a: "*b"`.'),
         (
             "a: \0\n",
-            "1: the file is not YAML: unacceptable character #x0000: control characters are not allowed.",
+            "1: the line holds U+0000, a control character. Write the line anew.",
         ),
         # No known slip: YAML's own words, and what a line looks like.
         (
