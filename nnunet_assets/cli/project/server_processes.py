@@ -47,14 +47,24 @@ class Server:
 
 @contextmanager
 def in_foreground(
-    servers: Sequence[Server], folder: Path, environment: Mapping[str, str]
+    servers: Sequence[Server], folder: Path, environment: Mapping[str, str], logs: Sequence[Path]
 ) -> "Iterator[list[subprocess.Popen[bytes]]]":
-    """Runs servers in a folder until the end of the block, or Ctrl-C in it."""
+    """Runs servers in a folder until the end of the block, or Ctrl-C in it; each prints into a file of its own."""
     # A terminal sends Ctrl-C to its whole session: in sessions of their own, servers end and folds that train do not.
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for server in servers:
-            running.append(subprocess.Popen(server.command, cwd=folder, env=environment, start_new_session=True))
+        for server, log in zip(servers, logs, strict=True):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as output:
+                server_process = subprocess.Popen(
+                    server.command,
+                    cwd=folder,
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            running.append(server_process)
         yield running
     except KeyboardInterrupt:
         click.echo("Stopping. Folds that train go on.")

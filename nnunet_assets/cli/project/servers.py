@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from nnunet_assets.cli.project import background
+from nnunet_assets.cli.project.server_output import shown_output
 from nnunet_assets.cli.project.server_processes import (
     HOST,
     START_SECONDS,
@@ -53,7 +54,9 @@ def dev(folder: Path, port: int, mlflow_port: int) -> None:
     arguments = ["dagster", "dev", "-h", HOST, "-p", str(port)]
     dagster = held_command(settings.dagster_home, "nnunet-assets dev", page, *arguments)
     servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"{page}/server_info", is_daemon=True)]
+    logs = [background.log_file(settings.project, server.name) for server in servers]
     with ExitStack() as stack:
+        show_rest = stack.enter_context(shown_output(logs))
         with starting(settings.dagster_home, seconds=2 * START_SECONDS):
             _make_ready(settings)
             refuse_second_daemon(settings.project, click.echo)
@@ -61,12 +64,14 @@ def dev(folder: Path, port: int, mlflow_port: int) -> None:
             _make_store(settings)
             stack.callback(_forget_daemon, settings)
             environment = _environment(settings, f"http://{HOST}:{mlflow_port}")
-            running = stack.enter_context(in_foreground(servers, settings.project, environment))
-            for server, process in zip(servers, running, strict=True):
-                wait_until_up(settings.dagster_home, server, process.pid, partial(is_running, process))
+            running = stack.enter_context(in_foreground(servers, settings.project, environment, logs))
+            for server, process, log in zip(servers, running, logs, strict=True):
+                wait_until_up(settings.dagster_home, server, process.pid, partial(is_running, process), log)
+        show_rest()
+        click.echo(f"Ctrl-C stops both; folds that train go on. All that they print: {logs[0].parent}")
         click.echo(_welcome(settings, {server.name: server.url for server in servers}))
         if code := running[-1].wait():
-            raise ServerError(f"`dagster dev` ended with exit code {code}; what it printed says why.")
+            raise ServerError(f"`dagster dev` ended with exit code {code}; what it printed is in {logs[-1]}.")
 
 
 @click.command()
