@@ -67,6 +67,9 @@ class TestTheShareOfOneGpu:
         assert adopted(**share).may_be_share_of(adopted())
         assert adopted().may_be_share_of(adopted(**share))
 
+    def test_may_be_it_where_the_files_of_one_prove_less(self) -> None:
+        assert adopted("vague", batch_size="2", initial_lr=None).may_be_share_of(adopted())
+
     def test_is_not_what_other_settings_or_data_differ_in(self) -> None:
         assert not adopted(batch_size="2", initial_lr="0.1").may_be_share_of(adopted())
         other = replace(adopted(batch_size="2"), inputs=replace(adopted().inputs, plans_hash="other"))

@@ -13,8 +13,11 @@ from nnunet_assets.core.fold.journal import (
     Record,
     append_record,
     journal_path,
+    n_saved_epochs,
     read_records,
     readable_until_epoch,
+    saved_epochs_path,
+    settled_records,
     truncate_after_epoch,
     write_records,
 )
@@ -132,6 +135,24 @@ def test_damaged_lines_cost_a_resumed_fold_their_own_epochs_only_and_are_counted
     assert n_found_lost == n_lost
     truncate_after_epoch(path, n_epochs)
     assert list(read_records(path)) == records  # nothing is left that hides what follows
+
+
+@pytest.mark.parametrize("between", [Record("epoch", 3, 5, {}), Record("end", 3, None, {})])
+def test_what_follows_an_end_or_a_later_epoch_is_of_no_checkpoint(path: Any, between: Record) -> None:
+    write_records(path, [Record("epoch", 2, 0, {}), between, Record("epoch", 4, 1, {})])
+    records, n_lost = readable_until_epoch(path, 2)
+    assert ([record.epoch for record in records], n_lost) == ([0], 0)
+
+
+def test_an_epoch_stays_once_a_checkpoint_holds_it(path: Any) -> None:
+    write_journal(path, 3, with_end=True)
+    folder = path.parents[1]
+    assert n_saved_epochs(folder) is None
+    assert [record.epoch for record in settled_records(folder)] == [None, 0, 1, 2, None]
+    for n_saved, kept in ((0, []), (2, [0, 1]), (3, [0, 1, 2])):
+        saved_epochs_path(folder).write_text(f"{n_saved}\n")
+        assert n_saved_epochs(folder) == n_saved
+        assert [record.epoch for record in settled_records(folder)] == [None, *kept, None]
 
 
 def test_no_journal_is_cut_back_to_an_empty_one(path: Any) -> None:
