@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.dataset.plans_code import CodeName, WrongForm, code_in_dataset_json, code_in_plans
+from nnunet_assets.core.dataset.plans_code import CodeName, WrongForm, code_in_dataset_json, code_in_plans, shortened
 from nnunet_assets_tests.hostile_code import PLACES, PLANS, hostile_plans
 
 
@@ -62,3 +62,9 @@ def test_the_reader_of_a_dataset_json_is_code() -> None:
     assert list(code_in_dataset_json({"overwrite_image_reader_writer": "os"})) == [
         CodeName("reader", "overwrite_image_reader_writer", "os")
     ]
+
+
+def test_of_a_long_value_the_beginning_is_quoted() -> None:
+    whole, longer = "x" * 78, "x" * 79  # with its quotes 80 and 81
+    assert (shortened(whole), shortened(longer)) == (f"'{whole}'", f"'{longer}...")
+    assert [shortened(value) for value in (1.5, None, ["a"], {})] == ["1.5", "None", "a list", "a dict"]

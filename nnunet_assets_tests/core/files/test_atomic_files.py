@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
+from nnunet_assets.core.files.atomic_files import append_whole, remove_unfinished, write_atomically
 
 
 def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path) -> None:
@@ -42,14 +42,45 @@ def test_a_disk_that_is_full_is_named_with_the_file(tmp_path: Path, monkeypatch:
     assert caught.value.filename == str(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664), (0o000, 0o666)])
 def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
     before = os.umask(umask)
     try:
         write_atomically(tmp_path / "a", b"")
+        append_whole(tmp_path / "b", b"")
     finally:
         os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"] == [mode, mode]
+
+
+def test_what_is_private_is_its_owners_alone(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a", b"", is_private=True)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_what_is_appended_begins_where_the_file_ended(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "log"
+    assert [append_whole(path, content) for content in (b"one", b"", b"two")] == [0, 3, 3]
+    assert path.read_bytes() == b"onetwo"
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+def test_what_is_appended_is_flushed_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushes: bool
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    append_whole(tmp_path / "log", b"one", flushes=flushes)
+    assert bool(flushed) == flushes
+
+
+def test_what_is_appended_in_part_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append_whole(tmp_path / "log", b"one")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, content: write(handle, content[:1]))
+    with pytest.raises(OSError, match="No space left") as caught:
+        append_whole(tmp_path / "log", b"two")
+    assert (caught.value.filename, (tmp_path / "log").read_bytes()) == (str(tmp_path / "log"), b"one")
 
 
 def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_more(tmp_path: Path) -> None:

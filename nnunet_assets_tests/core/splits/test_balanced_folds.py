@@ -99,3 +99,19 @@ def test_new_cases_fill_the_smallest_folds() -> None:
     assert deal(["a", "b", "c", "d"], 2, 0, groups={}, label_volumes_ml={}, dealt=dealt) == {**dealt, "d": 1}
     five = deal(["a", "b", "c", "d", "e"], 2, 0, groups={}, label_volumes_ml={}, dealt=dealt)
     assert sizes(five, 2) == [3, 2]
+
+
+def test_the_same_cases_are_dealt_alike_by_every_version() -> None:
+    cases = [f"c{number:02}" for number in range(14)]
+    patients = {case: f"p{number // 2}" for number, case in enumerate(cases[:6])}
+    volumes = {
+        case: {"organ": number * 7 % 10 / 2, "lesion": 0.0 if number % 3 else 0.05 * (number + 1)}
+        for number, case in enumerate(cases)
+    }
+    for groups, label_volumes_ml, expected in (
+        (patients, volumes, "00112221121000"),
+        ({}, volumes, "00110221011202"),
+        (patients, {}, "11220012001102"),
+    ):
+        folds = deal(cases, 3, 7, groups=groups, label_volumes_ml=label_volumes_ml)
+        assert "".join(str(folds[case]) for case in cases) == expected

@@ -1,7 +1,10 @@
-"""What a training says that it will do with what is there already."""
+"""What is refused before anything is prepared, and what a training says that it will do with what is there already."""
 
+import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,12 +13,22 @@ from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_c
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.errors import FoldError
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError, DeviceError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.workflows.fold.start import starting_point
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.fold import start as module
+from nnunet_assets.workflows.fold.start import (
+    prepared_request,
+    refuse_missing_fold,
+    starting_point,
+    train_from_there,
+)
+from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets_tests.cli.fold.test_opened_files import write_finished
-from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
+from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, SPLITS, dataset_of, write_prepared
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 
 @pytest.fixture
@@ -107,3 +120,125 @@ def test_an_adopted_fold_is_not_said_to_be_validated_again_where_it_is_not(
     assert said(roots, request_now).startswith("trained elsewhere and adopted")
     with pytest.raises(FoldError, match="trained elsewhere and adopted, so that it is not validated again here"):
         said(roots, replace(request_now, options=options))
+
+
+CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", device="cpu")
+
+
+def project_of(roots: Roots, folds: int | None = None) -> tuple[Settings, Project]:
+    folder = roots.raw.parent
+    datasets = (DatasetConfig(dataset="Dataset001_Other", folds=9), DatasetConfig(dataset=DATASET, folds=folds or 5))
+    declared = Project(folder, datasets if folds else (), (CONFIG,))
+    return Settings.from_environment(folder, roots.environment()), declared
+
+
+class TestAFoldThatThereIsNot:
+    """The split that is there has two folds."""
+
+    def refused(self, roots: Roots, fold: str, folds: int | None = None) -> bool:
+        with suppress(FoldError):
+            refuse_missing_fold(*project_of(roots, folds), CONFIG, fold)
+            return False
+        return True
+
+    def test_is_none_of_the_split_that_is_there_whatever_is_declared(self, roots: Roots) -> None:
+        assert [self.refused(roots, fold, folds=3) for fold in ("fold_1", "fold_2", "fold_all")] == [False, True, False]
+
+    def test_is_none_of_the_split_that_will_be_made(self, roots: Roots) -> None:
+        (roots.preprocessed / DATASET / "splits_final.json").unlink()
+        assert [self.refused(roots, fold) for fold in ("fold_4", "fold_5")] == [False, True]
+        assert [self.refused(roots, fold, folds=3) for fold in ("fold_2", "fold_3")] == [False, True]
+
+    def test_is_none_of_the_split_beside_the_raw_data_which_becomes_the_datasets(self, roots: Roots) -> None:
+        there = roots.preprocessed / DATASET / "splits_final.json"
+        beside = roots.raw / DATASET / "splits_final.json"
+        beside.parent.mkdir(parents=True)
+        beside.write_text(json.dumps([*SPLITS, SPLITS[0]]))
+        assert [self.refused(roots, fold) for fold in ("fold_1", "fold_2")] == [False, True]
+        # One that is there and cannot be read is nobody's to replace.
+        there.write_text("[")
+        assert [self.refused(roots, fold) for fold in ("fold_4", "fold_5")] == [False, True]
+        there.unlink()
+        assert [self.refused(roots, fold) for fold in ("fold_2", "fold_3")] == [False, True]
+
+
+class TestBeforeAnythingIsPrepared:
+    @pytest.fixture
+    def asked(self, roots: Roots, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What is asked, in order; the preparation has to plan, and asks twice whether it may."""
+        asked: list[str] = []
+
+        def ensure_prepared(*_: Any, before_work: Any, before_planning: Any, **more: Any) -> Any:
+            asked.append(f"prepare despite changes: {more['despite_changes']}")
+            before_work()
+            before_work()
+            before_planning("the dataset")
+            return dataset_of(roots)
+
+        monkeypatch.setattr(module, "ensure_prepared", ensure_prepared)
+        monkeypatch.setattr(module, "check_device", lambda device, n, _: asked.append(f"{n} {device}"))
+        monkeypatch.setattr(module, "check_fold", lambda dataset, *_: asked.append(f"fold of {dataset}"))
+        monkeypatch.setattr(module, "check_versions", lambda place, **_: asked.append(f"versions of {place.fold}"))
+        return asked
+
+    def request(self, roots: Roots, fold: str = "fold_0", **now: Any) -> FoldRequest:
+        settings, project = project_of(roots)
+        continues = now.pop("continue_training", False)
+        return prepared_request(
+            settings,
+            project,
+            CONFIG,
+            fold,
+            AskedNow(**now),
+            progress=RecordedProgress(),
+            continue_training=continues,
+        )
+
+    def test_versions_device_and_fold_are_looked_at_each_once(self, roots: Roots, asked: list[str]) -> None:
+        request = self.request(roots)
+        assert (request.experiment, request.fold, request.device) == (EXPERIMENT, "fold_0", "cpu")
+        assert asked == [
+            "versions of fold_0",
+            "prepare despite changes: False",
+            "1 cpu",
+            "fold of the dataset",
+        ]
+
+    def test_of_what_is_trained_anew_no_version_counts(self, roots: Roots, asked: list[str]) -> None:
+        self.request(roots, retrain=True, device="cuda", despite_changes=True)
+        assert asked == ["prepare despite changes: True", "1 cuda", "fold of the dataset"]
+
+    def test_what_cannot_be_is_refused(self, roots: Roots, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(ConfigError):
+            self.request(roots, retrain=True, continue_training=True)
+        assert asked == []
+        with pytest.raises(FoldError, match=r"fold_2 does not exist; the splits of .* have fold_0, fold_1\."):
+            self.request(roots, "fold_2")
+        assert asked == ["versions of fold_2", "prepare despite changes: False"]
+
+        def missing(*_: Any) -> None:
+            raise DeviceError("There is none.")
+
+        monkeypatch.setattr(module, "check_device", missing)
+        with pytest.raises(DeviceError):
+            self.request(roots)
+
+
+def test_a_training_says_where_it_starts_and_has_read_the_fold_once(
+    roots: Roots, request_now: FoldRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_fold(*_: Any, retrain: bool, known: Fold) -> Any:
+        return retrain, known.state
+
+    monkeypatch.setattr(module, "train_fold", train_fold)
+    settings, _ = project_of(roots)
+    progress = RecordedProgress()
+    write_finished(roots)
+    for retrain in (False, True):
+        ended: Any = train_from_there(settings, request_now, None, progress, retrain=retrain)
+        assert ended == (retrain, "committed")
+    assert [sentence.partition(": ")[0] for sentence in progress.said] == [f"{EXPERIMENT.title}, fold_0"] * 2
+    assert [sentence.partition(": ")[2].partition(";")[0] for sentence in progress.said] == [
+        "finished already",
+        "training anew",
+    ]
