@@ -121,7 +121,7 @@ def draw(modules: Sequence[Path], n_mutants: int, rng: random.Random) -> list[Mu
     for place in rng.sample(sorted(places), len(places)):
         if len(drawn) == n_mutants:
             break
-        # The `*` of a signature counts as a sign too: what is no Python any more is no mutant.
+        # What is no Python any more is no mutant.
         drawn += islice(filter(is_python, rng.sample(places[place], len(places[place]))), 1)
     return drawn
 
@@ -132,6 +132,8 @@ def mutants_of(module: Path) -> Iterator[Mutant]:
     nodes = list(ast_nodes(get_ast(text)))
     # Most of Cosmic Ray's operators replace one sign by another, and need not look at anything else.
     signs = [node for node in nodes if node.type in ("operator", "comparison", "factor", "not_test")]
+    # The `*` of a signature is no operator.
+    signs = [node for node in signs if node.parent.type not in ("parameters", "param")]
     for name in cosmic_ray.plugins.operator_names():
         kind = cosmic_ray.plugins.get_operator(name)
         if kind.arguments():

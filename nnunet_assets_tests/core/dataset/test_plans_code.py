@@ -68,3 +68,21 @@ def test_of_a_long_value_the_beginning_is_quoted() -> None:
     whole, longer = "x" * 78, "x" * 79  # with its quotes 80 and 81
     assert (shortened(whole), shortened(longer)) == (f"'{whole}'", f"'{longer}...")
     assert [shortened(value) for value in (1.5, None, ["a"], {})] == ["1.5", "None", "a list", "a dict"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "is_name"),
+    [
+        ("network", "torch.nn.Conv2d", True),
+        ("network", "Conv2d", True),
+        ("reader", "SimpleITKIO", True),
+        # What is no network's class lies where nnU-Net looks for it by its bare name.
+        ("reader", "os.system", False),
+        ("network", "torch..nn", False),
+        ("network", "2d", False),
+        ("reader", "Reäder", False),
+        ("reader", None, False),
+    ],
+)
+def test_only_a_network_is_named_with_dots(kind: Any, value: Any, is_name: bool) -> None:
+    assert CodeName(kind, "key", value).is_name == is_name

@@ -15,7 +15,7 @@ from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold import commit
 from nnunet_assets.core.fold.commit import commit_fold
-from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.core.fold.fold import Fold, fold_state
 from nnunet_assets_tests.builders import EXPERIMENT, build_manifest, summary_entry, write_validation_summary
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -61,6 +61,33 @@ def test_a_fold_knows_its_place_what_names_it_and_its_scores(place: Any, tmp_pat
     assert fold.finished.sha256 == file_sha256(place.own / "manifest.json")
     assert fold.finished.summary == (place.folder / "validation" / "summary.json").read_bytes()
     assert fold.finished.scores == fold.finished.manifest.scores
+
+
+def test_a_checkpoint_is_read_where_that_is_asked_for(place: Any, hashed: Any) -> None:
+    assert (Fold.read(place).state, hashed) == ("committed", [])
+    (place.folder / CHECKPOINT).write_bytes(b"Weights")
+    assert Fold.read(place).state == "committed"
+    assert fold_state(place.folder) == Fold.read(place, check_files=True).state == "changed"
+
+
+def test_a_fold_that_is_not_finished_is_told_by_who_made_it(tmp_path: Path) -> None:
+    folder = tmp_path / "fold_0"
+    assert fold_state(folder) == "absent"
+    folder.mkdir()
+    assert fold_state(folder) == "absent"
+    (folder / "checkpoint_latest.pth").touch()
+    assert fold_state(folder) == "foreign"
+    (folder / ".nnunet_assets").mkdir()
+    (folder / ".nnunet_assets" / "request.json").touch()
+    assert fold_state(folder) == "interrupted"
+    (folder / ".nnunet_assets" / "COMMIT").touch()
+    assert fold_state(folder) == "changed"
+
+
+def test_what_was_trained_elsewhere_and_taken_in_is_finished_too(place: Any) -> None:
+    manifest = Fold.read(place).finished.manifest
+    commit_fold(place.folder, replace(manifest, details={"adopted": "2026-11-20"}))
+    assert fold_state(place.folder) == Fold.read(place).state == "adopted"
 
 
 @pytest.mark.usefixtures("_later")

@@ -166,6 +166,7 @@ def test_each_case_trains_wherever_it_is_not_validated(validation: Any) -> None:
 def test_a_seed_of_zero_is_not_nnunets_seed() -> None:
     assert SplitSettings(3).record == {"folds": 3}
     assert SplitSettings(3, seed=0).record == {"folds": 3, "seed": 0}
+    assert SplitSettings(3, seed=int("12345")).record == {"folds": 3}
     assert settings_version(SplitSettings(3, seed=0)) == "folds=3, seed=0"
 
 

@@ -9,7 +9,7 @@ from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.summary.intervals import with_intervals, with_recorded_patients
-from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
+from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result, write_patients
 from nnunet_assets_tests.core.summary.test_cv_summary import hand_worked
 
 # B is in every other case; folds of 8 and 2 cases, two cases a patient.
@@ -74,3 +74,11 @@ def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest() -> N
 def test_a_summary_of_an_unknown_split_has_intervals_of_its_cases_and_no_more(tmp_path: Path) -> None:
     roots = Roots(tmp_path, tmp_path, tmp_path)
     assert with_recorded_patients(roots, hand_worked()) == with_intervals(hand_worked(), None)
+
+
+def test_what_the_record_of_the_split_knows_of_its_cases_is_taken(tmp_path: Path) -> None:
+    roots = Roots(tmp_path, tmp_path, tmp_path)
+    write_patients(tmp_path / EXPERIMENT.dataset, PATIENTS)
+    found = with_recorded_patients(roots, summary())
+    assert found.bootstrap is not None
+    assert (found.bootstrap.clustered_by, found.patients, found.training_only) == ("patient", PATIENTS, ())

@@ -8,9 +8,13 @@ import pytest
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, OWN_FOLDER, Roots
+from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.summary_files import (
+    baseline_path,
+    changed_folds,
     complete_summaries,
+    read_baseline,
     read_current_summary,
     read_summary,
 )
@@ -105,3 +109,34 @@ def test_an_experiment_without_a_summary_is_left_out_and_no_path_is_named(roots:
     assert complete_summaries(roots, {EXPERIMENT: FOLDS})[1] == {EXPERIMENT.name_in_dataset: "it has no summary yet"}
     with pytest.raises(SummaryError, match=r"cv_summary\.json is missing. Materialize"):
         read_summary(EXPERIMENT.summary_folder(roots) / "cv_summary.json")
+
+
+def test_a_summary_that_names_no_commit_is_of_the_folds_that_are_there(roots: Roots) -> None:
+    summary = write(roots, *FOLDS)
+    for fold in FOLDS:
+        write_fold(EXPERIMENT.model_folder(roots), fold, {fold: (0.5, 0.5)})
+    assert changed_folds(roots, summary) == []
+
+
+def test_what_is_read_anew_counts_and_no_file_has_to_be_there(roots: Roots) -> None:
+    summary = summarize(EXPERIMENT, FOLDS, [build_fold_result(fold, {fold: {"x": 0.5}}) for fold in FOLDS])
+    asked = []
+
+    def read(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return summary
+
+    assert complete_summaries(roots, {EXPERIMENT: FOLDS}, read) == ([summary], {})
+    assert asked == [(EXPERIMENT, FOLDS)]
+
+
+def test_a_baseline_lies_beside_the_summary_and_a_damaged_one_says_what_to_do(roots: Roots) -> None:
+    path = baseline_path(roots, EXPERIMENT)
+    assert path == EXPERIMENT.summary_folder(roots) / "baseline.json"
+    assert read_baseline(path) is None
+    baseline = Baseline.of(write(roots, *FOLDS), accepted_at="2026-11-20T10:00:00+00:00", accepted_by="ada", note="")
+    write_json_atomically(path, baseline.to_json())
+    assert read_baseline(path) == baseline
+    path.write_text("{")
+    with pytest.raises(SummaryError, match=r"baseline\.json cannot be read .*nnunet-assets accept`, or delete"):
+        read_baseline(path)

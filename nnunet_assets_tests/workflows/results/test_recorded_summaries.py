@@ -12,12 +12,16 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.errors import ConfigError, SummaryError
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.results import recorded_summaries as module
 from nnunet_assets.workflows.results.recorded_summaries import (
     FoundSummary,
     expected_folds,
     find_summary,
     folder_record,
     log_cv_summary,
+    summarize_experiment,
 )
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import write_project
@@ -132,3 +136,58 @@ def test_a_folder_without_models_is_an_error(tmp_path: Path) -> None:
 def test_a_summary_of_nobody_knows_what_cannot_be_logged(settings: Settings) -> None:
     with pytest.raises(SummaryError, match="cannot be logged: its runs have no tag that says of which dataset"):
         log_cv_summary(MEANS_ALONE, settings=settings)
+
+
+@pytest.mark.usefixtures("stores_in_memory")
+class TestASummaryThatIsLogged:
+    def run(self, settings: Settings, **where: str) -> tuple[str, dict[str, float]]:
+        """Logs the summary of two folds without intervals; returns the name of the experiment, and the metrics."""
+        _, bare = folder_record(settings.roots.results).summary(
+            EXPERIMENT.dataset, None, lambda _group: ["fold_0", "fold_1"]
+        )
+        run_id = log_cv_summary(bare, settings=settings, **where)
+        store = connect(Destination.of(settings, where.get("tracking_uri")))
+        run = store.get_run(run_id)
+        return store.get_experiment(run.info.experiment_id).name, run.data.metrics
+
+    def test_lies_in_the_experiment_of_its_dataset_or_another_that_is_named(self, settings: Settings) -> None:
+        assert self.run(settings)[0] == EXPERIMENT.dataset
+        assert self.run(settings, experiment_name="chosen")[0] == "chosen"
+
+    def test_may_go_to_another_store(self, settings: Settings) -> None:
+        other = f"sqlite:///{settings.data}/other.db"
+        assert self.run(settings, tracking_uri=other)[1]["folds_finished"] == 2.0
+        assert not connect(Destination.of(settings)).search_runs(["0", "1"])
+
+    def test_has_intervals_where_its_cases_are_enough(self, settings: Settings) -> None:
+        write_fold(EXPERIMENT.model_folder(settings.roots), "fold_1", {f"d{k}": (0.1 * k, 0.5) for k in range(4)})
+        _, metrics = self.run(settings)
+        assert "dice_ci95_low_pooled" in metrics
+
+    def test_is_where_the_projects_own_settings_say(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "project_settings", lambda: settings)
+        summary = found(settings).summary
+        assert log_cv_summary(summary) == log_cv_summary(summary, settings=settings)
+
+
+class TestASummaryOfAScript:
+    def test_warns_of_what_is_left_out_and_reads_the_folder_that_is_named(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "project_settings", lambda: settings)
+        with pytest.warns(UserWarning, match="Left out: fold_2"):
+            summary = summarize_experiment(EXPERIMENT.dataset, folds=[0, 1], results=settings.roots.results)
+        assert summary.completed_folds == ("fold_0", "fold_1")
+
+    def test_reads_mlflow_where_no_folder_is_named(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "project_settings", lambda: settings)
+        record = EarlierRecord(settings)
+        asked = []
+        monkeypatch.setattr(module, "mlflow_record", lambda *arguments: asked.append(arguments) or record)
+        write_fold(EXPERIMENT.model_folder(settings.roots), "fold_1", {"d": (0.6, 0.5)})
+        with (
+            pytest.warns(UserWarning, match="Left out: fold_2"),
+            pytest.warns(UserWarning, match="The record is behind: it has another result of fold_1"),
+        ):
+            summarize_experiment(EXPERIMENT.dataset, tracking_uri="http://other")
+        assert asked == [(settings, "http://other")]
