@@ -67,7 +67,8 @@ def test_the_reader_of_a_dataset_json_is_code() -> None:
 def test_of_a_long_value_the_beginning_is_quoted() -> None:
     whole, longer = "x" * 78, "x" * 79  # with its quotes 80 and 81
     assert (shortened(whole), shortened(longer)) == (f"'{whole}'", f"'{longer}...")
-    assert [shortened(value) for value in (1.5, None, ["a"], {})] == ["1.5", "None", "a list", "a dict"]
+    others: list[Any] = [1.5, None, ["a"], {}]
+    assert [shortened(value) for value in others] == ["1.5", "None", "a list", "a dict"]
 
 
 @pytest.mark.parametrize(
