@@ -4,7 +4,9 @@ Dagster loads it from the user's `workspace.yaml`. The project folder is `NNUNET
 """
 
 import sys
+import tomllib
 import warnings
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -14,6 +16,7 @@ import dagster as dg
 
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -70,6 +73,7 @@ def project_definitions(root: Path) -> dg.Definitions:
         ConfigError: Declarations are wrong; the message has all of them, with file and line.
     """
     project = read_project(root)
+    _refuse_damaged_settings(root / "dg.toml")
     _offer_experiments(root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -90,6 +94,15 @@ def project_definitions(root: Path) -> dg.Definitions:
         schedules=[build_nightly_report(experiments)] if experiments else [],
     )
     return dg.Definitions.merge(declared, automation, _surroundings(root))
+
+
+def _refuse_damaged_settings(file: Path) -> None:
+    # Dagster reads it for a project's folder of definitions.
+    try:
+        with suppress(FileNotFoundError):
+            tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}. Correct it, or delete it where no `dg` is used.") from error
 
 
 def _surroundings(root: Path) -> dg.Definitions:

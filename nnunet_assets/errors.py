@@ -90,15 +90,41 @@ def storage_errors_in_words() -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        lines = error.object[: error.start].splitlines()[-1:] + error.object[error.start :].splitlines()[:1]
+        raise StorageError(
+            f"{''.join(lines)!r} cannot be written as {error.encoding} ({error.reason}). A file or folder of that name "
+            "needs another one, unless this terminal's locale (LC_ALL, PYTHONUTF8) is what has no such letters."
+        ) from error
+    except RuntimeError as error:
+        # What Python before 3.13 makes of a path that it resolves.
+        if not str(error).startswith("Symlink loop"):
+            raise
+        raise StorageError(f"{error}: the link leads to itself. Remove it, or take another folder.") from error
     except OSError as error:
+        _refuse_deleted_current_folder()
         if error.errno is None or not isinstance(error.filename, str | os.PathLike):
             raise
         path = Path(error.filename).absolute()
-        mount = next(folder for folder in (path, *path.parents) if folder.is_mount())
+        mount = next(filter(_is_mount, (path, *path.parents)))
         remedy = _REMEDIES.get(error.errno, "")
         raise StorageError(
             f"{path} cannot be read or written: {error.strerror} (file system of {mount}). {remedy}".rstrip()
         ) from error
+
+
+def _refuse_deleted_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise StorageError("The current folder is not there any more. Change to one that is (`cd`).") from error
+
+
+def _is_mount(folder: Path) -> bool:
+    try:
+        return folder.is_mount()
+    except OSError:  # in a folder that may not be looked into, or of too long a name
+        return False
 
 
 def first_offenders(offenders: Sequence[object], shown: int = 5) -> str:

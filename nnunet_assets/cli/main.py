@@ -3,7 +3,10 @@
 Exit codes: 0 done, 1 an error or wrong usage, 2 incomplete (click's own 2 for wrong usage is taken), 130 Ctrl-C.
 """
 
+import codecs
 import difflib
+import io
+import json
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -94,6 +97,7 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs a command and ends the process with its exit code; an error is one sentence on standard error."""
+        _print_any_name()
         try:
             with storage_errors_in_words():
                 result = super().main(*args, **{**extra, "standalone_mode": False})
@@ -107,6 +111,21 @@ class LazyGroup(click.Group):
             click.echo("Interrupted.", err=True)
             sys.exit(INTERRUPTED)
         sys.exit(result if isinstance(result, int) else DONE)
+
+
+def _print_any_name() -> None:
+    """Lets a terminal that has ASCII alone show every name, and any terminal one that is no text, as JSON does."""
+    codecs.register_error("escaped", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escaped")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    # What `--json` prints is JSON on every terminal.
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

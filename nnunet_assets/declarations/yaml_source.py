@@ -20,6 +20,8 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
+from nnunet_assets.core.files.json_file import refuse_what_never_ends
+
 MAX_BYTES = 1_000_000
 # libyaml composes recursively in C: 100,000 open brackets end the interpreter with a segmentation fault.
 MAX_DEPTH = 50
@@ -107,6 +109,7 @@ def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
 
 def _read_text(path: Path) -> str:
     try:
+        refuse_what_never_ends(path)
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from filelock import BaseFileLock, Timeout
 
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import readable_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace
 from nnunet_assets.errors import FoldError
@@ -35,7 +35,7 @@ def fold_lease(place: FoldPlace) -> Iterator[None]:
     try:
         acquire(lock)
     except Timeout as error:
-        owner = load_json(owner_file) if owner_file.exists() else {}
+        owner = readable_json(owner_file)
         raise FoldFailed(
             f"{place.fold} is being trained by another process: {owner.get('host', 'unknown host')}, process "
             f"{owner.get('process', 'unknown')}, since {owner.get('since', 'unknown')}. Wait for it, or end it.",

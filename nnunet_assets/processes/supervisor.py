@@ -107,5 +107,5 @@ def _record(own_folder: Path, failure: FailureClass, result: ChildResult, cure: 
         "reason": result.problem,
         "started_again": cure,
     }
-    with (own_folder / RESTARTS_FILE).open("a") as file:
+    with (own_folder / RESTARTS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")

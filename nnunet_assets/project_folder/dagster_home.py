@@ -3,6 +3,7 @@
 The instance lies in `.dagster` of the project, so that two projects never share runs. What a user changed in it stays.
 """
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings, dagster_home
 
 if TYPE_CHECKING:
@@ -140,8 +142,34 @@ def count_gpus(variables: Mapping[str, str]) -> int:
 
 @contextmanager
 def open_instance(project: Path) -> "Iterator[DagsterInstance]":
-    """Opens the instance of a project that has one, in this process."""
+    """Opens the instance of a project that has one, in this process.
+
+    Raises:
+        ConfigError: Its settings or its databases cannot be read; Dagster lets through what YAML and SQLite raise.
+    """
     from dagster import DagsterInstance
 
-    with DagsterInstance.from_config(str(dagster_home(project))) as instance:
-        yield instance
+    home = dagster_home(project)
+    try:
+        instance = DagsterInstance.from_config(str(home))
+    except Exception as error:
+        raise ConfigError(
+            f"Dagster's instance in {home} cannot be opened: {_one_line(error)}. Correct {home / 'dagster.yaml'}, or "
+            "move it away: it is written anew."
+        ) from error
+    try:
+        with instance:
+            yield instance
+    except Exception as error:
+        if not isinstance(error.__cause__, sqlite3.Error):
+            raise
+        raise ConfigError(
+            f"A database of Dagster's instance in {home} cannot be used: {_one_line(error.__cause__)}. Put a backup in "
+            "its place, or move the folder away: then what Dagster recorded of runs and materializations is gone, and "
+            "the folds stay."
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (text if len(text) <= 300 else f"{text[:300]} ...").rstrip(".")

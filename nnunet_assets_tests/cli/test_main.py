@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -86,6 +87,51 @@ class TestHowACommandEnds:
             "for writing, or use a folder elsewhere.\n",
         )
 
+    def test_a_name_too_long_for_any_folder_is_a_sentence(self, run: "_Run", tmp_path: Path) -> None:
+        result = run((tmp_path / ("x" * 300) / "raw.json").stat)
+
+        assert result.exit_code == 1
+        assert "raw.json cannot be read or written: File name too long" in result.stderr
+
+    def test_a_link_that_leads_to_itself_is_a_sentence(self, run: "_Run", tmp_path: Path) -> None:
+        (tmp_path / "loop").symlink_to("loop")
+
+        result = run((tmp_path / "loop").resolve)
+
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"'{tmp_path}/loop': the link leads to itself. Remove it" in result.stderr
+
+    def test_letters_that_an_encoding_does_not_have_are_a_sentence(self, run: "_Run") -> None:
+        result = run(lambda: "first line\nmüde\nlast".encode("ascii"))
+
+        assert result.exit_code == 1
+        assert result.stderr.startswith("'müde' cannot be written as ascii (ordinal not in range(128)). A file or")
+
+    def test_a_current_folder_that_was_deleted_is_a_sentence(
+        self, run: "_Run", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+
+        result = run(Path.cwd)
+
+        assert (result.exit_code, result.stderr) == (
+            1,
+            "The current folder is not there any more. Change to one that is (`cd`).\n",
+        )
+
+    @pytest.mark.parametrize(("charset", "shown"), [("ascii", "\\u00fc \\u60a3 \\udcff"), ("utf-8", "ü 患 \\udcff")])
+    def test_any_name_is_printed_on_any_terminal_and_json_stays_json(
+        self, run: "_Run", charset: str, shown: str
+    ) -> None:
+        name = os.fsdecode(b"\xc3\xbc \xe6\x82\xa3 \xff")
+
+        result = run(lambda: print(json.dumps([name], ensure_ascii=False)), charset=charset)
+
+        assert (result.exit_code, result.stdout) == (0, f'["{shown}"]\n')
+        assert json.loads(result.stdout) == [name]
+
     def test_an_error_of_the_system_that_is_of_no_file_keeps_its_traceback(self, run: "_Run") -> None:
         def fails() -> None:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
@@ -109,11 +155,11 @@ class _Run:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: Any, charset: str = "utf-8") -> Any:
         command = click.Command("probe", callback=function)
         self.monkeypatch.setitem(main_module.COMMANDS, "probe", ("main", "probe", ""))
         self.monkeypatch.setattr(main_module, "probe", command, raising=False)
-        return CliRunner().invoke(main, ["probe"])
+        return CliRunner(charset=charset).invoke(main, ["probe"])
 
 
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.core.files.layout import TRAINING_POOL
-from nnunet_assets.project_folder.dagster_home import count_gpus, ensure_instance, pool_limit, set_pool_limit
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.project_folder.dagster_home import (
+    count_gpus,
+    ensure_instance,
+    open_instance,
+    pool_limit,
+    set_pool_limit,
+)
 
 
 @pytest.fixture
@@ -125,3 +132,23 @@ def test_a_run_starts_again_once_where_its_process_died_and_not_where_an_asset_f
         )
         instance.report_run_failed(instance.add_run(again))
         assert will_start_again(again.run_id) == "false"
+
+
+@pytest.mark.parametrize("content", ["telemetry: [", "nonsense: 1", "storage: x"])
+def test_an_instance_with_settings_that_dagster_cannot_use_is_named(tmp_path: Path, content: str) -> None:
+    home = tmp_path / ".dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=rf"instance in {home} cannot be opened: .* Correct .*dagster\.yaml"):
+        open_instance(tmp_path).__enter__()
+
+
+def test_an_instance_with_a_damaged_database_is_named(tmp_path: Path) -> None:
+    home = ensure_instance(tmp_path)
+    for database in home.rglob("*.db"):
+        database.write_bytes(b"no database " * 100)
+    with (
+        pytest.raises(ConfigError, match=rf"instance in {home} cannot be (used|opened): .*not a database"),
+        open_instance(tmp_path) as instance,
+    ):
+        instance.get_runs()

@@ -10,12 +10,13 @@ from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.adoption.adoption import Adopted
 from nnunet_assets.nnunet.results.results import result_of
+from nnunet_assets.project_folder.dagster_home import open_instance
 from nnunet_assets.settings import Settings
 
 
 def record_adopted(settings: Settings, adopted: Sequence[Adopted]) -> None:
     """Records folds in the project's instance, unless it has them as they are now."""
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+    with open_instance(settings.project) as instance:
         known = {
             fold.folder: fold.data_version
             for key in {fold_model_key(fold.experiment) for fold in adopted}

@@ -1,5 +1,6 @@
 """`nnunet-assets import-dataset`: brings a dataset in another form into nnUNet_raw."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -131,7 +132,7 @@ def _labels(options: Sequence[str], file: Path | None) -> dict[str, Any] | None:
     labels: dict[str, int] = {}
     for option in options:
         label_name, equals, value = option.rpartition("=")
-        if not equals or not label_name or not value.isdecimal():
+        if not equals or not label_name or not re.fullmatch("[0-9]{1,5}", value):
             raise ConfigError(f"--label is {option!r}. It must be a name, = and a whole number, such as background=0.")
         if label_name in labels:
             raise ConfigError(f"--label names {label_name!r} twice.")

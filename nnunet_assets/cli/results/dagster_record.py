@@ -6,11 +6,10 @@ Imported where somebody asks for it.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import dagster as dg
-
 from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
 from nnunet_assets.core.summary.cv_groups import CvRecord
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.project_folder.dagster_home import open_instance
 from nnunet_assets.settings import Settings
 
 
@@ -24,5 +23,5 @@ def dagster_record(settings: Settings) -> Iterator[CvRecord]:
     home = settings.dagster_home
     if not home.is_dir():
         raise ConfigError(f"Dagster recorded nothing yet: {home} is not there. Name the project with --project.")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with open_instance(settings.project) as instance:
         yield DagsterRecord(instance, settings.roots)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,6 +30,17 @@ def region_values(value: Any) -> tuple[int, ...]:
     """Returns the numbers that a label stands for, one or several; what is no label value is left out."""
     numbers = [label_value(item) for item in _items(value)]
     return tuple(number for number in numbers if number is not None)
+
+
+def naming_problem(content: Any) -> str | None:
+    """Returns what keeps a dataset.json from naming the labels and cases of scores; None: nothing, whatever else is."""
+    if not isinstance(content, dict):
+        return "it holds no object"
+    labels = content.get("labels")
+    if not isinstance(labels, dict) or not all(map(region_values, labels.values())):
+        return f"labels is {reprlib.repr(labels)}"
+    ending = content.get("file_ending")
+    return None if isinstance(ending, str) else f"file_ending is {reprlib.repr(ending)}"
 
 
 def check_labels(labels: Any, class_order: Any) -> Iterator[Problem]:

@@ -3,7 +3,9 @@
 A file from elsewhere must neither fill the memory nor end in a traceback.
 """
 
+import errno
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,13 +87,25 @@ def read_json_bytes(path: Path) -> bytes:
     """Returns the bytes of a JSON file.
 
     Raises:
-        OSError: It is not there, or cannot be read.
+        OSError: It is not there, cannot be read, or is a pipe or a device.
         JsonError: It has more than `MOST_BYTES`.
     """
-    size = path.stat().st_size
+    size = refuse_what_never_ends(path)
     if size > MOST_BYTES:
         raise JsonError(f"it has {size / 1e6:.0f} MB, and no JSON file of more than {MOST_BYTES / 1e6:.0f} MB is read")
     return path.read_bytes()
+
+
+def refuse_what_never_ends(path: Path) -> int:
+    """Returns the size of a file that is to be read; whoever opens a pipe may wait for ever, and a device has no end.
+
+    Raises:
+        OSError: It is a pipe, a socket or a device, or it is not there.
+    """
+    found = path.stat()
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening a folder fails by itself
+        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device, and no file", str(path))
+    return found.st_size
 
 
 def parse_json(content: bytes, **options: Any) -> Any:

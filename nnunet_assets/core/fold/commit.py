@@ -150,6 +150,8 @@ class Manifest:
         Raises:
             ValueError: It has another schema, or is not a manifest.
         """
+        if not isinstance(content, Mapping):
+            raise ValueError("not a manifest: no object")  # noqa: TRY004 (what is read is wrong, not a call)
         if content.get("schema") not in (SCHEMA, *OLDER_SCHEMAS):
             raise ValueError(f"schema {content.get('schema')!r}, where {SCHEMA} and older are read")
         try:

@@ -95,10 +95,10 @@ def saved_epochs_path(fold_folder: Path) -> Path:
 
 
 def n_saved_epochs(fold_folder: Path) -> int | None:
-    """Returns how many epochs a checkpoint holds; None: nobody notes it."""
+    """Returns how many epochs a checkpoint holds; None: nobody notes it, or what is there is no number."""
     try:
-        return int(saved_epochs_path(fold_folder).read_text())
-    except FileNotFoundError:
+        return int(saved_epochs_path(fold_folder).read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
 
 

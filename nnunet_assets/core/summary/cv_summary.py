@@ -258,10 +258,11 @@ class CvSummary(FoldProgress):
             summary = _with_written_intervals(summary, content)
             if (alone := content.get("training_only")) is not None:
                 summary = replace(summary, training_only=tuple(alone))
+            numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}
+            follows = _follows(numbers, summary.to_json())
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise SummaryError(f"The summary is not as this package writes it: {error!r}. {remedy}") from error
-        numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}
-        if not _follows(numbers, summary.to_json()):
+        if not follows:
             raise SummaryError(f"The numbers in the summary do not follow from its cases: it was edited. {remedy}")
         return summary
 

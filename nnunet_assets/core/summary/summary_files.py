@@ -21,7 +21,11 @@ def read_summary(file: Path) -> CvSummary:
     Raises:
         SummaryError: There is none, it is damaged, or it was edited.
     """
-    return CvSummary.from_json(load_materialized(file, "cv_summary", SummaryError))
+    content = load_materialized(file, "cv_summary", SummaryError)
+    try:
+        return CvSummary.from_json(content)
+    except SummaryError as error:
+        raise SummaryError(f"{file}: {error}") from error
 
 
 def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:

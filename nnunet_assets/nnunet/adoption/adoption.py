@@ -124,7 +124,7 @@ def _taken_in(fold_folder: Path, trusted: Container[str]) -> Adopted:
         found = read_foreign_fold(fold_folder, experiment, trusted)
     except (FoldError, SummaryError):
         return Adopted(experiment, known, is_new=False)
-    if _is_as_recorded(fold_folder, _manifest(fold_folder, found)):
+    if _is_as_recorded(fold_folder, _manifest(fold_folder, found)) and any(read_records(journal_path(fold_folder))):
         return Adopted(experiment, known, is_new=False)
     return _commit(found, fold_folder)
 

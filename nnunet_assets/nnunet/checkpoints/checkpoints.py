@@ -14,7 +14,7 @@ from typing import Any
 
 from nnunet_assets.core.files.atomic_files import fsync_path, write_atomically
 from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.fold.journal import saved_epochs_path
@@ -196,11 +196,7 @@ def _known(fold_folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _read_record(fold_folder: Path) -> dict[str, list[dict[str, Any]]]:
-    try:
-        record: dict[str, list[dict[str, Any]]] = load_json(fold_folder / RECORD)
-    except FileNotFoundError:
-        return {}
-    return record
+    return read_json(fold_folder / RECORD) or {}
 
 
 def _temporary(place: Path) -> Path:

@@ -157,7 +157,7 @@ def not_begun_folder(place: FoldPlace) -> Path:
 
 def _last_request(place: FoldPlace) -> dict[str, Any]:
     """Returns what the process of the last attempt was asked for."""
-    request: dict[str, Any] = json.loads((place.own / REQUEST_FILE).read_text())
+    request: dict[str, Any] = json.loads((place.own / REQUEST_FILE).read_bytes())
     return request
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from nnunet_assets.core.dataset.label_rules import naming_problem
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
@@ -39,11 +40,14 @@ def result_of(finished: FinishedFold) -> FoldResult:
     path = finished.folder.parent / "dataset.json"  # the model folder's own: what the folds were trained with
     try:
         description = load_json(path)
+        problem = naming_problem(description)
     except (OSError, ValueError) as error:
+        problem = str(error)
+    if problem:
         raise SummaryError(
-            f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {error}. Restore it from "
+            f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {problem}. Restore it from "
             "nnUNet_preprocessed."
-        ) from error
+        )
     return fold_result(finished, description)
 
 

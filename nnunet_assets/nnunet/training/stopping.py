@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import readable_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.fold import finished_siblings
@@ -140,13 +140,10 @@ def earlier_end(trainer: NnunetTrainer, fold_folder: Path) -> str | None:
     n_missing = trainer.num_epochs - trainer.current_epoch
     if n_missing <= 0:
         return None
-    try:
-        noted = load_json(fold_folder / EARLY_END_FILE)
-    except FileNotFoundError:  # of an older version of this package
-        noted = {}
+    noted = readable_json(fold_folder / EARLY_END_FILE)  # an older version of this package wrote none
     # That of another epoch is of a process that was killed before its final checkpoint.
     if noted.get("epoch") == trainer.current_epoch:
-        return str(noted["reason"])
+        return str(noted.get("reason", "for a reason that is not noted"))
     return f"{n_missing} epochs early, in an earlier process"
 
 

@@ -5,6 +5,7 @@ that MLflow has, in the journal's order: where journal and list part, the journa
 lost file is made anew: the run is found by its attempt, and a record that comes twice is kept once.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -13,9 +14,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import JsonError, readable_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.text.redaction import redacted
@@ -88,14 +90,12 @@ class FoldRun:
     @classmethod
     def load(cls, fold_folder: Path) -> "FoldRun | None":
         """Returns what is on disk; None where there is nothing, or nothing that can be read."""
+        known = {item.name for item in fields(cls)}
+        content = {key: value for key, value in readable_json(_path(fold_folder)).items() if key in known}
         try:
-            content = load_json(_path(fold_folder))
-            known = {item.name for item in fields(cls)}
-            run = cls(**{key: value for key, value in content.items() if key in known})
-            run.ending = Ending(**content["ending"]) if content["ending"] else None
-        except (OSError, ValueError, TypeError, KeyError):
+            return dataclass_from_json(cls, json.dumps(content))
+        except JsonError:
             return None
-        return run
 
     def save(self, fold_folder: Path) -> None:
         """Writes it to the disk."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.dataset.label_rules import naming_problem
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKNOWN, FoldInputs, Manifest, commit_sha256
@@ -68,6 +69,8 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
         try:
             manifest = Manifest.from_json(_json(fold_folder / FILES[MANIFEST_FILE]))
             description = _json(fold_folder / DATASET_JSON)
+            if problem := naming_problem(description):
+                raise ValueError(f"{DATASET_JSON}: {problem}.")  # noqa: TRY301 (as whatever else is wrong with them)
             result = read_fold_result(
                 fold_folder,
                 description["labels"],

@@ -15,6 +15,7 @@ from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.adoption.adoption import Adopted
 from nnunet_assets.nnunet.results.results import result_of, scores_of
 from nnunet_assets.nnunet.results.results_folder import experiment_of
@@ -69,6 +70,8 @@ def prepare(destination: Destination, adopted: Adopted) -> None:
     """Notes on the disk what is to be sent of an adopted fold, unless that was done for the scores that it has now."""
     folder = adopted.folder
     records = list(read_records(journal_path(folder)))
+    if not records:
+        raise FoldError(f"{journal_path(folder)} is damaged, or not there. Delete it, and adopt the fold again.")
     known = FoldRun.load(folder)
     is_of_another = known is not None and known.tags.get(EXPERIMENT) != group_name(adopted.experiment)
     if known is None or known.attempt != attempt_of(records[0]) or is_of_another:

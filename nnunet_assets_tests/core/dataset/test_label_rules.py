@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.dataset.label_rules import check_labels, label_value, region_values
+from nnunet_assets.core.dataset.label_rules import check_labels, label_value, naming_problem, region_values
 
 
 def problem(labels: Any, order: Any = None) -> str:
@@ -161,3 +161,17 @@ def test_very_many_labels_are_named() -> None:
     )
     few = {"background": 0, **{f"part {value}": value for value in range(1, 256)}}
     assert problem(few) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"labels": {"background": 0, "whole": [1, 2], "core": "2"}, "file_ending": ".nii.gz"}, None),
+        ([], "it holds no object"),
+        ({"labels": {"background": 0}}, "file_ending is None"),
+        ({"labels": ["background"], "file_ending": ".nii.gz"}, "labels is ['background']"),
+        ({"labels": {"background": "x"}, "file_ending": ".nii.gz"}, "labels is {'background': 'x'}"),
+    ],
+)
+def test_what_keeps_a_description_from_naming_scores(content: object, problem: str | None) -> None:
+    assert naming_problem(content) == problem
