@@ -49,6 +49,8 @@ def image_values(made: Made, rng: Rng) -> str:
         )
     )
     cases = _cases(made, rng)
+    # Blank but for a corner, every one of them: the one dataset that is let through and not planned.
+    cases = cases[:1] if kind == "zero but one" else cases
     for case in cases:
         made.images[case] = [_with_values(kind, one, made.labels[case]) for one in made.images[case]]
     return f"{kind} in {len(cases)}"

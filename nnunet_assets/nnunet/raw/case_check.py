@@ -54,6 +54,7 @@ class CaseFacts:
         geometry: Of the first channel; None where it could not be read or its format has none.
         voxels_by_value: Value in the label image to its number of voxels; None where it could not be read, or holds
             several numbers a voxel.
+        label_channels: How many numbers a voxel the label image holds, of a format other than NIfTI; None: not known.
         are_voxels_read: Whether the first channel is a NIfTI whose voxels were read.
         findings: What is wrong.
     """
@@ -67,6 +68,7 @@ class CaseFacts:
     extremes: tuple[Extremes | None, ...] = ()
     geometry: Geometry | None = None
     voxels_by_value: Mapping[int, int] | None = None
+    label_channels: int | None = None
     are_voxels_read: bool = False
     findings: tuple[Finding, ...] = ()
 
@@ -98,7 +100,8 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, 
     check.add_missing(companions)
     geometries = [read.geometry for read in [*images, *([label] if label else [])] if read.geometry]
     check.findings += misplaced(files.case, geometries)
-    voxels_by_value = label.voxels_by_value if label and check.is_voxels else check.look_by_reader(files)
+    by_reader = None if check.is_voxels else check.look_by_reader(files)
+    voxels_by_value = label.voxels_by_value if label and check.is_voxels else check.values_by_reader(files, by_reader)
     return CaseFacts(
         case=files.case,
         image_sha256=tuple(image.sha256 for image in images),
@@ -112,6 +115,7 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, 
         extremes=check.extremes.of(files.images),
         geometry=images[0].geometry if images else None,
         voxels_by_value=voxels_by_value,
+        label_channels=None if by_reader is None else len(by_reader),
         are_voxels_read=check.is_voxels and bool(images) and images[0].geometry is not None,
         findings=tuple(check.findings),
     )
@@ -207,10 +211,10 @@ class _Check:
                 )
                 self._add("D049", message, name)
 
-    def look_by_reader(self, files: CaseFiles) -> Mapping[int, int] | None:
-        """Asks nnU-Net's reader what its integrity check will ask; returns the number of voxels by label value.
+    def look_by_reader(self, files: CaseFiles) -> np.ndarray | None:
+        """Asks nnU-Net's reader what nnU-Net's integrity check will ask; returns the label, axes (channel, Z, Y, X).
 
-        None where files are missing or were refused already, or nobody can tell which of several numbers is the label.
+        None where files are missing or were refused already.
         """
         if self.reader is None or not files.images or self._has_errors:
             return None
@@ -218,10 +222,14 @@ class _Check:
         look = look_by_reader(files, names, self.reader, len(self.description.channel_names))
         for code, message, name in look.problems:
             self._add(code, message, name)
-        if look.label is None or files.label is None:
+        return look.label
+
+    def values_by_reader(self, files: CaseFiles, label: np.ndarray | None) -> Mapping[int, int] | None:
+        """Returns the number of voxels by label value; None where nobody can tell which of several is the label."""
+        if label is None or files.label is None:
             return None
-        found = self._label_values(look.label, names[files.label])
-        return found if len(look.label) == 1 else None
+        found = self._label_values(label, _relative(files.label, self.folder))
+        return found if len(label) == 1 else None
 
     @property
     def _has_errors(self) -> bool:

@@ -129,6 +129,20 @@ def tiffs_without_spacing(facts: Sequence[CaseFacts], reader: str | None) -> Ite
         yield Finding("D078", "warning", message)
 
 
+def mixed_labels(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Yields that some label images hold colours and others do not: nnU-Net puts them into one batch, and stops."""
+    counts = Counter(fact.label_channels for fact in facts if fact.label_channels)
+    if len(counts) > 1:
+        ((usual, n_usual),) = counts.most_common(1)
+        odd = [fact.case for fact in facts if fact.label_channels not in (usual, None)]
+        message = (
+            f"{n_usual} label images hold {usual} number{'' if usual == 1 else 's'} a voxel, and those of "
+            f"{first_offenders(odd)} another number, as colours do. nnU-Net's training stops at such a pair. Save each "
+            "with one."
+        )
+        yield Finding("D046", "error", message, odd[0] if len(odd) == 1 else None)
+
+
 def tiny_images(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """Yields that every image is smaller than the smallest feature map of nnU-Net's networks."""
     shapes = [fact.geometry.shape for fact in facts if fact.geometry]

@@ -27,6 +27,7 @@ from nnunet_assets.nnunet.raw.cohort_check import (
     doubles,
     image_digests,
     label_findings,
+    mixed_labels,
     name_findings,
     outliers,
     resampled_away,
@@ -215,6 +216,7 @@ def inspect_raw_dataset(
         *(found for found in outliers(facts, description.channel_names) if found.case not in away),
         *tiffs_without_spacing(facts, reader),
         *tiny_images(facts),
+        *mixed_labels(facts),
         *away.values(),
     ]
     findings = [

@@ -48,6 +48,7 @@ def check(
     Raises:
         DatasetError: As `look_at`.
     """
+    dataset_folder(settings.roots.raw, name)  # a name that is none is named by it, and by no declaration
     declared = [config for config in declared_if_any(settings.project).datasets if config.dataset == name]
     dataset = declared[0] if declared else DatasetConfig(dataset=name)
     curation = dataset.curation.over(Curation(files_from=tuple(files_from)))

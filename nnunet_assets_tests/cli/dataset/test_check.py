@@ -76,6 +76,13 @@ def test_the_folds_are_those_declared_unless_others_are_asked_for(tmp_path: Path
     assert run(project, "--folds", "5").return_value == 0
 
 
+@pytest.mark.parametrize("name", ["7", "", "../x", "dataset001_tiny"])
+def test_a_name_that_is_none_is_a_sentence(tmp_path: Path, folder: Path, name: str) -> None:
+    result = CliRunner().invoke(check, [name, "--project", str(tmp_path)], standalone_mode=False)
+    assert isinstance(result.exception, DatasetError)
+    assert f"{name!r} is not a dataset name. nnU-Net's form is Dataset, three digits" in str(result.exception)
+
+
 def test_a_dataset_that_is_not_there_is_a_sentence(tmp_path: Path, folder: Path) -> None:
     result = CliRunner().invoke(check, ["Dataset001_Tinny", "--project", str(tmp_path)])
     assert isinstance(result.exception, DatasetError)

@@ -64,6 +64,20 @@ def test_colours_are_channels_and_no_labels(tmp_path: Path) -> None:
     assert errors(dataset) == []
 
 
+def test_labels_of_which_some_are_in_colour_stop_nnunets_training(tmp_path: Path) -> None:
+    dataset = made(tmp_path, ".png")
+    dataset.after.append(partial(_in_colours, dataset.label("case_02")))
+    [found] = errors(dataset)
+    assert (found.code, found.case) == ("D046", "case_02")
+    assert "4 label images hold 1 number a voxel, and those of case_02 another" in found.message
+
+
+def test_labels_that_are_all_in_colour_are_taken(tmp_path: Path) -> None:
+    dataset = made(tmp_path, ".png")
+    dataset.after += [partial(_in_colours, dataset.label(case)) for case in dataset.labels]
+    assert errors(dataset) == []
+
+
 def test_a_reader_that_does_not_open_the_images_is_named(tmp_path: Path) -> None:
     dataset = made(tmp_path, ".nrrd")
     dataset.content["overwrite_image_reader_writer"] = "NibabelIO"
