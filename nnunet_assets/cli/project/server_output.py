@@ -21,7 +21,10 @@ _HEADER = re.compile(rf"(?:\d{{4}}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d.*?\b)?{_LEV
 _TRACEBACK, _DAGSTERS_TRACE = "Traceback (most recent call last)", "Stack Trace:"
 _SHOWN = ("WARNING", "ERROR", "CRITICAL")
 
-_OF_EVERY_START = "EventLogConsumerDaemon - WARNING - No cursor for event type"
+_NOTHING_NEW = re.compile(
+    "EventLogConsumerDaemon - WARNING - No cursor for event type"  # of every first start
+    "|RUN_FAILURE - Execution of run for .* failed. Steps failed: "  # which were shown
+)
 
 
 class Choice:
@@ -34,7 +37,7 @@ class Choice:
         """Says it of the next line; what belongs to a line that is shown is shown with it."""
         text = _COLOUR.sub("", line)
         if header := _HEADER.match(text):
-            self._shows = header[1] in _SHOWN and _OF_EVERY_START not in text
+            self._shows = header[1] in _SHOWN and not _NOTHING_NEW.search(text)
         elif text.startswith(_TRACEBACK):
             self._shows = True
         elif text.startswith(_DAGSTERS_TRACE):  # behind the sentence that says what is wrong

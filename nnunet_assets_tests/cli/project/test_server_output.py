@@ -21,6 +21,9 @@ dagster._core.definitions.events.Failure: fold_0: There is no such device.
 
 Stack Trace:
   File "/x/fold_model.py", line 3, in fold_model
+2026-11-30 04:02:13 +0000 - dagster - ERROR - x - id - RUN_FAILURE - Execution of run for "x" failed. Steps failed: [1]
+
+dagster._core.definitions.events.Failure: fold_0: There is no such device.
 2026-11-30 04:02:14 +0000 - dagster.daemon - INFO - Checking for new runs
 ERROR:    Exception in ASGI application
 Traceback (most recent call last):
