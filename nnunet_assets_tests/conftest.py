@@ -63,7 +63,9 @@ def prepared_phantom(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject
     with _made_once(tmp_path_factory, "prepared_phantom") as (folder, is_new):
         project = PhantomProject(roots_in(folder))
         if is_new:
-            assert project.build().prepare().made == ("plans", "3d_fullres")
+            # No augmentation workers: that number is nnU-Net's planner's for its threads, of which there must be one.
+            alone = {**project.environment, "nnUNet_n_proc_DA": "0"}
+            assert project.build().prepare(environment=alone).made == ("plans", "3d_fullres")
     return project
 
 
