@@ -104,7 +104,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     _refuse_other_encoding(path)
     try:
         content = load_json(path, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
-        json.dumps(content, ensure_ascii=False).encode()
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # 1e999 is read as infinity
     except FileNotFoundError:
         found = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
         raise DatasetError(

@@ -16,6 +16,10 @@ DEFLATED_ENDINGS = (".nrrd", ".mha", ".gipl")
 """Formats whose voxels are packed by DEFLATE, or not at all; a JPEG of one colour may hold more."""
 
 
+GIPL_HEADER_BYTES = 256
+"""Never packed; and of one that is cut, ITK fills up with what the memory held, other voxels at each reading."""
+
+
 def refuse_oversized_image(path: Path, name: str, information: Any) -> None:
     """Passes where a file can hold the voxels that its header promises, and the memory too.
 
@@ -34,7 +38,10 @@ def refuse_oversized_image(path: Path, name: str, information: Any) -> None:
     n_bytes = math.prod(shape) * one.GetSizeOfPixelComponent() * information.GetNumberOfComponents()
     _refuse_more_than_memory(name, shape, n_bytes)
     is_deflated = path.suffix.lower() in DEFLATED_ENDINGS and not _has_voxels_elsewhere(path)
-    if is_deflated and n_bytes > path.stat().st_size * DEFLATE_LIMIT:
+    most = path.stat().st_size * DEFLATE_LIMIT
+    if path.suffix.lower() == ".gipl":
+        most = path.stat().st_size - GIPL_HEADER_BYTES
+    if is_deflated and n_bytes > most:
         raise VolumeError(
             "D047",
             f"{name} is cut or damaged: its header promises {n_bytes} bytes of voxels, more than it can hold. Copy or "

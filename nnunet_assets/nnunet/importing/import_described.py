@@ -15,6 +15,7 @@ from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
 from nnunet_assets.nnunet.importing.planned_import import ImportedDataset, PlannedImport, left_behind
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
+from nnunet_assets.nnunet.raw.name_check import refuse_clashing
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
 
 
@@ -63,6 +64,7 @@ def plan_described(
     name = dataset_name(source, dataset, dataset_id)
     refuse_taken(raw_root, name)
     old = read_old_dataset(source)
+    refuse_clashing(source, list(old.training), ENDING)
     transfers = _transfers(old)
     left = left_behind(transfers, ENDING)
     done, outlook = ((*_changes(old, transfers, link, were), *left) for were in ("were", "would be"))

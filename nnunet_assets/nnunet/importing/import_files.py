@@ -23,6 +23,7 @@ from nnunet_assets.nnunet.importing.import_companions import refuse_detached, sp
 from nnunet_assets.nnunet.importing.planned_import import IMPORTING, ImportedDataset, PlannedImport, left_behind
 from nnunet_assets.nnunet.importing.source_cases import SourceCases
 from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
+from nnunet_assets.nnunet.raw.name_check import refuse_clashing
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
 
 CASES_TABLE = "cases.csv"
@@ -85,6 +86,7 @@ def plan_files(
     refuse_taken(raw_root, dataset)
     ending = _ending(cases, compress=compress)
     refuse_detached(cases.files, ending)
+    refuse_clashing(cases.folder, list(cases.training), ending)
     spacings, warnings = spacing_transfers(cases, ending)
     transfers = [*_transfers(cases, ending), *spacings]
     n_read = 0 if labels else len(cases.training)

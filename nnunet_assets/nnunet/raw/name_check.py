@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nnunet_assets.core.dataset.findings import Finding
+from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.nnunet.images.image_reader import TIFF_READER
+from nnunet_assets.nnunet.images.image_reader import BY_ENDING, TIFF_READER
 from nnunet_assets.nnunet.images.reader_placement import ITK_READERS
 
 LABEL_SUFFIX = "_seg"
@@ -53,6 +53,16 @@ def clashing_names(cases: Sequence[str], file_ending: str, reader: str | None) -
                 "a file of its own of that name. Rename its files."
             )
             yield Finding("D057", "error", message, case)
+
+
+def refuse_clashing(source: Path, cases: Sequence[str], file_ending: str) -> None:
+    """Passes where a new dataset's cases have names that nnU-Net takes for no others.
+
+    Raises:
+        DatasetError: One has not; better said before its files are brought than after.
+    """
+    usual = next(iter(BY_ENDING.get(file_ending.lower(), ())), None)
+    refuse_errors(str(source), list(clashing_names(cases, file_ending, usual)))
 
 
 def long_names(cases: Sequence[str], file_ending: str, folders: Mapping[str, Path]) -> Iterator[Finding]:

@@ -84,6 +84,18 @@ def test_what_python_reads_or_trips_over_but_json_forbids_is_refused(tmp_path: P
         parse_dataset_json(path)
 
 
+def test_half_a_character_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(r'{"name": "\ud800"}')
+    with pytest.raises(DatasetError, match=r"D002 .*dataset\.json holds half of a character"):
+        parse_dataset_json(tmp_path / "dataset.json")
+
+
+def test_a_number_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text('{"x": 1e999}')
+    with pytest.raises(DatasetError, match=r"D002 .*is not valid JSON: Out of range"):
+        parse_dataset_json(tmp_path / "dataset.json")
+
+
 def test_a_list_is_not_a_dataset_description(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"D004 .* holds a JSON list; nnU-Net needs an object"):
         parse_dataset_json(write_json(tmp_path / "dataset.json", [1, 2]))

@@ -110,6 +110,18 @@ class TestADecathlonFolder:
             "2 files that other systems leave beside one's own are passed over: imagesTr/._tiny_0.nii.gz"
         )
 
+    @pytest.mark.parametrize("case", ["scan_seg", "scan.nii"])
+    def test_a_name_that_nnunet_takes_for_another_is_refused_before_anything_is_brought(
+        self, tmp_path: Path, case: str
+    ) -> None:
+        source = write_decathlon(tmp_path / "Task04_Tiny")
+        for subfolder in ("imagesTr", "labelsTr"):
+            (source / subfolder / "tiny_1.nii.gz").rename(source / subfolder / f"{case}.nii.gz")
+        write_json(source / "dataset.json", old_json(["tiny_0", case, "tiny_2"], {"0": "MRI"}))
+        with pytest.raises(DatasetError, match=rf"D057 Case '{case}' ends in .* Rename its files"):
+            import_described(source, tmp_path / "raw")
+        assert not (tmp_path / "raw").exists()
+
     def test_names_that_end_like_a_channel_are_still_names(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=1)
         write_volume(source / "imagesTr/scan_0007.nii.gz", tiny_label())

@@ -97,3 +97,14 @@ def test_the_base_of_nnunets_readers_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("ending", "code"), [(".NII.GZ", "D020"), (".NII", ""), (".PNG", ""), (".Nii", "D045")])
 def test_an_ending_in_capitals_passes_where_nnunet_reads_and_writes_it(tmp_path: Path, ending: str, code: str) -> None:
     assert {one.code for one in errors(made(tmp_path, ending))} == ({code} if code else set())
+
+
+def test_a_gipl_that_is_cut_is_named_for_itk_makes_up_the_rest(tmp_path: Path) -> None:
+    dataset = made(tmp_path, ".gipl")
+    dataset.after.append(lambda: _cut(dataset.label("case_02")))
+    [found] = errors(dataset)
+    assert (found.code, found.case) == ("D047", "case_02")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
