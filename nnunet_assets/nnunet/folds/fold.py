@@ -102,11 +102,7 @@ def run_fold(
     experiment = request.experiment
     place = experiment.place_of(roots, request.fold)
     prepared = PreparedFolder(roots, experiment.dataset)
-    with (
-        _full_disk_classified(place),
-        fold_lease(place),
-        settled_again(place.folder),
-    ):
+    with _full_disk_classified(place), fold_lease(place), settled_again(place.folder):
         retrain = retrain and not is_begun(place, request)
         dataset = _unchanged(request, prepared)
         _check_batch(request, dataset.plans)
@@ -129,31 +125,45 @@ def run_fold(
         if current:
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
-        check_variables(environment)
-        (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
-        with (
-            room_for_attempt(fold, request, progress, retrain=retrain) as (attempt, before),
-            bound_roots(dataset, experiment) as bound,
-        ):
-            dataset = _unchanged(request, prepared)
-            _check_room(place, request)
-            stages = check_versions(place, despite_changes=request.despite_changes, progress=progress)
-            note_stage(place, dataset, stages, despite_changes=request.despite_changes)
-            result, finished = train_in_child(
-                request, place, bound, before, environment=environment, attempt=attempt, progress=progress
-            )
-            # What kills left, of this run and of earlier ones.
-            for folder in (place.own, place.model_folder):
-                remove_unfinished(folder)
-        if finished is None:
-            problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
-            sentences = [
-                problem,
-                _plan_size(dataset.plans, experiment.configuration, result.code),
-                failure_class(result.code).remedy,
-            ]
-            raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
-        return FoldOutcome(experiment, dataset, finished, is_new=True)
+        return _train(request, fold, dataset, environment=environment, retrain=retrain, progress=progress)
+
+
+def _train(
+    request: FoldRequest,
+    fold: Fold,
+    dataset: PreparedDataset,
+    *,
+    environment: Mapping[str, str],
+    retrain: bool,
+    progress: Progress,
+) -> FoldOutcome:
+    """Trains or validates what is missing of a fold, on the dataset as it is bound for it."""
+    place, experiment, prepared = fold.place, request.experiment, dataset.place
+    check_variables(environment)
+    (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
+    with (
+        room_for_attempt(fold, request, progress, retrain=retrain) as (attempt, before),
+        bound_roots(dataset, experiment) as bound,
+    ):
+        dataset = _unchanged(request, prepared)
+        _check_room(place, request)
+        stages = check_versions(place, despite_changes=request.despite_changes, progress=progress)
+        note_stage(place, dataset, stages, despite_changes=request.despite_changes)
+        result, finished = train_in_child(
+            request, place, bound, before, environment=environment, attempt=attempt, progress=progress
+        )
+        # What kills left, of this run and of earlier ones.
+        for folder in (place.own, place.model_folder):
+            remove_unfinished(folder)
+    if finished is None:
+        problem = result.problem or "The process ended with exit code 0, but its COMMIT does not verify."
+        sentences = [
+            problem,
+            _plan_size(dataset.plans, experiment.configuration, result.code),
+            failure_class(result.code).remedy,
+        ]
+        raise FoldFailed(f"{place.title}: {' '.join(filter(None, sentences))}", result.code, result.log_tail)
+    return FoldOutcome(experiment, dataset, finished, is_new=True)
 
 
 @contextmanager

@@ -19,13 +19,7 @@ from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.batches import (
-    MAX_METRICS_PER_BATCH,
-    MAX_PARAMS_PER_BATCH,
-    params_of,
-    points,
-    tags_of,
-)
+from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH, MAX_PARAMS_PER_BATCH, params_of, points, tags_of
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.leaving_files import as_it_may_leave, hides_places
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms

@@ -24,19 +24,11 @@ from nnunet_assets.core.fold.journal import (
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.fold.version_history import mixed_in_words, mixed_versions, read_stages
 from nnunet_assets.core.text.redaction import redacted
-from nnunet_assets.tracking.fold.fold_run import (
-    Ending,
-    FoldRun,
-    alone,
-    attempt_of,
-    is_same_place,
-)
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, alone, attempt_of, is_same_place
 from nnunet_assets.tracking.fold.run_writer import RunWriter
 from nnunet_assets.tracking.fold.system_metrics import system_path
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.batches import (
-    groups,
-)
+from nnunet_assets.tracking.store.batches import groups
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.cross_validation_run import PARENT, parent_of_fold
 from nnunet_assets.tracking.store.destination import Destination
@@ -142,7 +134,8 @@ class FoldSender:
         n_lines = journal_path(self._folder).read_bytes().count(b"\n")
         n_saved = n_saved_epochs(self._folder)
         whole = list(read_records(journal_path(self._folder)))
-        self._damage = self._damaged_line(len(whole) + 1) if len(whole) < n_lines else None
+        damaged = f"Line {len(whole) + 1} of {journal_path(self._folder)} is damaged"
+        self._damage = f"{damaged}: it and the lines after it cannot be sent." if len(whole) < n_lines else None
         # MLflow cannot take a value back: an epoch that may be trained again waits.
         records = settled(whole, n_saved)
         if not records:
@@ -210,10 +203,6 @@ class FoldSender:
     def _take(self, ending: Ending) -> None:
         self.run.ending, self.run.is_closed = ending, False
         self.run.add_files(ending.files if self._destination.takes_files else ())
-
-    def _damaged_line(self, number: int) -> str:
-        path = journal_path(self._folder)
-        return f"Line {number} of {path} is damaged: it and the lines after it cannot be sent."
 
     def _forget(self) -> None:
         """Begins anew at MLflow, with every record, file and the ending."""
