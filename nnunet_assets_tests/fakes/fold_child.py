@@ -22,6 +22,7 @@ from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, RE
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, saved_epochs_path
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.nnunet.training.validation_series import series_of
@@ -104,6 +105,7 @@ class _Fold:
         printed = [f"{self.request.fold} on cpu: " + (f"resuming after {n_done} of them" if n_done else "training")]
         self._write_model_files()
         self._begin()
+        ValidationWork(dict.fromkeys(self.cases, 1), epoch_passes=750.0, device="cpu").write(self.folder)
         for epoch in range(n_done, self.n_epochs if ending is None else ending.n_epochs or 0):
             self._train_epoch(epoch)
             on_poll()

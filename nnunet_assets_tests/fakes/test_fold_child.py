@@ -105,6 +105,7 @@ class FoldProcessContract(ABC):
             "peak_memory.json",
             "request.json",
             "saved_epochs",
+            "validation_work.json",
             "versions.json",
         }
 
@@ -168,4 +169,4 @@ class TestFake(FoldProcessContract):
         with pytest.raises(FoldFailed, match="There is no device 'mps'") as caught:
             empty.train(FOLD)
         assert (caught.value.code, caught.value.is_permanent) == (ExitCode.BAD_INPUT, True)
-        assert fold_state(empty.folder(FOLD)) == "interrupted"
+        assert fold_state(empty.folder(FOLD)) == "absent"

@@ -19,6 +19,7 @@ from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.names import FOLD
 from nnunet_assets.workflows.fold.train import tracked
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.tracking.folds import start, train
@@ -74,7 +75,8 @@ def ends(settings: Settings, fold_folder: Path, error: BaseException) -> None:
 def run_and_files(settings: Settings) -> tuple[Any, set[str]]:
     client = connect(Destination.of(settings))
     experiment = client.get_experiment_by_name(EXPERIMENT.dataset)
-    (run,) = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([experiment.experiment_id])
+    (run,) = [run for run in runs if FOLD in run.data.tags]  # beside that of the cross-validation
     return run, {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
