@@ -17,11 +17,17 @@ import dagster as dg
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.jobs import build_jobs
+from nnunet_assets.jobs import build_jobs, training_jobs
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.run_repository import RunRepository
-from nnunet_assets.sensors import build_adoption_sensor, build_nightly_report, build_refresh_sensor, close_dead_runs
+from nnunet_assets.sensors import (
+    build_adoption_sensor,
+    build_nightly_report,
+    build_refresh_sensor,
+    build_retry_sensor,
+    close_dead_runs,
+)
 from nnunet_assets.settings import Settings
 
 # Dagster says it of its own code when it loads checks, in every log: users can do nothing about it.
@@ -86,7 +92,11 @@ def project_definitions(root: Path) -> dg.Definitions:
         sensors=[
             close_dead_runs,
             *(
-                [build_refresh_sensor(experiments, test_sets), build_adoption_sensor(experiments)]
+                [
+                    build_refresh_sensor(experiments, test_sets),
+                    build_adoption_sensor(experiments),
+                    build_retry_sensor(training_jobs(project)),
+                ]
                 if experiments
                 else []
             ),

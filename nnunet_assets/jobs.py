@@ -44,6 +44,11 @@ def experiment_job_names(config: ExperimentConfig) -> tuple[str, str]:
     return job_name("train", *prefix), job_name("summarize", *prefix)
 
 
+def training_jobs(project: Project) -> dict[str, dg.AssetKey]:
+    """Returns the jobs that train folds, by name, with the asset of the folds."""
+    return {experiment_job_names(one)[0]: fold_model_key(one.identity) for one in project.experiments}
+
+
 def preparation_keys(project: Project, dataset: str) -> list[dg.AssetKey]:
     """Returns what comes before the folds of a dataset's experiments."""
     plans = sorted({experiment.plans for experiment in project.experiments_of(dataset)})

@@ -31,6 +31,9 @@ of the learning curve is an estimate on random patches."""
 RETRY_TAG = "dagster/retry_number"
 """Dagster's own, on a run that it started by itself in place of one that died."""
 
+INSTEAD_TAG = "nnunet_assets/instead_of"
+"""On a run that a sensor of ours started in place of one that died: that one's id."""
+
 
 class RunDevice(Enum):
     """The devices of `declarations.config.Device`; Dagster's run config knows enumerations, not literals."""
@@ -159,8 +162,11 @@ def materialize_fold(
 
 
 def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:
-    """Returns the run that Dagster tries again with this one by itself; this one, where a person started it."""
-    while RETRY_TAG in run.tags and run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
+    """Returns the run that is tried again with this one, nobody having asked for it; this one, where a person did."""
+    while before := run.tags.get(INSTEAD_TAG) or (RETRY_TAG in run.tags and run.parent_run_id):
+        parent = instance.get_run_by_id(before)
+        if parent is None:
+            break
         run = parent
     return run
 
