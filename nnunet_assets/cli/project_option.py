@@ -1,6 +1,7 @@
 """The option `--project` of every command that works in a project folder, and what is said where there is none."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,10 @@ def _folder(given: Path | None) -> Path:
 
 def _nowhere(context: click.Context, option: click.Parameter, folder: Path) -> str:
     source = context.get_parameter_source(str(option.name))
-    named = {ParameterSource.ENVIRONMENT: f" ({PROJECT_VARIABLE})", ParameterSource.COMMANDLINE: " (--project)"}
+    named = {
+        ParameterSource.ENVIRONMENT: f" ({PROJECT_VARIABLE})",
+        ParameterSource.COMMANDLINE: " (--project)" if option.name == "project" else "",
+    }
     there = folder.resolve()
     what = "is not a project: it" if there.exists() else "is not there, so it is no project. It"
     above = "" if source in named else ", and no folder above it is one"
@@ -68,3 +72,23 @@ def _nowhere(context: click.Context, option: click.Parameter, folder: Path) -> s
 
 def _say_where_things_lie(folder: Path, what_counts: str) -> None:
     click.echo(f"{folder.resolve()} is not a project (no folder '{EXPERIMENTS_FOLDER}'): {what_counts}.", err=True)
+
+
+def folder_or_project(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds an argument FOLDER beside the option, which it outdoes; the command takes the project as `folder`."""
+
+    @wraps(command)
+    def called(folder: Path | None, project: Path | None, **given: Any) -> Any:
+        chosen, context = _folder(folder or project), click.get_current_context()
+        if is_project(chosen):
+            return command(folder=chosen, **given)
+        named = "folder" if folder else "project"
+        raise ConfigError(_nowhere(context, next(one for one in context.command.params if one.name == named), chosen))
+
+    option = click.option(
+        "--project",
+        envvar=PROJECT_VARIABLE,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The same as FOLDER, as in other commands.",
+    )
+    return click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))(option(called))

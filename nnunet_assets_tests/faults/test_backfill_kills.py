@@ -113,7 +113,7 @@ def test_the_fold_of_a_killed_run_worker_is_finished(
     if followed:
         assert followed.wait(60) == 0
         said = (tmp_path / "backfill.log").read_text()
-        assert "fold_0: its run was killed, and starts once more\n" in said
+        assert "fold_0: trains, once more after its run was killed, epoch " in said
         assert said.splitlines()[-1].startswith("fold_0: finished, Dice ")
 
 

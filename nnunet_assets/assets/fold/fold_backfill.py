@@ -65,6 +65,7 @@ class FoldRun:
         reason: Why it failed; empty: it did not.
         is_retried: Whether Dagster starts it once more by itself.
         ended: When it ended, in seconds since 1970; None: it did not.
+        n_before: How many runs were there before it since the fold was asked for, all of which were killed.
     """
 
     state: State
@@ -72,6 +73,7 @@ class FoldRun:
     reason: str = ""
     is_retried: bool = False
     ended: float | None = None
+    n_before: int = 0
 
 
 class FoldBackfills:
@@ -158,13 +160,14 @@ class FoldBackfills:
         return self._instance.get_run_records(dg.RunsFilter(tags=tags, created_after=since))
 
     def _newest(self, records: Iterator[dg.RunRecord]) -> FoldRun:
-        record = next(records, None)
+        record, *before = [*records] or [None]
         if record is None:
             return FoldRun("requested")
         run = record.dagster_run
         state = _STATES.get(run.status, "running")
         reason = self._reason(run.run_id) if state == "failed" else ""
-        return FoldRun(state, run.run_id, reason, run.tags.get(WILL_RETRY_TAG) == "true", record.end_time)
+        is_retried = run.tags.get(WILL_RETRY_TAG) == "true"
+        return FoldRun(state, run.run_id, reason, is_retried, record.end_time, len(before))
 
     def _reason(self, run_id: str) -> str:
         for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):

@@ -99,14 +99,14 @@ class FoldLines:
             case "requested":
                 return self._without_run(fold, asked)
             case "queued":
-                return FoldLine(fold, "waits in the queue")
+                return FoldLine(fold, f"waits in the queue{_again(run)}")
             case "canceled":
                 return FoldLine(
                     fold, "canceled; it goes on from its last checkpoint when it is begun again", "canceled"
                 )
             case "failed":
                 return self._failed(fold, run)
-        return self._with_epochs(fold, is_over=run.state == "succeeded")
+        return self._with_epochs(fold, run)
 
     def _without_run(self, fold: str, asked: "Ongoing") -> FoldLine:
         if asked.backfill_id is None:
@@ -124,20 +124,26 @@ class FoldLines:
             return FoldLine(fold, "its run was killed, and starts once more")
         return FoldLine(fold, f"failed. {run.reason}".strip(), "failed")
 
-    def _with_epochs(self, fold: str, *, is_over: bool) -> FoldLine:
+    def _with_epochs(self, fold: str, run: "FoldRun") -> FoldLine:
         place = self._experiment.place_of(self._roots, fold)
         records = list(read_records(journal_path(place.folder)))
         epochs = [record for record in records if record.kind == "epoch"]
         n_done, n_epochs = len(epochs), _n_epochs(records)
-        if is_over:
+        if run.state == "succeeded":
             dice = next((r.values.get("val_dice_mean") for r in reversed(records) if r.kind == "end"), None)
             return FoldLine(fold, "finished", "finished", n_done, n_epochs, dice=dice)
         if not is_owned(place.lock):
-            return FoldLine(fold, "starts, or waits for a device", None, n_done, n_epochs)
-        if read_committed(place.folder) or (n_epochs and n_done >= n_epochs):
+            is_there = read_committed(place.folder) is not None
+            state = "is there; its run ends" if is_there else f"starts, or waits for a device{_again(run)}"
+            return FoldLine(fold, state, None, n_done, n_epochs)
+        if n_epochs and n_done >= n_epochs:
             return FoldLine(fold, "validates", None, n_done, n_epochs)
         left = trained_epoch(place.folder, n_done - 1, n_epochs, epochs[-1].values).seconds_left if epochs else None
-        return FoldLine(fold, "trains", None, n_done, n_epochs, left)
+        return FoldLine(fold, f"trains{_again(run)}", None, n_done, n_epochs, left)
+
+
+def _again(run: "FoldRun") -> str:
+    return ", once more after its run was killed" if run.n_before else ""
 
 
 def _n_epochs(records: Sequence[Record]) -> int | None:

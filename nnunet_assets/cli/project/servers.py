@@ -29,6 +29,7 @@ from nnunet_assets.cli.project.server_processes import (
     refuse_taken_ports,
     wait_until_up,
 )
+from nnunet_assets.cli.project_option import folder_or_project
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
@@ -41,12 +42,13 @@ from nnunet_assets.project_folder.workspace_file import stop_importing_from_proj
 from nnunet_assets.settings import Settings, project_settings
 
 PORT, MLFLOW_PORT = 3000, 5000
+PORTS = click.IntRange(1, 65535)
 
 
 @click.command()
-@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--port", default=PORT, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=MLFLOW_PORT, show_default=True, help="Port of MLflow's web UI.")
+@folder_or_project
+@click.option("--port", default=PORT, type=PORTS, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--mlflow-port", default=MLFLOW_PORT, type=PORTS, show_default=True, help="Port of MLflow's web UI.")
 def dev(folder: Path, port: int, mlflow_port: int) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
     settings = _checked_settings(folder)
@@ -75,9 +77,9 @@ def dev(folder: Path, port: int, mlflow_port: int) -> None:
 
 
 @click.command()
-@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--port", default=PORT, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=MLFLOW_PORT, show_default=True, help="Port of MLflow's web UI.")
+@folder_or_project
+@click.option("--port", default=PORT, type=PORTS, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--mlflow-port", default=MLFLOW_PORT, type=PORTS, show_default=True, help="Port of MLflow's web UI.")
 def up(folder: Path, port: int, mlflow_port: int) -> None:
     """Start web UI, daemon and MLflow for the project in FOLDER, detached from this terminal.
 
@@ -85,7 +87,7 @@ def up(folder: Path, port: int, mlflow_port: int) -> None:
     """
     settings = _checked_settings(folder)
     start_in_background(settings, port, mlflow_port)
-    click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {folder}")
+    click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {shlex.quote(str(folder))}")
 
 
 def start_in_background(settings: Settings, port: int = PORT, mlflow_port: int = MLFLOW_PORT) -> None:
@@ -129,7 +131,7 @@ def _background_servers(settings: Settings, port: int, mlflow_port: int) -> list
 
 
 @click.command()
-@click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+@folder_or_project
 def down(folder: Path) -> None:
     """Stop what `up` started for the project in FOLDER; folds that train go on."""
     settings = project_settings(folder)
