@@ -28,7 +28,9 @@ class AssetJob(UnresolvedAssetJobDefinition):
         """Returns what Dagster makes of it, whose steps are the same."""
         selection = cast(KeysAssetSelection, self.selection)
         selected = [asset_graph.get(key) for key in selection.selected_keys]
-        near = {key for node in selected for key in (node.key, *node.parent_keys, *node.check_keys)}
+        near: set[dg.AssetKey | dg.AssetCheckKey] = {node.key for node in selected}
+        for node in selected:
+            near |= {*node.parent_keys, *node.check_keys}
         return super().resolve(AssetGraph.from_assets(asset_graph.assets_defs_for_keys(near)), *given, **more)
 
 

@@ -92,7 +92,7 @@ def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> No
     assert loaded(project) == [
         "[]",
         "10 assets",
-        "['adopt_folds', 'close_dead_runs', 'refresh_cv_summaries'] ['nightly_report']",
+        "['adopt_folds', 'close_dead_runs', 'refresh_cv_summaries', 'start_killed_folds_again'] ['nightly_report']",
     ]
 
 

@@ -160,14 +160,14 @@ class FoldBackfills:
         return self._instance.get_run_records(dg.RunsFilter(tags=tags, created_after=since))
 
     def _newest(self, records: Iterator[dg.RunRecord]) -> FoldRun:
-        record, *before = [*records] or [None]
-        if record is None:
+        found = list(records)
+        if not found:
             return FoldRun("requested")
-        run = record.dagster_run
+        record, run = found[0], found[0].dagster_run
         state = _STATES.get(run.status, "running")
         reason = self._reason(run.run_id) if state == "failed" else ""
         is_retried = run.tags.get(WILL_RETRY_TAG) == "true"
-        return FoldRun(state, run.run_id, reason, is_retried, record.end_time, len(before))
+        return FoldRun(state, run.run_id, reason, is_retried, record.end_time, len(found) - 1)
 
     def _reason(self, run_id: str) -> str:
         for kind in (dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE):
