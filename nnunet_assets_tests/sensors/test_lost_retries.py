@@ -9,8 +9,8 @@ import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.utils import make_new_run_id
 
-from nnunet_assets.assets.asset_keys import fold_model_key
 from nnunet_assets.assets.fold.fold_model import INSTEAD_TAG, first_try
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.sensors import build_retry_sensor, lost_retries
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.utils import make_new_run_id
 
-from nnunet_assets.assets.asset_keys import fold_model_key
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project import backfill
 from nnunet_assets.core.files.layout import Experiment
