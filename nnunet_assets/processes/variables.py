@@ -91,7 +91,7 @@ _Rule = Callable[[str, str], VariableProblem | None]
 
 def _whole_number(least: int, remedy: str = "Correct or unset it.") -> _Rule:
     def rule(name: str, value: str) -> VariableProblem | None:
-        if value.isdecimal() and int(value) >= least:
+        if re.fullmatch("[0-9]{1,9}", value) and int(value) >= least:
             return None
         return VariableProblem(name, f"{name} is {value!r}, not a whole number of at least {least}.", remedy)
 

@@ -53,6 +53,8 @@ def test_the_help_of_a_command_waits_for_nothing_heavy(name: str) -> None:
         (["check-confg"], "There is no command 'check-confg'. Did you mean check-config? Commands: demo, init,"),
         (["check-config", "--folder", "x"], "No such option '--folder'"),
         (["init"], "Missing argument 'FOLDER'"),
+        (["dev", "--port", "99999"], "99999 is not in the range 1<=x<=65535"),
+        (["up", "--mlflow-port", "0"], "0 is not in the range 1<=x<=65535"),
     ],
 )
 def test_wrong_usage_ends_with_1_since_2_means_incomplete(arguments: list[str], sentence: str) -> None:

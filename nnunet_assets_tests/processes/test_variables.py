@@ -15,7 +15,7 @@ READ_FROM_OTHERS = {"SLURM_JOB_ID", "LSB_JOBID", "MASTER_PORT", "MASTER_ADDR", "
 
 WRONG = {
     "nnUNet_def_n_proc": ["0", "-1", "abc", "1.5", " 4"],
-    "nnUNet_n_proc_DA": ["-1", "abc", "1.5", "four"],
+    "nnUNet_n_proc_DA": ["-1", "abc", "1.5", "four", "9" * 5000],
     "nnUNet_compile": ["yes", "on", "2", "none"],
     "nnUNet_raw": ["raw", "~/raw", "“/data/raw”", __file__],
     "nnUNet_extTrainer": ["trainers", "/not/there", "/tmp:/not/there"],

@@ -12,6 +12,7 @@ import click
 
 from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, ERROR
+from nnunet_assets.cli.finite_numbers import FiniteRange
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a better pseudo Dice.")
 @click.option(
     "--time-budget-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Stop after the last epoch that leaves time to validate within so many minutes.",
 )
 @click.option("--tensorboard", is_flag=True, help="Write the curves for TensorBoard too, into the fold's folder.")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
+from nnunet_assets.cli.finite_numbers import FiniteRange
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import console
@@ -15,11 +16,20 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.fold.sync import SyncReport
 from nnunet_assets.workflows.fold.sync import sync as sync_folds
 
+LONGEST_SECONDS = 7 * 24 * 3600.0
+"""A week: Python's own waiting ends with an error at thousands of years."""
+
 
 @click.command()
 @click.argument("folds", nargs=-1, type=click.Path(path_type=Path, file_okay=False))
 @project_option
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds after which the rest is left waiting.")
+@click.option(
+    "--timeout",
+    type=FiniteRange(0, LONGEST_SECONDS),
+    default=300.0,
+    show_default=True,
+    help="Seconds after which the rest is left waiting.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sync(folds: tuple[Path, ...], project: Path, timeout: float, as_json: bool) -> int:
     """Send to MLflow what waits of the folds in the folders FOLDS; without FOLDS, of every fold of the project.

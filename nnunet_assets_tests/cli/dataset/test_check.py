@@ -89,6 +89,13 @@ def test_a_dataset_that_is_not_there_is_a_sentence(tmp_path: Path, folder: Path)
     assert "Did you mean Dataset001_Tiny?" in str(result.exception)
 
 
+@pytest.mark.parametrize("name", ["Tiny", "1", "Dataset001_a b", "../Dataset001_Tiny", ""])
+def test_what_is_no_name_of_a_dataset_is_a_sentence(tmp_path: Path, folder: Path, name: str) -> None:
+    result = CliRunner().invoke(check, [name, "--project", str(tmp_path)])
+    assert isinstance(result.exception, DatasetError)
+    assert f"{name!r} is not a dataset name" in str(result.exception)
+
+
 class TestFix:
     @pytest.fixture(autouse=True)
     def _spoiled(self, folder: Path) -> None:
