@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.images.nifti import read_volume
@@ -29,6 +31,7 @@ from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
 from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
 from nnunet_assets.nnunet.predictions.prediction import predict_test_set
 from nnunet_assets.nnunet.results.results import collect_fold_results
+from nnunet_assets.nnunet.training.validation_passes import TILE_STEP_SIZE, n_windows
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.fakes.test_fold_child import check_that_it_went_on_after_a_kill
@@ -91,6 +94,22 @@ def test_a_finished_fold_is_adopted_at_once_and_not_a_byte_of_it_changes(project
     assert not outcome.is_new
     assert outcome.manifest == read_committed(project.folder("fold_0"))
     assert stamps_of(project.folder("fold_0")) == before
+
+
+def test_the_work_of_the_validation_is_counted_as_nnunet_does_it(project: Any) -> None:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    work = ValidationWork.read(project.folder("fold_0"))
+    assert work
+    assert sorted(work.passes) == sorted(cases_of(project, "fold_0"))
+    assert {n % 8 for n in work.passes.values()} == {0}  # mirrored along three axes
+    assert (work.device, work.epoch_passes > 0) == ("cpu", True)
+    for shape, patch in (((40, 61, 28), (20, 32, 28)), ((9, 33, 100), (20, 32, 28)), ((7, 65, 40), (64, 64))):
+        of_nnunet = SimpleNamespace(
+            configuration_manager=SimpleNamespace(patch_size=patch), tile_step_size=TILE_STEP_SIZE, verbose=False
+        )
+        padded = tuple(map(max, shape, (0, *patch)[-3:]))
+        assert n_windows(shape, patch) == len(nnUNetPredictor._internal_get_sliding_window_slicers(of_nnunet, padded))
 
 
 def test_preparing_again_makes_nothing(project: Any) -> None:
