@@ -10,6 +10,7 @@ import pytest
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import Record, journal_path, n_saved_epochs, read_records
+from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -82,6 +83,12 @@ class FoldProcessContract(ABC):
             f"{metric}/{label}" for metric in ("val_dice", "val_iou") for label in ("organ", "lesion")
         }
         assert n_saved_epochs(folder) == 3
+
+    def test_it_says_how_much_work_the_validation_of_each_case_was(self, folder: Path, cases: list[str]) -> None:
+        work = ValidationWork.read(folder)
+        assert work is not None
+        assert sorted(work.passes) == sorted(cases)
+        assert (work.device, work.epoch_passes > 0) == ("cpu", True)
 
     def test_it_is_nnunets_own_with_one_hidden_folder_more(self, folder: Path, cases: list[str]) -> None:
         assert {path.name for path in folder.iterdir() if not path.name.startswith("training_log_")} == {

@@ -84,7 +84,7 @@ def test_what_two_processes_leave_is_what_one_leaves(folder: Any) -> None:
     logs = {name for name in names if name.startswith("training_log_")}
     assert len(logs) == 1
     own = ["COMMIT", "checkpoints.json", "journal.jsonl", "manifest.json", "output.log", "peak_memory.json"]
-    own += ["request.json", "saved_epochs", "versions.json"]
+    own += ["request.json", "saved_epochs", "validation_work.json", "versions.json"]
     cases = [f"validation/{case}.nii.gz" for case in read_committed(folder).details["validation_cases"]]
     assert names - logs == {
         *(f".nnunet_assets/{name}" for name in own),
