@@ -190,10 +190,9 @@ def _nibabel_placement(path: Path, name: str, *, is_reoriented: bool) -> Placeme
         image: Any = nibabel.load(path)
         if len(image.shape) != 3:
             raise _wrong_axes(name, image.shape)
-        # Of no voxel. As nnU-Net writes a prediction: without the header, which nibabel would take for the place.
-        nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), image.shape), image.affine)
         if is_reoriented:
             orientation = io_orientation(image.affine)
+            # Of no voxel: what is turned is only their number.
             image = type(image)(np.broadcast_to(np.uint8(0), image.shape), image.affine, image.header)
             image = image.as_reoriented(orientation)
             axes = tuple((old, orientation[old, 1] < 0) for old in np.argsort(orientation[:, 0]).tolist())
@@ -204,6 +203,29 @@ def _nibabel_placement(path: Path, name: str, *, is_reoriented: bool) -> Placeme
     zooms = np.array(image.header.get_zooms())
     _refuse_nonsense(name, zooms, np.asarray(image.affine))
     return Placement(shape, tuple(float(mm) for mm in zooms), np.asarray(image.affine, float), axes)
+
+
+@np.errstate(all="ignore")
+def refuse_unwritable_place(name: str, placement: Placement, reader: str) -> None:
+    """Passes where a reader writes a prediction to the place from which it reads an image.
+
+    Raises:
+        VolumeError: It does not (D045): nibabel reads a file whose axes span no volume, and writes none.
+    """
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
+
+    if reader not in NIBABEL_READERS:
+        return
+    try:
+        # Of no voxel, and without the header, as nnU-Net writes a prediction.
+        nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), placement.shape), placement.affine)
+    except HeaderDataError:
+        raise VolumeError(
+            "D045",
+            f"{name} has axes that span no volume: two are one, or one has no length. {reader}, nnU-Net's reader of "
+            "it, reads that, and cannot write a prediction there. Export it again.",
+        ) from None
 
 
 def _refuse_ignored_unit(name: str, header: Any, reader: str) -> None:

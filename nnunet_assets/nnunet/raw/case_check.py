@@ -24,7 +24,12 @@ from nnunet_assets.nnunet.images.image_reader import PHOTO_READER, TIFF_READER, 
 from nnunet_assets.nnunet.images.nifti import Volume, VolumeError, read_volume
 from nnunet_assets.nnunet.images.other_formats import other_placement
 from nnunet_assets.nnunet.images.personal_data import personal_fields
-from nnunet_assets.nnunet.images.reader_placement import ITK_READERS, Placement, nifti_placement
+from nnunet_assets.nnunet.images.reader_placement import (
+    ITK_READERS,
+    Placement,
+    nifti_placement,
+    refuse_unwritable_place,
+)
 from nnunet_assets.nnunet.images.reader_voxels import PlainVoxels, read_voxels
 from nnunet_assets.nnunet.images.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.images.voxel_statistics import intensities_of, value_counts, voxel_sha256
@@ -273,6 +278,7 @@ class _Check:
         try:
             volume = read_volume(path, name, as_itk=self.reader in ITK_READERS)
             placement = nifti_placement(path, name, volume.header, str(self.reader))
+            refuse_unwritable_place(name, placement, str(self.reader))
         except VolumeError as error:
             self._add(error.code, str(error), name)
             return _Read(_sha256_or_none(path))

@@ -184,9 +184,9 @@ def test_voxels_beside_their_header_are_in_the_digest_and_only_equal_ones_are_co
             written(folder, f"{name}{ending}", max(n, 1) if "images" in name else 1)
     write_json(folder / "dataset.json", tiny_json(file_ending=ending, overwrite_image_reader_writer="SimpleITKIO"))
     found = inspect_raw_dataset(tmp_path, DATASET, 3)
-    # Each image has one value throughout (D034).
+    # Each image has one value throughout (D034), and no label image the second label (D037).
     said = sorted((finding.code, finding.case) for finding in found.findings)
-    assert said == [*(("D034", f"case_{n}") for n in range(6)), ("D054", "case_0")]
+    assert said == [*(("D034", f"case_{n}") for n in range(6)), ("D037", None), ("D054", "case_0")]
     path = folder / f"imagesTr/case_3_0000{beside}"
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     changed = inspect_raw_dataset(tmp_path, DATASET, 3)

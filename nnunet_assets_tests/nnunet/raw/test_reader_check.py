@@ -108,3 +108,11 @@ def test_a_gipl_that_is_cut_is_named_for_itk_makes_up_the_rest(tmp_path: Path) -
 
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
+
+
+def test_axes_that_span_no_volume_are_named_where_nibabel_reads_them(tmp_path: Path) -> None:
+    dataset = made(tmp_path, ".nii")
+    dataset.affine["case_02"] = np.diag([1.0, 0.0, 2.0, 1.0])
+    found = errors(dataset)
+    assert {(one.code, one.case) for one in found} == {("D045", "case_02")}
+    assert "cannot write a prediction there" in found[0].message
