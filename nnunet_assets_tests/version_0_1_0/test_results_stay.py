@@ -94,8 +94,11 @@ def train(project: Path, experiment: Experiment, fold: str) -> Result:
 
 
 def runs(project: Path) -> list[tuple[str, str]]:
+    """Returns the runs of folds: that of a cross-validation, which is above them, that version did not have."""
+    of_folds = "select run_uuid from tags where key = 'nnunet_assets.run_type' and value = 'fold'"
     with closing(sqlite3.connect(project / "data/mlflow.db")) as database:
-        return database.execute("select run_uuid, status from runs order by run_uuid").fetchall()
+        query = f"select run_uuid, status from runs where run_uuid in ({of_folds}) order by run_uuid"
+        return database.execute(query).fetchall()
 
 
 def summarized(project: Path, experiment: Experiment, source: str) -> dict[str, Any]:

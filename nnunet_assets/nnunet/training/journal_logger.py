@@ -10,13 +10,7 @@ from typing import Any
 
 from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.fold.fold_request import FoldAttempt
-from nnunet_assets.core.fold.journal import (
-    Record,
-    append_record,
-    journal_path,
-    readable_until_epoch,
-    write_records,
-)
+from nnunet_assets.core.fold.journal import Record, append_record, journal_path, readable_until_epoch, write_records
 from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer

@@ -25,14 +25,7 @@ from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_t
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.training.trainer import trainer_class
-from nnunet_assets.processes.child import (
-    LOG_FILE,
-    ChildFailure,
-    Request,
-    die_with_parent,
-    outcome_of,
-    sent_request,
-)
+from nnunet_assets.processes.child import LOG_FILE, ChildFailure, Request, die_with_parent, outcome_of, sent_request
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command
 from nnunet_assets.processes.reporter import Told

@@ -41,12 +41,7 @@ from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.living_processes import living
-from nnunet_assets_tests.prepared_builders import (
-    EXPERIMENT,
-    SPLITS,
-    inputs_of,
-    write_prepared,
-)
+from nnunet_assets_tests.prepared_builders import EXPERIMENT, SPLITS, inputs_of, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 

@@ -37,12 +37,7 @@ from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.fakes.test_fold_child import check_that_it_went_on_after_a_kill
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.training_builders import (
-    DATASET,
-    EXPERIMENT,
-    FOLDS,
-    fold_processes,
-)
+from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, fold_processes
 
 PREDICTION = "nnunet_assets.nnunet.predictions.prediction_process"
 

@@ -22,12 +22,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import BEST, FINAL
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.training_builders import (
-    EXPERIMENT,
-    SHORT_TRAINER,
-    TINY,
-    fold_processes,
-)
+from nnunet_assets_tests.training_builders import EXPERIMENT, SHORT_TRAINER, TINY, fold_processes
 
 pytestmark = pytest.mark.faults
 
