@@ -89,14 +89,15 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
 
 
 def experiment_group(experiment: Experiment) -> str:
-    """Returns the group of an experiment in the UI, which cuts names at their end: `short__2d__Dataset004_Heart`.
+    """Returns the group of an experiment in the UI: `short_3d_fullres/Dataset004_Hippocampus`.
 
-    It begins with what tells the experiment from the dataset's others, and leaves nnU-Net's defaults out.
+    The UI cuts long names, and what follows the slash it shows inside: so the name begins with what tells the
+    experiment from the dataset's others, and leaves out what most have.
     """
-    plans = experiment.plans if experiment.plans != DEFAULT_PLANS else ""
-    trainer = experiment.trainer if experiment.trainer != DEFAULT_TRAINER else ""
-    parts = (experiment.variant, plans, trainer, experiment.configuration, experiment.dataset)
-    return "__".join(group_name(part) for part in parts if part)
+    plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix("nnUNet")
+    trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix("nnUNet")
+    parts = (experiment.variant, plans, trainer, experiment.configuration)
+    return f"{'_'.join(group_name(part) for part in parts if part)}/{group_name(experiment.dataset)}"
 
 
 def group_name(name: str) -> str:

@@ -107,7 +107,8 @@ class TerminalProgress:
 
     def _take_bar_away(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            if self._bar.live.is_started:  # else rich ends it with an empty line, in a log
+                self._bar.stop()
             self._bar = None
 
 

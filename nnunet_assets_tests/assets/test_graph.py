@@ -32,33 +32,33 @@ Dataset004_Hippocampus/dataset_report
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation
-    from fold_model | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | csv, parquet | nobody
+    from fold_model | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | csv, parquet | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_figures
-    from cv_evaluation, cv_summary | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | png, svg | nobody
+    from cv_evaluation, cv_summary | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | png, svg | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_report
-    from cv_evaluation, cv_figures, cv_summary | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | html | nobody
+    from cv_evaluation, cv_figures, cv_summary | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | html | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary
-    from fold_model | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | json, mlflow | nobody
+    from fold_model | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | json, mlflow | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_tables
-    from cv_summary | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | csv, parquet, table | nobody
+    from cv_summary | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | csv, parquet, table | nobody
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/fold_model
-    from nnUNetResEncUNetLPlans/preprocessed_plans, splits | group nnUNetResEncUNetLPlans__2d__Dataset004_Hippocampus | mlflow, pytorch | nobody | fold_0 fold_1 fold_2 fold_3 fold_4 | pool nnunet_training
+    from nnUNetResEncUNetLPlans/preprocessed_plans, splits | group ResEncUNetLPlans_2d/Dataset004_Hippocampus | mlflow, pytorch | nobody | fold_0 fold_1 fold_2 fold_3 fold_4 | pool nnunet_training
 Dataset004_Hippocampus/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/raw_dataset
     from nothing | group Dataset004_Hippocampus | dataset, file | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_evaluation
-    from fold_model | group short__3d_fullres__Dataset004_Hippocampus | csv, parquet | team:imaging
+    from fold_model | group short_3d_fullres/Dataset004_Hippocampus | csv, parquet | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_figures
-    from cv_evaluation, cv_summary | group short__3d_fullres__Dataset004_Hippocampus | png, svg | team:imaging
+    from cv_evaluation, cv_summary | group short_3d_fullres/Dataset004_Hippocampus | png, svg | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_report
-    from cv_evaluation, cv_figures, cv_summary | group short__3d_fullres__Dataset004_Hippocampus | html | team:imaging
+    from cv_evaluation, cv_figures, cv_summary | group short_3d_fullres/Dataset004_Hippocampus | html | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary
-    from fold_model | group short__3d_fullres__Dataset004_Hippocampus | json, mlflow | team:imaging
+    from fold_model | group short_3d_fullres/Dataset004_Hippocampus | json, mlflow | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_tables
-    from cv_summary | group short__3d_fullres__Dataset004_Hippocampus | csv, parquet, table | team:imaging
+    from cv_summary | group short_3d_fullres/Dataset004_Hippocampus | csv, parquet, table | team:imaging
 Dataset004_Hippocampus/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model
-    from preprocessed_plans, splits | group short__3d_fullres__Dataset004_Hippocampus | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
+    from preprocessed_plans, splits | group short_3d_fullres/Dataset004_Hippocampus | mlflow, pytorch | team:imaging | fold_0 fold_2 | pool nnunet_training
 Dataset004_Hippocampus/splits
     from case_list | group Dataset004_Hippocampus | json | data@example.org
 Dataset005_Prostate/case_list

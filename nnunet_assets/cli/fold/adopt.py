@@ -72,26 +72,17 @@ def _row(found: "Adopted", report: "AdoptionReport") -> dict[str, Any]:
 
 
 def _print(rows: Sequence[dict[str, Any]], sentences: Sequence[str]) -> None:
-    from rich.table import Table
-
+    from nnunet_assets.cli.tables import print_table
     from nnunet_assets.cli.terminal import console
 
     terminal = console()
     if rows:
-        table = Table("Experiment", "Fold", "Status", "Epochs", "Cases", "Ended", "MLflow run")
-        for row in rows:
-            run = row["mlflow_run"] or "none"
-            shown = [
-                row["experiment"],
-                row["fold"],
-                row["status"],
-                str(row["epochs"]),
-                str(row["cases"]),
-                row["ended"],
-                run,
-            ]
-            table.add_row(*shown)
-        terminal.print(table)
+        columns = ("experiment", "fold", "status", "epochs", "cases", "ended")
+        shown = [
+            {**{column: str(row[column]) for column in columns}, "MLflow run": row["mlflow_run"] or "none"}
+            for row in rows
+        ]
+        print_table(terminal, shown, ["experiment"])
         terminal.print(f"Not proved by the files, and so unknown: {', '.join(rows[0]['unknown'])}.")
     for sentence in dict.fromkeys([*sentences, *(row["mlflow_problem"] for row in rows if row["mlflow_problem"])]):
         terminal.print(sentence)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from nnunet_assets.cli.project.demo_steps import shown_steps
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.config import ExperimentConfig
@@ -142,13 +142,7 @@ def _reason(result: "dg.ExecuteInProcessResult") -> str:
 def _print_table(console: Console, settings: Settings, config: ExperimentConfig) -> None:
     folder = config.identity.summary_folder(settings.roots)
     summary = read_summary(folder / CV_SUMMARY_FILE)
-    rows = to_short_records(summary)
-    table = Table(title=summary.headline(), title_justify="left")
-    for column in rows[0]:
-        table.add_column(column.capitalize(), justify="left" if column == "label" else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    console.print(table)
+    print_table(console, to_short_records(summary), ["label"], summary.headline())
     console.print(f"Tables (CSV, LaTeX, Markdown) and summary: {folder}")
 
 

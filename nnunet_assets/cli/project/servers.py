@@ -12,6 +12,7 @@ import sysconfig
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ from nnunet_assets.project_folder.private_files import make_private
 from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
 from nnunet_assets.settings import Settings, project_settings
+from nnunet_assets.tracking.training_pages import APP_NAME
 
 PORT, MLFLOW_PORT = 3000, 5000
 PORTS = click.IntRange(1, 65535)
@@ -209,6 +211,9 @@ def _mlflow(settings: Settings, port: int) -> list[Server]:
     command += ["--artifacts-destination", str(settings.artifacts), "--workers", "1"]
     # uvicorn puts the current folder before everything else, unless it is given another one.
     command += ["--uvicorn-opts", f"--app-dir={shlex.quote(sysconfig.get_path('stdlib'))}"]
+    # A package that was installed before it had its own pages is not known to MLflow by them.
+    if entry_points(group="mlflow.app", name=APP_NAME):
+        command += ["--app-name", APP_NAME]
     return [Server("mlflow", python_command("-m", *command), f"http://{HOST}:{port}/health")]
 
 

@@ -22,11 +22,16 @@ COLUMNS = (
     "dice_ci95_low_pooled",
     "dice_ci95_high_pooled",
     names.FOLDS_FINISHED,
-    names.EPOCHS_TRAINED,
-    names.TRAINING_HOURS,
 )
-NAME_COLUMN_PIXELS = 380
-"""Names of runs are longer than MLflow's column for them."""
+_PIXELS = {"attributes.`Run Name`": 340, "runDateAndNestInfo": 150, **{f"metrics.`{name}`": 150 for name in COLUMNS}}
+"""Names of runs, and of metrics, are longer than MLflow's columns for them; whatever is not here comes after it."""
+VIEW_STATE = {
+    "orderByKey": "attributes.start_time",
+    "orderByAsc": False,
+    "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS],
+    "columnOrder": list(_PIXELS),
+    "columnWidths": _PIXELS,
+}
 
 
 def runs_page(experiment_id: str) -> str:
@@ -52,10 +57,4 @@ def _description(experiment_id: str) -> str:
 
 
 def _view() -> str:
-    state = {
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": False,
-        "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS],
-        "columnWidths": {"attributes.`Run Name`": NAME_COLUMN_PIXELS},
-    }
-    return json.dumps({"name": VIEW_NAME, "createdAt": 0, "updatedAt": 0, "state": json.dumps(state)})
+    return json.dumps({"name": VIEW_NAME, "createdAt": 0, "updatedAt": 0, "state": json.dumps(VIEW_STATE)})

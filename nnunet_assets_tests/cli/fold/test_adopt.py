@@ -175,7 +175,7 @@ def test_a_fold_that_was_validated_again_is_behind_everywhere_until_it_is_adopte
     client = connect(Destination.of(foreign))
     tracked = client.get_run(first["mlflow_run"])
     assert tracked.data.metrics["val_dice/Anterior"] == 0.2
-    assert len(client.search_runs([tracked.info.experiment_id])) == 2
+    assert len(client.search_runs([tracked.info.experiment_id], "tags.`nnunet_assets.run_type` = 'fold'")) == 2
     table = (foreign.artifacts / first["mlflow_run"] / "artifacts" / "validation_cases.csv").read_text()
     assert "fold_0,a,,Anterior,0.2," in table
 

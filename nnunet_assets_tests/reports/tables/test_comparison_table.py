@@ -174,6 +174,24 @@ def test_the_forest_names_each_pair_with_its_difference_and_interval_and_the_noi
     assert f"noise between seeds (±{floor:.4f})" in texts(draw_forest(noisy))
 
 
+ALIKE = [
+    "nnUNetTrainer__nnUNetResEncUNetMPlans__3d_fullres",
+    "nnUNetTrainer__nnUNetResEncUNetLPlans__3d_fullres",
+    "nnUNetTrainer__nnUNetPlans__2d",
+    *(f"a_long_training_with_strong_augmentation_seed{k}/nnUNetTrainer__nnUNetPlans__2d" for k in (1, 2)),
+]
+
+
+def test_experiments_whose_names_are_alike_are_told_apart_in_the_figure_and_in_every_table() -> None:
+    comparison = compare("Dataset001_X", [experiment(name, {"A": DICES}) for name in ALIKE], {})
+    pairs = [text for text in texts(draw_forest(comparison)) if " − " in text and "(n = 8)" in text]
+    assert len(set(pairs)) == len(ALIKE) * (len(ALIKE) - 1) // 2
+    assert any("UNetMPlans" in pair and "UNetLPlans" in pair for pair in pairs), pairs
+    in_markdown = [line.split("|")[1] for line in to_markdown(comparison).splitlines() if line.startswith("|")]
+    in_latex = [line.split("&")[0] for line in to_latex(comparison).splitlines() if "0.675" in line]
+    assert len(set(in_markdown[2:])) == len(set(in_latex)) == len(ALIKE)
+
+
 def test_the_forest_has_the_numbers_of_the_table_where_a_difference_is_all_but_the_noise() -> None:
     pair = [
         experiment("a", {"A": DICES}),

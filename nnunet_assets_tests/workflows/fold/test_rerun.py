@@ -392,7 +392,8 @@ def test_a_fold_trained_again_from_its_run_learns_the_same(tmp_path: Path, monke
 
     first = run("953", "3d_fullres", "0", "--variant", "tiny")
     client = connect(Destination.of(settings))
-    (tracked_run,) = client.search_runs([client.get_experiment_by_name("Dataset953_Phantom").experiment_id])
+    home = client.get_experiment_by_name("Dataset953_Phantom").experiment_id
+    (tracked_run,) = client.search_runs([home], "tags.`nnunet_assets.run_type` = 'fold'")
     again = run("--from-run", tracked_run.info.run_id)
 
     assert again["changes"] == []
