@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from nnunet_assets.core.fold.journal import Record
-from nnunet_assets.tracking.fold.fold_run import ending_metrics
+from nnunet_assets.tracking.fold.fold_run import FoldRun, ending_metrics
 from nnunet_assets_tests.builders import build_manifest
 
 
@@ -53,3 +55,11 @@ def test_a_fold_on_the_cpu_has_no_gpu_hours(tmp_path: Path) -> None:
 
 def test_a_fold_without_an_epoch_has_no_best_one() -> None:
     assert ending_metrics(RECORDS[:1], None) == {"epochs_trained": 0.0, "training_seconds": 0.0, "training_hours": 0.0}
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"run', '{"tracking_uri": 1}', '{"sent": "x"}'])
+def test_a_run_whose_file_is_damaged_is_none(tmp_path: Path, content: str) -> None:
+    file = tmp_path / ".nnunet_assets" / "mlflow_run.json"
+    file.parent.mkdir()
+    file.write_text(content)
+    assert FoldRun.load(tmp_path) is None
