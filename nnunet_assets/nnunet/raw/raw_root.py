@@ -19,7 +19,7 @@ def dataset_folder(raw_root: Path, dataset: str) -> Path:
     Raises:
         DatasetError: The name is no dataset name, or there is no such folder; the message says which there are.
     """
-    _refuse_bad_name(dataset)
+    refuse_bad_name(dataset)
     if not raw_root.is_dir():
         raise DatasetError(
             f"The folder of raw datasets, {raw_root}, does not exist. Create it and put {dataset} there, or set "
@@ -47,7 +47,7 @@ def refuse_taken(raw_root: Path, dataset: str) -> None:
     Raises:
         DatasetError: The name is no dataset name, or the name or its id is taken.
     """
-    _refuse_bad_name(dataset)
+    refuse_bad_name(dataset)
     if (raw_root / dataset).exists():
         raise DatasetError(
             f"{raw_root / dataset} exists and is not written over. Take another name or id, or delete it first."
@@ -104,7 +104,12 @@ def _is_in(folder: Path, file: str | bytes | None) -> bool:
     return isinstance(file, str) and (Path(file).is_relative_to(folder) or folder.is_relative_to(file))
 
 
-def _refuse_bad_name(dataset: str) -> None:
+def refuse_bad_name(dataset: str) -> None:
+    """Passes where a dataset may be called so.
+
+    Raises:
+        DatasetError: It may not.
+    """
     if not re.fullmatch(DATASET_PATTERN, dataset):
         raise DatasetError(
             f"D062 {dataset!r} is not a dataset name. nnU-Net's form is Dataset, three digits, _ and at most 64 "

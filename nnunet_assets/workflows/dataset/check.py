@@ -17,7 +17,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import declared_if_any
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import read_raw
-from nnunet_assets.nnunet.raw.raw_root import dataset_folder
+from nnunet_assets.nnunet.raw.raw_root import dataset_folder, refuse_bad_name
 from nnunet_assets.nnunet.splits.splitting import groups_of
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.dataset.prepare import LookedAt, look_at, takes_split_beside
@@ -48,7 +48,7 @@ def check(
     Raises:
         DatasetError: As `look_at`.
     """
-    dataset_folder(settings.roots.raw, name)  # a name that is none is named by it, and by no declaration
+    refuse_bad_name(name)
     declared = [config for config in declared_if_any(settings.project).datasets if config.dataset == name]
     dataset = declared[0] if declared else DatasetConfig(dataset=name)
     curation = dataset.curation.over(Curation(files_from=tuple(files_from)))
