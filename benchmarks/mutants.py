@@ -87,9 +87,9 @@ def main() -> int:
             copies.put(copied(Path(folder) / str(index)))
         with ThreadPoolExecutor(arguments.processes) as pool:
             # Tests that fail as they are would find every mutant.
-            for tests, end in pool.map(lambda module: unchanged(module, copies), sorted({one.module for one in drawn})):
+            for name, end in pool.map(lambda module: unchanged(module, copies), sorted({one.module for one in drawn})):
                 if end != "survived":
-                    parser.error(f"{tests} do not pass without a mutant: {end}")
+                    parser.error(f"the tests of {name} do not pass without a mutant: {end}")
             outcomes = list(pool.map(lambda mutant: outcome(mutant, copies), drawn))
     for mutant, end in zip(drawn, outcomes, strict=True):
         if end == "survived":
@@ -105,11 +105,14 @@ def python_files(path: Path) -> list[Path]:
     return [file for file in files if file.name != "__init__.py"]
 
 
-def tests_of(module: Path) -> Path | None:
-    """Returns the test file of a module; None: it has none."""
+def tests_of(module: Path) -> list[Path]:
+    """Returns the test files of a module, `test_train.py` and what is beside it in `test_train_tracked.py`."""
     inside = module.relative_to(ROOT / PACKAGE)
-    tests = ROOT / TESTS / inside.with_name(f"test_{inside.name}")
-    return tests if tests.exists() else None
+    folder, others = ROOT / TESTS / inside.parent, {one.stem for one in module.parent.glob("*.py")}
+    found = [folder / f"test_{inside.name}", *folder.glob(f"test_{module.stem}_*.py")]
+    return sorted(
+        tests for tests in found if tests.exists() and tests.stem.removeprefix("test_") not in others - {module.stem}
+    )
 
 
 def draw(modules: Sequence[Path], n_mutants: int, rng: random.Random) -> list[Mutant]:
@@ -174,13 +177,11 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def unchanged(module: str, copies: "SimpleQueue[Path]") -> tuple[Path, str]:
-    """Returns the tests of a module, and what they say of it as it is."""
-    tests = tests_of(ROOT / module)
-    assert tests is not None
+def unchanged(module: str, copies: "SimpleQueue[Path]") -> tuple[str, str]:
+    """Returns the module, and what its tests say of it as it is."""
     copy = copies.get()
     try:
-        return tests, tested(copy, [tests.relative_to(ROOT)])
+        return module, tested(copy, tests_of(ROOT / module))
     finally:
         copies.put(copy)
 
@@ -188,12 +189,10 @@ def unchanged(module: str, copies: "SimpleQueue[Path]") -> tuple[Path, str]:
 def outcome(mutant: Mutant, copies: "SimpleQueue[Path]") -> str:
     """Returns `found`, `timed out` or `survived`."""
     original = (ROOT / mutant.module).read_text()
-    tests = tests_of(ROOT / mutant.module)
-    assert tests is not None
     copy = copies.get()
     try:
         (copy / mutant.module).write_text(changed(original, mutant))
-        end = tested(copy, [tests.relative_to(ROOT)])
+        end = tested(copy, tests_of(ROOT / mutant.module))
     finally:
         (copy / mutant.module).write_text(original)
         copies.put(copy)
@@ -218,7 +217,7 @@ def changed(text: str, mutant: Mutant) -> str:
 
 def tested(folder: Path, tests: Sequence[Path]) -> str:
     """Returns what the tests in a copy say of it."""
-    process = FORKS.Process(target=run_tests, args=(folder, [*map(str, tests)]))
+    process = FORKS.Process(target=run_tests, args=(folder, [str(one.relative_to(ROOT)) for one in tests]))
     process.start()
     process.join(TIMEOUT_SECONDS)
     if process.is_alive():

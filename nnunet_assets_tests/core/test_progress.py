@@ -100,3 +100,11 @@ def test_the_time_that_is_left_goes_by_the_share_of_the_work(clock: Clock) -> No
     assert count.seconds_left is None
     count.take("none", 0, 0)
     assert str(count) == "0 of 0 none"
+
+
+def test_the_end_is_said_once_and_what_does_not_go_on_is_not_said(clock: Clock) -> None:
+    count = Count()
+    for n_done, is_due in ((0, False), (3, True), (3, False), (10, True), (10, False)):
+        clock.seconds += 3600.0
+        count.take("done", n_done, 10)
+        assert count.is_due() == is_due, n_done

@@ -40,7 +40,9 @@ def mean_of(comparison: Comparison, experiment: Any, label: Any = None) -> Any:
 
 
 def test_a_difference_is_that_of_the_means_left_minus_right() -> None:
-    (found,) = foreground(compared(experiment("first", FIRST), experiment("second", SECOND)))
+    both = compared(experiment("first", FIRST), experiment("second", SECOND))
+    assert both.reference is None
+    (found,) = foreground(both)
     # 0.02 + 0.03 + 0.04 + 0.05 + 0.06 + 0.07 + 0.08 - 0.01 over eight cases.
     assert (found.left, found.right, found.n_cases) == ("first", "second", 8)
     assert found.mean == pytest.approx(-0.34 / 8)
@@ -118,6 +120,16 @@ def test_the_best_pooled_mean_is_first_and_halves_say_how_surely() -> None:
     assert (standing["high"].rank_low, standing["high"].rank_high) == (1, 1)
     assert standing["high"].first_share == pytest.approx(254 / 255)
     assert standing["low"].first_share == pytest.approx(1 / 255)
+
+
+def test_the_spread_of_a_standing_is_that_over_the_cases_and_of_their_foreground_means() -> None:
+    left = experiment("left", {"A": [0.2, 0.4, None], "B": [0.6, 0.6, 0.9]})
+    right = experiment("right", {"A": [0.5, None, None], "B": [0.1, 0.2, 0.3]})
+    found = {(one.experiment, one.label): one.sd for one in compared(left, right).standings}
+    assert found["left", "A"] == pytest.approx(0.2 / 2**0.5)
+    # The cases' means: 0.4, 0.5 and 0.9.
+    assert found["left", None] == pytest.approx((0.07) ** 0.5)
+    assert found["right", "A"] is None
 
 
 def test_of_a_distance_the_lowest_is_first() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.comparison.comparison_files import read_comparison
+from nnunet_assets.core.comparison.verdicts import verdicts
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.core.comparison.test_comparison import FIRST, SECOND, compared, experiment
 
@@ -65,6 +66,11 @@ def test_a_comparison_without_tests_has_no_interval_and_says_nothing_of_halves(t
     content = {**few.to_json(), "bootstrap": None}
     (tmp_path / "comparison.json").write_text(json.dumps(content))
     assert read_comparison(tmp_path / "comparison.json").bootstrap is None
+
+
+def test_verdicts_are_those_of_the_comparison_that_was_written(tmp_path: Path) -> None:
+    found = compared(experiment("a", FIRST), experiment("b", SECOND), experiment("c", BETTER))
+    assert verdicts(read_comparison(written(tmp_path, found)), "dice") == verdicts(found, "dice")
 
 
 def test_of_an_older_version_the_tests_have_the_names_of_now() -> None:

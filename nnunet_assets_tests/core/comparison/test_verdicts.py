@@ -59,16 +59,6 @@ def test_an_undefined_mean_has_no_verdict() -> None:
     assert found == {("one", "A"): "not_tested", ("one", None): "not_tested"}
 
 
-def test_the_spread_of_a_standing_is_that_over_the_cases_and_of_their_foreground_means() -> None:
-    left = experiment("left", {"A": [0.2, 0.4, None], "B": [0.6, 0.6, 0.9]})
-    right = experiment("right", {"A": [0.5, None, None], "B": [0.1, 0.2, 0.3]})
-    found = {(one.experiment, one.label): one.sd for one in compared(left, right).standings}
-    assert found["left", "A"] == pytest.approx(0.2 / 2**0.5)
-    # The cases' means: 0.4, 0.5 and 0.9.
-    assert found["left", None] == pytest.approx((0.07) ** 0.5)
-    assert found["right", "A"] is None
-
-
 OLDER = Path(__file__).parents[2] / "data" / "comparison_1.json"
 
 

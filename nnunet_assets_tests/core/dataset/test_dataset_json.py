@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,14 @@ def test_a_number_that_is_too_large_is_refused(tmp_path: Path) -> None:
         parse_dataset_json(tmp_path / "dataset.json")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_what_is_no_utf_8_is_refused_though_python_reads_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(tiny_json()), encoding=encoding)
+    with pytest.raises(DatasetError, match=r"D002 .*UTF-8"):
+        parse_dataset_json(path)
+
+
 def test_a_list_is_not_a_dataset_description(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"D004 .* holds a JSON list; nnU-Net needs an object"):
         parse_dataset_json(write_json(tmp_path / "dataset.json", [1, 2]))
@@ -137,7 +146,8 @@ def test_a_wrong_file_ending_is_corrected(ending: int | str | None, sentence: st
 
 
 def test_a_reader_of_ones_own_may_have_an_ending_of_its_own() -> None:
-    assert problem(file_ending=".npz", overwrite_image_reader_writer="MyReader") == ""
+    for reader in ("MyReader", "YourReader"):
+        assert problem(file_ending=".npz", overwrite_image_reader_writer=reader) == ""
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "null"), (1, "1"), (["SimpleITKIO"], '["SimpleITKIO"]')])

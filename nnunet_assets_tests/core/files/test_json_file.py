@@ -107,3 +107,12 @@ def test_a_file_says_how_much_there_is_to_read_and_a_pipe_or_a_device_is_refused
     for path in (pipe, Path("/dev/zero")):
         with pytest.raises(OSError, match=f"It is a pipe, a socket or a device, and no file: '{path}'"):
             refuse_what_never_ends(path)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]", "3", "null"])
+def test_what_proves_nothing_is_empty(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    assert readable_json(tmp_path / "a.json") == {}
+    (tmp_path / "a.json").write_text('{"a": 1}')
+    assert readable_json(tmp_path / "a.json") == {"a": 1}

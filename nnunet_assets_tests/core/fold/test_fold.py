@@ -61,6 +61,8 @@ def test_a_fold_knows_its_place_what_names_it_and_its_scores(place: Any, tmp_pat
     assert fold.finished.sha256 == file_sha256(place.own / "manifest.json")
     assert fold.finished.summary == (place.folder / "validation" / "summary.json").read_bytes()
     assert fold.finished.scores == fold.finished.manifest.scores
+    # Of 5,000 cases it has a hundred megabytes.
+    assert "metric_per_case" not in repr(fold)
 
 
 def test_a_checkpoint_is_read_where_that_is_asked_for(place: Any, hashed: Any) -> None:

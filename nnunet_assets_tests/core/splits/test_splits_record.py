@@ -91,6 +91,20 @@ def test_a_record_ends_with_the_last_generation_of_a_split_however_often_it_was_
     assert record.until(FEWER).generations == record.generations[:2]
 
 
+def test_other_splits_are_of_no_generation() -> None:
+    record = followed(SplitsRecord(), GOOD, "made")
+    others = [[{**GOOD[0], "train": [case]}, *GOOD[1:]] for case in "cdef"]
+    assert [record.until(other) for other in others] == [SplitsRecord()] * 4
+
+
+def test_the_known_cases_are_those_of_the_last_generation() -> None:
+    made: dict[str, Any] = {"made_at": "", "origin": "made", "settings": {}, "groups": {}}
+    few = [{"train": ["c"], "val": ["a"]}, {"train": ["a"], "val": ["b"]}]
+    first = SplitsRecord().followed_by(few, **made, cases=["a", "b", "c", "left"])
+    assert first.known_cases == {"a", "b", "c", "left"}
+    assert first.followed_by(few, **made, cases=["a", "b", "c"]).known_cases == {"a", "b", "c"}
+
+
 def test_groups_are_those_of_the_last_generation_and_older_files_have_them_there_alone() -> None:
     first = SplitsRecord().followed_by(GOOD, made_at="", origin="made", settings={}, groups={"a": "anna"})
     record = first.followed_by(GOOD, made_at="", origin="made", settings={}, groups={"a": "ben"})

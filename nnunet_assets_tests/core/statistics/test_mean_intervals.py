@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.statistics.estimate import Bootstrap
-from nnunet_assets.core.statistics.mean_intervals import SHARE, SIZE, Bounds, PatientWeights, bootstrap_of, bounds_of
+from nnunet_assets.core.statistics.mean_intervals import (
+    BOUNDS,
+    N_RESAMPLES,
+    SHARE,
+    SIZE,
+    Bounds,
+    PatientWeights,
+    bootstrap_of,
+    bounds_of,
+)
 from nnunet_assets_tests.cohorts import coverage
 
 UNDEFINED = float("nan")
@@ -181,3 +190,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say(name: str, n_patients: in
     """400 cohorts tell 95 % from 91 %; benchmarks/coverage.py draws thousands, and docs/intervals.md has the table."""
     found = coverage(name, n_patients=n_patients, n_cohorts=400, n_resamples=999, seed=5)
     assert found.held >= 0.925
+
+
+def test_each_metric_is_bounded_as_it_can_be() -> None:
+    assert BOUNDS["volume_error_relative"] == Bounds(-1.0, None)  # a volume can be missed whole, and no more
+    assert BOUNDS["volume_error_ml"] == Bounds(None, None)
+    assert BOUNDS["dice"] == BOUNDS["nsd"] == SHARE == Bounds(0.0, 1.0)
+    assert ("hd95_mm" in BOUNDS, SIZE) == (False, Bounds(0.0, None))
+
+
+def test_as_many_weights_are_drawn_as_the_pages_say() -> None:
+    assert N_RESAMPLES == 9999

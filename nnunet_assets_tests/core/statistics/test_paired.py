@@ -1,5 +1,7 @@
 """The difference of two shown means: interval, test and effect from the same halves."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,6 +44,31 @@ def test_a_hallucination_counts_against_a_model_in_the_halves_in_which_the_other
     assert (found.n_left_better, found.n_right_better) == (0, 2)
     assert found.interval is not None
     assert found.interval.low == -1.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_p_is_twice_the_share_of_the_halves_that_do_not_speak_for_the_better_one(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.integers(0, 5, (7, 2)) / 4 + [[0.125, 0.0]]
+    scores[random.random(7) < 0.5] = NAN  # nothing to find, nor found
+    scores[0] = scores[0, ::-1] if seed % 2 else (NAN, 0.0)
+    found = paired(scores[:, 0].tolist(), scores[:, 1].tolist())
+    halves = [list(half) for half in itertools.product([False, True], repeat=7)]
+    means = [[_mean(column[half]) for column in scores.T] for half in halves]
+    # An undefined mean is a perfect one, unless both are.
+    gains = [None if left is right is None else _or(left, 1.0) - _or(right, 1.0) for left, right in means]
+    assert found.mean is not None
+    n_against = sum(gain is None or gain * np.sign(found.mean) <= 1e-12 for gain in gains)
+    assert found.p == pytest.approx(min(1.0, 2 * n_against / 128))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else None
+
+
+def _or(mean: float | None, other: float) -> float:
+    return other if mean is None else mean
 
 
 def test_a_model_that_misses_by_a_distance_is_behind_by_it() -> None:

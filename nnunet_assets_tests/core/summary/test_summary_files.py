@@ -118,6 +118,15 @@ def test_a_summary_that_names_no_commit_is_of_the_folds_that_are_there(roots: Ro
     assert changed_folds(roots, summary) == []
 
 
+def test_what_is_left_out_hides_nothing_that_comes_after_it(roots: Roots) -> None:
+    whole = write(roots, *FOLDS)
+    missing, torn = (replace(EXPERIMENT, variant=name) for name in ("missing", "torn"))
+    write(roots, *FOLDS, variant="torn")
+    (torn.summary_folder(roots) / CV_SUMMARY_FILE).write_text("{")
+    found, left_out = complete_summaries(roots, {missing: FOLDS, torn: FOLDS, EXPERIMENT: FOLDS})
+    assert (found, len(left_out)) == ([whole], 2)
+
+
 def test_what_is_read_anew_counts_and_no_file_has_to_be_there(roots: Roots) -> None:
     summary = summarize(EXPERIMENT, FOLDS, [build_fold_result(fold, {fold: {"x": 0.5}}) for fold in FOLDS])
     asked = []

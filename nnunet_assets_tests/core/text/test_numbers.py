@@ -5,7 +5,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.text.numbers import apart, beside, fixed, measured, p_text, signed, signed_measured, significant
+from nnunet_assets.core.text.numbers import (
+    apart,
+    beside,
+    fixed,
+    measured,
+    p_text,
+    signed,
+    signed_measured,
+    signed_text_of,
+    significant,
+    text_of,
+)
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e9, max_value=1e9)
 
@@ -72,8 +83,14 @@ def test_a_p_value_stays_on_its_side_of_the_levels_that_readers_judge_by(p: floa
         (-3.43e-07, "-3.43e-07"),
         (0.000999, "0.000999"),
         (1234.5678, "1234.568"),
+        (0.1, "0.100"),
+        (0.12345, "0.123"),
+        (0.0999, "0.0999"),
+        (0.0001234, "0.000123"),
+        (0.0000999, "9.99e-05"),
         (0.0, "0.000"),
         (-0.0, "0.000"),
+        (math.inf, "inf"),
     ],
 )
 def test_a_volume_keeps_three_significant_digits(number: float, text: str) -> None:
@@ -99,6 +116,15 @@ def test_significant_digits_stay_on_their_side_of_a_limit(number: float, limit: 
 )
 def test_two_numbers_that_differ_do_not_look_the_same(number: float, limit: float, texts: tuple[Any, ...]) -> None:
     assert apart(number, limit) == texts
+
+
+def test_the_end_of_a_metrics_name_says_how_its_numbers_look() -> None:
+    assert [text_of(name, 0.0123) for name in ("hd95_mm", "volume_error_ml", "dice")] == ["0.0123", "0.0123", "0.012"]
+    assert [signed_text_of(name, 0.0123) for name in ("hd95_mm", "volume_error_ml", "dice")] == [
+        "+0.0123",
+        "+0.0123",
+        "+0.012",
+    ]
 
 
 def test_a_difference_of_volumes_has_a_sign() -> None:

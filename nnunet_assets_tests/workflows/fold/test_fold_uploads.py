@@ -9,7 +9,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
-from nnunet_assets.core.fold.journal import Record
+from nnunet_assets.core.fold.journal import Record, append_record, journal_path
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.nnunet.results.results import scores_of
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, environment, history
@@ -77,6 +77,13 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None
 
     assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
     assert progress.warned[0].startswith("splits.json could not be made for MLflow (DatasetError)")
+
+
+def test_names_of_labels_can_be_read(roots: Roots) -> None:
+    finished_fold(roots)
+    append_record(journal_path(EXPERIMENT.fold_folder(roots, "fold_1")), "epoch", {"pseudo_dice/Läsion 海": 0.5}, 2)
+    history_json = made(roots, RecordedProgress())["history.json"].decode()
+    assert '\n  "pseudo_dice/Läsion 海": [' in history_json
 
 
 def test_history_keeps_every_series_as_long_as_the_epochs() -> None:
