@@ -7,6 +7,7 @@ import nnunet_assets
 
 PACKAGE, TESTS = Path(nnunet_assets.__file__).parent, Path(__file__).parent
 APART = {
+    "any_input": "whatever a user may type or leave on the disk, drawn for all commands alike",
     "fakes": "seams of several folders, with the contract that real and fake keep",
     "faults": "whole trainings that are killed, stopped and spoiled",
     "version_0_1_0": "what an older version left behind, read by this one",
