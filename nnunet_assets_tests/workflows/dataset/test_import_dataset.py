@@ -35,7 +35,9 @@ def test_files_by_patterns_become_a_dataset_with_the_labels_that_are_said(tmp_pa
     ("source", "sentence"),
     [
         (Source(Path("Task07_Own"), images=IMAGES), "--images needs --labels"),
-        (Source(Path("Task07_Own"), table=Path("cases.csv"), labels=LABELS), "--list names every file; take --images"),
+        (Source(Path("Task07_Own"), labels=LABELS, table=Path("cases.csv")), "--list names every file; take --images"),
+        (Source(Path("Task07_Own"), images=IMAGES, table=Path("cases.csv")), "--list names every file; take --images"),
+        (Source(Path("Task07_Own"), test_images=IMAGES, table=Path("cases.csv")), "--list names every file; take"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path: Path, source: Source, sentence: str) -> None:

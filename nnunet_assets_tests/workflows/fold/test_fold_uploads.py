@@ -12,7 +12,7 @@ from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.journal import Record, append_record, journal_path
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.nnunet.results.results import scores_of
-from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, environment, history
+from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, environment, files_of, history
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.tracking.folds import start, train
@@ -77,6 +77,25 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_there(roots: Roots) -> None
 
     assert set(contents) == {"learning_curve.png", "history.json", "validation_cases.csv", "environment.txt"}
     assert progress.warned[0].startswith("splits.json could not be made for MLflow (DatasetError)")
+
+
+def test_the_files_of_a_fold_are_those_that_are_there_and_its_logs(tmp_path: Path) -> None:
+    fold = tmp_path / "fold_0"
+    names = [
+        "fold_0/.nnunet_assets/manifest.json",
+        "fold_0/validation/summary.json",
+        "fold_0/debug.json",
+        "plans.json",
+        "dataset.json",
+        "dataset_fingerprint.json",
+        "fold_0/training_log_1.txt",
+        "fold_0/training_log_2.txt",
+    ]
+    assert files_of(fold) == []
+    for count, name in enumerate(names, 1):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+        assert [str(file.relative_to(tmp_path)) for file in files_of(fold)] == names[:count]
 
 
 def test_names_of_labels_can_be_read(roots: Roots) -> None:

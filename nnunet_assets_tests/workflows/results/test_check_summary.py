@@ -137,6 +137,20 @@ def test_dice_is_compared_with_what_was_accepted(roots: Roots) -> None:
     assert not compared()[0]
 
 
+def test_dice_and_limit_stand_beside_each_other_and_a_label_that_is_nowhere_has_none(roots: Roots) -> None:
+    summary = make_summary(roots, EXPERIMENT, ["fold_0", "fold_1", "fold_2"]).summary
+    baseline = Baseline.of(summary, accepted_at="2026-11-20", accepted_by="ada", note="")
+    write_json_atomically(baseline_path(roots, EXPERIMENT), baseline.to_json())
+    found = checked(roots, "dice_is_not_below_baseline")
+    # Of 0.9, 0.8, 0.7 and 0.4.
+    assert ["tumor (core)", "0.7000", "0.7000", "0.6800"] in found.rows
+    write(roots, "fold_0", a=(NAN, 0.6), b=(NAN, 0.4), c=(NAN, 0.5))
+    write(roots, "fold_2", d=(NAN, 0.3))
+    found = checked(roots, "dice_is_not_below_baseline")
+    assert ["tumor (core)", "undefined", "0.7000", "0.6800"] in found.rows
+    assert "tumor (core): no Dice; the baseline has 0.700." in found.description
+
+
 def test_each_check_is_described(roots: Roots) -> None:
     summary = make_summary(roots, EXPERIMENT, ["fold_0", "fold_1", "fold_2"]).summary
     assert [found.name for found in check_summary(roots, summary, {})] == list(CHECKS)

@@ -175,9 +175,10 @@ class TestASummaryOfAScript:
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "project_settings", lambda: settings)
-        with pytest.warns(UserWarning, match="Left out: fold_2"):
+        with pytest.warns(UserWarning, match="Left out: fold_2") as caught:
             summary = summarize_experiment(EXPERIMENT.dataset, folds=[0, 1], results=settings.roots.results)
         assert summary.completed_folds == ("fold_0", "fold_1")
+        assert caught[0].filename == __file__  # of the line of the script
 
     def test_reads_mlflow_where_no_folder_is_named(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "project_settings", lambda: settings)
