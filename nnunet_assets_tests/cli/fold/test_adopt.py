@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -45,7 +44,8 @@ def foreign(with_store: Settings, instance: dg.DagsterInstance, monkeypatch: pyt
     """A project that declares an experiment of two folds, which plain nnU-Net trained."""
     write_foreign_project(with_store)
     with_store.dagster_home.mkdir()
-    monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: nullcontext(instance))
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: instance)
+    monkeypatch.setattr(dg.DagsterInstance, "__exit__", lambda *_: None)  # it is opened again and again
     return with_store
 
 

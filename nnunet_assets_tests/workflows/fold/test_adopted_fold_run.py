@@ -86,7 +86,7 @@ class TestTheRun:
         adopted = take_in(folder)
         prepare(destination, adopted)
         run = known(folder)
-        assert (run.experiment_name, run.run_name, run.attempt) == (MODEL.dataset, f"{MODEL.name} fold_0", "adopted-1")
+        assert (run.experiment_name, run.run_name, run.attempt) == (MODEL.dataset, "fold_0 3d_fullres", "adopted-1")
         assert (run.tags[FOLD], run.tags[RAW_HASH], run.tags[ADOPTED], run.tags[HOST]) == (
             "fold_0",
             "unknown",
@@ -278,7 +278,7 @@ class TestMadeAgainBeforeASync:
         shutil.copytree(original.parent, copy.parent)
         prepare_again(destination, settings.roots, copy)
         run = known(copy)
-        assert (run.run_name, run.experiment_name) == (f"{MODEL.name} fold_0", MODEL.dataset)
+        assert (run.run_name, run.experiment_name) == ("fold_0 3d_fullres", MODEL.dataset)
         assert (run.tags[EXPERIMENT], run.tags[DATASET]) == (f"{MODEL.dataset}/{MODEL.name}", MODEL.dataset)
         assert (VARIANT in run.tags, run.tags[RAW_HASH]) == (False, "raw")
         assert (run.run_id, run.sent, run.is_closed, run.scores) == (None, [], False, None)
