@@ -3,7 +3,16 @@ from typing import Literal
 
 import pytest
 
-from nnunet_assets.core.files.layout import Experiment, Roots, dataset_key, fold_index, fold_key, plans_key
+from nnunet_assets.core.files.layout import (
+    Experiment,
+    Roots,
+    comparison_folder,
+    dataset_key,
+    fold_index,
+    fold_key,
+    lock_of,
+    plans_key,
+)
 from nnunet_assets.errors import ConfigError
 
 ROOTS = Roots(Path("/data/raw"), Path("/data/preprocessed"), Path("/data/results"))
@@ -53,3 +62,17 @@ def test_asset_keys_are_nnunets_folders() -> None:
     assert dataset_key("Dataset004_Hippocampus", "splits") == ("Dataset004_Hippocampus", "splits")
     assert plans_key("D", "nnUNetPlans") == ("D", "preprocessed_plans")
     assert plans_key("D", "MyPlans") == ("D", "MyPlans", "preprocessed_plans")
+
+
+def test_what_is_beside_a_fold_and_beside_the_models_has_its_place() -> None:
+    place = EXPERIMENT.place_of(ROOTS, "fold_3")
+    model = EXPERIMENT.model_folder(ROOTS)
+    assert (place.folder, place.model_folder, place.own) == (model / "fold_3", model, model / "fold_3/.nnunet_assets")
+    assert lock_of(place.folder) == model / "nnunet_assets" / "fold_3.lock"
+    dataset = EXPERIMENT.dataset
+    assert comparison_folder(ROOTS, dataset) == Path("/data/results/Dataset004_Hippocampus/nnunet_assets")
+    assert (SHORT.title, SHORT.name_in_dataset) == (
+        "Dataset004_Hippocampus / short / MyTrainer__MyPlans__2d",
+        "short/MyTrainer__MyPlans__2d",
+    )
+    assert EXPERIMENT.name_in_dataset == EXPERIMENT.name
