@@ -6,15 +6,16 @@ The instance lies in `.dagster` of the project, so that two projects never share
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import TRAINING_POOL
-from nnunet_assets.errors import ConfigError
+from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.settings import Settings, dagster_home
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
     try:
         instance = DagsterInstance.from_config(str(home))
     except Exception as error:
+        if isinstance(error.__cause__, sqlite3.Error):
+            raise _of_databases(home, error.__cause__) from error
         raise ConfigError(
             f"Dagster's instance in {home} cannot be opened: {_one_line(error)}. Correct {home / 'dagster.yaml'}, or "
             "move it away: it is written anew."
@@ -163,11 +166,26 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
     except Exception as error:
         if not isinstance(error.__cause__, sqlite3.Error):
             raise
-        raise ConfigError(
-            f"A database of Dagster's instance in {home} cannot be used: {_one_line(error.__cause__)}. Put a backup in "
-            "its place, or move the folder away: then what Dagster recorded of runs and materializations is gone, and "
-            "the folds stay."
-        ) from error
+        raise _of_databases(home, error.__cause__) from error
+
+
+def _of_databases(home: Path, error: sqlite3.Error) -> ConfigError:
+    named = first_offenders([path for path in sorted(home.rglob("*.db")) if _is_damaged(path)])
+    problem = f"{_one_line(error)}: {named}" if named else _one_line(error)
+    return ConfigError(
+        f"Dagster's instance in {home} cannot be used: {problem}. Put a backup in its place, "
+        "or move the folder away: then what Dagster recorded of runs and materializations is gone, and the folds stay."
+    )
+
+
+def _is_damaged(database: Path) -> bool:
+    if not database.is_file():
+        return True
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
+            return bool(opened.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+    except sqlite3.Error:
+        return True
 
 
 def _one_line(error: BaseException) -> str:

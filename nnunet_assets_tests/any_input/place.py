@@ -12,7 +12,7 @@ from nnunet_assets_tests.any_input.damages import Damage
 from nnunet_assets_tests.any_input.one_run import READY, Run, run
 
 KEPT = {
-    *(".env", "dagster.yaml", "defs.yaml", "workspace.yaml", "dg.toml", "manifest.json", "COMMIT", "journal.jsonl"),
+    *(".env", "dagster.yaml", "defs.yaml", "dg.toml", "manifest.json", "COMMIT", "journal.jsonl"),
     *("mlflow.db", "splits_final.json", "splits.json", "plans.json", "tinyPlans.json", "baseline.json", "summary.json"),
     *("checkpoints.json", "checkpoint_final.pth", "pseudonym_salt"),
 }
@@ -119,8 +119,8 @@ class Place:
 
 
 def _names_of(path: Path) -> tuple[str, ...]:
-    """Returns by which a message may name a file: its own name, or the folder that has to be looked into."""
-    return path.name, str(path.parent)
+    """Returns by which a message may name a file: its own name, or what has to be looked into: a fold, MLflow's run."""
+    return path.name, str(path.parent), str(path.parent.parent), path.parent.parent.name
 
 
 def _state(path: Path) -> tuple[int, bytes] | None:

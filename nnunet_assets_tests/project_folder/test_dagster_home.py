@@ -143,12 +143,11 @@ def test_an_instance_with_settings_that_dagster_cannot_use_is_named(tmp_path: Pa
         open_instance(tmp_path).__enter__()
 
 
-def test_an_instance_with_a_damaged_database_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["runs.db", "index.db", "schedules.db"])
+def test_an_instance_with_a_damaged_database_is_named(tmp_path: Path, name: str) -> None:
     home = ensure_instance(tmp_path)
-    for database in home.rglob("*.db"):
-        database.write_bytes(b"no database " * 100)
-    with (
-        pytest.raises(ConfigError, match=rf"instance in {home} cannot be (used|opened): .*not a database"),
-        open_instance(tmp_path) as instance,
-    ):
-        instance.get_runs()
+    (database,) = home.rglob(name)
+    database.write_bytes(b"no database " * 100)
+    said = rf"instance in {home} cannot be used: file is not a database: {database}\. Put"
+    with pytest.raises(ConfigError, match=said), open_instance(tmp_path) as instance:
+        _ = (instance.get_runs(), instance.all_asset_keys(), instance.all_instigator_state())

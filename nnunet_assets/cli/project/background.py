@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 
 from nnunet_assets.cli.project import systemd
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import read_json_bytes, write_json_atomically
+from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.errors import NnunetAssetsError
 
 STOP_SECONDS = 30
@@ -55,10 +56,10 @@ def find(project: Path, name: str) -> Background | None:
     """
     record = _record(project, name)
     try:
-        found = Background(**load_json(record))
+        found = dataclass_from_json(Background, read_json_bytes(record))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise NnunetAssetsError(
             f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} "
             "by hand if it does, and delete the file."

@@ -35,6 +35,8 @@ def read_evaluation(folder: Path, policy: MetricPolicy) -> dict[str, Any]:
     content: dict[str, Any] = load_materialized(file, "cv_evaluation", EvaluationError)
     if not (table := folder / PARQUET_FILE).is_file():
         raise EvaluationError(f"{table} is missing. Materialize cv_evaluation first.")
+    if not isinstance(content, dict) or "policy_digest" not in content:
+        raise EvaluationError(f"{file} is not as this package writes it. Materialize cv_evaluation again.")
     if content["policy_digest"] not in map(policy.digest_of_version, READ_VERSIONS):
         raise EvaluationError(
             f"{file} was measured by other rules than are declared (labels, tolerances, lesions, or an older version "
