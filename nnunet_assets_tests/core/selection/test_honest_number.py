@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.selection.choice import Units
-from nnunet_assets.core.selection.honest_number import HonestNumber, honest_number
+from nnunet_assets.core.selection.honest_number import HonestNumber, honest_number, luck_variance
 from nnunet_assets_tests.core.selection.test_choice import NAN, chosen, units
 
 
@@ -107,3 +107,68 @@ def test_where_no_choice_can_be_scored_there_is_none() -> None:
     reason = honest_number(units(np.full((2, 6), NAN), folds=[0, 0, 1, 1, 2, 2]))
     assert isinstance(reason, str)
     assert "no label" in reason
+
+
+def test_of_eight_folds_all_draws_are_taken() -> None:
+    number = found(random_units(3, n_folds=8, n_cases=24), n_draws=2)
+    assert number.mean != number.left_one_out
+
+
+@pytest.mark.parametrize("n_candidates", [1, 2, 4])
+def test_luck_is_what_folds_differ_by_beyond_their_cases(n_candidates: int) -> None:
+    random = np.random.default_rng(n_candidates)
+    folds = [0] * 4 + [1] * 6 + [2] * 5
+    luck = random.normal(0, 0.1, (n_candidates, 3))[:, folds]
+    scores = 0.5 + luck + random.normal(0, 0.02, luck.shape)
+    assert luck_variance(units(scores, folds=folds)) == pytest.approx(plain_luck_variance(scores, folds), abs=1e-12)
+    assert plain_luck_variance(scores, folds) > 0
+
+
+def plain_luck_variance(scores: Any, folds: Any) -> float:
+    """Returns the component of variance between folds of a one-way layout, what all candidates share taken off."""
+    shown = scores - (scores.mean(axis=0) if len(scores) > 1 else 0)
+    names = sorted(set(folds))
+    sizes = [folds.count(name) for name in names]
+    n, between, within = len(folds), 0.0, 0.0
+    for row in shown:
+        for name, size in zip(names, sizes, strict=True):
+            values = [value for value, fold in zip(row, folds, strict=True) if fold == name]
+            between += size * (float(np.mean(values)) - float(row.mean())) ** 2
+            within += sum((value - float(np.mean(values))) ** 2 for value in values)
+    n_free = max(len(scores) - 1, 1)
+    between, within = between / n_free / (len(names) - 1), within / n_free / (n - len(names))
+    return max(0.0, (between - within) / ((n - sum(size**2 for size in sizes) / n) / (len(names) - 1)))
+
+
+def test_there_is_no_luck_where_the_cases_explain_it_or_each_fold_has_one() -> None:
+    scores = np.tile([[0.5], [0.6]], 6) + np.array([0.0, 0.1, 0.2, 0.0, 0.1, 0.2])
+    assert luck_variance(units(scores, folds=[0, 0, 0, 1, 1, 1])) == pytest.approx(0, abs=1e-12)
+    assert luck_variance(units([[0.1, 0.9, 0.5], [0.2, 0.1, 0.7]])) == 0
+    # One case more than folds is enough.
+    assert luck_variance(units([[0.1, 0.1001, 0.9, 0.5], [0.2, 0.2, 0.1, 0.7]], folds=[0, 0, 1, 2])) > 0
+
+
+def test_luck_widens_the_interval_of_a_clear_winner_by_what_no_draw_shows() -> None:
+    random = np.random.default_rng(4)
+    folds = [case % 5 for case in range(100)]
+    noise, luck = random.normal(0, 0.02, (2, 100)), random.normal(0, 0.03, (2, 5))
+    level = np.array([[0.8], [0.4]])
+
+    def width(scores: Any) -> float:
+        interval = found(units(level + scores, folds=folds), n_draws=400).interval
+        return interval.high - interval.low
+
+    of = units(level + noise + luck[:, folds], folds=folds)
+    without = np.quantile(np.random.default_rng(0).normal(0, 1, 100_000), 0.975)
+    cases = (level + noise + luck[:, folds])[0].std(ddof=1) / 10
+    expected = 2 * without * np.hypot(cases, np.sqrt(luck_variance(of) / 5))
+    assert width(noise + luck[:, folds]) == pytest.approx(expected, rel=0.1)
+    assert width(noise + luck[:, folds]) > 1.5 * width(noise)
+
+
+def test_few_patients_widen_it() -> None:
+    # Student's 2.571 of six patients times the root of 6/5, where draws alone have 1.96 at most.
+    scores = np.array([[0.50, 0.52, 0.54, 0.56, 0.58, 0.60]])
+    interval = found(units(scores, folds=[0, 1, 2, 2, 1, 0]), n_draws=4000).interval
+    student = 2 * 2.571 * scores.std(ddof=1) / np.sqrt(6)
+    assert 0.75 * student < interval.high - interval.low < 1.1 * student
