@@ -137,7 +137,8 @@ def plain_luck_variance(scores: Any, folds: Any) -> float:
             within += sum((value - float(np.mean(values))) ** 2 for value in values)
     n_free = max(len(scores) - 1, 1)
     between, within = between / n_free / (len(names) - 1), within / n_free / (n - len(names))
-    return max(0.0, (between - within) / ((n - sum(size**2 for size in sizes) / n) / (len(names) - 1)))
+    per_fold = (n - sum(size**2 for size in sizes) / n) / (len(names) - 1)
+    return max(0.0, float((between - within) / per_fold))
 
 
 def test_there_is_no_luck_where_the_cases_explain_it_or_each_fold_has_one() -> None:
