@@ -9,6 +9,7 @@ from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.names import FOLD
 
 DATASET = "Dataset004_Hippocampus"
 TAGS = {"nnunet_assets.fold": "fold_0", "dagster_run_id": "run-1"}
@@ -56,7 +57,8 @@ class Tracked:
 
     @property
     def run(self) -> Any:
-        (run,) = self.runs
+        """The fold's run; what stands above it is the run of its cross-validation."""
+        (run,) = (run for run in self.runs if FOLD in run.data.tags)
         return run
 
     def history(self, name: str, run_id: str | None = None) -> list[tuple[int, float]]:

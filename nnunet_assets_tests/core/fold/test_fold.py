@@ -66,9 +66,9 @@ def test_a_fold_knows_its_place_what_names_it_and_its_scores(place: Any, tmp_pat
 
 
 def test_a_checkpoint_is_read_where_that_is_asked_for(place: Any, hashed: Any) -> None:
-    assert (Fold.read(place).state, hashed) == ("committed", [])
+    assert (Fold.read(place).state, hashed) == ("finished", [])
     (place.folder / CHECKPOINT).write_bytes(b"Weights")
-    assert Fold.read(place).state == "committed"
+    assert Fold.read(place).state == "finished"
     assert fold_state(place.folder) == Fold.read(place, check_files=True).state == "changed"
 
 

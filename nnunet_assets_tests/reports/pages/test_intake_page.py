@@ -64,7 +64,7 @@ def test_cases_that_could_not_be_read_leave_gaps_and_no_cases_an_empty_table(tmp
     empty = IntakeReport("Dataset001_Tiny", "0", ("MRI",), ("organ",), (), (), 0, voxels_checked=False)
     page, cases, findings = write_intake(tmp_path, empty)
     assert (len(read_parquet(cases)), len(read_parquet(findings))) == (0, 0)
-    assert "The voxels were not read" in page.read_text()
+    assert "These are not NIfTI files: intensities and volumes are not shown" in page.read_text()
 
 
 def test_findings_are_grouped_errors_first_and_the_page_stays_short() -> None:

@@ -236,7 +236,7 @@ def test_a_training_says_where_it_starts_and_has_read_the_fold_once(
     write_finished(roots)
     for retrain in (False, True):
         ended: Any = train_from_there(settings, request_now, None, progress, retrain=retrain)
-        assert ended == (retrain, "committed")
+        assert ended == (retrain, "finished")
     assert [sentence.partition(": ")[0] for sentence in progress.said] == [f"{EXPERIMENT.title}, fold_0"] * 2
     assert [sentence.partition(": ")[2].partition(";")[0] for sentence in progress.said] == [
         "finished already",

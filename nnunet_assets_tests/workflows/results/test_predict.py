@@ -81,7 +81,7 @@ def test_all_folds_predict_together_and_how_far_it_is_is_told(setup: Setup) -> N
     (request,) = setup.child.requests
     assert (request.folds, request.checkpoint, request.device) == ((0, 1), "checkpoint_final.pth", "cpu")
     assert found.headline == "Dice 1.000 on the test set, 0.500 in the cross-validation (+0.500)"
-    assert found.tracked.run_id == f"{EXPERIMENT.name} test set"
+    assert found.tracked.run_id == "2d test set"
     assert setup.progress.said[-1] == "2 of 2 test cases were predicted now, the others before."
     assert [what for what, n_done, _ in setup.progress.steps if n_done] == [
         *["cases of the test set read"] * 2,

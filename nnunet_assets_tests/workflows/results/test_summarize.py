@@ -34,7 +34,7 @@ def roots(tmp_path: Path) -> Roots:
     return roots
 
 
-def test_it_is_made_alone_and_written_after_its_cases(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_made_alone_and_nothing_is_written_where_a_table_fails(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = EXPERIMENT.summary_folder(roots)
     folder.mkdir()
     killed = folder / f".cv_summary.json.{'0' * 32}"
@@ -50,7 +50,7 @@ def test_it_is_made_alone_and_written_after_its_cases(roots: Roots, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         make_summary(roots, EXPERIMENT, list(FOLDS))
 
-    assert {path.name for path in folder.iterdir()} == {".cv_summary.lock", "cv_cases.csv"}
+    assert {path.name for path in folder.iterdir()} == {".cv_summary.lock"}
 
 
 def test_its_files_lie_in_the_models_folder_and_its_digest_is_that_of_the_folds(roots: Roots) -> None:
