@@ -6,7 +6,6 @@ Dagster loads it from the user's `workspace.yaml`. The project folder is `NNUNET
 import sys
 import tomllib
 import warnings
-from contextlib import suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -108,11 +107,15 @@ def project_definitions(root: Path) -> dg.Definitions:
 
 def _refuse_damaged_settings(file: Path) -> None:
     # Dagster reads it for a project's folder of definitions.
+    remedy = "Correct it, or delete it where no `dg` is used."
     try:
-        with suppress(FileNotFoundError):
-            tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}. Correct it, or delete it where no `dg` is used.") from error
+        raise ConfigError(f"{file} cannot be read: {error}. {remedy}") from error
+    if "directory_type" not in content:
+        raise ConfigError(f'{file} lacks `directory_type = "project"`. {remedy}')
 
 
 def _surroundings(root: Path) -> dg.Definitions:

@@ -6,7 +6,7 @@ The instance lies in `.dagster` of the project, so that two projects never share
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from urllib.parse import quote
 import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.json_file import refuse_what_never_ends
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.settings import Settings, dagster_home
@@ -152,6 +153,8 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
 
     home = dagster_home(project)
     try:
+        with suppress(FileNotFoundError):
+            refuse_what_never_ends(home / "dagster.yaml")
         instance = DagsterInstance.from_config(str(home))
     except Exception as error:
         if isinstance(error.__cause__, sqlite3.Error):

@@ -136,6 +136,8 @@ def test_a_current_folder_that_was_deleted_is_told(place: Place, line: list[str]
         (["list", *HERE], "experiments/example/defs.yaml", no_file("a named pipe")),
         (["check", *HERE, DATASET], f"data/nnUNet_raw/{DATASET}/dataset.json", no_file("a named pipe")),
         (["demo", "{project}"], "dg.toml", with_text(b"}")),
+        (["demo", "{project}"], "dg.toml", with_text(b"")),
+        (["list", *HERE, "--source", "dagster"], ".dagster/dagster.yaml", no_file("a named pipe")),
     ],
     ids=lambda one: one[0] if isinstance(one, list) else Path(one).name if isinstance(one, str) else "",
 )

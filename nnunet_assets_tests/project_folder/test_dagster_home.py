@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -140,6 +141,13 @@ def test_an_instance_with_settings_that_dagster_cannot_use_is_named(tmp_path: Pa
     home.mkdir()
     (home / "dagster.yaml").write_text(content)
     with pytest.raises(ConfigError, match=rf"instance in {home} cannot be opened: .* Correct .*dagster\.yaml"):
+        open_instance(tmp_path).__enter__()
+
+
+def test_a_pipe_in_place_of_the_settings_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / ".dagster").mkdir()
+    os.mkfifo(tmp_path / ".dagster" / "dagster.yaml")
+    with pytest.raises(ConfigError, match="It is a pipe, a socket or a device, and no file"):
         open_instance(tmp_path).__enter__()
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, Experiment, FoldPlace
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
 from nnunet_assets.core.fold.fold import Fold, State
@@ -32,7 +33,7 @@ from nnunet_assets.core.fold.version_history import (
     write_stages,
 )
 from nnunet_assets.core.progress import SILENT, Progress
-from nnunet_assets.errors import FoldError
+from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.training.parameters import package_versions
 
@@ -54,11 +55,19 @@ def changes_since_begun(place: FoldPlace, request: FoldRequest) -> list[str]:
     """Names in what a request differs from the last attempt at a fold, which must have been begun here.
 
     Of settings with both values, the earlier one first.
+
+    Raises:
+        DamagedFileError: What it was begun with cannot be read.
     """
     begun_for = _last_request(place)
-    begun = FoldProvenance.asked(
-        FoldInputs(**begun_for["inputs"]), begun_for.get("overrides") or {}, begun_for.get("options") or {}
-    )
+    try:
+        inputs = FoldInputs(**begun_for["inputs"])
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(
+            f"{place.own / REQUEST_FILE} does not say what the fold was begun with ({error}). Restore it, or train the "
+            "fold anew with --retrain."
+        ) from error
+    begun = FoldProvenance.asked(inputs, begun_for.get("overrides") or {}, begun_for.get("options") or {})
     return begun.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
 
 
@@ -109,7 +118,7 @@ def room_for_attempt(
         changed = " and ".join(changes_since_begun(place, request))
         if not changed and (state != "finished" or (fold_folder / FINAL_CHECKPOINT).is_file()):
             with _nothing_left_of_none(place):
-                yield str(_last_request(place)["attempt"]), fold.finished
+                yield str(_last_request(place).get("attempt") or uuid.uuid4().hex), fold.finished
             return
         if changed and request.options.validation_only:
             raise FoldError(
@@ -156,8 +165,16 @@ def not_begun_folder(place: FoldPlace) -> Path:
 
 
 def _last_request(place: FoldPlace) -> dict[str, Any]:
-    """Returns what the process of the last attempt was asked for."""
-    request: dict[str, Any] = json.loads((place.own / REQUEST_FILE).read_bytes())
+    """Returns what the process of the last attempt was asked for.
+
+    Raises:
+        FileNotFoundError: There was no attempt.
+        DamagedFileError: It cannot be read.
+    """
+    file = place.own / REQUEST_FILE
+    request = read_json(file)
+    if request is None:
+        raise FileNotFoundError(file)
     return request
 
 

@@ -122,6 +122,7 @@ def test_dev_beside_up_is_refused_and_names_it(project: ServedProject) -> None:
     )
 
 
+@pytest.mark.faults
 def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(
     project: ServedProject, dagster: DagsterDev
 ) -> None:

@@ -49,6 +49,12 @@ def test_every_command_for_results_works(tmp_path: Path, monkeypatch: pytest.Mon
     )
 
     assert [code for code, _ in ran] == [0] * len(ran), ran
-    shown = ["2 experiments on 3 shared cases", "as the baseline, of 3 cases", "3 of 3 cases", f"{DATASET}, in all: nnUNetTrainer, nnUNetPlans, 2d", "2 of 2 folds"]
+    shown = [
+        "2 experiments on 3 shared cases",
+        "as the baseline, of 3 cases",
+        "3 of 3 cases",
+        f"{DATASET}, in all: nnUNetTrainer, nnUNetPlans, 2d",
+        "2 of 2 folds",
+    ]
     for sentence, (_, output) in zip(shown, ran, strict=False):
         assert sentence in output

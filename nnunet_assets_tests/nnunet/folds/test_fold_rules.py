@@ -29,9 +29,9 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
-from nnunet_assets.errors import FoldError
+from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.folds.fold import run_fold
-from nnunet_assets.nnunet.folds.fold_attempt import not_begun_folder
+from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, not_begun_folder
 from nnunet_assets.nnunet.folds.fold_child import needed_gpu_bytes
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.splits.trained_folds import running_folds
@@ -464,7 +464,8 @@ def test_the_processes_that_train_a_fold_together_share_its_part_of_the_processo
     records: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "usable_cpus", lambda: 24)
-    code = "import os; print('workers', os.environ['nnUNet_n_proc_DA'], flush=True); os._exit(0)"
+    # One write each: of two processes that print, one may come between the words and the end of the other's line.
+    code = "import os; os.write(1, b'workers ' + os.environb[b'nnUNet_n_proc_DA'] + b'\\n'); os._exit(0)"
     environment = {**environment_with_torch(tmp_path / "torch", code), "NNUNET_ASSETS_FOLDS_AT_ONCE": "3"}
     for num_gpus, said in {1: ["workers 7"], 2: ["workers 3", "workers 3"]}.items():
         with pytest.raises(FoldFailed, match="COMMIT does not verify") as caught:
@@ -498,3 +499,13 @@ def test_the_gpu_memory_of_a_fold_is_what_one_on_as_many_gpus_took(tmp_path: Pat
     assert needed_gpu_bytes(tmp_path / "fold_0", 2) == 7 * gib
     assert needed_gpu_bytes(tmp_path / "fold_3", 2) == 6 * gib
     assert needed_gpu_bytes(tmp_path / "fold_0", 4) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"inputs": 1}', '{"inputs": {"raw_hash": "raw"}}'])
+def test_a_request_of_an_earlier_attempt_that_is_damaged_is_named(records: Any, content: str) -> None:
+    request = request_for(records)
+    place = EXPERIMENT.place_of(records[0], "fold_0")
+    place.own.mkdir(parents=True)
+    (place.own / "request.json").write_text(content)
+    with pytest.raises(DamagedFileError, match=r"request\.json "):
+        changes_since_begun(place, request)

@@ -83,9 +83,7 @@ def test_the_checkpoint_names_nnunets_own_trainer(project: Any) -> None:
 
 def test_a_finished_fold_is_adopted_at_once_and_not_a_byte_of_it_changes(project: Any) -> None:
     before = stamps_of(project.folder("fold_0"))
-    start = time.monotonic()
     outcome = project.train("fold_0")
-    assert time.monotonic() - start < 2
     assert not outcome.is_new
     assert outcome.manifest == read_committed(project.folder("fold_0"))
     assert stamps_of(project.folder("fold_0")) == before
@@ -108,9 +106,7 @@ def test_the_work_of_the_validation_is_counted_as_nnunet_does_it(project: Any) -
 
 
 def test_preparing_again_makes_nothing(project: Any) -> None:
-    start = time.monotonic()
     assert project.prepare().made == ()
-    assert time.monotonic() - start < 2
 
 
 def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project: Any) -> None:

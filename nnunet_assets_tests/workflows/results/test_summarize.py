@@ -34,7 +34,9 @@ def roots(tmp_path: Path) -> Roots:
     return roots
 
 
-def test_it_is_made_alone_and_nothing_is_written_where_a_table_fails(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_made_alone_and_nothing_is_written_where_a_table_fails(
+    roots: Roots, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = EXPERIMENT.summary_folder(roots)
     folder.mkdir()
     killed = folder / f".cv_summary.json.{'0' * 32}"
