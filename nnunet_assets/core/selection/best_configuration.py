@@ -107,7 +107,7 @@ class BestConfiguration:
     def reasons(self) -> list[str]:
         """Returns in full sentences why this one is taken, and what its number means."""
         sentences = [self._why()]
-        if self.expected is not None and self.optimism is not None:
+        if len(self.candidates) > 1 and self.expected is not None and self.optimism is not None:
             own, expected = _dice(self.chosen_candidate), fixed(self.expected.mean)
             sentences.append(
                 f"Its own mean of {own} is one of {len(self.candidates)} that were chosen from. Expected of a model "

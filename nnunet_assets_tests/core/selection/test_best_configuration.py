@@ -66,7 +66,7 @@ def test_the_best_that_is_the_simplest_says_who_may_be_as_good() -> None:
 def test_a_single_candidate_is_taken() -> None:
     best = found(equals()[:1])
     assert best.headline().startswith("2d, of 1 candidate on 30 cases; expected Dice 0.")
-    assert best.reasons()[0] == "2d is the only candidate."
+    assert best.reasons() == ["2d is the only candidate."]
 
 
 def test_of_two_folds_no_score_is_expected_and_it_says_why() -> None:
