@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.nnunet.importing.import_described import import_described
+from nnunet_assets.nnunet.importing.import_described import plan_described
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curated_roots, curation_of, read_raw
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
@@ -20,11 +20,11 @@ from nnunet_assets_tests.training_builders import roots_in
 pytestmark = pytest.mark.faults
 
 IMPORT = """
-import sys; from pathlib import Path; from nnunet_assets.nnunet.importing.import_described import import_described
+import sys; from pathlib import Path; from nnunet_assets.nnunet.importing.import_described import plan_described
 source, raw = map(Path, sys.argv[1:])
 import nibabel, numpy
 print("started", flush=True)
-import_described(source, raw)
+plan_described(source, raw).carry_out()
 """
 CURATE = """
 import sys; from pathlib import Path; from nnunet_assets.core.dataset.curation import Curation
@@ -54,7 +54,7 @@ def test_an_import_killed_at_ten_moments_leaves_nothing_that_looks_finished_and_
     tmp_path: Path,
 ) -> None:
     source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=150, n_channels=3)
-    whole = import_described(source, tmp_path / "whole")
+    whole = plan_described(source, tmp_path / "whole").carry_out()
     wanted = inspect_raw_dataset(tmp_path / "whole", whole.name, 5).content_hash
     _, seconds = run(IMPORT, source, tmp_path / "timed")
     moments, raw = random.Random(7), tmp_path / "raw"

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 from nnunet_assets.nnunet.images.nifti import read_shape, shape_text
 from nnunet_assets.nnunet.importing.planned_import import ImportedDataset, PlannedImport, left_behind
@@ -17,32 +16,6 @@ from nnunet_assets.nnunet.importing.transfer import LINKED, Link, Transfer
 from nnunet_assets.nnunet.importing.version_1 import ENDING, OldDataset, read_old_dataset
 from nnunet_assets.nnunet.raw.name_check import refuse_clashing
 from nnunet_assets.nnunet.raw.raw_root import refuse_taken
-
-
-def import_described(
-    source: Path,
-    raw_root: Path,
-    *,
-    dataset: str | None = None,
-    dataset_id: int | None = None,
-    link: Link = "copy",
-    progress: Progress = SILENT,
-) -> ImportedDataset:
-    """Writes a Medical Segmentation Decathlon folder or an nnU-Net v1 task into nnUNet_raw, whole or not at all.
-
-    Args:
-        source: As for `plan_described`.
-        raw_root: As for `plan_described`.
-        dataset: As for `plan_described`.
-        dataset_id: As for `plan_described`.
-        link: As for `plan_described`.
-        progress: Hears of each file.
-
-    Raises:
-        ConfigError: As `plan_described`.
-        DatasetError: As `plan_described`, or a file cannot be written.
-    """
-    return plan_described(source, raw_root, dataset=dataset, dataset_id=dataset_id, link=link).carry_out(progress)
 
 
 def plan_described(

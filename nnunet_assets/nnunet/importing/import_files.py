@@ -30,34 +30,6 @@ CASES_TABLE = "cases.csv"
 """Beside dataset.json: the further columns of an imported table."""
 
 
-def import_files(
-    cases: SourceCases,
-    raw_root: Path,
-    dataset: str,
-    *,
-    labels: Mapping[str, Any] | None = None,
-    link: Link = "copy",
-    compress: bool = False,
-    progress: Progress = SILENT,
-) -> ImportedDataset:
-    """Writes cases into nnUNet_raw as a new dataset, whole or not at all.
-
-    Args:
-        cases: As for `plan_files`.
-        raw_root: As for `plan_files`.
-        dataset: As for `plan_files`.
-        labels: As for `plan_files`.
-        link: As for `plan_files`.
-        compress: As for `plan_files`.
-        progress: Hears of each file, and before of each label image that is read.
-
-    Raises:
-        DatasetError: As `plan_files`, or a file cannot be written.
-    """
-    planned = plan_files(cases, raw_root, dataset, labels=labels, link=link, compress=compress, progress=progress)
-    return planned.carry_out(progress)
-
-
 def plan_files(
     cases: SourceCases,
     raw_root: Path,

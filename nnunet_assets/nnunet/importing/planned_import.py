@@ -11,7 +11,7 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.droppings import droppings_in, passed_over
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.importing.transfer import Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import new_dataset, refuse_unwritable
@@ -73,7 +73,7 @@ class PlannedImport:
     n_before: int = 0
     tables: Mapping[str, bytes] = field(default_factory=dict)
 
-    def carry_out(self, progress: Progress) -> ImportedDataset:
+    def carry_out(self, progress: Progress = SILENT) -> ImportedDataset:
         """Writes the dataset, whole or not at all.
 
         Raises:

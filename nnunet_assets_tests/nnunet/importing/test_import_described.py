@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import ConfigError, DatasetError
-from nnunet_assets.nnunet.importing.import_described import dataset_name, import_described
+from nnunet_assets.nnunet.importing.import_described import dataset_name, plan_described
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import (
     old_json,
@@ -31,7 +31,7 @@ def names(folder: Any) -> Any:
 class TestADecathlonFolder:
     def test_with_one_channel_its_files_arrive_byte_for_byte_under_nnunets_names(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=3)
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         assert (imported.name, imported.n_training, imported.n_test) == ("Dataset004_Tiny", 3, 1)
         assert imported.folder == tmp_path / "raw/Dataset004_Tiny"
         assert names(imported.folder) == [
@@ -45,7 +45,7 @@ class TestADecathlonFolder:
         )
 
     def test_its_dataset_json_arrives_in_the_new_form(self, tmp_path: Path) -> None:
-        imported = import_described(write_decathlon(tmp_path / "Task04_Tiny", n_cases=3), tmp_path / "raw")
+        imported = plan_described(write_decathlon(tmp_path / "Task04_Tiny", n_cases=3), tmp_path / "raw").carry_out()
         assert json.loads((imported.folder / "dataset.json").read_text()) == {
             "channel_names": {"0": "MRI 0"},
             "labels": {"background": 0, "organ": 1, "lesion": 2},
@@ -56,19 +56,21 @@ class TestADecathlonFolder:
         }
 
     def test_the_result_has_no_findings(self, tmp_path: Path) -> None:
-        import_described(write_decathlon(tmp_path / "Task04_Tiny", n_cases=6, n_channels=2), tmp_path / "raw")
+        plan_described(write_decathlon(tmp_path / "Task04_Tiny", n_cases=6, n_channels=2), tmp_path / "raw").carry_out()
         assert inspect_raw_dataset(tmp_path / "raw", "Dataset004_Tiny", 3).findings == ()
 
     def test_what_was_converted_is_said(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=3, n_channels=2)
         write_json(source / "dataset.json", old_json(["tiny_0", "tiny_1"], {"0": "T1", "1": "T2"}))
-        assert import_described(source, tmp_path / "raw").changes == (
+        assert plan_described(source, tmp_path / "raw").carry_out().changes == (
             "dataset.json is in nnU-Net v2's form: channels 0 T1, 1 T2; labels 0 background, 1 organ, 2 lesion.",
             "numTraining is 3, as found; it was 2.",
             "4 images with their channels on a fourth axis were split into 2 files each.",
             "3 files were copied under their own names.",
         )
-        assert import_described(write_decathlon(tmp_path / "Task05_One"), tmp_path / "raw", link="symlink").changes == (
+        assert plan_described(
+            write_decathlon(tmp_path / "Task05_One"), tmp_path / "raw", link="symlink"
+        ).carry_out().changes == (
             "dataset.json is in nnU-Net v2's form: channels 0 MRI 0; labels 0 background, 1 organ, 2 lesion.",
             "4 images were linked under names with nnU-Net's channel number, _0000.nii.gz.",
             "3 files were linked under their own names.",
@@ -77,7 +79,7 @@ class TestADecathlonFolder:
     @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.float64])
     def test_channels_are_split_without_touching_a_number(self, tmp_path: Path, dtype: Any) -> None:
         source = write_decathlon(tmp_path / "Task01_Tiny", n_channels=3, dtype=dtype)
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         four_axes = nibabel.load(source / "imagesTr/tiny_1.nii.gz")
         for channel in range(3):
             image = nibabel.load(imported.folder / f"imagesTr/tiny_1_{channel:04d}.nii.gz")
@@ -93,7 +95,7 @@ class TestADecathlonFolder:
         image.header.set_slope_inter(0.5, -7)
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"text " * 50))
         (source / "imagesTr/tiny_1.nii.gz").write_bytes(gzip.compress(image.to_bytes()))
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         second = nibabel.load(imported.folder / "imagesTr/tiny_1_0001.nii.gz")
         assert (second.dataobj.slope, second.dataobj.inter) == (0.5, -7)
         np.testing.assert_array_equal(second.dataobj.get_unscaled(), stored[..., 1])
@@ -103,7 +105,7 @@ class TestADecathlonFolder:
         source = write_decathlon(tmp_path / "Task04_Tiny")
         for name in ("imagesTr/._tiny_0.nii.gz", "labelsTr/._tiny_0.nii.gz"):
             (source / name).write_bytes(b"\0\5\x16\7")
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         assert imported.n_training == 3
         assert not [name for name in names(imported.folder) if "._" in name]
         assert imported.changes[-1].startswith(
@@ -119,34 +121,34 @@ class TestADecathlonFolder:
             (source / subfolder / "tiny_1.nii.gz").rename(source / subfolder / f"{case}.nii.gz")
         write_json(source / "dataset.json", old_json(["tiny_0", case, "tiny_2"], {"0": "MRI"}))
         with pytest.raises(DatasetError, match=rf"D057 Case '{case}' ends in .* Rename its files"):
-            import_described(source, tmp_path / "raw")
+            plan_described(source, tmp_path / "raw").carry_out()
         assert not (tmp_path / "raw").exists()
 
     def test_names_that_end_like_a_channel_are_still_names(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny", n_cases=1)
         write_volume(source / "imagesTr/scan_0007.nii.gz", tiny_label())
         write_volume(source / "labelsTr/scan_0007.nii.gz", tiny_label())
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         assert "imagesTr/scan_0007_0000.nii.gz" in names(imported.folder)
 
 
 class TestAnNnunetV1Task:
     def test_its_files_keep_their_names(self, tmp_path: Path) -> None:
         source = write_version_1_task(tmp_path / "Task017_Abdomen", n_cases=2, n_channels=2)
-        imported = import_described(source, tmp_path / "raw")
+        imported = plan_described(source, tmp_path / "raw").carry_out()
         assert (imported.name, imported.n_training, imported.n_test) == ("Dataset017_Abdomen", 2, 0)
         assert names(imported.folder) == names(source)
         assert imported.changes[1:] == ("6 files were copied under their own names.",)
 
     def test_the_result_has_no_findings(self, tmp_path: Path) -> None:
-        import_described(write_version_1_task(tmp_path / "Task017_Abdomen", n_cases=6), tmp_path / "raw")
+        plan_described(write_version_1_task(tmp_path / "Task017_Abdomen", n_cases=6), tmp_path / "raw").carry_out()
         assert inspect_raw_dataset(tmp_path / "raw", "Dataset017_Abdomen", 3).findings == ()
 
 
 class TestLinks:
     def test_a_hardlink_shares_the_file(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny")
-        imported = import_described(source, tmp_path / "raw", link="hardlink")
+        imported = plan_described(source, tmp_path / "raw", link="hardlink").carry_out()
         assert (imported.folder / "labelsTr/tiny_0.nii.gz").samefile(source / "labelsTr/tiny_0.nii.gz")
 
     def test_a_symlink_leads_to_the_file_wherever_it_was_given_from(
@@ -154,7 +156,7 @@ class TestLinks:
     ) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny")
         monkeypatch.chdir(tmp_path)
-        imported = import_described(source.relative_to(tmp_path), tmp_path / "raw", link="symlink")
+        imported = plan_described(source.relative_to(tmp_path), tmp_path / "raw", link="symlink").carry_out()
         link = imported.folder / "imagesTr/tiny_0_0000.nii.gz"
         assert link.readlink() == source / "imagesTr/tiny_0.nii.gz"
 
@@ -165,7 +167,7 @@ class TestLinks:
         monkeypatch.setattr(os, "link", across_devices)
         source = write_decathlon(tmp_path / "Task04_Tiny")
         with pytest.raises(DatasetError, match=r"Invalid cross-device link\. Take --link copy or --link symlink\."):
-            import_described(source, tmp_path / "raw", link="hardlink")
+            plan_described(source, tmp_path / "raw", link="hardlink").carry_out()
         assert list((tmp_path / "raw").iterdir()) == []
 
 
@@ -201,25 +203,25 @@ class TestTheName:
 
     def test_a_wrong_name_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=r"D062 '\.\./escape' is not a dataset name"):
-            import_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", dataset="../escape")
+            plan_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", dataset="../escape").carry_out()
 
     def test_nothing_is_written_over(self, tmp_path: Path) -> None:
         source = write_decathlon(tmp_path / "Task04_Tiny")
-        import_described(source, tmp_path / "raw")
+        plan_described(source, tmp_path / "raw").carry_out()
         with pytest.raises(DatasetError, match=r"raw/Dataset004_Tiny exists and is not written over\."):
-            import_described(source, tmp_path / "raw")
+            plan_described(source, tmp_path / "raw").carry_out()
 
     def test_an_id_that_another_dataset_has_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "raw/Dataset004_Heart").mkdir(parents=True)
         with pytest.raises(DatasetError, match=r"The id of Dataset004_Tiny is taken by Dataset004_Heart in .*raw\."):
-            import_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw")
+            plan_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw").carry_out()
 
 
 class TestSourcesThatCannotBeImported:
     def refused(self, source: Any, sentence: str) -> None:
         raw_root = source.parent / "raw"
         with pytest.raises(DatasetError, match=sentence):
-            import_described(source, raw_root, dataset="Dataset004_Tiny")
+            plan_described(source, raw_root, dataset="Dataset004_Tiny").carry_out()
         assert not raw_root.exists() or list(raw_root.iterdir()) == []
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ class TestSourcesThatCannotBeImported:
 
         progress = RecordedProgress(on_step=interrupt)
         with pytest.raises((KeyboardInterrupt, DatasetError)):
-            import_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", progress=progress)
+            plan_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw").carry_out(progress)
         assert list((tmp_path / "raw").iterdir()) == []
 
     def test_while_it_runs_nothing_looks_like_a_dataset(self, tmp_path: Path) -> None:
@@ -288,5 +290,5 @@ class TestSourcesThatCannotBeImported:
             seen.append([path.name for path in (tmp_path / "raw").glob("Dataset*")])
 
         progress = RecordedProgress(on_step=look)
-        import_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw", progress=progress)
+        plan_described(write_decathlon(tmp_path / "Task04_Tiny"), tmp_path / "raw").carry_out(progress)
         assert seen == [[]] * 7

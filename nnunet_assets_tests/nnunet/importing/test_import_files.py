@@ -11,8 +11,9 @@ import pytest
 import tifffile
 
 from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import ConfigError, DatasetError
-from nnunet_assets.nnunet.importing.import_files import import_files, labels_from_file
+from nnunet_assets.nnunet.importing.import_files import labels_from_file, plan_files
 from nnunet_assets.nnunet.importing.planned_import import ImportedDataset
 from nnunet_assets.nnunet.importing.source_cases import SourceCases, cases_by_list, cases_by_pattern
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
@@ -38,7 +39,8 @@ def found(source: Path, channels: tuple[str, ...] = ("T1", "CT"), **changes: Any
 
 
 def brought(cases: SourceCases, **changes: Any) -> ImportedDataset:
-    return import_files(cases, cases.folder.parent / "raw", NAME, **{"labels": GIVEN, **changes})
+    progress = changes.get("progress", SILENT)
+    return plan_files(cases, cases.folder.parent / "raw", NAME, **{"labels": GIVEN, **changes}).carry_out(progress)
 
 
 def description(imported: ImportedDataset) -> dict[str, Any]:

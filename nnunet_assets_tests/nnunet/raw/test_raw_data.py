@@ -18,7 +18,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.images.image_reader import dataset_reader, reader_class
-from nnunet_assets.nnunet.importing.import_described import import_described
+from nnunet_assets.nnunet.importing.import_described import plan_described
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, Spread, inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import (
@@ -633,7 +633,7 @@ if __name__ == "__main__":
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the hippocampus cases are not at {REAL_DATA}")
 def test_the_real_hippocampus_cases_are_good_here_and_for_nnunet(tmp_path: Path) -> None:
     roots = Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
-    imported = import_described(REAL_DATA, roots.raw, dataset="Dataset004_Hippocampus")
+    imported = plan_described(REAL_DATA, roots.raw, dataset="Dataset004_Hippocampus").carry_out()
     found = inspect_raw_dataset(roots.raw, "Dataset004_Hippocampus", 5)
     # A tenth of this cohort has intensities 400 times those of the others.
     assert [finding.code for finding in found.findings] == ["D072"] * 5
