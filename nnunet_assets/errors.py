@@ -48,6 +48,14 @@ class EvaluationError(NnunetAssetsError):
     """Predictions cannot be compared with their references."""
 
 
+class PackageError(NnunetAssetsError):
+    """A model, or the package of one, cannot be used: incomplete, changed, or made of what must not be trusted."""
+
+
+class PredictionError(NnunetAssetsError):
+    """Images cannot be predicted: they are not those that the model knows, or no prediction came of them."""
+
+
 class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 
