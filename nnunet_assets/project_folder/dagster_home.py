@@ -185,7 +185,8 @@ def _is_damaged(database: Path) -> bool:
     if not database.is_file():
         return True
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as opened:
+        # Not `mode=ro`, to which what a kill left half written looks damaged: SQLite takes it back, and writes for it.
+        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True)) as opened:
             return bool(opened.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
     except sqlite3.Error:
         return True

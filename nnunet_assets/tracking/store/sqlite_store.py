@@ -116,11 +116,18 @@ def _check(database: Path) -> None:
     if not os.access(database, os.R_OK | os.W_OK):
         raise TrackingError(f"The tracking store {database} cannot be written: no permission.")
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as connection:
+        # Not `mode=ro`: what a kill left half written SQLite takes back when it opens the file, and must write for it.
+        uri = f"file:{quote(str(database))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             versions = []
             if "alembic_version" in tables:
                 versions = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+    except sqlite3.OperationalError as error:
+        raise TrackingError(
+            f"The tracking store {database} cannot be read ({error}). Leave the file, and any {database.name}-journal "
+            "beside it, where they are, and try again when nothing else writes to it or fills its disk."
+        ) from error
     except sqlite3.DatabaseError as error:
         raise TrackingError(
             f"{database} is not an SQLite database ({error}). Move it away, or set MLFLOW_TRACKING_URI to another "

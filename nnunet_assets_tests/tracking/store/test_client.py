@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -153,6 +154,39 @@ def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path)
     with pytest.raises(TrackingError, match=r"is not an SQLite database .*Move it away"):
         connect(Destination(store(tmp_path), tmp_path / "artifacts"))
     assert (tmp_path / "mlflow.db").read_text().startswith("notes")
+
+
+def copy_killed_in_a_write(database: Path, folder: Path) -> None:
+    """Copies a database as a kill leaves it: half of a write in the file, what it replaced in a journal beside it."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("PRAGMA cache_size = 1")
+        writer.execute("BEGIN")
+        writer.executemany("INSERT INTO experiment_tags VALUES (?, 'x', 0)", [(str(n) * 200,) for n in range(3000)])
+        for file in (database, Path(f"{database}-journal")):
+            shutil.copy2(file, folder)
+        writer.execute("ROLLBACK")
+
+
+def test_a_store_whose_writer_was_killed_in_a_write_is_taken_back_to_what_was_whole(
+    whole_store: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "before").mkdir()
+    copy_killed_in_a_write(Path(shutil.copy2(whole_store / "mlflow.db", tmp_path / "before")), tmp_path)
+    assert connect(Destination(store(tmp_path), tmp_path / "artifacts")).search_experiments()
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM experiment_tags").fetchone() == (0,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_store_that_another_process_keeps_to_itself_is_not_said_to_be_none(
+    whole_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnunet_assets.tracking.store.sqlite_store.LOCK_SECONDS", 0.1)
+    shutil.copy2(whole_store / "mlflow.db", tmp_path)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match=r"cannot be read \(database is locked\)\. Leave the file"):
+            connect(Destination(store(tmp_path), tmp_path / "artifacts"))
 
 
 def test_the_database_of_another_program_is_refused_and_gets_no_tables(tmp_path: Path) -> None:
