@@ -126,5 +126,14 @@ def parse_json(content: bytes, **options: Any) -> Any:
 
 def write_json_atomically(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
     """Writes JSON, indented for people, as `write_atomically` does; NaN is refused, since JSON has none."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, text.encode())
+    write_atomically(path, dump_json(value))
+
+
+def dump_json(value: Mapping[str, Any] | list[Any], *, allow_nan: bool = False) -> bytes:
+    """Returns JSON as `write_json_atomically` writes it.
+
+    Args:
+        value: What it is to hold.
+        allow_nan: Write NaN, as nnU-Net does in places, in place of raising a ValueError.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=allow_nan) + "\n").encode()

@@ -43,8 +43,7 @@ def refuse_oversized(file: Path) -> None:
     try:
         with file.open("rb") as opened:
             if opened.read(4) == b"PK\x03\x04":
-                pickled = _pickle_in(file, size)
-                count_pickles(io.BytesIO(pickled), 1, MOST_MADE_BYTES + 2 * size)
+                checked_pickle(file)
                 return
             if size > MOST_LEGACY_BYTES:
                 raise CheckpointTooLargeError(
@@ -56,6 +55,19 @@ def refuse_oversized(file: Path) -> None:
         count_pickles(io.BytesIO(start), _LEGACY_PICKLES, MOST_MADE_BYTES + 2 * size)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, KeyError, EOFError) as error:
         raise RuntimeError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+
+
+def checked_pickle(file: Path) -> bytes:
+    """Returns the pickle in a checkpoint of the form that torch writes since 1.6, where `refuse_oversized` passes.
+
+    Raises:
+        zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, KeyError, EOFError: It is damaged.
+        CheckpointTooLargeError, pickle.UnpicklingError, RuntimeError: As `refuse_oversized`.
+    """
+    size = file.stat().st_size
+    pickled = _pickle_in(file, size)
+    count_pickles(io.BytesIO(pickled), 1, MOST_MADE_BYTES + 2 * size)
+    return pickled
 
 
 # --- the archive ----------------------------------------------------------------------------------------------------

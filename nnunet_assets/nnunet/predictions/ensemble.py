@@ -1,6 +1,6 @@
 """The folds of a cross-validation as one model: nnU-Net's ensemble, which predicts with the mean of their logits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,8 +9,8 @@ from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import read_json
-from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, Manifest, read_committed
+from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
+from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, FoldInputs, Manifest, read_committed
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
@@ -38,28 +38,36 @@ class Ensemble:
 def finished_ensemble(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> Ensemble:
     """Returns the ensemble of all expected folds; every byte of their checkpoints is read (0.6 s a gigabyte).
 
+    A model of every case, `fold_all`, is an ensemble of one.
+
     Their COMMITs vouch for the checkpoints: these were written here, or read without running code when the fold was
     adopted. nnU-Net's own predictor would run whatever code a checkpoint from elsewhere carries.
 
     Args:
-        folds: The expected folds.
+        folds: The expected folds, or `fold_all` alone.
 
     Raises:
-        FoldError: Folds are not finished, have no checkpoint, or the model's folder has other plans than theirs.
+        FoldError: None is named, or `fold_all` beside others; folds are not finished, have no checkpoint, or the
+            model's folder has other plans than theirs.
         SummaryError: The folds were not made from the same.
     """
+    if not folds or (FULL_FOLD in folds and len(folds) > 1):
+        raise FoldError(
+            f"{experiment.title} does not predict with the folds {first_offenders(folds) or 'of an empty list'}: name "
+            f"those of its cross-validation, or {FULL_FOLD} alone, which was trained on every case."
+        )
     folder = experiment.model_folder(roots)
     manifests = {fold: read_committed(folder / fold, check_files=True) for fold in folds}
     finished = {fold: manifest for fold, manifest in manifests.items() if manifest}
     if missing := [fold for fold in folds if fold not in finished]:
         raise FoldError(
-            f"The test set is predicted by every fold of {experiment.title} together, and {len(missing)} of "
+            f"Every fold of {experiment.title} predicts together with the others, and {len(missing)} of "
             f"{len(folds)} {'is' if len(missing) == 1 else 'are'} not finished, or changed since: "
             f"{first_offenders(missing)}. Train what is missing first."
         )
-    summary = summarize(experiment, folds, collect_fold_results(roots, experiment, folds))
-    checkpoint = BEST_CHECKPOINT if summary.folds[0].validated == BEST_CHECKPOINT else FINAL_CHECKPOINT
-    _check_plans(folder, experiment, summary.inputs.plans_hash)
+    inputs, validated = _made_from(roots, experiment, finished)
+    checkpoint = BEST_CHECKPOINT if validated == BEST_CHECKPOINT else FINAL_CHECKPOINT
+    _check_plans(folder, experiment, inputs.plans_hash)
     made_of = {
         "checkpoints": {fold: _checkpoint_sha256(folder / fold, finished[fold], checkpoint) for fold in folds},
         "plans": file_sha256(folder / "plans.json"),
@@ -67,6 +75,14 @@ def finished_ensemble(roots: Roots, experiment: Experiment, folds: Sequence[str]
         "nnunetv2": version("nnunetv2"),
     }
     return Ensemble(experiment, folder, tuple(folds), checkpoint, json_sha256(made_of))
+
+
+def _made_from(roots: Roots, experiment: Experiment, finished: Mapping[str, Manifest]) -> tuple[FoldInputs, str]:
+    """Returns what all folds were made from, and the checkpoint by which they were validated."""
+    if FULL_FOLD in finished:
+        return finished[FULL_FOLD].inputs, finished[FULL_FOLD].validated
+    summary = summarize(experiment, list(finished), collect_fold_results(roots, experiment, list(finished)))
+    return summary.inputs, summary.folds[0].validated
 
 
 def _check_plans(folder: Path, experiment: Experiment, plans_hash: str) -> None:

@@ -1,0 +1,31 @@
+"""What is known of a model beside what its files say: its numbers, how it was chosen, and what it may be used for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nnunet_assets.core.model.model_description import ModelNumber
+
+
+@dataclass(frozen=True)
+class AboutModel:
+    """What whoever packs a model knows of it.
+
+    Attributes:
+        numbers: Such as `dice` (the cross-validation's) and `expected_dice` (corrected for the choice).
+        inputs: `raw_hash`, `plans_hash`, `splits_hash` by name of the member (`DATASET/TRAINER__PLANS__CONFIGURATION`,
+            a variant after the dataset).
+        n_cases: How many cases it was trained on; None: not known.
+        selection: How it was chosen: rule, candidates and their means, the votes of the folds; None: it was not.
+        intended_use: In the words of who made it; None: nothing was said.
+        licence: Of the weights; None: not said.
+        notes: Sentences beside those that are in every package.
+    """
+
+    numbers: Mapping[str, ModelNumber] = field(default_factory=dict)
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    n_cases: int | None = None
+    selection: Mapping[str, Any] | None = None
+    intended_use: str | None = None
+    licence: str | None = None
+    notes: tuple[str, ...] = ()
