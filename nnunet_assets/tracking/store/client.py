@@ -7,7 +7,7 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -47,6 +47,25 @@ def prepare_environment() -> None:
     """
     for name, value in _MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def patient(seconds: int) -> Iterator[None]:
+    """Lets each answer of a server take so long for a while, where the environment does not say longer.
+
+    Of the whole process, since MLflow asks its environment.
+    """
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    before = os.environ.get(name)
+    if before is None or (before.isdecimal() and int(before) < seconds):
+        os.environ[name] = str(seconds)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def connect(destination: Destination) -> "MlflowClient":

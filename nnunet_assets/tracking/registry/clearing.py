@@ -1,0 +1,50 @@
+"""Versions that no alias needs, taken out of the registry together with their files; of our own alone."""
+
+from collections.abc import Sequence
+
+from nnunet_assets.errors import TrackingError
+from nnunet_assets.tracking.registry import registry_names
+from nnunet_assets.tracking.registry.model_files import remove_model
+from nnunet_assets.tracking.registry.registration import project_of
+from nnunet_assets.tracking.registry.registry_lock import registry_lock
+from nnunet_assets.tracking.registry.versions import RegisteredVersion, versions_in
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.server_errors import explained
+
+
+def to_be_cleared(versions: Sequence[RegisteredVersion], destination: Destination) -> list[RegisteredVersion]:
+    """Returns those that this project registered, without an alias, whose files no other version with one needs."""
+    project = project_of(destination)
+    needed = {version.model_id for version in versions if version.aliases}
+    return [
+        version
+        for version in versions
+        if not version.aliases
+        and version.tags.get(registry_names.PROJECT) == project
+        and (version.model_id is None or version.model_id not in needed)
+    ]
+
+
+def clear(destination: Destination, version: RegisteredVersion) -> None:
+    """Deletes a version, its logged model and their files.
+
+    The version goes first: one that is listed and has no files would be the worse half.
+
+    Raises:
+        TrackingError: It has got an alias meanwhile, or the registry does not answer or refuses.
+    """
+    client = connect(destination)
+    with registry_lock(destination), explained(client.tracking_uri, f"{version.address} is not cleared."):
+        now = {one.version: one for one in versions_in(client, destination, version.name)}.get(version.version)
+        if now is not None and now.aliases:
+            raise TrackingError(f"{version.address} is called {now.aliases[0]} by now, and stays.")
+        if now is not None:
+            client.delete_model_version(version.name, str(version.version))
+        if version.model_id is not None and _is_of_package(client.get_logged_model(version.model_id), version):
+            remove_model(client, destination, version.model_id)
+
+
+def _is_of_package(model: object, version: RegisteredVersion) -> bool:
+    tags: dict[str, str] = getattr(model, "tags", {})
+    return tags.get(registry_names.PACKAGE) == version.digest
