@@ -24,6 +24,7 @@ from itertools import product
 
 import numpy as np
 
+from nnunet_assets.core.selection.candidates import Candidates
 from nnunet_assets.core.selection.choice import Units
 from nnunet_assets.core.selection.honest_number import honest_number
 
@@ -63,7 +64,7 @@ def simulated(shape: str, n_cases: int, luck: float, n_draws: int, seed: int) ->
     units = Units.of(scores[:, :, None], [str(fold) for fold in folds], cases, range(N_CANDIDATES))
     everything = np.ones((1, len(units.fold)))
     chosen = int(units.chosen(everything)[0])
-    found = honest_number(units, n_draws=n_draws)
+    found = honest_number(Candidates.plain(units), n_draws=n_draws)
     assert not isinstance(found, str), found
     assert found.interval is not None
     of_chosen = scores[chosen]

@@ -1,23 +1,22 @@
 """The configuration to take: which candidate the rule chooses, and what it may be expected to score.
 
-Candidates are compared on the same cases of the same data and splits, by the mean Dice of their foreground, pooled.
+Candidates are experiments and their ensembles, each with and without the postprocessing steps that it earns. They are
+compared on the same cases of the same data and splits, by the mean Dice of their foreground, pooled.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
-
-from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment, compatible, shared_scores
-from nnunet_assets.core.selection.choice import Units
-from nnunet_assets.core.selection.honest_number import MAX_EXACT_FOLDS, honest_number
+from nnunet_assets.core.model.postprocessing_steps import Step
+from nnunet_assets.core.selection.postprocessing import StepEffect
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.text.numbers import fixed, signed
-from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.errors import first_offenders
 
-SCHEMA_VERSION = 1
-METRIC = "dice"
+SCHEMA_VERSION = 2
+POSTPROCESSED = " + postprocessing"
+"""Ends the name of a candidate that is a model with its steps."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,25 @@ class Candidate:
     """A candidate beside the best one.
 
     Attributes:
-        name: Of the experiment within its dataset.
+        name: Of its model, and whether it is with postprocessing.
+        model: Of the experiment or ensemble within its dataset.
+        members: Names of the experiments that are averaged; one where it is no ensemble.
+        steps: Postprocessing steps, in their order.
         mean: Its foreground mean; None: undefined, since it drew nothing where there was nothing.
+        n_defined: Scores of cases and labels that are defined, which the mean is of; a step that empties a mask rightly
+            makes them fewer.
         behind: How far it is behind the best mean, from 0.
         behind_interval: 95 % confidence interval of that; None for the best itself, and of one patient.
         is_distinguished: Whether that interval lies beyond 0.
-        weights_bytes: Size of its checkpoint, by which of two candidates the simpler one is told; None: not known.
+        weights_bytes: Size of its checkpoints, by which of two candidates the simpler one is told; None: not known.
     """
 
     name: str
+    model: str
+    members: tuple[str, ...]
+    steps: tuple[Step, ...]
     mean: float | None
+    n_defined: int
     behind: float
     behind_interval: Interval | None
     is_distinguished: bool
@@ -70,6 +78,8 @@ class BestConfiguration:
         left_out: Experiments that are no candidates, each with the reason.
         n_cases: That all candidates validated.
         n_patients: As far as they are known; else each case counts as one.
+        postprocessing: Model to the steps that were looked at, on all cases; of those alone that have any.
+        made_of: Model to the digest of what its scores are from.
         notes: What else a reader must know.
     """
 
@@ -81,6 +91,8 @@ class BestConfiguration:
     left_out: Mapping[str, str]
     n_cases: int
     n_patients: int
+    postprocessing: Mapping[str, tuple[StepEffect, ...]] = field(default_factory=dict)
+    made_of: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,7 +127,20 @@ class BestConfiguration:
                 f"{fixed(self.expected.left_one_out)}."
             )
             sentences.append(f"Left out one at a time, the folds choose: {_votes(self.expected.chosen_without)}.")
-        return sentences
+        return [*sentences, *self._steps()]
+
+    def _steps(self) -> list[str]:
+        """Returns what postprocessing does to the chosen model."""
+        effects = self.postprocessing.get(self.chosen_candidate.model)
+        if effects is None:
+            return []
+        if not (taken := [one for one in effects if one.is_taken]):
+            return ["No postprocessing step is taken: none gains what can be told from chance without harm to a label."]
+        steps = [f"{one.owner or 'the whole foreground'} ({signed(one.gain, 4)})" for one in taken]
+        sentence = f"Of {first_offenders(steps, 20)} only the largest component stays"
+        if self.chosen_candidate.steps:
+            return [f"{sentence}."]
+        return [f"{sentence} in {self.chosen_candidate.model}{POSTPROCESSED}, which is not better by more than chance."]
 
     def _why(self) -> str:
         best, chosen = self.candidates[0], self.chosen_candidate
@@ -135,89 +160,6 @@ class BestConfiguration:
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values; what is undefined is null."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self), "optimism": self.optimism}
-
-
-def best_configuration(
-    dataset: str,
-    experiments: Sequence[ComparedExperiment],
-    weights_bytes: Mapping[str, int | None],
-    left_out: Mapping[str, str],
-) -> BestConfiguration:
-    """Returns the choice among some experiments.
-
-    Args:
-        dataset: Of all of them.
-        experiments: The candidates, in the order of their declaration.
-        weights_bytes: Name to the size of its checkpoint; None: not known, so that it is simpler than nothing.
-        left_out: Experiments that are no candidates, with the reason.
-
-    Raises:
-        SummaryError: There is no candidate, no two of several may be compared, or no label has a Dice anywhere.
-    """
-    if not experiments:
-        reasons = "".join(f" {name}: {reason}." for name, reason in left_out.items())
-        raise SummaryError(f"No experiment of {dataset} has a complete summary to be chosen by.{reasons}")
-    chosen, odd = compatible(experiments)
-    shared = shared_scores(chosen)
-    scores = shared.scores[METRIC]
-    if np.isnan(scores).all():
-        raise SummaryError(f"No label of {dataset} has a Dice in any case: no reference and no prediction holds one.")
-    fold_of = {case: fold for fold, cases in chosen[0].validation.items() for case in cases}
-    folds = [fold_of[case] for case in shared.cases]
-    patients = shared.patients or shared.cases
-    sizes = [weights_bytes[one.name] for one in chosen]
-    units = Units.of(scores, folds, patients, [np.inf if size is None else size for size in sizes])
-    found = honest_number(units)
-    fold_names = sorted(set(folds))
-    expected = None
-    if not isinstance(found, str):
-        without = {fold_names[fold]: shared.names[one] for fold, one in found.by_fold.items()}
-        expected = ExpectedScore(found.mean, found.left_one_out, found.interval, without)
-    everything = np.ones((1, len(units.fold)))
-    return BestConfiguration(
-        dataset=dataset,
-        candidates=_candidates(units, everything, shared.names, weights_bytes),
-        chosen=shared.names[int(units.chosen(everything)[0])],
-        expected=expected,
-        not_expected_because=found if isinstance(found, str) else None,
-        left_out={**left_out, **odd},
-        n_cases=len(shared.cases),
-        n_patients=units.n_patients,
-        notes=(*shared.notes, *_notes(units, is_known=shared.patients is not None)),
-    )
-
-
-def _candidates(
-    units: Units, everything: Any, names: Sequence[str], weights_bytes: Mapping[str, int | None]
-) -> tuple[Candidate, ...]:
-    found = units.differences(everything)
-    best = int(found.best[0])
-    candidates = []
-    for place, name in enumerate(names):
-        mean, behind, reach = (float(one[0, place]) for one in (found.means, found.behind, found.reach))
-        interval = Interval(round(behind - reach, 9), round(behind + reach, 9)) if np.isfinite(reach) else None
-        candidates.append(
-            Candidate(
-                name=name,
-                mean=None if np.isnan(mean) else mean,
-                behind=behind,
-                behind_interval=None if place == best else interval,
-                is_distinguished=bool(found.is_distinguished[0, place]),
-                weights_bytes=weights_bytes[name],
-            )
-        )
-    return tuple(sorted(candidates, key=lambda one: (one.behind, one is not candidates[best])))
-
-
-def _notes(units: Units, *, is_known: bool) -> list[str]:
-    sentences = []
-    if not is_known:
-        sentences.append("Whose the cases are is not known: each counts as a patient of its own.")
-    if units.n_folds > MAX_EXACT_FOLDS:
-        sentences.append(
-            f"Of {units.n_folds} folds, more than {MAX_EXACT_FOLDS}, the expected Dice is that of leaving one fold out."
-        )
-    return sentences
 
 
 def _votes(chosen_without: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ down, where the comparison takes one from random halves.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -55,12 +55,12 @@ class Units:
             patients: The patient of each case.
             simplicity: Of each candidate.
         """
-        pairs, unit = np.unique(np.array([folds, patients], dtype=np.str_), axis=1, return_inverse=True)
+        pairs, unit = units_of_cases(folds, patients)
         is_defined = ~np.isnan(scores)
         # Cases first, which are what is added up.
         sums, counts = (np.zeros((pairs.shape[1], len(scores), scores.shape[2])) for _ in range(2))
-        np.add.at(sums, unit.reshape(-1), np.where(is_defined, scores, 0.0).transpose(1, 0, 2))
-        np.add.at(counts, unit.reshape(-1), is_defined.astype(float).transpose(1, 0, 2))
+        np.add.at(sums, unit, np.where(is_defined, scores, 0.0).transpose(1, 0, 2))
+        np.add.at(counts, unit, is_defined.astype(float).transpose(1, 0, 2))
         sums, counts = sums.transpose(1, 0, 2), counts.transpose(1, 0, 2)
         fold, patient = (np.unique(names, return_inverse=True)[1].reshape(-1) for names in pairs)
         return cls(sums, counts, fold, patient, np.asarray(simplicity, dtype=float))
@@ -74,6 +74,15 @@ class Units:
     def n_patients(self) -> int:
         """How many patients there are."""
         return int(self.patient.max()) + 1
+
+    def some(self, candidates: Indices) -> "Units":
+        """Returns the units of some of the candidates."""
+        return replace(
+            self,
+            sums=self.sums[candidates],
+            counts=self.counts[candidates],
+            simplicity=self.simplicity[candidates],
+        )
 
     def label_sums(self, weights: Array) -> tuple[Array, Array]:
         """Returns the weighted sums and counts, both `(n_weightings, M, n_labels)`."""
@@ -127,7 +136,7 @@ class Units:
         n = weights.sum(axis=1)
         variances = np.einsum("du,dmu->dm", weights, moved**2)
         errors = np.sqrt(variances * (n / np.maximum(n - 1, 1))[:, None])
-        reach = np.where(n[:, None] > 1, errors * _student(n)[:, None], np.inf)
+        reach = np.where(n[:, None] > 1, errors * student(n)[:, None], np.inf)
         return Differences(best, means, behind, reach)
 
 
@@ -153,6 +162,12 @@ class Differences:
         return self.behind > self.reach + SAME_SCORE
 
 
+def units_of_cases(folds: Sequence[str], patients: Sequence[str]) -> tuple[NDArray[np.str_], Indices]:
+    """Returns fold and patient of each unit, `(2, n_units)`, and which unit each case belongs to."""
+    pairs, unit = np.unique(np.array([folds, patients], dtype=np.str_), axis=1, return_inverse=True)
+    return pairs, unit.reshape(-1)
+
+
 def foreground(sums: Array, counts: Array) -> Array:
     """Returns the mean of the label means, over the last axis; NaN where no label is defined."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -161,7 +176,7 @@ def foreground(sums: Array, counts: Array) -> Array:
         return np.where(n_labels > 0, means.sum(axis=-1) / n_labels, np.nan)
 
 
-def _student(n: Array) -> Array:
+def student(n: Array) -> Array:
     """Returns how many standard errors of n patients, two or more, a 95 % interval reaches to each side."""
     from scipy.special import stdtrit
 

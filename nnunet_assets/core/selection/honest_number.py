@@ -27,6 +27,7 @@ from math import factorial, prod
 
 import numpy as np
 
+from nnunet_assets.core.selection.candidates import Candidates
 from nnunet_assets.core.selection.choice import Array, Indices, Units, foreground
 from nnunet_assets.core.statistics.estimate import CONFIDENCE, MIN_PATIENTS, Interval
 
@@ -55,53 +56,54 @@ class HonestNumber:
     by_fold: Mapping[int, int]
 
 
-def honest_number(units: Units, *, n_draws: int = N_DRAWS) -> HonestNumber | str:
+def honest_number(candidates: Candidates, *, n_draws: int = N_DRAWS) -> HonestNumber | str:
     """Returns the estimate, or why there is none, in the middle of a sentence.
 
     Args:
-        units: The candidates' scores.
+        candidates: What is chosen from.
         n_draws: Of the patients, for the interval.
     """
-    if units.n_folds < MIN_FOLDS:
-        there = "1 fold is" if units.n_folds == 1 else f"{units.n_folds} folds are"
+    if candidates.n_folds < MIN_FOLDS:
+        there = "1 fold is" if candidates.n_folds == 1 else f"{candidates.n_folds} folds are"
         return f"{there} finished, and it takes {MIN_FOLDS} to choose on some and score on another"
-    left_out = _left_one_out(units, np.ones((1, len(units.fold))))
+    left_out = _left_one_out(candidates, np.ones((1, len(candidates.fold))))
     left_one_out = float(left_out.means[0])
-    mean = _over_drawn_folds(units) if units.n_folds <= MAX_EXACT_FOLDS else left_one_out
+    mean = _over_drawn_folds(candidates) if candidates.n_folds <= MAX_EXACT_FOLDS else left_one_out
     if np.isnan(mean):
         return "no label is defined in the folds that a choice would be scored on"
-    interval = _interval(units, mean, n_draws) if units.n_patients >= MIN_PATIENTS else None
+    interval = _interval(candidates, mean, n_draws) if candidates.n_patients >= MIN_PATIENTS else None
     by_fold = {fold: int(one) for fold, one in enumerate(left_out.choices[:, 0])}
     return HonestNumber(mean, left_one_out, interval, by_fold)
 
 
-def _over_drawn_folds(units: Units) -> float:
+def _over_drawn_folds(candidates: Candidates) -> float:
     """Returns the mean over all multisets of as many folds as there are; NaN where none can be scored."""
-    k = units.n_folds
+    k = candidates.n_folds
     drawn = np.array([np.bincount(one, minlength=k) for one in combinations_with_replacement(range(k), k)], dtype=float)
     drawn = drawn[(drawn == 0).any(axis=1)]  # something is left to be scored on
     chances = np.array([factorial(k) / prod(factorial(int(n)) for n in one) for one in drawn])
-    chosen = units.chosen(drawn[:, units.fold])
-    sums, counts = units.label_sums((drawn == 0).astype(float)[:, units.fold])
-    rows = np.arange(len(drawn))
-    scores = foreground(sums[rows, chosen], counts[rows, chosen])
+    scores = np.empty(len(drawn))
+    for rows, units in candidates.decided(drawn[:, candidates.fold]):
+        chosen = units.chosen(drawn[rows][:, candidates.fold])
+        sums, counts = units.label_sums((drawn[rows] == 0).astype(float)[:, candidates.fold])
+        scores[rows] = foreground(*(one[np.arange(len(rows)), chosen] for one in (sums, counts)))
     is_defined = ~np.isnan(scores)
     if not is_defined.any():
         return float("nan")
     return float(np.average(scores[is_defined], weights=chances[is_defined]))
 
 
-def _left_one_out(units: Units, weights: Array) -> "_LeftOneOut":
+def _left_one_out(candidates: Candidates, weights: Array) -> "_LeftOneOut":
     """Scores each fold, under each weighting, by what is chosen without it."""
-    sums, counts = (np.zeros((len(weights), units.sums.shape[2])) for _ in range(2))
-    choices = np.empty((units.n_folds, len(weights)), dtype=np.intp)
-    rows = np.arange(len(weights))
-    for fold in range(units.n_folds):
-        is_of_fold = units.fold == fold
-        choices[fold] = chosen = units.chosen(np.where(is_of_fold, 0.0, weights))
-        of_fold = units.label_sums(np.where(is_of_fold, weights, 0.0))
-        sums += of_fold[0][rows, chosen]
-        counts += of_fold[1][rows, chosen]
+    sums, counts = (np.zeros((len(weights), candidates.models.sums.shape[2])) for _ in range(2))
+    choices = np.empty((candidates.n_folds, len(weights)), dtype=np.intp)
+    for fold in range(candidates.n_folds):
+        is_of_fold = candidates.fold == fold
+        others, own = np.where(is_of_fold, 0.0, weights), np.where(is_of_fold, weights, 0.0)
+        for rows, units in candidates.decided(others):
+            choices[fold, rows] = chosen = units.chosen(others[rows])
+            for total, of_fold in zip((sums, counts), units.label_sums(own[rows]), strict=True):
+                total[rows] += of_fold[np.arange(len(rows)), chosen]
     return _LeftOneOut(foreground(sums, counts), choices)
 
 
@@ -113,13 +115,13 @@ class _LeftOneOut:
     choices: Indices
 
 
-def _interval(units: Units, mean: float, n_draws: int) -> Interval | None:
+def _interval(candidates: Candidates, mean: float, n_draws: int) -> Interval | None:
     from scipy.special import ndtr, stdtrit
 
     random = np.random.default_rng(SEED)
-    n = units.n_patients
+    n = candidates.n_patients
     times = random.multinomial(n, np.full(n, 1 / n), size=n_draws).astype(float)
-    drawn = _left_one_out(units, times[:, units.patient])
+    drawn = _left_one_out(candidates, times[:, candidates.patient])
     means = drawn.means[~np.isnan(drawn.means)]
     if not means.size:
         return None
@@ -128,18 +130,19 @@ def _interval(units: Units, mean: float, n_draws: int) -> Interval | None:
     tail = ndtr(-stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt(n / (n - 1)))
     ends = np.quantile(spread, (tail, 1 - tail))
     if variance := spread.var():
-        ends *= np.sqrt(1 + _luck_not_drawn(units, drawn.choices) / variance)
+        ends *= np.sqrt(1 + _luck_not_drawn(candidates, drawn.choices) / variance)
     low, high = mean + ends
     # Last digits depend on the machine's arithmetic; they say nothing in a drawn number.
     return Interval(round(max(0.0, float(low)), 9), round(min(1.0, float(high)), 9))
 
 
-def _luck_not_drawn(units: Units, choices: Indices) -> float:
+def _luck_not_drawn(candidates: Candidates, choices: Indices) -> float:
     """Returns the variance of the mean by the luck of trainings that the draws do not show."""
-    shares = np.bincount(units.fold) / len(units.fold)
-    # Two draws chose the same candidate, and have the same luck, in so many cases.
-    same = np.array([((np.bincount(of_fold) / len(of_fold)) ** 2).sum() for of_fold in choices])
-    return float(luck_variance(units) * (shares**2 * same).sum())
+    shares = np.bincount(candidates.fold) / len(candidates.fold)
+    # Two draws chose the same model, and have the same luck, in so many cases.
+    models = candidates.model_of[choices]
+    same = np.array([((np.bincount(of_fold) / len(of_fold)) ** 2).sum() for of_fold in models])
+    return float(luck_variance(candidates.trainings) * (shares**2 * same).sum())
 
 
 def luck_variance(units: Units) -> float:

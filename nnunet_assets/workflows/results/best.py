@@ -32,11 +32,14 @@ def find_best_configuration(
     project.dataset(dataset)
     # numpy, which whoever loads the definitions has no use for.
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-    from nnunet_assets.core.selection.best_configuration import best_configuration
+    from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
 
     summaries, left_out = declared_summaries(roots, project, dataset, progress)
-    candidates = [ComparedExperiment.of(one) for one in summaries]
-    return best_configuration(dataset, candidates, _weights_bytes(roots, summaries), left_out)
+    sizes = _weights_bytes(roots, summaries)
+    models = [
+        SelectableModel(scores, (scores.name,), sizes[scores.name]) for scores in map(ComparedExperiment.of, summaries)
+    ]
+    return best_configuration(dataset, models, left_out)
 
 
 def _weights_bytes(roots: Roots, summaries: Sequence[CvSummary]) -> dict[str, int | None]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-from nnunet_assets.core.selection.best_configuration import BestConfiguration, best_configuration
+from nnunet_assets.core.selection.best_configuration import BestConfiguration
+from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
 from nnunet_assets.errors import SummaryError
 
 N_CASES = 30
@@ -31,7 +32,12 @@ def equals(**fields: Any) -> list[ComparedExperiment]:
 
 
 def found(experiments: Any, left_out: Any = None) -> BestConfiguration:
-    return best_configuration("Dataset001_Tiny", experiments, SIZES, left_out or {})
+    return best_configuration("Dataset001_Tiny", models(experiments), left_out or {})
+
+
+def models(experiments: Any, sizes: Any = None) -> list[SelectableModel]:
+    sizes = SIZES if sizes is None else sizes
+    return [SelectableModel(one, (one.name,), sizes[one.name]) for one in experiments]
 
 
 def test_the_simplest_of_equals_is_taken_and_its_number_is_corrected() -> None:
@@ -85,7 +91,7 @@ def test_who_is_on_other_splits_is_left_out_with_the_reason() -> None:
 
 
 def test_a_size_that_is_not_known_is_simpler_than_nothing() -> None:
-    best = best_configuration("Dataset001_Tiny", equals(), {**SIZES, "2d": None}, {})
+    best = best_configuration("Dataset001_Tiny", models(equals(), {**SIZES, "2d": None}), {})
     assert best.chosen == "3d_fullres"
 
 
@@ -110,5 +116,5 @@ def test_nothing_to_choose_from_is_an_error_with_the_reasons() -> None:
 def test_its_json_has_no_value_that_json_does_not_have() -> None:
     content = found([equals()[0], experiment("3d_fullres", [np.nan] * N_CASES)]).to_json()
     json.dumps(content, allow_nan=False)
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert [one["mean"] for one in content["candidates"] if one["name"] == "3d_fullres"] == [None]

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnunet_assets.core.selection.candidates import Candidates
 from nnunet_assets.core.selection.choice import Units
 from nnunet_assets.core.selection.honest_number import HonestNumber, honest_number, luck_variance
 from nnunet_assets_tests.core.selection.test_choice import NAN, chosen, units
 
 
 def found(of: Units, n_draws: int = 50) -> HonestNumber:
-    number = honest_number(of, n_draws=n_draws)
+    number = honest_number(Candidates.plain(of), n_draws=n_draws)
     assert isinstance(number, HonestNumber), number
     return number
 
@@ -81,7 +82,7 @@ def test_nothing_in_it_is_random_but_the_interval_and_that_is_always_the_same() 
 
 @pytest.mark.parametrize("n_folds", [1, 2])
 def test_of_fewer_than_three_folds_there_is_none(n_folds: int) -> None:
-    reason = honest_number(random_units(n_folds=n_folds))
+    reason = honest_number(Candidates.plain(random_units(n_folds=n_folds)))
     assert isinstance(reason, str)
     assert reason.startswith(f"{n_folds} fold{'' if n_folds == 1 else 's'} ")
 
@@ -104,7 +105,7 @@ def test_a_fold_without_a_defined_score_is_no_score_of_a_choice() -> None:
 
 
 def test_where_no_choice_can_be_scored_there_is_none() -> None:
-    reason = honest_number(units(np.full((2, 6), NAN), folds=[0, 0, 1, 1, 2, 2]))
+    reason = honest_number(Candidates.plain(units(np.full((2, 6), NAN), folds=[0, 0, 1, 1, 2, 2])))
     assert isinstance(reason, str)
     assert "no label" in reason
 

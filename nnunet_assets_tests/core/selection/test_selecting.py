@@ -1,0 +1,96 @@
+"""The choice among models that have postprocessing and ensembles."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnunet_assets.core.evaluation.step_scores import StepPlan
+from nnunet_assets.core.selection.best_configuration import BestConfiguration
+from nnunet_assets.core.selection.selecting import SelectableModel, StepScores, best_configuration
+from nnunet_assets_tests.core.selection.test_best_configuration import DIFFICULTY, NOISE, experiment
+
+PLAN = StepPlan(((1,),), (None,), {"organ": (1,)}, {"organ": (0,)})
+
+
+def model(name: str, dice: Any, gain: Any = None, *, size: int = 1, members: tuple[str, ...] = ()) -> SelectableModel:
+    """A model whose step gains so much in each case; None: it has no postprocessing."""
+    scores = experiment(name, dice)
+    steps = None
+    if gain is not None:
+        after = dice + gain
+        steps = StepScores(
+            PLAN,
+            {
+                f"c{k:02d}": {"organ": {"reference_voxels": 9, "0": float(dice[k]), "1": float(after[k])}}
+                for k in range(len(dice))
+            },
+        )
+    return SelectableModel(scores, members or (name,), size, steps, made_of=f"digest of {name}")
+
+
+def chosen_of(*models: SelectableModel) -> BestConfiguration:
+    return best_configuration("Dataset001_Tiny", models, {})
+
+
+def with_steps() -> BestConfiguration:
+    return chosen_of(model("2d", DIFFICULTY, 0.03 + NOISE[0] / 4), model("3d", DIFFICULTY - 0.1, 0.0 * DIFFICULTY))
+
+
+def test_a_model_with_a_step_that_helps_is_a_candidate_of_its_own_and_chosen() -> None:
+    best = with_steps()
+    assert [one.name for one in best.candidates] == ["2d + postprocessing", "2d", "3d"]
+    assert best.chosen_candidate.steps == ((1,),)
+    assert (best.chosen_candidate.model, best.chosen_candidate.members) == ("2d", ("2d",))
+    assert best.expected.mean == pytest.approx(best.chosen_candidate.mean, abs=1e-3)
+    assert set(best.expected.chosen_without.values()) == {"2d + postprocessing"}
+    assert best.reasons()[-1].startswith("Of the whole foreground (+0.03")
+    assert best.made_of == {"2d": "digest of 2d", "3d": "digest of 3d"}
+
+
+def test_no_step_that_helps_is_no_candidate_and_is_said() -> None:
+    best = chosen_of(model("2d", DIFFICULTY, NOISE[0] / 10), model("3d", DIFFICULTY - 0.1))
+    assert [one.name for one in best.candidates] == ["2d", "3d"]
+    assert best.reasons()[-1].startswith("No postprocessing step is taken")
+    assert set(best.postprocessing) == {"2d"}
+
+
+def test_an_ensemble_must_be_better_by_more_than_chance() -> None:
+    members = ("2d", "3d")
+    lucky = model("2d+3d", DIFFICULTY + NOISE[1], size=3, members=members)
+    singles = model("2d", DIFFICULTY + NOISE[0]), model("3d", DIFFICULTY - 0.1, size=2)
+    assert (chosen_of(*singles, lucky).candidates[0].name, chosen_of(*singles, lucky).chosen) == ("2d+3d", "2d")
+    clear = model("2d+3d", DIFFICULTY + 0.05, size=3, members=members)
+    best = chosen_of(*singles, clear)
+    assert (best.chosen, best.chosen_candidate.members) == ("2d+3d", members)
+
+
+def test_a_single_model_with_steps_is_simpler_than_an_ensemble() -> None:
+    ensemble = model("2d+3d", DIFFICULTY + 0.0301 + NOISE[1] / 5, size=3, members=("2d", "3d"))
+    best = chosen_of(model("2d", DIFFICULTY, 0.03 + NOISE[0] / 4), model("3d", DIFFICULTY - 0.1, size=2), ensemble)
+    assert best.chosen == "2d + postprocessing"
+
+
+def test_postprocessing_of_cases_that_have_no_mask_is_not_looked_at() -> None:
+    found = model("2d", DIFFICULTY, 0.03 + NOISE[0])
+    fewer = replace(found.steps, cases={k: v for k, v in found.steps.cases.items() if k != "c00"})
+    assert chosen_of(replace(found, steps=fewer)).postprocessing == {}
+
+
+def test_regions_that_are_not_tried_are_said() -> None:
+    found = model("2d", DIFFICULTY, 0.0 * DIFFICULTY)
+    plan = replace(PLAN, left_out=("rim",))
+    best = chosen_of(replace(found, steps=replace(found.steps, plan=plan)))
+    assert "is not tried for rim" in best.notes[-1]
+
+
+def test_scores_that_a_step_makes_undefined_are_counted_beside_the_mean() -> None:
+    dice = np.where(np.arange(30) % 3 == 0, 0.0, DIFFICULTY)
+    found = model("2d", dice, 0.0 * dice)
+    cases = {
+        name: {"organ": {**one["organ"], "1": None if one["organ"]["0"] == 0 else one["organ"]["0"]}}
+        for name, one in found.steps.cases.items()
+    }
+    best = chosen_of(replace(found, steps=replace(found.steps, cases=cases)))
+    assert {one.name: one.n_defined for one in best.candidates} == {"2d": 30, "2d + postprocessing": 20}
