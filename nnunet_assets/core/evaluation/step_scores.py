@@ -165,7 +165,7 @@ def _box(*images: Voxels) -> tuple[slice, ...]:
     is_there = images[0] != 0
     for image in images[1:]:
         is_there |= image != 0
-    found = find_objects(is_there.view(np.uint8))
+    found: list[tuple[slice, ...]] = find_objects(is_there.view(np.uint8))
     return found[0] if found else (slice(0, 1),) * is_there.ndim
 
 

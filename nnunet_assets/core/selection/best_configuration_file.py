@@ -1,7 +1,9 @@
 """The choice read back from its file, `best_configuration.json` in `nnUNet_results/DATASET/nnunet_assets`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.files.json_file import JsonError, load_materialized
 from nnunet_assets.core.files.typed_json import dataclass_from_json
@@ -21,14 +23,18 @@ def read_best_configuration(file: Path) -> BestConfiguration:
     """
     content = load_materialized(file, "best_configuration", SummaryError)
     try:
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise JsonError(f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}")
-        wanted = {name: value for name, value in content.items() if name not in DERIVED}
-        found = dataclass_from_json(BestConfiguration, json.dumps(wanted))
-        if found.chosen not in {one.name for one in found.candidates}:
-            raise JsonError(f"{found.chosen!r} is chosen and no candidate")
-    except (JsonError, KeyError, TypeError, ValueError) as error:
+        return _best_configuration(content)
+    except (JsonError, KeyError, TypeError, AttributeError) as error:
         raise SummaryError(
             f"{file} is not as this version writes it ({error}). Materialize best_configuration again."
         ) from error
+
+
+def _best_configuration(content: Mapping[str, Any]) -> BestConfiguration:
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise JsonError(f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}")
+    wanted = {name: value for name, value in content.items() if name not in DERIVED}
+    found = dataclass_from_json(BestConfiguration, json.dumps(wanted))
+    if found.chosen not in {one.name for one in found.candidates}:
+        raise JsonError(f"{found.chosen!r} is chosen and no candidate")
     return found

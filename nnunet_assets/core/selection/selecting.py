@@ -196,7 +196,7 @@ def _notes(candidates: Candidates, *, is_known: bool) -> list[str]:
         sentences.append("Whose the cases are is not known: each counts as a patient of its own.")
     if candidates.n_folds > MAX_EXACT_FOLDS:
         sentences.append(
-            f"Of {candidates.n_folds} folds, more than {MAX_EXACT_FOLDS}, the expected Dice is that of leaving one fold "
-            "out."
+            f"Of {candidates.n_folds} folds, more than {MAX_EXACT_FOLDS}, the expected Dice is that of leaving one "
+            "fold out."
         )
     return sentences

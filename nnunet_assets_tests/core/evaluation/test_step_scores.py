@@ -27,7 +27,7 @@ REGIONS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
 def plan_of(labels: Any, tmp_path: Path) -> StepPlan:
     has_regions = any(isinstance(value, list) for value in labels.values())
     names = labels.keys() - {"background", "ignore"}
-    order = {"regions_class_order": list(range(1, len(names) + 1))} if has_regions else {}
+    order: dict[str, Any] = {"regions_class_order": list(range(1, len(names) + 1))} if has_regions else {}
     return step_plan(parse_dataset_json(write_json(tmp_path / "dataset.json", tiny_json(labels=labels, **order))))
 
 

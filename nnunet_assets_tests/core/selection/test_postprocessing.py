@@ -20,7 +20,7 @@ NAN = float("nan")
 def plan_of(tmp_path: Path, labels: dict[str, Any]) -> StepPlan:
     names = labels.keys() - {"background", "ignore"}
     has_regions = any(isinstance(value, list) for value in labels.values())
-    order = {"regions_class_order": list(range(1, len(names) + 1))} if has_regions else {}
+    order: dict[str, Any] = {"regions_class_order": list(range(1, len(names) + 1))} if has_regions else {}
     return step_plan(parse_dataset_json(write_json(tmp_path / "dataset.json", tiny_json(labels=labels, **order))))
 
 
