@@ -12,9 +12,10 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from nnunet_assets.assets.fold.partitions import fold_model_key
-from nnunet_assets.assets.graph import predictions_key, summary_keys
+from nnunet_assets.assets.graph import ensemble_keys, predictions_key, summary_keys
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
 
 
@@ -43,9 +44,10 @@ def job_name(verb: str, *parts: str) -> str:
 
 
 def build_jobs(project: Project) -> list[AssetJob]:
-    """Returns the jobs of every declared dataset and experiment."""
+    """Returns the jobs of every declared dataset, experiment and ensemble."""
     of_experiments = [job for config in project.experiments for job in experiment_jobs(config)]
-    return [*(preparation_job(project, config) for config in project.datasets), *of_experiments]
+    of_ensembles = [ensemble_job(config) for config in project.ensembles]
+    return [*(preparation_job(project, config) for config in project.datasets), *of_experiments, *of_ensembles]
 
 
 def preparation_name(config: DatasetConfig) -> str:
@@ -98,3 +100,17 @@ def experiment_jobs(config: ExperimentConfig) -> list[AssetJob]:
             + (", and predict the test set." if predicted else "."),
         ),
     ]
+
+
+def ensemble_job_name(config: EnsembleConfig) -> str:
+    """Returns the name of the job of an ensemble."""
+    return job_name("ensemble", config.dataset, config.name)
+
+
+def ensemble_job(config: EnsembleConfig) -> AssetJob:
+    """Returns the job of an ensemble."""
+    return AssetJob(
+        ensemble_job_name(config),
+        dg.AssetSelection.assets(*ensemble_keys(config.identity)),
+        description=f"Average the probabilities of the members of {config.identity.title}, and score the masks.",
+    )

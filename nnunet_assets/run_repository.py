@@ -9,10 +9,17 @@ from typing import Any
 
 import dagster as dg
 
-from nnunet_assets.assets import dataset_definitions, experiment_definitions
+from nnunet_assets.assets import dataset_definitions, ensemble_definitions, experiment_definitions
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.jobs import experiment_job_names, experiment_jobs, preparation_job, preparation_name
+from nnunet_assets.jobs import (
+    ensemble_job,
+    ensemble_job_name,
+    experiment_job_names,
+    experiment_jobs,
+    preparation_job,
+    preparation_name,
+)
 from nnunet_assets.sensors import build_nightly_report
 
 _OF_DAGSTER = "__"
@@ -91,13 +98,16 @@ class RunRepository(_Deferred, dg.RepositoryDefinition):
         wanted = set(self._wanted(job_name, keys))
         datasets = [config for config in self._project.datasets if config.dataset in wanted]
         experiments = [config for config in self._project.experiments if config.identity in wanted]
+        ensembles = [config for config in self._project.ensembles if config.identity in wanted]
         definitions = dg.Definitions.merge(
             *(dataset_definitions(self._project, config) for config in datasets),
             *(experiment_definitions(self._project, config) for config in experiments),
+            *(ensemble_definitions(self._project, config) for config in ensembles),
             dg.Definitions(
                 jobs=[
                     *(preparation_job(self._project, config) for config in datasets),
                     *(job for config in experiments for job in experiment_jobs(config)),
+                    *map(ensemble_job, ensembles),
                 ],
                 # Dagster makes a job of a schedule, and each run of the night is one of it.
                 schedules=[build_nightly_report([config.identity for config in experiments])] if experiments else [],
@@ -108,8 +118,14 @@ class RunRepository(_Deferred, dg.RepositoryDefinition):
         return part if wanted and part.has_job(job_name) and keys <= part.assets_defs_by_key.keys() else None
 
     def _wanted(self, job_name: str, keys: Set[dg.AssetKey]) -> Iterator[Experiment | str]:
-        """Yields the experiments and datasets of a job of theirs, and those of the keys of any other."""
+        """Yields the experiments, ensembles and datasets of a job of theirs, and those of the keys of any other."""
         prefixes = {tuple(key.path[:-1]) for key in keys}
+        for ensemble in self._project.ensembles:
+            if ensemble.identity.key_prefix in prefixes or job_name == ensemble_job_name(ensemble):
+                yield ensemble.identity
+                prefixes.discard(ensemble.identity.key_prefix)
+                # The folds of its members have partitions, which its own asset must know.
+                yield from self._project.members[ensemble.identity]
         for experiment in self._project.experiments:
             if experiment.identity.key_prefix in prefixes or job_name in experiment_job_names(experiment):
                 yield experiment.identity

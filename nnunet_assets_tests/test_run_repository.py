@@ -38,8 +38,13 @@ ALONE = """
 type: nnunet_assets.components.CrossValidationExperiment
 attributes: {dataset: Dataset005_Prostate, configuration: 2d}
 """
-ALONE_TOO = ("comparison", "fold_model", "splits", "test_predictions")
-EVERYTHING = documents(DATASET, *(EXPERIMENT % name for name in ("2d", "3d_lowres", "3d_cascade_fullres")), VARIANT)
+ALONE_TOO = ("comparison", "ensemble", "fold_model", "splits", "test_predictions")
+ENSEMBLE = """
+type: nnunet_assets.components.Ensemble
+attributes: {dataset: Dataset004_Hippocampus, name: both, members: [3d_lowres, short.1]}
+"""
+CASCADE = tuple(EXPERIMENT % name for name in ("2d", "3d_lowres", "3d_cascade_fullres"))
+EVERYTHING = documents(DATASET, *CASCADE, VARIANT, ENSEMBLE)
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from nnunet_assets.assets.dataset.preprocessed_plans import build_preprocessed_p
 from nnunet_assets.assets.dataset.raw_dataset import build_raw_dataset
 from nnunet_assets.assets.dataset.split_checks import build_split_checks
 from nnunet_assets.assets.dataset.splits import build_splits
+from nnunet_assets.assets.ensemble.ensemble import build_ensemble
 from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.full_model import build_full_model
+from nnunet_assets.assets.fold.partitions import ensemble_key
 from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
 from nnunet_assets.assets.summary.comparison import build_comparison
 from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
@@ -20,6 +22,7 @@ from nnunet_assets.assets.summary.cv_tables import build_cv_tables
 from nnunet_assets.assets.summary.dataset_report import build_dataset_report
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
 
 SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
@@ -45,9 +48,10 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         for name in sorted({experiment.plans for experiment in experiments})
     ]
     identities = [experiment.identity for experiment in experiments]
+    ensembles = [ensemble.identity for ensemble in project.ensembles_of(config.dataset)]
     comparisons = (
         [
-            build_comparison(config=config, experiments=identities, project=project, group=group),
+            build_comparison(config=config, experiments=[*identities, *ensembles], project=project, group=group),
             build_dataset_report(config=config, experiments=identities, group=group),
         ]
         if len(experiments) > 1
@@ -88,12 +92,27 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
     )
 
 
+def ensemble_definitions(project: Project, config: EnsembleConfig) -> dg.Definitions:
+    """Returns the assets of an ensemble of declared experiments."""
+    folds, group = project.folds_of_ensemble(config), experiment_group(config.identity)
+    return dg.Definitions(
+        assets=[
+            build_ensemble(config=config, members=project.members[config.identity], folds=folds, group=group),
+            build_cv_summary(config=config, folds=folds, group=group),
+            build_cv_tables(config=config, group=group),
+            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
+        ]
+    )
+
+
 def experiment_group(experiment: Experiment) -> str:
     """Returns the group of an experiment in the UI: `short_3d_fullres/Dataset004_Hippocampus`.
 
     The UI cuts long names, and what follows the slash it shows inside: so the name begins with what tells the
     experiment from the dataset's others, and leaves out what most have.
     """
+    if experiment.is_ensemble:
+        return f"{group_name(experiment.name)}/{group_name(experiment.dataset)}"
     plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix("nnUNet")
     trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix("nnUNet")
     parts = (experiment.variant, plans, trainer, experiment.configuration)
@@ -108,6 +127,12 @@ def group_name(name: str) -> str:
 def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
     """Returns what is made again when a fold of the experiment materializes."""
     return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
+
+
+def ensemble_keys(ensemble: Experiment) -> list[dg.AssetKey]:
+    """Returns what is made of an ensemble, its folds first."""
+    names = ("cv_summary", "cv_tables", "cv_evaluation")
+    return [ensemble_key(ensemble), *(dg.AssetKey([*ensemble.key_prefix, name]) for name in names)]
 
 
 def predictions_key(experiment: Experiment) -> dg.AssetKey:

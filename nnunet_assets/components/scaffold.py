@@ -24,7 +24,19 @@ class ExperimentParams(BaseModel, extra="forbid"):
     trainer: str = DEFAULT_TRAINER
 
 
-def _write(request: dg.ScaffoldRequest[DatasetParams] | dg.ScaffoldRequest[ExperimentParams]) -> None:
+class EnsembleParams(BaseModel, extra="forbid"):
+    """The options for an ensemble."""
+
+    dataset: DatasetName
+    name: Configuration
+    members: list[str]
+
+
+def _write(
+    request: dg.ScaffoldRequest[DatasetParams]
+    | dg.ScaffoldRequest[ExperimentParams]
+    | dg.ScaffoldRequest[EnsembleParams],
+) -> None:
     if request.scaffold_format != "yaml":
         raise ConfigError(f"{request.type_name} is declared in YAML. Leave out `--format {request.scaffold_format}`.")
     # Only what was given: a default that is written down no longer follows the package.
@@ -53,5 +65,18 @@ class ExperimentScaffolder(dg.Scaffolder[ExperimentParams]):
         return ExperimentParams
 
     def scaffold(self, request: dg.ScaffoldRequest[ExperimentParams]) -> None:
+        """Writes or appends the document."""
+        _write(request)
+
+
+class EnsembleScaffolder(dg.Scaffolder[EnsembleParams]):
+    """Writes the declaration of an ensemble."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[EnsembleParams]:
+        """Returns the model that `dg` turns into options."""
+        return EnsembleParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[EnsembleParams]) -> None:
         """Writes or appends the document."""
         _write(request)

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.fields import Declaration
 from nnunet_assets.declarations.sentences import validation_problems
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
@@ -14,7 +15,12 @@ from nnunet_assets.errors import did_you_mean
 
 DATASET_TYPE = "nnunet_assets.components.NnunetDataset"
 EXPERIMENT_TYPE = "nnunet_assets.components.CrossValidationExperiment"
-MODELS: Mapping[str, type[Declaration]] = {DATASET_TYPE: DatasetConfig, EXPERIMENT_TYPE: ExperimentConfig}
+ENSEMBLE_TYPE = "nnunet_assets.components.Ensemble"
+MODELS: Mapping[str, type[Declaration]] = {
+    DATASET_TYPE: DatasetConfig,
+    EXPERIMENT_TYPE: ExperimentConfig,
+    ENSEMBLE_TYPE: EnsembleConfig,
+}
 
 NAMESPACE = "nnunet_assets."
 # What Dagster allows in a document beside our attributes (ComponentFileModel); it reads these itself.
@@ -147,7 +153,8 @@ def read_attributes(document: Document, model: type[Config]) -> tuple[Config | N
 
 
 def _type_sentence(value: Mapping[str, object]) -> str:
-    names = " and ".join(MODELS)
+    *others, last = MODELS
+    names = f"{', '.join(others)} and {last}"
     if "type" not in value:
         if other := next((key for key in map(str, value) if key.lower() == "type"), None):
             return f"is written in small letters, not `{other}`."
@@ -155,6 +162,7 @@ def _type_sentence(value: Mapping[str, object]) -> str:
     kind = str(value["type"])
     words = kind.rpartition(".")[2].lower()
     meant = DATASET_TYPE if "dat" in words else EXPERIMENT_TYPE if "exp" in words or "cross" in words else None
+    meant = ENSEMBLE_TYPE if "ensem" in words else meant
     near = f" Did you mean {meant}?" if meant else ""
     return f"{value['type']!r} is not a component.{near} The components of this package are {names}."
 
@@ -163,4 +171,6 @@ def _likely(value: Mapping[str, object]) -> str:
     """Returns the type of which these attributes most likely are."""
     attributes = value.get("attributes")
     fields = [*attributes] if isinstance(attributes, Mapping) else []
+    if "members" in fields:
+        return ENSEMBLE_TYPE
     return EXPERIMENT_TYPE if "configuration" in fields else DATASET_TYPE

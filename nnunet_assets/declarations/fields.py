@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from nnunet_assets.core.files.layout import CONFIGURATION_PATTERN, DATASET_PATTERN, NAME_PATTERN
+from nnunet_assets.core.files.layout import CONFIGURATION_PATTERN, DATASET_PATTERN, ENSEMBLES, NAME_PATTERN
 
 TRAINER_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,99}$"
 
@@ -28,6 +28,12 @@ def _splits_cleanly(name: str) -> str:
     return name
 
 
+def _is_free(name: str) -> str:
+    if name == ENSEMBLES:
+        raise ValueError(f"{name!r} is where the results of ensembles lie; give the plans another name")
+    return name
+
+
 def _owner(owner: str) -> str:
     # Dagster's own rule (is_valid_owner): there a wrong owner stops the whole location, and no file is named.
     email = re.fullmatch(r"\b[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Z|a-z]{2,7}\b", owner)
@@ -40,7 +46,7 @@ DatasetName = Annotated[
     str, Field(pattern=DATASET_PATTERN, description="nnU-Net's dataset name, such as Dataset004_Hippocampus.")
 ]
 Configuration = Annotated[str, Field(pattern=CONFIGURATION_PATTERN), AfterValidator(_splits_cleanly)]
-PlansName = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly)]
+PlansName = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly), AfterValidator(_is_free)]
 TrainerName = Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)]
 Owners = list[Annotated[str, AfterValidator(_owner)]]
 

@@ -1,10 +1,10 @@
 """A declared experiment that somebody names, in as many of its words as tell it from the others."""
 
-import re
 from collections.abc import Iterable, Sequence
 
-from nnunet_assets.core.files.layout import FULL_FOLD, Experiment
+from nnunet_assets.core.files.layout import FULL_FOLD
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.experiment_words import named_experiments, parts_of, words_of
 from nnunet_assets.declarations.named_fold import fold_named
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
@@ -19,20 +19,19 @@ def experiment_named(words: Iterable[str], project: Project) -> ExperimentConfig
     Raises:
         ConfigError: None has all of the words, or several have.
     """
-    parts = [part for word in words for part in re.split(r"[/\s]+", word) if part]
-    named = [one for one in project.experiments if all(part in _words(one.identity) for part in parts)]
-    plain = [one for one in named if one.identity.variant is None]
-    found = plain if len(named) > 1 and len(plain) == 1 else named
+    parts = parts_of(words)
+    declared = {one.identity: one for one in project.experiments}
+    found = named_experiments(parts, declared)
     if len(found) == 1:
-        return found[0]
-    titles = [one.identity.title for one in found or project.experiments]
+        return declared[found[0]]
+    titles = [one.title for one in found or declared]
     if not titles:
         raise ConfigError(f"{project.root} declares no experiment.")
     shown = "".join(f"\n  {title}" for title in titles)
     if found:
         said = f"{' '.join(parts)!r} is said" if parts else "None is named"
         raise ConfigError(f"{said} where {len(found)} experiments may be meant. Name one of them:{shown}")
-    known = {word for one in project.experiments for word in _words(one.identity)}
+    known = {word for one in declared for word in words_of(one)}
     unknown = [part for part in parts if part not in known]
     near = did_you_mean(unknown[0], known) if unknown else ""
     raise ConfigError(f"{project.root} declares no experiment {' '.join(parts)!r}.{near} There are:{shown}")
@@ -53,11 +52,3 @@ def folds_named(text: str | None, config: ExperimentConfig, project: Project) ->
             f"{config.identity.title} has no {first_offenders(unknown)}. It declares {first_offenders(declared)}."
         )
     return [fold for fold in declared if fold in named]
-
-
-def _words(experiment: Experiment) -> set[str]:
-    words = {experiment.dataset, experiment.name, experiment.trainer, experiment.plans, experiment.configuration}
-    number = re.match(r"Dataset0*([0-9]+)_", experiment.dataset)
-    if number:
-        words |= {number[1], number[1].zfill(3)}
-    return words | {experiment.variant or experiment.dataset}

@@ -13,6 +13,7 @@ from typing import Any
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.documents import (
+    ENSEMBLE_TYPE,
     EXPERIMENT_TYPE,
     MODELS,
     NAMESPACE,
@@ -23,6 +24,8 @@ from nnunet_assets.declarations.documents import (
     is_run_together,
     read_attributes,
 )
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
 from nnunet_assets.declarations.planned import PlannedConfigurations
 from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
 from nnunet_assets.declarations.splitting import with_known_folds
@@ -50,7 +53,9 @@ class Project:
         is_plain: Whether the declarations are all that Dagster loads from the folder, as they stand: nothing in it is
             Python or a component of another kind, and nothing is changed after it was loaded (`post_processing`).
         stages: Each cascade, with the experiment whose predictions it reads.
-        declared: Where each dataset, by its name, and each experiment stands.
+        declared: Where each dataset, by its name, and each experiment and ensemble stands.
+        ensembles: Each ensemble once, on declared experiments.
+        members: Each ensemble, with the experiments whose probabilities it averages.
     """
 
     root: Path
@@ -60,6 +65,8 @@ class Project:
     is_plain: bool = False
     stages: Mapping[Experiment, Experiment] = field(default_factory=dict)
     declared: Mapping[Experiment | str, Declared[Any]] = field(default_factory=dict, repr=False, compare=False)
+    ensembles: tuple[EnsembleConfig, ...] = ()
+    members: Mapping[Experiment, tuple[Experiment, ...]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetConfig:
         """Returns the declaration of a dataset.
@@ -94,6 +101,25 @@ class Project:
         """Returns the experiments on a dataset; none where it has none."""
         return tuple(experiment for experiment in self.experiments if experiment.dataset == dataset)
 
+    def ensembles_of(self, dataset: str) -> tuple[EnsembleConfig, ...]:
+        """Returns the ensembles of a dataset's experiments; none where it has none."""
+        return tuple(ensemble for ensemble in self.ensembles if ensemble.dataset == dataset)
+
+    def cross_validations(self) -> dict[Experiment, list[str]]:
+        """Returns the folds of everything that has a summary: of each experiment, and of each ensemble."""
+        trained = {config.identity: self.folds_of(config) for config in self.experiments}
+        return trained | {config.identity: self.folds_of_ensemble(config) for config in self.ensembles}
+
+    def cross_validations_of(self, dataset: str) -> dict[Experiment, list[str]]:
+        """Returns those of a dataset."""
+        return {one: folds for one, folds in self.cross_validations().items() if one.dataset == dataset}
+
+    def folds_of_ensemble(self, ensemble: EnsembleConfig) -> list[str]:
+        """Returns the folds that all members of an ensemble train, in order: `fold_0`, `fold_1`, ..."""
+        members = self.members[ensemble.identity]
+        configs = [config for config in self.experiments if config.identity in members]
+        return [fold_key(index) for index in shared_indices(configs, self.dataset(ensemble.dataset).folds)]
+
     def folds_of(self, experiment: ExperimentConfig) -> list[str]:
         """Returns the folds that an experiment trains, in order: `fold_0`, `fold_1`, ..."""
         folds = experiment.folds if experiment.folds is not None else range(self.dataset(experiment.dataset).folds)
@@ -127,6 +153,9 @@ def read_project(project: Path) -> Project:
     invalid = frozenset(reader.invalid_datasets)
     knows_all = reader.knows_every_dataset
     reader.problems.extend(contradictions(reader.datasets, reader.experiments, invalid, planned, knows_all=knows_all))
+    is_whole = knows_all and not reader.problems
+    ensembles = read_ensembles(reader.ensembles, reader.experiments, reader.datasets, knows_all=is_whole)
+    reader.problems.extend(ensembles.problems)
     if reader.problems:
         raise ConfigError(_in_words(folder, reader.problems))
     return Project(
@@ -143,7 +172,10 @@ def read_project(project: Path) -> Project:
         declared={
             **{declared.config.dataset: declared for declared in reader.datasets},
             **{declared.config.identity: declared for declared in reader.experiments},
+            **{declared.config.identity: declared for declared in reader.ensembles},
         },
+        ensembles=tuple(declared.config for declared in reader.ensembles),
+        members=ensembles.members,
     )
 
 
@@ -166,6 +198,7 @@ class _Reader:
         self.problems: list[FileProblem] = []
         self.datasets: list[Declared[DatasetConfig]] = []
         self.experiments: list[Declared[ExperimentConfig]] = []
+        self.ensembles: list[Declared[EnsembleConfig]] = []
         self.invalid_datasets: set[str] = set()
         self.knows_every_dataset = True
         self.has_definitions = False
@@ -251,6 +284,11 @@ class _Reader:
             experiment, problems = read_attributes(document, ExperimentConfig)
             if experiment and not document.problems:
                 self.experiments.append(Declared(experiment, file, document))
+            return problems
+        if kind == ENSEMBLE_TYPE:
+            ensemble, problems = read_attributes(document, EnsembleConfig)
+            if ensemble and not document.problems:
+                self.ensembles.append(Declared(ensemble, file, document))
             return problems
         dataset, problems = read_attributes(document, DatasetConfig)
         if dataset:

@@ -14,6 +14,7 @@ _EXAMPLES = {
     "owners": "[ana@clinic.org, team:radiology]",
     "lesion_labels": "[tumour]",
     "files_from": "[/data/images]",
+    "members": "[2d, 3d_fullres]",
 }
 _OTHER_WORDS = {"gpu": "cuda", "nvidia": "cuda", "metal": "mps", "apple": "mps", "any": "auto", "processor": "cpu"}
 """What others call what nnU-Net and this package have another word for."""

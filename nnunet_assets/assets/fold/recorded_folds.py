@@ -10,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.assets.fold.partitions import folds_key
+from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.summary.cv_groups import CvGroup
 from nnunet_assets.core.summary.cv_summary import CvSummary
@@ -18,6 +19,9 @@ from nnunet_assets.errors import BehindError, first_offenders
 from nnunet_assets.nnunet.results.results_folder import FolderRecord, Model, experiment_of
 
 FOLD_ASSET = "fold_model"
+
+COMMITS_METADATA = "folds"
+"""Of an ensemble: fold to the digest that names it."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +107,15 @@ def recorded_folds(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[Recor
         for event in found
         if (folder := event.metadata.get("folder")) is not None
     ]
+
+
+def recorded_commits(instance: dg.DagsterInstance, experiment: Experiment) -> dict[str, str]:
+    """Returns fold to the digest by which an instance knows it, of an experiment or of an ensemble of several."""
+    key = folds_key(experiment)
+    if not experiment.is_ensemble:
+        return {fold.folder.name: fold.data_version for fold in recorded_folds(instance, key)}
+    event = instance.get_latest_materialization_event(key)
+    materialized = event.asset_materialization if event else None
+    commits = materialized.metadata.get(COMMITS_METADATA) if materialized else None
+    found = commits.value if commits else None
+    return {str(fold): str(commit) for fold, commit in found.items()} if isinstance(found, Mapping) else {}

@@ -7,9 +7,11 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.fold.partitions import folds_key
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, target_of_folds
@@ -25,16 +27,16 @@ the rest is reported. `evaluation.json` holds the definitions and what each labe
 
 
 def build_cv_evaluation(
-    *, config: ExperimentConfig, dataset: DatasetConfig, folds: Sequence[str], group: str
+    *, config: ExperimentConfig | EnsembleConfig, dataset: DatasetConfig, folds: Sequence[str], group: str
 ) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment on a dataset."""
+    """Returns the asset of one experiment on a dataset, or of an ensemble of several."""
     experiment = config.identity
     key = dg.AssetKey([*experiment.key_prefix, "cv_evaluation"])
     measured = {"nsd_tolerance_mm": dataset.nsd_tolerance_mm, "lesion_labels": dataset.lesion_labels}
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetKey([*experiment.key_prefix, "fold_model"])],
+        deps=[folds_key(experiment)],
         group_name=group,
         kinds={"parquet", "csv"},
         owners=config.owners,

@@ -7,12 +7,14 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.fold.fold_metadata import plotted
-from nnunet_assets.assets.fold.recorded_folds import recorded_folds
+from nnunet_assets.assets.fold.partitions import folds_key
+from nnunet_assets.assets.fold.recorded_folds import recorded_commits
 from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
 from nnunet_assets.core.summary.cv_summary import Computing, CvSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.interval_notes import interval_notes
@@ -34,11 +36,13 @@ cases, that allow for failures which none of them shows. Folds that were not tra
 and settings are refused by name."""
 
 
-def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment."""
+def build_cv_summary(
+    *, config: ExperimentConfig | EnsembleConfig, folds: Sequence[str], group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment, or of an ensemble of several."""
     experiment = config.identity
     key = dg.AssetKey([*experiment.key_prefix, "cv_summary"])
-    fold_model = dg.AssetKey([*experiment.key_prefix, "fold_model"])
+    fold_model = folds_key(experiment)
 
     @dg.asset(
         key=key,
@@ -69,7 +73,7 @@ def build_cv_summary(*, config: ExperimentConfig, folds: Sequence[str], group: s
         stopped = {fold.fold: fold.stopped_early for fold in summary.folds if fold.stopped_early}
         if stopped:
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
-        recorded = {fold.folder.name: fold.data_version for fold in recorded_folds(context.instance, fold_model)}
+        recorded = recorded_commits(context.instance, experiment)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(made.digest),
             metadata={

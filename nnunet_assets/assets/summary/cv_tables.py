@@ -5,6 +5,7 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.export_tables import export_tables
@@ -14,8 +15,8 @@ DESCRIPTION = """The summary as tables for a paper: CSV, Parquet, LaTeX (booktab
 Each says which estimand it shows, how many cases or folds it is taken over, and which folds are missing."""
 
 
-def build_cv_tables(*, config: ExperimentConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment."""
+def build_cv_tables(*, config: ExperimentConfig | EnsembleConfig, group: str) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment, or of an ensemble of several."""
     experiment = config.identity
 
     @dg.asset(

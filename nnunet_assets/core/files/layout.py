@@ -41,6 +41,10 @@ dataset's results: the comparison of its experiments."""
 EXPERIMENTS_FOLDER = "experiments"
 """What a project declares lies in this folder of it."""
 
+ENSEMBLES = "ensembles"
+"""Beside the models of a dataset: what predicts with several of them. nnU-Net's own choice of a configuration writes
+its ensembles there too, under names that no ensemble of ours has."""
+
 FULL_FOLD = "fold_all"
 """nnU-Net's folder of a model trained on every case; it is validated on cases that it was trained on."""
 
@@ -89,7 +93,11 @@ class Roots:
 
 @dataclass(frozen=True)
 class Experiment:
-    """The identity of one cross-validation: dataset, plans, configuration, trainer and, where it has one, variant."""
+    """The identity of one cross-validation: dataset, plans, configuration, trainer and, where it has one, variant.
+
+    An ensemble of several is one too, whose folds are scored and not trained: its configuration is its name, and its
+    trainer and plans are `ensembles`.
+    """
 
     dataset: str
     configuration: str
@@ -97,15 +105,27 @@ class Experiment:
     plans: str = DEFAULT_PLANS
     variant: str | None = None
 
+    @classmethod
+    def ensemble(cls, dataset: str, name: str) -> "Experiment":
+        """Returns the identity of an ensemble of a dataset's experiments."""
+        return cls(dataset, configuration=name, trainer=ENSEMBLES, plans=ENSEMBLES)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it predicts with the mean of other experiments' probabilities."""
+        return self.trainer == self.plans == ENSEMBLES
+
     @property
     def name(self) -> str:
-        """nnU-Net's folder name, `TRAINER__PLANS__CONFIGURATION`."""
+        """nnU-Net's folder name, `TRAINER__PLANS__CONFIGURATION`; of an ensemble `ensembles/NAME`."""
+        if self.is_ensemble:
+            return f"{ENSEMBLES}/{self.configuration}"
         return f"{self.trainer}__{self.plans}__{self.configuration}"
 
     @property
     def key_prefix(self) -> tuple[str, ...]:
         """The asset key's components before the asset's own name."""
-        return (self.dataset, *([self.variant] if self.variant else []), self.name)
+        return (self.dataset, *([self.variant] if self.variant else []), *self.name.split("/"))
 
     @property
     def title(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from nnunet_assets.core.files.digests import FileStat, file_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import load_json, parse_json, read_json_bytes, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.fold.members import changed_members
 from nnunet_assets.core.fold.recorded_scores import are_recorded
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 from nnunet_assets.core.fold.version_history import mixed_versions
@@ -190,7 +191,7 @@ class FinishedFold:
         """Returns the finished fold in a folder; None where it is not finished.
 
         A fold whose result files are gone, or whose `summary.json` holds other scores than the committed ones, is not
-        finished either.
+        finished either; nor is one of an ensemble of which a member was trained or validated again.
 
         Args:
             fold_folder: nnU-Net's `fold_k`.
@@ -204,9 +205,9 @@ class FinishedFold:
             committed_ns = (own / COMMIT_FILE).stat().st_mtime_ns
             content = read_json_bytes(own / MANIFEST_FILE)
             sha256 = hashlib.sha256(content).hexdigest()
-            if commit["manifest_sha256"] != sha256:
-                return None
             manifest = Manifest.from_json(parse_json(content))
+            if commit["manifest_sha256"] != sha256 or changed_members(fold_folder, manifest.details, commit_sha256):
+                return None
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
         summary, checked = None, {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.json_file import load_json, load_materialized
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
-from nnunet_assets.core.fold.commit import commit_sha256
+from nnunet_assets.core.fold.commit import FinishedFold, commit_sha256
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary
@@ -46,16 +46,25 @@ def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
 
 
 def changed_folds(roots: Roots, summary: CvSummary) -> list[str]:
-    """Returns the folds of a summary that were trained or validated again since, or are just now."""
+    """Returns the folds of a summary that were trained or validated again since, or are just now.
+
+    Of an ensemble these are the folds of which a member was.
+    """
     experiment = summary.experiment
-    return [fold.fold for fold in summary.folds if _is_another(experiment.fold_folder(roots, fold.fold), fold)]
+    return [
+        fold.fold
+        for fold in summary.folds
+        if _is_another(experiment.fold_folder(roots, fold.fold), fold, is_ensemble=experiment.is_ensemble)
+    ]
 
 
-def _is_another(fold_folder: Path, known: FoldResult) -> bool:
+def _is_another(fold_folder: Path, known: FoldResult, *, is_ensemble: bool) -> bool:
     if known.commit_sha256 is None or not fold_folder.is_dir():
         return False
     try:
-        return commit_sha256(fold_folder) != known.commit_sha256
+        if commit_sha256(fold_folder) != known.commit_sha256:
+            return True
+        return is_ensemble and FinishedFold.read(fold_folder) is None
     except FileNotFoundError:  # it trains again just now
         return True
 

@@ -1,8 +1,8 @@
 """What a results folder says was cross-validated: nnU-Net's own folders, wherever they lie, and the COMMITs in them.
 
 A folder may be that of all results (`nnUNet_results`, with our `variants` in it), of one dataset, or of one model
-(`TRAINER__PLANS__CONFIGURATION`). A fold counts where its COMMIT verifies; what plain nnU-Net trained has none, and is
-named, with the command that adopts it.
+(`TRAINER__PLANS__CONFIGURATION`, or `ensembles/NAME`). A fold counts where its COMMIT verifies; what plain nnU-Net
+trained has none, and is named, with the command that adopts it.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunet_assets.core.files.layout import DATASET_PATTERN, OWN_FOLDER, REQUEST_FILE, Experiment
+from nnunet_assets.core.files.layout import DATASET_PATTERN, ENSEMBLES, OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold
 from nnunet_assets.core.summary.cv_groups import CvGroup, chosen_group, fold_order, group_name, no_experiment
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
@@ -91,7 +91,9 @@ def models_in(folder: Path) -> Iterator[Model]:
     for path in [
         folder,
         *sorted(folder.glob("*__*__*")),
+        *sorted(folder.glob(f"{ENSEMBLES}/*")),
         *(p for root in roots for p in sorted(root.glob("*/*__*__*"))),
+        *sorted(folder.glob(f"*/{ENSEMBLES}/*")),
     ]:
         experiment = experiment_of(path)
         if experiment and path.is_dir():
@@ -101,6 +103,8 @@ def models_in(folder: Path) -> Iterator[Model]:
 def experiment_of(model_folder: Path) -> Experiment | None:
     """Returns what a model's folder is of, by its path; None: its path is not that of a model."""
     dataset, parts = model_folder.parent.name, model_folder.name.split("__")
+    if dataset == ENSEMBLES and len(parts) == 1 and re.fullmatch(DATASET_PATTERN, model_folder.parent.parent.name):
+        return Experiment.ensemble(model_folder.parent.parent.name, model_folder.name)
     if not re.fullmatch(DATASET_PATTERN, dataset) or len(parts) != 3:
         return None
     trainer, plans, configuration = parts

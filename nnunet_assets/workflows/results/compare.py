@@ -241,7 +241,7 @@ def _evaluated_experiments(
 def declared_summaries(
     roots: Roots, project: Project, dataset: str, progress: Progress | None
 ) -> tuple[list[CvSummary], dict[str, str]]:
-    """Returns the complete summaries of the declared experiments, and each other experiment's name with the reason.
+    """Returns the complete summaries of the declared experiments and ensembles, and each other's name with the reason.
 
     Args:
         roots: nnU-Net's folders.
@@ -249,7 +249,7 @@ def declared_summaries(
         dataset: Whose experiments.
         progress: As for `compare_declared`.
     """
-    wanted = {config.identity: project.folds_of(config) for config in project.experiments_of(dataset)}
+    wanted = project.cross_validations_of(dataset)
     read = partial(up_to_date_summary, roots, progress=progress) if progress else None
     return complete_summaries(roots, wanted, read)
 

@@ -192,8 +192,7 @@ def expected_folds(settings: Settings, folds: Sequence[int] | None) -> Callable[
         return lambda _group: named
     declared: dict[Experiment, Sequence[str]] = {}
     if is_project(settings.project):
-        project = read_project(settings.project)
-        declared = {config.identity: project.folds_of(config) for config in project.experiments}
+        declared.update(read_project(settings.project).cross_validations())
 
     def expected(group: CvGroup) -> Sequence[str]:
         if group.experiment is None:
