@@ -4,10 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
+from nnunet_assets.nnunet.predictions.written_mask import MaskRecord
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.builders import INPUTS
@@ -52,6 +55,11 @@ class PredictingChild:
         for number, case in enumerate(request.cases):
             if number == self.dies_after:
                 return ChildResult(ExitCode.BUG, "The process failed unexpectedly: RuntimeError.", "the end")
+            if case.record:
+                record = MaskRecord(file_sha256(case.images[0]), {"1": 3, "2": 4}, (1.0, 2.0, 5.0), "a fast GPU")
+                write_json_atomically(case.record, dataclass_to_json(record))
+            if request.flags.save_probabilities:
+                case.file.with_name(f"{case.name}.npz").write_bytes(b"probabilities")
             case.file.write_bytes(case.images[0].read_bytes())
         write_json(request.work_folder / "device.json", {"device": "a fast GPU"})
         return ChildResult(ExitCode.DONE, None, "")

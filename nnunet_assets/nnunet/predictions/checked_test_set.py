@@ -4,45 +4,18 @@ On disk, in `nnUNet_raw/DATASET`: `imagesTs`, named as `imagesTr` is, and `label
 has seen these cases. What was read of them is kept beside what is known of the training cases (see `fact_cache`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
-from nnunet_assets.core.dataset.findings import Finding, refuse_errors
-from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.nnunet.images.image_reader import reader_of_model
-from nnunet_assets.nnunet.images.other_formats import file_geometry
+from nnunet_assets.nnunet.predictions.checked_images import CheckedCase, check_images
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import TEST_IMAGES, TEST_LABELS, find_test_cases
-from nnunet_assets.nnunet.raw.case_reading import read_cases
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
-from nnunet_assets.nnunet.raw.intensity_check import intensity_findings
-from nnunet_assets.nnunet.raw.reader_findings import reader_findings
-
-
-@dataclass(frozen=True)
-class CheckedCase:
-    """A case that no fold has seen.
-
-    Attributes:
-        name: The case's name.
-        images: By channel.
-        images_hash: Digest of the images' bytes, and of those of the files beside them.
-        reference: None where the test set has no references.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    images_hash: str
-    reference: Path | None
 
 
 @dataclass(frozen=True)
@@ -96,50 +69,15 @@ def read_test_set(
         found, findings = find_test_cases(folder, description)
     except OSError as error:
         raise DatasetError(f"{error.filename or folder} cannot be listed: {error.strerror}.") from None
-    subject = f"The test set of {dataset}"
-    # Before the voxels are read, which may take minutes.
-    refuse_errors(subject, findings)
-    cache = FactCache(PreparedFolder(roots, dataset).intake_folder / "test_case_facts.json")
-    reader, of_reader = reader_findings(description, found)
-    if model_folder and (of_model := reader_of_model(model_folder)):
-        reader, of_reader = of_model, []
-    what = "cases of the test set read"
-    facts, _ = read_cases(found, folder, description, reader, progress=progress, what=what, cache=cache)
-    findings += of_reader
-    findings += [_as_of_a_test_case(finding) for fact in facts for finding in fact.findings]
-    findings += [
-        finding for files, fact in zip(found, facts, strict=True) for finding in _far_apart(files, fact, str(reader))
-    ]
-    # The model's own statistics normalize a CT: what lies in a reference decides nothing.
-    unlabelled = [replace(fact, voxels_by_value=None) for fact in facts]
-    findings += intensity_findings(found, unlabelled, folder, description)
-    refuse_errors(subject, findings)
-    return CheckedTestSet(folder, tuple(_checked_cases(found, facts)), tuple(findings))
-
-
-def _checked_cases(found: Sequence[CaseFiles], facts: Sequence[CaseFacts]) -> Iterator[CheckedCase]:
-    for files, fact in zip(found, facts, strict=True):
-        beside = [[of, sha256] for of, _, sha256 in fact.companions if sha256 and of != "label"]
-        digests = [*fact.image_sha256, *([beside] if beside else [])]
-        yield CheckedCase(files.case, files.images, json_sha256(digests), files.label)
-
-
-def _as_of_a_test_case(finding: Finding) -> Finding:
-    """Returns a finding with the weight that it has here: nothing is learnt from files that lie a little apart."""
-    return replace(finding, severity="warning") if finding.code == "D043" else finding
-
-
-def _far_apart(files: CaseFiles, facts: CaseFacts, reader: str) -> Iterator[Finding]:
-    """Yields a reference too far from its image for the evaluation, which a prediction would only show later."""
-    if files.label is None or not any(finding.code == "D043" for finding in facts.findings):
-        return
-    image, reference = (file_geometry(path, reader) for path in (files.images[0], files.label))
-    if image is None or reference is None:
-        return
-    distance_mm = float(np.linalg.norm(image.corners_mm - reference.corners_mm, axis=1).max())
-    if distance_mm > min(reference.spacing_mm) / 2:
-        message = (
-            f"Case {files.case!r}: by their headers its reference lies {distance_mm:.3g} mm from its image, more than "
-            "half a voxel, so that they cannot be compared. Correct the header that is wrong."
-        )
-        yield Finding("D043", "error", message, files.case, files.label.name)
+    checked = check_images(
+        f"The test set of {dataset}",
+        found,
+        findings,
+        folder,
+        description,
+        model_folder=model_folder,
+        cache=FactCache(PreparedFolder(roots, dataset).intake_folder / "test_case_facts.json"),
+        progress=progress,
+        what="cases of the test set read",
+    )
+    return CheckedTestSet(folder, checked.cases, checked.warnings)

@@ -11,6 +11,7 @@ from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, FoldInputs, Manifest, read_committed
+from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
@@ -33,6 +34,11 @@ class Ensemble:
     folds: tuple[str, ...]
     checkpoint: str
     digest: str
+
+    @property
+    def member(self) -> Member:
+        """The same as what predicts; of a cascade without the stage before."""
+        return Member(self.experiment, self.folder, self.folds, self.checkpoint)
 
 
 def finished_ensemble(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> Ensemble:

@@ -10,28 +10,21 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.kernel_lock import held_alone
-from nnunet_assets.core.files.layout import Experiment, Roots, fold_index
+from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE, CasesRun, run_cases
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble, finished_ensemble
-from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
+from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags, PredictionRequest
 from nnunet_assets.nnunet.predictions.prediction_store import PredictionStore
-from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
-from nnunet_assets.processes.device_lease import device_lease
-from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
+from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.processes.variables import check_variables
-from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import trusted_code
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.checked_test_set import CheckedTestSet
-
-DEVICE_FILE = "device.json"
-"""In the work folder: what the child predicted on."""
-
-PREDICTING = "cases predicted"
 
 
 @dataclass(frozen=True)
@@ -103,8 +96,9 @@ def predict_test_set(
         n_missing = len(store.missing(wanted))
         if n_missing:
             check_variables(environment)
-            job = _Job(ensemble, test_set, roots, device, environment, store, before, wanted)
-            _predict(job, progress)
+            own_roots = roots.for_variant(experiment.variant)
+            request = _request(ensemble, test_set, store, before, device)
+            _predict(ensemble, CasesRun(request, {**environment, **own_roots.environment()}, n_devices=1), progress)
             if finished_ensemble(roots, experiment, ensemble.folds).digest != ensemble.digest:
                 store.discard()
                 raise FoldError(f"The folds of {experiment.title} changed while they predicted. Materialize it again.")
@@ -114,84 +108,38 @@ def predict_test_set(
     return Predicted(store.folder, digest, n_missing, name)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What the child is started for, as often as it is started; `before` is of the previous stage, or None."""
-
-    ensemble: Ensemble
-    test_set: "CheckedTestSet"
-    roots: Roots
-    device: str
-    environment: Mapping[str, str]
-    store: PredictionStore
-    before: PredictionStore | None
-    wanted: Mapping[str, str]
-
-    def request(self) -> PredictionRequest:
-        """Returns what the child is asked for now."""
-        store, before, ensemble = self.store, self.before, self.ensemble
-        missing = set(store.missing(self.wanted))
-        cases = (
-            CaseToPredict(
-                name=case.name,
-                images=tuple(case.images),
-                previous=before.finished_file(case.name) if before else None,
-                part=store.parts / case.name,
-                file=store.file(case.name),
-            )
-            for case in self.test_set.cases
-            if case.name in missing
+def _request(
+    ensemble: Ensemble, test_set: "CheckedTestSet", store: PredictionStore, before: PredictionStore | None, device: str
+) -> PredictionRequest:
+    """Returns what the child is asked for; `before` is of the previous stage, or None."""
+    cases = (
+        CaseToPredict(
+            name=case.name,
+            images=tuple(case.images),
+            previous=(before.finished_file(case.name) if before else None,),
+            part=store.parts / case.name,
+            file=store.file(case.name),
         )
-        return PredictionRequest(
-            experiment=ensemble.experiment,
-            model_folder=ensemble.folder,
-            folds=tuple(fold_index(fold) for fold in ensemble.folds),
-            checkpoint=ensemble.checkpoint,
-            device=self.device,
-            work_folder=store.work,
-            cases=tuple(cases),
-        )
+        for case in test_set.cases
+    )
+    return PredictionRequest(
+        members=(ensemble.member,),
+        postprocessing=(),
+        flags=PredictionFlags(),
+        device=device,
+        work_folder=store.work,
+        cases=tuple(case for case in cases if not case.file.exists()),
+    )
 
 
-def _predict(job: _Job, progress: Progress) -> None:
-    """Runs the child on a leased device until every case is predicted, again where a restart may help."""
-    store, environment = job.store, job.environment
-    n_at_start = len(store.missing(job.wanted))
-
-    def n_done() -> int:
-        return n_at_start - len(store.missing(job.wanted))
-
-    def look() -> None:
-        if n := n_done():
-            progress.step(PREDICTING, n, n_at_start)
-
-    def start(n_halvings: int) -> ChildResult:
-        with device_lease(job.device, environment, progress=progress) as lease:
-            progress.step(PREDICTING, n_done(), n_at_start)
-            return run_child(
-                "nnunet_assets.nnunet.predictions.prediction_process",
-                job.request(),
-                folder=store.work,
-                environment={
-                    **environment,
-                    **job.roots.for_variant(job.ensemble.experiment.variant).environment(),
-                    **worker_variables(environment, n_sharing=lease.n_sharing, n_halvings=n_halvings),
-                    **lease.variables,
-                },
-                on_poll=look,
-            )
-
-    def is_done() -> bool:
-        return not store.missing(job.wanted)
-
-    result = run_with_restarts(start, own_folder=store.work, is_done=is_done, n_saved=n_done, progress=progress)
-    if not is_done():
-        problem = result.problem or "The process ended with exit code 0, but did not predict every case."
+def _predict(ensemble: Ensemble, run: CasesRun, progress: Progress) -> None:
+    end = run_cases(run, progress)
+    if end.problem:
         raise FoldFailed(
-            f"{job.ensemble.experiment.title}, test set: {problem} {n_done()} of {n_at_start} cases were predicted and "
-            f"are kept: materialize it again to go on. The whole output is in {store.work / LOG_FILE}.",
-            result.code,
-            result.log_tail,
+            f"{ensemble.experiment.title}, test set: {end.problem} {run.n_done} of {len(run.request.cases)} cases were "
+            f"predicted and are kept: materialize it again to go on. The whole output is in {end.log}.",
+            end.code,
+            end.log_tail,
         )
 
 

@@ -2,9 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.model.postprocessing_steps import Step
+from nnunet_assets.core.model.usable_model import Member
+
+
+@dataclass(frozen=True)
+class PredictionFlags:
+    """What nnU-Net's own flags ask for; as they are by default.
+
+    Attributes:
+        step_size: By which share of a patch the window moves, in (0, 1].
+        use_mirroring: Whether the mean over mirrored images is taken, where the model was trained for it.
+        save_probabilities: Whether `CASE.npz` and `CASE.pkl` are written beside the mask.
+    """
+
+    step_size: float = 0.5
+    use_mirroring: bool = True
+    save_probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -14,36 +29,37 @@ class CaseToPredict:
     Attributes:
         name: The case id.
         images: Its images, by channel.
-        previous: Its prediction by the stage before; None: no cascade.
-        part: Where nnU-Net writes the prediction, without the ending.
+        previous: By member, its prediction by the stage before; None: no cascade.
+        part: Where the prediction is written, without the ending.
         file: The name that it takes when it is whole.
+        record: What becomes known of the prediction (`written_mask.MaskRecord`), before it takes its name; None:
+            nobody asks.
     """
 
     name: str
     images: tuple[Path, ...]
-    previous: Path | None
+    previous: tuple[Path | None, ...]
     part: Path
     file: Path
+    record: Path | None = None
 
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """Cases to predict with the folds of a model.
+    """Cases to predict with a model.
 
     Attributes:
-        experiment: What the model is of.
-        model_folder: nnU-Net's folder of the model.
-        folds: As nnU-Net calls them: 0, 1, ... or `all`.
-        checkpoint: File name of each fold's checkpoint.
+        members: Whose probabilities are averaged in this order; of one alone, its mask is taken as nnU-Net makes it.
+        postprocessing: Steps that each mask goes through.
+        flags: How the members predict.
         device: `auto`, `cuda`, `cpu` or `mps`.
         work_folder: Takes what the process notes about itself.
         cases: Those that are missing.
     """
 
-    experiment: Experiment
-    model_folder: Path
-    folds: tuple[int | Literal["all"], ...]
-    checkpoint: str
+    members: tuple[Member, ...]
+    postprocessing: tuple[Step, ...]
+    flags: PredictionFlags
     device: str
     work_folder: Path
     cases: tuple[CaseToPredict, ...]

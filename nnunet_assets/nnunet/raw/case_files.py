@@ -59,6 +59,15 @@ def find_test_cases(folder: Path, description: DatasetDescription) -> tuple[list
     return cases, [replace(one, severity="error") if one.code == "D027" else one for one in findings]
 
 
+def find_new_cases(folder: Path, description: DatasetDescription) -> tuple[list[CaseFiles], list[Finding]]:
+    """Returns the cases in a folder of images of no dataset, sorted by name, and what is wrong with their names.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    return _named_cases(folder.parent, description, folder.name, None)
+
+
 def are_voxels_checked(description: DatasetDescription) -> bool:
     """Whether this package reads the voxels itself: those of NIfTI files."""
     return description.file_ending.lower() in nifti.ENDINGS
@@ -106,13 +115,16 @@ def _listed_cases(entries: Sequence[Entry], description: DatasetDescription) -> 
 
 
 def _named_cases(
-    folder: Path, description: DatasetDescription, images_folder: str, labels_folder: str
+    folder: Path, description: DatasetDescription, images_folder: str, labels_folder: str | None
 ) -> tuple[list[CaseFiles], list[Finding]]:
-    """Pairs `imagesTr/CASE_0000.ENDING`, `_0001` ... with `labelsTr/CASE.ENDING`."""
+    """Pairs `imagesTr/CASE_0000.ENDING`, `_0001` ... with `labelsTr/CASE.ENDING`, where there is to be a label."""
     ending = description.file_ending
     images, findings = _files(folder, images_folder, ending)
-    labels, label_findings = _files(folder, labels_folder, ending)
-    findings += [*label_findings, *_droppings(folder, (images_folder, labels_folder), ending)]
+    labels, label_findings = _files(folder, labels_folder, ending) if labels_folder else ({}, [])
+    findings += [
+        *label_findings,
+        *_droppings(folder, [images_folder, *([labels_folder] if labels_folder else [])], ending),
+    ]
     channels: dict[str, dict[int, Path]] = {}
     for stem, file in images.items():
         if match := re.fullmatch(r"(.+)_(\d{4})", stem, re.DOTALL):
@@ -209,7 +221,7 @@ def _unpaired(
     labels: set[str],
     channels: dict[str, dict[int, Path]],
     description: DatasetDescription,
-    folders: tuple[str, str],
+    folders: tuple[str, str | None],
 ) -> Iterator[Finding]:
     ending, (images_folder, labels_folder) = description.file_ending, folders
     for files in cases:
@@ -217,7 +229,7 @@ def _unpaired(
         wanted = list(range(len(description.channel_names)))
         if found != wanted and not (found == [0] and _may_hold_all_channels(1, description)):
             yield _wrong_channels(case, [f"_{index:04d}" for index in found], description)
-        if files.label is None:
+        if labels_folder and files.label is None:
             name = f"{labels_folder}/{case}{ending}"
             message = f"Case {case!r} has images, but no label {name}. Add the label, or take the images away."
             yield Finding("D026", "error", message, case, name)

@@ -14,7 +14,7 @@ import pytest
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.nnunet.predictions import prediction
+from nnunet_assets.nnunet.predictions import cases_run
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
@@ -44,7 +44,7 @@ def roots(project: Path) -> Roots:
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> PredictingChild:
     child = PredictingChild()
-    monkeypatch.setattr(prediction, "run_child", child)
+    monkeypatch.setattr(cases_run, "run_child", child)
     return child
 
 

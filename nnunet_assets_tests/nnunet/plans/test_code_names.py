@@ -23,7 +23,7 @@ from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.folds import fold, fold_child
 from nnunet_assets.nnunet.plans import code_names
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
-from nnunet_assets.nnunet.predictions import prediction
+from nnunet_assets.nnunet.predictions import cases_run, prediction
 from nnunet_assets.nnunet.predictions.ensemble import Ensemble
 from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -334,7 +334,7 @@ INPUTS = FoldInputs(raw_hash="", plans_hash="", splits_hash="", training_hash=""
 def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
 ) -> None:
-    monkeypatch.setattr(prediction, "run_child", never_started)
+    monkeypatch.setattr(cases_run, "run_child", never_started)
     experiment = Experiment(DATASET, "3d_fullres")
     no_cases: Any = SimpleNamespace(cases=())
     ensemble = Ensemble(experiment, tmp_path, ("fold_0",), "checkpoint_final.pth", "digest")
@@ -353,7 +353,8 @@ from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.predictions.prediction_process import predict_cases
-from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
+from nnunet_assets.core.model.usable_model import Member
+from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags, PredictionRequest
 from nnunet_assets.nnunet.training.trainer import build_trainer
 from nnunet_assets_tests.builders import build_attempt
 from nnunet_assets_tests.hostile_code import HOSTILE, PLACES, PLANS, hostile_plans
@@ -367,7 +368,8 @@ experiment = Experiment(dataset.name, "3d_fullres", plans="ownPlans")
 planning = PlanningRequest(
     dataset.name, "ownPlans", None, (), (), {}, verify_integrity=False, n_processes=1, n_processes_is_set=False
 )
-prediction = PredictionRequest(experiment, model, (0,), "checkpoint_final.pth", "cpu", root, ())
+member = Member(experiment, model, ("fold_0",), "checkpoint_final.pth")
+prediction = PredictionRequest((member,), (), PredictionFlags(), "cpu", root, ())
 ways_in = {
     "planning": lambda: prepare_dataset(planning),
     "training": lambda: build_trainer(build_attempt(root, experiment), "cpu", is_resumed=False),

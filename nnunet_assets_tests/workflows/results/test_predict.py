@@ -11,7 +11,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import DatasetError, FoldError, NnunetAssetsError
-from nnunet_assets.nnunet.predictions import prediction
+from nnunet_assets.nnunet.predictions import cases_run
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
@@ -70,7 +70,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         assert all(file.is_file() for file in files)
         return TrackedRun(run.name)
 
-    monkeypatch.setattr(prediction, "run_child", child)
+    monkeypatch.setattr(cases_run, "run_child", child)
     monkeypatch.setattr(workflow, "bring_up_to_date", tracked)
     return Setup(settings, write_test_set(settings.roots), child)
 
@@ -79,7 +79,8 @@ def test_all_folds_predict_together_and_how_far_it_is_is_told(setup: Setup) -> N
     found = setup.predict()
 
     (request,) = setup.child.requests
-    assert (request.folds, request.checkpoint, request.device) == ((0, 1), "checkpoint_final.pth", "cpu")
+    (member,) = request.members
+    assert (member.folds, member.checkpoint, request.device) == (("fold_0", "fold_1"), "checkpoint_final.pth", "cpu")
     assert found.headline == "Dice 1.000 on the test set, 0.500 in the cross-validation (+0.500)"
     assert found.tracked.run_id == "2d test set"
     assert setup.progress.said[-1] == "2 of 2 test cases were predicted now, the others before."
@@ -123,7 +124,7 @@ def test_folds_that_change_while_they_predict_make_no_predictions(
         (setup.fold("fold_1") / "checkpoint_final.pth").write_text("trained anew")
         return setup.child(*arguments, **options)
 
-    monkeypatch.setattr(prediction, "run_child", trained_meanwhile)
+    monkeypatch.setattr(cases_run, "run_child", trained_meanwhile)
     with pytest.raises(FoldError, match=r"changed while they predicted\. Materialize it again\."):
         setup.predict()
     setup.predict()
@@ -185,8 +186,8 @@ def test_a_cascade_takes_the_predictions_of_the_stage_before_it_and_names_those_
     setup.predict(cascade)
 
     assert [request.cases[0].previous for request in setup.child.requests] == [
-        None,
-        before.predicted.folder / "new_1.nii.gz",
+        (None,),
+        (before.predicted.folder / "new_1.nii.gz",),
     ]
 
 
