@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nnunet_assets.workflows.fold.adopt import AdoptionReport
     from nnunet_assets.workflows.fold.sync import SyncReport
     from nnunet_assets.workflows.fold.train import TrainedFold
+    from nnunet_assets.workflows.model.predict import PredictedImages
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
@@ -44,6 +45,7 @@ __all__ = [
     "export_latex",
     "import_dataset",
     "log_cv_summary",
+    "predict",
     "summarize",
     "summarize_experiment",
     "sync",
@@ -312,6 +314,76 @@ def evaluate(
         lesion_labels=lesion_labels,
         output=_folder(output),
     )
+
+
+def predict(
+    model: str | Path,
+    images: Path | str | Sequence[Path | str],
+    output: Path | str,
+    *,
+    folds: Sequence[int | Literal["all"]] = (),
+    checkpoint: str | None = None,
+    step_size: float = 0.5,
+    mirroring: bool = True,
+    save_probabilities: bool = False,
+    postprocessing: bool = True,
+    pattern: str | None = None,
+    channels: Sequence[str] = (),
+    overwrite: bool = False,
+    previews: bool = True,
+    device: Literal["cuda", "cpu", "mps"] | None = None,
+    n_gpus: int | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "PredictedImages":
+    """Predicts new images, as `nnunet-assets predict` does; what is finished is not predicted again.
+
+    Args:
+        model: An experiment (`DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset), a package (a folder
+            or a zip), or a registered version (`models:/NAME@champion`).
+        images: A folder, or files.
+        output: Folder for the masks and what lies beside them.
+        folds: Of an experiment; empty: every declared fold. `all`: its model of every case.
+        checkpoint: File name in each fold; None: the one by which the folds were validated.
+        step_size: By which share of a patch the window moves, in (0, 1].
+        mirroring: Whether the mean over mirrored images is taken.
+        save_probabilities: Whether `CASE.npz` and `CASE.pkl` are kept beside the masks.
+        postprocessing: Whether the model's own is applied.
+        pattern: How the images below the folder are named, such as `{case}/{channel}.nii.gz`; None: as nnU-Net does.
+        channels: What `{channel}` stands for, in the model's order.
+        overwrite: Predict the cases anew, whatever lies in their place.
+        previews: Whether a picture of each case is drawn.
+        device: None: every GPU that is free, else the CPU.
+        n_gpus: On how many GPUs at once; None: on all that there are.
+        project: Where the experiment is declared.
+        progress: Told how far it is.
+
+    Raises:
+        NnunetAssetsError: There is no such model, the images are not those that it reads, or they could not be
+            predicted.
+    """
+    from nnunet_assets.workflows.model.named_model import model_named
+    from nnunet_assets.workflows.model.predict import Asked, plan_prediction
+
+    settings = project_settings(_folder(project))
+    asked = Asked(
+        images=[Path(images)] if isinstance(images, str | Path) else [Path(image) for image in images],
+        output=Path(output),
+        pattern=pattern,
+        channels=channels,
+        step_size=step_size,
+        mirroring=mirroring,
+        save_probabilities=save_probabilities,
+        postprocessing=postprocessing,
+        overwrite=overwrite,
+        previews=previews,
+        device=device or "auto",
+        n_gpus=n_gpus,
+    )
+    named = model_named(
+        settings, str(model), folds=[str(fold) for fold in folds], checkpoint=checkpoint, progress=progress
+    )
+    return plan_prediction(settings, named, asked, progress).carry_out(progress)
 
 
 def adopt(folder: Path | str, *, track: bool = True, project: Path | str | None = None) -> "AdoptionReport":

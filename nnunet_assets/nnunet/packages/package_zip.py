@@ -50,7 +50,7 @@ def unpacked(file: Path, cache: Path) -> Path:
                 for entry in entries:
                     _unpack(archive, entry, partial / PurePosixPath(entry.filename).relative_to(root))
     except OSError as error:
-        # A place in the zip that is none, or a file that is to be a folder too; a disk that is full is none of its faults.
+        # A place that is none, or a file that is to be a folder, too; a full disk is no fault of the zip.
         if error.errno not in (errno.EINVAL, errno.EEXIST, errno.ENOTDIR):
             raise
         raise _torn(file, error) from None

@@ -1,0 +1,330 @@
+"""New images predicted by a model into a folder of the user's, with what there is to say of each mask.
+
+On disk see `nnunet.predictions.output_folder`; beside the masks lie `predictions.csv` (a row a case),
+`predictions.json` (the model, the flags, and what each mask was made from) and `previews/CASE.png`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.dataset.findings import Finding, findings_text
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.model.usable_model import Member
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.errors import PredictionError
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.model.named_model import NamedModel
+from nnunet_assets.workflows.model.predicted_files import Previews, write_files
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.predictions.cases_run import RunEnd
+    from nnunet_assets.nnunet.predictions.checked_images import CheckedCase, CheckedImages
+    from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
+    from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags
+
+MASK_SHARE = 0.05
+"""Bytes of a compressed mask for each voxel, at most; of real organs it is less."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be predicted, and how.
+
+    Attributes:
+        images: One folder, or files.
+        output: The folder for the masks; need not be there.
+        pattern: How files below the folder are named; None: as nnU-Net names them.
+        channels: What `{channel}` in the pattern stands for, in the model's order.
+        step_size: By which share of a patch the window moves.
+        mirroring: Whether the mean over mirrored images is taken.
+        save_probabilities: Whether they are kept beside the masks.
+        postprocessing: Whether the model's own is applied.
+        overwrite: Whether masks that are in the way go.
+        previews: Whether a picture of each case is drawn.
+        device: `auto`, `cuda`, `cpu` or `mps`.
+        n_gpus: On how many GPUs at once; None: on all that there are.
+    """
+
+    images: Sequence[Path]
+    output: Path
+    pattern: str | None = None
+    channels: Sequence[str] = ()
+    step_size: float = 0.5
+    mirroring: bool = True
+    save_probabilities: bool = False
+    postprocessing: bool = True
+    overwrite: bool = False
+    previews: bool = True
+    device: str = "auto"
+    n_gpus: int | None = None
+
+    @property
+    def flags(self) -> "PredictionFlags":
+        """What the process that predicts is told."""
+        from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags
+
+        return PredictionFlags(self.step_size, self.mirroring, self.save_probabilities)
+
+
+@dataclass(frozen=True)
+class PredictedImages:
+    """Images that are predicted.
+
+    Attributes:
+        folder: With the masks.
+        model: The model's title.
+        digest: Of what decides the masks beside the images.
+        cases: By name, all that the call was for.
+        n_predicted: Those that were predicted now; the others were there.
+        device: What predicted them; None: nothing was predicted now.
+        warnings: What somebody should look at.
+    """
+
+    folder: Path
+    model: str
+    digest: str
+    cases: tuple[str, ...]
+    n_predicted: int
+    device: str | None
+    warnings: tuple[Finding, ...]
+
+    @property
+    def headline(self) -> str:
+        """The result in one line."""
+        on = f" on {self.device}" if self.device else ""
+        return f"{self.n_predicted} of {len(self.cases)} cases were predicted now{on}, the others before."
+
+
+@dataclass(frozen=True)
+class PlannedPrediction:
+    """Images that were looked at; nothing of it is on the disk.
+
+    Attributes:
+        settings: Of the project.
+        asked: What is to be done.
+        model: What predicts.
+        checked: The images.
+        warnings: What somebody should look at.
+        conflicts: Why the output folder cannot take the masks, a sentence each.
+        missing: The cases that are to be predicted; the others are finished.
+        folder: That takes the masks.
+    """
+
+    settings: Settings
+    asked: Asked
+    model: NamedModel
+    checked: "CheckedImages"
+    warnings: tuple[Finding, ...]
+    conflicts: tuple[str, ...]
+    missing: tuple[str, ...]
+    folder: "OutputFolder" = field(repr=False)
+
+    @property
+    def needed_bytes(self) -> int:
+        """About what the missing masks take on the disk, and their probabilities, not compressed."""
+        n_heads = len(self.model.description.labels)
+        per_voxel = MASK_SHARE + (4 * n_heads if self.asked.save_probabilities else 0)
+        missing = set(self.missing)
+        voxels = (prod(fact.geometry.shape) for fact in self.checked.facts if fact.geometry and fact.case in missing)
+        return round(per_voxel * sum(voxels))
+
+    def carry_out(self, progress: Progress) -> PredictedImages:
+        """Predicts what is missing; a killed prediction goes on with the next case.
+
+        Raises:
+            PredictionError: The folder holds what is not to be overwritten, another process predicts into it, the disk
+                is too small, or the process ended without having predicted every case.
+        """
+        with self.folder.sole_owner():
+            return _predict(self, progress)
+
+
+def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progress: Progress) -> PlannedPrediction:
+    """Reads all images, and returns what is to be done; nothing is written but what is known of images seen before.
+
+    Raises:
+        ConfigError: The pattern, or a flag, is wrong.
+        DatasetError: Something in the images keeps them from being predicted. All of it is named.
+        PredictionError: There are no images, or the output folder is of no use.
+    """
+    # numpy, which wrong usage need not wait for.
+    from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
+    from nnunet_assets.nnunet.new_images.found_images import find_images
+    from nnunet_assets.nnunet.predictions.checked_images import check_images
+    from nnunet_assets.nnunet.predictions.output_folder import OutputFolder
+    from nnunet_assets.nnunet.raw.fact_cache import FactCache
+    from nnunet_assets.nnunet.raw.name_check import clashing_names
+
+    description = model.description
+    folder = OutputFolder(asked.output, description.file_ending)
+    _refuse_output(asked)
+    found = find_images(asked.images, description, pattern=asked.pattern, channels=asked.channels)
+    checked = check_images(
+        "The images",
+        found.cases,
+        found.findings,
+        found.folder,
+        description,
+        model_folder=model.usable.members[0].folder,
+        cache=FactCache(folder.facts) if folder.work.is_dir() else None,
+        what="cases read",
+        progress=progress,
+        trusted=settings.trusted_code,
+        further=lambda reader: clashing_names([case.case for case in found.cases], description.file_ending, reader),
+    )
+    warnings = (*checked.warnings, *comparison_findings(checked.facts, model.expected))
+    wanted = _wanted(checked.cases)
+    made_by = _made_by(model, asked)
+    conflicts = folder.conflicts(made_by, wanted)
+    missing = list(wanted) if asked.overwrite or conflicts else folder.missing(wanted)
+    return PlannedPrediction(settings, asked, model, checked, warnings, tuple(conflicts), tuple(missing), folder=folder)
+
+
+def _refuse_output(asked: Asked) -> None:
+    if not 0 < asked.step_size <= 1:
+        raise PredictionError(f"-step_size is {asked.step_size:g}: the share of a patch must lie in (0, 1].")
+    if asked.output.exists() and not asked.output.is_dir():
+        raise PredictionError(f"{asked.output} is a file. Name a folder for the masks.")
+    images = {path.resolve() if path.is_dir() else path.resolve().parent for path in asked.images}
+    if asked.output.resolve() in images:
+        raise PredictionError(
+            f"{asked.output} holds the images, and the masks would lie among them. Name another folder."
+        )
+
+
+def _wanted(cases: Sequence["CheckedCase"]) -> dict[str, str]:
+    return {case.name: case.images_hash for case in cases}
+
+
+def _made_by(model: NamedModel, asked: Asked) -> "MadeBy":
+    from nnunet_assets.nnunet.predictions.output_folder import MadeBy
+
+    settings = {
+        "digest": model.usable.digest,
+        "step_size": asked.step_size,
+        "mirroring": asked.mirroring,
+        "save_probabilities": asked.save_probabilities,
+        "postprocessing": [list(step) for step in _steps(model, asked)],
+    }
+    return MadeBy(model.usable.title, settings)
+
+
+def _steps(model: NamedModel, asked: Asked) -> tuple[tuple[int, ...], ...]:
+    return model.usable.postprocessing if asked.postprocessing else ()
+
+
+def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
+    folder, model, wanted = plan.folder, plan.model, _wanted(plan.checked.cases)
+    made_by, first = _made_by(model, plan.asked), plan.model.usable.members[0]
+    _refuse_small_disk(plan)
+    model_files = {name: first.folder / name for name in (DATASET_JSON, "plans.json")}
+    folder.begin(made_by, wanted, model_files, overwrites=plan.asked.overwrite)
+    if plan.warnings:
+        progress.warn(findings_text(plan.warnings))
+    missing = folder.missing(wanted)
+    pictures = Previews(folder, plan.checked.cases if plan.asked.previews else (), model.description)
+    device = None
+    if missing:
+        cases = _stages_first(plan, missing, progress)
+        end = _run(plan, model.usable.members, cases, progress, pictures)
+        device = end.device
+    pictures.draw_all(progress)
+    digest = json_sha256(made_by.settings)
+    write_files(folder, model, made_by, digest, warnings=plan.warnings, reader=plan.checked.reader)
+    return PredictedImages(
+        folder.folder, model.usable.title, digest, tuple(wanted), len(missing), device, plan.warnings
+    )
+
+
+def _refuse_small_disk(plan: PlannedPrediction) -> None:
+    from nnunet_assets.processes.disk_space import lacking_room
+
+    there = next(path for path in (plan.asked.output, *plan.asked.output.resolve().parents) if path.is_dir())
+    # Compressed, probabilities may take a tenth of their size in memory.
+    certain = plan.needed_bytes // 20
+    if lack := lacking_room(there, certain, "The masks and probabilities take"):
+        raise PredictionError(f"{lack} Make room there, or name a folder on another disk.")
+
+
+# --- the cases, and those of the stages before ----------------------------------------------------------------------
+
+
+def _stages_first(plan: PlannedPrediction, missing: Sequence[str], progress: Progress) -> "tuple[CaseToPredict, ...]":
+    """Predicts by the stages before of cascades, each into a folder of ours, and returns the cases to predict."""
+    members = plan.model.usable.members
+    stages: dict[Path, Mapping[str, Path]] = {}
+    for member in members:
+        if member.previous and member.previous.folder not in stages:
+            stages[member.previous.folder] = _stage(plan, member.previous, missing, progress)
+    folder = plan.folder
+    return tuple(
+        _case(
+            case,
+            part=folder.parts / case.name,
+            file=folder.file(case.name),
+            previous=tuple(stages[one.previous.folder][case.name] if one.previous else None for one in members),
+            record=folder.record_file(case.name),
+        )
+        for case in plan.checked.cases
+        if case.name in set(missing)
+    )
+
+
+def _stage(plan: PlannedPrediction, stage: Member, missing: Sequence[str], progress: Progress) -> Mapping[str, Path]:
+    """Returns the masks of a stage before by case; those that are not there yet are predicted."""
+    own = plan.folder.stages / json_sha256([str(stage.folder), stage.folds, stage.checkpoint])[:16]
+    own.mkdir(parents=True, exist_ok=True)
+    files = {name: own / plan.folder.file(name).name for name in missing}
+    cases = tuple(
+        _case(case, part=plan.folder.parts / f"{case.name}.stage", file=files[case.name], previous=(None,))
+        for case in plan.checked.cases
+        if case.name in files and not files[case.name].exists()
+    )
+    if cases:
+        progress.say(f"{stage.experiment.title} predicts first, which the cascade starts from.")
+        _run(plan, (stage,), cases, progress, None)
+    return files
+
+
+def _case(case: "CheckedCase", **places: Any) -> "CaseToPredict":
+    from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict
+
+    return CaseToPredict(name=case.name, images=case.images, **places)
+
+
+def _run(
+    plan: PlannedPrediction,
+    members: Sequence[Member],
+    cases: "tuple[CaseToPredict, ...]",
+    progress: Progress,
+    pictures: "Previews | None",
+) -> "RunEnd":
+    """Runs the children until the cases are predicted; of a stage before, masks as they come are enough."""
+    from nnunet_assets.nnunet.predictions.cases_run import CasesRun, run_cases
+    from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
+    from nnunet_assets.processes.variables import check_variables
+
+    asked, is_stage = plan.asked, pictures is None
+    environment = {**plan.settings.child_environment(), **plan.settings.roots.environment()}
+    check_variables(environment)
+    request = PredictionRequest(
+        members=tuple(members),
+        postprocessing=() if is_stage else _steps(plan.model, asked),
+        flags=replace(asked.flags, save_probabilities=False) if is_stage else asked.flags,
+        device=asked.device,
+        work_folder=plan.folder.work,
+        # The largest first: at the end, nobody waits for it alone.
+        cases=tuple(sorted(cases, key=lambda case: -sum(path.stat().st_size for path in case.images))),
+    )
+    run = CasesRun(request, environment, asked.n_gpus)
+    end = run_cases(run, progress, pictures.draw_next if pictures else lambda: None)
+    if end.problem:
+        raise PredictionError(
+            f"{plan.model.usable.title}: {end.problem} {run.n_done} of {len(cases)} cases were predicted and are kept: "
+            f"run the same command again to go on. The whole output is in {end.log}."
+        )
+    return end

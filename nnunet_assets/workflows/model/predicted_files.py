@@ -1,0 +1,175 @@
+"""What lies beside masks that were predicted: a table of volumes, and a picture of each case."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.dataset.dataset_json import DatasetDescription
+from nnunet_assets.core.dataset.findings import Finding
+from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.model.usable_model import Member
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.workflows.model.named_model import NamedModel
+
+if TYPE_CHECKING:
+    from nnunet_assets.nnunet.predictions.checked_images import CheckedCase
+    from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
+    from nnunet_assets.nnunet.predictions.written_mask import MaskRecord
+
+CSV_FILE, JSON_FILE, PREVIEWS = "predictions.csv", "predictions.json", "previews"
+
+_WITHOUT_MM = ("NaturalImage2DIO",)
+"""nnU-Net's readers of formats without a voxel size."""
+
+
+def preview_file(folder: Path, case: str) -> Path:
+    """Returns where the picture of a case lies in a folder of masks."""
+    return folder / PREVIEWS / f"{case}.png"
+
+
+def write_table(
+    file: Path,
+    finished: "Mapping[str, MaskRecord]",
+    description: DatasetDescription,
+    warned: Mapping[str, Sequence[str]],
+    model: str,
+    *,
+    is_mm: bool,
+) -> None:
+    """Writes a row a case: by label the voxels and the volume in ml, the codes of its warnings, the model's digest.
+
+    Args:
+        file: The CSV file.
+        finished: What is known of each mask.
+        description: dataset.json of the model: which labels.
+        warned: Codes of the warnings by case.
+        model: Digest of the model and its flags.
+        is_mm: Whether the format says the size of a voxel; without it there are no volumes.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    labels = description.foreground
+    numbers = [f"{label}_{unit}" for label in labels for unit in ("voxels", "ml")]
+    writer.writerow(["case", *numbers, "warnings", "model"])
+    for case, record in finished.items():
+        row: list[str | int] = [case]
+        for label in labels:
+            n_voxels = sum(record.voxels.get(str(value), 0) for value in description.values_of(label))
+            row += [n_voxels, f"{n_voxels * prod(record.spacing) / 1000:.6g}" if is_mm else ""]
+        writer.writerow([*row, " ".join(dict.fromkeys(warned.get(case, ()))), model])
+    write_atomically(file, text.getvalue().encode())
+
+
+def write_files(
+    folder: "OutputFolder",
+    model: NamedModel,
+    made_by: "MadeBy",
+    digest: str,
+    *,
+    warnings: Sequence[Finding],
+    reader: str | None,
+) -> None:
+    """Writes the table and the manifest of every mask that was made in a folder.
+
+    Args:
+        folder: With the masks.
+        model: That made them.
+        made_by: The same, and its flags.
+        digest: Of both.
+        warnings: Of the cases of this call.
+        reader: nnU-Net's, that reads the images.
+    """
+    finished, warned = folder.finished(), dict[str, list[str]]()
+    for finding in warnings:
+        warned.setdefault(finding.case or "", []).append(finding.code)
+    is_mm = reader not in _WITHOUT_MM
+    write_table(folder.folder / CSV_FILE, finished, model.description, warned, digest, is_mm=is_mm)
+    cases = {
+        case: {
+            "images": folder.images_hash(case),
+            "sha256": record.sha256,
+            "device": record.device,
+            "voxels": dict(record.voxels),
+        }
+        for case, record in finished.items()
+    }
+    content = {
+        "model": made_by.title,
+        "made_by": digest,
+        **made_by.settings,
+        "members": [_member_json(member) for member in model.usable.members],
+        "versions": {name: version(name) for name in ("nnunet_assets", "nnunetv2", "torch")},
+        "cases": cases,
+    }
+    write_json_atomically(folder.folder / JSON_FILE, content)
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    stage = {"previous": _member_json(member.previous)} if member.previous else {}
+    return {
+        "experiment": "/".join(member.experiment.key_prefix),
+        "folds": list(member.folds),
+        "checkpoint": member.checkpoint,
+        **stage,
+    }
+
+
+class Previews:
+    """The pictures of a call's cases: drawn while others are predicted, the rest at the end.
+
+    Args:
+        folder: With the masks.
+        cases: To draw.
+        description: dataset.json of the model.
+    """
+
+    def __init__(self, folder: "OutputFolder", cases: "Sequence[CheckedCase]", description: DatasetDescription) -> None:
+        self._folder, self._description = folder, description
+        self._left = {case.name: case for case in cases}
+
+    def draw_next(self) -> None:
+        """Draws one that can be drawn by now."""
+        if (case := next((one for one in self._left.values() if self._folder.file(one.name).exists()), None)) is None:
+            return
+        del self._left[case.name]
+        mask, preview = self._folder.file(case.name), preview_file(self._folder.folder, case.name)
+        with suppress(FileNotFoundError):
+            if preview.stat().st_mtime_ns >= mask.stat().st_mtime_ns:
+                return
+        draw_preview(self._folder.folder, case.name, case.images[0], mask, self._description)
+
+    def draw_all(self, progress: Progress) -> None:
+        """Draws what is not drawn yet."""
+        n = len(self._left)
+        for n_done in range(1, n + 1):
+            self.draw_next()
+            progress.step("previews drawn", n_done, n)
+
+
+def draw_preview(folder: Path, case: str, image: Path, mask: Path, description: DatasetDescription) -> Path | None:
+    """Draws the slice with most of the mask; None: the format cannot be shown.
+
+    Args:
+        folder: With the masks.
+        case: Whose picture it is.
+        image: First channel.
+        mask: What was predicted.
+        description: dataset.json of the model.
+    """
+    # Matplotlib comes with them.
+    from nnunet_assets.nnunet.raw.case_pictures import case_slice
+    from nnunet_assets.reports.figures.case_slices import draw_cases
+    from nnunet_assets.reports.figures.style import pictures
+
+    found = case_slice(image, mask, mask, description, case)
+    if found is None:
+        return None
+    file = preview_file(folder, case)
+    write_atomically(file, pictures(draw_cases([found])).preview_png)
+    return file

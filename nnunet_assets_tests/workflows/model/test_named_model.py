@@ -1,0 +1,93 @@
+"""Which model a user means: an experiment, some of its folds, a package; and what is said where there is none."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.nnunet.packages.package_writing import write_package
+from nnunet_assets_tests.package_builders import ABOUT, model_of, write_model
+from nnunet_assets_tests.predict_builders import NAME, PredictProject, write_predict_project
+from nnunet_assets_tests.prediction_builders import EXPERIMENT
+from nnunet_assets_tests.raw_builders import write_json
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> PredictProject:
+    return write_predict_project(tmp_path)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    write_package(model_of(write_model(tmp_path / "elsewhere"), steps=[(1,)]), ABOUT, tmp_path / "package")
+    return tmp_path / "package"
+
+
+def test_an_experiment_is_meant_by_its_name_and_by_its_folder(project: PredictProject) -> None:
+    found = project.model()
+    (member,) = found.usable.members
+    assert (member.experiment, member.folds) == (EXPERIMENT, ("fold_0", "fold_1"))
+    assert project.model(NAME.replace("/", " / ")) == found
+    assert project.model(str(member.folder)) == found
+    assert found.expected.n_cases == 6
+
+
+def test_some_folds_and_another_checkpoint_are_another_model(project: PredictProject) -> None:
+    whole, one = project.model(), project.model(folds=["1"])
+    assert one.usable.members[0].folds == ("fold_1",)
+    for checkpoint in project.checkpoints:
+        shutil.copyfile(checkpoint, checkpoint.with_name("checkpoint_best.pth"))
+    best = project.model(checkpoint="checkpoint_best.pth")
+    assert [path.name for path in best.usable.members[0].checkpoints] == ["checkpoint_best.pth"] * 2
+    assert best.usable.title.endswith("2 folds, checkpoint_best.pth")
+    assert len({whole.usable.digest, one.usable.digest, best.usable.digest}) == 3
+    assert project.model(checkpoint="checkpoint_final.pth") == whole
+    assert project.model(folds=["fold_0", "1"]) == whole
+
+
+def test_a_package_is_meant_by_its_folder_and_by_a_zip_of_it(project: PredictProject, package: Path) -> None:
+    found = project.model(str(package))
+    assert found.usable.postprocessing == ((1,),)
+    assert found.expected.channels[0].low == -900
+    zipped = shutil.make_archive(str(package), "zip", package)
+    within = shutil.make_archive(str(package.with_name("whole")), "zip", package.parent, "package")
+    for archive in (zipped, within, zipped):
+        assert project.model(archive).usable.digest == found.usable.digest
+    assert len([path for path in (project.settings.data / "packages").iterdir() if path.is_dir()]) == 2
+
+
+def _of_plain_nnunet(project: PredictProject) -> str:
+    folder = project.settings.project / "foreign" / "nnUNetTrainer__nnUNetPlans__2d"
+    write_json(folder / "dataset.json", {})
+    (folder / "fold_0").mkdir()
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("Dataset001_Tiny/nnUNetTrainer__nnUNetPlan__2d", {}, f"is no model: .* Did you mean {NAME}\\?"),
+        (NAME, {"folds": ["0", "7"]}, r"1 of 2 is not finished, or changed since: fold_7"),
+        (NAME, {"folds": ["0", "all"]}, "does not predict with the folds fold_0, fold_all"),
+        (NAME, {"folds": ["x"]}, "-f 'x' is no fold"),
+        (NAME, {"checkpoint": "checkpoint_best.pth"}, "has no checkpoint_best.pth in fold_0, fold_1"),
+        (_of_plain_nnunet, {}, "no experiment of the project .* `nnunet-assets adopt`"),
+        ("models:Liver", {}, "is no address of a registered model"),
+        ("models:/Liver@champion", {"folds": ["0"]}, "is a package, .* Leave -f and -chk out"),
+    ],
+)
+def test_what_is_no_model_is_said_with_what_there_is(
+    project: PredictProject, name: str | Callable[[PredictProject], str], options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(NnunetAssetsError, match=said):
+        project.model(name if isinstance(name, str) else name(project), **options)
+
+
+def test_a_package_that_was_changed_is_refused(project: PredictProject, package: Path) -> None:
+    (package / "plans.json").write_text("{}")
+    with pytest.raises(NnunetAssetsError, match=re.escape("was changed after it was made")):
+        project.model(str(package))
