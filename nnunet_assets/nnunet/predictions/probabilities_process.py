@@ -16,7 +16,7 @@ from typing import Any
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
-from nnunet_assets.nnunet.predictions.prediction import DEVICE_FILE
+from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
 from nnunet_assets.nnunet.predictions.probabilities_request import FoldToPredict, ProbabilitiesRequest
 from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
