@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.processes.disk_space import needed_checkpoint_bytes
 from nnunet_assets.processes.torch_devices import check_device
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.dataset.preparation_work import PreparationWork, preparation_work
 from nnunet_assets.workflows.dataset.prepare import Readiness, readiness
 from nnunet_assets.workflows.fold.start import is_to_validate, refuse_missing_fold, starting_point
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request
@@ -48,6 +49,7 @@ class DryRun:
         free_bytes: On the disk where they would lie.
         folder: nnU-Net's folder of the fold.
         preprocessed: The folder of its prepared data.
+        preparation: What its preparation would read and write; None: it is prepared.
     """
 
     title: str
@@ -59,6 +61,7 @@ class DryRun:
     free_bytes: int
     folder: Path
     preprocessed: Path
+    preparation: PreparationWork | None = None
 
     def in_words(self) -> list[str]:
         """Returns it a line each."""
@@ -74,9 +77,10 @@ class DryRun:
             lines = [f"{self.title}: finished already; nothing would be done. --retrain trains it anew."]
         return [
             *lines,
+            *(self.preparation.in_words() if self.preparation else ()),
             f"Device: {self.device}",
             f"Time for training and validation: {took}",
-            f"Disk: {room}; {self.free_bytes / GB:.2f} GB are free at {self.folder}",
+            f"Disk for the fold: {room}; {self.free_bytes / GB:.2f} GB are free at {self.folder}",
             f"Prepared data: {self.preprocessed}",
             "This was a dry run: nothing was written.",
         ]
@@ -88,6 +92,7 @@ class DryRun:
             "steps": list(self.steps),
             "folder": str(self.folder),
             "preprocessed": str(self.preprocessed),
+            "preparation": asdict(self.preparation) if self.preparation else None,
         }
 
 
@@ -118,7 +123,9 @@ def dry_run(
     begins, validates = _beginning(settings, config, there, ready, asked, continue_training=continue_training)
     is_kept = there.finished is not None and not asked.retrain and ready.dataset is not None
     left = 0 if is_kept or options.validation_only else _epochs_left(config, there, retrain=asked.retrain)
-    steps = _preparation(ready, project, config)
+    declared = next((one for one in project.datasets if one.dataset == config.dataset), None)
+    dataset = declared or DatasetConfig(dataset=config.dataset)
+    steps = _preparation(ready, dataset, config)
     if not is_kept or validates:
         steps += [begins, _validation(fold)]
     free = next(folder for folder in (place.folder, *place.folder.parents) if folder.exists())
@@ -132,17 +139,16 @@ def dry_run(
         free_bytes=shutil.disk_usage(free).free,
         folder=place.folder,
         preprocessed=settings.roots.preprocessed / config.dataset,
+        preparation=None if ready.dataset else preparation_work(settings, dataset, config),
     )
 
 
-def _preparation(ready: Readiness, project: Project, config: ExperimentConfig) -> list[str]:
+def _preparation(ready: Readiness, dataset: DatasetConfig, config: ExperimentConfig) -> list[str]:
     steps = []
     if ready.raw is None:
         steps.append(f"Reading every case of {config.dataset} that has changed since it was last read.")
     if not ready.is_split:
-        declared = next((one for one in project.datasets if one.dataset == config.dataset), None)
-        n_folds = (declared or DatasetConfig(dataset=config.dataset)).folds
-        steps.append(f"Splitting {config.dataset} into {n_folds} folds.")
+        steps.append(f"Splitting {config.dataset} into {dataset.folds} folds.")
     if ready.dataset is None:
         n_cases = f"its {len(ready.raw.cases)} cases" if ready.raw else "its cases"
         steps.append(

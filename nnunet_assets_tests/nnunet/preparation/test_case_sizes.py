@@ -1,12 +1,20 @@
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnunet_assets.nnunet.preparation.case_sizes import (
     PROCESS_BYTES,
     fitting_processes,
     largest_case_bytes,
     least_saved_bytes,
+    planned_voxels,
+    target_spacing,
+    unplanned_voxels,
+    usual_saved_bytes,
 )
 
 GIB = 1024**3
@@ -51,3 +59,45 @@ def test_as_many_processes_as_fit_and_never_none() -> None:
     assert fitting_processes(10 * GIB, GIB - PROCESS_BYTES) == 10
     assert fitting_processes(10 * GIB - 1, GIB - PROCESS_BYTES) == 9
     assert fitting_processes(0, 100 * GIB) == 1
+
+
+def test_voxels_of_a_planned_configuration_are_those_of_its_spacing() -> None:
+    assert planned_voxels(fingerprint(), PLANS, {"spacing": [4.0, 1.0, 1.0]}) == 115_000
+    assert usual_saved_bytes(1000, 3) == (6000, 10_500)
+
+
+SIZES = [((20, 100, 100), (4.0, 1.0, 1.0)), ((10, 50, 50), (8.0, 2.0, 2.0)), ((20, 50, 100), (4.0, 1.0, 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "n_voxels"),
+    [
+        # Across the slices nothing is resampled in 2D; else the second case grows eight times.
+        ("2d", 200_000 + 10 * 100 * 100 + 100_000),
+        ("3d_fullres", 200_000 + 200_000 + 100_000),
+        ("3d_fullres_bs8", 500_000),
+        ("3d_cascade_fullres", 500_000),
+        ("3d_lowres", None),
+        ("mine", None),
+    ],
+)
+def test_voxels_of_a_configuration_that_nobody_planned_follow_from_the_headers(
+    configuration: str, n_voxels: int | None
+) -> None:
+    assert unplanned_voxels(SIZES, configuration) == n_voxels
+    assert unplanned_voxels([], configuration) is None
+
+
+CASES = st.tuples(
+    st.tuples(*[st.integers(1, 300)] * 3), st.tuples(*[st.sampled_from([0.5, 0.9, 1.0, 1.5, 3.0, 5.0, 10.0])] * 3)
+)
+
+
+@given(st.lists(CASES, min_size=1, max_size=6))
+def test_the_spacing_is_that_of_nnunets_planner(cases: list[Any]) -> None:
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+
+    fingerprint = {"spacings": [mm for _, mm in cases], "shapes_after_crop": [shape for shape, _ in cases]}
+    asked = SimpleNamespace(overwrite_target_spacing=None, dataset_fingerprint=fingerprint, anisotropy_threshold=3)
+    planned = ExperimentPlanner.determine_fullres_target_spacing(asked)
+    assert np.allclose(target_spacing(cases), planned, atol=2e-5)

@@ -13,7 +13,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.errors import ConfigError, DeviceError, FoldError
+from nnunet_assets.errors import ConfigError, DatasetError, DeviceError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.processes import torch_devices
 from nnunet_assets.processes.fold_lock import fold_lease
@@ -23,6 +23,7 @@ from nnunet_assets.workflows.fold.dry_run import DryRun, dry_run
 from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets_tests.cli.fold.test_opened_files import write_finished
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
+from nnunet_assets_tests.raw_builders import write_tiny_dataset
 
 CONFIG = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", device="cpu")
 
@@ -60,7 +61,11 @@ def interrupted(roots: Roots, n_epochs: int) -> None:
 
 
 def test_of_data_that_nobody_looked_at_everything_is_to_be_made(tmp_path: Path) -> None:
-    found = asked(Settings.from_environment(tmp_path, {}))
+    settings = Settings.from_environment(tmp_path, {})
+    with pytest.raises(DatasetError, match=f"There is no {DATASET}|does not exist"):
+        asked(settings)
+    write_tiny_dataset(settings.roots.raw, DATASET)
+    found = asked(settings)
     assert found.steps == (
         f"Reading every case of {DATASET} that has changed since it was last read.",
         f"Splitting {DATASET} into 5 folds.",
@@ -70,6 +75,8 @@ def test_of_data_that_nobody_looked_at_everything_is_to_be_made(tmp_path: Path) 
     )
     assert (found.epochs_left, found.seconds, found.disk_bytes, found.device) == (1000, None, None, "cpu")
     assert "This was a dry run: nothing was written." in found.in_words()
+    assert set(found.preparation.in_words()) < set(found.in_words())
+    assert found.to_json()["preparation"]["n_cases"] == 6
 
 
 def test_what_is_prepared_is_not_made_again_and_the_full_model_is_scored_on_its_own_cases(settings: Settings) -> None:
@@ -77,7 +84,9 @@ def test_what_is_prepared_is_not_made_again_and_the_full_model_is_scored_on_its_
         "Training from the beginning.",
         "Predicting and scoring the fold's validation cases.",
     )
+    assert asked(settings).preparation is None
     assert asked(settings, fold="fold_all").steps[-1] == "Predicting and scoring every case, on which it was trained."
+    write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4)
     planned = asked(settings, config=CONFIG.model_copy(update={"configuration": "2d"}))
     assert planned.steps[0] == f"Planning {DATASET} for nnUNetPlans and preprocessing its 4 cases for 2d."
 
