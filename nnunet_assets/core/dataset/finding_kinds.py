@@ -94,4 +94,5 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D077": FindingKind("a 3D TIFF's spacing of no use", "Write three numbers in mm, along Z, Y and X."),
     "D078": FindingKind("3D TIFFs without a spacing", "Write CASE.json with the spacing beside image and label."),
     "D079": FindingKind("a reader that reads nothing here", "Name one of nnU-Net's readers, or take the key away."),
+    "D080": FindingKind("labels where the images are blank", "Look whether image and label belong together."),
 }

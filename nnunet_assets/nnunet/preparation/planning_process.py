@@ -121,7 +121,15 @@ def _extract_fingerprint(dataset_id: int) -> None:
     from nnunetv2.configuration import default_num_processes
     from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints
 
-    extract_fingerprints([dataset_id], num_processes=default_num_processes, clean=True, show_progress_bar=False)
+    try:
+        extract_fingerprints([dataset_id], num_processes=default_num_processes, clean=True, show_progress_bar=False)
+    except IndexError as error:  # of the percentiles of no number
+        raise ChildFailure(
+            ExitCode.BAD_INPUT,
+            f"nnU-Net's fingerprint failed (IndexError: {error}). So it does where a case is cropped to what is not 0 "
+            "in its images and no voxel of a label is left then, in none of the cases. `nnunet-assets check` names the "
+            "cases.",
+        ) from error
 
 
 def _plan(dataset_id: int, planner: str) -> None:

@@ -22,6 +22,7 @@ from nnunet_assets.nnunet.images.companion_files import PAIR_ENDINGS, Companion,
 from nnunet_assets.nnunet.images.header_check import header_findings
 from nnunet_assets.nnunet.images.image_reader import PHOTO_READER, TIFF_READER, reads_nifti_here
 from nnunet_assets.nnunet.images.nifti import Volume, VolumeError, read_volume
+from nnunet_assets.nnunet.images.nonzero_box import NonzeroBox
 from nnunet_assets.nnunet.images.other_formats import other_placement
 from nnunet_assets.nnunet.images.personal_data import personal_fields
 from nnunet_assets.nnunet.images.reader_placement import (
@@ -60,6 +61,7 @@ class CaseFacts:
         voxels_by_value: Value in the label image to its number of voxels; None where it could not be read, or holds
             several numbers a voxel.
         label_channels: How many numbers a voxel the label image holds, of a format other than NIfTI; None: not known.
+        n_cropped_label_voxels: Voxels of labels that nnU-Net crops away, since every image is 0 from there to a border.
         are_voxels_read: Whether the first channel is a NIfTI whose voxels were read.
         findings: What is wrong.
     """
@@ -74,6 +76,7 @@ class CaseFacts:
     geometry: Geometry | None = None
     voxels_by_value: Mapping[int, int] | None = None
     label_channels: int | None = None
+    n_cropped_label_voxels: int = 0
     are_voxels_read: bool = False
     findings: tuple[Finding, ...] = ()
 
@@ -121,6 +124,7 @@ def check_case(files: CaseFiles, folder: Path, description: DatasetDescription, 
         geometry=images[0].geometry if images else None,
         voxels_by_value=voxels_by_value,
         label_channels=None if by_reader is None else len(by_reader),
+        n_cropped_label_voxels=check.n_cropped,
         are_voxels_read=check.is_voxels and bool(images) and images[0].geometry is not None,
         findings=tuple(check.findings),
     )
@@ -180,6 +184,8 @@ class _Check:
     beside: Sequence[Companion]
     findings: list[Finding] = field(default_factory=list)
     extremes: ExtremesOfCase = field(default_factory=ExtremesOfCase)
+    box: NonzeroBox = field(default_factory=NonzeroBox)
+    n_cropped: int = 0
 
     @property
     def is_voxels(self) -> bool:
@@ -269,10 +275,18 @@ class _Check:
             )
             self._add("D046", message, name, warning=True)
         elif voxels and is_label:
-            self.extremes.add_label(voxels)
+            self._look_at_label(voxels)
         elif voxels:
-            self.extremes.add_image(path, voxels)
+            self._look_at_image(path, voxels)
             self._check_image(voxels, name)
+
+    def _look_at_image(self, path: Path, volume: Volume | PlainVoxels) -> None:
+        self.extremes.add_image(path, volume)
+        self.box.add_image(volume)
+
+    def _look_at_label(self, volume: Volume | PlainVoxels) -> None:
+        self.extremes.add_label(volume)
+        self.n_cropped = self.box.n_lost(volume)
 
     def _read_voxels(self, path: Path, name: str, is_label: bool) -> _Read:
         try:
@@ -287,10 +301,10 @@ class _Check:
         for code, message in header_findings(name, volume.header, placement):
             self._add(code, message, name, warning=True)
         if is_label:
-            self.extremes.add_label(volume)
+            self._look_at_label(volume)
             return _Read(volume.sha256, geometry, voxels_by_value=self._label_values(volume.values(), name))
         intensities = intensities_of(volume)
-        self.extremes.add_image(path, volume)
+        self._look_at_image(path, volume)
         is_constant = self._check_image(volume, name)
         return _Read(volume.sha256, geometry, None if is_constant else voxel_sha256(volume), intensities)
 

@@ -28,6 +28,7 @@ from nnunet_assets.nnunet.images import (
     companion_files,
     header_check,
     nifti,
+    nonzero_box,
     other_formats,
     personal_data,
     reader_placement,
@@ -42,7 +43,7 @@ from nnunet_assets.nnunet.raw.case_check import CaseFacts, case_paths
 FLUSH_SECONDS = 5.0
 
 _CODE = (
-    *(case_check, case_geometry, companion_files, header_check, intake, intensity_rules, nifti),
+    *(case_check, case_geometry, companion_files, header_check, intake, intensity_rules, nifti, nonzero_box),
     *(other_formats, personal_data, reader_check, reader_placement, reader_voxels, voxel_extremes, voxel_statistics),
 )
 _PASSING = frozenset({"D050", "D051", "D053"})

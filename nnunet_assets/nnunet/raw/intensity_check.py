@@ -1,4 +1,4 @@
-"""What the planned normalization will make of the images of a dataset, voxel by voxel that stands out."""
+"""What nnU-Net's cropping and its planned normalization will make of the images of a dataset."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +40,29 @@ def intensity_findings(
             for effect in _effects(image, scheme, _n_foreground(fact), len(facts), usual):
                 message = f"{_subject(name, image)} {effect.sentence}{f' {_REMEDY}' if image.voxel else ''}"
                 yield Finding("D033", effect.severity, message, files.case, name)
+
+
+def cropped_labels(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Yields cases whose labels nnU-Net crops away with what is 0 in every image; an error where no label is left."""
+    n_labelled = {fact.case: _n_foreground(fact) for fact in facts}
+    n_left = sum(n_labelled[fact.case] - fact.n_cropped_label_voxels for fact in facts)
+    lost = [fact for fact in facts if fact.n_cropped_label_voxels and n_labelled[fact.case]]
+    if lost and not n_left:
+        message = (
+            f"nnU-Net crops a case to what is not 0 in its images, and in none of {len(facts)} cases a voxel of a "
+            "label is left then: there is nothing to learn, and its planning ends without a word. Do images and labels "
+            "belong together, and lie in the same place?"
+        )
+        yield Finding("D080", "error", message)
+        return
+    for fact in lost:
+        n_lost, n_all = fact.n_cropped_label_voxels, n_labelled[fact.case]
+        message = (
+            f"Case {fact.case!r} has {n_lost} of {n_all} label voxels where each of its images is 0 from there to a "
+            "border. nnU-Net crops that away and learns nothing of them, but counts them when it validates. Look "
+            "whether image and label belong together."
+        )
+        yield Finding("D080", "warning", message, fact.case)
 
 
 def _effects(image: Extremes, scheme: Scheme, n_foreground: int, n_cases: int, usual_spread: float) -> Iterator[Effect]:

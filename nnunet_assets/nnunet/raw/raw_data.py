@@ -36,7 +36,7 @@ from nnunet_assets.nnunet.raw.cohort_check import (
 )
 from nnunet_assets.nnunet.raw.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
 from nnunet_assets.nnunet.raw.fact_cache import FactCache
-from nnunet_assets.nnunet.raw.intensity_check import intensity_findings
+from nnunet_assets.nnunet.raw.intensity_check import cropped_labels, intensity_findings
 from nnunet_assets.nnunet.raw.name_check import clashing_names
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder, datasets_of_same_id
@@ -217,6 +217,7 @@ def inspect_raw_dataset(
         *tiffs_without_spacing(facts, reader),
         *tiny_images(facts),
         *mixed_labels(facts),
+        *cropped_labels(facts),
         *away.values(),
     ]
     findings = [
