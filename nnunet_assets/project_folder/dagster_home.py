@@ -67,6 +67,10 @@ def ensure_instance(project: Path) -> Path:
     """Returns the project's DAGSTER_HOME, with settings, and with a limit of one training a device unless it has one.
 
     Does nothing where both are there already.
+
+    Raises:
+        ConfigError: As `open_instance`; each of its databases is asked for something, since a server that meets a
+            damaged one later tells its log alone.
     """
     settings = Settings.from_environment(project)
     home = settings.dagster_home
@@ -74,7 +78,11 @@ def ensure_instance(project: Path) -> Path:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         write_atomically(file, DAGSTER_YAML.encode())
-    if pool_limit(settings.project) is None:
+    with open_instance(settings.project) as instance:
+        limit = pool_limit_of(instance)
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+    if limit is None:
         set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
     return home
 

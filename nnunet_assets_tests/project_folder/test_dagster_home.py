@@ -5,7 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
+from nnunet_assets.cli.main import main
+from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.project_folder.dagster_home import (
@@ -180,3 +183,20 @@ def test_an_instance_with_a_damaged_database_is_named(tmp_path: Path, name: str)
     said = rf"instance in {home} cannot be used: file is not a database: {database}\. Put"
     with pytest.raises(ConfigError, match=said), open_instance(tmp_path) as instance:
         _ = (instance.get_runs(), instance.all_asset_keys(), instance.all_instigator_state())
+    # Before a server starts that would tell its log alone.
+    with pytest.raises(ConfigError, match=said):
+        ensure_instance(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["demo", "up", "dev", "backfill"])
+def test_no_command_that_works_on_the_instance_ends_in_a_traceback_of_a_damaged_one(
+    tmp_path: Path, command: str
+) -> None:
+    init_project(tmp_path)
+    (database,) = (tmp_path / ".dagster").rglob("runs.db")
+    database.write_bytes(b"no database " * 100)
+    project = ["--project", str(tmp_path)] if command == "backfill" else [str(tmp_path)]
+    said = CliRunner().invoke(main, [command, *project])
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert said.exit_code == 1
+    assert f"file is not a database: {database}. Put a backup in its place" in said.output

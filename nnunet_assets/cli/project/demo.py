@@ -20,7 +20,7 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
 from nnunet_assets.processes.variables import PROJECT_VARIABLE
-from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
 from nnunet_assets.reports.tables.summary_tables import to_short_records
 from nnunet_assets.settings import Settings, is_project, project_settings
 
@@ -51,14 +51,14 @@ def demo(folder: Path | None) -> None:
     console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()
     runner = _Runner(settings)
-    with shown_steps(console, settings, config) as step:
+    with open_instance(settings.project) as instance, shown_steps(console, settings, config) as step:
         step("preparation")
-        runner.run("prepare", config.dataset)
+        runner.run(instance, "prepare", config.dataset)
         for fold in project.folds_of(config):
             step(fold)
-            runner.run("train", *config.identity.key_prefix, partition=fold)
+            runner.run(instance, "train", *config.identity.key_prefix, partition=fold)
         step("summary and tables")
-        runner.run("summarize", *config.identity.key_prefix)
+        runner.run(instance, "summarize", *config.identity.key_prefix)
     _print_table(console, settings, config)
     _print_runs(console, settings, config)
     where = "" if root == Path.cwd() else f" {folder or DEMO_FOLDER}"
@@ -108,14 +108,13 @@ class _Runner:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
         self._definitions = load_definitions(settings.project)
-        self._instance = dg.DagsterInstance.get()
 
-    def run(self, verb: str, *parts: str, partition: str | None = None) -> None:
+    def run(self, instance: "dg.DagsterInstance", verb: str, *parts: str, partition: str | None = None) -> None:
         from nnunet_assets.jobs import job_name
 
         job = self._definitions.resolve_job_def(job_name(verb, *parts))
         result = job.execute_in_process(
-            instance=self._instance,
+            instance=instance,
             partition_key=partition,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
