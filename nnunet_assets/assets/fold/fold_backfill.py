@@ -102,13 +102,16 @@ class FoldBackfills:
                 found.setdefault(run.tags[PARTITION_TAG], asked)
         return {fold: found[fold] for fold in folds if fold in found}
 
-    def begin(self, folds: Sequence[str], before: Sequence[dg.AssetKey]) -> Ongoing:
+    def begin(self, folds: Sequence[str], before: Sequence[dg.AssetKey], *, retrain: bool = False) -> Ongoing:
         """Asks for folds.
 
         Args:
             folds: Which.
             before: What is to be made before them.
+            retrain: Train those anew that are finished.
         """
+        # Every run of a backfill gets it, and Dagster takes of it what the run's assets have.
+        config = {"ops": {self._key.to_python_identifier(): {"config": {"retrain": True}}}} if retrain else None
         asked = Ongoing(time.time(), make_new_backfill_id())
         backfill = PartitionBackfill.from_asset_graph_subset(
             backfill_id=str(asked.backfill_id),
@@ -121,7 +124,7 @@ class FoldBackfills:
             ),
             title=None,
             description=f"nnunet-assets backfill: {', '.join(folds)} of {self._experiment.title}",
-            run_config=None,
+            run_config=config,
         )
         self._instance.add_backfill(backfill)
         return asked

@@ -31,21 +31,29 @@ LOOK_SECONDS = 2.0
 @click.command()
 @click.argument("experiment", nargs=-1, shell_complete=completions.experiments)
 @click.option("--folds", metavar="0,1,2", help="Which folds.  [default: all that the experiment declares]")
+@click.option("--retrain", is_flag=True, help="Train anew where the fold is there already; the old one is kept.")
 @click.option("--detach", is_flag=True, help="Begin, and do not wait.")
 @click.option("--cancel", is_flag=True, help="End what runs of these folds; their checkpoints stay.")
 @project_option
-def backfill(experiment: Sequence[str], folds: str | None, *, detach: bool, cancel: bool, project: Path) -> int:
+def backfill(
+    experiment: Sequence[str], folds: str | None, *, retrain: bool, detach: bool, cancel: bool, project: Path
+) -> int:
     """Train folds of a declared experiment by the project's daemon, and follow them.
 
     EXPERIMENT is what tells it from the others: its title as `check-config` shows it, or some of its words, such as
     `4 2d short`; nothing where only one is declared. Data that is not prepared yet is prepared first. A run
     that is killed starts once more, and its fold goes on from its last checkpoint.
 
-    Ctrl-C leaves the folds running. The same command finds them again, and never starts a fold twice.
+    A finished fold is not trained again unless --retrain is given, which keeps the old one.
+
+    Ctrl-C leaves the folds running. The same command, without --retrain, finds them again, and never starts a fold
+    twice.
 
     Ends with 0 where every fold is finished, with 1 where one failed, with 2 where one was canceled, and with 130
     after Ctrl-C.
     """
+    if retrain and cancel:
+        raise click.UsageError("--retrain begins folds and --cancel ends them: give one of the two.")
     settings = project_settings(project)
     declared = read_project(settings.project)
     config = experiment_named(experiment, declared)
@@ -65,7 +73,7 @@ def backfill(experiment: Sequence[str], folds: str | None, *, detach: bool, canc
         if not instance.run_retries_enabled:
             home = settings.dagster_home
             click.echo(f"{home / 'dagster.yaml'} has no run_retries: what is killed is not started again.", err=True)
-        asked = _begin(settings, declared, config, named, backfills)
+        asked = _begin(settings, declared, config, named, backfills, retrain=retrain)
         if detach:
             click.echo(f"Follow them: {again}")
             return DONE
@@ -117,8 +125,14 @@ def _begin(
     config: "ExperimentConfig",
     folds: Sequence[str],
     backfills: "FoldBackfills",
+    *,
+    retrain: bool,
 ) -> "Mapping[str, Ongoing]":
-    """Begins what is not at work yet, and says what is; of two commands at the same moment only one does."""
+    """Begins what is not at work yet, and says what is; of two commands at the same moment only one does.
+
+    Raises:
+        FoldError: The split has no such fold; or a fold that is to be trained anew is at work.
+    """
     from nnunet_assets.core.files.kernel_lock import kernel_lock
     from nnunet_assets.jobs import preparation_keys
     from nnunet_assets.workflows.dataset.prepare import readiness
@@ -126,12 +140,17 @@ def _begin(
 
     with kernel_lock(settings.dagster_home / "backfill.lock"):
         ongoing = backfills.ongoing(folds)
+        if ongoing and retrain:
+            raise FoldError(
+                f"{', '.join(ongoing)} of {config.identity.title} is at work already, and nothing was begun. Wait for "
+                "it (the same command without --retrain follows it) or end it with --cancel, then train anew."
+            )
         new = [fold for fold in folds if fold not in ongoing]
         for fold in new:
             refuse_missing_fold(settings, project, config, fold)
         there = readiness(settings, config)
         before = [] if there.dataset and there.is_split else preparation_keys(project, config.dataset)
-        begun = backfills.begin(new, before) if new else None
+        begun = backfills.begin(new, before, retrain=retrain) if new else None
     if ongoing:
         click.echo(f"At work already: {', '.join(ongoing)} of {config.identity.title}.")
     if begun:

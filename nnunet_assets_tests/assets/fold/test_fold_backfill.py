@@ -9,8 +9,10 @@ from dagster._core.execution.backfill import BulkActionStatus
 from dagster._core.utils import make_new_run_id
 
 from nnunet_assets.assets.fold.fold_backfill import FoldBackfills, FoldRun, Ongoing
+from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.errors import FoldError
 
 EXPERIMENT = Experiment("Dataset004_Hippocampus", "2d")
@@ -132,3 +134,25 @@ def test_what_comes_before_the_folds_is_no_fold(instance: dg.DagsterInstance) ->
 def test_a_backfill_that_was_deleted_is_a_sentence(instance: dg.DagsterInstance) -> None:
     with pytest.raises(FoldError, match="has no backfill abc any more"):
         backfills_of(instance).is_over("abc")
+
+
+def test_the_folds_of_a_backfill_take_its_config_and_what_comes_before_them_ignores_it() -> None:
+    config = ExperimentConfig(dataset="Dataset004_Hippocampus", configuration="2d", plans="a.b-c")
+    model = build_fold_model(config=config, folds=["fold_0"], previous=None, group="g")
+    prepared = dg.AssetKey([config.dataset, "a.b-c", "preprocessed_plans"])
+    before = [dg.AssetSpec(key) for key in model.dependency_keys if key != prepared]
+
+    @dg.asset(key=prepared)
+    def preparation() -> None: ...
+
+    resources = {"project": object(), "mlflow": object()}
+    definitions = dg.Definitions(assets=[model, preparation, *before], resources=resources)
+    with dg.DagsterInstance.ephemeral() as instance:
+        asked = FoldBackfills(instance, config.identity, "train").begin(["fold_0"], [prepared], retrain=True)
+        given = instance.get_backfill(asked.backfill_id).run_config
+    job = definitions.resolve_implicit_global_asset_job_def()
+    for key in (model.key, prepared):
+        assert dg.validate_run_config(job.get_subset(asset_selection={key}), given)
+    given["ops"][model.op.name]["config"]["unknown"] = 1
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job.get_subset(asset_selection={model.key}), given)

@@ -123,6 +123,24 @@ def test_only_what_is_not_at_work_is_begun(daemon: Daemon) -> None:
     assert len(daemon.backfills()) == 2
 
 
+def test_folds_are_trained_anew_where_that_is_asked_for_and_none_is_at_work(daemon: Daemon) -> None:
+    begun = run(daemon, "--folds", "0,1", "--retrain", "--detach")
+    again = run(daemon, "--folds", "1,2", "--retrain", "--detach")
+    found = run(daemon, "--folds", "1,2", "--detach")
+    both = run(daemon, "--retrain", "--cancel")
+
+    assert begun.exit_code == 0, begun.output
+    # What follows them must not train them once more.
+    assert begun.stdout.splitlines()[-1] == "Follow them: nnunet-assets backfill --folds 0,1"
+    assert again.exit_code == 1
+    assert "fold_1 of Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d is at work already" in again.stderr
+    assert found.exit_code == 0, found.output
+    assert (both.exit_code, "give one of the two" in both.stderr) == (1, True)
+    plain, anew = sorted((one.run_config for one in daemon.backfills()), key=bool)
+    asset = "Dataset004_Hippocampus__nnUNetTrainer__nnUNetPlans__2d__fold_model"
+    assert (plain, anew) == ({}, {"ops": {asset: {"config": {"retrain": True}}}})
+
+
 def test_what_is_canceled_is_incomplete(daemon: Daemon) -> None:
     assert run(daemon, "--cancel").stdout.startswith("Nothing runs of fold_0, fold_1,")
     run(daemon, "--folds", "0", "--detach")
@@ -154,8 +172,8 @@ def test_a_daemon_that_ends_meanwhile_is_said_once(daemon: Daemon) -> None:
     daemon.steps = [{"fold_0": STARTED}, {}, {"fold_0": SUCCESS}]
     begin = backfill._begin
 
-    def end_after_it_began(*given: Any) -> Any:
-        begun = begin(*given)
+    def end_after_it_began(*given: Any, **more: Any) -> Any:
+        begun = begin(*given, **more)
         daemon.is_there = False
         return begun
 
