@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from nnunet_assets.core.files.kept_ports import chosen_ports
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER, Roots
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import ConfigError
@@ -82,7 +83,7 @@ class Settings:
             raise ConfigError("\n".join(map(str, problems)))
         data = folder / "data"
         tracking_uri = variables.get("MLFLOW_TRACKING_URI") or f"sqlite:///{data / 'mlflow.db'}"
-        local_ui = variables.get(MLFLOW_UI_VARIABLE) or "http://127.0.0.1:5000"
+        local_ui = variables.get(MLFLOW_UI_VARIABLE) or f"http://127.0.0.1:{chosen_ports(folder).mlflow}"
         return cls(
             project=folder,
             roots=_roots(variables, data),

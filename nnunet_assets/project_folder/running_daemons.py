@@ -8,7 +8,7 @@ another machine or in another container.
 import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 from dotenv import dotenv_values
 
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.project_folder.daemon_lock import UNKNOWN, DaemonOwner, lock_owner
 from nnunet_assets.project_folder.dagster_home import last_sign_of_daemon
@@ -68,6 +69,12 @@ def find_daemons(project: Path) -> Iterator[RunningDaemon]:
                 yield _of_users(process)
 
 
+def second_daemons(project: Path) -> list[str]:
+    """Returns a sentence for each daemon that works on the instance beside the first, and how to end it."""
+    found = list(find_daemons(project))
+    return [f"{one.who} is a second daemon: each run is started twice. {one.remedy}" for one in found[1:]]
+
+
 def gives_signs(project: Path) -> bool:
     """Tells whether a daemon works on the instance; for a minute also of one that was killed elsewhere."""
     if find_daemon(project):
@@ -76,7 +83,7 @@ def gives_signs(project: Path) -> bool:
     return last is not None and abs(time.time() - last) <= 2 * SIGN_SECONDS
 
 
-def refuse_second_daemon(project: Path, say: Callable[[str], None]) -> None:
+def refuse_second_daemon(project: Path, progress: Progress) -> None:
     """Refuses to go on where a daemon works on the project's instance.
 
     The last sign of a daemon stays in the instance when it is killed. Where it is young, and no process of this machine
@@ -84,12 +91,12 @@ def refuse_second_daemon(project: Path, say: Callable[[str], None]) -> None:
 
     Args:
         project: A project whose instance has settings.
-        say: Is told of such a wait.
+        progress: Is told of such a wait.
 
     Raises:
         SecondDaemonError: One does; the message names it, and how to end it.
     """
-    found = find_daemon(project) or _elsewhere(project, say)
+    found = find_daemon(project) or _elsewhere(project, progress)
     if found is not None:
         page = f" Its web UI is at {found.page}." if found.page else ""
         raise SecondDaemonError(
@@ -122,7 +129,7 @@ def _of_users(process: psutil.Process) -> RunningDaemon:
     return RunningDaemon(who, "", f"End it: Ctrl-C in its terminal, or: kill -INT {process.pid}")
 
 
-def _elsewhere(project: Path, say: Callable[[str], None]) -> RunningDaemon | None:
+def _elsewhere(project: Path, progress: Progress) -> RunningDaemon | None:
     """Returns a daemon that no process of this machine explains; waits for its next sign where the last one is young.
 
     Clocks of two machines differ: whether a sign is a new one is told by its being another one.
@@ -132,7 +139,7 @@ def _elsewhere(project: Path, say: Callable[[str], None]) -> RunningDaemon | Non
     if age is None or abs(age) > 2 * SIGN_SECONDS:
         return None
     wait = min(2 * SIGN_SECONDS - abs(age), SIGN_SECONDS + 5)
-    say(
+    progress.say(
         f"A Dagster daemon gave a sign of life {abs(age):.0f} s ago, and none runs on this machine. Looking for up to "
         f"{wait:.0f} s whether one does elsewhere ..."
     )

@@ -12,7 +12,13 @@ import pytest
 
 from nnunet_assets.project_folder import running_daemons
 from nnunet_assets.project_folder.daemon_lock import UNKNOWN, DaemonOwner
-from nnunet_assets.project_folder.running_daemons import SecondDaemonError, find_daemons, refuse_second_daemon
+from nnunet_assets.project_folder.running_daemons import (
+    SecondDaemonError,
+    find_daemons,
+    refuse_second_daemon,
+    second_daemons,
+)
+from nnunet_assets_tests.recorded_progress import RecordedProgress
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -63,13 +69,27 @@ def test_plain_dagster_on_the_instance_is_named_with_how_to_end_it(
     process = run(*command, home=tmp_path / ".dagster")
 
     with pytest.raises(SecondDaemonError) as caught:
-        refuse_second_daemon(tmp_path, pytest.fail)
+        refuse_second_daemon(tmp_path, RecordedProgress(pytest.fail))
 
     assert re.fullmatch(
         rf"Process {process.pid} \(`{command[0]} {command[1]}`, since 20[-0-9]+ [:0-9]+\) is the Dagster daemon of "
         rf"{re.escape(str(tmp_path))} already, and two of them would start each run twice. End it: Ctrl-C in its "
         rf"terminal, or: kill -INT {process.pid}",
         str(caught.value),
+    )
+
+
+def test_whoever_works_beside_the_first_is_a_second_one(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = run("dagster", "dev", home=tmp_path / ".dagster")
+    assert second_daemons(tmp_path) == []
+    owner = DaemonOwner("elsewhere", 7, "", "nnunet-assets dev", "")
+    monkeypatch.setattr(running_daemons, "lock_owner", lambda _home: owner)
+    (said,) = second_daemons(tmp_path)
+    assert said.startswith(f"Process {process.pid} (`dagster dev`, since ")
+    assert said.endswith(
+        f" is a second daemon: each run is started twice. End it: Ctrl-C in its terminal, or: kill -INT {process.pid}"
     )
 
 
@@ -85,7 +105,7 @@ def test_other_commands_and_other_instances_are_none(tmp_path: Path, run: Run, c
     run(*command, home=tmp_path / ".dagster")
     run("dagster-daemon", "run", home=tmp_path / "elsewhere")
     assert list(find_daemons(tmp_path)) == []
-    refuse_second_daemon(tmp_path, pytest.fail)
+    refuse_second_daemon(tmp_path, RecordedProgress(pytest.fail))
 
 
 @pytest.mark.parametrize(
@@ -105,24 +125,25 @@ def test_the_holder_of_the_lock_is_named_wherever_it_is(
 ) -> None:
     monkeypatch.setattr(running_daemons, "lock_owner", lambda _home: owner)
     with pytest.raises(SecondDaemonError, match=said):
-        refuse_second_daemon(tmp_path, pytest.fail)
+        refuse_second_daemon(tmp_path, RecordedProgress(pytest.fail))
 
 
 def test_a_daemon_that_nobody_sees_gives_another_sign(tmp_path: Path, signs: list[float]) -> None:
     signs += [time.time(), time.time() + 1]
-    said: list[str] = []
+    progress = RecordedProgress()
     with pytest.raises(SecondDaemonError, match="on another machine, in another container or of another user is the"):
-        refuse_second_daemon(tmp_path, said.append)
-    assert len(said) == 1
+        refuse_second_daemon(tmp_path, progress)
+    assert len(progress.said) == 1
 
 
 def test_the_last_sign_of_one_that_was_killed_is_waited_for_once(tmp_path: Path, signs: list[float]) -> None:
     signs.append(time.time())
-    said: list[str] = []
-    refuse_second_daemon(tmp_path, said.append)
-    assert re.match(r"A Dagster daemon gave a sign of life 0 s ago, and none runs on this machine.*up to 2 s", said[0])
+    progress = RecordedProgress()
+    refuse_second_daemon(tmp_path, progress)
+    (said,) = progress.said
+    assert re.match(r"A Dagster daemon gave a sign of life 0 s ago, and none runs on this machine.*up to 2 s", said)
 
 
 def test_an_old_sign_is_not_waited_for(tmp_path: Path, signs: list[float]) -> None:
     signs.append(time.time() - 3)
-    refuse_second_daemon(tmp_path, pytest.fail)
+    refuse_second_daemon(tmp_path, RecordedProgress(pytest.fail))

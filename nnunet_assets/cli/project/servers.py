@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import signal
+import subprocess
 import sysconfig
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -31,6 +32,9 @@ from nnunet_assets.cli.project.server_processes import (
     wait_until_up,
 )
 from nnunet_assets.cli.project_option import folder_or_project
+from nnunet_assets.cli.terminal import TerminalProgress
+from nnunet_assets.core.files.kept_ports import Ports, chosen_ports, keep_ports
+from nnunet_assets.core.progress import Progress
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
@@ -38,51 +42,53 @@ from nnunet_assets.project_folder.daemon_lock import held_command, starting
 from nnunet_assets.project_folder.dagster_home import ensure_instance, forget_signs_of_daemon
 from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.project_folder.private_files import make_private
-from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon
+from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon, second_daemons
 from nnunet_assets.project_folder.workspace_file import stop_importing_from_project
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.training_pages import APP_NAME
 
-PORT, MLFLOW_PORT = 3000, 5000
 PORTS = click.IntRange(1, 65535)
+WATCH_SECONDS = 30.0
 
 
 @click.command()
 @folder_or_project
-@click.option("--port", default=PORT, type=PORTS, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=MLFLOW_PORT, type=PORTS, show_default=True, help="Port of MLflow's web UI.")
-def dev(folder: Path, port: int, mlflow_port: int) -> None:
+@click.option("--port", type=PORTS, help="Port of Dagster's web UI.  [default: the last one; 3000 at first]")
+@click.option("--mlflow-port", type=PORTS, help="Port of MLflow's web UI.  [default: the last one; 5000 at first]")
+def dev(folder: Path, port: int | None, mlflow_port: int | None) -> None:
     """Run Dagster's web UI and MLflow for the project in FOLDER until Ctrl-C."""
-    settings = _checked_settings(folder)
-    page = f"http://{HOST}:{port}"
-    arguments = ["dagster", "dev", "-h", HOST, "-p", str(port)]
+    settings, progress = _checked_settings(folder), TerminalProgress()
+    ports = chosen_ports(settings.project, port, mlflow_port)
+    page = f"http://{HOST}:{ports.dagster}"
+    arguments = ["dagster", "dev", "-h", HOST, "-p", str(ports.dagster)]
     dagster = held_command(settings.dagster_home, "nnunet-assets dev", page, *arguments)
-    servers = [*_mlflow(settings, mlflow_port), Server("dagster", dagster, f"{page}/server_info", is_daemon=True)]
+    servers = [*_mlflow(settings, ports.mlflow), Server("dagster", dagster, f"{page}/server_info", is_daemon=True)]
     logs = [background.log_file(settings.project, server.name) for server in servers]
     with ExitStack() as stack:
         show_rest = stack.enter_context(shown_output(logs))
         with starting(settings.dagster_home, seconds=2 * START_SECONDS):
             _make_ready(settings)
-            refuse_second_daemon(settings.project, click.echo)
+            refuse_second_daemon(settings.project, progress)
             refuse_taken_ports(servers)
             _make_store(settings)
             stack.callback(_forget_daemon, settings)
-            environment = _environment(settings, f"http://{HOST}:{mlflow_port}")
+            environment = _environment(settings, f"http://{HOST}:{ports.mlflow}")
             running = stack.enter_context(in_foreground(servers, settings.project, environment, logs))
             for server, process, log in zip(servers, running, logs, strict=True):
                 wait_until_up(settings.dagster_home, server, process.pid, partial(is_running, process), log)
         show_rest()
+        keep_ports(settings.project, ports)
         click.echo(f"Ctrl-C stops both; folds that train go on. All that they print: {logs[0].parent}")
         click.echo(_welcome(settings, {server.name: server.url for server in servers}))
-        if code := running[-1].wait():
+        if code := _wait(running[-1], settings, progress):
             raise ServerError(f"`dagster dev` ended with exit code {code}; what it printed is in {logs[-1]}.")
 
 
 @click.command()
 @folder_or_project
-@click.option("--port", default=PORT, type=PORTS, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--mlflow-port", default=MLFLOW_PORT, type=PORTS, show_default=True, help="Port of MLflow's web UI.")
-def up(folder: Path, port: int, mlflow_port: int) -> None:
+@click.option("--port", type=PORTS, help="Port of Dagster's web UI.  [default: the last one; 3000 at first]")
+@click.option("--mlflow-port", type=PORTS, help="Port of MLflow's web UI.  [default: the last one; 5000 at first]")
+def up(folder: Path, port: int | None, mlflow_port: int | None) -> None:
     """Start web UI, daemon and MLflow for the project in FOLDER, detached from this terminal.
 
     What runs already is left running, on the port that it has.
@@ -92,20 +98,21 @@ def up(folder: Path, port: int, mlflow_port: int) -> None:
     click.echo(f"Logs: {settings.project / 'run'}. Stop with: nnunet-assets down {shlex.quote(str(folder))}")
 
 
-def start_in_background(settings: Settings, port: int = PORT, mlflow_port: int = MLFLOW_PORT) -> None:
+def start_in_background(settings: Settings, port: int | None = None, mlflow_port: int | None = None) -> None:
     """Starts what of a project's servers does not run in the background yet, and prints where the pages are."""
-    servers = _background_servers(settings, port, mlflow_port)
+    progress, ports = TerminalProgress(), chosen_ports(settings.project, port, mlflow_port)
+    servers = _background_servers(settings, ports)
     with starting(settings.dagster_home, seconds=2 * START_SECONDS):
         _make_ready(settings)
         running = {server.name: background.find(settings.project, server.name) for server in servers}
         missing = [server for server in servers if running[server.name] is None]
         if running["daemon"] is None:
-            refuse_second_daemon(settings.project, click.echo)
+            refuse_second_daemon(settings.project, progress)
         refuse_taken_ports(missing)
         if any(server.name == "mlflow" for server in missing):
             _make_store(settings)
         mlflow = running.get("mlflow")
-        environment = _environment(settings, _page(mlflow.url) if mlflow else f"http://{HOST}:{mlflow_port}")
+        environment = _environment(settings, _page(mlflow.url) if mlflow else f"http://{HOST}:{ports.mlflow}")
         started = {
             server.name: running[server.name]
             or background.start(settings.project, server.name, server.command, url=server.url, environment=environment)
@@ -114,19 +121,26 @@ def start_in_background(settings: Settings, port: int = PORT, mlflow_port: int =
         for server in missing:
             process, log = started[server.name], background.log_file(settings.project, server.name)
             wait_until_up(settings.dagster_home, server, process.pid, process.is_alive, log)
-    click.echo(_welcome(settings, {name: process.url for name, process in started.items()}))
+    urls = {name: process.url for name, process in started.items()}
+    now_on = {
+        page: urlsplit(urls.get(name) or "").port for page, name in (("dagster", "webserver"), ("mlflow", "mlflow"))
+    }
+    keep_ports(settings.project, chosen_ports(settings.project, **now_on))
+    for sentence in second_daemons(settings.project):
+        progress.warn(sentence)
+    click.echo(_welcome(settings, urls))
     if any(process.unit for process in started.values()):
         click.echo("They end when you log out everywhere; to keep them: loginctl enable-linger")
 
 
-def _background_servers(settings: Settings, port: int, mlflow_port: int) -> list[Server]:
+def _background_servers(settings: Settings, ports: Ports) -> list[Server]:
     # The whole path tells the servers of two projects apart.
     workspace = ["-w", str(settings.project / "workspace.yaml")]
-    page = f"http://{HOST}:{port}"
-    webserver = python_command("-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(port))
+    page = f"http://{HOST}:{ports.dagster}"
+    webserver = python_command("-m", "dagster_webserver", *workspace, "-h", HOST, "-p", str(ports.dagster))
     daemon = held_command(settings.dagster_home, "nnunet-assets up", page, "dagster._daemon", "run", *workspace)
     return [
-        *_mlflow(settings, mlflow_port),
+        *_mlflow(settings, ports.mlflow),
         Server("webserver", webserver, f"{page}/server_info"),
         Server("daemon", daemon, None, is_daemon=True),
     ]
@@ -144,6 +158,20 @@ def down(folder: Path) -> None:
             _forget_daemon(settings)
     if other := find_daemon(settings.project):
         click.echo(f"{other.who} runs on, which `up` did not start. {other.remedy}")
+
+
+def _wait(server: "subprocess.Popen[bytes]", settings: Settings, progress: Progress) -> int:
+    """Waits until a server ends, and returns its exit code; says meanwhile who else works on its instance."""
+    said: set[str] = set()
+    while True:
+        try:
+            return server.wait(WATCH_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Dagster itself takes no lock, so that nothing keeps it from starting beside this.
+            for sentence in second_daemons(settings.project):
+                if sentence not in said:
+                    progress.warn(sentence)
+                    said.add(sentence)
 
 
 def _forget_daemon(settings: Settings) -> None:
