@@ -21,7 +21,7 @@ def told_apart(names: Sequence[str], longest: int) -> list[str]:
     """
     longest = max(longest, SHORTEST)
     different = list(dict.fromkeys(names))
-    shown = {name: _cut_in_the_middle(name, longest) for name in different}
+    shown = {name: cut_in_the_middle(name, longest) for name in different}
     for alike in _alike(shown):
         if any(len(name) > longest for name in alike):
             shown |= dict(zip(alike, _windows(alike, longest), strict=True))
@@ -42,7 +42,8 @@ def _alike(shown: Mapping[str, str]) -> list[list[str]]:
     return [names for names in by_text.values() if len(names) > 1]
 
 
-def _cut_in_the_middle(name: str, longest: int) -> str:
+def cut_in_the_middle(name: str, longest: int) -> str:
+    """Returns beginning and end of a name, of no more characters together; where nobody knows what it stands beside."""
     if len(name) <= longest:
         return name
     tail = (longest - 1) // 2

@@ -1,9 +1,13 @@
 """What runs are called: MLflow cuts a name at its end, so that it begins with what tells it from the others."""
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment
+from nnunet_assets.core.text.distinct_names import cut_in_the_middle
 
 _PREFIX = "nnUNet"
 """Of most names of plans and trainers, which is no news to anybody."""
+
+LONGEST_VARIANT = 24
+"""With fold and configuration it fits into MLflow's column. Variants of a study often differ in their last words."""
 
 
 def run_title(experiment: Experiment) -> str:
@@ -13,7 +17,8 @@ def run_title(experiment: Experiment) -> str:
     """
     plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix(_PREFIX)
     trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix(_PREFIX)
-    return " ".join(filter(None, [experiment.variant, plans, trainer, experiment.configuration]))
+    variant = cut_in_the_middle(experiment.variant or "", LONGEST_VARIANT)
+    return " ".join(filter(None, [variant, plans, trainer, experiment.configuration]))
 
 
 def fold_run_name(experiment: Experiment, fold: str) -> str:

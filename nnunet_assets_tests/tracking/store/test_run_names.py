@@ -1,0 +1,25 @@
+"""The name of a run begins with what tells it from the others, and shows the end of a long variant too."""
+
+from dataclasses import replace
+
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.tracking.store.run_names import cross_validation_run_name, fold_run_name
+
+EXPERIMENT = Experiment("Dataset004_Hippocampus", "3d_fullres")
+
+
+def test_what_most_have_is_left_out() -> None:
+    assert fold_run_name(EXPERIMENT, "fold_3") == "fold_3 3d_fullres"
+    other = replace(EXPERIMENT, plans="nnUNetResEncUNetMPlans", trainer="nnUNetTrainerDA5", variant="short")
+    assert fold_run_name(other, "fold_all") == "fold_all short ResEncUNetMPlans TrainerDA5 3d_fullres"
+    assert cross_validation_run_name(replace(other, plans="mine")) == "short mine TrainerDA5 3d_fullres cv"
+
+
+def test_long_variants_that_begin_alike_are_told_apart() -> None:
+    named = [replace(EXPERIMENT, variant=f"learning_rate_0_001_weight_decay_{end}") for end in ("1e_4", "1e_5")]
+    assert [cross_validation_run_name(one) for one in named] == [
+        "learning_rat…_decay_1e_4 3d_fullres cv",
+        "learning_rat…_decay_1e_5 3d_fullres cv",
+    ]
+    whole = replace(EXPERIMENT, variant="x" * 24)
+    assert cross_validation_run_name(whole) == f"{'x' * 24} 3d_fullres cv"
