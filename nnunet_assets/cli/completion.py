@@ -1,5 +1,6 @@
 """`completion`: what makes a shell complete the commands, written where that shell reads it; click's own script."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,11 @@ def install(shell: str, script: str, home: Path) -> list[str]:
     done = [f"The completion for {shell} is in {file}."]
     if shell != "fish":
         settings, line = home / f".{shell}rc", f'source "{file}"'
-        text = settings.read_text() if settings.exists() else ""
-        if line not in text.splitlines():
-            with settings.open("a") as out:
-                out.write(f"{'' if text.endswith(chr(10)) or not text else chr(10)}{line}\n")
+        # In bytes: neither the file nor the folder need be text in the terminal's encoding.
+        there, added = settings.read_bytes() if settings.exists() else b"", os.fsencode(line)
+        if added not in there.splitlines():
+            with settings.open("ab") as out:
+                out.write(b"" if there.endswith(b"\n") or not there else b"\n")
+                out.write(added + b"\n")
             done.append(f"{settings} reads it: a line was added at its end.")
     return [*done, "It works in every shell that is opened from now on."]

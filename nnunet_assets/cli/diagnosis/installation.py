@@ -72,7 +72,8 @@ def torch_findings(variables: Mapping[str, str]) -> Iterator[Finding]:
             python_command("-c", _TORCH_PROBE),
             env=with_safe_imports(variables) if variables else None,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             timeout=_TORCH_SECONDS,
         )

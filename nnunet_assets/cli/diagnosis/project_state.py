@@ -69,6 +69,9 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
         return
     try:
         limit = pool_limit(settings.project)
+    except ConfigError as error:  # a sentence with what to do
+        yield Finding("error", "Dagster's instance", str(error))
+        return
     except Exception as error:  # noqa: BLE001  # whatever keeps Dagster from opening it is the finding
         remedy = f"Correct {settings.dagster_home / 'dagster.yaml'}, or move it away: it is written anew."
         yield Finding("error", "Dagster's instance", f"cannot be opened: {' '.join(str(error).split())}", remedy)

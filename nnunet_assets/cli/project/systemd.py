@@ -75,7 +75,15 @@ def _output_to(log: Path) -> list[str]:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    done = subprocess.run(
+        command,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        timeout=_SECONDS,
+    )
     if done.returncode:
         raise NnunetAssetsError(f"`{' '.join(command[:2])} ... {command[-1]}` failed: {done.stderr.strip()}")
     return done.stdout.strip()
