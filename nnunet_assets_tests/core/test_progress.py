@@ -108,3 +108,9 @@ def test_the_end_is_said_once_and_what_does_not_go_on_is_not_said(clock: Clock) 
         clock.seconds += 3600.0
         count.take("done", n_done, 10)
         assert count.is_due() == is_due, n_done
+
+
+def test_a_count_of_nothing_yet_is_none(clock: Clock) -> None:
+    count = Count()
+    clock.seconds += 3600.0
+    assert (str(count), count.seconds_left, count.is_due()) == ("0 of 0 ", None, False)

@@ -141,7 +141,7 @@ def has_byte_order_mark(path: Path) -> bool:
 def _refuse_other_encoding(path: Path) -> None:
     start = _first_bytes(path)
     # JSON begins with two ASCII characters: in UTF-16 and UTF-32 a zero is among their bytes.
-    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or start[:4] == codecs.BOM_UTF32_BE or b"\0" in start:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start:
         raise DatasetError(
             f"D002 {path} is not valid JSON to nnU-Net, which reads UTF-8: it is UTF-16 or UTF-32. Save it as UTF-8."
         )

@@ -1,6 +1,7 @@
 """What an evaluation says as a whole, of cases worked out by hand."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from nnunet_assets.core.evaluation.evaluation import Evaluation, Problem, score_
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, counted_estimate
 from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.fold.case_results import LabelScore
+from nnunet_assets.core.statistics.scoring import WHERE_BOTH
 from nnunet_assets.reports.tables.evaluation_tables import notes, short_records, to_csv
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
@@ -114,3 +116,19 @@ def test_a_score_is_as_recorded_to_the_twelfth_digit() -> None:
     assert closer == "organ dice 0.500000001 instead of 0.500000000"
     difference = score_difference({"organ": metrics(dice=0.5 + 1e-6, iou=None)}, recorded)
     assert difference == "organ dice 0.500001 instead of 0.500000, organ iou undefined instead of 0.333"
+
+
+def test_the_headline_names_three_labels_and_where_a_distance_is_of_fewer_cases() -> None:
+    whole, cut = (
+        evaluation(metrics(dice=0.9, hd95_mm=2.0)),
+        evaluation(metrics(dice=0.9, hd95_mm=2.0), metrics(dice=0.5)),
+    )
+    assert whole.headline() == "1 of 1 cases, organ Dice 0.900 and HD95 2.000 mm"
+    assert cut.headline() == f"2 of 2 cases, organ Dice 0.700 and HD95 2.000 mm {WHERE_BOTH}"
+    assert evaluation(metrics()).headline() == "1 of 1 cases, organ undefined"
+    totals = LabelTotals()
+    totals.add(metrics(dice=1.0))
+    labels = dict.fromkeys(("a", "b", "c", "d"), totals)
+    found = replace(whole, labels=labels, problems=(Problem("One."),))
+    assert found.headline() == "1 of 1 cases, a Dice 1.000, b Dice 1.000, c Dice 1.000; 1 problem"
+    assert replace(whole, labels=None).headline() == "1 of 1 cases"

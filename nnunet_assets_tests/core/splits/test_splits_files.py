@@ -7,7 +7,12 @@ import pytest
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.splits.splits_files import folds_of_split, read_patients, read_training_only
+from nnunet_assets.core.splits.splits_files import (
+    folds_of_split,
+    read_patients,
+    read_training_only,
+    write_splits,
+)
 from nnunet_assets.core.splits.splits_record import SplitsRecord
 from nnunet_assets_tests.raw_builders import write_json
 
@@ -87,3 +92,10 @@ class TestPatientsOfTheSplits:
         (tmp_path / OWN_FOLDER / "splits.json").write_text(content)
         assert self.read(tmp_path, ["a"]) is None
         assert self.read(tmp_path, ["a"], UNKNOWN) is None
+
+
+def test_the_file_has_the_bytes_that_nnunet_writes(tmp_path: Path) -> None:
+    file = write_splits(tmp_path, [{"val": ["a"], "train": ["b"]}])
+    assert file == tmp_path / "splits_final.json"
+    lines = ["[", "    {", '        "train": [', '            "b"', "        ],", '        "val": [', '            "a"']
+    assert file.read_text().splitlines() == [*lines, "        ]", "    }", "]"]

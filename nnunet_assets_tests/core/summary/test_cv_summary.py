@@ -305,6 +305,11 @@ def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest() -> 
     assert computing.seconds == {"training": 7.0, "validation": 3.0}
     assert computing.peak_memory_bytes == {"gpu": 7, "host": 20}
     assert hand_worked().computing.gpu_hours is None
+    # What a fold does not say took no time, and held no memory.
+    silent = replace(second, seconds={"training": 1.0}, peak_memory_bytes={"host": 0})
+    computing = summarize(EXPERIMENT, FOLDS, [replace(first, peak_memory_bytes={"gpu": 0}), silent]).computing
+    assert computing.seconds == {"training": 4.5, "validation": 1.5}
+    assert computing.peak_memory_bytes == {"gpu": 0, "host": 0}
 
 
 def test_a_summary_of_the_first_schema_is_still_read() -> None:

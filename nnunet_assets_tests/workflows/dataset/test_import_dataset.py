@@ -43,3 +43,10 @@ def test_files_by_patterns_become_a_dataset_with_the_labels_that_are_said(tmp_pa
 def test_what_contradicts_itself_is_refused(tmp_path: Path, source: Source, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         import_dataset(Settings.from_environment(tmp_path, {}), source, SILENT)
+
+
+def test_labels_alone_name_no_cases() -> None:
+    source = Source(Path("Task07_Own"), labels=LABELS)
+    assert not source.is_named
+    with pytest.raises(ConfigError, match="--images needs --labels"):
+        source.cases()

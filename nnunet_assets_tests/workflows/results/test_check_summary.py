@@ -8,8 +8,9 @@ import pytest
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256
-from nnunet_assets.core.summary.baseline import Baseline
+from nnunet_assets.core.summary.baseline import Baseline, Score
 from nnunet_assets.core.summary.summary_files import baseline_path
+from nnunet_assets.workflows.results import check_summary as workflow
 from nnunet_assets.workflows.results.check_summary import CHECKS, CheckedSummary, check_summary
 from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets_tests.cross_validation_builders import NAN, write_fold
@@ -154,3 +155,15 @@ def test_dice_and_limit_stand_beside_each_other_and_a_label_that_is_nowhere_has_
 def test_each_check_is_described(roots: Roots) -> None:
     summary = make_summary(roots, EXPERIMENT, ["fold_0", "fold_1", "fold_2"]).summary
     assert [found.name for found in check_summary(roots, summary, {})] == list(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("score", "row"),
+    [
+        (Score("organ", 0.75, 0.73, 0.7), ["organ", "0.7000", "0.7500", "0.7300"]),
+        (Score("organ", 0.75, 0.73, 0.72996), ["organ", "0.72996", "0.7500", "0.73000"]),
+        (Score("organ", 0.75, 0.73, None), ["organ", "undefined", "0.7500", "0.7300"]),
+    ],
+)
+def test_a_dice_that_is_too_low_reads_as_too_low(score: Score, row: list[str]) -> None:
+    assert workflow._compared(score) == row

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.evaluation.evaluation_files import evaluation_folder
+from nnunet_assets.core.evaluation.metric_policy import metric_policy
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import EvaluationError
@@ -108,6 +110,9 @@ class TestAnEvaluationThatIsNotTheDeclaredOne:
 
         assert same == declared
         assert wider == wider_again != lesions
+        policy = metric_policy(target.found.description, {"organ": 9.0}, ())
+        # As every version names it: what an older one left there is brought up to date.
+        assert wider.name == json_sha256([policy.digest_of_version(1)])[:16]
         assert (wider.parent, lesions.parent, len(wider.name)) == (declared, declared, 16)
         elsewhere = settings.project / "tables"
         assert self.folder(settings, target, tolerances_mm={"organ": 9.0}, output=elsewhere) == elsewhere

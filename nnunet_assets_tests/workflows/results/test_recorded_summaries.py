@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
-from nnunet_assets.core.summary.cv_groups import CvGroup
+from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.errors import ConfigError, SummaryError
@@ -192,3 +192,36 @@ class TestASummaryOfAScript:
         ):
             summarize_experiment(EXPERIMENT.dataset, tracking_uri="http://other")
         assert asked == [(settings, "http://other")]
+
+
+class TestAGroupThatIsAskedFor:
+    """Beside the default experiment a long one, which is the newer."""
+
+    @pytest.fixture
+    def record(self, settings: Settings) -> CvRecord:
+        for variant in ("long", "longer"):
+            other = Experiment(EXPERIMENT.dataset, "2d", variant=variant)
+            write_fold(other.model_folder(settings.roots), "fold_0", {"a": (0.5, 0.5)})
+        return folder_record(settings.roots.results)
+
+    def group(self, settings: Settings, record: CvRecord, name: str | None) -> FoundSummary:
+        return find_summary(settings, record, EXPERIMENT.dataset, name, lambda _group: ["fold_0"])
+
+    def test_is_named_by_a_part_that_no_other_has_and_no_others_are_named(
+        self, settings: Settings, record: CvRecord
+    ) -> None:
+        found = self.group(settings, record, "longer")
+        assert (found.group.experiment.variant, found.others) == ("longer", ())
+        whole = self.group(settings, record, found.group.name)
+        assert whole.group == found.group
+
+    def test_is_none_where_nothing_or_more_than_one_has_that_part(self, settings: Settings, record: CvRecord) -> None:
+        for name in ("nothing", "ong", "2d"):
+            with pytest.raises(SummaryError):
+                self.group(settings, record, name)
+
+    def test_is_chosen_and_the_others_named_where_nobody_asked(self, settings: Settings, record: CvRecord) -> None:
+        found = self.group(settings, record, None)
+        names = {group.name for group in record.experiments()[EXPERIMENT.dataset]}
+        assert len(names) == 3
+        assert {found.group.name, *found.others} == names
