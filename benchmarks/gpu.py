@@ -1,12 +1,13 @@
 """What only a machine with a GPU can show, in under ten minutes: speed beside nnU-Net, leases, memory, kills.
 
-    python benchmarks/gpu.py [--device cuda|cpu] [--output FILE] [against] [lease] [five] [memory] [kill]
+    python benchmarks/gpu.py [--device cuda|cpu] [--output FILE] [against] [lease] [five] [memory] [kill] [predict]
 
 * `against`: a fold of 2d and of 3d_fullres here, against `nnUNetv2_train` with the same trainer on the same data.
 * `lease`: two folds that are asked for at once on one GPU: one after the other, or both where two may share it.
 * `five`: five folds at once on one GPU, against one after the other.
 * `memory`: a GPU that something else has filled: the fold ends as `out_of_gpu_memory`, with what to do.
 * `kill`: a fold that is killed in mid-training goes on from its last checkpoint, and logs each epoch once.
+* `predict`: new images here and by `nnUNetv2_predict`, and the share of voxels that are as on the CPU.
 
 Without a part: all. `--device cpu` runs the same on a small dataset, to see that the script works: there is no lease
 without a GPU, and the lack of memory is then a trainer's own. Prints a table; `--output` takes it as JSON too. Nothing
@@ -34,6 +35,7 @@ from nnunet_assets.cli.project.init import EXAMPLE, init_project
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.processes.device_lease import FOLDS_PER_GPU_VARIABLE, usable_gpus
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
@@ -236,12 +238,56 @@ def kill(machine: Machine) -> None:
     machine.found("kill", "processes that are left", str(len(left)), not left)
 
 
+def predict(machine: Machine) -> None:
+    """Predicts new images on the device, by nnU-Net's own command, and some of them on the CPU too."""
+    if read_committed(machine.fold_folder("3d_fullres", 0)) is None:
+        train(machine, "3d_fullres", 0).check()
+    bench, raw = machine.bench, machine.bench.settings.roots.raw / DATASET / "imagesTr"
+    folders = {name: bench.project / f"predict_{name}" for name in ("images", "few", "here", "plain", "cpu")}
+    for name, n_images in (("images", 10), ("few", 2)):
+        folders[name].mkdir()
+        for image in sorted(raw.iterdir())[:n_images]:
+            (folders[name] / image.name).symlink_to(image)
+
+    def here(images: Path, output: Path, device: str) -> None:
+        model = "/".join(Experiment(DATASET, "3d_fullres", trainer=TRAINER).key_prefix)
+        words = [model, "-i", str(images), "-o", str(output), "-f", "0", "-device", device]
+        bench.run(str(Path(sys.executable).with_name("nnunet-assets")), "predict", *words)
+
+    def plain() -> None:
+        words = ["-d", DATASET, "-c", "3d_fullres", "-tr", TRAINER, "-f", "0", "-device", machine.device]
+        words += ["-i", str(folders["images"]), "-o", str(folders["plain"])]
+        bench.run(str(Path(sys.executable).with_name("nnUNetv2_predict")), *words)
+
+    of_nnunet = seconds_of(plain)
+    ours = seconds_of(lambda: here(folders["images"], folders["here"], machine.device))
+    here(folders["few"], folders["cpu"], "cpu")
+    machine.found("predict", "10 images, nnUNetv2_predict", f"{of_nnunet:.1f} s")
+    machine.found("predict", "10 images, here", f"{ours:.1f} s")
+    machine.found("predict", "here / nnUNetv2_predict", f"{ours / of_nnunet:.2f}", ours / of_nnunet <= 1.0)
+    by_nnunet, on_cpu = (equal_share(folders["here"], folders[name]) for name in ("plain", "cpu"))
+    # cuDNN chooses its algorithms anew in each process: even nnU-Net's two runs differ in some voxels.
+    enough = 0.999 if machine.has_gpu else 1.0
+    machine.found("predict", "voxels as nnUNetv2_predict has them", f"{by_nnunet:.6f}", by_nnunet >= enough)
+    machine.found("predict", "voxels as the CPU has them", f"{on_cpu:.6f}", on_cpu >= enough)
+
+
+def equal_share(ours: Path, theirs: Path) -> float:
+    """Returns the share of voxels that are the same in the masks of two folders, of those in the second."""
+    n_equal = n_voxels = 0
+    for file in theirs.glob("*.nii.gz"):
+        one, other = (read_volume(folder / file.name).stored for folder in (ours, theirs))
+        n_equal, n_voxels = n_equal + int((one == other).sum()), n_voxels + one.size
+    return n_equal / n_voxels
+
+
 PARTS: Mapping[str, Callable[[Machine], None]] = {
     "against": against,
     "lease": lease,
     "five": five,
     "memory": memory,
     "kill": kill,
+    "predict": predict,
 }
 
 
