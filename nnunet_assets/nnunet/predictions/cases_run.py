@@ -19,7 +19,7 @@ from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.device_lease import DeviceLease, device_lease, usable_gpus
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.variables import EXPORT
-from nnunet_assets.processes.workers import usable_cpus, worker_variables
+from nnunet_assets.processes.workers import MAX_EXPORT_PROCESSES, usable_cpus, worker_variables
 
 DEVICE_FILE = "device.json"
 """In the work folder: what the child predicted on."""
@@ -205,8 +205,9 @@ class _Device:
 def _variables(environment: Mapping[str, str], lease: DeviceLease, n_halvings: int) -> dict[str, str]:
     variables = worker_variables(environment, n_sharing=lease.n_sharing, n_halvings=n_halvings)
     if not lease.gpus and not environment.get(EXPORT) and not n_halvings:
-        # nnU-Net's predictor computes on no more processors than nnU-Net may start processes.
-        variables[EXPORT] = str(max(1, usable_cpus() // lease.n_sharing))
+        # nnU-Net's predictor computes on no more processors than nnU-Net may start processes; and on how many decides
+        # the last bit of a logit: as many as nnUNetv2_predict takes.
+        variables[EXPORT] = str(max(1, min(MAX_EXPORT_PROCESSES, usable_cpus() // lease.n_sharing)))
     return variables
 
 

@@ -20,12 +20,17 @@ from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, P
 from nnunet_assets.nnunet.predictions.written_mask import postprocessed, write_mask
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
 from nnunet_assets.processes.child import child_main
+from nnunet_assets.processes.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
 MOST_THREADS = 3
 """Before and after the predictor each: what nnUNetv2_predict takes, by default."""
+
+DATA_COPIES, LOGIT_COPIES = 3, 6
+"""What a case takes of the memory at most, in sizes of its preprocessed image (raw, resampled, as tensor) and of its
+logits, which are of 16 bits and are resampled with 32."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,30 @@ def predict_cases(request: PredictionRequest) -> None:
     members = ", ".join(f"{member.experiment.title} {list(member.folds)}" for member in request.members)
     print(f"{len(request.cases)} cases on {device_name(device)}: {members}.", flush=True)
     tasks = [_Task(case, index, one) for case in request.cases for index, one in enumerate(predictors)]
-    export = _Export(request, predictors, device_name(device))
+    export, room = _Export(request, predictors, device_name(device)), _Room()
     with ThreadPoolExecutor(n_threads, "preprocess") as before, ThreadPoolExecutor(n_threads, "export") as after:
         exported: deque[Future[_Sum | None]] = deque()
         so_far: Future[_Sum | None] | None = None
-        for task, item in _preprocessed(tasks, before, n_threads):
+        for task, item in _preprocessed(tasks, before, n_threads, room):
             logits = task.predictor.logits(item["data"])
+            room.needed_bytes = max(room.needed_bytes, DATA_COPIES * item["data"].nbytes + LOGIT_COPIES * logits.nbytes)
             so_far = after.submit(export.add, task, logits, item["data_properties"], so_far if task.index else None)
             exported.append(so_far)
             # A GPU is faster than what follows it: the logits of no more than a few cases wait in memory.
-            while len(exported) > n_threads:
+            while len(exported) > n_threads or (exported and room.is_short()):
                 exported.popleft().result()
         for future in exported:
             future.result()
+
+
+@dataclass
+class _Room:
+    """Whether the memory holds one more case like the largest so far; where it may not, one goes after the other."""
+
+    needed_bytes: int = 0
+
+    def is_short(self) -> bool:
+        return free_memory_bytes() < self.needed_bytes
 
 
 @dataclass(frozen=True)
@@ -121,13 +137,13 @@ class _Export:
 
 
 def _preprocessed(
-    tasks: Sequence[_Task], pool: ThreadPoolExecutor, n_ahead: int
+    tasks: Sequence[_Task], pool: ThreadPoolExecutor, n_ahead: int, room: _Room
 ) -> Iterator[tuple[_Task, dict[str, Any]]]:
     """Yields the tasks in their order, each with what nnU-Net makes of its case, while the next few are made."""
     made: deque[tuple[_Task, Future[dict[str, Any]]]] = deque()
     for task in tasks:
         made.append((task, pool.submit(task.preprocess)))
-        if len(made) > n_ahead:
+        while len(made) > n_ahead or (made and room.is_short()):
             first, future = made.popleft()
             yield first, future.result()
     for task, future in made:
