@@ -103,7 +103,7 @@ def test_scores_are_those_of_nnunets_evaluation(made: dict[str, FoldToEnsemble],
 
     fold = made[kind]
     found = load_summary_json(str(fold.folder / SUMMARY_FILE))
-    wanted: dict[str, list[Any]] = {"regions": [(1, 2), (2,)], "ignore": [1]}
+    wanted: dict[str, list[Any]] = {"regions": [(1, 2), 2], "ignore": [1]}
     values = wanted.get(kind, [1, 2])
     assert {*found["mean"]} == {*values}
     by_case = {Path(entry["prediction_file"]).name: entry["metrics"] for entry in found["metric_per_case"]}
