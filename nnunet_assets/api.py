@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nnunet_assets.workflows.fold.adopt import AdoptionReport
     from nnunet_assets.workflows.fold.sync import SyncReport
     from nnunet_assets.workflows.fold.train import TrainedFold
+    from nnunet_assets.workflows.model.ensemble import MadeEnsemble
     from nnunet_assets.workflows.model.predict import PredictedImages
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
@@ -40,6 +41,7 @@ __all__ = [
     "check",
     "compare",
     "create_tracked_trainer",
+    "ensemble",
     "evaluate",
     "export_csv",
     "export_latex",
@@ -275,6 +277,41 @@ def best(dataset: str, *, project: Path | str | None = None, progress: Progress 
 
     settings = project_settings(_folder(project))
     return find_best_configuration(settings.roots, read_project(settings.project), dataset, progress)
+
+
+def ensemble(
+    dataset: str,
+    members: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    keep_probabilities: bool | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "MadeEnsemble":
+    """Averages the probabilities of experiments and scores the masks, as `nnunet-assets ensemble` does.
+
+    Args:
+        dataset: Whose experiments.
+        members: Two declared experiments or more, each in as many of its words as tell it from the others; none: the
+            declared ensemble of that name.
+        name: What it is called; None: by its members.
+        device: Where the members predict: `auto`, `cuda`, `cpu` or `mps`; None: as declared, else `auto`.
+        keep_probabilities: Whether those of the members stay on the disk; None: as declared, else they are removed.
+        project: Where the experiments are declared.
+        progress: Told of what is predicted and made.
+
+    Raises:
+        ConfigError: A member is not declared, or there is no such ensemble.
+        FoldError: A fold of a member is not finished, or members differ in data, splits, cases or labels.
+        PredictionError: Memory or disk do not suffice.
+    """
+    from nnunet_assets.workflows.model.ensemble import make_named_ensemble
+
+    settings = project_settings(_folder(project))
+    return make_named_ensemble(
+        settings, dataset, members, name, progress, device=device, keeps_probabilities=keep_probabilities
+    )
 
 
 def evaluate(

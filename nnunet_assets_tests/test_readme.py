@@ -18,11 +18,12 @@ from pydantic import BaseModel
 import nnunet_assets
 from nnunet_assets import settings as settings_module
 from nnunet_assets.cli.main import COMMANDS
-from nnunet_assets.components import CrossValidationExperiment, NnunetDataset
+from nnunet_assets.components import CrossValidationExperiment, Ensemble, NnunetDataset
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
@@ -89,6 +90,7 @@ def test_the_declarations_are_valid_and_none_is_overlooked(project: Project) -> 
     documents = [kind for text in declarations().values() for kind in re.findall(r"^type: \S+\.(\w+)$", text, re.M)]
     declared = [NnunetDataset.__name__] * len(project.datasets)
     declared += [CrossValidationExperiment.__name__] * len(project.experiments)
+    declared += [Ensemble.__name__] * len(project.ensembles)
     assert sorted(documents) == sorted(declared)
     assert len(project.experiments) >= 2
 
@@ -195,6 +197,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
     [
         ("`nnunet_assets.components.NnunetDataset`", DATASET_MODELS),
         ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
+        ("`nnunet_assets.components.Ensemble`", {"": EnsembleConfig}),
         ("`variant`", {"": VariantConfig}),
     ],
 )

@@ -38,6 +38,11 @@ COMMANDS = {
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
     "best": ("results.best", "best", "Choose the best experiment of a dataset, and say what it will score."),
     "predict": ("model.predict", "predict", "Predict new images by an experiment, a package or a registered version."),
+    "ensemble": (
+        "model.ensemble",
+        "ensemble",
+        "Average the probabilities of experiments, and score the masks.",
+    ),
     "evaluate": (
         "results.evaluate",
         "evaluate",

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from nnunet_assets.assets import dataset_definitions, experiment_definitions
+from nnunet_assets.assets import dataset_definitions, ensemble_definitions, experiment_definitions
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.mlflow import MlflowResource
@@ -26,6 +26,7 @@ def graph(project: Project) -> dg.Definitions:
         dg.Definitions(resources={"project": ProjectResource(folder=str(project.root)), "mlflow": MlflowResource()}),
         *(dataset_definitions(project, config) for config in project.datasets),
         *(experiment_definitions(project, config) for config in project.experiments),
+        *(ensemble_definitions(project, config) for config in project.ensembles),
     )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import (
@@ -22,7 +23,9 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_groups import fold_order
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.declarations.project import declared_if_any
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.declarations.named_experiment import experiment_named
+from nnunet_assets.declarations.project import Project, declared_if_any, read_project
 from nnunet_assets.errors import ConfigError, FoldError, first_offenders
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
@@ -64,6 +67,17 @@ class MadeEnsemble:
     def headline(self) -> str:
         """Returns the result in one line."""
         return self.summary.headline()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what it is and what it scored, as JSON values."""
+        return {
+            "ensemble": self.ensemble.name_in_dataset,
+            "members": [member.name_in_dataset for member in self.members],
+            "folder": str(self.folder),
+            "folds_made": list(self.made_folds),
+            "cases_predicted": self.n_predicted,
+            **self.summary.to_json(),
+        }
 
 
 def make_ensemble(
@@ -170,6 +184,69 @@ def make_ensembles(
         )
         for name, of in members.items()
     }
+
+
+def make_named_ensemble(
+    settings: Settings,
+    dataset: str,
+    words: Sequence[str],
+    name: str | None,
+    progress: Progress,
+    *,
+    device: str | None = None,
+    keeps_probabilities: bool | None = None,
+) -> MadeEnsemble:
+    """Brings the ensemble up to date that a person names, by its members or as it is declared.
+
+    Args:
+        settings: Of the project.
+        dataset: Whose experiments.
+        words: Of each member, as many of its words as tell it from other declared experiments; none: a declared
+            ensemble is meant.
+        name: What it is called; None: by its members, or the only one that is declared.
+        progress: Told of what is predicted and made.
+        device: None: as declared, else `auto`.
+        keeps_probabilities: None: as declared, else they are removed.
+
+    Raises:
+        ConfigError: A word names no experiment, or several; or no such ensemble is declared, or one of other members.
+        NnunetAssetsError: As `make_ensemble`.
+    """
+    project = read_project(settings.project)
+    project.dataset(dataset)
+    declared = _declared(project, dataset, name, is_alone=not words)
+    members = [experiment_named([dataset, one], project).identity for one in words]
+    if declared and members and {*members} != {*project.members[declared.identity]}:
+        of = first_offenders([member.name_in_dataset for member in project.members[declared.identity]])
+        raise ConfigError(f"{declared.identity.title} is declared, of other members: {of}. Give yours another name.")
+    return make_ensemble(
+        settings,
+        dataset,
+        members or project.members[declared.identity] if declared else members,
+        declared.name if declared else name,
+        progress,
+        folds=project.folds_of_ensemble(declared) if declared else None,
+        device=device or (declared.device if declared else "auto"),
+        keeps_probabilities=(
+            bool(declared and declared.keep_probabilities) if keeps_probabilities is None else keeps_probabilities
+        ),
+    )
+
+
+def _declared(project: Project, dataset: str, name: str | None, *, is_alone: bool) -> EnsembleConfig | None:
+    """Returns the declared ensemble of a name; None: members are named, and it is not declared."""
+    there = project.ensembles_of(dataset)
+    found = [one for one in there if name in (None, one.name)]
+    if not is_alone:
+        return next((one for one in there if one.name == name), None)
+    if len(found) == 1:
+        return found[0]
+    names = first_offenders([one.name for one in there]) or "none"
+    said = f"no ensemble {name!r}" if name else "no ensemble alone"
+    raise ConfigError(
+        f"{project.root} declares {said} of {dataset}. Declared: {names}. Name one of them with --name, or the members "
+        "of one that is not declared."
+    )
 
 
 def ensemble_name(members: Sequence[Experiment]) -> str:
