@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
     from nnunet_assets.nnunet.importing.planned_import import ImportedDataset
+    from nnunet_assets.tracking.registry.versions import RegisteredVersion
     from nnunet_assets.workflows.dataset.prepare import LookedAt
     from nnunet_assets.workflows.fold.adopt import AdoptionReport
     from nnunet_assets.workflows.fold.sync import SyncReport
     from nnunet_assets.workflows.fold.train import TrainedFold
     from nnunet_assets.workflows.model.ensemble import MadeEnsemble
     from nnunet_assets.workflows.model.predict import PredictedImages
+    from nnunet_assets.workflows.model.register import Registered
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
@@ -47,7 +49,10 @@ __all__ = [
     "export_latex",
     "import_dataset",
     "log_cv_summary",
+    "models",
     "predict",
+    "promote",
+    "register",
     "summarize",
     "summarize_experiment",
     "sync",
@@ -312,6 +317,86 @@ def ensemble(
     return make_named_ensemble(
         settings, dataset, members, name, progress, device=device, keeps_probabilities=keep_probabilities
     )
+
+
+def register(
+    experiment: str,
+    *,
+    name: str | None = None,
+    tracking_uri: str | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "Registered":
+    """Registers an experiment or an ensemble in MLflow, as the asset `registered_model` does, and asks the gate.
+
+    Args:
+        experiment: A declared one: `DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset, or
+            `DATASET/ensembles/NAME`.
+        name: Of the model; None: as the declaration's `register` says.
+        tracking_uri: Another server or store than the project's own.
+        project: Where the experiment is declared.
+        progress: Told what happens.
+
+    Raises:
+        NnunetAssetsError: Folds are unfinished, mixed or of other plans, or the registry does not answer.
+    """
+    from nnunet_assets.declarations.project import read_project
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.model.register import declared_model, register_declared
+
+    settings = project_settings(_folder(project))
+    declared = read_project(settings.project)
+    destination = Destination.of(settings, tracking_uri)
+    config = declared_model(declared, experiment)
+    return register_declared(settings, declared, config, destination, name=name, progress=progress)
+
+
+def models(
+    name: str | None = None, *, tracking_uri: str | None = None, project: Path | str | None = None
+) -> "list[RegisteredVersion]":
+    """Returns the versions that nnunet-assets registered, by name, the newest of each first.
+
+    Args:
+        name: Of one model; None: of all.
+        tracking_uri: Another server or store than the project's own.
+        project: Whose registry.
+
+    Raises:
+        TrackingError: The registry does not answer, or has no model of that name.
+    """
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.model.registered_models import registered_versions
+
+    return registered_versions(Destination.of(project_settings(_folder(project)), tracking_uri), name)
+
+
+def promote(
+    name: str,
+    version: int,
+    *,
+    force: str | None = None,
+    tracking_uri: str | None = None,
+    project: Path | str | None = None,
+) -> "RegisteredVersion":
+    """Makes a version the champion of its model, as `nnunet-assets promote` does.
+
+    Args:
+        name: Of the model.
+        version: Its number.
+        force: Why it is to be the champion although the gate does not let it; kept with the version. None: only what
+            passed the gate becomes champion.
+        tracking_uri: Another server or store than the project's own.
+        project: Whose registry.
+
+    Raises:
+        ConfigError: The gate does not let it.
+        TrackingError: There is no such version, or the registry does not answer.
+    """
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.model.registered_models import promote_version
+
+    settings = project_settings(_folder(project))
+    return promote_version(settings, Destination.of(settings, tracking_uri), name, version, force=force)
 
 
 def evaluate(

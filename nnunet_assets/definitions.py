@@ -24,6 +24,7 @@ from nnunet_assets.sensors import (
     build_adoption_sensor,
     build_nightly_report,
     build_refresh_sensor,
+    build_registration_sensor,
     build_retry_sensor,
     close_dead_runs,
 )
@@ -86,6 +87,10 @@ def project_definitions(root: Path) -> dg.Definitions:
         declared = dg.load_from_defs_folder(path_within_project=root) if project.has_definitions else dg.Definitions()
     experiments = [config.identity for config in project.experiments]
     test_sets = {config.identity: project.folds_of(config) for config in project.experiments if config.test_set}
+    registered = {
+        **{one.identity: len(project.folds_of(one)) for one in project.experiments if one.registered_as},
+        **{one.identity: len(project.folds_of_ensemble(one)) for one in project.ensembles if one.registered_as},
+    }
     automation = dg.Definitions(
         jobs=build_jobs(project),
         sensors=[
@@ -99,6 +104,7 @@ def project_definitions(root: Path) -> dg.Definitions:
                 if experiments
                 else []
             ),
+            *([build_registration_sensor(registered)] if registered else []),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],
     )

@@ -33,6 +33,7 @@ from nnunet_assets.processes import variables
 from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE, CHILD_VARIABLES_VARIABLE, SHARE_FILES_VARIABLE
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_runs import gap_metrics, summary_metrics
+from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.store import names
 from nnunet_assets_tests.assets.graphs import graph
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -205,7 +206,9 @@ def test_the_fields_and_their_defaults_are_those_of_the_declarations(
     heading: str, models: dict[str, type[BaseModel]]
 ) -> None:
     fields = {
-        f"{prefix}{name}": field for prefix, model in models.items() for name, field in model.model_fields.items()
+        f"{prefix}{field.alias or name}": field
+        for prefix, model in models.items()
+        for name, field in model.model_fields.items()
     }
     shown = {code_in(name)[0]: default.strip("`") for name, default, _ in table(heading)}
     assert set(shown) == set(fields)
@@ -221,7 +224,8 @@ def test_the_fields_and_their_defaults_are_those_of_the_declarations(
 
 
 def test_the_metrics_and_tags_are_those_that_are_written(tmp_path: Path) -> None:
-    constants = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+    written = {**vars(names), **vars(registry_names)}
+    constants = {value for name, value in written.items() if name.isupper() and isinstance(value, str)}
     tags = {value for value in constants if value.startswith("nnunet_assets.")}
     assert {code for code in CODE if re.fullmatch(r"nnunet_assets\.[a-z_]+", code)} == tags
     cases = {"a": {"LABEL": 1.0}, "b": {"LABEL": 0.5}}

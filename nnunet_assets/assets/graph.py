@@ -12,6 +12,7 @@ from nnunet_assets.assets.ensemble.ensemble import build_ensemble
 from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.full_model import build_full_model
 from nnunet_assets.assets.fold.partitions import ensemble_key
+from nnunet_assets.assets.model.registered_model import build_registered_model
 from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
 from nnunet_assets.assets.summary.comparison import build_comparison
 from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
@@ -88,6 +89,7 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
                 if config.test_set
                 else []
             ),
+            *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
         ]
     )
 
@@ -101,6 +103,7 @@ def ensemble_definitions(project: Project, config: EnsembleConfig) -> dg.Definit
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
             build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
+            *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
         ]
     )
 

@@ -51,6 +51,8 @@ COMMANDS = {
     "summarize": ("results.summarize", "summarize", "Show what the finished folds of an experiment say together."),
     "list": ("results.list_experiments", "list_experiments", "List experiments, their groups and finished folds."),
     "export": ("results.export", "export", "Write the summary of an experiment as CSV or LaTeX."),
+    "models": ("model.models", "models", "List the versions of registered models, or clear those without an alias."),
+    "promote": ("model.promote", "promote", "Make a version the champion of its registered model."),
     "accept": ("results.accept", "accept", "Accept the summary of an experiment as its baseline."),
     "adopt": ("fold.adopt", "adopt", "Take in finished folds that plain nnU-Net trained."),
     "sync": ("results.sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),

@@ -17,6 +17,7 @@ from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.training_rules import contradictions
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.declarations.fields import Configuration, DatasetName, Declaration, Owners, PlansName, TrainerName
+from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
 
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
@@ -181,7 +182,7 @@ class VariantConfig(Declaration):
         return self.model_dump(include=set(RESULT_OPTIONS), exclude_defaults=True)
 
 
-class ExperimentConfig(Declaration):
+class ExperimentConfig(RegisteredDeclaration):
     """One cross-validation: a dataset trained with a configuration, plans and trainer, over its folds."""
 
     dataset: DatasetName
@@ -197,6 +198,8 @@ class ExperimentConfig(Declaration):
     """Also a model trained on every case (nnU-Net's fold `all`), which has no validation."""
     test_set: bool = False
     """Also predict imagesTs with all folds together, and evaluate that where labelsTs has references."""
+    register_full_model: bool = False
+    """Register the model of every case (`full_model`) in place of the folds together."""
     variant: VariantConfig | None = None
     """Named overrides of hyperparameters. Absent: the trainer's own."""
     device: Device = "auto"
@@ -224,6 +227,10 @@ class ExperimentConfig(Declaration):
             raise ValueError(sentence.removesuffix("."))
         if self.test_set and self.disable_checkpointing:
             raise ValueError("`test_set` predicts with the folds' checkpoints, and `disable_checkpointing` writes none")
+        if self.registered_as and self.disable_checkpointing:
+            raise ValueError("`register` packs the folds' checkpoints, and `disable_checkpointing` writes none")
+        if self.register_full_model and not (self.registered_as and self.full_model):
+            raise ValueError("`register_full_model` needs `full_model: true`, and `register` with the model's name")
         return self
 
     @property

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.fields import Declaration
+from nnunet_assets.declarations.fields import Declaration, keys_of
 from nnunet_assets.declarations.sentences import validation_problems
 from nnunet_assets.declarations.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
@@ -81,7 +81,7 @@ def document_problems(document: Document) -> Iterator[Problem]:
             yield Problem(line, (), sentence)
     elif model := MODELS.get(kind or ""):
         yield from document.problems
-        yield from _key_problems(document, model.model_fields)
+        yield from _key_problems(document, keys_of(model))
     elif kind is None or kind.startswith(NAMESPACE):
         yield Problem(document.line_of(("type",)), ("type",), _type_sentence(document.value))
 
@@ -94,7 +94,7 @@ def is_run_together(document: Document) -> bool:
 
 def _stand_elsewhere(document: Document, model: type[Declaration]) -> bool:
     """Says whether the fields are there, beside `attributes` or below `Attributes`, which is a problem of its own."""
-    return any(key in model.model_fields or key.lower() == "attributes" for key in map(str, document.value))
+    return any(key in keys_of(model) or key.lower() == "attributes" for key in map(str, document.value))
 
 
 def _key_problems(document: Document, fields: Iterable[str]) -> Iterator[Problem]:

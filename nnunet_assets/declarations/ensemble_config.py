@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import Device
-from nnunet_assets.declarations.fields import Configuration, DatasetName, Declaration, Owners
+from nnunet_assets.declarations.fields import Configuration, DatasetName, Owners
+from nnunet_assets.declarations.registered import RegisteredDeclaration
 
 
 def _two_or_more(members: list[str]) -> list[str]:
@@ -17,7 +18,7 @@ def _two_or_more(members: list[str]) -> list[str]:
     return members
 
 
-class EnsembleConfig(Declaration):
+class EnsembleConfig(RegisteredDeclaration):
     """An ensemble: the mean of the probabilities of several experiments on the same cases, scored like one."""
 
     dataset: DatasetName

@@ -51,6 +51,12 @@ TrainerName = Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_spl
 Owners = list[Annotated[str, AfterValidator(_owner)]]
 
 
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Returns the keys under which YAML has the fields of a declaration, its own before those of what it is made of."""
+    in_order = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
+    return [field.alias or name for name, field in in_order]
+
+
 class Declaration(BaseModel):
     """Unknown fields are errors, and a wrong type is never converted in silence."""
 

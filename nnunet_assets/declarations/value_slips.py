@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.fields import keys_of
 from nnunet_assets.errors import did_you_mean
 
 _EXAMPLES = {
@@ -24,18 +25,18 @@ _CURLY_QUOTES = "“”„‟‘’‚‛«»"
 
 def unknown_field(name: str, model: type[BaseModel]) -> str:
     """Says where a field belongs that this declaration has not, or which one was meant."""
-    fields = model.model_fields
+    fields = keys_of(model)
     if ":" in name:
         first, _, rest = name.partition(":")
         wrong = "One colon is enough" if set(rest) <= {":"} else "A space is missing after the colon"
         return f"is not a field here. {wrong}: write `{first}: {rest.lstrip(':')}`."
-    if model is ExperimentConfig and name in VariantConfig.model_fields:
+    if model is ExperimentConfig and name in keys_of(VariantConfig):
         return "belongs to `variant`: write it below `variant:`, indented by two spaces more than that."
-    if model is VariantConfig and name in ExperimentConfig.model_fields:
+    if model is VariantConfig and name in keys_of(ExperimentConfig):
         return "belongs to the experiment and not to its variant: indent it as `variant` is."
-    if model is ExperimentConfig and name in DatasetConfig.model_fields:
+    if model is ExperimentConfig and name in keys_of(DatasetConfig):
         return "is a field of a dataset's declaration, not of an experiment's."
-    if model is DatasetConfig and name in {*ExperimentConfig.model_fields, *VariantConfig.model_fields}:
+    if model is DatasetConfig and name in {*keys_of(ExperimentConfig), *keys_of(VariantConfig)}:
         return "is a field of an experiment's declaration, not of a dataset's."
     return f"is not a field here.{did_you_mean(name, fields)} Fields: {', '.join(fields)}."
 

@@ -48,6 +48,32 @@ def usable_experiment(
     return UsableModel(f"{experiment.title}, {name}", (found.member,), tuple(steps), digest)
 
 
+def usable_ensemble(
+    settings: Settings,
+    ensemble: Experiment,
+    members: Sequence[Experiment],
+    folds: Sequence[str],
+    steps: Sequence[Step] = (),
+) -> UsableModel:
+    """Returns the model whose masks are those of the mean of its members' probabilities.
+
+    Args:
+        settings: Of the project.
+        ensemble: What the results of the ensemble are called.
+        members: Experiments of one dataset; their probabilities are added in the order of their names.
+        folds: Of each member.
+        steps: What a mask goes through.
+
+    Raises:
+        NnunetAssetsError: As `usable_member`.
+    """
+    in_order = sorted(members, key=lambda one: "/".join(one.key_prefix))
+    found = [usable_member(settings, member, folds) for member in in_order]
+    digest = model_digest([one.digest for one in found], steps)
+    title = f"{ensemble.title}, {len(found)} members of {len(folds)} folds"
+    return UsableModel(title, tuple(one.member for one in found), tuple(steps), digest)
+
+
 def usable_member(settings: Settings, experiment: Experiment, folds: Sequence[str]) -> FoundMember:
     """Returns an experiment's finished folds as a member of a model, with the stage before where it is a cascade.
 

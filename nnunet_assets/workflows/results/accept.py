@@ -3,8 +3,6 @@
 On disk: `baseline.json` beside the summary (see `core.summary.baseline`).
 """
 
-import os
-import pwd
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import baseline_path
+from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 
@@ -59,14 +58,6 @@ def accept_summary(
     if missing and not incomplete:
         return AcceptedSummary(summary, missing, file, None)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    baseline = Baseline.of(summary, accepted_at=now, accepted_by=_user(), note=note)
+    baseline = Baseline.of(summary, accepted_at=now, accepted_by=user_name(), note=note)
     write_json_atomically(file, baseline.to_json())
     return AcceptedSummary(summary, missing, file, baseline)
-
-
-def _user() -> str:
-    """Returns whose process this is, not whom the environment names; in a container the user may have no name."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +220,27 @@ def test_an_upload_alone_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7200")  # the user's own, which is longer
     with mlflow_client.patient(3600):
         assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7200"
+
+
+@pytest.mark.faults
+def test_ten_processes_at_once_lose_no_version(destination: Destination, tmp_path: Path) -> None:
+    run_id = run_in(destination)
+    packages = [write_package(tmp_path / f"p{k}", f"weights {k}") for k in range(10)]
+    code = (
+        "import sys; from pathlib import Path; "
+        "from nnunet_assets.tracking.store.destination import Destination; "
+        "from nnunet_assets.tracking.registry.registration import register_package; "
+        "from nnunet_assets_tests.registry_builders import registration; "
+        "uri, artifacts, package, run_id = sys.argv[1:]; "
+        "register_package(Destination(uri, Path(artifacts)), registration(Path(package), run_id))"
+    )
+    place = [destination.tracking_uri, str(destination.artifacts)]
+    children = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, *place, str(package), run_id])
+        for package in packages
+    ]
+    assert [child.wait() for child in children] == [0] * 10
+    found = list_versions(destination, MODEL)
+    assert [one.version for one in found] == list(range(10, 0, -1))
+    assert {one.digest for one in found} == set(map(package_digest, packages))
+    assert sum("challenger" in one.aliases for one in found) == 1

@@ -9,7 +9,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.errors import FoldError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.usable import usable_experiment
+from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.raw_builders import write_json
@@ -85,6 +85,20 @@ def test_a_cascade_brings_the_stage_before_with_the_same_folds(settings: Setting
 
     (LOWRES.fold_folder(settings.roots, "fold_1") / "checkpoint_final.pth").write_text("others")
     assert usable_experiment(settings, CASCADE, FOLDS).digest != model.digest
+
+
+def test_an_ensemble_has_its_members_in_the_order_of_their_names(settings: Settings) -> None:
+    plain, short = Experiment(DATASET, "2d"), Experiment(DATASET, "2d", variant="a_short_one")
+    for member in (plain, short):
+        write(settings, member, *FOLDS)
+    ensemble = Experiment.ensemble(DATASET, "both")
+
+    model = usable_ensemble(settings, ensemble, [plain, short], FOLDS)
+
+    assert [member.experiment for member in model.members] == [short, plain]
+    assert model.title == f"{ensemble.title}, 2 members of 2 folds"
+    assert usable_ensemble(settings, ensemble, [short, plain], FOLDS) == model
+    assert usable_ensemble(settings, ensemble, [short, plain], FOLDS, [(1,)]).digest != model.digest
 
 
 def test_before_a_cascade_of_every_case_all_folds_of_the_stage_predict(settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""What people use: models in the registry."""

@@ -1,0 +1,1 @@
+"""What a registered model must show before it takes the place of another."""

@@ -1,0 +1,345 @@
+"""A model of the project becomes a version in MLflow's registry, and the champion where the gate lets it.
+
+Packed, registered and called `challenger` at once; then the gate is asked, and what it finds stands on the version. A
+registration that was interrupted is taken up by the next: the same package is the same version.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from nnunet_assets.core.files.layout import FULL_FOLD
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.model.about_model import AboutModel
+from nnunet_assets.core.model.model_address import CHAMPION
+from nnunet_assets.core.model.model_description import ModelDescription, ModelNumber
+from nnunet_assets.core.model.usable_model import Member, UsableModel
+from nnunet_assets.core.progress import LOGGED, Progress
+from nnunet_assets.core.registry.gate import (
+    DEFAULT_MARGIN,
+    RULES,
+    Verdict,
+    judge_against,
+    judge_cross_validation,
+    judge_one_training,
+    passes,
+    reasons,
+)
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.text.numbers import fixed
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.declarations.project import Project
+from nnunet_assets.errors import ConfigError, FoldError
+from nnunet_assets.nnunet.packages.package_reading import ModelPackage
+from nnunet_assets.nnunet.packages.package_writing import write_package
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
+from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.registry import registry_names
+from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
+from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model.round_trip import StoredCase, stored_cases, try_round_trip
+from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
+from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
+from nnunet_assets.workflows.results.summarize import up_to_date_summary
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+
+ESTIMAND = (
+    "Mean Dice of the foreground, pooled over the validation cases of the cross-validation: of single folds' models, "
+    "each on cases that it was not trained on; their ensemble is mostly better."
+)
+OF_FULL = " The model of every case was not validated itself."
+
+
+@dataclass(frozen=True)
+class ModelToRegister:
+    """A model of the project, with all that its registration needs to know.
+
+    Attributes:
+        name: Under which it is registered.
+        usable: What predicts.
+        about: What its package says beside its files.
+        dataset: Whose MLflow experiment it is logged in.
+        run_id: The MLflow run that shows its numbers.
+        scores: By case, of the cross-validation; None: it has none.
+        verdicts: On the rules that its training decides: `cross_validation`, `one_training`.
+        cases: For the round trip.
+        margin: Of the gate.
+        device: For the round trip.
+    """
+
+    name: str
+    usable: UsableModel
+    about: AboutModel
+    dataset: str
+    run_id: str
+    scores: "ComparedExperiment | None"
+    verdicts: tuple[Verdict, ...]
+    cases: tuple[StoredCase, ...]
+    margin: float = DEFAULT_MARGIN
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of a registration.
+
+    Attributes:
+        version: As it is in the registry now.
+        verdicts: Of the gate, in the order of its rules.
+        champion_before: The version that was champion; None: there was none.
+    """
+
+    version: RegisteredVersion
+    verdicts: tuple[Verdict, ...]
+    champion_before: RegisteredVersion | None
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether it is the champion now."""
+        return CHAMPION in self.version.aliases
+
+    def headline(self) -> str:
+        """Returns what came of it in one line."""
+        version = f"{self.version.name}, version {self.version.version}"
+        if self.is_champion:
+            return f"{version} is the champion"
+        return f"{version} stays challenger: {' '.join(reasons(self.verdicts))}"
+
+
+def declared_model(project: Project, name: str) -> ExperimentConfig | EnsembleConfig:
+    """Returns the declaration of an experiment or ensemble, named as in its asset keys.
+
+    Raises:
+        ConfigError: It is not declared.
+    """
+    ensembles = {"/".join(one.identity.key_prefix): one for one in project.ensembles}
+    return ensembles[name] if name in ensembles else project.experiment(name)
+
+
+def register_declared(
+    settings: Settings,
+    project: Project,
+    config: ExperimentConfig | EnsembleConfig,
+    destination: Destination,
+    *,
+    name: str | None = None,
+    progress: Progress = LOGGED,
+    dagster_run_id: str | None = None,
+) -> Registered:
+    """Registers the folds of an experiment, its model of every case where it asks for that, or an ensemble.
+
+    Args:
+        settings: Of the project.
+        project: What is declared.
+        config: Of the experiment or ensemble.
+        destination: Where MLflow is.
+        name: Of the model; None: as declared.
+        progress: Told what happens.
+        dagster_run_id: The Dagster run that registers; None where none does.
+
+    Raises:
+        ConfigError: No name is declared.
+        NnunetAssetsError: Folds are unfinished, mixed or of other plans, or the registry does not answer.
+    """
+    wanted, identity = name or config.registered_as, config.identity
+    if wanted is None:
+        raise ConfigError(
+            f"{identity.title} does not say under which name it is registered. Add `register: NAME` to its "
+            "declaration, or give a name."
+        )
+    if isinstance(config, EnsembleConfig):
+        folds: Sequence[str] = project.folds_of_ensemble(config)
+        usable = usable_ensemble(settings, identity, project.members[identity], folds)
+    else:
+        folds = project.folds_of(config)
+        usable = usable_experiment(settings, identity, (FULL_FOLD,) if config.register_full_model else folds)
+    summary = up_to_date_summary(settings.roots, identity, folds, progress)
+    run = bring_up_to_date(destination, summary_run(identity, summary), dagster_run_id=dagster_run_id)
+    model = _to_register(settings, config, usable, summary, folds)
+    return register_model(settings, replace(model, name=wanted, run_id=run.known_id()), destination, progress)
+
+
+def _to_register(
+    settings: Settings,
+    config: ExperimentConfig | EnsembleConfig,
+    usable: UsableModel,
+    summary: CvSummary,
+    folds: Sequence[str],
+) -> ModelToRegister:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+    by_turns = zip(*(fold.cases for fold in summary.folds), strict=False)
+    return ModelToRegister(
+        name="",
+        usable=usable,
+        about=_about(config, usable, summary),
+        dataset=config.dataset,
+        run_id="",
+        scores=ComparedExperiment.of(summary),
+        verdicts=(
+            judge_cross_validation(folds, summary.completed_folds, usable.members[0].folds),
+            judge_one_training(_inputs(summary)),
+        ),
+        cases=tuple(stored_cases(settings, config.dataset, [one.case_id for some in by_turns for one in some])),
+        margin=config.register_margin,
+        device=config.device,
+    )
+
+
+def register_model(
+    settings: Settings, model: ModelToRegister, destination: Destination, progress: Progress = LOGGED
+) -> Registered:
+    """Packs and registers a model, asks the gate, and gives the aliases that it lets the version have.
+
+    Raises:
+        NnunetAssetsError: It cannot be packed, or the registry does not answer or refuses something.
+    """
+    with TemporaryDirectory(prefix=".registered-", dir=_models(settings)) as name:
+        package = write_package(model.usable, model.about, Path(name, "package"), progress)
+        progress.say(f"Registering {model.name}, {_size(package.folder) / 1e6:.0f} MB.")
+        version = register_package(destination, _registration(model, package, settings))
+    if model.scores is not None:
+        keep_scores(settings, version.digest, model.scores)
+    champion = _champion(destination, model.name)
+    round_trip = try_round_trip(
+        settings,
+        model.usable,
+        version.address,
+        destination.tracking_uri,
+        model.cases,
+        device=model.device,
+        progress=progress,
+    )
+    verdicts = _in_order(*model.verdicts, round_trip, _against(settings, model, version, champion))
+    is_first = passes(verdicts) and (champion is None or champion.version < version.version)
+    if is_first:
+        set_alias(destination, version.name, CHAMPION, version.version)
+    tags = {f"{registry_names.GATE}.{one.rule}": _as_tag(one) for one in verdicts}
+    describe(destination, version, _description(package.description, verdicts, is_first), tags)
+    shown = next(one for one in list_versions(destination, model.name) if one.version == version.version)
+    registered = Registered(shown, verdicts, None if champion == version else champion)
+    progress.say(registered.headline())
+    return registered
+
+
+def _against(
+    settings: Settings, model: ModelToRegister, version: RegisteredVersion, champion: RegisteredVersion | None
+) -> Verdict:
+    if champion is not None and champion.version == version.version:
+        return Verdict("not_inferior", True, "It is the champion.")
+    return judge_against(
+        known_scores(settings, champion.digest) if champion else None,
+        model.scores,
+        margin=model.margin,
+        champion_name=f"version {champion.version}" if champion else None,
+    )
+
+
+def _in_order(*verdicts: Verdict) -> tuple[Verdict, ...]:
+    found = {one.rule: one for one in verdicts}
+    return tuple(found[rule] for rule in RULES)
+
+
+def _registration(model: ModelToRegister, package: ModelPackage, settings: Settings) -> Registration:
+    # numpy, which whoever loads the definitions has no use for.
+    from nnunet_assets.nnunet.images.image_reader import reader_of_model
+    from nnunet_assets.nnunet.images.synthetic_image import synthetic_files
+
+    description = package.description
+    first = model.usable.members[0].folder
+    images = description.images
+    reader = reader_of_model(first, settings.trusted_code) or ""
+    example = synthetic_files(reader, images.file_ending, len(images.channels), images.spacing_median)
+    hashes = {
+        tag: ",".join(sorted({of[kind] for of in description.inputs.values() if kind in of}))
+        for tag, kind in (
+            (registry_names.RAW_HASH, "raw_hash"),
+            (registry_names.PLANS_HASH, "plans_hash"),
+            (registry_names.SPLITS_HASH, "splits_hash"),
+        )
+    }
+    tags = {
+        registry_names.KIND: description.kind,
+        registry_names.EXPERIMENT: ",".join(one.name for one in description.members if one.weight),
+        **hashes,
+        **{f"{registry_names.NUMBER}.{name}": _shown(number) for name, number in description.numbers.items()},
+    }
+    text = _description(description, model.verdicts, False)
+    return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text)
+
+
+def _about(config: ExperimentConfig | EnsembleConfig, usable: UsableModel, summary: CvSummary) -> AboutModel:
+    dice = summary.foreground.dice.pooled
+    is_full = FULL_FOLD in usable.members[0].folds
+    numbers: Mapping[str, ModelNumber] = (
+        {}
+        if dice.mean is None
+        else {"dice": ModelNumber(dice.mean, dice.interval, summary.n_cases, ESTIMAND + (OF_FULL if is_full else ""))}
+    )
+    return AboutModel(
+        numbers=numbers,
+        inputs={"/".join(one.experiment.key_prefix): _inputs_of(one) for one in usable.members},
+        n_cases=summary.n_cases,
+        intended_use=config.intended_use,
+        licence=config.licence,
+    )
+
+
+def _inputs_of(member: Member) -> dict[str, str]:
+    manifest = read_committed(member.folder / member.folds[0])
+    if manifest is None:
+        raise FoldError(f"{member.experiment.title}, {member.folds[0]} is not finished any more. Try again.")
+    inputs = manifest.inputs
+    return {"raw_hash": inputs.raw_hash, "plans_hash": inputs.plans_hash, "splits_hash": inputs.splits_hash}
+
+
+def _inputs(summary: CvSummary) -> dict[str, str]:
+    inputs = summary.inputs
+    return {"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash}
+
+
+def _champion(destination: Destination, name: str) -> RegisteredVersion | None:
+    return next((one for one in list_versions(destination, name) if CHAMPION in one.aliases), None)
+
+
+def _description(description: ModelDescription, verdicts: Sequence[Verdict], is_champion: bool) -> str:
+    """Returns what people read on the version's page, in Markdown."""
+    numbers = [f"- {name}: {_shown(number)}. {number.estimand}" for name, number in description.numbers.items()]
+    gate = [f"- {'passed' if one.passed else '**failed**'}, {one.rule}: {one.sentence}" for one in verdicts]
+    state = "Champion." if is_champion else "Challenger."
+    use = description.intended_use or "Research use only: nobody said what it is for. It is no medical device."
+    licence = f"Licence: {description.licence}." if description.licence else "No licence was said."
+    how = (
+        "Predict with `nnunet-assets predict models:/...`, which checks the files and runs none of them, or load it "
+        "with `mlflow.pyfunc.load_model`, which runs the code of the version. A row a case, a column a channel "
+        f"(`channel_0000` ...) with the bytes of a `{description.images.file_ending}` file; the mask comes as bytes."
+    )
+    return "\n\n".join([description.title, state, "\n".join(numbers), "\n".join(gate), f"{use} {licence}", how])
+
+
+def _shown(number: ModelNumber) -> str:
+    interval = number.interval
+    between = f" [{fixed(interval.low)}, {fixed(interval.high)}]" if interval else ""
+    return f"{fixed(number.mean)}{between} ({number.n_cases} cases)"
+
+
+def _as_tag(verdict: Verdict) -> str:
+    return f"passed: {verdict.sentence}" if verdict.passed else f"failed: {verdict.sentence}"
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _models(settings: Settings) -> Path:
+    folder = settings.data / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

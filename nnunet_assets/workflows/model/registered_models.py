@@ -1,0 +1,143 @@
+"""The versions of registered models: shown, promoted by hand, and cleared where no alias needs them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nnunet_assets.core.model.model_address import CHAMPION
+from nnunet_assets.core.progress import LOGGED, Progress
+from nnunet_assets.core.registry.gate import RULES, judge_against
+from nnunet_assets.errors import ConfigError, TrackingError
+from nnunet_assets.processes.user_name import user_name
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.registry import registry_names
+from nnunet_assets.tracking.registry.clearing import clear, to_be_cleared
+from nnunet_assets.tracking.registry.registration import describe, set_alias
+from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
+from nnunet_assets.tracking.store.client import is_to_be_made
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model.version_scores import forget_scores, known_scores
+
+PASSED = "passed"
+
+
+def registered_versions(destination: Destination, name: str | None = None) -> list[RegisteredVersion]:
+    """Returns the versions that this package registered, by name, the newest of each first; none without a store.
+
+    Raises:
+        TrackingError: The registry does not answer, or has no model of that name.
+    """
+    found = [] if is_to_be_made(destination.tracking_uri) else list_versions(destination, name)
+    if name is not None and not found:
+        raise TrackingError(f"No version of a model {name!r} was registered by nnunet_assets. `nnunet-assets models`.")
+    return found
+
+
+def promote_version(
+    settings: Settings, destination: Destination, name: str, version: int, *, force: str | None = None
+) -> RegisteredVersion:
+    """Returns a version after it became the champion, in place of the one before.
+
+    Args:
+        settings: Of the project, which keeps scores by case.
+        destination: Where the registry is.
+        name: Of the model.
+        version: Its number.
+        force: Why it is to be the champion although the gate does not let it; who says so is recorded with it. None:
+            only what passed the gate becomes champion.
+
+    Raises:
+        ConfigError: The gate does not let it, or no reason is given.
+        TrackingError: There is no such version, or the registry does not answer.
+    """
+    if force is not None and not force.strip():
+        raise ConfigError("A forced promotion needs a reason, which is kept with the version: --force 'why'.")
+    versions = {one.version: one for one in registered_versions(destination, name)}
+    if version not in versions:
+        raise TrackingError(f"{name!r} has no version {version}; it has {', '.join(map(str, sorted(versions)))}.")
+    wanted = versions[version]
+    champion = next((one for one in versions.values() if CHAMPION in one.aliases), None)
+    if champion is not None and champion.version == version:
+        return wanted
+    if force is None:
+        if against := _against_gate(settings, wanted, champion):
+            raise ConfigError(
+                f"{wanted.address} does not pass the gate: {' '.join(against)} To promote it all the same, say why: "
+                f"nnunet-assets promote {name!r} {version} --force 'why'."
+            )
+        set_alias(destination, name, CHAMPION, version)
+    else:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        tags = {
+            registry_names.PROMOTED_BY: user_name(),
+            registry_names.PROMOTED_BECAUSE: force.strip(),
+            registry_names.PROMOTED_AT: now,
+        }
+        text = f"{wanted.description}\n\nPromoted by force on {now}: {force.strip()}"
+        # First: nobody is to find a champion without the reason.
+        describe(destination, wanted, text, tags)
+        set_alias(destination, name, CHAMPION, version)
+    return next(one for one in list_versions(destination, name) if one.version == version)
+
+
+def _against_gate(settings: Settings, version: RegisteredVersion, champion: RegisteredVersion | None) -> list[str]:
+    """Returns what speaks against a version, in sentences: of the recorded rules, and of today's champion."""
+    recorded = {rule: text for rule, text in version.gate.items() if rule != "not_inferior"}
+    against = [
+        recorded.get(rule, f"The rule {rule} was not looked at.").removeprefix("failed: ")
+        for rule in RULES
+        if rule != "not_inferior" and not recorded.get(rule, "").startswith(PASSED)
+    ]
+    verdict = judge_against(
+        known_scores(settings, champion.digest) if champion else None,
+        known_scores(settings, version.digest),
+        champion_name=f"version {champion.version}" if champion else None,
+    )
+    return against if verdict.passed else [*against, verdict.sentence]
+
+
+@dataclass(frozen=True)
+class ClearedModels:
+    """What was cleared, or would be.
+
+    Attributes:
+        versions: That no alias needs.
+        n_bytes: What their files take, as far as that is known.
+        is_done: Whether they were; else it is a dry run.
+    """
+
+    versions: tuple[RegisteredVersion, ...]
+    n_bytes: int
+    is_done: bool
+
+
+def clear_models(
+    settings: Settings,
+    destination: Destination,
+    name: str | None = None,
+    *,
+    confirms: Callable[[Sequence[RegisteredVersion], int], bool] = lambda _versions, _n_bytes: False,
+    progress: Progress = LOGGED,
+) -> ClearedModels:
+    """Clears the versions that no alias needs, with their files; of what this project registered alone.
+
+    Args:
+        settings: Of the project.
+        destination: Where the registry is.
+        name: Of one model; None: of all.
+        confirms: Asked with the versions and their bytes before anything goes; what it refuses is a dry run.
+        progress: Told of each.
+
+    Raises:
+        TrackingError: The registry does not answer; what was cleared until then is.
+    """
+    # Of all models: two may share files.
+    needless = [one for one in to_be_cleared(registered_versions(destination), destination) if name in (None, one.name)]
+    n_bytes = sum(one.size_bytes or 0 for one in needless)
+    if not needless or not confirms(needless, n_bytes):
+        return ClearedModels(tuple(needless), n_bytes, is_done=False)
+    for number, version in enumerate(needless, 1):
+        clear(destination, version)
+        forget_scores(settings, version.digest)
+        progress.step("versions cleared", number, len(needless))
+    return ClearedModels(tuple(needless), n_bytes, is_done=True)

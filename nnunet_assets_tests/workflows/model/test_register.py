@@ -1,0 +1,123 @@
+"""A model that is packed and registered, and becomes champion where the gate lets it; the round trip is played."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+from nnunet_assets.core.registry.gate import (
+    RULES,
+    Verdict,
+    judge_cross_validation,
+    judge_one_training,
+    judge_round_trip,
+)
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.registry.download import download_version
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model import register
+from nnunet_assets.workflows.model.register import ModelToRegister, register_model
+from nnunet_assets.workflows.model.registered_models import promote_version
+from nnunet_assets_tests.canaries import FOLDER, HOST, USER
+from nnunet_assets_tests.package_builders import ABOUT, CASE, DATASET, FOLDS, model_of, write_model
+from nnunet_assets_tests.recorded_progress import RecordedProgress
+from nnunet_assets_tests.registry_builders import run_in
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
+
+pytestmark = MLFLOW_WARNINGS
+
+DICES = [0.80, 0.82, 0.84, 0.86, 0.88, 0.90, 0.92, 0.94]
+KEPT = (
+    judge_cross_validation(FOLDS, FOLDS, FOLDS),
+    judge_one_training({"raw data": "raw", "plans": "plans", "splits": "splits"}),
+)
+
+
+def scored(shift: float) -> ComparedExperiment:
+    scores = {f"{CASE}_{k}": dice + shift for k, dice in enumerate(DICES)}
+    return ComparedExperiment("2d", "raw", "splits", {"dice": {"organ": scores}})
+
+
+@pytest.fixture
+def round_trip(monkeypatch: pytest.MonkeyPatch) -> dict[str, Verdict]:
+    """What the round trip finds, of every version from now on."""
+    found = {"verdict": judge_round_trip(2, {})}
+
+    def played(*_: Any, **__: Any) -> Verdict:
+        return found["verdict"]
+
+    monkeypatch.setattr(register, "try_round_trip", played)
+    return found
+
+
+def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training_is_in_them(
+    with_store: Settings, tmp_path: Path, round_trip: dict[str, Verdict]
+) -> None:
+    destination = Destination.of(with_store)
+    member = write_model(tmp_path / FOLDER)
+    wanted = ModelToRegister(
+        name="Tiny",
+        usable=model_of(member),
+        about=ABOUT,
+        dataset=DATASET,
+        run_id=run_in(destination),
+        scores=scored(0.0),
+        verdicts=KEPT,
+        cases=(),
+        device="cpu",
+    )
+    progress = RecordedProgress()
+
+    first = register_model(with_store, wanted, destination, progress)
+    assert first.is_champion
+    assert first.headline() == "Tiny, version 1 is the champion"
+    assert first.version.aliases == ("challenger", "champion")
+    assert set(first.version.gate) == set(RULES)
+    assert first.version.numbers == {"dice": "0.870 [0.850, 0.890] (50 cases)"}
+    assert "Champion." in first.version.description
+    # Once more is the same version, which stays what it is.
+    again = register_model(with_store, wanted, destination, progress)
+    assert (again.version.version, again.version.aliases) == (1, ("challenger", "champion"))
+    assert again.version.gate["not_inferior"] == "passed: It is the champion."
+
+    worse = replace(wanted, about=replace(ABOUT, notes=("Trained anew.",)), scores=scored(-0.05))
+    second = register_model(with_store, worse, destination, progress)
+    assert (second.version.version, second.version.aliases) == (2, ("challenger",))
+    assert second.headline().startswith("Tiny, version 2 stays challenger: Worse than version 1")
+    assert second.version.gate["not_inferior"].startswith("failed: Worse than version 1")
+    assert "**failed**, not_inferior" in second.version.description
+    assert second.champion_before.version == 1
+    with pytest.raises(ConfigError, match=r"does not pass the gate: Worse than version 1.* --force"):
+        promote_version(with_store, destination, "Tiny", 2)
+
+    round_trip["verdict"] = judge_round_trip(2, {"case 1": 3})
+    better = replace(wanted, about=replace(ABOUT, notes=("Trained longer.",)), scores=scored(0.02))
+    third = register_model(with_store, better, destination, progress)
+    assert not third.is_champion
+    assert third.version.gate["round_trip"].startswith("failed: 3 voxels")
+    round_trip["verdict"] = judge_round_trip(2, {})
+    assert register_model(with_store, better, destination, progress).version.aliases == ("challenger", "champion")
+
+    package = download_version(destination, "models:/Tiny@champion", with_store.data / "models" / "downloaded")
+    assert package.version.version == 3
+    assert package.description.notes[-1] == "Trained longer."
+    _refuse_canaries(destination, tmp_path)
+
+
+def _refuse_canaries(destination: Destination, home: Path) -> None:
+    """Looks into every byte of the versions' files, and at all that the registry says of them."""
+    files = [path for path in (destination.artifacts / "models").rglob("*") if path.is_file()]
+    assert {"MLmodel", "served_model.py", "model.json", "input_example.json"} <= {file.name for file in files}
+    client = connect(destination)
+    (experiment,) = client.search_experiments(filter_string=f"name = '{DATASET}'")
+    said = [json.dumps(one.tags) + str(one.description) for one in client.search_model_versions()]
+    said += [json.dumps([one.tags, one.params]) for one in client.search_logged_models([experiment.experiment_id])]
+    assert len(said) == 6
+    for word in (CASE, HOST, USER, FOLDER, str(home)):
+        assert [file.name for file in files if word.encode() in file.read_bytes()] == [], word
+        assert [text for text in said if word in text] == [], word
