@@ -1,4 +1,4 @@
-"""What the graph costs Dagster: loading the definitions, the start of a run, and a tick of the sensor for summaries.
+"""What the graph costs Dagster: loading the definitions, the start of a run, and ticks of two sensors.
 
     python benchmarks/load_and_tick.py
 
@@ -7,21 +7,25 @@ busy machine slows both. Nothing is trained, and nothing is written but in a tem
 missed.
 """
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.utils import make_new_run_id
 
 from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.graph import comparison_keys, summary_keys
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.sensors import build_refresh_sensor
+from nnunet_assets.sensors import build_refresh_sensor, build_retry_sensor
 
 ROUNDS = 9
 TICKS = 25
@@ -81,7 +85,8 @@ def main() -> int:
     # In memory where that is possible: on a disk, writing the 10,000 events takes minutes, and reading them no longer.
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        results = [*load_ratios(Path(folder)), *run_ratios(Path(folder)), tick_ratio(Path(folder))]
+        root = Path(folder)
+        results = [*load_ratios(root), *run_ratios(root), tick_ratio(root), retry_tick_ratio(root)]
     return 0 if all(results) else 1
 
 
@@ -168,6 +173,46 @@ def tick_ratio(folder: Path) -> bool:
 
         seconds = alternating(TICKS, young=lambda: tick(young), old=lambda: tick(old))
     return said("tick: 10,000 earlier materializations / 10", seconds["old"], seconds["young"], goal=2)
+
+
+def retry_tick_ratio(folder: Path) -> bool:
+    """Compares ticks of the sensor for killed folds after 10 and after 2,000 runs, a tenth of which were killed."""
+    jobs = {f"train_{n}": fold_model_key(Experiment("Dataset001_Bench", "2d", variant=f"v{n}")) for n in range(10)}
+    definitions = dg.Definitions(assets=[materializable(dg.AssetSpec(key)) for key in jobs.values()])
+    sensor = build_retry_sensor(jobs)
+    cursors: dict[int, str | None] = {}
+    with ExitStack() as stack:
+        young, old = (stack.enter_context(runs(folder / f"runs_{n}", list(jobs), n_runs=n)) for n in (10, 2000))
+
+        def tick(instance: dg.DagsterInstance) -> None:
+            context = dg.build_sensor_context(instance, cursor=cursors.get(id(instance), "1"), definitions=definitions)
+            cursors[id(instance)] = sensor.evaluate_tick(context).cursor
+
+        seconds = alternating(TICKS, young=lambda: tick(young), old=lambda: tick(old))
+    return said("tick: 2,000 earlier runs, 200 of them killed / 10", seconds["old"], seconds["young"], goal=2)
+
+
+def runs(folder: Path, jobs: list[str], *, n_runs: int) -> dg.DagsterInstance:
+    """Returns an instance in files with so many runs of folds, each killed one followed by the one in its place.
+
+    All ended two hours ago, in backfills that were over then.
+    """
+    folder.mkdir()
+    (folder / "dagster.yaml").write_text("run_retries:\n  enabled: true\n")
+    instance = dg.DagsterInstance.from_config(str(folder))
+    then = time.time() - 7200
+    instance.add_backfill(PartitionBackfill("over", BulkActionStatus.COMPLETED, False, {}, then, partition_names=[]))
+    for number in range(n_runs):
+        is_killed = number % 10 == 8
+        tags = {"dagster/partition": f"fold_{number // 20 % 5}", "dagster/backfill": "over"}
+        status = dg.DagsterRunStatus.FAILURE if is_killed else dg.DagsterRunStatus.SUCCESS
+        retry = {"dagster/will_retry": "true"} if is_killed else {}
+        run = dg.DagsterRun(jobs[number // 100 % 10], run_id=make_new_run_id(), status=status, tags={**tags, **retry})
+        instance.add_run(run)
+    with closing(sqlite3.connect(folder / "history" / "runs.db")) as database, database:
+        ended = datetime.fromtimestamp(then, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        database.execute("update runs set create_timestamp = ?, update_timestamp = ?", (ended, ended))
+    return instance
 
 
 def materializable(spec: dg.AssetSpec) -> dg.AssetsDefinition:

@@ -40,8 +40,8 @@ class History:
         self.instance.add_backfill(PartitionBackfill(name, status, False, {}, time.time(), partition_names=["fold_0"]))
         return {"dagster/backfill": name}
 
-    def killed(self, tags: dict[str, str], *, will_retry: str = "true", job: str = JOB, config: Any = None) -> str:
-        return self.run(FAILURE, {"dagster/will_retry": will_retry, **tags}, job=job, config=config)
+    def killed(self, tags: dict[str, str], *, will_retry: str = "true", **more: Any) -> str:
+        return self.run(FAILURE, {"dagster/will_retry": will_retry, **tags}, **more)
 
     def run(
         self,
@@ -126,6 +126,29 @@ def test_a_newer_run_of_the_same_fold_counts_and_one_of_another_does_not(history
     assert [request.tags[INSTEAD_TAG] for request in history.tick()] == [dead]
     history.run(dg.DagsterRunStatus.CANCELED, {})
     assert history.tick() == []
+
+
+def test_what_is_decided_is_not_read_again_and_what_is_not_yet_is(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_retries, "MARGIN_SECONDS", 0.0)
+    waits = history.backfill(BulkActionStatus.REQUESTED)
+    history.killed(history.backfill(BulkActionStatus.CANCELED))
+    history.run(SUCCESS, {})
+    history.killed(waits, fold="fold_1")
+    assert history.tick() == []
+    until = float(history.cursor)
+    assert until > time.time() - 60
+    (backfill,) = [one for one in history.instance.get_backfills() if one.status == BulkActionStatus.REQUESTED]
+    history.instance.update_backfill(backfill.with_status(OVER))
+    (request,) = history.tick()
+    assert request.partition_key == "fold_1"
+    history.run(SUCCESS, {}, fold="fold_1")
+    # The clock that decides is that of the runs, which come later.
+    assert (history.tick(), float(history.cursor) >= until) == ([], True)
+    with monkeypatch.context() as patch:
+        patch.setattr(lost_retries, "_is_over", lambda *_: pytest.fail("it was decided"))
+        assert history.tick() == []
 
 
 def test_what_happened_before_the_first_look_is_history(history: History) -> None:
