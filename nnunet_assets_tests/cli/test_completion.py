@@ -1,7 +1,9 @@
 """The command that makes a shell complete the others."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,41 @@ def test_bash_takes_what_was_written(home: Path) -> None:
     code = f'source "{home}/.bashrc"; complete -p nnunet-assets'
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert "nnunet-assets" in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+@pytest.mark.parametrize(("typed", "offered"), [("tr", "train"), ("train --dr", "--dry-run")])
+def test_fish_completes_with_what_was_written(home: Path, typed: str, offered: str) -> None:
+    run("fish")
+    code = f'complete -C "nnunet-assets {typed}"'
+    done = subprocess.run(["fish", "-c", code], capture_output=True, text=True, check=True, env=with_program(home))
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [offered]
+
+
+# As a person at a terminal: types, presses the tabulator, and looks until something comes, for half a minute at most.
+TYPED_IN_ZSH = r"""
+zmodload zsh/zpty
+zpty -b shell zsh -i
+zpty -w -n shell $'nnunet-assets trai\t'
+for look in {1..300}; do
+    while zpty -r -t shell piece; do shown+=$piece; done
+    [[ $shown == *train* ]] && break
+    sleep 0.1
+done
+print -r -- $shown
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+def test_zsh_completes_with_what_was_written(home: Path) -> None:
+    run("zsh")
+    done = subprocess.run(
+        ["zsh", "-f", "-c", TYPED_IN_ZSH], capture_output=True, text=True, check=True, env=with_program(home)
+    )
+    assert "train" in done.stdout
+
+
+def with_program(home: Path) -> dict[str, str]:
+    """Returns an environment in which the shell finds the command, and the user's settings."""
+    found = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "HOME": str(home), "PATH": found, "TERM": "dumb"}
