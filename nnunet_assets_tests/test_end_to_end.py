@@ -118,6 +118,8 @@ def test_the_log_of_the_run_says_how_far_the_training_is(dev: Any, trained: Any)
     assert any("Epoch 1 (2 of 3)" in message and "left" in message for message in messages)
 
 
+# Without Dagster's daemon a finished fold is asked for again in `training.test_fold_process` and `cli.fold.test_train`.
+@pytest.mark.faults
 def test_a_finished_fold_materialized_again_is_adopted(dev: Any, trained: Any, settings: Settings) -> None:
     checkpoint = trained[1] / "checkpoint_final.pth"
     before = checkpoint.stat().st_mtime_ns
