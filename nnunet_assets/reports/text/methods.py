@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnunet_assets.core.fold.commit import UNKNOWN, Manifest
+from nnunet_assets.core.fold.members import members_of
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import first_offenders
 
@@ -19,16 +20,23 @@ def methods_paragraph(
         parameters: By finished fold, what its journal's `start` record holds; a fold without is empty.
     """
     known = [found for found in parameters.values() if found]
+    if summary.experiment.is_ensemble:
+        return " ".join([_data(summary), _members(manifests), _evaluation(summary)])
     sentences = [_data(summary), _training(summary, manifests, known), _optimization(known), _evaluation(summary)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _data(summary: CvSummary) -> str:
     experiment = summary.experiment
+    with_what = (
+        f"an ensemble of nnU-Net models ({experiment.configuration})"
+        if experiment.is_ensemble
+        else f"the configuration {experiment.configuration} of nnU-Net (trainer {experiment.trainer}, plans "
+        f"{experiment.plans})"
+    )
     return (
         f"{experiment.dataset} ({summary.n_cases} validation cases, {len(summary.labels)} labels) was segmented with "
-        f"the configuration {experiment.configuration} of nnU-Net (trainer {experiment.trainer}, plans "
-        f"{experiment.plans}) {_design(summary)}"
+        f"{with_what} {_design(summary)}"
         + ("." if summary.is_complete else f", of which {len(summary.completed_folds)} are finished.")
     )
 
@@ -41,6 +49,11 @@ def _design(summary: CvSummary) -> str:
         )
     text = f"in a cross-validation of {len(summary.expected_folds)} folds"
     return text + (f" with {len(alone)} further cases in training alone" if alone else "")
+
+
+def _members(manifests: Mapping[str, Manifest]) -> str:
+    names = dict.fromkeys(member.name for manifest in manifests.values() for member in members_of(manifest.details))
+    return f"The class probabilities of these models of a fold were averaged: {', '.join(names)}."
 
 
 def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters: Sequence[Mapping[str, Any]]) -> str:
@@ -82,6 +95,11 @@ def _optimization(parameters: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _evaluation(summary: CvSummary) -> str:
+    if summary.experiment.is_ensemble:
+        return (
+            "Each case was predicted once, by models that were not trained on it. Dice is that of whole cases; where a "
+            "label is in neither reference nor prediction it is undefined and left out."
+        )
     checkpoints = _same(["a checkpoint that is not known" if one.validated == UNKNOWN else one.validated
                          for one in summary.folds])  # fmt: skip
     text = f"Each case was predicted once, with {checkpoints} of the model "

@@ -15,6 +15,8 @@ def run_title(experiment: Experiment) -> str:
 
     The dataset is the name of the MLflow experiment already.
     """
+    if experiment.is_ensemble:
+        return f"ensemble {experiment.configuration}"
     plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix(_PREFIX)
     trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix(_PREFIX)
     variant = cut_in_the_middle(experiment.variant or "", LONGEST_VARIANT)

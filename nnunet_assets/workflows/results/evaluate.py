@@ -238,9 +238,9 @@ def _of_model(settings: Settings, folder: Path, references: Path | None) -> Targ
     model = folder.resolve()
     if is_project(settings.project):
         declared = read_project(settings.project)
-        for config in declared.experiments:
-            if config.identity.model_folder(settings.roots).resolve() == model:
-                dataset, folds = declared.dataset(config.dataset), declared.folds_of(config)
+        for experiment, folds in declared.cross_validations().items():
+            if experiment.model_folder(settings.roots).resolve() == model:
+                dataset = declared.dataset(experiment.dataset)
                 return target_of_folds(
                     settings, model, folds, str(folder), references=references, dataset=dataset, of_plain_nnunet=True
                 )
@@ -252,14 +252,15 @@ def _of_model(settings: Settings, folder: Path, references: Path | None) -> Targ
 
 def _of_experiment(settings: Settings, name: str, references: Path | None) -> Target:
     """Takes the finished folds of a declared experiment, measured as its dataset's declaration says."""
-    declared = read_project(settings.project)
+    declared, wanted = read_project(settings.project), name.replace(" ", "")
+    folds = declared.cross_validations()
+    ensemble = next((one for one in folds if one.is_ensemble and "/".join(one.key_prefix) == wanted), None)
     try:
-        config = declared.experiment(name.replace(" ", ""))
+        experiment = ensemble or declared.experiment(wanted).identity
     except ConfigError as error:
         raise EvaluationError(f"{name!r} is neither a folder nor an experiment. {error}") from None
-    dataset, model = declared.dataset(config.dataset), config.identity.model_folder(settings.roots)
-    folds, title = declared.folds_of(config), config.identity.title
-    return target_of_folds(settings, model, folds, title, references=references, dataset=dataset)
+    dataset, model = declared.dataset(experiment.dataset), experiment.model_folder(settings.roots)
+    return target_of_folds(settings, model, folds[experiment], experiment.title, references=references, dataset=dataset)
 
 
 def _of_folders(settings: Settings, predictions: Path, references: Path, dataset_json: Path | None) -> Target:

@@ -44,10 +44,10 @@ def _touched_by_nobody(roots: Roots) -> Iterator[Path]:
 
 def test_probabilities_are_bit_by_bit_those_of_a_validation_with_npz(made: PhantomProject, tmp_path: Path) -> None:
     project = made.copy_to(tmp_path)
-    project.train("fold_1", OTHER, options=TrainingOptions(npz=True))
-    validation = OTHER.fold_folder(project.roots, "fold_1") / "validation"
-    store = ProbabilityStore.of(OTHER, made.roots, "fold_1")
-    cases = finished_member(made.roots, OTHER, "fold_1").cases
+    project.train("fold_1", options=TrainingOptions(npz=True))
+    validation = EXPERIMENT.fold_folder(project.roots, "fold_1") / "validation"
+    store = ProbabilityStore.of(EXPERIMENT, made.roots, "fold_1")
+    cases = finished_member(made.roots, EXPERIMENT, "fold_1").cases
     assert len(cases) == 3
     for case in cases:
         expected, found = (np.load(path)["probabilities"] for path in (validation / f"{case}.npz", store.file(case)))

@@ -23,3 +23,8 @@ def test_long_variants_that_begin_alike_are_told_apart() -> None:
     ]
     whole = replace(EXPERIMENT, variant="x" * 24)
     assert cross_validation_run_name(whole) == f"{'x' * 24} 3d_fullres cv"
+
+
+def test_a_run_of_an_ensemble_is_called_by_its_name() -> None:
+    ensemble = Experiment.ensemble("Dataset004_Hippocampus", "both")
+    assert cross_validation_run_name(ensemble) == "ensemble both cv"
