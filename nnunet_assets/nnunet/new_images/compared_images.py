@@ -6,8 +6,13 @@ from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.model.model_description import ExpectedImages
 from nnunet_assets.core.model.training_range import intensity_findings, spacing_findings
 from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.images.case_geometry import Geometry
+from nnunet_assets.nnunet.images.nifti import shape_text
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.cohort_check import image_digests
+
+PLANE_SPACING_MM = 999.0
+"""What nnU-Net's readers take for the third axis of an image that has two, at the least."""
 
 
 def comparison_findings(facts: Sequence[CaseFacts], expected: ExpectedImages) -> Iterator[Finding]:
@@ -19,9 +24,21 @@ def comparison_findings(facts: Sequence[CaseFacts], expected: ExpectedImages) ->
     """
     for fact in facts:
         if fact.geometry:
+            yield from _planes(fact.case, fact.geometry, expected)
             yield from spacing_findings(fact.case, fact.geometry.spacing_mm[::-1], expected)
         yield from intensity_findings(fact.case, fact.intensities, expected)
     yield from _doubles(facts)
+
+
+def _planes(case: str, geometry: Geometry, expected: ExpectedImages) -> Iterator[Finding]:
+    """Yields an image of one slice where the model was trained on volumes."""
+    are_planes = expected.spacing_low is None or expected.spacing_low[0] >= PLANE_SPACING_MM
+    if not are_planes and (len(geometry.shape) < 3 or 1 in geometry.shape):
+        message = (
+            f"Case {case!r} is one slice ({shape_text(geometry.shape)} voxels), and the model was trained on volumes. "
+            "Give it the whole volume, if there is one."
+        )
+        yield Finding("D072", "warning", message, case)
 
 
 def _doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:

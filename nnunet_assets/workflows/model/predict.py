@@ -164,7 +164,7 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
     _refuse_output(asked)
     found = find_images(asked.images, description, pattern=asked.pattern, channels=asked.channels)
     checked = check_images(
-        "The images",
+        "What is to be predicted",
         found.cases,
         found.findings,
         found.folder,

@@ -1,0 +1,36 @@
+"""What shows only beside other images: doubles, single slices, and what the training images were."""
+
+from dataclasses import replace
+
+import pytest
+
+from nnunet_assets.core.model.model_description import ExpectedChannel, ExpectedImages
+from nnunet_assets.nnunet.images.case_geometry import Geometry
+from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
+from nnunet_assets.nnunet.raw.case_check import CaseFacts
+
+VOLUMES = ExpectedImages(
+    ".nii.gz", (ExpectedChannel("CT", "", None, None, None, None),), (1.0, 1.0, 1.0), None, (2.0, 2.0, 2.0), 5
+)
+PLANES = replace(VOLUMES, spacing_low=(999.0, 1.0, 1.0), spacing_high=(999.0, 1.0, 1.0))
+
+
+def facts(case: str, *digests: str, shape: tuple[int, ...] = (9, 8, 7)) -> CaseFacts:
+    geometry = Geometry(f"{case}.nii.gz", shape, (1.0,) * len(shape), ())
+    return CaseFacts(case, digests, None, voxel_sha256=digests, geometry=geometry, are_voxels_read=True)
+
+
+def test_images_that_are_the_same_are_named_once() -> None:
+    found = list(comparison_findings([facts("a", "1"), facts("b", "2"), facts("c", "1"), facts("d", "1")], VOLUMES))
+    assert [finding.message.split(" have")[0] for finding in found] == ["The cases a, c, d"]
+    (found_twice,) = comparison_findings([facts("a", "1", "1"), facts("b", "2", "3")], VOLUMES)
+    assert "Two channels of case 'a' hold the same voxels" in found_twice.message
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_plane"), [((9, 8), True), ((9, 8, 1), True), ((1, 9, 8), True), ((9, 8, 2), False)]
+)
+def test_a_single_slice_is_named_where_the_model_knows_volumes(shape: tuple[int, ...], is_plane: bool) -> None:
+    found = list(comparison_findings([facts("a", "1", shape=shape)], VOLUMES))
+    assert ["is one slice" in finding.message for finding in found] == [True] * is_plane
+    assert not any("is one slice" in one.message for one in comparison_findings([facts("a", "1", shape=shape)], PLANES))
