@@ -85,10 +85,10 @@ def masks(output: Path) -> dict[str, tuple[str, int]]:
 def test_a_prediction_killed_at_random_moments_is_finished_by_the_next_run(
     tmp_path: Path, images: Path, member: Member
 ) -> None:
-    package = tmp_path / "package"
-    write_package(UsableModel("phantom", (member,), (), "0" * 64), AboutModel(), package)
+    package, quick = tmp_path / "package", "--disable_tta"
+    write_package(UsableModel("phantom", (replace(member, folds=("fold_0",)),), (), "0" * 64), AboutModel(), package)
     began = time.monotonic()
-    run(tmp_path, package, images, tmp_path / "whole")
+    run(tmp_path, package, images, tmp_path / "whole", quick)
     seconds = time.monotonic() - began
     wanted = {name: sha256 for name, (sha256, _) in masks(tmp_path / "whole").items()}
     assert len(wanted) == N_CASES
@@ -96,7 +96,7 @@ def test_a_prediction_killed_at_random_moments_is_finished_by_the_next_run(
     moments, output, n_left = random.Random(7), tmp_path / "out", Counter[int]()
     finished: dict[str, tuple[str, int]] = {}
     for number in range(N_KILLS):
-        process = start(tmp_path, package, images, output)
+        process = start(tmp_path, package, images, output, quick)
         try:
             process.wait(moments.uniform(0.2, 0.9) * seconds)
         except subprocess.TimeoutExpired:
@@ -109,7 +109,7 @@ def test_a_prediction_killed_at_random_moments_is_finished_by_the_next_run(
         if len(found) == N_CASES:  # for the kills that are left: begin again
             shutil.rmtree(output)
             finished = {}
-    run(tmp_path, package, images, output)
+    run(tmp_path, package, images, output, quick)
     assert {name: sha256 for name, (sha256, _) in masks(output).items()} == wanted
     said = Counter(re.findall(r"^(case_\d+) is predicted", (output / ".nnunet_assets/output.log").read_text(), re.M))
     assert max(said.values()) == 1
