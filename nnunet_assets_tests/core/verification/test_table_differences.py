@@ -1,0 +1,106 @@
+"""Which cells of a table are not as they should be."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from nnunet_assets.core.verification.table_differences import (
+    CellDifference,
+    is_same_number,
+    line_differences,
+    table_differences,
+)
+
+TABLE = [
+    ["label", "metric", "mean", "n"],
+    ["organ", "dice", "0.8712345678901234", "20"],
+    ["organ", "iou", "0.5", "20"],
+    ["lesion", "dice", "", "0"],
+]
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.floats(0, 1) | st.integers(0, 10**6)
+
+
+def changed(row: int, column: int, cell: str) -> list[list[str]]:
+    rows = [list(one) for one in TABLE]
+    rows[row][column] = cell
+    return rows
+
+
+def test_the_same_table_has_none() -> None:
+    assert table_differences(TABLE, TABLE) == []
+
+
+def test_a_cell_is_named_with_what_is_there_and_what_should_be() -> None:
+    (found,) = table_differences(changed(1, 2, "0.8812345678901234"), TABLE)
+    assert found == CellDifference("organ, dice, mean", "0.8812345678901234", "0.8712345678901234")
+    assert found.sentence() == "organ, dice, mean is 0.8812345678901234, and should be 0.8712345678901234."
+
+
+def test_a_changed_name_is_a_cell_too() -> None:
+    (found,) = table_differences(changed(3, 0, "lesions"), TABLE)
+    assert (found.found, found.expected) == ("lesions", "lesion")
+
+
+def test_what_is_undefined_is_not_a_number() -> None:
+    (found,) = table_differences(changed(3, 2, "0.0"), TABLE)
+    assert found.sentence() == "lesion, dice, mean is 0.0, and should be empty."
+
+
+def test_a_table_that_was_sorted_or_whose_columns_were_moved_says_the_same() -> None:
+    moved = [[row[2], row[0], row[3], row[1]] for row in [TABLE[0], TABLE[3], TABLE[2], TABLE[1]]]
+    assert table_differences(moved, TABLE) == []
+
+
+def test_rows_and_columns_that_are_gone_or_were_added_are_named() -> None:
+    assert [one.where for one in table_differences(TABLE[:3], TABLE)] == ["the row of lesion, dice"]
+    assert [one.where for one in table_differences([*TABLE, ["x", "dice", "1", "1"]], TABLE)] == ["the row of x, dice"]
+    assert [one.where for one in table_differences([row[:3] for row in TABLE], TABLE)] == ["column 'n'"]
+    extra = [[*row, "more"] for row in TABLE]
+    assert table_differences(extra, TABLE)[0].sentence() == "column 'more' should not be there: it says a column."
+    assert table_differences([], TABLE)[0].sentence() == "the table is missing; it should be one of 4 rows."
+
+
+@pytest.mark.parametrize("text", ["0.87", "0.871", "0.87123456789012", "0.87123456789012340", "8.712345678901234e-1"])
+def test_a_number_that_was_written_again_or_rounded_is_the_same(text: str) -> None:
+    assert table_differences(changed(1, 2, text), TABLE) == []
+
+
+@pytest.mark.parametrize("text", ["0.9", "0.88", "0.872", "1", "0", "0.8712345678901235", "x", "", "nan"])
+def test_any_other_number_is_another(text: str) -> None:
+    assert table_differences(changed(1, 2, text), TABLE) != []
+
+
+@given(NUMBERS, st.data())
+def test_no_other_digit_passes_for_the_number(number: float, data: st.DataObject) -> None:
+    text = str(number)
+    places = [place for place, letter in enumerate(text) if letter.isdigit()]
+    place = data.draw(st.sampled_from(places))
+    digit = data.draw(st.sampled_from([one for one in "0123456789" if one != text[place]]))
+    other = text[:place] + digit + text[place + 1 :]
+    assume(float(other) != float(text) or "e" not in text)
+    assert not is_same_number(other, text)
+    assert is_same_number(text, text)
+
+
+@given(st.floats(0.001, 1), st.integers(3, 15))
+def test_a_rounded_number_passes(number: float, digits: int) -> None:
+    assert is_same_number(f"{number:.{digits}f}", repr(number))
+
+
+def test_lines_differ_by_cell_where_they_have_as_many() -> None:
+    expected = [["\\toprule"], ["organ", "\\num{0.871}", "20 of 20"], ["a note of 5 folds"]]
+    found = [["\\toprule"], ["organ", "\\num{0.881}", "20 of 20"], ["a note of 4 folds"], ["more"]]
+    assert line_differences(expected, expected) == []
+    assert [one.sentence() for one in line_differences(found, expected)] == [
+        "line 2, organ is \\num{0.881}, and should be \\num{0.871}.",
+        "line 3 is a note of 4 folds, and should be a note of 5 folds.",
+        "line 4 should not be there: it says more.",
+    ]
+    (gone,) = line_differences(expected[:2], expected)
+    assert gone.sentence() == "line 3 is missing; it should be a note of 5 folds."
+
+
+def test_what_is_long_is_cut() -> None:
+    (found,) = line_differences([["x" * 500]], [["y"]])
+    assert len(found.sentence()) < 200

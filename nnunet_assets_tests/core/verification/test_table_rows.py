@@ -1,0 +1,34 @@
+"""Tables as rows of cells."""
+
+import pytest
+
+from nnunet_assets.core.verification.table_rows import csv_rows, text_rows
+
+ROWS = [["label", "mean"], ["a, b", "0.5"], ["", "1.5e-05"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'label,mean\r\n"a, b",0.5\r\n,1.5e-05\r\n',
+        '\ufefflabel,mean\n"a, b",0.5\n\n,1.5e-05\n',
+        "label;mean\na, b;0,5\n;1,5e-05\n",
+        "label\tmean\r\na, b\t0.5\r\n\t1.5e-05",
+    ],
+)
+def test_a_csv_is_the_same_whoever_saved_it_again(text: str) -> None:
+    assert csv_rows(text) == ROWS
+
+
+def test_a_line_end_within_quotes_is_part_of_the_cell() -> None:
+    assert csv_rows('a,b\r\n"x\r\ny",1\r\n') == [["a", "b"], ["x\r\ny", "1"]]
+
+
+def test_what_is_no_csv_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no CSV"):
+        csv_rows('a,b\n"x,1\n')
+
+
+def test_rows_of_markdown_and_latex_are_cells_and_other_lines_are_one() -> None:
+    assert text_rows("**x**\n\n| a\\|b | 1 |\n- note\n", "md") == [["**x**"], ["a\\|b", "1"], ["- note"]]
+    assert text_rows("  \\toprule\n  a\\&b & \\num{1} \\\\\n", "tex") == [["\\toprule"], ["a\\&b", "\\num{1}"]]
