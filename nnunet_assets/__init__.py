@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         summarize_experiment,
         sync,
         train_fold,
+        verify,
     )
 else:
 
@@ -60,6 +61,7 @@ __all__ = [
     "summarize_experiment",
     "sync",
     "train_fold",
+    "verify",
 ]
 
 

@@ -21,6 +21,7 @@ from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, s
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
+    from nnunet_assets.core.verification.findings import Verification
     from nnunet_assets.nnunet.importing.planned_import import ImportedDataset
     from nnunet_assets.tracking.registry.versions import RegisteredVersion
     from nnunet_assets.workflows.dataset.prepare import LookedAt
@@ -57,6 +58,7 @@ __all__ = [
     "summarize_experiment",
     "sync",
     "train_fold",
+    "verify",
 ]
 
 
@@ -506,6 +508,25 @@ def predict(
         settings, str(model), folds=[str(fold) for fold in folds], checkpoint=checkpoint, progress=progress
     )
     return plan_prediction(settings, named, asked, progress).carry_out(progress)
+
+
+def verify(
+    *files: Path | str, quick: bool = False, project: Path | str | None = None, progress: Progress = LOGGED
+) -> "list[Verification]":
+    """Verifies files that were exported, as `nnunet-assets verify` does: what holds, what changed, what is not known.
+
+    Args:
+        files: Tables, pages, figures, results (JSON), packages of models.
+        quick: Whether the predicted masks are not scored again.
+        project: Of whose folds they are said to be.
+        progress: Told how far it is.
+
+    Raises:
+        VerificationError: One of them is not there, cannot be read, or is nothing that this package exports.
+    """
+    from nnunet_assets.workflows.verification.verify import verify as verify_files
+
+    return verify_files(project_settings(_folder(project)), [Path(file) for file in files], progress, quick=quick)
 
 
 def adopt(folder: Path | str, *, track: bool = True, project: Path | str | None = None) -> "AdoptionReport":

@@ -56,6 +56,10 @@ class PredictionError(NnunetAssetsError):
     """Images cannot be predicted: they are not those that the model knows, or no prediction came of them."""
 
 
+class VerificationError(NnunetAssetsError):
+    """What was to be verified is nothing that was exported."""
+
+
 class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 

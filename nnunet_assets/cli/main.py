@@ -53,6 +53,7 @@ COMMANDS = {
     "export": ("results.export", "export", "Write the summary of an experiment as CSV or LaTeX."),
     "models": ("model.models", "models", "List the versions of registered models, or clear those without an alias."),
     "promote": ("model.promote", "promote", "Make a version the champion of its registered model."),
+    "verify": ("results.verify", "verify", "Verify published tables, pages, figures and models against the folds."),
     "accept": ("results.accept", "accept", "Accept the summary of an experiment as its baseline."),
     "adopt": ("fold.adopt", "adopt", "Take in finished folds that plain nnU-Net trained."),
     "sync": ("results.sync", "sync", "Send to MLflow what waits of the folds' curves, results and files."),

@@ -24,6 +24,9 @@ from nnunet_assets.errors import SummaryError
 
 COMPARISON_FILE = "comparison.json"
 
+MADE_FROM = "made_from"
+"""In it, beside what `Comparison.to_json` says: name of each experiment to the digest of its summary's content."""
+
 
 def read_comparison(file: Path) -> Comparison:
     """Returns the comparison in a file.
@@ -31,7 +34,20 @@ def read_comparison(file: Path) -> Comparison:
     Raises:
         SummaryError: There is none, it is damaged, or a version that is not known wrote it.
     """
-    content = load_materialized(file, "comparison", SummaryError)
+    try:
+        return comparison_of(load_materialized(file, "comparison", SummaryError))
+    except ValueError as error:
+        raise SummaryError(
+            f"{file} is not as this version writes it ({error}). Materialize comparison again."
+        ) from error
+
+
+def comparison_of(content: Mapping[str, Any]) -> Comparison:
+    """Returns the comparison in the content of its file.
+
+    Raises:
+        ValueError: A version that is not known wrote it, or it is damaged.
+    """
     try:
         if content["schema_version"] == SCHEMA_VERSION:
             return _comparison(content)
@@ -40,7 +56,7 @@ def read_comparison(file: Path) -> Comparison:
         problem = f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}"
     except (KeyError, TypeError, AttributeError) as error:
         problem = repr(error)
-    raise SummaryError(f"{file} is not as this version writes it ({problem}). Materialize comparison again.")
+    raise ValueError(problem)
 
 
 def _comparison(content: Mapping[str, Any]) -> Comparison:

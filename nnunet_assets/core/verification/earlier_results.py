@@ -18,7 +18,7 @@ MOST_KEPT = 100
 """Of one result; the oldest go first. A summary of 50 cases has 50 kB."""
 
 LARGEST_BYTES = 32 << 20
-"""What is larger is not kept: a summary of 5,000 cases with 30 labels, made after each of its folds, would fill a disk."""
+"""What is larger is not kept: a summary of 5,000 cases with 30 labels, made after each fold, would fill a disk."""
 
 _DIGITS = 16
 

@@ -32,7 +32,7 @@ def _differences(found: Any, expected: Any, where: str, close: float) -> Iterato
                 yield CellDifference(place, _text(found[name]), None)
             else:
                 yield from _differences(found[name], expected[name], place, close)
-    elif isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+    elif isinstance(found, list | tuple) and isinstance(expected, list | tuple) and len(found) == len(expected):
         for number, (one, other) in enumerate(zip(found, expected, strict=True)):
             yield from _differences(one, other, f"{where}[{number}]", close)
     elif not _is_same(found, expected, close):
@@ -45,7 +45,8 @@ def _is_same(found: Any, expected: Any, close: float) -> bool:
     if isinstance(found, int | float) and isinstance(expected, int | float):
         is_close = math.isclose(found, expected, rel_tol=close, abs_tol=close) if close else found == expected
         return is_close or (math.isnan(found) and math.isnan(expected))
-    return type(found) is type(expected) and bool(found == expected)
+    are_lists = isinstance(found, list | tuple) and isinstance(expected, list | tuple)
+    return (are_lists or type(found) is type(expected)) and bool(found == expected)
 
 
 def _text(value: Any) -> str:

@@ -1,14 +1,16 @@
 """How each kind of file carries its seal, and what of it the seal vouches for.
 
-LaTeX has it in a comment in front, Markdown in one at the end, HTML in a `meta` field, SVG in an element `metadata`, PNG
-in a `tEXt` chunk. Texts are vouched for by their lines, whatever ends them: a copy with other line ends, a byte order
-mark or blanks at the ends of lines says the same. Pictures are by their pixels as they are stored.
+LaTeX has it in a comment in front, Markdown in one at the end, HTML in a `meta` field, SVG in an element `metadata`,
+PNG in a `tEXt` chunk. Texts are vouched for by their lines, whatever ends them: a copy with other line ends, a byte
+order mark or blanks at the ends of lines says the same. Pictures are by their pixels as they are stored.
 
-A CSV has no place for one that every reader passes over; each of its rows names its source in a last column. Parquet
-has a field of the whole table, which whoever writes the table puts in.
+A CSV has no place for a line that every reader passes over: each of its rows names its source in a last column. Parquet
+has a field of the whole table, which whoever writes Parquet puts in.
 """
 
+import csv
 import hashlib
+import io
 import re
 import struct
 import zlib
@@ -20,6 +22,8 @@ MADE_FROM = "made_from"
 """The last column of a CSV."""
 
 TEXT_ENDINGS = ("tex", "md", "html", "svg")
+
+_TABLE_END = r"\end{table}"
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,6 +52,8 @@ def sealed(content: bytes, name: str, sealing: Sealing) -> bytes:
     if ending == "png":
         seal = sealing.seal(name, picture_digest(content))
         return _with_chunk(content, f"{SEAL_NAME}\0{seal.text()}".encode("latin-1"))
+    if ending == "csv":
+        return _with_column(content.decode(), sealing.made_from).encode()
     if ending not in TEXT_ENDINGS:
         return content
     text = content.decode()
@@ -58,6 +64,29 @@ def opened_text(text: str, ending: str) -> tuple[str, list[Seal]]:
     """Returns the lines of a text without its seals, and the seals; several where exports were put together."""
     lines = _lines(text)
     return _CARRIERS[ending].sub("", lines), seals_in(lines)
+
+
+def sealed_parts(text: str, ending: str) -> list[str]:
+    """Returns the exports in a Markdown or LaTeX text, each with its seal; the whole where there is none.
+
+    In LaTeX an export begins with its seal and ends with its `table`: what a paper has around it is not looked at. In
+    Markdown it ends with its seal.
+    """
+    lines = _lines(text)
+    seals = list(_CARRIERS[ending].finditer(lines))
+    if not seals:
+        return [text]
+    if ending == "tex":
+        ends = [*(seal.start() for seal in seals[1:]), len(lines)]
+        parts = [lines[seal.start() : end] for seal, end in zip(seals, ends, strict=True)]
+        return [_until(part, _TABLE_END) for part in parts]
+    starts = [0, *(seal.end() for seal in seals)]
+    return [lines[start : seal.end()] for start, seal in zip(starts, seals, strict=False)]
+
+
+def _until(text: str, end: str) -> str:
+    before, found, _ = text.partition(end)
+    return before + found
 
 
 def opened_png(content: bytes) -> Seal | None:
@@ -115,6 +144,14 @@ def _with_line(text: str, ending: str, line: str) -> str:
     }[ending]
     before, found, after = text.partition(mark) if ending == "html" else text.rpartition(mark)
     return f"{before}{carrier}{found}{after}" if found else text
+
+
+def _with_column(text: str, made_from: str) -> str:
+    # As `reports.text.rows` writes them.
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    found = io.StringIO()
+    csv.writer(found).writerows([*row, MADE_FROM if not number else made_from] for number, row in enumerate(rows))
+    return found.getvalue()
 
 
 def _with_chunk(content: bytes, data: bytes) -> bytes:

@@ -7,7 +7,11 @@ wherever it was copied, and tells a slip of the pen where that is gone.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version as version_of
+from typing import Any
+
+from nnunet_assets.core.files.digests import json_sha256
 
 SEAL_NAME = "nnunet_assets"
 """What a seal begins with; in HTML, PNG and Parquet the name of the field that holds it."""
@@ -57,7 +61,12 @@ class Sealing:
 
     of: str
     source: str
-    version: str
+    version: str = field(default_factory=lambda: version_of(SEAL_NAME))
+
+    @classmethod
+    def of_content(cls, of: str, content: Any) -> "Sealing":
+        """Returns that of exports of a result, by its JSON content."""
+        return cls(of, json_sha256(content))
 
     def seal(self, export: str, content: str) -> Seal:
         """Returns the seal of one export."""

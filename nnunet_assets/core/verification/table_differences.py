@@ -2,7 +2,7 @@
 
 Rows are matched by what names them (the cells that are no numbers), so that a table that was sorted says the same, and
 columns by their header. A number holds where it is the same number, however a program wrote it again, or where it is
-the right one rounded to fewer digits; one of as many digits is another number.
+the right one rounded to fewer decimals; one of as many decimals is another number.
 """
 
 from collections import Counter
@@ -80,7 +80,7 @@ def line_differences(found: Rows, expected: Rows) -> list[CellDifference]:
 
 
 def is_same_number(found: str, expected: str) -> bool:
-    """Says whether a text is a number, or the number rounded to fewer digits than it was written with."""
+    """Says whether a text is a number, or the number rounded to fewer decimals than it was written with."""
     try:
         one, other = Decimal(found), Decimal(expected)
     except InvalidOperation:
@@ -89,12 +89,11 @@ def is_same_number(found: str, expected: str) -> bool:
         return False
     if one == other:
         return True
-    n, n_expected = _n_digits(one), _n_digits(other)
-    if n >= n_expected:
-        # A program that writes more digits of the same number; as many of another one are another number.
-        return n > n_expected and float(one) == float(other)
-    decimals = -int(one.as_tuple().exponent)
-    if n < _LEAST_DIGITS and decimals < _LEAST_DECIMALS:
+    decimals, n_expected = (-int(number.as_tuple().exponent) for number in (one, other))
+    if decimals >= n_expected:
+        # A program that writes more decimals of the same number; as many of another one are another number.
+        return decimals > n_expected and float(one) == float(other)
+    if len(one.as_tuple().digits) < _LEAST_DIGITS and decimals < _LEAST_DECIMALS:
         return False
     exponent = Decimal(1).scaleb(-decimals)
     rounded = (other.quantize(exponent, rounding) for rounding in (ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_HALF_DOWN))
@@ -149,10 +148,6 @@ def _line_difference(left: tuple[str, ...] | None, right: tuple[str, ...] | None
         ]
     one, other = (None if row is None else " | ".join(row) for row in (left, right))
     return [CellDifference(f"line {number}", one, other)]
-
-
-def _n_digits(number: Decimal) -> int:
-    return len(number.as_tuple().digits)
 
 
 def _is_text(cell: str) -> bool:

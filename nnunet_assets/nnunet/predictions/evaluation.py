@@ -27,10 +27,10 @@ from nnunet_assets.core.evaluation.evaluation_intervals import add_intervals
 from nnunet_assets.core.evaluation.label_totals import LabelTotals, Metrics
 from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
 from nnunet_assets.core.files.atomic_files import remove_unfinished
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.images.companion_files import label_companions
@@ -113,7 +113,7 @@ def evaluate_cases(
         )
         content = evaluation.to_json(places)
         write_labels(content, folder)
-        write_json_atomically(folder / EVALUATION_FILE, content)
+        write_keeping_earlier(folder / EVALUATION_FILE, content)
         kept.forget_others({files.key for files in found.cases})
     return evaluation
 

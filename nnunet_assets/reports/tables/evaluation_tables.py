@@ -17,6 +17,8 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.scoring import COUNTED, WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.core.text.numbers import fixed, measured
+from nnunet_assets.core.verification.seal_carriers import sealed
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets.reports.text.interval_notes import interval_notes
@@ -29,18 +31,22 @@ COLUMNS = (
 )
 """Of the CSV; the interval is that of the mean. The last two are empty where a missed object is defined anyway."""
 
+SEALED_AS = "evaluation"
+"""In seals: predictions that are evaluated need not be of an experiment."""
+
 Evaluated = Mapping[str, Any]
 """What `Evaluation.to_json` returned."""
 
 
 def write_label_tables(content: Evaluated, folder: Path) -> None:
     """Writes `labels.csv`, `labels.md` and `labels.tex`; removes them where the folds must not be taken together."""
+    sealing = Sealing.of_content(SEALED_AS, content)
     tables = {LABELS_CSV: to_csv, LABELS_MARKDOWN: to_markdown, LABELS_LATEX: to_latex}
     for name, text_of in tables.items():
         if content["labels"] is None:
             (folder / name).unlink(missing_ok=True)
         else:
-            write_atomically(folder / name, text_of(content).encode())
+            write_atomically(folder / name, sealed(text_of(content).encode(), name, sealing))
 
 
 def short_records(content: Evaluated) -> list[dict[str, str]]:

@@ -17,7 +17,6 @@ from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE, evaluat
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.progress import Progress
@@ -25,6 +24,8 @@ from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, scale_of
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.repeats import sets_of_repeats
@@ -98,8 +99,10 @@ def make_comparison(
     folder = comparison_folder(roots, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     with comparison_lock(folder):
-        found = compare_declared(roots, project, dataset)
-        preview = _write(folder, replace(found, left_out=places.hidden_in(found.left_out)))
+        found, summaries = _compared(roots, project, dataset, None)
+        made_from = {one.experiment.name_in_dataset: json_sha256(one.to_json()) for one in summaries}
+        shown = replace(found, left_out=places.hidden_in(found.left_out))
+        preview = _write(folder, shown, {name: made_from[name] for name in found.experiments})
     made = MadeComparison(found, json_sha256(found.to_json()), folder, preview)
     if destination is None:
         return made
@@ -115,14 +118,21 @@ def comparison_lock(folder: Path) -> AbstractContextManager[object]:
     return kernel_lock(folder / ".comparison.lock")
 
 
-def _write(folder: Path, comparison: "Comparison") -> bytes:
-    """Writes every file and returns a preview of the figure."""
+def _write(folder: Path, comparison: "Comparison", made_from: Mapping[str, str]) -> bytes:
+    """Writes every file and returns a preview of the figure.
+
+    Args:
+        folder: Where to.
+        comparison: As it is shown to others.
+        made_from: Experiment to the digest of its summary.
+    """
     # numpy takes a tenth of a second in every process that loads the definitions, and matplotlib a second.
-    from nnunet_assets.core.comparison.comparison_files import COMPARISON_FILE
+    from nnunet_assets.core.comparison.comparison_files import COMPARISON_FILE, MADE_FROM
     from nnunet_assets.reports.figures.forest import draw_forest
     from nnunet_assets.reports.figures.style import pictures
     from nnunet_assets.reports.tables import comparison_table
     from nnunet_assets.reports.tables.comparison_rows import differences_to_csv, ranks_to_csv, to_markdown
+    from nnunet_assets.reports.tables.sealed_files import sealed_file
 
     figure = pictures(draw_forest(comparison))
     contents = {
@@ -136,9 +146,11 @@ def _write(folder: Path, comparison: "Comparison") -> bytes:
         f"{FOREST_FILE}.svg": figure.svg,
         f"{FOREST_FILE}.png": figure.png,
     }
+    whole = {**comparison.to_json(), MADE_FROM: made_from}
+    sealing = Sealing.of_content(comparison.dataset, whole)
     for name, content in contents.items():
-        write_atomically(folder / name, content)
-    write_json_atomically(folder / COMPARISON_FILE, comparison.to_json())
+        write_atomically(folder / name, sealed_file(content, name, sealing))
+    write_keeping_earlier(folder / COMPARISON_FILE, whole)
     return figure.preview_png
 
 
@@ -155,13 +167,21 @@ def compare_declared(roots: Roots, project: Project, dataset: str, progress: Pro
         ConfigError: The dataset is not declared.
         SummaryError: There are summaries, and no two of them may be compared.
     """
+    return _compared(roots, project, dataset, progress)[0]
+
+
+def _compared(
+    roots: Roots, project: Project, dataset: str, progress: Progress | None
+) -> tuple["Comparison", list[CvSummary]]:
+    """Returns what `compare_declared` does, and the summaries that it is of."""
     project.dataset(dataset)
     # numpy takes a tenth of a second in every process that loads the definitions.
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.comparison.comparison import compare
 
     summaries, left_out = declared_summaries(roots, project, dataset, progress)
-    return compare(dataset, [ComparedExperiment.of(one) for one in summaries], left_out, _repeats(project, dataset))
+    found = compare(dataset, [ComparedExperiment.of(one) for one in summaries], left_out, _repeats(project, dataset))
+    return found, summaries
 
 
 def compare_evaluated(

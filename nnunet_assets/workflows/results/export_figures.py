@@ -16,11 +16,13 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
+from nnunet_assets.core.verification.seal_carriers import sealed
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.results.evaluate import declared_evaluation
+from nnunet_assets.workflows.results.export_tables import summary_sealing
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.case_slice import CaseSlice
@@ -71,10 +73,11 @@ def export_figures(
     evaluation = declared_evaluation(roots, experiment, dataset)
     files: list[Path] = []
     previews, digests = {}, {}
+    sealing = summary_sealing(summary)
     for name, drawn in _drawn(roots, experiment, summary, evaluation):
         for ending, content in (("svg", drawn.svg), ("png", drawn.png)):
             files.append(folder / f"{name}.{ending}")
-            write_atomically(files[-1], content)
+            write_atomically(files[-1], sealed(content, files[-1].name, sealing))
         previews[name] = drawn.preview_png
         digests[name] = json_sha256(drawn.svg.decode())
     tracked = bring_up_to_date(destination, summary_run(experiment), files, folder=folder.name)

@@ -18,6 +18,8 @@ from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.core.verification.seal_carriers import sealed
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun, bring_up_to_date
@@ -26,6 +28,7 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.results.compare import FOREST_CAPTION, FOREST_FILE, comparison_lock
 from nnunet_assets.workflows.results.evaluate import declared_evaluation
 from nnunet_assets.workflows.results.export_figures import FIGURES
+from nnunet_assets.workflows.results.export_tables import summary_sealing
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap
@@ -87,7 +90,7 @@ def export_cv_report(
         drawn_for_gaps=drawn,
         places=places,
     )
-    write_atomically(folder / EXPERIMENT_PAGE, page.encode())
+    write_atomically(folder / EXPERIMENT_PAGE, sealed(page.encode(), EXPERIMENT_PAGE, summary_sealing(summary)))
     return _exported(folder / EXPERIMENT_PAGE, page, summary.headline(), destination, summary_run(experiment))
 
 
@@ -112,7 +115,8 @@ def export_dataset_report(
         forest = folder / f"{FOREST_FILE}.svg"
         figures = [PageFigure(FOREST_CAPTION, forest.read_bytes(), "image/svg+xml")] if forest.is_file() else []
         page = dataset_page(comparison, entries, figures, places)
-        write_atomically(folder / DATASET_PAGE, page.encode())
+        sealing = Sealing.of_content(dataset, load_json(folder / COMPARISON_FILE))
+        write_atomically(folder / DATASET_PAGE, sealed(page.encode(), DATASET_PAGE, sealing))
     return _exported(folder / DATASET_PAGE, page, comparison.headline(), destination, comparison_run(dataset))
 
 

@@ -13,8 +13,10 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+from nnunet_assets.reports.tables.sealed_files import sealed_file
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
@@ -56,16 +58,18 @@ def export_tables(roots: Roots, experiment: Experiment, destination: Destination
         "parquet": summary_tables.to_parquet(summary),
     }
     files = {ending: experiment.summary_folder(roots) / f"cv_table.{ending}" for ending in contents}
+    sealing = summary_sealing(summary)
     for ending, content in contents.items():
-        write_atomically(files[ending], content)
+        write_atomically(files[ending], sealed_file(content, files[ending].name, sealing))
     tracked = bring_up_to_date(destination, summary_run(experiment), list(files.values()))
     return ExportedTables(files, tables["md"], json_sha256(tables), tracked)
 
 
 def export_csv(summary: Summary, output: Path | str | None = None) -> str:
     """Returns the summary as CSV, one row a label and score, and writes it to a file if one is named."""
-    text = summary_tables.to_csv(summary) if isinstance(summary, CvSummary) else fold_means_tables.to_csv(summary)
-    return _written(text, output)
+    if isinstance(summary, CvSummary):
+        return _written(_sealed(summary_tables.to_csv(summary), "csv", summary), output)
+    return _written(fold_means_tables.to_csv(summary), output)
 
 
 def export_latex(
@@ -80,8 +84,17 @@ def export_latex(
         label: For `\ref`; None: no label.
     """
     if isinstance(summary, CvSummary):
-        return _written(summary_tables.to_latex(summary, caption, label), output)
+        return _written(_sealed(summary_tables.to_latex(summary, caption, label), "tex", summary), output)
     return _written(fold_means_tables.to_latex(summary, caption, label), output)
+
+
+def summary_sealing(summary: CvSummary) -> Sealing:
+    """Returns what exports of a summary say of themselves."""
+    return Sealing.of_content("/".join(summary.experiment.key_prefix), summary.to_json())
+
+
+def _sealed(text: str, ending: str, summary: CvSummary) -> str:
+    return sealed_file(text.encode(), f"cv_table.{ending}", summary_sealing(summary)).decode()
 
 
 def _written(text: str, output: Path | str | None) -> str:

@@ -14,10 +14,12 @@ from nnunet_assets.core.dataset.findings import Finding, findings_text
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.seal_carriers import sealed
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.reports.tables.case_table import read_case_names, read_metrics
 from nnunet_assets.reports.tables.gap_tables import gap_headline, gaps_to_csv, what_of
@@ -201,6 +203,8 @@ def _scores(
     table = evaluated.table_parquet
     gaps = find_gaps(read_metrics(table, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(table))
     commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
-    write_json_atomically(folder / GAP_FILE, gaps_to_json(gaps, predicted.digest, commits))
-    write_atomically(folder / GAP_TABLE, gaps_to_csv(gaps).encode())
+    content = gaps_to_json(gaps, predicted.digest, commits)
+    write_keeping_earlier(folder / GAP_FILE, content)
+    sealing = Sealing.of_content("/".join(ensemble.experiment.key_prefix), content)
+    write_atomically(folder / GAP_TABLE, sealed(gaps_to_csv(gaps).encode(), GAP_TABLE, sealing))
     return ScoresOnTestSet(folder, evaluated.evaluation, evaluated.content, gaps)

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.summary.summary_files import changed_folds, read_summary
+from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.errors import LockingError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.reports.tables.case_scores import cases_to_csv, cases_to_parquet
+from nnunet_assets.reports.tables.sealed_files import sealed_file
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
@@ -81,10 +83,11 @@ def make_summary(
         summary = with_recorded_patients(roots, summary)
         content = summary.to_json()
         tables = {"cv_cases.csv": cases_to_csv(summary).encode(), "cv_cases.parquet": cases_to_parquet(summary)}
+        sealing = Sealing.of_content("/".join(experiment.key_prefix), content)
         for name, table in tables.items():
-            write_atomically(folder / name, table)
+            write_atomically(folder / name, sealed_file(table, name, sealing))
         # Last: a summary whose cases are those of an earlier one would be taken for whole.
-        write_json_atomically(folder / CV_SUMMARY_FILE, content)
+        write_keeping_earlier(folder / CV_SUMMARY_FILE, content)
     made = MadeSummary(summary, json_sha256(content), folder)
     if destination is None:
         return made

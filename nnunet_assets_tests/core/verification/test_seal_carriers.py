@@ -13,6 +13,7 @@ from nnunet_assets.core.verification.seal_carriers import (
     opened_text,
     picture_digest,
     sealed,
+    sealed_parts,
     text_digest,
 )
 from nnunet_assets.core.verification.seals import Sealing
@@ -90,5 +91,23 @@ def test_pixels_that_do_not_unpack_are_an_error() -> None:
 
 
 def test_a_file_of_another_kind_stays_as_it_is() -> None:
-    assert sealed(b"a,b\n", "cv_table.csv", SEALING) == b"a,b\n"
+    assert sealed(b"PAR1", "cv_table.parquet", SEALING) == b"PAR1"
     assert sealed(b"no end", "cv_report.html", SEALING) == b"no end"
+
+
+def test_each_row_of_a_csv_names_its_source() -> None:
+    content = sealed(b'a,b\r\n"x\r\ny",1\r\n', "cv_table.csv", SEALING)
+    assert content.decode() == f'a,b,made_from\r\n"x\r\ny",1,sha256:{"a" * 64}\r\n'
+
+
+def test_exports_in_a_text_are_told_apart() -> None:
+    tables = [sealed(TEXTS["tex"].encode(), f"{name}.tex", SEALING).decode() for name in ("one", "two")]
+    parts = sealed_parts(f"A paper.\n{tables[0]}Words.\n{tables[1]}More.\n", "tex")
+    assert parts == [table.rstrip("\n") for table in tables]
+    notes = [sealed(TEXTS["md"].encode(), f"{name}.md", SEALING).decode() for name in ("one", "two")]
+    found = [opened_text(part, "md") for part in sealed_parts(notes[0] + notes[1], "md")]
+    assert [(text_digest(text), seal.export) for text, (seal,) in found] == [
+        (text_digest(TEXTS["md"]), "one.md"),
+        (text_digest(TEXTS["md"]), "two.md"),
+    ]
+    assert sealed_parts("no seal", "tex") == sealed_parts("no seal", "md") == ["no seal"]

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.summary.summary_files import read_current_summary
+from nnunet_assets.core.verification.seals import seals_in
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
@@ -27,7 +29,12 @@ def test_they_lie_beside_the_summary_and_the_same_folds_give_the_same_digest(sum
     endings = ("csv", "tex", "md", "parquet")
     assert dict(first.files) == {ending: folder / f"cv_table.{ending}" for ending in endings}
     assert (folder / "cv_table.parquet").read_bytes().startswith(b"PAR1")
-    assert (folder / "cv_table.md").read_text() == first.markdown
+    written = (folder / "cv_table.md").read_text()
+    assert written.startswith(first.markdown)
+    digest = json_sha256(read_current_summary(summarized, EXPERIMENT).to_json())
+    assert [seal.source for seal in seals_in(written)] == [digest]
+    assert f"made_from\r\n{'label,organ'}" in (folder / "cv_table.csv").read_bytes().decode()
+    assert first.files["csv"].read_text().count(f"sha256:{digest}") == 6
     assert "Dice, pooled" in first.markdown
     assert "\\toprule" in (folder / "cv_table.tex").read_text()
     assert (first.digest, first.tracked) == (second.digest, TrackedRun())

@@ -1,0 +1,222 @@
+"""Comparisons, choices, evaluations and gaps walked down to the summaries and folds that they are of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.verification.findings import Finding
+from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
+from nnunet_assets.core.verification.table_differences import CellDifference, table_differences
+from nnunet_assets.errors import NnunetAssetsError, SummaryError
+from nnunet_assets.reports.tables.case_table import read_case_names, read_metrics
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.results.evaluate import evaluate, target_of_folds
+from nnunet_assets.workflows.verification.known_results import KnownResult, experiment_named
+from nnunet_assets.workflows.verification.opened_files import table_rows
+from nnunet_assets.workflows.verification.recorded_folds import recorded_fold
+from nnunet_assets.workflows.verification.since_then import since_then
+from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings, summary_findings
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+Known = Sequence[KnownResult]
+
+MADE_FROM = "made_from"
+"""As in `core.comparison.comparison_files`, which loads numpy."""
+
+
+def result_findings(walk: Walk, settings: Settings, result: KnownResult, known: Known) -> list[Finding]:
+    """Returns what a result is found to be, and everything that it rests on.
+
+    Args:
+        walk: How far.
+        settings: Of the project.
+        result: Of whatever kind.
+        known: The project's results.
+    """
+    if result.kind == "cv_summary":
+        return summary_findings(walk, result.content, result.subject)
+    if result.kind == "evaluation":
+        return list(_evaluation(walk, settings, result))
+    if result.kind == "gap":
+        return list(_gap(walk, result))
+    return list(_of_summaries(walk, result, known))
+
+
+def _of_summaries(walk: Walk, result: KnownResult, known: Known) -> Iterator[Finding]:
+    """Yields what a comparison or a choice is found to be: made anew from the summaries that it is of."""
+    content, dataset = result.content, str(result.content.get("dataset", result.of))
+    try:
+        names = _experiments(content)
+    except (LookupError, TypeError, AttributeError) as error:
+        yield Finding(
+            "source", result.title, "changed", f"{result.subject} is not as this package writes it: {error!r}."
+        )
+        return
+    digests = content.get(MADE_FROM) or content.get("made_of") or {}
+    found: list[KnownResult] = []
+    for name in names:
+        summary = _summary_of(experiment_named(name, dataset), digests.get(name), known)
+        if summary is None:
+            sentence = f"The summary of {name} that {result.title} is of is not in this project, nor kept of it."
+            yield Finding("source", name, "unknown", sentence)
+            continue
+        found.append(summary)
+        if not summary.is_current:
+            yield Finding("source", name, "changed", since_then(summary, known))
+    if len(found) == len(names):
+        yield from _made_anew(result, found, dataset)
+    for summary in found:
+        yield from summary_findings(walk, summary.content, summary.subject)
+
+
+def _experiments(content: Mapping[str, Any]) -> list[str]:
+    if "experiments" in content:
+        return [str(name) for name in content["experiments"]]
+    return list(content.get("made_of") or dict.fromkeys(str(one["model"]) for one in content["candidates"]))
+
+
+def _summary_of(experiment: Experiment | None, digest: str | None, known: Known) -> KnownResult | None:
+    of_it = [one for one in known if one.kind == "cv_summary" and one.experiment == experiment]
+    if digest is None:
+        return next((one for one in of_it if one.is_current), None)
+    return next((one for one in of_it if one.digest == digest), None)
+
+
+def _made_anew(result: KnownResult, summaries: Sequence[KnownResult], dataset: str) -> Iterator[Finding]:
+    try:
+        expected = _expected(result, [CvSummary.from_json(one.content) for one in summaries], dataset)
+    except (NnunetAssetsError, LookupError, TypeError, AttributeError) as error:
+        sentence = f"{result.subject} cannot be made again from its summaries: {error}"
+        yield Finding("source", result.title, "unknown", sentence)
+        return
+    if expected is None:
+        sentence = f"An older version made {result.title} by other tests: it cannot be made again."
+        yield Finding("source", result.title, "unknown", sentence)
+        return
+    written = {name: value for name, value in result.content.items() if name != MADE_FROM}
+    # Why something is left out names what is there now.
+    differences = json_differences({**written, "left_out": None}, {**expected, "left_out": None}, close=CLOSE)
+    yield from difference_findings("source", result.title, differences)
+    if not differences:
+        sentence = f"{result.subject} is what its {len(summaries)} summaries give: it was made again."
+        yield Finding("source", result.title, "holds", sentence)
+
+
+def _expected(result: KnownResult, summaries: Sequence[CvSummary], dataset: str) -> Mapping[str, Any] | None:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+    experiments = [ComparedExperiment.of(one) for one in summaries]
+    left_out = dict(result.content["left_out"])
+    if result.kind == "best_configuration":
+        return _choice(result.content, experiments, dataset, left_out)
+    from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, compare
+
+    if result.content["schema_version"] != SCHEMA_VERSION:
+        return None
+    repeats = [frozenset(names) for names in result.content["repeats"]]
+    return compare(dataset, experiments, left_out, repeats).to_json()
+
+
+def _choice(
+    content: Mapping[str, Any], experiments: Sequence["ComparedExperiment"], dataset: str, left_out: Mapping[str, str]
+) -> Mapping[str, Any]:
+    from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
+
+    if content.get("postprocessing"):
+        raise SummaryError("its candidates are with postprocessing steps too, which no summary has the scores of.")
+    candidates = {one["model"]: one for one in content["candidates"]}
+    models = [
+        SelectableModel(
+            scores,
+            tuple(candidates[scores.name]["members"]),
+            candidates[scores.name]["weights_bytes"],
+            made_of=content.get("made_of", {}).get(scores.name, ""),
+        )
+        for scores in experiments
+    ]
+    return {**best_configuration(dataset, models, left_out).to_json(), "notes": content["notes"]}
+
+
+def _gap(walk: Walk, result: KnownResult) -> Iterator[Finding]:
+    if result.experiment is None:
+        yield Finding("source", result.title, "unknown", f"Of which experiment {result.title} is, it does not say.")
+        return
+    for fold, commit in result.content["folds"].items():
+        found = recorded_fold(walk.roots, result.experiment, str(fold), commit).finding()
+        yield Finding("scores", found.what, found.verdict, found.sentence.replace("summarized", "used"))
+    from nnunet_assets.core.evaluation.gap import GAP_COLUMNS, find_gaps, gaps_to_json
+
+    test = result.file.parent / PARQUET_FILE
+    validation = evaluation_folder(result.experiment.model_folder(walk.roots)) / PARQUET_FILE
+    try:
+        gaps = find_gaps(read_metrics(test, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(test))
+        expected = gaps_to_json(gaps, result.content["predictions"], result.content["folds"])
+    except (OSError, ValueError, LookupError) as error:
+        sentence = f"The tables of cases of {result.title} cannot be read any more: {error}"
+        yield Finding("source", result.title, "unknown", sentence)
+        return
+    differences = json_differences(result.content, expected, close=CLOSE)
+    yield from difference_findings("source", result.title, differences)
+    if not differences:
+        sentence = f"{result.subject} is what the tables of test and validation cases give."
+        yield Finding("source", result.title, "holds", sentence)
+
+
+def _evaluation(walk: Walk, settings: Settings, result: KnownResult) -> Iterator[Finding]:
+    """Yields what an evaluation is found to be: the masks are measured again, into a folder that is thrown away."""
+    folds = list(result.content.get("folds") or ())
+    if result.experiment is None or not folds:
+        sentence = (
+            f"{result.subject} is not of an experiment's folds; `nnunet-assets evaluate` measures its masks again."
+        )
+        yield Finding("masks", result.title, "unknown", sentence)
+        return
+    if walk.is_quick:
+        return
+    try:
+        with TemporaryDirectory() as folder:
+            expected = _measured(walk, settings, result, folds, Path(folder))
+            of_cases = _differing_cases(result.file.parent / CSV_FILE, Path(folder) / CSV_FILE)
+    except NnunetAssetsError as error:
+        yield Finding("masks", result.title, "unknown", f"{result.subject} cannot be measured again: {error}")
+        return
+    names = ("labels", "n_evaluated", "n_expected", "bootstrap")
+    written = {name: result.content.get(name) for name in names}
+    differences = json_differences(written, {name: expected.get(name) for name in names}, close=CLOSE)
+    differences += of_cases
+    yield from difference_findings("masks", result.title, differences)
+    if not differences:
+        sentence = f"The masks of {len(folds)} folds were measured again, and give the numbers of {result.title}."
+        yield Finding("masks", result.title, "holds", sentence)
+
+
+def _differing_cases(file: Path, measured: Path) -> list[CellDifference]:
+    """Returns where the table of cases beside an evaluation is not what was measured again; none without one."""
+    if not file.is_file():
+        return []
+    found, expected = (table_rows(one.read_bytes(), "csv") for one in (file, measured))
+    return table_differences(found, expected)
+
+
+def _measured(
+    walk: Walk, settings: Settings, result: KnownResult, folds: Sequence[str], folder: Path
+) -> Mapping[str, Any]:
+    assert result.experiment is not None  # noqa: S101 (the caller looked)
+    labels = result.content["policy"]["labels"]
+    target = target_of_folds(
+        settings, result.experiment.model_folder(walk.roots), folds, result.of, of_plain_nnunet=True
+    )
+    return evaluate(
+        settings,
+        target,
+        walk.progress,
+        tolerances_mm={name: rule["nsd_tolerance_mm"] for name, rule in labels.items()},
+        lesion_labels=[name for name, rule in labels.items() if rule["counts_lesions"]],
+        output=folder,
+    ).content

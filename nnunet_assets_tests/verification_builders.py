@@ -1,0 +1,133 @@
+"""A project of two finished folds with masks, checkpoints, raw data, plans and split, of which everything holds."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from nnunet_assets.core.dataset.configurations import plans_digests
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.layout import Experiment, Roots, comparison_folder
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs, Manifest, commit_fold, read_committed
+from nnunet_assets.core.progress import Silent
+from nnunet_assets.core.splits.splits_files import write_splits
+from nnunet_assets.core.verification.findings import Verdict, Verification
+from nnunet_assets.declarations.project import read_project
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.results.compare import make_comparison
+from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.export_figures import export_figures
+from nnunet_assets.workflows.results.export_pages import export_cv_report, export_dataset_report
+from nnunet_assets.workflows.results.export_tables import export_tables
+from nnunet_assets.workflows.results.summarize import make_summary
+from nnunet_assets.workflows.verification.verify import verify
+from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_fold
+from nnunet_assets_tests.project_builders import write_project
+
+ELSEWHERE = Destination("http://tracking.example.invalid", Path("/nowhere"))
+"""A server that takes no files, and is therefore never asked."""
+
+DATASET = "Dataset001_Tiny"
+EXPERIMENT = Experiment(DATASET, "2d")
+LONG = Experiment(DATASET, "2d", variant="long")
+FOLDS = ["fold_0", "fold_1"]
+CASES = {"fold_0": ["a", "b", "c", "d"], "fold_1": ["e", "f", "g", "h"]}
+PLANS = {"configurations": {"2d": {"patch_size": [8, 8]}}, "image_reader_writer": "SimpleITKIO"}
+SPLITS = [
+    {"train": CASES["fold_1"], "val": CASES["fold_0"]},
+    {"train": CASES["fold_0"], "val": CASES["fold_1"]},
+]
+INPUTS = FoldInputs("raw", plans_digests(PLANS, "2d", "plans.json")[0], json_sha256(SPLITS), "training")
+
+DECLARED = """
+type: nnunet_assets.components.NnunetDataset
+attributes: {dataset: Dataset001_Tiny, folds: 2}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
+"""
+
+
+def finished_project(folder: Path) -> Settings:
+    """Writes the project, without its summaries."""
+    write_project(folder, {"defs.yaml": DECLARED})
+    settings = Settings.from_environment(folder, {})
+    prepared = settings.roots.preprocessed / DATASET
+    write_json_atomically(prepared / ".nnunet_assets" / "raw.json", {"content_hash": "raw"})
+    write_json_atomically(prepared / "nnUNetPlans.json", PLANS)
+    write_splits(prepared, SPLITS)
+    for experiment, scores in ((EXPERIMENT, HALF), (LONG, WHOLE)):
+        for fold in FOLDS:
+            finish_fold(settings.roots, experiment, fold, scores)
+        write_json_atomically(experiment.model_folder(settings.roots) / "plans.json", PLANS)
+    return settings
+
+
+Scores = tuple[np.ndarray, Mapping[str, float]]
+HALF: Scores = (HIGHER, {"1": 0.5, "2": 0.5})
+WHOLE: Scores = (REFERENCE, {"1": 1.0, "2": 1.0})
+
+
+def finish_fold(roots: Roots, experiment: Experiment, fold: str, scores: Scores = HALF, weights: bytes = b"w") -> Path:
+    """Writes a fold of masks that score so, with a checkpoint of these bytes."""
+    voxels, said = scores
+    folder = write_fold(roots, experiment, fold, dict.fromkeys(CASES[fold], voxels), said, inputs=INPUTS)
+    manifest = read_committed(folder)
+    (folder / FINAL_CHECKPOINT).write_bytes(weights)
+    files = {**manifest.files, FINAL_CHECKPOINT: file_sha256(folder / FINAL_CHECKPOINT)}
+    commit_fold(folder, replace(manifest, files=files))
+    return folder
+
+
+def summarize(settings: Settings) -> None:
+    """Makes both summaries."""
+    for experiment in (EXPERIMENT, LONG):
+        make_summary(settings.roots, experiment, FOLDS)
+
+
+def manifest_of(settings: Settings, fold: str) -> Manifest | None:
+    """Returns a fold's manifest, where its COMMIT verifies."""
+    return read_committed(EXPERIMENT.fold_folder(settings.roots, fold))
+
+
+def export_all(settings: Settings) -> None:
+    """Writes everything that the summary of `EXPERIMENT` and the comparison are exported as, and an evaluation."""
+    roots, project = settings.roots, read_project(settings.project)
+    config = project.dataset(DATASET)
+    target = target_of_folds(settings, EXPERIMENT.model_folder(roots), FOLDS, EXPERIMENT.title, dataset=config)
+    evaluate_as_declared(settings, target, Silent())
+    export_tables(roots, EXPERIMENT, ELSEWHERE)
+    export_figures(roots, EXPERIMENT, config, ELSEWHERE)
+    export_cv_report(roots, EXPERIMENT, config, settings.places, ELSEWHERE)
+    make_comparison(roots, project, DATASET, settings.places)
+    export_dataset_report(roots, DATASET, [EXPERIMENT, LONG], settings.places, ELSEWHERE)
+
+
+def exported_files(settings: Settings) -> dict[str, Path]:
+    """Returns the files of `export_all`, by name."""
+    own = EXPERIMENT.summary_folder(settings.roots)
+    folders = [own, own / "evaluation", own / "figures", comparison_folder(settings.roots, DATASET)]
+    endings = ("csv", "parquet", "tex", "md", "html", "svg", "png", "json")
+    return {
+        path.name: path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix[1:] in endings and not path.name.startswith(".")
+    }
+
+
+def said_of(settings: Settings, file: Path, *, quick: bool = True) -> Verification:
+    """Returns what is found about a file."""
+    (found,) = verify(settings, [file], Silent(), quick=quick)
+    return found
+
+
+def sentences(found: Verification, verdict: Verdict = "changed") -> list[str]:
+    """Returns the sentences of a verdict."""
+    return [one.sentence for one in found.findings if one.verdict == verdict]
