@@ -17,11 +17,11 @@ from nnunet_assets.workflows.model.register import Registered, register_declared
 
 DESCRIPTION = """A version of the model in MLflow's registry, packed so that it predicts anywhere.
 
-The newest version is called `challenger` at once. It becomes `champion` only where every check of the gate passes:
-all folds finished and of one training, a bare process predicts with the version exactly what the folds predict, and it
-is not worse than the champion by more than the declared margin, case by case. Whoever fails stays challenger, with the
-reason here and on the version; a champion is never taken away, and `nnunet-assets promote` decides otherwise. What did
-not change since is not registered twice."""
+What was registered last is called `challenger` at once. It becomes `champion` only where every check of the gate
+passes: all folds finished and of one training, a bare process predicts with the version exactly what the folds predict,
+and it is not worse than the champion by more than the declared margin, case by case. Whoever fails stays challenger,
+with the reason here and on the version; a champion is never taken away, and `nnunet-assets promote` decides otherwise.
+What did not change since is not registered twice."""
 
 
 def registered_key(experiment: Experiment) -> dg.AssetKey:

@@ -85,15 +85,12 @@ def judge_cross_validation(expected: Sequence[str], finished: Sequence[str], pac
     return Verdict(rule, True, f"{'The fold is' if n == 1 else f'All {n} folds are'} finished and scored.", numbers)
 
 
-def judge_one_training(inputs: Mapping[str, str], mixed: Sequence[str] = ()) -> Verdict:
-    """Judges whether the folds are of one training.
+def judge_one_training(inputs: Mapping[str, str]) -> Verdict:
+    """Judges whether the folds are of one training; folds that differ are refused before they are packed.
 
     Args:
-        inputs: What they were made from: kind (`raw data`) to digest, which may be `UNKNOWN`.
-        mixed: The sentences of what is mixed.
+        inputs: What all of them were made from: kind (`raw data`) to digest, which may be `UNKNOWN`.
     """
-    if mixed:
-        return Verdict("one_training", False, " ".join(mixed))
     if unknown := [kind for kind, digest in inputs.items() if digest == UNKNOWN]:
         found = f"Trained elsewhere: it is not known from which {first_offenders(unknown)} the folds were made."
         return Verdict("one_training", False, found)

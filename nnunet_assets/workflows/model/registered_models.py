@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.registry.gate import RULES, judge_against
+from nnunet_assets.core.registry.gate import DEFAULT_MARGIN, RULES, judge_against
+from nnunet_assets.declarations.project import declared_if_any
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.settings import Settings
@@ -91,9 +92,17 @@ def _against_gate(settings: Settings, version: RegisteredVersion, champion: Regi
     verdict = judge_against(
         known_scores(settings, champion.digest) if champion else None,
         known_scores(settings, version.digest),
+        margin=_declared_margin(settings, version.name),
         champion_name=f"version {champion.version}" if champion else None,
     )
     return against if verdict.passed else [*against, verdict.sentence]
+
+
+def _declared_margin(settings: Settings, name: str) -> float:
+    """Returns the margin of whatever declares the model; of several the smallest, of none the usual one."""
+    project = declared_if_any(settings.project)
+    declared = (*project.experiments, *project.ensembles)
+    return min((one.register_margin for one in declared if one.registered_as == name), default=DEFAULT_MARGIN)
 
 
 @dataclass(frozen=True)

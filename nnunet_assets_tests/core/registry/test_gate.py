@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -56,7 +56,6 @@ def test_one_training_is_known_and_not_mixed() -> None:
     known = {"raw data": "a", "plans": "b", "splits": "c"}
     assert judge_one_training(known).passed
     assert "not known from which splits" in judge_one_training({**known, "splits": "unknown"}).sentence
-    assert judge_one_training(known, ["fold_2 has other plans."]).sentence == "fold_2 has other plans."
 
 
 def test_a_round_trip_is_equal_in_every_voxel_of_at_least_one_case() -> None:
@@ -128,6 +127,7 @@ def test_what_cannot_be_compared_stays_challenger_with_the_reason() -> None:
     assert (few.passed, "fewer than 6 patients" in few.sentence) == (False, True)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.0, 1.0) | st.none(), min_size=6, max_size=12), st.integers(0, 11), st.floats(0.0, 1.0))
 def test_no_failure_of_a_candidate_makes_it_pass(dices: list[float | None], place: int, worse: float) -> None:
     champion = scored([0.7] * len(dices))

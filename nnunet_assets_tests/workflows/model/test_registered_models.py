@@ -13,11 +13,21 @@ from nnunet_assets.tracking.registry.registration import describe, register_pack
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.registered_models import clear_models, promote_version, registered_versions
 from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.registry_builders import MODEL, registration, run_in, write_package
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
+
+DECLARED = f"""
+type: nnunet_assets.components.NnunetDataset
+attributes: {{dataset: Dataset001_Tiny, folds: 2}}
+---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {{dataset: Dataset001_Tiny, configuration: 2d, register: {MODEL}, register_margin: 0.2}}
+"""
+"""By which a version may be worse by 0.05."""
 
 
 def test_a_project_without_a_store_has_no_models_and_makes_none(tmp_path: Path) -> None:
@@ -49,6 +59,8 @@ def test_a_version_is_promoted_by_the_gate_or_by_who_says_why_and_needless_ones_
         describe(destination, version, "All kept.", {f"gate.{rule}": "passed: well." for rule in RULES})
     with pytest.raises(ConfigError, match=r"does not pass the gate: Worse than version 1"):
         promote_version(with_store, destination, MODEL, 2)
+    write_project(tmp_path, {"defs.yaml": DECLARED})
+    assert promote_version(with_store, destination, MODEL, 2).aliases == ("champion",)
     assert promote_version(with_store, destination, MODEL, 3).aliases == ("challenger", "champion")
 
     with pytest.raises(ConfigError, match="needs a reason"):
