@@ -167,6 +167,13 @@ def _nothing_finished(subject: str, folds: Sequence[str]) -> EvaluationError:
 
 
 def _changed(fold: str, folder: Path) -> Problem:
+    experiment = experiment_of(folder.parent)
+    if experiment and experiment.is_ensemble:
+        return Problem(
+            f"{fold} is not what its members are now: one of them was trained or validated again, or a file in "
+            f"{folder} was changed. Its masks are evaluated as they are; make the ensemble again.",
+            fold,
+        )
     return Problem(
         f"{fold} was changed after it was finished: a file in {folder} is not the one that its COMMIT vouches for. Its "
         "predictions are evaluated as they are; restore the file, or run the validation of this fold again.",
@@ -236,6 +243,8 @@ def _way_back(predictions: Path) -> str:
     experiment = experiment_of(predictions.parent.parent)
     if experiment is None:
         return f"To have it predicted, {again}."
+    if experiment.is_ensemble:
+        return f"`nnunet-assets ensemble` with the same members and `--name {experiment.configuration}` makes it again."
     fold = predictions.parent.name.removeprefix("fold_")
     flags = f"-tr {experiment.trainer} -p {experiment.plans} --val"
     variant = f" --variant {experiment.variant}" if experiment.variant else ""

@@ -67,7 +67,12 @@ def _of_fold(
     found = Fold.read(FoldPlace(experiment, folder.name, folder))
     fold = folder.name
     if found.finished is None:
-        if found.state == "changed":
+        if found.state == "changed" and experiment.is_ensemble:
+            yield (
+                f"{fold} in {folder} is not finished any more: a member of the ensemble was trained or validated "
+                "again, or a file of it was changed. Make the ensemble again."
+            )
+        elif found.state == "changed":
             yield (
                 f"{fold} in {folder} was changed outside this project since it was finished: its files are not those "
                 "of its COMMIT. Restore them, or adopt the fold again where it was adopted."
@@ -98,6 +103,8 @@ def _of_fold(
 
 def _sending(fold: Fold) -> str:
     """Returns what sends a finished fold to MLflow, or has Dagster record it."""
+    if fold.place.experiment.is_ensemble:
+        return "Materializing the cv_summary of the ensemble"
     if fold.state == "adopted":
         return f"`nnunet-assets adopt {fold.place.folder}`"
     if (fold.place.own / "mlflow_run.json").is_file():

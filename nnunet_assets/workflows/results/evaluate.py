@@ -136,9 +136,10 @@ def target_of_folds(
     """
     # numpy, which whoever loads the definitions, and wrong usage, need not wait for.
     from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
-    from nnunet_assets.nnunet.results.results_folder import is_foreign
+    from nnunet_assets.nnunet.results.results_folder import experiment_of, is_foreign
 
-    validated_with = references_folder(settings.roots, model.parent.name)
+    experiment = experiment_of(model)
+    validated_with = references_folder(settings.roots, experiment.dataset if experiment else model.parent.name)
     other = references if references and references.resolve() != validated_with.resolve() else None
     found = cases_of_folds(
         model,

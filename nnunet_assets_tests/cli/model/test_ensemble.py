@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from nnunet_assets import api
 from nnunet_assets.cli.main import main
-from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.nnunet.ensembles import ensembling
 from nnunet_assets.nnunet.predictions import probabilities
 from nnunet_assets_tests.ensemble_builders import EnsemblingChild, write_members
@@ -91,6 +93,22 @@ def test_a_results_folder_says_which_of_its_folds_are_missing(
     name = f"{DATASET}/ensembles/both"
     summary = api.summarize_experiment(DATASET, cv_group=name, results=tmp_path / "results")
     assert (summary.completed_folds, summary.missing_folds) == (("fold_0",), ("fold_1",))
+
+
+def test_its_masks_are_evaluated_and_a_changed_member_is_told(project: Path, tmp_path: Path) -> None:
+    run(project, [])
+    name = f"{DATASET}/ensembles/both"
+    evaluated = api.evaluate(name, project=project)
+    assert (evaluated.evaluation.n_evaluated, list(evaluated.evaluation.problems)) == (4, [])
+
+    folder = MEMBERS[0].fold_folder(Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results"), "fold_1")
+    manifest = read_committed(folder)
+    commit_fold(folder, replace(manifest, n_epochs=manifest.n_epochs + 1))
+    (mask,) = [*(tmp_path / "results" / name / "fold_0/validation").glob("a.nii.gz")]
+    mask.unlink()
+    text = api.evaluate(name, project=project).evaluation.problem_text()
+    assert "fold_1 is not what its members are now" in text
+    assert "`nnunet-assets ensemble` with the same members and `--name both` makes it again" in text
 
 
 @pytest.mark.parametrize(
