@@ -31,6 +31,9 @@ from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 
+_THREADS = SimpleNamespace(get_context=lambda _method: SimpleNamespace(Pool=ThreadPool))
+"""In place of the module `multiprocessing`, as far as nnU-Net uses it."""
+
 
 def prepare_dataset(request: PlanningRequest) -> None:
     """Plans where asked to, then preprocesses for each wanted configuration the cases that are not there."""
@@ -82,7 +85,7 @@ def _verify_integrity(raw_folder: Path) -> None:
     from nnunetv2.configuration import default_num_processes
     from nnunetv2.experiment_planning import verify_dataset_integrity as nnunet
 
-    nnunet.multiprocessing = SimpleNamespace(get_context=lambda _method: SimpleNamespace(Pool=ThreadPool))
+    nnunet.multiprocessing = _THREADS
     printed = StringIO()
     try:
         with redirect_stdout(printed):
@@ -118,9 +121,16 @@ def _about_cases(printed: str) -> list[str]:
 
 
 def _extract_fingerprint(dataset_id: int) -> None:
+    """Has nnU-Net extract the fingerprint; its one process, where it starts no more, is a thread of this one.
+
+    A process would load torch anew, for seconds, and do nothing beside it.
+    """
     from nnunetv2.configuration import default_num_processes
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints
 
+    if default_num_processes <= 1:
+        fingerprint_extractor.multiprocessing = _THREADS
     try:
         extract_fingerprints([dataset_id], num_processes=default_num_processes, clean=True, show_progress_bar=False)
     except IndexError as error:  # of the percentiles of no number

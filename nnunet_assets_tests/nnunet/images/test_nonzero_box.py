@@ -3,16 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from nnunet_assets.nnunet.images.nonzero_box import NonzeroBox
 from nnunet_assets.nnunet.images.reader_voxels import PlainVoxels
-from nnunet_assets.nnunet.preparation.planning_process import _extract_fingerprint
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
-from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets_tests.raw_builders import DATASET, SHAPE, tiny_image, tiny_label, write_tiny_dataset, write_volume
 
 SHAPES = st.tuples(*[st.integers(1, 5)] * 3)
@@ -82,12 +79,3 @@ def test_the_check_names_the_cases_and_refuses_a_dataset_of_which_no_label_is_le
     # A case without labels loses none.
     write_volume(folder / "labelsTr/case_0.nii.gz", np.zeros_like(tiny_label()))
     assert said_of(tmp_path) == [("error", None)]
-
-
-def test_planning_such_a_dataset_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nnunetv2.experiment_planning import plan_and_preprocess_api as api
-
-    # What `DatasetFingerprintExtractor.run` does then.
-    monkeypatch.setattr(api, "extract_fingerprints", lambda *_, **__: np.percentile(np.array([]), [0.5, 50.0]))
-    with pytest.raises(ChildFailure, match=r"no voxel of a label is left then.*nnunet-assets check"):
-        _extract_fingerprint(1)
