@@ -6,7 +6,7 @@ the right one rounded to fewer decimals; one of as many decimals is another numb
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from difflib import SequenceMatcher
@@ -15,6 +15,8 @@ from nnunet_assets.core.verification.table_rows import Rows
 
 Row = Sequence[str]
 _Pair = tuple[tuple[str, ...] | None, tuple[str, ...] | None]
+
+_LETTERS_AROUND = 40
 
 _LEAST_DIGITS, _LEAST_DECIMALS = 2, 3
 """Of a number that was rounded: with one digit nearly any number would pass for another."""
@@ -77,6 +79,18 @@ def line_differences(found: Rows, expected: Rows) -> list[CellDifference]:
             other = right[number] if number < len(right) else None
             differences += _line_difference(one, other, i + number + 1)
     return differences
+
+
+def text_differences(found: str, expected: str) -> Iterator[CellDifference]:
+    """Yields where the lines of a page differ, with what stands around the first letter that does."""
+    mine, theirs = found.splitlines(), expected.splitlines()
+    for kind, i, j, k, end in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if kind != "equal":
+            left, right = "\n".join(mine[i:j]), "\n".join(theirs[k:end])
+            odd = (n for n, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
+            start = max(0, next(odd, min(len(left), len(right))) - _LETTERS_AROUND)
+            texts = (text[start : start + 2 * _LETTERS_AROUND] or None for text in (left, right))
+            yield CellDifference(f"line {i + 1}", *texts)
 
 
 def is_same_number(found: str, expected: str) -> bool:

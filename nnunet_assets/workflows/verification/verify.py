@@ -7,7 +7,8 @@ from typing import Any
 
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.verification.findings import Finding, Verification
-from nnunet_assets.core.verification.table_differences import CellDifference
+from nnunet_assets.core.verification.seal_carriers import opened_text
+from nnunet_assets.core.verification.table_differences import CellDifference, text_differences
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.known_results import KnownResult, kind_of, known_results
 from nnunet_assets.workflows.verification.opened_files import KINDS, OpenedFile, open_file
@@ -65,7 +66,7 @@ def _verified(settings: Settings, walk: Walk, opened: OpenedFile, known: Sequenc
         findings = list(_of_table(opened, origin))
     else:
         result = next((one for one in known if one.digest in opened.sources), None)
-        findings = list(_of_sealed(opened))
+        findings = [*_of_sealed(opened), *_against_own_copy(opened, result)]
     if result is None:
         return Verification.of(name, KINDS[opened.kind], [*findings, *_of_unknown_source(opened)], left_out)
     if not result.is_current and opened.kind != "json":
@@ -128,6 +129,19 @@ def _of_sealed(opened: OpenedFile) -> Iterator[Finding]:
     else:
         sentence = f"It was changed since it was made as {seal.export} of {seal.of}: its content has another digest."
         yield Finding("file", name, "changed", sentence)
+
+
+def _against_own_copy(opened: OpenedFile, result: KnownResult | None) -> Iterator[Finding]:
+    """Yields where a page or figure that was changed differs from the one that lies in the project still."""
+    seal = opened.seal
+    if result is None or seal is None or opened.digest == seal.content or opened.kind == "png":
+        return
+    for folder in (result.file.parent, result.file.parent / "figures"):
+        file = folder / seal.export
+        own = open_file(file) if file.is_file() else None
+        if own and own.seal == seal and own.digest == seal.content:
+            texts = (opened_text(one.read_text(encoding="utf-8-sig"), opened.kind)[0] for one in (opened.path, file))
+            yield from difference_findings("file", opened.path.name, list(text_differences(*texts)))
 
 
 def _of_unknown_source(opened: OpenedFile) -> Iterator[Finding]:

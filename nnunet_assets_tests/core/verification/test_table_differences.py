@@ -9,6 +9,7 @@ from nnunet_assets.core.verification.table_differences import (
     is_same_number,
     line_differences,
     table_differences,
+    text_differences,
 )
 
 TABLE = [
@@ -104,3 +105,14 @@ def test_lines_differ_by_cell_where_they_have_as_many() -> None:
 def test_what_is_long_is_cut() -> None:
     (found,) = line_differences([["x" * 500]], [["y"]])
     assert len(found.sentence()) < 200
+
+
+def test_of_a_page_that_was_changed_the_place_is_shown() -> None:
+    page = "<p>\n" + "x" * 300 + "Dice 0.871" + "y" * 300 + "\n</p>\n"
+    assert list(text_differences(page, page)) == []
+    (found,) = text_differences(page.replace("0.871", "0.881"), page)
+    assert found.where == "line 2"
+    assert found.found == f"{'x' * 32}Dice 0.881{'y' * 38}"
+    assert found.expected == f"{'x' * 32}Dice 0.871{'y' * 38}"
+    (gone,) = text_differences("<p>\n", "<p>\n</p>\n")
+    assert gone.sentence() == "line 2 is missing; it should be </p>."

@@ -254,6 +254,17 @@ def test_a_table_of_something_else_is_not_known(whole: Settings, tmp_path: Path)
     assert "carries no digest" in sentences(found, "unknown")[0]
 
 
+def test_where_a_page_was_changed_is_shown_while_the_project_has_it(project: Settings, tmp_path: Path) -> None:
+    page = exported_files(project)["cv_report.html"]
+    edited = tmp_path / "page.html"
+    edited.write_text(page.read_text().replace("<td>0.500", "<td>0.600", 1).replace("0.500 ±", "0.600 ±", 1))
+    assert any(
+        "0.600" in one and "and should be" in one and "0.500" in one for one in sentences(said_of(project, edited))
+    )
+    page.unlink()
+    assert len(sentences(said_of(project, edited))) == 1
+
+
 def test_tables_in_a_paper_are_verified_each_by_itself(whole: Settings, tmp_path: Path) -> None:
     files = exported_files(whole)
     tables = [files[f"{name}.tex"].read_text() for name in ("cv_table", "comparison_table")]
