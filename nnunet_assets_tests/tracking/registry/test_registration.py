@@ -64,7 +64,7 @@ class RegistryContract:
         clear(destination, needless)
         assert [one.version for one in list_versions(destination, name)] == [3, 1]
         client = connect(destination)
-        assert [one.version for one in client.search_model_versions(f"name = '{name}'")] == [3, 1]
+        assert [int(one.version) for one in client.search_model_versions(f"name = '{name}'")] == [3, 1]
         assert download_version(destination, f"models:/{name}/1", tmp_path / "fresh").version.version == 1
         stored = [file for file in _files(self.artifacts(destination)) if needless.model_id in file.parts]
         assert stored == []
