@@ -13,6 +13,8 @@ ARGUMENTS = {
     "import-dataset": ["{root}/experiments", "--name", "Dataset004_A"],
     "train": ["4", "2d", "0"],
     "evaluate": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d"],
+    "predict": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d", "{root}/experiments", "-o", "{root}/masks"],
+    "promote": ["Dataset004_A", "1"],
     "summarize": ["-e", "Dataset004_A"],
     "export": ["-e", "Dataset004_A", "--format", "csv"],
     "adopt": ["{root}/experiments"],
