@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,14 +69,21 @@ def run(folder: Path, package: Path, images: Path, output: Path, *flags: str) ->
 
 def kill(process: "subprocess.Popen[bytes]", victim: str) -> None:
     """Kills the command, its child, or both, and waits until nothing of them is left."""
-    with_children = psutil.Process(process.pid)
-    children = with_children.children(recursive=True)
-    for one in [*(children if victim != "command" else []), *([with_children] if victim != "child" else [])]:
-        with_ended = one.is_running()
-        if with_ended:
+    command = psutil.Process(process.pid)
+    children = command.children(recursive=True)
+    for one in [*(children if victim != "command" else []), *([command] if victim != "child" else [])]:
+        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
             one.send_signal(signal.SIGKILL)
     process.wait(600)
     psutil.wait_procs(children, timeout=60)
+
+
+def wait_for_masks(process: "subprocess.Popen[bytes]", output: Path, n: int) -> None:
+    """Waits until there are so many masks, or the command has ended."""
+    deadline = time.monotonic() + 600
+    while process.poll() is None and len(list(output.glob("*.nii.gz"))) < min(n, N_CASES - 1):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def masks(output: Path) -> dict[str, tuple[str, int]]:
@@ -97,8 +105,9 @@ def test_a_prediction_killed_at_random_moments_is_finished_by_the_next_run(
     finished: dict[str, tuple[str, int]] = {}
     for number in range(N_KILLS):
         process = start(tmp_path, package, images, output, quick)
+        wait_for_masks(process, output, len(finished) + moments.randint(0, 3))
         try:
-            process.wait(moments.uniform(0.2, 0.9) * seconds)
+            process.wait(moments.uniform(0, 2 * seconds / N_CASES))
         except subprocess.TimeoutExpired:
             kill(process, ("command", "child", "all")[number % 3])
         found = masks(output)
