@@ -61,6 +61,7 @@ def _look(
     instance: dg.DagsterInstance, jobs: Mapping[str, dg.AssetKey], begun: float
 ) -> tuple[list[dg.RunRequest], float]:
     """Returns what is to be started, and from when on the next look has to look: what is decided stays so."""
+    now = time.time()
     since = max(datetime.fromtimestamp(begun, UTC), datetime.now(UTC) - OLDEST)
     killed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}, updated_after=since)
     records = instance.get_run_records(killed)
@@ -78,8 +79,7 @@ def _look(
         if is_over is not False:
             undecided.append(record.update_timestamp.timestamp())
     # Until it is decided about, a run is looked at again; so is what was decided a moment ago, since clocks are set.
-    newly = max((record.update_timestamp.timestamp() for record in records), default=begun)
-    until = min(undecided) - 1 if undecided else newly
+    until = min(undecided) - 1 if undecided else now
     return requests, max(begun, until - MARGIN_SECONDS)
 
 
