@@ -220,5 +220,6 @@ def _mlflow_status(settings: Settings, experiment: Experiment) -> Any:
     client = connect(Destination.of(settings))
     ids = [found.experiment_id for found in client.search_experiments()]
     query = f"tags.`nnunet_assets.experiment` = '{'/'.join(experiment.key_prefix)}'"
-    (run,) = (run for run in client.search_runs(ids, query) if FOLD in run.data.tags)
-    return run.info.status
+    runs = [run for run in client.search_runs(ids, query) if FOLD in run.data.tags]
+    assert len(runs) <= 1
+    return runs[0].info.status if runs else None  # an epoch is in the journal first
