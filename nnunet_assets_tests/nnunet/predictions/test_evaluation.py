@@ -27,8 +27,8 @@ from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.statistics.mean_intervals import bootstrap_of
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet.images.label_image import label_reader
+from nnunet_assets.nnunet.predictions import case_pairs, evaluation_cache
 from nnunet_assets.nnunet.predictions import evaluation as evaluation_module
-from nnunet_assets.nnunet.predictions import evaluation_cache
 from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
 from nnunet_assets.nnunet.predictions.evaluation_cache import KEPT_FILE
 from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders, cases_of_folds
@@ -372,7 +372,7 @@ class TestWhatIsKept:
         first = model.evaluate()
         table = (model.output / "cases.csv").read_bytes()
         for name in ("file_pair", "label_reader"):
-            monkeypatch.setattr(evaluation_module, name, None)
+            monkeypatch.setattr(case_pairs, name, None)
         second = model.evaluate()
         assert (first.n_computed, second.n_computed) == (4, 0)
         assert second.to_json() == first.to_json()
@@ -474,7 +474,7 @@ class TestWhatIsKept:
             return read(path)
 
         read = label_reader("SimpleITKIO", ".nii.gz")
-        monkeypatch.setattr(evaluation_module, "label_reader", lambda *_: changed_then_read)
+        monkeypatch.setattr(case_pairs, "label_reader", lambda *_: changed_then_read)
         assert "was changed while it was read" in the_problem(model.evaluate())
         assert len((model.output / KEPT_FILE).read_bytes().splitlines()) == 3
 
@@ -495,21 +495,21 @@ class TestManyCases:
         self, model: Model, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lock, now, most = threading.Lock(), 0, 0
-        evaluate = evaluation_module._evaluate
+        evaluate = case_pairs._evaluate
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             nonlocal now, most
             with lock:
                 now += 1
                 most = max(most, now)
             time.sleep(0.05)
             try:
-                return evaluate(*arguments)
+                return evaluate(*arguments, **named)
             finally:
                 with lock:
                     now -= 1
 
-        monkeypatch.setattr(evaluation_module, "_evaluate", counted)
+        monkeypatch.setattr(case_pairs, "_evaluate", counted)
         assert model.evaluate(n_workers=2).n_computed == 4
         assert most == 2
 
@@ -528,12 +528,12 @@ class TestManyCases:
 
     def test_fewer_at_a_time_where_memory_is_short(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
         found = cases_of_folds(model.folder, references_of(model.roots, EXPERIMENT), FOLDS, "the model")
-        monkeypatch.setattr(evaluation_module, "usable_cpus", lambda: 8)
-        needed = REFERENCE.size * evaluation_module.BYTES_A_VOXEL
+        monkeypatch.setattr(case_pairs, "usable_cpus", lambda: 8)
+        needed = REFERENCE.size * case_pairs.BYTES_A_VOXEL
 
         def n_workers(available: int) -> int:
             memory = type("Memory", (), {"available": available})
             monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
-            return evaluation_module._n_workers(found.cases)
+            return case_pairs._n_workers(found.cases)
 
         assert [n_workers(needed * n) for n in (0, 1, 3, 100)] == [1, 1, 3, 4]
