@@ -267,13 +267,22 @@ def compare(
     return compare_evaluated(settings.roots, declared, dataset, metric, progress)
 
 
-def best(dataset: str, *, project: Path | str | None = None, progress: Progress = LOGGED) -> "BestConfiguration":
+def best(
+    dataset: str,
+    *,
+    postprocessing: bool = True,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "BestConfiguration":
     """Chooses among the declared experiments of a dataset, as `nnunet-assets best` does.
+
+    Files of the choice are not written.
 
     Args:
         dataset: Whose experiments.
+        postprocessing: Read the validation masks, to choose postprocessing steps too.
         project: Where they are declared.
-        progress: Told which summaries are made first.
+        progress: Told which summaries are made first, and how many masks are read.
 
     Raises:
         ConfigError: The dataset is not declared.
@@ -283,7 +292,10 @@ def best(dataset: str, *, project: Path | str | None = None, progress: Progress 
     from nnunet_assets.workflows.results.best import find_best_configuration
 
     settings = project_settings(_folder(project))
-    return find_best_configuration(settings.roots, read_project(settings.project), dataset, progress)
+    declared = read_project(settings.project)
+    return find_best_configuration(
+        settings, declared, dataset, progress, makes_summaries=True, with_postprocessing=postprocessing
+    )
 
 
 def ensemble(

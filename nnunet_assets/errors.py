@@ -44,6 +44,10 @@ class BehindError(SummaryError):
     """A record does not have the last result of a fold, so that it has no numbers to show: incomplete, not wrong."""
 
 
+class NoCandidateError(SummaryError):
+    """No model of a dataset has a complete summary to be chosen by: incomplete, not wrong."""
+
+
 class EvaluationError(NnunetAssetsError):
     """Predictions cannot be compared with their references."""
 

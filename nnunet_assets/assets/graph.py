@@ -14,6 +14,7 @@ from nnunet_assets.assets.fold.full_model import build_full_model
 from nnunet_assets.assets.fold.partitions import ensemble_key
 from nnunet_assets.assets.model.registered_model import build_registered_model
 from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
+from nnunet_assets.assets.summary.best_configuration import build_best_configuration
 from nnunet_assets.assets.summary.comparison import build_comparison
 from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
 from nnunet_assets.assets.summary.cv_figures import build_cv_figures
@@ -26,6 +27,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
 
+COMPARISON_ASSETS = ("comparison", "best_configuration", "dataset_report")
 SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
 
@@ -49,10 +51,11 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         for name in sorted({experiment.plans for experiment in experiments})
     ]
     identities = [experiment.identity for experiment in experiments]
-    ensembles = [ensemble.identity for ensemble in project.ensembles_of(config.dataset)]
+    compared = [*identities, *(ensemble.identity for ensemble in project.ensembles_of(config.dataset))]
     comparisons = (
         [
-            build_comparison(config=config, experiments=[*identities, *ensembles], project=project, group=group),
+            build_comparison(config=config, experiments=compared, project=project, group=group),
+            build_best_configuration(config=config, experiments=compared, project=project, group=group),
             build_dataset_report(config=config, experiments=identities, group=group),
         ]
         if len(experiments) > 1
@@ -145,4 +148,4 @@ def predictions_key(experiment: Experiment) -> dg.AssetKey:
 
 def comparison_keys(dataset: str) -> list[dg.AssetKey]:
     """Returns what is made of all experiments of a dataset together; a dataset with one experiment has none of it."""
-    return [dg.AssetKey(dataset_key(dataset, name)) for name in ("comparison", "dataset_report")]
+    return [dg.AssetKey(dataset_key(dataset, name)) for name in COMPARISON_ASSETS]

@@ -12,7 +12,7 @@ from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.export_pages import export_dataset_report
 
-DESCRIPTION = """All experiments of the dataset on one HTML page: scores, comparison, figure, provenance.
+DESCRIPTION = """All experiments of the dataset on one HTML page: scores, the choice, comparison, figure, provenance.
 
 One file that needs nothing beside it and no network, light and dark, fit to print. It names no case."""
 
@@ -24,12 +24,12 @@ def build_dataset_report(
 
     @dg.asset(
         key=dg.AssetKey(dataset_key(config.dataset, "dataset_report")),
-        deps=[dg.AssetKey(dataset_key(config.dataset, "comparison"))],
+        deps=[dg.AssetKey(dataset_key(config.dataset, name)) for name in ("comparison", "best_configuration")],
         group_name=group,
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
     )
     def dataset_report(
         context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]

@@ -12,38 +12,53 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.results.best import find_best_configuration
+from nnunet_assets.workflows.results.best_files import make_best_configuration
 
 
 @click.command()
 @click.argument("dataset", shell_complete=completions.datasets)
 @project_option
+@click.option("--no-postprocessing", is_flag=True, help="Choose among the models as they are; no mask is read.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def best(dataset: str, project: Path, as_json: bool) -> int:
+def best(dataset: str, project: Path, no_postprocessing: bool, as_json: bool) -> int:
     """Choose among the declared experiments of DATASET, and estimate what the chosen one will score.
 
-    The best mean Dice is taken; where others cannot be told from it, the simplest of them. A mean that was chosen as
-    the best of several promises too much: the expected Dice beside it is estimated by choosing on some folds and
-    scoring on the others. A summary that is missing, or older than one of the folds, is made first. Ends with 0, with 2
-    where an experiment was left out, and with 1 where there is nothing to choose from.
+    The best mean Dice is taken; where others cannot be told from it, the simplest of them: a single model before an
+    ensemble, one without postprocessing before one with. Which postprocessing steps a model takes is part of the
+    choice. A mean that was chosen as the best of several promises too much: the expected Dice beside it is estimated
+    by choosing on some folds and scoring on the others.
+
+    Writes what the asset best_configuration writes, nnU-Net's inference_instructions.txt too where plain nnU-Net can
+    predict with what is chosen. A summary that is missing, or older than one of the folds, is made first. Ends with 0,
+    with 2 where an experiment was left out, and with 1 where there is nothing to choose from.
     """
     settings = project_settings(project)
     with TerminalProgress(to_stderr=True) as progress:
-        found = find_best_configuration(settings.roots, read_project(settings.project), dataset, progress)
+        made = make_best_configuration(
+            settings,
+            read_project(settings.project),
+            dataset,
+            progress,
+            makes_summaries=True,
+            with_postprocessing=not no_postprocessing,
+        )
+    found = made.found
     code = INCOMPLETE if found.left_out else DONE
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
         return code
     # numpy, which wrong usage need not wait for.
-    from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, notes
+    from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, notes, step_records
 
     terminal = console()
     terminal.print(f"{dataset}: {found.headline()}", markup=False)
-    rows = candidate_records(found)
-    table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
-    for row in rows:
-        table.add_row(*row.values())
-    terminal.print(table)
-    for sentence in (*found.reasons(), *notes(found)):
+    for rows in (candidate_records(found), step_records(found, found.chosen_candidate.model)):
+        if rows:
+            table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
+            for row in rows:
+                table.add_row(*row.values())
+            terminal.print(table)
+    files = [f"Written: {file}" for file in (made.file, *made.inference_files)]
+    for sentence in (*found.reasons(), *notes(found), *filter(None, [made.no_inference_files]), *files):
         terminal.print(sentence, markup=False)
     return code

@@ -23,7 +23,7 @@ from nnunet_assets.core.selection.choice import Array, Units, units_of_cases
 from nnunet_assets.core.selection.honest_number import MAX_EXACT_FOLDS, honest_number
 from nnunet_assets.core.selection.postprocessing import PostprocessedScores
 from nnunet_assets.core.statistics.estimate import Interval
-from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.errors import NoCandidateError, SummaryError, first_offenders
 
 METRIC = "dice"
 
@@ -83,11 +83,12 @@ def best_configuration(
         notes: What whoever made the models has to say of them.
 
     Raises:
-        SummaryError: There is no candidate, no two of several may be compared, or no label has a Dice anywhere.
+        NoCandidateError: There is no model.
+        SummaryError: No two of several may be compared, or no label has a Dice anywhere.
     """
     if not models:
         reasons = "".join(f" {name}: {reason}." for name, reason in left_out.items())
-        raise SummaryError(f"No experiment of {dataset} has a complete summary to be chosen by.{reasons}")
+        raise NoCandidateError(f"No experiment of {dataset} has a complete summary to be chosen by.{reasons}")
     comparable, odd = compatible([one.scores for one in models])
     by_name = {one.name: one for one in models}
     taking_part = [by_name[one.name] for one in comparable]

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, Comparison
+from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.selection.best_configuration import BestConfiguration
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.errors import first_offenders
 from nnunet_assets.reports.pages.cv_page import PageFigure
 from nnunet_assets.reports.pages.page import data_uri, render_page
+from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, step_records
+from nnunet_assets.reports.tables.best_configuration_rows import notes as choice_notes
 from nnunet_assets.reports.tables.comparison_rows import difference_records, halves_text, notes, rank_records
 from nnunet_assets.reports.tables.comparison_table import table_header, table_notes, table_rows
 from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
@@ -36,6 +42,7 @@ def dataset_page(
     entries: Sequence[Entry],
     figures: Sequence[PageFigure],
     places: Places = Places(),  # noqa: B008 - frozen
+    best: BestConfiguration | None = None,
 ) -> str:
     """Returns the page.
 
@@ -44,6 +51,7 @@ def dataset_page(
         entries: Every declared experiment, in the order of the declarations.
         figures: In the order of the page.
         places: Folders whose place is not to be on the page.
+        best: Which model is taken; None: nothing was chosen.
     """
     # What was left out stands at the head of the page, with the reasons.
     compared = replace(comparison, left_out={})
@@ -53,6 +61,7 @@ def dataset_page(
         "tiles": list(_tiles(comparison, entries)),
         "warnings": [f"Not compared: {name}: {reason}" for name, reason in comparison.left_out.items()],
         "experiments": [_experiment(entry) for entry in entries],
+        "best": _best(best, entries) if best else None,
         "header": table_header(comparison),
         "rows": table_rows(comparison),
         "table_notes": table_notes(compared),
@@ -73,6 +82,25 @@ def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[st
         yield {"number": ranked[0]["Dice, pooled"], "meaning": "highest Dice, pooled"}
     folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
     yield {"number": str(folds), "meaning": "finished folds"}
+
+
+def _best(best: BestConfiguration, entries: Sequence[Entry]) -> dict[str, Any]:
+    chosen = best.chosen_candidate
+    digests = {entry.name: json_sha256(entry.summary.to_json()) for entry in entries if entry.summary}
+    older = [name for name, digest in best.made_of.items() if digests.get(name, digest) != digest]
+    warning = (
+        f"Chosen before the summary of {first_offenders(older)} was made: materialize best_configuration again."
+        if older
+        else ""
+    )
+    return {
+        "headline": best.headline(),
+        "warning": warning,
+        "candidates": candidate_records(best),
+        "sentences": [*best.reasons(), *choice_notes(replace(best, left_out={}))],
+        "model": chosen.model,
+        "steps": step_records(best, chosen.model),
+    }
 
 
 def _experiment(entry: Entry) -> dict[str, str | None]:

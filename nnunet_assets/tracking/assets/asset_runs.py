@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.dataset.intake import IntakeReport
     from nnunet_assets.core.evaluation.gap import Gap
+    from nnunet_assets.core.selection.best_configuration import BestConfiguration
 
 
 def raw_data_run(report: "IntakeReport") -> AssetRun:
@@ -33,6 +34,23 @@ def comparison_run(dataset: str, comparison: "Comparison | None" = None) -> Asse
     if comparison is None:
         return run
     return run.showing({names.EXPERIMENTS_COMPARED: len(comparison.experiments), names.CASES: comparison.n_cases})
+
+
+def best_configuration_run(found: "BestConfiguration") -> AssetRun:
+    """Returns the one run of the choice among a dataset's models."""
+    run = _dataset_run("best_configuration", found.dataset, subject="The choice of", name="best configuration")
+    expected = found.expected
+    interval = expected.interval if expected else None
+    metrics = {
+        names.CANDIDATES: float(len(found.candidates)),
+        names.CASES: float(found.n_cases),
+        names.CHOSEN_DICE: found.chosen_candidate.mean,
+        names.EXPECTED_DICE: expected.mean if expected else None,
+        names.EXPECTED_DICE_LOW: interval.low if interval else None,
+        names.EXPECTED_DICE_HIGH: interval.high if interval else None,
+        names.OPTIMISM: found.optimism,
+    }
+    return run.showing(metrics, {names.CHOSEN: found.chosen})
 
 
 def summary_run(experiment: Experiment, summary: CvSummary | FoldMeansSummary | None = None) -> AssetRun:

@@ -19,7 +19,9 @@ from nnunet_assets.errors import TrackingError, first_offenders
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended."""
-RunType = Literal["raw_dataset", "fold", "final", "cv_summary", "test_set", "comparison", "tuning"]
+RunType = Literal[
+    "raw_dataset", "fold", "final", "cv_summary", "test_set", "comparison", "best_configuration", "tuning"
+]
 
 # Tags.
 RUN_TYPE = "nnunet_assets.run_type"
@@ -118,6 +120,18 @@ LABEL_VOLUME_ML = "label_volume_ml_median"
 
 # Metrics of a comparison, beside `cases`.
 EXPERIMENTS_COMPARED = "experiments_compared"
+
+# Metrics of a best configuration, beside `cases`.
+CANDIDATES = "candidates"
+CHOSEN_DICE = "chosen_dice_mean"
+"""Its own mean, which it was chosen by."""
+EXPECTED_DICE = "expected_dice_mean"
+EXPECTED_DICE_LOW = "expected_dice_ci95_low"
+EXPECTED_DICE_HIGH = "expected_dice_ci95_high"
+OPTIMISM = "optimism"
+"""How much better its own mean is than the expected one."""
+CHOSEN = "nnunet_assets.chosen"
+"""Tag: the name of the candidate that is taken."""
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"

@@ -32,6 +32,7 @@ from nnunet_assets.workflows.results.export_tables import summary_sealing
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap
+    from nnunet_assets.core.selection.best_configuration import BestConfiguration
     from nnunet_assets.core.statistics.estimate import Bootstrap
     from nnunet_assets.reports.pages.dataset_page import Entry
 
@@ -97,7 +98,7 @@ def export_cv_report(
 def export_dataset_report(
     roots: Roots, dataset: str, experiments: Sequence[Experiment], places: Places, destination: Destination
 ) -> ExportedPage:
-    """Writes the page of a dataset from its comparison and the summaries that are there.
+    """Writes the page of a dataset from its comparison, the choice of a configuration and the summaries that are there.
 
     Raises:
         SummaryError: As `read_comparison`.
@@ -114,10 +115,20 @@ def export_dataset_report(
         entries = [_entry(roots, folder, experiment) for experiment in experiments]
         forest = folder / f"{FOREST_FILE}.svg"
         figures = [PageFigure(FOREST_CAPTION, forest.read_bytes(), "image/svg+xml")] if forest.is_file() else []
-        page = dataset_page(comparison, entries, figures, places)
+        page = dataset_page(comparison, entries, figures, places, _best_configuration(folder))
         sealing = Sealing.of_content(dataset, load_json(folder / COMPARISON_FILE))
         write_atomically(folder / DATASET_PAGE, sealed(page.encode(), DATASET_PAGE, sealing))
     return _exported(folder / DATASET_PAGE, page, comparison.headline(), destination, comparison_run(dataset))
+
+
+def _best_configuration(folder: Path) -> "BestConfiguration | None":
+    """Returns the choice that is there; None: nothing was chosen, or an older version chose it."""
+    from nnunet_assets.core.selection.best_configuration_file import BEST_CONFIGURATION_FILE, read_best_configuration
+
+    try:
+        return read_best_configuration(folder / BEST_CONFIGURATION_FILE)
+    except SummaryError:
+        return None
 
 
 def _exported(file: Path, page: str, headline: str, destination: Destination, run: AssetRun) -> ExportedPage:

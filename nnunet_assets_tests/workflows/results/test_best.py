@@ -7,6 +7,7 @@ import pytest
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results.best import find_best_configuration
 from nnunet_assets_tests.comparison_builders import DATASET, DECLARED, LONG, PLAIN, roots_of, summarized
 from nnunet_assets_tests.project_builders import write_project
@@ -17,6 +18,10 @@ NAMES = [config.identity.name_in_dataset for config in (PLAIN, LONG)]
 @pytest.fixture
 def declared(tmp_path: Path) -> Project:
     return read_project(write_project(tmp_path, {"defs.yaml": DECLARED}))
+
+
+def settings_of(project: Path) -> Settings:
+    return Settings.from_environment(project, {})
 
 
 def write_checkpoint(project: Path, config: ExperimentConfig, fold: str, n_bytes: int) -> None:
@@ -30,7 +35,7 @@ def test_the_smaller_checkpoint_is_the_simpler_candidate(tmp_path: Path, declare
         summarized(tmp_path, config, 0.0)
         write_checkpoint(tmp_path, config, "fold_1", size)
 
-    best = find_best_configuration(roots_of(tmp_path), declared, DATASET)
+    best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
 
     assert best.chosen == NAMES[1]
     assert {one.name: one.weights_bytes for one in best.candidates} == dict(zip(NAMES, (2000, 1000), strict=True))
@@ -43,7 +48,7 @@ def test_a_candidate_whose_folds_were_taken_away_has_no_size_and_is_not_the_simp
         summarized(tmp_path, config, 0.0)
     write_checkpoint(tmp_path, LONG, "fold_0", 10**6)
 
-    best = find_best_configuration(roots_of(tmp_path), declared, DATASET)
+    best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
 
     assert (best.chosen, best.candidates[0].weights_bytes) == (NAMES[1], None)
 
@@ -52,7 +57,7 @@ def test_who_has_no_complete_summary_is_left_out(tmp_path: Path, declared: Proje
     summarized(tmp_path, PLAIN, 0.0)
     summarized(tmp_path, LONG, 0.3, n_folds=1)
 
-    best = find_best_configuration(roots_of(tmp_path), declared, DATASET)
+    best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
 
     assert (best.chosen, list(best.left_out)) == (NAMES[0], [NAMES[1]])
     assert "its summary is incomplete" in best.left_out[NAMES[1]]
@@ -60,4 +65,4 @@ def test_who_has_no_complete_summary_is_left_out(tmp_path: Path, declared: Proje
 
 def test_a_dataset_that_is_not_declared_is_an_error(tmp_path: Path, declared: Project) -> None:
     with pytest.raises(ConfigError, match="Dataset002_Other"):
-        find_best_configuration(roots_of(tmp_path), declared, "Dataset002_Other")
+        find_best_configuration(settings_of(tmp_path), declared, "Dataset002_Other")
