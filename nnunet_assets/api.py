@@ -271,6 +271,7 @@ def best(
     dataset: str,
     *,
     postprocessing: bool = True,
+    max_members: int = 1,
     project: Path | str | None = None,
     progress: Progress = LOGGED,
 ) -> "BestConfiguration":
@@ -281,6 +282,7 @@ def best(
     Args:
         dataset: Whose experiments.
         postprocessing: Read the validation masks, to choose postprocessing steps too.
+        max_members: Make the ensembles of up to so many experiments too; 1: none but those that are declared.
         project: Where they are declared.
         progress: Told which summaries are made first, and how many masks are read.
 
@@ -294,7 +296,13 @@ def best(
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)
     return find_best_configuration(
-        settings, declared, dataset, progress, makes_summaries=True, with_postprocessing=postprocessing
+        settings,
+        declared,
+        dataset,
+        progress,
+        makes_summaries=True,
+        with_postprocessing=postprocessing,
+        max_members=max_members,
     )
 
 

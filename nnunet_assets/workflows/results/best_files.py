@@ -73,6 +73,7 @@ def make_best_configuration(
     *,
     makes_summaries: bool = False,
     with_postprocessing: bool = True,
+    max_members: int = 1,
     destination: Destination | None = None,
     dagster_run_id: str | None = None,
 ) -> MadeBestConfiguration:
@@ -85,6 +86,7 @@ def make_best_configuration(
         progress: As for `find_best_configuration`.
         makes_summaries: Likewise.
         with_postprocessing: Likewise.
+        max_members: Likewise.
         destination: Where the choice's run is brought up to date; None: nowhere.
         dagster_run_id: The Dagster run that makes it; None where none does.
 
@@ -104,6 +106,7 @@ def make_best_configuration(
                 progress,
                 makes_summaries=makes_summaries,
                 with_postprocessing=with_postprocessing,
+                max_members=max_members,
             )
         except SummaryError:
             for file in folder.glob(f"{STEM}.*"):
@@ -129,8 +132,8 @@ def _written(settings: Settings, project: Project, found: "BestConfiguration", f
         f"{STEM}.md": tables.to_markdown(found).encode(),
         STEPS_PICKLE: postprocessing_pickle(steps),
     }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
+    for name, table in contents.items():
+        write_atomically(folder / name, table)
     write_json_atomically(folder / POSTPROCESSING_FILE, steps_to_json(steps))
     experiments, folds = _experiments(project, found), _folds(project, found)
     notes, why_not = write_inference_notes(settings, found, experiments, folds, folder / STEPS_PICKLE)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from nnunet_assets.core.files.layout import comparison_folder
 from nnunet_assets.declarations.config import DatasetConfig

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_assets.core.evaluation.step_scores import step_plan
+from nnunet_assets.core.evaluation.step_scores import case_step_scores, step_plan
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.nnunet.predictions import step_scoring
@@ -43,7 +43,7 @@ def test_masks_are_scored_as_nnunet_did_and_after_each_step(roots: Roots) -> Non
 def test_what_is_known_is_not_read_again(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folds(roots, EXPERIMENT, island_folds([0, 2, 4]))
     first, calls = scored(roots), []
-    compute = step_scoring.case_step_scores
+    compute = case_step_scores
     monkeypatch.setattr(step_scoring, "case_step_scores", lambda *of: calls.append(of) or compute(*of))
     assert scored(roots) == first
     assert calls == []

@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 def written(settings: Settings, *members: Experiment, others: Any = ()) -> tuple[list[Path], str]:
     """Writes the notes of a choice of these members, beside others."""
     for one in members:
-        plans = {"configurations": {"3d_lowres": {}, one.configuration: {}}}
+        plans: dict[str, Any] = {"configurations": {"3d_lowres": {}, one.configuration: {}}}
         if one.configuration == "3d_cascade_fullres":
             plans["configurations"][one.configuration] = {"previous_stage": "3d_lowres"}
         write_json(one.model_folder(settings.roots) / "plans.json", plans)
