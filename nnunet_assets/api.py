@@ -291,7 +291,7 @@ def best(
         SummaryError: No experiment has a complete summary, or no two of several may be compared.
     """
     from nnunet_assets.declarations.project import read_project
-    from nnunet_assets.workflows.results.best import find_best_configuration
+    from nnunet_assets.workflows.model.best import find_best_configuration
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)

@@ -14,7 +14,7 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import NoCandidateError
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.results.best_files import MadeBestConfiguration, make_best_configuration
+from nnunet_assets.workflows.model.best_files import MadeBestConfiguration, make_best_configuration
 
 if TYPE_CHECKING:
     from nnunet_assets.core.selection.best_configuration import BestConfiguration

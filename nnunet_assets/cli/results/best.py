@@ -12,25 +12,22 @@ from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
-from nnunet_assets.workflows.results.best_files import make_best_configuration
+from nnunet_assets.workflows.model.best_files import make_best_configuration
 
 
 @click.command()
 @click.argument("dataset", shell_complete=completions.datasets)
 @project_option
 @click.option(
-    "--ensembles", is_flag=True, help="Make the ensembles of every two experiments, and choose from them too."
-)
-@click.option(
     "--max-members",
-    type=click.IntRange(2, 5),
-    help="The same with ensembles of up to so many.",
+    type=click.IntRange(1, 5),
+    default=1,
+    show_default=True,
+    help="Make the ensembles of up to so many experiments, and choose from them too.",
 )
 @click.option("--no-postprocessing", is_flag=True, help="Choose among the models as they are; no mask is read.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def best(
-    dataset: str, project: Path, ensembles: bool, max_members: int | None, no_postprocessing: bool, as_json: bool
-) -> int:
+def best(dataset: str, project: Path, max_members: int, no_postprocessing: bool, as_json: bool) -> int:
     """Choose among the declared experiments of DATASET, and estimate what the chosen one will score.
 
     The best mean Dice is taken; where others cannot be told from it, the simplest of them: a single model before an
@@ -51,7 +48,7 @@ def best(
             progress,
             makes_summaries=True,
             with_postprocessing=not no_postprocessing,
-            max_members=max_members or (2 if ensembles else 1),
+            max_members=max_members,
         )
     found = made.found
     code = INCOMPLETE if found.left_out else DONE

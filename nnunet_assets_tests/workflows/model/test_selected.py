@@ -12,13 +12,13 @@ from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model import selected
+from nnunet_assets.workflows.model.best_files import make_best_configuration
 from nnunet_assets.workflows.model.selected import SelectedModel, selected_model
 from nnunet_assets.workflows.model.usable import FoundMember
-from nnunet_assets.workflows.results.best_files import make_best_configuration
 from nnunet_assets_tests.comparison_builders import DATASET, roots_of
 from nnunet_assets_tests.postprocessing_builders import island_folds, write_folds
 from nnunet_assets_tests.project_builders import write_project
-from nnunet_assets_tests.workflows.results.test_best_files import DECLARED, FLAT
+from nnunet_assets_tests.workflows.model.test_best_files import DECLARED, FLAT
 
 
 @pytest.fixture

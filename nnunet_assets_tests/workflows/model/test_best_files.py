@@ -17,8 +17,8 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import NoCandidateError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results.best import find_best_configuration
-from nnunet_assets.workflows.results.best_files import MadeBestConfiguration, make_best_configuration
+from nnunet_assets.workflows.model.best import find_best_configuration
+from nnunet_assets.workflows.model.best_files import MadeBestConfiguration, make_best_configuration
 from nnunet_assets_tests.comparison_builders import DATASET, roots_of
 from nnunet_assets_tests.postprocessing_builders import island_folds, write_folds
 from nnunet_assets_tests.project_builders import write_project

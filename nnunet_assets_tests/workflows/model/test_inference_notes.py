@@ -10,7 +10,7 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results.inference_notes import write_inference_notes
+from nnunet_assets.workflows.model.inference_notes import write_inference_notes
 from nnunet_assets_tests.core.selection.test_best_configuration import DIFFICULTY
 from nnunet_assets_tests.core.selection.test_selecting import chosen_of, model
 from nnunet_assets_tests.raw_builders import write_json

@@ -11,8 +11,9 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results import best
-from nnunet_assets.workflows.results.best import find_best_configuration
+from nnunet_assets.workflows.model import best
+from nnunet_assets.workflows.model.best import find_best_configuration
+from nnunet_assets.workflows.model.ensemble import ensemble_name
 from nnunet_assets_tests.comparison_builders import DATASET, DECLARED, LONG, PLAIN, roots_of, summarized
 from nnunet_assets_tests.project_builders import write_project
 
@@ -111,9 +112,9 @@ class TestFoundEnsembles:
         known = replace(declared, members={Experiment.ensemble(DATASET, "both"): members})
         find_best_configuration(settings_of(tmp_path), known, DATASET, max_members=2)
         assert asked == {}
-        other = {Experiment.ensemble(DATASET, best.ensemble_name(members)): members[:1]}
+        other = {Experiment.ensemble(DATASET, ensemble_name(members)): members[:1]}
         find_best_configuration(settings_of(tmp_path), replace(declared, members=other), DATASET, max_members=2)
-        assert [*asked] != [best.ensemble_name(members)]
+        assert [*asked] != [ensemble_name(members)]
 
     def test_that_are_too_many_are_refused(
         self, tmp_path: Path, declared: Project, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch

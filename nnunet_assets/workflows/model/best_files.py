@@ -24,8 +24,8 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import best_configuration_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.results.best import find_best_configuration
-from nnunet_assets.workflows.results.inference_notes import write_inference_notes
+from nnunet_assets.workflows.model.best import find_best_configuration
+from nnunet_assets.workflows.model.inference_notes import write_inference_notes
 
 if TYPE_CHECKING:
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
