@@ -36,7 +36,7 @@ COMMANDS = {
     "train": ("fold.train", "train", "Train one fold, with nnU-Net's own flags."),
     "backfill": ("project.backfill", "backfill", "Train folds by the project's daemon, and follow them."),
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
-    "best": ("results.best", "best", "Choose the best experiment of a dataset, and say what it will score."),
+    "best": ("results.best", "best", "Choose the model of a dataset to take, and say what it will score."),
     "predict": ("model.predict", "predict", "Predict new images by an experiment, a package or a registered version."),
     "ensemble": (
         "model.ensemble",
