@@ -30,7 +30,7 @@ Dataset004_Hippocampus/case_list
 Dataset004_Hippocampus/comparison
     from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
 Dataset004_Hippocampus/dataset_report
-    from best_configuration, comparison | group Dataset004_Hippocampus | html | data@example.org
+    from comparison, best_configuration | group Dataset004_Hippocampus | html | data@example.org
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation

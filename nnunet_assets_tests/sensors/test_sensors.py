@@ -101,6 +101,7 @@ def made_by(runs: Sequence[dg.DagsterRun]) -> list[list[str]]:
 
 
 ALL_OF_FLAT = [
+    "Dataset004_Hippocampus/best_configuration",
     "Dataset004_Hippocampus/comparison",
     "Dataset004_Hippocampus/dataset_report",
     *(
