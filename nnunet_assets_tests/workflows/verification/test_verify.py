@@ -18,7 +18,7 @@ from nnunet_assets.core.verification.seal_carriers import opened_text
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import VerificationError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results.best import find_best_configuration
+from nnunet_assets.workflows.model.best import find_best_configuration
 from nnunet_assets.workflows.results.compare import make_comparison
 from nnunet_assets.workflows.results.export_tables import export_latex, export_tables
 from nnunet_assets.workflows.results.summarize import make_summary
@@ -198,7 +198,7 @@ def test_a_caption_of_the_users_own_is_no_difference_and_an_edited_one_is(whole:
 
 def test_the_choice_of_a_configuration_is_made_again(whole: Settings, tmp_path: Path) -> None:
     file = tmp_path / "best_configuration.json"
-    found = find_best_configuration(whole.roots, read_project(whole.project), DATASET).to_json()
+    found = find_best_configuration(whole, read_project(whole.project), DATASET, with_postprocessing=False).to_json()
     file.write_text(json.dumps(found))
     assert said_of(whole, file).verdict == "holds"
     found["candidates"][0]["mean"] += 0.001
