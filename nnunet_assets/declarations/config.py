@@ -65,7 +65,7 @@ class PhantomConfig(Declaration):
     """The same seed gives the same voxels."""
 
 
-class DatasetConfig(Declaration):
+class DatasetConfig(RegisteredDeclaration):
     """A raw dataset in nnUNet_raw and how it is split into folds."""
 
     dataset: DatasetName

@@ -42,7 +42,7 @@ from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.round_trip import StoredCase, stored_cases, try_round_trip
+from nnunet_assets.workflows.model.round_trip import StoredCase, cases_by_turns, try_round_trip
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
@@ -176,7 +176,6 @@ def _to_register(
 ) -> ModelToRegister:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 
-    by_turns = zip(*(fold.cases for fold in summary.folds), strict=False)
     return ModelToRegister(
         name="",
         usable=usable,
@@ -186,9 +185,9 @@ def _to_register(
         scores=ComparedExperiment.of(summary),
         verdicts=(
             judge_cross_validation(folds, summary.completed_folds, usable.members[0].folds),
-            judge_one_training(_inputs(summary)),
+            judge_inputs(summary),
         ),
-        cases=tuple(stored_cases(settings, config.dataset, [one.case_id for some in by_turns for one in some])),
+        cases=cases_by_turns(settings, summary),
         margin=config.register_margin,
         device=config.device,
     )
@@ -286,11 +285,26 @@ def _about(config: ExperimentConfig | EnsembleConfig, usable: UsableModel, summa
     )
     return AboutModel(
         numbers=numbers,
-        inputs={"/".join(one.experiment.key_prefix): _inputs_of(one) for one in usable.members},
+        inputs=inputs_of_members(usable),
         n_cases=summary.n_cases,
         intended_use=config.intended_use,
         licence=config.licence,
     )
+
+
+def inputs_of_members(usable: UsableModel) -> dict[str, dict[str, str]]:
+    """Returns the digests of what the members of a model were made from, by their names.
+
+    Raises:
+        FoldError: A fold is not finished any more.
+    """
+    return {"/".join(one.experiment.key_prefix): _inputs_of(one) for one in usable.members}
+
+
+def judge_inputs(summary: CvSummary) -> Verdict:
+    """Returns the verdict on what the folds of a summary were made from, which is the same for all of them."""
+    inputs = summary.inputs
+    return judge_one_training({"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash})
 
 
 def _inputs_of(member: Member) -> dict[str, str]:
@@ -299,11 +313,6 @@ def _inputs_of(member: Member) -> dict[str, str]:
         raise FoldError(f"{member.experiment.title}, {member.folds[0]} is not finished any more. Try again.")
     inputs = manifest.inputs
     return {"raw_hash": inputs.raw_hash, "plans_hash": inputs.plans_hash, "splits_hash": inputs.splits_hash}
-
-
-def _inputs(summary: CvSummary) -> dict[str, str]:
-    inputs = summary.inputs
-    return {"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash}
 
 
 def _champion(destination: Destination, name: str) -> RegisteredVersion | None:

@@ -1,0 +1,95 @@
+"""What was chosen for a dataset, on its way into the registry; the choice and the registration are played."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.model.usable_model import UsableModel
+from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.assets.asset_run import TrackedRun
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model import register_selected as module
+from nnunet_assets.workflows.model.register import ModelToRegister
+from nnunet_assets.workflows.model.register_selected import WITHOUT_STEPS, register_selected
+from nnunet_assets_tests.assets.graphs import declared
+from nnunet_assets_tests.builders import build_fold_result
+from nnunet_assets_tests.package_builders import ABOUT, DATASET, FOLDS, model_of, write_model
+
+CONFIG = DatasetConfig(dataset=DATASET, folds=2, register="Best", register_margin=0.02, licence="CC-BY-4.0")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    model: str
+
+
+@dataclass(frozen=True)
+class _Best:
+    chosen_candidate: _Candidate
+
+
+@dataclass(frozen=True)
+class _Selected:
+    model: UsableModel
+    experiments: tuple[Experiment, ...]
+    folds: tuple[str, ...]
+    about: Any
+    best: _Best
+
+
+def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: Experiment, steps: Any = ()) -> Any:
+    """Returns what is asked to be registered, and whose summary was read."""
+    seen: dict[str, Any] = {}
+    usable = model_of(*(write_model(tmp_path, one) for one in experiments), steps=steps)
+
+    def summary_of(_roots: Any, experiment: Experiment) -> Any:
+        seen["scored"] = experiment
+        folds = [build_fold_result(fold, {f"c{k}": {"organ": 0.8}}) for k, fold in enumerate(FOLDS)]
+        return summarize(experiment, FOLDS, folds)
+
+    def takes(_settings: Any, wanted: ModelToRegister, *_: Any) -> str:
+        seen["wanted"] = wanted
+        return "registered"
+
+    selected = _Selected(usable, experiments, FOLDS, ABOUT, _Best(_Candidate(model)))
+    settings = Settings.from_environment(tmp_path, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "selected_model", lambda *_: selected)
+        patch.setattr(module, "read_current_summary", summary_of)
+        patch.setattr(module, "bring_up_to_date", lambda *_, **__: TrackedRun("run"))
+        patch.setattr(module, "inputs_of_members", lambda _: {"a": {"raw_hash": "raw"}})
+        patch.setattr(module, "register_model", takes)
+        project = declared([config])
+        assert register_selected(settings, project, config, Destination.of(settings)) == "registered"
+    return seen["wanted"], seen["scored"]
+
+
+def test_a_single_model_goes_with_its_number_margin_and_scores(tmp_path: Path) -> None:
+    experiment = Experiment(DATASET, "2d")
+    wanted, scored = registered(tmp_path, CONFIG, experiment.name_in_dataset, experiment)
+    assert scored == experiment
+    assert (wanted.name, wanted.run_id, wanted.margin) == ("Best", "run", 0.02)
+    assert (wanted.about.numbers, wanted.about.licence, wanted.about.notes) == (ABOUT.numbers, "CC-BY-4.0", ())
+    assert [one.passed for one in wanted.verdicts] == [True, True]
+    assert wanted.scores.cases == {"c0", "c1"}
+
+
+def test_an_ensemble_is_scored_by_its_own_summary_and_says_what_its_steps_leave_out(tmp_path: Path) -> None:
+    members = (Experiment(DATASET, "2d"), Experiment(DATASET, "2d_large"))
+    wanted, scored = registered(tmp_path, CONFIG, "ensembles/both", *members, steps=[(1,)])
+    assert scored == Experiment.ensemble(DATASET, "both")
+    assert len(wanted.usable.members) == 2
+    assert wanted.about.notes == (WITHOUT_STEPS,)
+
+
+def test_a_dataset_that_names_no_model_is_told_how_to(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"registered_as": None})
+    settings = Settings.from_environment(tmp_path, {})
+    with pytest.raises(ConfigError, match="Add `register: NAME` to its declaration"):
+        register_selected(settings, declared([config]), config, Destination.of(settings))
