@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nnunet_assets.workflows.fold.sync import SyncReport
     from nnunet_assets.workflows.fold.train import TrainedFold
     from nnunet_assets.workflows.model.ensemble import MadeEnsemble
+    from nnunet_assets.workflows.model.package import PackagedModel
     from nnunet_assets.workflows.model.predict import PredictedImages
     from nnunet_assets.workflows.model.register import Registered
     from nnunet_assets.workflows.results.accept import AcceptedSummary
@@ -51,6 +52,7 @@ __all__ = [
     "import_dataset",
     "log_cv_summary",
     "models",
+    "package",
     "predict",
     "promote",
     "register",
@@ -419,6 +421,43 @@ def promote(
 
     settings = project_settings(_folder(project))
     return promote_version(settings, Destination.of(settings, tracking_uri), name, version, force=force)
+
+
+def package(
+    experiment: str,
+    output: Path | str,
+    *,
+    full_model: bool = False,
+    licence: str | None = None,
+    intended_use: str | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "PackagedModel":
+    """Writes the finished folds of a declared experiment as a package, as `nnunet-assets package` does.
+
+    Args:
+        experiment: As for `summarize`; or a declared ensemble, `DATASET/ensembles/NAME`.
+        output: Folder of the package, or a file that ends in `.zip`; must not be there yet.
+        full_model: Take the model of every case in place of the folds.
+        licence: Of the weights; None: as declared.
+        intended_use: What the model may be used for, in words; None: as declared.
+        project: Where the experiment is declared.
+        progress: Told how large it will be and how far it is.
+
+    Raises:
+        NnunetAssetsError: A fold is not finished, the disk has no room, or there is something of that name.
+    """
+    from nnunet_assets.workflows.model.package import package_named
+
+    return package_named(
+        project_settings(_folder(project)),
+        experiment,
+        Path(output),
+        full_model=full_model,
+        licence=licence,
+        intended_use=intended_use,
+        progress=progress,
+    )
 
 
 def evaluate(

@@ -1,17 +1,23 @@
 """A model that was never trained: nnU-Net's files with small weights in them, and a package made of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.dataset.configurations import plans_digests
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.statistics.estimate import Interval
+from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER
+from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.raw_builders import write_json
 
 DATASET = "Dataset001_Tiny"
@@ -113,6 +119,23 @@ def write_model(
         write_checkpoint(folder / fold / checkpoint, experiment, index + 1)
         write_json(folder / fold / "validation" / "summary.json", {"metric_per_case": [{"reference_file": PLACE}]})
     return Member(experiment, folder, tuple(folds), checkpoint, options.get("previous"))
+
+
+def write_finished(roots: Roots, experiment: Experiment = EXPERIMENT, folds: Sequence[str] = FOLDS) -> None:
+    """Writes finished folds of a project, each with a case of its own and a checkpoint that its COMMIT vouches for."""
+    folder = experiment.model_folder(roots)
+    inputs = replace(INPUTS, plans_hash=plans_digests(PLANS, experiment.configuration, "")[0])
+    for index, fold in enumerate(folds):
+        write_fold(roots, experiment, fold, {f"{CASE}_{index}": HIGHER}, inputs=inputs)
+        write_checkpoint(folder / fold / FINAL_CHECKPOINT, experiment, index + 1)
+        manifest = read_committed(folder / fold)
+        assert manifest
+        files = {**manifest.files, FINAL_CHECKPOINT: file_sha256(folder / fold / FINAL_CHECKPOINT)}
+        commit_fold(folder / fold, replace(manifest, files=files))
+    write_json(folder / "plans.json", PLANS)
+    write_json(folder / "dataset_fingerprint.json", FINGERPRINT)
+    dataset_json = json.loads((folder / "dataset.json").read_text())
+    write_json(folder / "dataset.json", {**DATASET_JSON, **dataset_json})
 
 
 def model_of(*members: Member, steps: Sequence[Step] = ()) -> UsableModel:

@@ -1,1 +1,1 @@
-"""Commands about models: predicting with one."""
+"""Commands for models: packed, handed on, and predicting."""

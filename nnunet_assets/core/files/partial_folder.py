@@ -31,7 +31,7 @@ def partial_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: It cannot be made, or there is a folder of the name with something in it.
     """
-    partial = folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
+    partial = _partial_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _owned(partial):
         try:
@@ -43,6 +43,22 @@ def partial_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     fsync_path(folder.parent)
+
+
+@contextmanager
+def scratch_folder(near: Path) -> Iterator[Path]:
+    """Yields an empty folder on the disk of `near`, hidden beside it, which is removed in the end.
+
+    What a killed process leaves of it, `remove_abandoned` removes.
+    """
+    partial = _partial_of(near)
+    near.parent.mkdir(parents=True, exist_ok=True)
+    with _owned(partial):
+        try:
+            partial.mkdir()
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def remove_abandoned(parent: Path) -> list[str]:
@@ -66,6 +82,10 @@ def remove_abandoned(parent: Path) -> list[str]:
             if _PARTIAL.fullmatch(lock.name.removesuffix(_LOCK)) and is_old and _is_free(lock):
                 lock.unlink()
     return removed
+
+
+def _partial_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.partial-{secrets.token_hex(4)}")
 
 
 @contextmanager

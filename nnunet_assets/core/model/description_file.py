@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from nnunet_assets.core.files.json_file import JsonError, parse_json, read_json_bytes
+from nnunet_assets.core.files.json_file import JsonError, parse_json
 from nnunet_assets.core.files.layout import (
     CONFIGURATION_PATTERN,
     DATASET_PATTERN,
@@ -26,29 +26,28 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHECKPOINT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.pth")
 
 
-def read_description(file: Path) -> ModelDescription:
-    """Returns what a model.json says.
+def parse_description(content: bytes, source: Path | str) -> ModelDescription:
+    """Returns what the bytes of a model.json say.
+
+    Args:
+        content: The bytes.
+        source: Where they are from, for the message.
 
     Raises:
-        PackageError: It is missing, of another schema version, not as this package writes it, or contradicts itself.
+        PackageError: They are of another schema version, not as this package writes it, or contradict themselves.
     """
     try:
-        if file.is_symlink():
-            raise PackageError(f"{file} is a link, and a package has files alone.")
-        content = read_json_bytes(file)
         version = _schema_version(content)
         if version != SCHEMA_VERSION:
             raise PackageError(
-                f"{file} has schema version {version!r}, and this version of nnunet-assets reads {SCHEMA_VERSION}. "
+                f"{source} has schema version {version!r}, and this version of nnunet-assets reads {SCHEMA_VERSION}. "
                 "Install the version that made the package, or have the package made anew."
             )
         description = dataclass_from_json(ModelDescription, content)
-    except FileNotFoundError:
-        raise PackageError(f"{file.parent} is no package: it has no {file.name}.") from None
-    except (OSError, ValueError) as error:
-        raise PackageError(f"{file} cannot be read as the description of a model: {error}.") from error
+    except ValueError as error:
+        raise PackageError(f"{source} cannot be read as the description of a model: {error}.") from error
     if wrong := list(contradictions(description)):
-        raise PackageError(f"{file} contradicts itself: {first_offenders(wrong)}. Have the package made anew.")
+        raise PackageError(f"{source} contradicts itself: {first_offenders(wrong)}. Have the package made anew.")
     return description
 
 

@@ -4,11 +4,10 @@ Components are connected by faces, edges and corners; of equally large ones all 
 Steps are taken one after the other, and the result depends on their order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.errors import PackageError
 
 POSTPROCESSING_FILE = "postprocessing.json"
@@ -28,18 +27,16 @@ def steps_to_json(steps: Sequence[Step]) -> dict[str, Any]:
     }
 
 
-def read_steps(file: Path) -> tuple[Step, ...]:
-    """Returns the steps of a postprocessing.json, of ours or of nnU-Net's; none where there is no file.
+def parse_steps(content: Mapping[str, Any], file: Path) -> tuple[Step, ...]:
+    """Returns the steps that a postprocessing.json says, of ours or of nnU-Net's.
 
-    nnU-Net keeps them in `postprocessing.pkl` too, which is never read: reading it runs what is in it.
+    Args:
+        content: Its JSON object.
+        file: Where it is from, for the message.
 
     Raises:
-        DamagedFileError: It is no JSON object.
         PackageError: It asks for what nnU-Net does not do, or says nothing of steps.
     """
-    content = read_json(file)
-    if content is None:
-        return ()
     functions, arguments = content.get("postprocessing_fns"), content.get("postprocessing_kwargs")
     if not isinstance(functions, list) or not isinstance(arguments, list) or len(functions) != len(arguments):
         raise PackageError(

@@ -70,12 +70,33 @@ def checked_pickle(file: Path) -> bytes:
     return pickled
 
 
+def refuse_long_directory(file: Path) -> None:
+    """Passes where the list of entries in a zip archive is short; asked before it is read.
+
+    Raises:
+        CheckpointTooLargeError: It is long. The last bytes of the file say how long it is.
+        RuntimeError: They say nothing of it.
+    """
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - 42))
+        end = opened.read()[-42:]
+        locator, record = end[:-22], end[-22:]
+        if not record.startswith(b"PK\x05\x06") or record[-2:] != b"\0\0":
+            raise RuntimeError("its end is not that of a whole archive; it is cut, or something follows it")
+        n_bytes = int.from_bytes(record[12:16], "little")
+        if locator.startswith(b"PK\x06\x07"):  # of archives beyond 4 GB
+            opened.seek(int.from_bytes(locator[8:16], "little"))
+            n_bytes = int.from_bytes(opened.read(56)[40:48], "little")
+    if n_bytes > _MOST_DIRECTORY_BYTES:
+        raise CheckpointTooLargeError(f"its list of entries has {n_bytes / 1e6:.3g} MB, which no checkpoint needs")
+
+
 # --- the archive ----------------------------------------------------------------------------------------------------
 
 
 def _pickle_in(file: Path, size: int) -> bytes:
     """Returns the archive's pickle, where every entry is as torch writes it."""
-    _check_directory(file, size)
+    refuse_long_directory(file)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         _check_entries(archive, entries, size)
@@ -93,24 +114,6 @@ def _pickle_in(file: Path, size: int) -> bytes:
         if byte_order in archive.namelist() and archive.read(byte_order) != sys.byteorder.encode():
             raise CheckpointTooLargeError("it was written on a machine of another byte order; write it anew here")
         return archive.read(pickles[0])
-
-
-def _check_directory(file: Path, size: int) -> None:
-    """Refuses a long list of entries before it is read; the last bytes of the file say how long it is."""
-    with file.open("rb") as opened:
-        opened.seek(max(0, size - 42))
-        end = opened.read()[-42:]
-        locator, record = end[:-22], end[-22:]
-        if not record.startswith(b"PK\x05\x06") or record[-2:] != b"\0\0":
-            raise RuntimeError(
-                "its end is not that of an archive which torch wrote; it is cut, or something follows it"
-            )
-        n_bytes = int.from_bytes(record[12:16], "little")
-        if locator.startswith(b"PK\x06\x07"):  # of archives beyond 4 GB
-            opened.seek(int.from_bytes(locator[8:16], "little"))
-            n_bytes = int.from_bytes(opened.read(56)[40:48], "little")
-    if n_bytes > _MOST_DIRECTORY_BYTES:
-        raise CheckpointTooLargeError(f"its list of entries has {n_bytes / 1e6:.3g} MB, which torch does not write")
 
 
 def _check_entries(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], size: int) -> None:

@@ -7,22 +7,23 @@ than their size, code that is neither nnU-Net's nor trusted. torch is not needed
 
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
-from nnunet_assets.core.files.digests import file_sha256, json_sha256
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
+from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.model.description_file import read_description
 from nnunet_assets.core.model.model_description import MODEL_FILE, DescribedMember, ModelDescription
 from nnunet_assets.core.model.model_digest import model_digest
+from nnunet_assets.core.model.package_files import check_files, package_digest, read_steps
 from nnunet_assets.core.model.package_layout import PLANS_FILE, WHOLE, checkpoint_paths, within
-from nnunet_assets.core.model.postprocessing_steps import POSTPROCESSING_FILE, Step, read_steps
+from nnunet_assets.core.model.postprocessing_steps import POSTPROCESSING_FILE, Step
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.errors import DatasetError, PackageError, first_offenders
-from nnunet_assets.nnunet.packages.package_inventory import refuse_other_files
 from nnunet_assets.nnunet.packages.slim_checkpoint import check_slim_checkpoint
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
+from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.training.trainer_names import trainer_names
 from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
 
@@ -67,6 +68,11 @@ def open_own_package(path: Path) -> ModelPackage:
     return _opened(path, _Everything())
 
 
+def described_labels(description: DatasetDescription) -> dict[str, int | list[int]]:
+    """Returns the labels of a dataset.json as model.json has them: in numbers, where nnU-Net takes texts too."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in description.labels.items()}
+
+
 class _Everything(Container[str]):
     """The names of whatever code a project trained with."""
 
@@ -77,23 +83,11 @@ class _Everything(Container[str]):
 def _opened(folder: Path, trusted: Container[str]) -> ModelPackage:
     if not folder.is_dir():
         raise PackageError(f"{folder} is not there, or no folder. A package is a folder with a {MODEL_FILE}.")
-    file = folder / MODEL_FILE
-    description = read_description(file)
-    refuse_other_files(folder, description.files)
-    _refuse_changed(folder, description)
+    description = check_files(folder)
     for member in description.members:
         _check_member(folder, member, description, trusted)
     steps = _steps(folder / POSTPROCESSING_FILE, description)
-    return ModelPackage(folder, description, file_sha256(file), _usable(folder, description, steps))
-
-
-def _refuse_changed(folder: Path, description: ModelDescription) -> None:
-    changed = [path for path, wanted in description.files.items() if file_sha256(folder / path) != wanted]
-    if changed:
-        raise PackageError(
-            f"{folder} was changed after it was made: the SHA-256 of {first_offenders(changed)} is not the one in "
-            f"{MODEL_FILE}. Get the package again from where it came."
-        )
+    return ModelPackage(folder, description, package_digest(folder), _usable(folder, description, steps))
 
 
 def _check_member(
@@ -101,20 +95,28 @@ def _check_member(
 ) -> None:
     plans, dataset_json = folder / within(member, PLANS_FILE), folder / within(member, DATASET_JSON)
     refuse_foreign_code_in(plans, dataset_json, trusted)
-    if member.trainer not in trusted and member.trainer not in (trainer_names({}) or ()):
+    if member.trainer not in trusted and member.trainer not in _nnunets_trainers():
         raise PackageError(
             f"{folder} was trained by {member.trainer!r}, which is none of nnU-Net's trainers, and predicting runs "
             f"the trainer's code. If you have that trainer and trust it, add its name to {TRUSTED_CODE_VARIABLE} in "
             "the environment or the project's .env."
         )
+    if member.configuration not in Plans.read(plans).configurations:
+        raise PackageError(f"{plans} has no configuration {member.configuration!r}. Have the package made anew.")
     try:
         found = parse_dataset_json(dataset_json)
     except DatasetError as error:
         raise PackageError(f"{folder} cannot be used: {error}") from error
-    if found.raw["labels"] != dict(description.labels):
+    if described_labels(found) != description.labels or found.regions_class_order != description.regions_class_order:
         raise PackageError(f"{dataset_json} has other labels than {MODEL_FILE}. Have the package made anew.")
     for path in checkpoint_paths(member):
         check_slim_checkpoint(folder / path, member.trainer, member.configuration)
+
+
+@cache
+def _nnunets_trainers() -> frozenset[str]:
+    """Returns the names of nnU-Net's own trainers, not of those that the environment adds."""
+    return trainer_names({}) or frozenset()
 
 
 def _steps(file: Path, description: ModelDescription) -> tuple[Step, ...]:

@@ -4,15 +4,14 @@ It takes its name when it is whole and was read back. No case id, path, host or 
 files of a model only what nnU-Net predicts by goes along.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.json_file import dump_json, read_json, write_json_atomically
+from nnunet_assets.core.files.json_file import dump_json, write_json_atomically
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.core.model.about_model import AboutModel
@@ -28,8 +27,8 @@ from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import PackageError, first_offenders
 from nnunet_assets.nnunet.packages.expected_images import expected_images
-from nnunet_assets.nnunet.packages.package_files import packed_dataset_json, packed_plans
-from nnunet_assets.nnunet.packages.package_reading import ModelPackage, open_own_package
+from nnunet_assets.nnunet.packages.package_reading import ModelPackage, described_labels, open_own_package
+from nnunet_assets.nnunet.packages.packed_files import packed_dataset_json, packed_plans
 from nnunet_assets.nnunet.packages.slim_checkpoint import slim_bytes, write_slim_checkpoint
 from nnunet_assets.processes.disk_space import lacking_room
 
@@ -57,6 +56,7 @@ def write_package(model: UsableModel, about: AboutModel, folder: Path, progress:
     """
     if folder.exists() or folder.is_symlink():
         raise PackageError(f"{folder} is there already. Name a folder that is not, or remove it first.")
+    _refuse_other_datasets(model.members)
     members = _described(model)
     sources = _by_path(model.members)
     _refuse_unlike(sources)
@@ -68,6 +68,7 @@ def write_package(model: UsableModel, about: AboutModel, folder: Path, progress:
         description = _description(model, members, sources, about, partial)
         write_json_atomically(partial / MODEL_FILE, dataclass_to_json(description))
         open_own_package(partial)
+        _refuse_changed(sources.values(), about)
     return open_own_package(folder)
 
 
@@ -135,21 +136,36 @@ def _described(model: UsableModel) -> tuple[DescribedMember, ...]:
     )
 
 
+def _refuse_other_datasets(members: Sequence[Member]) -> None:
+    first = members[0].experiment
+    if others := [member.experiment.title for member in members if member.experiment.dataset != first.dataset]:
+        raise PackageError(f"{first.title} and {first_offenders(others)} are of two datasets, and a package is of one.")
+
+
 def _refuse_unlike(sources: Mapping[str, Member]) -> None:
     """Refuses members that do not predict the same labels of the same images."""
     first, *others = sources.values()
     wanted = packed_dataset_json(first.folder / DATASET_JSON)
     for other in others:
-        if other.experiment.dataset != first.experiment.dataset:
-            raise PackageError(
-                f"{first.experiment.title} and {other.experiment.title} are of two datasets, and a package is of one."
-            )
         found = packed_dataset_json(other.folder / DATASET_JSON)
         if odd := [key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key)]:
             raise PackageError(
                 f"{first.experiment.title} and {other.experiment.title} have other {first_offenders(sorted(odd))} in "
                 "their dataset.json, so that they do not predict the same. Train them again on one dataset."
             )
+
+
+def _refuse_changed(members: Iterable[Member], about: AboutModel) -> None:
+    """Refuses checkpoints that are not, or no longer, those of which a COMMIT vouches."""
+    for member in members:
+        known = about.inputs.get("/".join(member.experiment.key_prefix), {})
+        for fold, file in zip(member.folds, member.checkpoints, strict=True):
+            wanted = known.get(f"{fold}/{member.checkpoint}")
+            if wanted and file_sha256(file) != wanted:
+                raise PackageError(
+                    f"{file} changed while {member.experiment.title} was packed, and no package was made. Wait until "
+                    "nobody trains it, and pack it again."
+                )
 
 
 def _refuse_lack_of_room(sources: Mapping[str, Member], folder: Path, progress: Progress) -> None:
@@ -168,15 +184,15 @@ def _description(
     partial: Path,
 ) -> ModelDescription:
     first = next(iter(sources.values()))
-    dataset_json: dict[str, Any] = read_json(partial / within(members[0], DATASET_JSON)) or {}
+    labelled = parse_dataset_json(partial / within(members[0], DATASET_JSON))
     notes = [CANNOT_TRAIN, *([] if about.intended_use else [RESEARCH_USE]), *about.notes]
     description = ModelDescription(
         schema_version=SCHEMA_VERSION,
         title=model.title,
         kind="ensemble" if len(model.members) > 1 else "cascade" if len(members) > 1 else "single",
         members=members,
-        labels=dataset_json.get("labels", {}),
-        regions_class_order=_order(dataset_json),
+        labels=described_labels(labelled),
+        regions_class_order=labelled.regions_class_order,
         images=expected_images(first.folder, first.experiment.configuration, about.n_cases),
         numbers=about.numbers,
         selection=about.selection,
@@ -189,8 +205,3 @@ def _description(
     )
     files = {path: file_sha256(partial / path) for path in sorted(expected_files(description))}
     return ModelDescription(**{**vars(description), "files": files})
-
-
-def _order(dataset_json: Mapping[str, Any]) -> tuple[int, ...] | None:
-    order = dataset_json.get("regions_class_order")
-    return None if order is None else tuple(order)

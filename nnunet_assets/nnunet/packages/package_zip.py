@@ -1,89 +1,71 @@
-"""A package that comes as a zip: unpacked once, into a folder named after the zip's SHA-256, and opened from there.
+"""A package as one zip file, which `nnUNetv2_install_pretrained_model_from_zip` unpacks into nnUNet_results.
 
-The zip is anybody's: only plain files below its own root are taken, each of the size that the zip says.
+A single model lies in it where nnU-Net looks for it, `DATASET/TRAINER__PLANS__CONFIGURATION/`. Several have one place
+of their own below the dataset, `DATASET/nnunet_assets/KIND-DIGEST/members/...`: nnU-Net overwrites what is there when
+it installs a zip, and a member must not take the place of a model that somebody has.
+
+There is no postprocessing.pkl in it, which `nnUNetv2_apply_postprocessing` needs: whoever reads a pickle runs what is
+in it. The page on packages has the line that makes one of postprocessing.json.
 """
 
-import errno
 import shutil
 import stat
-import struct
 import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
+from nnunet_assets.core.files.atomic_files import written_whole
+from nnunet_assets.core.files.layout import SUMMARY_FOLDER
 from nnunet_assets.core.model.model_description import MODEL_FILE
+from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import PackageError
+from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.processes.disk_space import lacking_room
 
-MOST_FILES = 10_000
-_CHUNK_BYTES = 1 << 20
+ZIP_SUFFIX = ".zip"
 
-_TORN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What zipfile raises of a zip that is torn, encrypted, or packed in a way that Python does not know."""
+ZIPPED = "files zipped"
+
+_WHEN = (1980, 1, 1, 0, 0, 0)
+"""Of every file in a zip: the same package makes the same zip, which says nothing of when and where."""
+
+_FILE_OF_UNIX, _MODE = 3, (stat.S_IFREG | 0o644) << 16
 
 
-def unpacked(file: Path, cache: Path) -> Path:
-    """Returns the folder of the package in a zip, unpacked where the cache does not have it.
+def place_in_results(package: ModelPackage) -> str:
+    """Returns the folder of a package below nnUNet_results, where its zip has it."""
+    description = package.description
+    first = description.members[0]
+    if description.kind == "single":
+        return f"{first.dataset}/{first.trainer}__{first.plans}__{first.configuration}"
+    return f"{first.dataset}/{SUMMARY_FOLDER}/{description.kind}-{package.digest[:12]}"
+
+
+def write_package_zip(package: ModelPackage, file: Path, progress: Progress = LOGGED) -> None:
+    """Writes a package as a zip, whole or not at all; the same bytes each time.
 
     Args:
-        file: The zip, with model.json in it or in its only folder.
-        cache: The folder of all unpacked packages.
+        package: As it was opened.
+        file: Must not be there yet.
+        progress: Told of each file.
 
     Raises:
-        PackageError: It is no zip, holds no package, or files that are no plain files below it; or the disk is too
-            small.
+        PackageError: There is something of that name, or the disk has no room.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            root = _root(archive, file)
-            folder = cache / file_sha256(file)
-            if folder.exists():
-                return folder
-            cache.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(cache)
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if lack := lacking_room(cache, sum(entry.file_size for entry in entries), f"Unpacking {file} takes"):
-                raise PackageError(f"{lack} Make room there.")
-            with partial_folder(folder) as partial:
-                for entry in entries:
-                    _unpack(archive, entry, partial / PurePosixPath(entry.filename).relative_to(root))
-    except OSError as error:
-        # A place that is none, or a file that is to be a folder, too; a full disk is no fault of the zip.
-        if error.errno not in (errno.EINVAL, errno.EEXIST, errno.ENOTDIR):
-            raise
-        raise _torn(file, error) from None
-    except _TORN as error:
-        raise _torn(file, error) from None
-    return folder
-
-
-def _torn(file: Path, error: Exception) -> PackageError:
-    return PackageError(f"{file} cannot be unpacked: {error}. Get it again from where it came.")
-
-
-def _root(archive: zipfile.ZipFile, file: Path) -> PurePosixPath:
-    """Returns where in the zip the package lies."""
-    entries = archive.infolist()
-    for entry in entries:
-        path, kind = PurePosixPath(entry.filename), entry.external_attr >> 16
-        is_odd = path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename
-        if is_odd or stat.S_ISLNK(kind) or (stat.S_IFMT(kind) and not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))):
-            raise PackageError(f"{file} holds {entry.filename!r}, which is no plain file below it. Do not use it.")
-    if len(entries) > MOST_FILES:
-        raise PackageError(f"{file} holds {len(entries)} files, and a package has at most {MOST_FILES}.")
-    found = [path.parent for path in (PurePosixPath(entry.filename) for entry in entries) if path.name == MODEL_FILE]
-    found = [path for path in found if len(path.parts) <= 1]
-    if len(found) != 1 or any(not PurePosixPath(entry.filename).is_relative_to(found[0]) for entry in entries):
-        raise PackageError(
-            f"{file} is no package of a model: it has no {MODEL_FILE} beside everything else. nnU-Net's own zips have "
-            "none; install those with nnUNetv2_install_pretrained_model_from_zip."
-        )
-    return found[0]
-
-
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, target.open("xb") as file:
-        shutil.copyfileobj(source, file, _CHUNK_BYTES)
+    if file.exists() or file.is_symlink():
+        raise PackageError(f"{file} is there already. Name a file that is not, or remove it first.")
+    names = [MODEL_FILE, *sorted(package.description.files)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    needed = sum((package.folder / name).stat().st_size for name in names)
+    if lack := lacking_room(file.parent, needed, "The zip needs"):
+        raise PackageError(f"{lack} Make room there, or write it elsewhere.")
+    place = place_in_results(package)
+    with written_whole(file) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for n_done, name in enumerate(names):
+            progress.step(ZIPPED, n_done, len(names))
+            entry = zipfile.ZipInfo(f"{place}/{name}", _WHEN)
+            entry.create_system, entry.external_attr = _FILE_OF_UNIX, _MODE
+            # Weights are noise to a compressor.
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(".pth") else zipfile.ZIP_DEFLATED
+            with (package.folder / name).open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+        progress.step(ZIPPED, len(names), len(names))

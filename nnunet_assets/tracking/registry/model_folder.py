@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.model.description_file import read_description
 from nnunet_assets.core.model.model_description import MODEL_FILE, ModelDescription
+from nnunet_assets.core.model.package_files import read_description
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature

@@ -158,19 +158,16 @@ def _refuse_choice(name: object, folds: Sequence[str], checkpoint: str | None) -
 
 
 def _of_package(settings: Settings, path: Path, folds: Sequence[str], checkpoint: str | None) -> NamedModel:
-    from nnunet_assets.nnunet.packages.package_reading import open_package
-    from nnunet_assets.nnunet.packages.package_zip import unpacked
+    from nnunet_assets.nnunet.packages.zip_reading import open_package_or_zip
 
     _refuse_choice(path, folds, checkpoint)
-    if path.is_file():
-        return _found_package(open_package(unpacked(path, settings.data / PACKAGES_FOLDER), settings.trusted_code))
     if not (path / MODEL_FILE).is_file() and (path / DATASET_JSON).is_file() and any(path.glob("fold_*")):
         raise PredictionError(
             f"{path} is nnU-Net's folder of a model, and no experiment of the project {settings.project}: nobody knows "
             "which of its folds are finished, and its checkpoints may run code. Declare it and run `nnunet-assets "
             "adopt`, or name a package."
         )
-    return _found_package(open_package(path, settings.trusted_code))
+    return _found_package(open_package_or_zip(path, settings.trusted_code, settings.data / PACKAGES_FOLDER))
 
 
 def _found_package(package: "ModelPackage") -> NamedModel:

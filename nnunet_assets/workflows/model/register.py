@@ -11,11 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import FULL_FOLD
-from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.model.model_description import ModelDescription, ModelNumber
-from nnunet_assets.core.model.usable_model import Member, UsableModel
+from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.registry.gate import (
     DEFAULT_MARGIN,
@@ -32,7 +31,7 @@ from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.errors import ConfigError, FoldError
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.settings import Settings
@@ -42,6 +41,7 @@ from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model.about import with_inputs
 from nnunet_assets.workflows.model.round_trip import StoredCase, cases_by_turns, try_round_trip
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
@@ -283,36 +283,19 @@ def _about(config: ExperimentConfig | EnsembleConfig, usable: UsableModel, summa
         if dice.mean is None
         else {"dice": ModelNumber(dice.mean, dice.interval, summary.n_cases, ESTIMAND + (OF_FULL if is_full else ""))}
     )
-    return AboutModel(
+    about = AboutModel(
         numbers=numbers,
-        inputs=inputs_of_members(usable),
         n_cases=summary.n_cases,
         intended_use=config.intended_use,
         licence=config.licence,
     )
-
-
-def inputs_of_members(usable: UsableModel) -> dict[str, dict[str, str]]:
-    """Returns the digests of what the members of a model were made from, by their names.
-
-    Raises:
-        FoldError: A fold is not finished any more.
-    """
-    return {"/".join(one.experiment.key_prefix): _inputs_of(one) for one in usable.members}
+    return with_inputs(about, usable.members)
 
 
 def judge_inputs(summary: CvSummary) -> Verdict:
     """Returns the verdict on what the folds of a summary were made from, which is the same for all of them."""
     inputs = summary.inputs
     return judge_one_training({"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash})
-
-
-def _inputs_of(member: Member) -> dict[str, str]:
-    manifest = read_committed(member.folder / member.folds[0])
-    if manifest is None:
-        raise FoldError(f"{member.experiment.title}, {member.folds[0]} is not finished any more. Try again.")
-    inputs = manifest.inputs
-    return {"raw_hash": inputs.raw_hash, "plans_hash": inputs.plans_hash, "splits_hash": inputs.splits_hash}
 
 
 def _champion(destination: Destination, name: str) -> RegisteredVersion | None:

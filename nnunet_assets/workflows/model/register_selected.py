@@ -13,13 +13,8 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.register import (
-    ModelToRegister,
-    Registered,
-    inputs_of_members,
-    judge_inputs,
-    register_model,
-)
+from nnunet_assets.workflows.model.about import with_inputs
+from nnunet_assets.workflows.model.register import ModelToRegister, Registered, judge_inputs, register_model
 from nnunet_assets.workflows.model.round_trip import cases_by_turns
 from nnunet_assets.workflows.model.selected import SelectedModel, selected_model
 
@@ -69,7 +64,6 @@ def register_selected(
     steps = (WITHOUT_STEPS,) if selected.model.postprocessing else ()
     about = replace(
         selected.about,
-        inputs=inputs_of_members(selected.model),
         n_cases=summary.n_cases,
         intended_use=config.intended_use,
         licence=config.licence,
@@ -78,7 +72,7 @@ def register_selected(
     model = ModelToRegister(
         name=wanted,
         usable=selected.model,
-        about=about,
+        about=with_inputs(about, selected.model.members),
         dataset=config.dataset,
         run_id=run.known_id(),
         scores=ComparedExperiment.of(summary),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
+from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned, scratch_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -68,3 +68,18 @@ def test_an_old_lock_without_a_folder_goes_and_a_new_one_stays(tmp_path: Path) -
     os.utime(tmp_path / ".X.partial-00000000.lock", (1e9, 1e9))
     assert remove_abandoned(tmp_path) == []
     assert names(tmp_path) == [".X.partial-11111111.lock"]
+
+
+def test_a_scratch_folder_lies_beside_and_goes_whatever_happens(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with scratch_folder(tmp_path / "below/model.zip") as scratch:
+            (scratch / "file").write_text("content")
+            assert scratch.parent == tmp_path / "below"
+            assert remove_abandoned(tmp_path / "below") == []
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with scratch_folder(tmp_path / "below/model.zip"):
+        pass
+    assert names(tmp_path / "below") == []

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.files.typed_json import dataclass_to_json
-from nnunet_assets.core.model.description_file import contradictions, read_description
+from nnunet_assets.core.model.description_file import contradictions
 from nnunet_assets.core.model.model_description import ModelDescription
+from nnunet_assets.core.model.package_files import read_description
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.errors import PackageError
 from nnunet_assets_tests.core.model.descriptions import CASCADE, ENSEMBLE, NUMBER, SINGLE, member

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.model.postprocessing_steps import STEP_FUNCTION, read_steps, steps_to_json
+from nnunet_assets.core.model.package_files import read_steps
+from nnunet_assets.core.model.postprocessing_steps import STEP_FUNCTION, steps_to_json
 from nnunet_assets.errors import PackageError
 
 

@@ -1,75 +1,53 @@
-"""Zips from anywhere: what leaves its folder, is no package, or is torn is refused, and nothing of it is left."""
+"""A package as a zip."""
 
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nnunet_assets.errors import PackageError
-from nnunet_assets.nnunet.packages.package_zip import unpacked
+from nnunet_assets.nnunet.packages import package_zip
+from nnunet_assets.nnunet.packages.package_reading import ModelPackage
+from nnunet_assets.nnunet.packages.package_writing import write_package
+from nnunet_assets.nnunet.packages.package_zip import place_in_results, write_package_zip
+from nnunet_assets_tests.package_builders import ABOUT, DATASET, cascade, model_of, write_model
 
 
-def write_zip(file: Path, *names: str) -> Path:
-    with zipfile.ZipFile(file, "w") as archive:
-        for name in names:
-            archive.writestr(name, f"content of {name}")
-    return file
+@pytest.fixture
+def package(tmp_path: Path) -> ModelPackage:
+    return write_package(model_of(write_model(tmp_path)), ABOUT, tmp_path / "package")
 
 
-@pytest.mark.parametrize("below", ["", "package/"])
-def test_a_package_is_unpacked_once(tmp_path: Path, below: str) -> None:
-    file = write_zip(tmp_path / "p.zip", f"{below}model.json", f"{below}fold_0/checkpoint_final.pth")
-    folder = unpacked(file, tmp_path / "cache")
-    assert (folder / "fold_0" / "checkpoint_final.pth").read_text() == f"content of {below}fold_0/checkpoint_final.pth"
-    stamp = (folder / "model.json").stat().st_mtime_ns
-    assert unpacked(file, tmp_path / "cache") == folder
-    assert (folder / "model.json").stat().st_mtime_ns == stamp
+def test_it_holds_the_package_where_nnunet_looks_for_a_model(package: ModelPackage, tmp_path: Path) -> None:
+    write_package_zip(package, tmp_path / "below/model.zip")
+    with zipfile.ZipFile(tmp_path / "below/model.zip") as archive:
+        entries = archive.infolist()
+        place = f"{DATASET}/nnUNetTrainer__nnUNetPlans__2d"
+        assert place_in_results(package) == place
+        wanted = {f"{place}/{name}" for name in (*package.description.files, "model.json")}
+        assert {entry.filename for entry in entries} == wanted
+        assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+        assert {stat.filemode(entry.external_attr >> 16) for entry in entries} == {"-rw-r--r--"}
+        assert archive.read(f"{place}/plans.json") == (package.folder / "plans.json").read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (["model.json", "../evil"], "which is no plain file below it"),
-        (["model.json", "/etc/evil"], "which is no plain file below it"),
-        (["model.json", "a/../../evil"], "which is no plain file below it"),
-        (["model.json", "C:evil"], "which is no plain file below it"),
-        (["plans.json"], "it has no model.json"),
-        (["a/model.json", "b/model.json"], "it has no model.json beside everything else"),
-        (["a/model.json", "evil"], "it has no model.json beside everything else"),
-        (["model.json", "a", "a/b"], "cannot be unpacked"),
-    ],
-)
-def test_what_is_no_package_is_refused_and_leaves_nothing(tmp_path: Path, names: list[str], said: str) -> None:
-    file = write_zip(tmp_path / "p.zip", *names)
-    with pytest.raises(PackageError, match=said):
-        unpacked(file, tmp_path / "cache")
-    assert [path.name for path in tmp_path.iterdir() if path.name not in ("p.zip", "cache")] == []
-    assert [path for path in (tmp_path / "cache").glob("*") if path.is_dir()] == []
+def test_several_models_lie_where_they_overwrite_nothing(tmp_path: Path) -> None:
+    package = write_package(model_of(cascade(tmp_path)), ABOUT, tmp_path / "package")
+    place = place_in_results(package)
+    assert place == f"{DATASET}/nnunet_assets/cascade-{package.digest[:12]}"
+    write_package_zip(package, tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        assert all(name.startswith(f"{place}/") for name in archive.namelist())
 
 
-def test_a_link_is_refused(tmp_path: Path) -> None:
-    file = write_zip(tmp_path / "p.zip", "model.json")
-    with zipfile.ZipFile(file, "a") as archive:
-        link = zipfile.ZipInfo("plans.json")
-        link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        archive.writestr(link, "/etc/passwd")
-    with pytest.raises(PackageError, match="which is no plain file below it"):
-        unpacked(file, tmp_path / "cache")
-
-
-@given(data=st.data())
-def test_a_torn_zip_is_refused_or_whole(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    folder = tmp_path_factory.mktemp("torn")
-    file = write_zip(folder / "p.zip", "model.json", "plans.json")
-    content = bytearray(file.read_bytes())
-    for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
-    file.write_bytes(content)
-    try:
-        found = unpacked(file, folder / "cache")
-    except PackageError:
-        return
-    assert (found / "model.json").read_text() == "content of model.json"
+def test_what_is_there_is_not_written_over_and_a_full_disk_is_refused(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.zip").write_text("mine")
+    with pytest.raises(PackageError, match="is there already"):
+        write_package_zip(package, tmp_path / "mine.zip")
+    monkeypatch.setattr(package_zip, "lacking_room", lambda folder, n_bytes, what: f"{what} more.")
+    with pytest.raises(PackageError, match=r"The zip needs more\."):
+        write_package_zip(package, tmp_path / "model.zip")
+    assert not (tmp_path / "model.zip").exists()

@@ -1,6 +1,6 @@
 """What was chosen for a dataset, on its way into the registry; the choice and the registration are played."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: 
         patch.setattr(module, "selected_model", lambda *_: selected)
         patch.setattr(module, "read_current_summary", summary_of)
         patch.setattr(module, "bring_up_to_date", lambda *_, **__: TrackedRun("run"))
-        patch.setattr(module, "inputs_of_members", lambda _: {"a": {"raw_hash": "raw"}})
+        patch.setattr(module, "with_inputs", lambda about, _: replace(about, inputs={"a": {"raw_hash": "raw"}}))
         patch.setattr(module, "register_model", takes)
         project = declared([config])
         assert register_selected(settings, project, config, Destination.of(settings)) == "registered"
