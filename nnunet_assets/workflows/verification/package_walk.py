@@ -9,8 +9,8 @@ from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.model.model_description import DescribedMember, ModelNumber
 from nnunet_assets.core.verification.findings import Finding, Verification
 from nnunet_assets.errors import NnunetAssetsError, PackageError
-from nnunet_assets.nnunet.packages.package_reading import ModelPackage, open_package
-from nnunet_assets.nnunet.packages.package_zip import unpacked
+from nnunet_assets.nnunet.packages.package_reading import ModelPackage
+from nnunet_assets.nnunet.packages.zip_reading import open_package_or_zip
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.data_checks import input_findings
 from nnunet_assets.workflows.verification.known_results import KnownResult
@@ -34,8 +34,7 @@ def package_verification(
     name = str(path)
     with TemporaryDirectory() as cache:
         try:
-            folder = unpacked(path, Path(cache)) if path.is_file() else path
-            package = open_package(folder, settings.trusted_code)
+            package = open_package_or_zip(path, settings.trusted_code, Path(cache))
         except NnunetAssetsError as error:
             return Verification.of(name, WHAT, [Finding("file", path.name, "changed", str(error))], left_out)
         findings = list(_findings(walk, path, package, known))

@@ -74,7 +74,7 @@ def test_a_fold_that_was_trained_again_has_other_weights(project: Settings) -> N
 def test_a_changed_byte_is_found(project: Settings) -> None:
     plans = project.project / "package" / "plans.json"
     plans.write_text(plans.read_text().replace("400.5", "400.6"))
-    assert "was changed after it was made" in sentences(said_of(project, project.project / "package"))[0]
+    assert "was changed since it was made" in sentences(said_of(project, project.project / "package"))[0]
 
 
 def test_a_model_of_elsewhere_cannot_be_compared(project: Settings) -> None:
