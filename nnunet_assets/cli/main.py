@@ -38,7 +38,6 @@ COMMANDS = {
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
     "best": ("results.best", "best", "Choose the model of a dataset to take, and say what it will score."),
     "package": ("model.package", "package", "Write the folds of an experiment as a model that can be handed on."),
-    "best": ("results.best", "best", "Choose the best experiment of a dataset, and say what it will score."),
     "predict": ("model.predict", "predict", "Predict new images by an experiment, a package or a registered version."),
     "ensemble": (
         "model.ensemble",
