@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from nnunet_assets.cli.results.best import best
 from nnunet_assets.core.files.layout import comparison_folder
-from nnunet_assets.core.model.postprocessing_steps import read_steps
+from nnunet_assets.core.model.package_files import read_steps
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
