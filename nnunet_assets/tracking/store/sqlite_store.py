@@ -61,6 +61,7 @@ def open_sqlite_store(destination: Destination) -> "MlflowClient":
         for folder in (database.parent, destination.artifacts):
             folder.mkdir(parents=True, exist_ok=True)
         with kernel_lock(f"{database}.lock", timeout=LOCK_SECONDS):
+            _refuse_what_is_no_file(database)
             if not database.exists() or database.stat().st_size == 0:
                 _make(database)
         return _open(database, destination.tracking_uri)
@@ -96,6 +97,16 @@ def _open(database: Path, tracking_uri: str) -> "MlflowClient":
 def _uri(database: Path) -> str:
     # A question mark would begin the URI's options, and % a code.
     return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
+
+
+def _refuse_what_is_no_file(database: Path) -> None:
+    """Refuses a device, whose size is 0 as that of a store still to be made is, and a link that leads nowhere."""
+    leads_nowhere = database.is_symlink() and not database.exists()
+    if leads_nowhere or (database.exists() and not database.is_file()):
+        what = "a link that leads nowhere" if leads_nowhere else "a folder, a pipe or a device, and no file"
+        raise TrackingError(
+            f"The tracking store {database} is {what}. Move it away, or set MLFLOW_TRACKING_URI to another store."
+        )
 
 
 def _make(database: Path) -> None:

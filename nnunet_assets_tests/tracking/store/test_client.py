@@ -189,6 +189,19 @@ def test_a_store_that_another_process_keeps_to_itself_is_not_said_to_be_none(
             connect(Destination(store(tmp_path), tmp_path / "artifacts"))
 
 
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [("/dev/null", "a device"), ("nowhere", "a link that leads nowhere"), (".", "a folder"), ("pipe", "a pipe")],
+)
+def test_what_is_no_file_is_named_and_stays(tmp_path: Path, target: str, what: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "mlflow.db").symlink_to(target)
+    with pytest.raises(TrackingError, match=rf"mlflow\.db is .*{what}.*Move it away"):
+        connect(Destination(store(tmp_path), tmp_path / "artifacts"))
+    assert (tmp_path / "mlflow.db").readlink() == Path(target)
+    assert not Path("/dev/null").is_file()
+
+
 def test_the_database_of_another_program_is_refused_and_gets_no_tables(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
         other.execute("CREATE TABLE patients (name TEXT)")
