@@ -56,7 +56,10 @@ def table_differences(found: Rows, expected: Rows) -> list[CellDifference]:
         return [CellDifference("the table", None, f"one of {len(expected)} rows")]
     header, wanted = list(found[0]), list(expected[0])
     differences = [CellDifference(f"column {name!r}", None, "a column") for name in wanted if name not in header]
-    differences += [CellDifference(f"column {name!r}", "a column", None) for name in header if name not in wanted]
+    too_many = Counter(header) - Counter(wanted)
+    differences += [CellDifference(f"column {name!r}", "a column", None) for name in too_many.elements()]
+    longer = [row for row in found[1:] if any(cell.strip() for cell in row[len(header) :])]
+    differences += [CellDifference("a row with more cells than the header", ", ".join(row), None) for row in longer]
     columns = [name for name in wanted if name in header]
     mine = [_picked(row, header, columns) for row in found[1:]]
     theirs = [_picked(row, wanted, columns) for row in expected[1:]]
@@ -122,16 +125,16 @@ def _picked(row: Row, header: Row, columns: Sequence[str]) -> tuple[str, ...]:
 def _pairs(mine: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]], naming: Sequence[int]) -> "list[_Pair]":
     """Returns each row that should be there with the one that is, in their order where nothing names them."""
     keys, others = ([tuple(row[index] for index in naming) for row in rows] for rows in (mine, theirs))
-    if Counter(keys) != Counter(others):
-        if len(mine) == len(theirs):  # a name was changed: a row stands where it stood
-            return list(zip(mine, theirs, strict=True))
-        rows, known = dict(zip(keys, mine, strict=True)), set(others)
-        pairs: list[_Pair] = [(rows.get(key), row) for key, row in zip(others, theirs, strict=True)]
-        return [*pairs, *((row, None) for key, row in zip(keys, mine, strict=True) if key not in known)]
+    if len(mine) == len(theirs) and Counter(keys) != Counter(others):
+        return list(zip(mine, theirs, strict=True))  # a name was changed: a row stands where it stood
     left: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key, row in zip(keys, mine, strict=True):
         left.setdefault(key, []).append(row)
-    return [(left[key].pop(0), row) for key, row in zip(others, theirs, strict=True)]
+    pairs: list[_Pair] = [
+        (left[key].pop(0) if left.get(key) else None, row) for key, row in zip(others, theirs, strict=True)
+    ]
+    # A row that is there twice is one too many, whatever the other one says.
+    return [*pairs, *((row, None) for rows in left.values() for row in rows)]
 
 
 def _row_differences(

@@ -53,6 +53,21 @@ def test_a_table_that_was_sorted_or_whose_columns_were_moved_says_the_same() -> 
     assert table_differences(moved, TABLE) == []
 
 
+@pytest.mark.parametrize("place", [1, 2, 4])
+def test_a_second_row_of_the_same_name_never_hides_behind_the_right_one(place: int) -> None:
+    rows = [*TABLE]
+    rows.insert(place, ["organ", "dice", "0.99", "20"])
+    assert "the row of organ, dice" in [one.where for one in table_differences(rows, TABLE)]
+
+
+def test_a_second_column_of_the_same_name_and_a_cell_beyond_the_header_are_named() -> None:
+    twice = [[row[0], row[1], "mean" if not number else "0.99", *row[2:]] for number, row in enumerate(TABLE)]
+    assert [one.where for one in table_differences(twice, TABLE)] == ["column 'mean'"]
+    longer = [TABLE[0], [*TABLE[1], "0.99"], *TABLE[2:]]
+    (found,) = table_differences(longer, TABLE)
+    assert found.found == "organ, dice, 0.8712345678901234, 20, 0.99"
+
+
 def test_rows_and_columns_that_are_gone_or_were_added_are_named() -> None:
     assert [one.where for one in table_differences(TABLE[:3], TABLE)] == ["the row of lesion, dice"]
     assert [one.where for one in table_differences([*TABLE, ["x", "dice", "1", "1"]], TABLE)] == ["the row of x, dice"]
