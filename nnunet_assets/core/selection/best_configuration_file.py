@@ -23,14 +23,19 @@ def read_best_configuration(file: Path) -> BestConfiguration:
     """
     content = load_materialized(file, "best_configuration", SummaryError)
     try:
-        return _best_configuration(content)
+        return best_configuration_of(content)
     except (JsonError, KeyError, TypeError, AttributeError) as error:
         raise SummaryError(
             f"{file} is not as this version writes it ({error}). Materialize best_configuration again."
         ) from error
 
 
-def _best_configuration(content: Mapping[str, Any]) -> BestConfiguration:
+def best_configuration_of(content: Mapping[str, Any]) -> BestConfiguration:
+    """Returns the choice in what `to_json` returned.
+
+    Raises:
+        JsonError: It is of another version, or none; KeyError, TypeError or AttributeError where it is anything else.
+    """
     if content["schema_version"] != SCHEMA_VERSION:
         raise JsonError(f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}")
     wanted = {name: value for name, value in content.items() if name not in DERIVED}

@@ -11,6 +11,7 @@ from nnunet_assets.reports.tables import case_scores, evaluation_tables, summary
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.evaluation.gap import Gap
+    from nnunet_assets.core.selection.best_configuration import BestConfiguration
 
 Exports = Mapping[str, Callable[[], bytes]]
 """Name to what makes it."""
@@ -40,6 +41,18 @@ def comparison_exports(comparison: "Comparison") -> Exports:
         "comparison_differences.csv": _text(comparison_rows.differences_to_csv, comparison),
         "comparison_ranks.csv": _text(comparison_rows.ranks_to_csv, comparison),
         "comparison.md": _text(comparison_rows.to_markdown, comparison),
+    }
+
+
+def choice_exports(found: "BestConfiguration") -> Exports:
+    """Returns the tables of a choice among a dataset's candidates."""
+    from nnunet_assets.reports.tables import best_configuration_rows as tables
+
+    return {
+        "best_configuration.csv": _text(tables.to_csv, found),
+        "best_configuration.tex": _text(tables.to_latex, found),
+        "best_configuration.md": _text(tables.to_markdown, found),
+        "best_configuration.parquet": partial(tables.to_parquet, found),
     }
 
 

@@ -17,6 +17,8 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, comparison_folder
 from nnunet_assets.core.model.postprocessing_steps import POSTPROCESSING_FILE, steps_to_json
 from nnunet_assets.core.progress import SILENT, Progress
+from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.plans.inference_files import postprocessing_pickle
@@ -25,7 +27,7 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import best_configuration_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.best import find_best_configuration
-from nnunet_assets.workflows.model.inference_notes import write_inference_notes
+from nnunet_assets.workflows.model.inference_notes import remove_inference_notes, write_inference_notes
 
 if TYPE_CHECKING:
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
@@ -109,8 +111,9 @@ def make_best_configuration(
                 max_members=max_members,
             )
         except SummaryError:
-            for file in folder.glob(f"{STEM}.*"):
-                file.unlink()
+            remove_inference_notes(settings, dataset, [one.identity for one in project.experiments_of(dataset)])
+            for file in (*folder.glob(f"{STEM}.*"), folder / POSTPROCESSING_FILE, folder / STEPS_PICKLE):
+                file.unlink(missing_ok=True)
             raise
         places = settings.places
         shown = replace(found, left_out=places.hidden_in(found.left_out), notes=tuple(map(places.hidden, found.notes)))
@@ -123,6 +126,7 @@ def make_best_configuration(
 
 def _written(settings: Settings, project: Project, found: "BestConfiguration", folder: Path) -> MadeBestConfiguration:
     from nnunet_assets.reports.tables import best_configuration_rows as tables
+    from nnunet_assets.reports.tables.sealed_files import sealed_file
 
     steps = found.chosen_candidate.steps
     contents = {
@@ -132,14 +136,15 @@ def _written(settings: Settings, project: Project, found: "BestConfiguration", f
         f"{STEM}.md": tables.to_markdown(found).encode(),
         STEPS_PICKLE: postprocessing_pickle(steps),
     }
+    content = found.to_json()
+    sealing = Sealing.of_content(found.dataset, content)
     for name, table in contents.items():
-        write_atomically(folder / name, table)
+        write_atomically(folder / name, sealed_file(table, name, sealing))
     write_json_atomically(folder / POSTPROCESSING_FILE, steps_to_json(steps))
     experiments, folds = _experiments(project, found), _folds(project, found)
     notes, why_not = write_inference_notes(settings, found, experiments, folds, folder / STEPS_PICKLE)
-    content = found.to_json()
     # Last: who reads it finds the rest.
-    write_json_atomically(folder / f"{STEM}.json", content)
+    write_keeping_earlier(folder / f"{STEM}.json", content)
     return MadeBestConfiguration(found, json_sha256(content), folder, tuple(notes), why_not)
 
 

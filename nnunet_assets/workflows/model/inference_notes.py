@@ -4,7 +4,7 @@ On disk: `inference_information.json` and `inference_instructions.txt` in `nnUNe
 variant that all members are of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,10 +50,7 @@ def write_inference_notes(
     members = tuple(experiments[name] for name in found.chosen_candidate.members)
     reason = _why_not(settings, members)
     chosen_root = settings.roots.for_variant(members[0].variant).results / found.dataset
-    for root in {settings.roots.for_variant(one.variant).results / found.dataset for one in experiments.values()}:
-        if (reason or root != chosen_root) and is_ours(root / INFORMATION_FILE):
-            for name in (INFORMATION_FILE, INSTRUCTIONS_FILE):
-                (root / name).unlink(missing_ok=True)
+    remove_inference_notes(settings, found.dataset, experiments.values(), but=None if reason else chosen_root)
     files = [chosen_root / INFORMATION_FILE, chosen_root / INSTRUCTIONS_FILE]
     if not reason and any(file.exists() for file in files) and not is_ours(files[0]):
         reason = (
@@ -66,6 +63,23 @@ def write_inference_notes(
     write_json_atomically(files[0], inference_information(chosen))
     write_atomically(files[1], inference_instructions(chosen).encode())
     return files, ""
+
+
+def remove_inference_notes(
+    settings: Settings, dataset: str, experiments: Iterable[Experiment], *, but: Path | None = None
+) -> None:
+    """Removes the notes of this package that do not hold any more, wherever the experiments lie.
+
+    Args:
+        settings: Of the project.
+        dataset: Of the choice.
+        experiments: That are declared on it.
+        but: Folder whose notes stay; None: none do.
+    """
+    for root in {settings.roots.for_variant(one.variant).results / dataset for one in experiments}:
+        if root != but and is_ours(root / INFORMATION_FILE):
+            for name in (INSTRUCTIONS_FILE, INFORMATION_FILE):  # the one that says whose they are goes last
+                (root / name).unlink(missing_ok=True)
 
 
 def _why_not(settings: Settings, members: Sequence[Experiment]) -> str:

@@ -23,6 +23,7 @@ from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.results.results_folder import models_in
 from nnunet_assets.reports.tables.remade_exports import (
     Exports,
+    choice_exports,
     comparison_exports,
     evaluation_exports,
     gap_exports,
@@ -154,6 +155,10 @@ def _exports(kind: ResultKind, content: Mapping[str, Any]) -> Exports:
         from nnunet_assets.core.comparison.comparison_files import comparison_of
 
         return comparison_exports(comparison_of(content))
+    if kind == "best_configuration":
+        from nnunet_assets.core.selection.best_configuration_file import best_configuration_of
+
+        return choice_exports(best_configuration_of(content))
     if kind == "evaluation":
         return evaluation_exports(content)
     if kind == "gap":

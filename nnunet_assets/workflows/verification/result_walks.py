@@ -96,7 +96,7 @@ def _made_anew(result: KnownResult, summaries: Sequence[KnownResult], dataset: s
         yield Finding("source", result.title, "unknown", sentence)
         return
     if expected is None:
-        sentence = f"An older version made {result.title} by other tests: it cannot be made again."
+        sentence = f"An older version made {result.title} by other rules: it cannot be made again."
         yield Finding("source", result.title, "unknown", sentence)
         return
     written = {name: value for name, value in result.content.items() if name != MADE_FROM}
@@ -125,9 +125,12 @@ def _expected(result: KnownResult, summaries: Sequence[CvSummary], dataset: str)
 
 def _choice(
     content: Mapping[str, Any], experiments: Sequence["ComparedExperiment"], dataset: str, left_out: Mapping[str, str]
-) -> Mapping[str, Any]:
+) -> Mapping[str, Any] | None:
+    from nnunet_assets.core.selection.best_configuration import SCHEMA_VERSION
     from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
 
+    if content["schema_version"] != SCHEMA_VERSION:
+        return None
     if content.get("postprocessing"):
         raise SummaryError("its candidates are with postprocessing steps too, which no summary has the scores of.")
     candidates = {one["model"]: one for one in content["candidates"]}

@@ -20,8 +20,10 @@ def since_then(earlier: KnownResult, known: Sequence[KnownResult]) -> str:
         return f"{held}; since then {earlier.file} was taken away."
     if earlier.kind == "cv_summary":
         changes = _folds(_commits(earlier.content), _commits(now.content))
-    elif earlier.kind == "comparison":
-        changes = _experiments(earlier.content.get("made_from") or {}, now.content.get("made_from") or {})
+    elif earlier.kind in ("comparison", "best_configuration"):
+        changes = _experiments(
+            *(one.content.get("made_from") or one.content.get("made_of") or {} for one in (earlier, now))
+        )
     else:
         changes = []
     return f"{held}; since then {' and '.join(changes) or 'it was made anew, and says something else'}."

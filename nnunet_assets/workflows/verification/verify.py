@@ -18,7 +18,10 @@ from nnunet_assets.workflows.verification.result_walks import result_findings
 from nnunet_assets.workflows.verification.since_then import since_then
 from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings
 
-QUICK = "The predicted masks were not scored again (--quick): scores were compared with nnU-Net's summary.json alone."
+QUICK = (
+    "The predicted masks were not scored again (--quick): the scores of folds were compared with nnU-Net's "
+    "summary.json alone, and those of an evaluation with nothing."
+)
 
 _TABLES = ("csv", "parquet", "md", "tex")
 _USERS_OWN = ("\\caption{", "\\label{")

@@ -23,6 +23,7 @@ from nnunet_assets_tests.comparison_builders import DATASET, roots_of
 from nnunet_assets_tests.postprocessing_builders import island_folds, write_folds
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import write_json
+from nnunet_assets_tests.verification_builders import said_of
 
 DECLARED = """
 type: nnunet_assets.components.NnunetDataset
@@ -136,7 +137,24 @@ def test_a_choice_goes_when_there_is_nothing_to_choose_from_any_more(settings: S
         file.unlink()
     with pytest.raises(NoCandidateError, match="it has no summary yet"):
         make_best_configuration(settings, declared(settings), DATASET)
-    assert not list(folder_of(settings).glob("best_configuration.*"))
+    assert not [file for file in folder_of(settings).iterdir() if not file.name.startswith(".")]
+    assert not list((settings.roots.results / DATASET).glob("inference_*"))
+
+
+def test_its_tables_say_what_they_are_of_also_when_it_was_made_anew(settings: Settings, tmp_path: Path) -> None:
+    made(settings)
+    published = []
+    for ending in ("csv", "parquet", "tex", "md"):
+        file = folder_of(settings) / f"best_configuration.{ending}"
+        said = [one.sentence for one in said_of(settings, file).findings if one.level == "file"]
+        assert said[0].endswith(f"are those of {file.name}, made again from the choice of {DATASET}.")
+        published.append(tmp_path / f"published.{ending}")
+        published[-1].write_bytes(file.read_bytes())
+    made(settings, with_postprocessing=False)
+    for file in published:
+        said = [one.sentence for one in said_of(settings, file).findings if one.level in ("file", "source")]
+        assert f"made again from an earlier choice of {DATASET}" in said[0]
+        assert any("since then it was made anew, and says something else" in one for one in said)
 
 
 def test_the_command_shows_and_writes_it(settings: Settings) -> None:
