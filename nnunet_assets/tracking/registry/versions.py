@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from nnunet_assets.core.model.model_address import SCHEME, ModelAddress
+from nnunet_assets.core.model.model_address import SCHEME, ModelAddress, name_problem
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.registry import registry_names
@@ -84,9 +84,12 @@ def versions_in(
     client: "MlflowClient", destination: Destination, name: str | None = None
 ) -> Iterator[RegisteredVersion]:
     """Yields what `list_versions` returns, of an open connection, whose errors are MLflow's."""
-    only = f"name = '{name}'" if name else None
-    for model in sorted(pages(client.search_registered_models, filter_string=only), key=lambda one: str(one.name)):
-        found = pages(client.search_model_versions, filter_string=f"name = '{model.name}'")
+    if name and name_problem(name):
+        return
+    models = pages(client.search_registered_models, filter_string=_of(name) if name else None)
+    # What we would not call a model is somebody else's; MLflow's filters break at a name with a quote in it.
+    for model in sorted((one for one in models if not name_problem(one.name)), key=lambda one: str(one.name)):
+        found = pages(client.search_model_versions, filter_string=_of(model.name))
         ours = (one for one in found if registry_names.is_ours(one))
         for version in sorted(ours, key=lambda one: -int(one.version)):
             yield _version(version, dict(model.aliases), destination)
