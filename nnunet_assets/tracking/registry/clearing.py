@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.registry import registry_names
-from nnunet_assets.tracking.registry.model_files import remove_model
+from nnunet_assets.tracking.registry.model_files import find_model, remove_model
 from nnunet_assets.tracking.registry.registration import project_of
 from nnunet_assets.tracking.registry.registry_lock import registry_lock
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, versions_in
@@ -41,10 +41,7 @@ def clear(destination: Destination, version: RegisteredVersion) -> None:
             raise TrackingError(f"{version.address} is called {now.aliases[0]} by now, and stays.")
         if now is not None:
             client.delete_model_version(version.name, str(version.version))
-        if version.model_id is not None and _is_of_package(client.get_logged_model(version.model_id), version):
-            remove_model(client, destination, version.model_id)
-
-
-def _is_of_package(model: object, version: RegisteredVersion) -> bool:
-    tags: dict[str, str] = getattr(model, "tags", {})
-    return tags.get(registry_names.PACKAGE) == version.digest
+        # A tag of the version says which one it is, and anybody may write tags.
+        model = find_model(client, version.model_id) if version.model_id is not None else None
+        if model is not None and model.tags.get(registry_names.PACKAGE) == version.digest:
+            remove_model(client, destination, str(model.model_id))

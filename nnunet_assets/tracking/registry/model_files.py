@@ -13,6 +13,23 @@ from nnunet_assets.tracking.store.destination import Destination
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+
+def find_model(client: "MlflowClient", model_id: str) -> "LoggedModel | None":
+    """Returns a logged model; None: somebody deleted it.
+
+    Raises:
+        MlflowException: The server does not answer, or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def remove_model(client: "MlflowClient", destination: Destination, model_id: str) -> None:
@@ -21,15 +38,11 @@ def remove_model(client: "MlflowClient", destination: Destination, model_id: str
     Raises:
         MlflowException: The server does not answer, or refuses.
     """
-    from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    try:
-        location = client.get_logged_model(model_id).artifact_location
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    if (model := find_model(client, model_id)) is None:
         return
+    location = model.artifact_location
     # Whoever shows a location that is not the model's own would have anything else deleted.
     if f"/{model_id}" in location:
         get_artifact_repository(location, tracking_uri=destination.tracking_uri).delete_artifacts()

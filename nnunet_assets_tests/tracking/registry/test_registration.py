@@ -158,11 +158,22 @@ def test_a_version_that_somebody_else_registered_is_not_downloaded_and_not_clear
     destination: Destination, tmp_path: Path
 ) -> None:
     client, run_id = connect(destination), run_in(destination)
+    client.create_registered_model("It's theirs")  # a name that MLflow's filters break at
     client.create_registered_model("Theirs")
     client.create_model_version("Theirs", str(tmp_path), run_id=run_id)
-    assert list_versions(destination) == []
+    assert list_versions(destination) == list_versions(destination, "It's theirs") == []
     with pytest.raises(TrackingError, match=r"models:/Theirs/1 at .* was not registered by nnunet_assets"):
         download_version(destination, "models:/Theirs/latest", tmp_path / "cache")
+
+
+def test_a_version_whose_logged_model_is_gone_is_cleared(destination: Destination, tmp_path: Path) -> None:
+    made = register_package(destination, registration(write_package(tmp_path / "package"), run_in(destination)))
+    connect(destination).delete_logged_model(str(made.model_id))
+    client = connect(destination)
+    client.delete_registered_model_alias(made.name, "challenger")
+    (needless,) = to_be_cleared(list_versions(destination), destination)
+    clear(destination, needless)
+    assert list_versions(destination) == []
 
 
 def test_what_cannot_be_registered_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
