@@ -5,6 +5,7 @@ a folder, or a .zip                      a package; a folder of the project's re
 models:/NAME@champion, /2, /latest       a registered version: its files are downloaded, and nothing of it is run
 """
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Experiment, fold_index, fold_key
+from nnunet_assets.core.fold.commit import RESULT_FILES
 from nnunet_assets.core.model.model_address import is_address
 from nnunet_assets.core.model.model_description import MODEL_FILE, ExpectedImages
 from nnunet_assets.core.model.usable_model import Member, UsableModel
@@ -120,6 +122,8 @@ def _fold_named(fold: str) -> str:
 
 def _with_checkpoint(usable: UsableModel, checkpoint: str, experiment: Experiment) -> UsableModel:
     """Returns the model with another checkpoint of its folds; the stage before of a cascade keeps its own."""
+    if Path(checkpoint).name != checkpoint:
+        raise ConfigError(f"-chk {checkpoint!r} is no file name. Name a file that lies in each fold, without folders.")
     members = tuple(replace(member, checkpoint=checkpoint) for member in usable.members)
     files = [file for member in members for file in member.checkpoints]
     if missing := [file.parent.name for file in files if not file.is_file()]:
@@ -128,8 +132,28 @@ def _with_checkpoint(usable: UsableModel, checkpoint: str, experiment: Experimen
             f"{experiment.title} has no {checkpoint} in {first_offenders(missing)}; {files[0].parent.name} has "
             f"{first_offenders(there) or 'no checkpoint'}. Name one that every fold has."
         )
+    if checkpoint not in RESULT_FILES:
+        _refuse_code(files)
     digest = json_sha256([usable.digest, checkpoint, [file_sha256(file) for file in files]])
     return replace(usable, title=f"{usable.title}, {checkpoint}", members=members, digest=digest)
+
+
+def _refuse_code(files: Sequence[Path]) -> None:
+    """Refuses checkpoints with more than weights.
+
+    No COMMIT vouches for these, and of a fold that was adopted nobody looked into them, while nnU-Net's predictor runs
+    whatever they carry.
+    """
+    from nnunet_assets.nnunet.checkpoints.pretrained import load_without_code
+
+    for file in files:
+        try:
+            load_without_code(file)
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            raise PredictionError(
+                f"{file} cannot be read as the weights of a network: {str(error).splitlines()[0]}. Nothing in it was "
+                "run. Name a checkpoint that nnU-Net wrote."
+            ) from error
 
 
 def _of_registry(

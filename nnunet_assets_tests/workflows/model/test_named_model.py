@@ -1,5 +1,6 @@
 """Which model a user means: an experiment, some of its folds, a package; and what is said where there is none."""
 
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -8,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.errors import ConfigError, NnunetAssetsError, PredictionError
 from nnunet_assets.nnunet.packages.package_writing import write_package
-from nnunet_assets_tests.package_builders import ABOUT, model_of, write_model
+from nnunet_assets_tests.package_builders import ABOUT, model_of, write_checkpoint, write_model
 from nnunet_assets_tests.predict_builders import NAME, PredictProject, write_predict_project
 from nnunet_assets_tests.prediction_builders import EXPERIMENT
 from nnunet_assets_tests.raw_builders import write_json
@@ -40,13 +41,24 @@ def test_some_folds_and_another_checkpoint_are_another_model(project: PredictPro
     whole, one = project.model(), project.model(folds=["1"])
     assert one.usable.members[0].folds == ("fold_1",)
     for checkpoint in project.checkpoints:
-        shutil.copyfile(checkpoint, checkpoint.with_name("checkpoint_best.pth"))
+        write_checkpoint(checkpoint.with_name("checkpoint_best.pth"), EXPERIMENT, 0.5)
     best = project.model(checkpoint="checkpoint_best.pth")
     assert [path.name for path in best.usable.members[0].checkpoints] == ["checkpoint_best.pth"] * 2
     assert best.usable.title.endswith("2 folds, checkpoint_best.pth")
     assert len({whole.usable.digest, one.usable.digest, best.usable.digest}) == 3
     assert project.model(checkpoint="checkpoint_final.pth") == whole
     assert project.model(folds=["fold_0", "1"]) == whole
+
+
+def test_a_checkpoint_that_nobody_looked_into_is_refused_if_it_holds_code(project: PredictProject) -> None:
+    for checkpoint in project.checkpoints:
+        checkpoint.with_name("checkpoint_best.pth").write_bytes(pickle.dumps(Path("scan")))
+    with pytest.raises(
+        PredictionError, match=r"checkpoint_best\.pth cannot be read as the weights .* Nothing in it was"
+    ):
+        project.model(checkpoint="checkpoint_best.pth")
+    with pytest.raises(ConfigError, match=r"-chk '\.\./checkpoint_final\.pth' is no file name"):
+        project.model(checkpoint="../checkpoint_final.pth")
 
 
 def test_a_package_is_meant_by_its_folder_and_by_a_zip_of_it(project: PredictProject, package: Path) -> None:
