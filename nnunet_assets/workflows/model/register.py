@@ -207,7 +207,6 @@ def register_model(
         version = register_package(destination, _registration(model, package, settings))
     if model.scores is not None:
         keep_scores(settings, version.digest, model.scores)
-    champion = _champion(destination, model.name)
     round_trip = try_round_trip(
         settings,
         model.usable,
@@ -217,14 +216,18 @@ def register_model(
         device=model.device,
         progress=progress,
     )
+    # After the minutes that the round trip takes: another version may have become champion meanwhile.
+    champion = _champion(destination, model.name)
     verdicts = _in_order(*model.verdicts, round_trip, _against(settings, model, version, champion))
-    is_first = passes(verdicts) and (champion is None or champion.version < version.version)
-    if is_first:
+    was_champion = champion is not None and champion.version == version.version
+    becomes_champion = passes(verdicts) and (champion is None or champion.version < version.version)
+    if becomes_champion:
         set_alias(destination, version.name, CHAMPION, version.version)
     tags = {f"{registry_names.GATE}.{one.rule}": _as_tag(one) for one in verdicts}
-    describe(destination, version, _description(package.description, verdicts, is_first), tags)
+    text = _description(package.description, verdicts, was_champion or becomes_champion)
+    describe(destination, version, text, tags)
     shown = next(one for one in list_versions(destination, model.name) if one.version == version.version)
-    registered = Registered(shown, verdicts, None if champion == version else champion)
+    registered = Registered(shown, verdicts, None if was_champion else champion)
     progress.say(registered.headline())
     return registered
 

@@ -84,6 +84,8 @@ def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training
     again = register_model(with_store, wanted, destination, progress)
     assert (again.version.version, again.version.aliases) == (1, ("challenger", "champion"))
     assert again.version.gate["not_inferior"] == "passed: It is the champion."
+    assert "\n\nChampion.\n\n" in again.version.description
+    assert again.champion_before is None
 
     worse = replace(wanted, about=replace(ABOUT, notes=("Trained anew.",)), scores=scored(-0.05))
     second = register_model(with_store, worse, destination, progress)
