@@ -156,7 +156,11 @@ class OutputFolder:
             shutil.rmtree(self.stages)
             self.stages.mkdir()
         write_json_atomically(self._made_by, content)
-        write_json_atomically(self._made_from, {**(read_json(self._made_from) or {}), **wanted})
+        before = read_json(self._made_from) or {}
+        for case in wanted:
+            if before.get(case) != wanted[case]:
+                self._clear_stages(case)
+        write_json_atomically(self._made_from, {**before, **wanted})
         for name, file in model_files.items():
             write_atomically(self.folder / name, file.read_bytes())
 
@@ -169,10 +173,14 @@ class OutputFolder:
             for file in (self.file(case), *(self.folder / f"{case}{end}" for end in (".npz", ".pkl"))):
                 file.unlink(missing_ok=True)
             self.record_file(case).unlink(missing_ok=True)
-            for stage in self.stages.glob("*"):
-                (stage / f"{case}{self._ending}").unlink(missing_ok=True)
+            self._clear_stages(case)
         if is_other:
             write_json_atomically(self._made_from, {})
+
+    def _clear_stages(self, case: str) -> None:
+        """Removes what the stages before of cascades predicted of a case, which may have been other images."""
+        for stage in self.stages.glob("*"):
+            (stage / f"{case}{self._ending}").unlink(missing_ok=True)
 
     def sole_owner(self) -> AbstractContextManager[None]:
         """Keeps a second prediction out of the folder."""

@@ -276,11 +276,17 @@ def _stages_first(plan: PlannedPrediction, missing: Sequence[str], progress: Pro
 
 def _stage(plan: PlannedPrediction, stage: Member, missing: Sequence[str], progress: Progress) -> Mapping[str, Path]:
     """Returns the masks of a stage before by case; those that are not there yet are predicted."""
+    before = _stage(plan, stage.previous, missing, progress) if stage.previous else {}
     own = plan.folder.stages / json_sha256([str(stage.folder), stage.folds, stage.checkpoint])[:16]
     own.mkdir(parents=True, exist_ok=True)
     files = {name: own / plan.folder.file(name).name for name in missing}
     cases = tuple(
-        _case(case, part=plan.folder.parts / f"{case.name}.stage", file=files[case.name], previous=(None,))
+        _case(
+            case,
+            part=plan.folder.parts / f"{case.name}.stage",
+            file=files[case.name],
+            previous=(before.get(case.name),),
+        )
         for case in plan.checked.cases
         if case.name in files and not files[case.name].exists()
     )

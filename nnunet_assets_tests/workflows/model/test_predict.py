@@ -246,6 +246,23 @@ def test_a_cascade_predicts_by_the_stage_before_first_and_goes_on_from_its_masks
     assert masks(project) == ["new_1.nii.gz", "new_2.nii.gz"]
 
 
+def test_the_masks_of_a_stage_are_those_of_the_images_that_are_there_now(project: PredictProject) -> None:
+    found = project.model()
+    (own,) = found.usable.members
+    first = Member(replace(own.experiment, configuration="2d_small"), own.folder.parent.parent, own.folds, "first.pth")
+    stage = Member(replace(own.experiment, configuration="3d_lowres"), own.folder.parent, own.folds, "stage.pth", first)
+    model = replace(found, usable=replace(found.usable, members=(replace(own, previous=stage),)))
+    project.predict(model)
+    assert [request.members[0] for request in project.child.requests] == [first, stage, *model.usable.members]
+    (project.output / "new_1.nii.gz").unlink()
+    write_case(project.images / "new_1_0000.nii.gz", HIGHER)
+    project.predict(model)
+    for request in project.child.requests[-2:]:
+        ((case, (previous,)),) = [(case, case.previous) for case in request.cases]
+        assert previous is not None
+        assert previous.read_bytes() == case.images[0].read_bytes()
+
+
 def test_a_picture_of_each_case_shows_where_its_mask_is(project: PredictProject) -> None:
     project.predict(previews=True)
     drawn = sorted((project.output / "previews").iterdir())
