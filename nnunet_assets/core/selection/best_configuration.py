@@ -34,7 +34,7 @@ class Candidate:
         behind: How far it is behind the best mean, from 0.
         behind_interval: 95 % confidence interval of that; None for the best itself, and of one patient.
         is_distinguished: Whether that interval lies beyond 0.
-        weights_bytes: Size of its checkpoints, by which of two candidates the simpler one is told; None: not known.
+        weights_bytes: What its weights take, by which of two candidates the simpler one is told; None: not known.
     """
 
     name: str

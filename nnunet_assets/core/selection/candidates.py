@@ -45,7 +45,7 @@ class Candidates:
 
         Args:
             models: The models as they are.
-            sizes: Of their checkpoints, infinite where it is not known.
+            sizes: Of their weights, infinite where it is not known.
             is_ensemble: Which are several trainings together.
             postprocessed: Those that have postprocessing, by their place.
         """

@@ -48,7 +48,7 @@ class SelectableModel:
     Attributes:
         scores: What it scored.
         members: Names of the experiments that it is an ensemble of, or its own alone.
-        weights_bytes: Size of the checkpoints of one fold, of all members together; None: not known, so that it is
+        weights_bytes: What the weights of one fold take, of all members together; None: not known, so that it is
             simpler than nothing.
         steps: None: no postprocessing is looked at.
         made_of: Digest of what the scores are from; empty: not known.

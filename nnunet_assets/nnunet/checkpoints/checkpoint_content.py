@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import checked_pickle
 
 ITEM_BYTES = {
@@ -94,6 +95,19 @@ def read_checkpoint_content(file: Path) -> Any:
         # Bytes that only look like a pickle make it raise nearly anything.
         raise RuntimeError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
     return content
+
+
+def weights_bytes(file: Path) -> int | None:
+    """Returns what the weights of a checkpoint take; None: it cannot be read.
+
+    The file itself grows with the log of a training: of two networks alike that of fewer epochs has the smaller one.
+    """
+    try:
+        content = read_checkpoint_content(file)
+    except (OSError, RuntimeError, pickle.UnpicklingError, NnunetAssetsError):
+        return None
+    weights = content.get("network_weights") if isinstance(content, Mapping) else None
+    return sum(storage.n_bytes for storage in storages_in(weights).values()) or None
 
 
 def storages_in(value: Any) -> dict[str, Storage]:

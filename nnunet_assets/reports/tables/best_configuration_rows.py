@@ -36,7 +36,7 @@ def candidate_records(found: BestConfiguration) -> list[dict[str, str]]:
             "Dice, pooled": "undefined" if one.mean is None else fixed(one.mean),
             "behind the best": "" if one is found.candidates[0] else fixed(one.behind, 4),
             "95 % interval": _interval(one.behind_interval),
-            "checkpoint": "not known" if one.weights_bytes is None else f"{one.weights_bytes / _MIB:.0f} MiB",
+            "weights": "not known" if one.weights_bytes is None else f"{one.weights_bytes / _MIB:.0f} MiB",
             "taken": "yes" if one.name == found.chosen else "",
         }
         for one in found.candidates

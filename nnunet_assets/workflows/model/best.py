@@ -13,6 +13,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DamagedFileError, DatasetError, EvaluationError
+from nnunet_assets.nnunet.checkpoints.checkpoint_content import weights_bytes
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.ensemble import MadeEnsemble, ensemble_name, make_ensembles
 from nnunet_assets.workflows.results.compare import declared_summaries
@@ -124,11 +125,11 @@ def _model(
 
 
 def _weights_bytes(roots: Roots, members: Sequence[Experiment], folds: Sequence[str]) -> int | None:
-    """Returns how large the checkpoints of one fold are together; None where a member's folds were taken away."""
+    """Returns what the weights of one fold take, of all members together; None where a member's cannot be read."""
     sizes = []
     for member in members:
         files = (member.fold_folder(roots, fold) / FINAL_CHECKPOINT for fold in folds)
-        size = next((file.stat().st_size for file in files if file.is_file()), None)
+        size = next((weights_bytes(file) for file in files if file.is_file()), None)
         if size is None:
             return None
         sizes.append(size)

@@ -1,5 +1,6 @@
 """The choice among a dataset's declared experiments, from what lies on the disk."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,21 +30,66 @@ def settings_of(project: Path) -> Settings:
     return Settings.from_environment(project, {})
 
 
-def write_checkpoint(project: Path, config: ExperimentConfig, fold: str, n_bytes: int) -> None:
+def write_checkpoint(project: Path, config: ExperimentConfig, fold: str, n_weights: int, log: str = "") -> None:
     folder = config.identity.fold_folder(roots_of(project), fold)
     folder.mkdir(parents=True)
-    (folder / "checkpoint_final.pth").write_bytes(bytes(n_bytes))
+    with zipfile.ZipFile(folder / "checkpoint_final.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", checkpoint_pickle(n_weights, log))
+        archive.writestr("archive/data/0", bytes(4 * n_weights))
 
 
-def test_the_smaller_checkpoint_is_the_simpler_candidate(tmp_path: Path, declared: Project) -> None:
-    for config, size in ((PLAIN, 2000), (LONG, 1000)):
+def checkpoint_pickle(n_weights: int, log: str) -> bytes:
+    """Returns what torch writes of so many weights, and a log beside them."""
+
+    def text(value: str) -> bytes:
+        return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+    def number(value: int) -> bytes:
+        return b"J" + value.to_bytes(4, "little")
+
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(n_weights) + b"tQ"
+    shape, stride = number(n_weights) + b"\x85", number(1) + b"\x85"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0) + shape + stride + b"\x89NtR"
+    weights = text("network_weights") + b"}" + text("w") + tensor + b"s"
+    return b"\x80\x02}(" + weights + text("logging") + text(log) + b"u."
+
+
+@pytest.mark.parametrize(("sizes", "chosen"), [((200, 100), 1), ((100, 200), 0)])
+def test_the_one_with_fewer_weights_is_the_simpler_candidate(
+    tmp_path: Path, declared: Project, sizes: tuple[int, int], chosen: int
+) -> None:
+    # Nor does it count that the smaller one was trained for longer, and has the larger file.
+    for config, size, other in zip((PLAIN, LONG), sizes, reversed(sizes), strict=True):
         summarized(tmp_path, config, 0.0)
-        write_checkpoint(tmp_path, config, "fold_1", size)
+        write_checkpoint(tmp_path, config, "fold_1", size, "epoch" * 100 * other)
 
     best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
 
-    assert best.chosen == NAMES[1]
-    assert {one.name: one.weights_bytes for one in best.candidates} == dict(zip(NAMES, (2000, 1000), strict=True))
+    assert best.chosen == NAMES[chosen]
+    shown = {one.name: one.weights_bytes for one in best.candidates}
+    assert shown == {name: 4 * size for name, size in zip(NAMES, sizes, strict=True)}
+
+
+def test_two_networks_alike_are_equally_simple_however_long_they_were_trained(
+    tmp_path: Path, declared: Project
+) -> None:
+    for config, log in ((PLAIN, ""), (LONG, "epoch" * 1000)):
+        summarized(tmp_path, config, 0.0)
+        write_checkpoint(tmp_path, config, "fold_0", 100, log)
+
+    best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
+
+    assert [one.weights_bytes for one in best.candidates] == [400, 400]
+
+
+def test_a_checkpoint_that_cannot_be_read_has_no_size(tmp_path: Path, declared: Project) -> None:
+    summarized(tmp_path, PLAIN, 0.0)
+    write_checkpoint(tmp_path, PLAIN, "fold_0", 100)
+    (PLAIN.identity.fold_folder(roots_of(tmp_path), "fold_0") / "checkpoint_final.pth").write_bytes(b"PK\x03\x04torn")
+
+    (only,) = find_best_configuration(settings_of(tmp_path), declared, DATASET).candidates
+
+    assert only.weights_bytes is None
 
 
 def test_a_candidate_whose_folds_were_taken_away_has_no_size_and_is_not_the_simpler_one(
@@ -51,7 +97,7 @@ def test_a_candidate_whose_folds_were_taken_away_has_no_size_and_is_not_the_simp
 ) -> None:
     for config in (PLAIN, LONG):
         summarized(tmp_path, config, 0.0)
-    write_checkpoint(tmp_path, LONG, "fold_0", 10**6)
+    write_checkpoint(tmp_path, LONG, "fold_0", 10**5)
 
     best = find_best_configuration(settings_of(tmp_path), declared, DATASET)
 
