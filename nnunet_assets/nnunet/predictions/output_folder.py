@@ -7,6 +7,7 @@ On disk:
     OUT/dataset.json, plans.json        the model's, by which nnU-Net's own commands read the folder
     OUT/.nnunet_assets/made_by.json     the model, and the flags
     OUT/.nnunet_assets/made_from.json   by case, the digest of its images
+    OUT/.nnunet_assets/warnings.json    by case, the codes of what there was to say of its images
     OUT/.nnunet_assets/records/         by case, what is known of its mask; there before the mask is
     OUT/.nnunet_assets/parts/           masks that are being written
     OUT/.nnunet_assets/stages/          what the stages before of cascades predicted
@@ -59,6 +60,7 @@ class OutputFolder:
         self.parts, self.stages = self.work / "parts", self.work / "stages"
         self._records = self.work / "records"
         self._made_by, self._made_from = self.work / "made_by.json", self.work / "made_from.json"
+        self._warnings = self.work / "warnings.json"
         self._ending = file_ending
 
     @property
@@ -92,6 +94,16 @@ class OutputFolder:
         """Returns the digest of the images that a mask was made from."""
         found = (read_json(self._made_from) or {}).get(case)
         return None if found is None else str(found)
+
+    def keep_warnings(self, codes: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Keeps the codes of the warnings of some cases, and returns those of all that were looked at here.
+
+        Args:
+            codes: Of each case of a call, one without any included.
+        """
+        known = {**(read_json(self._warnings) or {}), **{case: list(of) for case, of in codes.items()}}
+        write_json_atomically(self._warnings, known)
+        return known
 
     def conflicts(self, made_by: MadeBy, wanted: Mapping[str, str]) -> list[str]:
         """Returns why these masks must not be made here, a sentence each; empty: they may.

@@ -234,7 +234,7 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
         device = end.device
     pictures.draw_all(progress)
     digest = json_sha256(made_by.settings)
-    write_files(folder, model, made_by, digest, warnings=plan.warnings, reader=plan.checked.reader)
+    write_files(folder, model, made_by, digest, cases=list(wanted), warnings=plan.warnings, reader=plan.checked.reader)
     return PredictedImages(
         folder.folder, model.usable.title, digest, tuple(wanted), len(missing), device, plan.warnings
     )

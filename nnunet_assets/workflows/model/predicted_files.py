@@ -72,6 +72,7 @@ def write_files(
     made_by: "MadeBy",
     digest: str,
     *,
+    cases: Sequence[str],
     warnings: Sequence[Finding],
     reader: str | None,
 ) -> None:
@@ -82,15 +83,15 @@ def write_files(
         model: That made them.
         made_by: The same, and its flags.
         digest: Of both.
-        warnings: Of the cases of this call.
+        cases: Of this call.
+        warnings: Of these cases.
         reader: nnU-Net's, that reads the images.
     """
-    finished, warned = folder.finished(), dict[str, list[str]]()
-    for finding in warnings:
-        warned.setdefault(finding.case or "", []).append(finding.code)
+    finished = folder.finished()
+    warned = folder.keep_warnings({case: [one.code for one in warnings if one.case == case] for case in cases})
     is_mm = reader not in _WITHOUT_MM
     write_table(folder.folder / CSV_FILE, finished, model.description, warned, digest, is_mm=is_mm)
-    cases = {
+    made = {
         case: {
             "images": folder.images_hash(case),
             "sha256": record.sha256,
@@ -105,7 +106,7 @@ def write_files(
         **made_by.settings,
         "members": [_member_json(member) for member in model.usable.members],
         "versions": {name: version(name) for name in ("nnunet_assets", "nnunetv2", "torch")},
-        "cases": cases,
+        "cases": made,
     }
     write_json_atomically(folder.folder / JSON_FILE, content)
 

@@ -65,6 +65,10 @@ def test_the_table_has_voxels_volumes_warnings_and_the_model(project: PredictPro
     assert rows[0]["warnings"] == "D054"
     assert {row["model"] for row in rows} == {done.digest}
     assert any("have the same image, voxel for voxel" in said for said in project.progress.warned)
+    # Other images that join them leave what was said of these.
+    project.predict(images=[write_case(project.images.parent / "other.nii.gz", HIGHER)])
+    rows = list(csv.DictReader((project.output / "predictions.csv").read_text().splitlines()))
+    assert [(row["case"], row["warnings"]) for row in rows] == [("new_1", "D054"), ("new_2", ""), ("other", "")]
 
 
 def test_what_is_finished_is_not_predicted_again_and_other_images_join_it(project: PredictProject) -> None:
