@@ -64,7 +64,7 @@ def find_best_configuration(
 
     summaries, left_out = declared_summaries(settings.roots, project, dataset, progress if makes_summaries else None)
     notes: list[str] = []
-    score = partial(_steps, settings, progress=progress, notes=notes)
+    score = partial(scores_after_steps, settings, progress=progress, notes=notes)
     members = {**{one.experiment: (one.experiment,) for one in summaries}, **project.members}
     if max_members > 1:
         for made in _found_ensembles(settings, project, summaries, max_members, progress):
@@ -141,8 +141,18 @@ def steps_folder(roots: Roots, experiment: Experiment) -> Path:
     return experiment.model_folder(roots) / SUMMARY_FOLDER / STEPS_FOLDER
 
 
-def _steps(settings: Settings, summary: CvSummary, *, progress: Progress, notes: list[str]) -> "StepScores | None":
-    """Returns what a model's masks score after steps; None, and why in the notes, where they are not all there."""
+def scores_after_steps(
+    settings: Settings, summary: CvSummary, *, progress: Progress, notes: list[str], kept_in: Path | None = None
+) -> "StepScores | None":
+    """Returns what a model's masks score after steps; None, and why in the notes, where they are not all there.
+
+    Args:
+        settings: Of the project.
+        summary: Of the model.
+        progress: Told how many masks are read.
+        notes: Taken more of.
+        kept_in: Folder in which what is computed is kept, and found again; None: the model's own.
+    """
     from nnunet_assets.core.evaluation.step_scores import step_plan
     from nnunet_assets.core.selection.selecting import StepScores
     from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
@@ -158,7 +168,8 @@ def _steps(settings: Settings, summary: CvSummary, *, progress: Progress, notes:
             trusted=settings.trusted_code,
         )
         plan = step_plan(found.description)
-        scored = score_steps(found, plan, steps_folder(roots, experiment), progress, settings.trusted_code)
+        kept = kept_in or steps_folder(roots, experiment)
+        scored = score_steps(found, plan, kept, progress, settings.trusted_code)
     except (DatasetError, EvaluationError, DamagedFileError) as error:
         notes.append(f"Postprocessing of {experiment.name_in_dataset} is not looked at: {error}")
         return None

@@ -22,7 +22,7 @@ from nnunet_assets.workflows.verification.since_then import since_then
 from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings, summary_findings
 
 if TYPE_CHECKING:
-    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+    from nnunet_assets.core.selection.selecting import StepScores
 
 Known = Sequence[KnownResult]
 
@@ -45,10 +45,10 @@ def result_findings(walk: Walk, settings: Settings, result: KnownResult, known: 
         return list(_evaluation(walk, settings, result))
     if result.kind == "gap":
         return list(_gap(walk, result))
-    return list(_of_summaries(walk, result, known))
+    return list(_of_summaries(walk, settings, result, known))
 
 
-def _of_summaries(walk: Walk, result: KnownResult, known: Known) -> Iterator[Finding]:
+def _of_summaries(walk: Walk, settings: Settings, result: KnownResult, known: Known) -> Iterator[Finding]:
     """Yields what a comparison or a choice is found to be: made anew from the summaries that it is of."""
     content, dataset = result.content, str(result.content.get("dataset", result.of))
     try:
@@ -70,7 +70,7 @@ def _of_summaries(walk: Walk, result: KnownResult, known: Known) -> Iterator[Fin
         if not summary.is_current:
             yield Finding("source", name, "changed", since_then(summary, known))
     if len(found) == len(names):
-        yield from _made_anew(result, found, dataset)
+        yield from _made_anew(walk, settings, result, found, dataset)
     for summary in found:
         yield from summary_findings(walk, summary.content, summary.subject)
 
@@ -88,9 +88,14 @@ def _summary_of(experiment: Experiment | None, digest: str | None, known: Known)
     return next((one for one in of_it if one.digest == digest), None)
 
 
-def _made_anew(result: KnownResult, summaries: Sequence[KnownResult], dataset: str) -> Iterator[Finding]:
+def _made_anew(
+    walk: Walk, settings: Settings, result: KnownResult, summaries: Sequence[KnownResult], dataset: str
+) -> Iterator[Finding]:
     try:
-        expected = _expected(result, [CvSummary.from_json(one.content) for one in summaries], dataset)
+        if result.kind == "best_configuration":
+            expected = _choice(walk, settings, result.content, summaries, dataset)
+        else:
+            expected = _comparison(result.content, summaries, dataset)
     except (NnunetAssetsError, LookupError, TypeError, AttributeError) as error:
         sentence = f"{result.subject} cannot be made again from its summaries: {error}"
         yield Finding("source", result.title, "unknown", sentence)
@@ -108,42 +113,56 @@ def _made_anew(result: KnownResult, summaries: Sequence[KnownResult], dataset: s
         yield Finding("source", result.title, "holds", sentence)
 
 
-def _expected(result: KnownResult, summaries: Sequence[CvSummary], dataset: str) -> Mapping[str, Any] | None:
+def _comparison(content: Mapping[str, Any], summaries: Sequence[KnownResult], dataset: str) -> Mapping[str, Any] | None:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-
-    experiments = [ComparedExperiment.of(one) for one in summaries]
-    left_out = dict(result.content["left_out"])
-    if result.kind == "best_configuration":
-        return _choice(result.content, experiments, dataset, left_out)
     from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, compare
 
-    if result.content["schema_version"] != SCHEMA_VERSION:
+    if content["schema_version"] != SCHEMA_VERSION:
         return None
-    repeats = [frozenset(names) for names in result.content["repeats"]]
-    return compare(dataset, experiments, left_out, repeats).to_json()
+    experiments = [ComparedExperiment.of(CvSummary.from_json(one.content)) for one in summaries]
+    repeats = [frozenset(names) for names in content["repeats"]]
+    return compare(dataset, experiments, dict(content["left_out"]), repeats).to_json()
 
 
 def _choice(
-    content: Mapping[str, Any], experiments: Sequence["ComparedExperiment"], dataset: str, left_out: Mapping[str, str]
+    walk: Walk, settings: Settings, content: Mapping[str, Any], summaries: Sequence[KnownResult], dataset: str
 ) -> Mapping[str, Any] | None:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.selection.best_configuration import SCHEMA_VERSION
     from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
 
     if content["schema_version"] != SCHEMA_VERSION:
         return None
-    if content.get("postprocessing"):
-        raise SummaryError("its candidates are with postprocessing steps too, which no summary has the scores of.")
     candidates = {one["model"]: one for one in content["candidates"]}
-    models = [
-        SelectableModel(
-            scores,
-            tuple(candidates[scores.name]["members"]),
-            candidates[scores.name]["weights_bytes"],
-            made_of=content.get("made_of", {}).get(scores.name, ""),
-        )
-        for scores in experiments
-    ]
-    return {**best_configuration(dataset, models, left_out).to_json(), "notes": content["notes"]}
+    models = []
+    for one in summaries:
+        summary = CvSummary.from_json(one.content)
+        scores = ComparedExperiment.of(summary)
+        shown = candidates[scores.name]
+        steps = _steps(walk, settings, one, summary) if scores.name in content["postprocessing"] else None
+        made_of = content["made_of"].get(scores.name, "")
+        models.append(SelectableModel(scores, tuple(shown["members"]), shown["weights_bytes"], steps, made_of))
+    return {**best_configuration(dataset, models, dict(content["left_out"])).to_json(), "notes": content["notes"]}
+
+
+def _steps(walk: Walk, settings: Settings, summary: KnownResult, scored: CvSummary) -> "StepScores":
+    """Returns what the masks score after postprocessing steps, each read again.
+
+    Raises:
+        SummaryError: They are not to be read, or not there as they were.
+    """
+    from nnunet_assets.workflows.model.best import scores_after_steps
+
+    if walk.is_quick:
+        raise SummaryError("its candidates have postprocessing steps, and masks are not read (--quick).")
+    if not summary.is_current:
+        raise SummaryError(f"the masks of {summary.title} are not there as they were then.")
+    notes: list[str] = []
+    with TemporaryDirectory() as folder:
+        found = scores_after_steps(settings, scored, progress=walk.progress, notes=notes, kept_in=Path(folder))
+    if found is None:
+        raise SummaryError(" ".join(notes))
+    return found
 
 
 def _gap(walk: Walk, result: KnownResult) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from nnunet_assets.cli.results.best import best
 from nnunet_assets.core.files.layout import comparison_folder
 from nnunet_assets.core.model.package_files import read_steps
 from nnunet_assets.core.progress import SILENT
+from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import NoCandidateError
@@ -20,7 +21,8 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.best import find_best_configuration
 from nnunet_assets.workflows.model.best_files import MadeBestConfiguration, make_best_configuration
 from nnunet_assets_tests.comparison_builders import DATASET, roots_of
-from nnunet_assets_tests.postprocessing_builders import island_folds, write_folds
+from nnunet_assets_tests.evaluation_builders import write_case
+from nnunet_assets_tests.postprocessing_builders import island_folds, organ, write_folds
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import write_json
 from nnunet_assets_tests.verification_builders import said_of
@@ -141,6 +143,11 @@ def test_a_choice_goes_when_there_is_nothing_to_choose_from_any_more(settings: S
     assert not list((settings.roots.results / DATASET).glob("inference_*"))
 
 
+def of_the_choice(settings: Settings, file: Path) -> list[Finding]:
+    found = said_of(settings, file, quick=False).findings
+    return [one for one in found if one.level == "source" and "hoice" in one.what]
+
+
 def test_its_tables_say_what_they_are_of_also_when_it_was_made_anew(settings: Settings, tmp_path: Path) -> None:
     made(settings)
     published = []
@@ -150,6 +157,13 @@ def test_its_tables_say_what_they_are_of_also_when_it_was_made_anew(settings: Se
         assert said[0].endswith(f"are those of {file.name}, made again from the choice of {DATASET}.")
         published.append(tmp_path / f"published.{ending}")
         published[-1].write_bytes(file.read_bytes())
+    (choice,) = [one for one in of_the_choice(settings, published[0]) if "made again" in one.sentence]
+    assert (choice.verdict, choice.sentence) == (
+        "holds",
+        f"The choice of {DATASET} is what its 2 summaries give: it was made again.",
+    )
+    write_case(next(FLAT.model_folder(settings.roots).rglob("validation/*.nii.gz")), organ(4))
+    assert all(one.verdict == "unknown" for one in of_the_choice(settings, published[0]))
     made(settings, with_postprocessing=False)
     for file in published:
         said = [one.sentence for one in said_of(settings, file).findings if one.level in ("file", "source")]
