@@ -366,12 +366,12 @@ def register(
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.model.register import declared_model, register_declared
+    from nnunet_assets.workflows.model.register import register_declared
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)
     destination = Destination.of(settings, tracking_uri)
-    config = declared_model(declared, experiment)
+    config = declared.experiment_or_ensemble(experiment)
     return register_declared(settings, declared, config, destination, name=name, progress=progress)
 
 
@@ -522,8 +522,9 @@ def predict(
     """Predicts new images, as `nnunet-assets predict` does; what is finished is not predicted again.
 
     Args:
-        model: An experiment (`DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset), a package (a folder
-            or a zip), or a registered version (`models:/NAME@champion`).
+        model: An experiment (`DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset), an ensemble
+            (`DATASET/ensembles/NAME`), a package (a folder or a zip), or a registered version
+            (`models:/NAME@champion`).
         images: A folder, or files.
         output: Folder for the masks and what lies beside them.
         folds: Of an experiment; empty: every declared fold. `all`: its model of every case.

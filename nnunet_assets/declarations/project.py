@@ -93,6 +93,15 @@ class Project:
             f"{first_offenders(list(named)) or 'none'}."
         )
 
+    def experiment_or_ensemble(self, name: str) -> ExperimentConfig | EnsembleConfig:
+        """Returns the declaration of an experiment or of an ensemble, `DATASET/ensembles/NAME`.
+
+        Raises:
+            ConfigError: It is not declared.
+        """
+        named = {"/".join(ensemble.identity.key_prefix): ensemble for ensemble in self.ensembles}
+        return named[name] if name in named else self.experiment(name)
+
     def problem(self, of: Experiment | str, location: Location, sentence: str) -> FileProblem:
         """Returns a problem at a location of a declaration: of an experiment, or of a dataset by its name."""
         return self.declared[of].problem(location, sentence)

@@ -89,9 +89,9 @@ def predict(
     """Predict IMAGES by MODEL: a mask a case, with volumes, warnings and a picture of each.
 
     MODEL is an experiment of the project (DATASET/TRAINER__PLANS__CONFIGURATION, a variant after the dataset), whose
-    folds predict together; a package, a folder or a zip; or a registered version: models:/NAME@champion, models:/NAME/2
-    or models:/NAME/latest. IMAGES is a folder, named as nnU-Net names them
-    (CASE_0000.nii.gz) or by --pattern, or some files.
+    folds predict together; a declared ensemble, DATASET/ensembles/NAME; a package, a folder or a zip; or a registered
+    version: models:/NAME@champion, models:/NAME/2 or models:/NAME/latest. IMAGES is a folder, named as nnU-Net names
+    them (CASE_0000.nii.gz) or by --pattern, or some files.
 
     All images are looked at before anything is predicted. What is finished is not predicted again: the same command
     goes on after a kill, and another model into the same folder is refused.

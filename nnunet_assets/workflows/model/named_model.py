@@ -1,6 +1,7 @@
 """What a user means by MODEL: an experiment of the project, a package, or a version in the registry.
 
 DATASET/TRAINER__PLANS__CONFIGURATION    its finished folds, a variant after the dataset; or some, or its full model
+DATASET/ensembles/NAME                   the same of each member of a declared ensemble
 a folder, or a .zip                      a package; a folder of the project's results is its experiment
 models:/NAME@champion, /2, /latest       a registered version: its files are downloaded, and nothing of it is run
 """
@@ -19,11 +20,10 @@ from nnunet_assets.core.model.model_address import is_address
 from nnunet_assets.core.model.model_description import MODEL_FILE, ExpectedImages
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, declared_if_any
 from nnunet_assets.errors import ConfigError, PackageError, PredictionError, did_you_mean, first_offenders
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.usable import usable_experiment
+from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.packages.package_reading import ModelPackage
@@ -73,41 +73,43 @@ def model_named(
     path = Path(name)
     declared = declared_if_any(settings.project)
     if path.exists():
-        config = _config_at(settings, declared, path)
-        if config is None:
+        experiment = _experiment_at(settings, declared, path)
+        if experiment is None:
             return _of_package(settings, path, folds, checkpoint)
     else:
-        config = _config_named(declared, name)
-    return _of_experiment(settings, declared, config, folds, checkpoint)
+        experiment = _experiment_named(declared, name)
+    return _of_experiment(settings, declared, experiment, folds, checkpoint)
 
 
-def _config_named(declared: Project, name: str) -> ExperimentConfig:
+def _experiment_named(declared: Project, name: str) -> Experiment:
     try:
-        return declared.experiment(name.replace(" ", ""))
+        return declared.experiment_or_ensemble(name.replace(" ", "")).identity
     except ConfigError:
-        named = ["/".join(config.identity.key_prefix) for config in declared.experiments]
+        named = ["/".join(one.key_prefix) for one in declared.cross_validations()]
         raise PredictionError(
-            f"{name!r} is no model: no file or folder of that name is there, nor an experiment of the project "
-            f"{declared.root}.{did_you_mean(name, named)} Experiments: {first_offenders(named) or 'none'}. A version "
-            "in the registry is named models:/NAME@champion, /2 or /latest."
+            f"{name!r} is no model: no file or folder of that name is there, nor an experiment or ensemble of the "
+            f"project {declared.root}.{did_you_mean(name, named)} There are: {first_offenders(named) or 'none'}. A "
+            "version in the registry is named models:/NAME@champion, /2 or /latest."
         ) from None
 
 
-def _config_at(settings: Settings, declared: Project, path: Path) -> ExperimentConfig | None:
+def _experiment_at(settings: Settings, declared: Project, path: Path) -> Experiment | None:
     """Returns the experiment whose folder this is; None: it is of none, and may be a package."""
     folder = path.resolve()
-    return next(
-        (one for one in declared.experiments if one.identity.model_folder(settings.roots).resolve() == folder), None
-    )
+    known = (one.identity for one in declared.experiments)
+    return next((one for one in known if one.model_folder(settings.roots).resolve() == folder), None)
 
 
 def _of_experiment(
-    settings: Settings, declared: Project, config: ExperimentConfig, folds: Sequence[str], checkpoint: str | None
+    settings: Settings, declared: Project, experiment: Experiment, folds: Sequence[str], checkpoint: str | None
 ) -> NamedModel:
-    wanted = [_fold_named(fold) for fold in folds] or declared.folds_of(config)
-    usable = usable_experiment(settings, config.identity, wanted)
+    wanted = [_fold_named(fold) for fold in folds] or declared.cross_validations()[experiment]
+    if experiment.is_ensemble:
+        usable = usable_ensemble(settings, experiment, declared.members[experiment], wanted)
+    else:
+        usable = usable_experiment(settings, experiment, wanted)
     if checkpoint and any(member.checkpoint != checkpoint for member in usable.members):
-        usable = _with_checkpoint(usable, checkpoint, config.identity)
+        usable = _with_checkpoint(usable, checkpoint, experiment)
     return _found(usable, None)
 
 

@@ -69,14 +69,10 @@ def packable_named(project: Project, name: str) -> Packable:
     Raises:
         ConfigError: There is no experiment or ensemble of that name.
     """
-    ensemble = next((one for one in project.ensembles if "/".join(one.identity.key_prefix) == name), None)
-    if ensemble is None:
-        config = project.experiment(name)
-        folds = tuple(project.folds_of(config))
-        return Packable(config.identity, (config.identity,), folds, config.licence, config.intended_use)
-    members = tuple(project.members[ensemble.identity])
-    folds = tuple(project.folds_of_ensemble(ensemble))
-    return Packable(ensemble.identity, members, folds, ensemble.licence, ensemble.intended_use)
+    config = project.experiment_or_ensemble(name)
+    members = project.members[config.identity] if config.identity.is_ensemble else [config.identity]
+    folds = tuple(project.cross_validations()[config.identity])
+    return Packable(config.identity, tuple(members), folds, config.licence, config.intended_use)
 
 
 def package_named(

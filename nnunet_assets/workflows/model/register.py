@@ -114,16 +114,6 @@ class Registered:
         return f"{version} stays challenger: {' '.join(reasons(self.verdicts))}"
 
 
-def declared_model(project: Project, name: str) -> ExperimentConfig | EnsembleConfig:
-    """Returns the declaration of an experiment or ensemble, named as in its asset keys.
-
-    Raises:
-        ConfigError: It is not declared.
-    """
-    ensembles = {"/".join(one.identity.key_prefix): one for one in project.ensembles}
-    return ensembles[name] if name in ensembles else project.experiment(name)
-
-
 def register_declared(
     settings: Settings,
     project: Project,

@@ -4,6 +4,7 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, PredictionError
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets_tests.package_builders import ABOUT, model_of, write_checkpoint, write_model
-from nnunet_assets_tests.predict_builders import NAME, PredictProject, write_predict_project
+from nnunet_assets_tests.predict_builders import DECLARED, NAME, PredictProject, write_predict_project
 from nnunet_assets_tests.prediction_builders import EXPERIMENT
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import write_json
 
 
@@ -48,6 +50,27 @@ def test_some_folds_and_another_checkpoint_are_another_model(project: PredictPro
     assert len({whole.usable.digest, one.usable.digest, best.usable.digest}) == 3
     assert project.model(checkpoint="checkpoint_final.pth") == whole
     assert project.model(folds=["fold_0", "1"]) == whole
+
+
+def test_a_declared_ensemble_is_meant_by_its_name(tmp_path: Path) -> None:
+    other = replace(EXPERIMENT, trainer="nnUNetTrainer_100epochs")
+    project = write_predict_project(tmp_path, other)
+    members = f"members: [nnUNetTrainer__nnUNetPlans__2d, {other.name}]"
+    declared = f"""{DECLARED}---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {{dataset: {EXPERIMENT.dataset}, configuration: 2d, trainer: {other.trainer}}}
+---
+type: nnunet_assets.components.Ensemble
+attributes: {{dataset: {EXPERIMENT.dataset}, name: both, {members}}}
+"""
+    write_project(tmp_path, {"defs.yaml": declared})
+    found = project.model(f"{EXPERIMENT.dataset}/ensembles/both", folds=["1"])
+    assert [(one.experiment, one.folds) for one in found.usable.members] == [
+        (other, ("fold_1",)),
+        (EXPERIMENT, ("fold_1",)),
+    ], "in the order of their names"
+    with pytest.raises(PredictionError, match=r"Did you mean Dataset001_Tiny/ensembles/both\?"):
+        project.model(f"{EXPERIMENT.dataset}/ensembles/bot")
 
 
 def test_a_checkpoint_that_nobody_looked_into_is_refused_if_it_holds_code(project: PredictProject) -> None:
