@@ -137,7 +137,10 @@ class _Work:
         sizes = {
             fold: {one.experiment: case_bytes(one, self.roots) for one in found} for fold, found in members.items()
         }
-        on_disk = {fold: sum(sum(cases.values()) for cases in of.values()) for fold, of in sizes.items()}
+        on_disk = {
+            fold: sum(self._lacking_bytes(one, sizes[fold][one.experiment]) for one in found)
+            for fold, found in members.items()
+        }
         largest = max((max(cases.values()) for of in sizes.values() for cases in of.values()), default=0)
         n_threads = means_at_once(largest)
         n_predicted, made = 0, dict[str, tuple[str, ...]]()
@@ -146,7 +149,7 @@ class _Work:
             to_predict = [one for fold in group for one in members[fold]]
             to_make = [one for fold in group for one in missing[fold]]
             size = bytes_text(sum(on_disk[fold] for fold in group))
-            self.progress.say(f"{', '.join(group)}: probabilities of {len(to_predict)} folds, {size} on the disk.")
+            self.progress.say(f"{', '.join(group)}: probabilities of {len(to_predict)} folds, {size} more on the disk.")
             n_predicted += predict_probabilities(
                 to_predict,
                 self.roots,
@@ -162,6 +165,11 @@ class _Work:
             self._clear(to_make, keeps)
         shutil.rmtree(self.folder, ignore_errors=True)
         return Ensembled(n_predicted, made)
+
+    def _lacking_bytes(self, member: FinishedMember, sizes: Mapping[str, int]) -> int:
+        """Returns what a member's probabilities take beyond those that are there, kept or of a run that was killed."""
+        store = member.store(self.roots)
+        return sum(size for case, size in sizes.items() if not store.file(case).is_file())
 
     def _groups(self, on_disk: Mapping[str, int]) -> Iterator[list[str]]:
         """Yields folds of which the disk has room for the probabilities, as many together as fill half of it.

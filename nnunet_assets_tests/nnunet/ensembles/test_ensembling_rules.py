@@ -168,6 +168,17 @@ def test_a_disk_without_room_is_refused_before_anything_is_predicted(
     assert not child.predicted
 
 
+def test_probabilities_that_are_there_need_no_room_again(
+    roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(roots, replace(PAIR, keeps_probabilities=True))
+    ProbabilityStore.of(A, roots, "fold_0").file("a").unlink()
+    shutil.rmtree(ensemble_folder(roots).parent)
+    # What a run that was killed has made fills the disk itself.
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=CASE_BYTES))
+    assert make(roots) == Ensembled(1, {"pair": FOLDS})
+
+
 def test_a_disk_with_room_for_one_fold_has_them_made_one_after_the_other(
     roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
