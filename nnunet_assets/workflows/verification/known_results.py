@@ -134,7 +134,7 @@ def kind_of(content: Mapping[str, Any]) -> ResultKind | None:
         "cv_summary": {"experiment", "expected_folds", "folds"},
         "comparison": {"experiments", "differences", "standings"},
         "best_configuration": {"candidates", "chosen", "expected"},
-        "evaluation": {"policy_digest", "labels"},
+        "evaluation": {"policy_digest", "labels", "subject"},
         "gap": {"gaps", "predictions", "folds"},
     }
     return next((kind for kind, names in marks.items() if names <= content.keys()), None)

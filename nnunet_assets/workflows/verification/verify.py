@@ -1,6 +1,6 @@
 """A published file traced back and computed again: file, result, scores, masks, checkpoints, inputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,12 @@ from nnunet_assets.core.verification.findings import Finding, Verification
 from nnunet_assets.core.verification.seal_carriers import opened_text
 from nnunet_assets.core.verification.table_differences import CellDifference, text_differences
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.verification.known_results import KnownResult, kind_of, known_results
+from nnunet_assets.workflows.verification.known_results import (
+    KnownResult,
+    ResultKind,
+    kind_of,
+    known_results,
+)
 from nnunet_assets.workflows.verification.opened_files import KINDS, OpenedFile, open_file
 from nnunet_assets.workflows.verification.origins import Origin, origin_of
 from nnunet_assets.workflows.verification.package_walk import package_verification
@@ -62,7 +67,7 @@ def _verified(settings: Settings, walk: Walk, opened: OpenedFile, known: Sequenc
         if result is None:
             sentence = f"{name} is a JSON file, and no result that this package writes."
             return Verification.of(name, "", [Finding("file", name, "changed", sentence)])
-        findings = list(_of_result(opened, result, known))
+        findings = list(_of_result(opened, result, known, is_quick=walk.is_quick))
     elif opened.kind in _TABLES:
         origin = origin_of(opened, known)
         result = origin.result if origin else None
@@ -168,15 +173,26 @@ def _result_in(opened: OpenedFile, known: Sequence[KnownResult]) -> KnownResult 
     digest = KnownResult(kind, "", None, content, opened.path, is_current=True).digest
     if found := next((one for one in known if one.digest == digest), None):
         return found
-    of, experiment = str(content.get("dataset", opened.path.name)), None
-    if kind == "cv_summary" and isinstance(content["experiment"], dict):
-        alike = [one for one in known if one.kind == kind and one.content.get("experiment") == content["experiment"]]
-        of, experiment = (alike[0].of, alike[0].experiment) if alike else (of, None)
-    return KnownResult(kind, of, experiment, content, opened.path, is_current=True)
+    name = _NAMED_BY.get(kind)
+    alike = (one for one in known if name and one.kind == kind and one.content.get(name) == content[name])
+    if found := next(alike, None):
+        return KnownResult(kind, found.of, found.experiment, content, found.file, is_current=True)
+    return KnownResult(kind, str(content.get("dataset", opened.path.name)), None, content, opened.path, is_current=True)
 
 
-def _of_result(opened: OpenedFile, result: KnownResult, known: Sequence[KnownResult]) -> Iterator[Finding]:
+_NAMED_BY: Mapping[ResultKind, str] = {"cv_summary": "experiment", "evaluation": "subject", "gap": "folds"}
+"""What of a result's content says whose it is, where it is otherwise than the project's."""
+
+
+def _of_result(
+    opened: OpenedFile, result: KnownResult, known: Sequence[KnownResult], *, is_quick: bool
+) -> Iterator[Finding]:
     if result not in known:
+        if is_quick and result.kind == "evaluation":
+            sentence = (
+                "It is no evaluation that lies in this project or was kept, and only the masks could tell (--quick)."
+            )
+            yield Finding("file", opened.path.name, "unknown", sentence)
         return
     if result.is_current:
         sentence = f"It is, value by value, {result.title} as it lies in the project."

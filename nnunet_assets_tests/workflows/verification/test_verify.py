@@ -143,6 +143,16 @@ def test_an_edited_result_is_held_against_what_is_made_anew(
     assert any(said in sentence for sentence in sentences(said_of(whole, edited)))
 
 
+def test_an_edited_copy_of_an_evaluation_is_measured_again(whole: Settings, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.json"
+    content = json.loads(exported_files(whole)["evaluation.json"].read_text())
+    content["labels"]["organ"]["n_cases"] = 9
+    copy.write_text(json.dumps(content))
+    assert "Labels.organ.n_cases is 9, and should be 8." in sentences(said_of(whole, copy, quick=False))
+    (finding,) = said_of(whole, copy).findings
+    assert (finding.verdict, "only the masks could tell" in finding.sentence) == ("unknown", True)
+
+
 def test_a_result_that_was_edited_where_it_lies_is_found_too(project: Settings) -> None:
     file = exported_files(project)["comparison.json"]
     file.write_text(file.read_text().replace('"mean": 0.5', '"mean": 0.7', 1))
