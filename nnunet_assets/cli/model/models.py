@@ -92,13 +92,18 @@ def _print(versions: Sequence[RegisteredVersion]) -> None:
             "model": one.name,
             "version": str(one.version),
             "alias": ", ".join(one.aliases),
-            "Dice": next(iter(one.numbers.values()), "").partition(" (")[0],
+            "Dice": _dice(one).partition(" (")[0],
             "gate": _gate(one),
             "size": "" if one.size_bytes is None else bytes_text(one.size_bytes),
         }
         for one in versions
     ]
     print_table(terminal, rows, ["model"])
+
+
+def _dice(version: RegisteredVersion) -> str:
+    """Returns what is to be expected of a model that was chosen, else the cross-validation's."""
+    return version.numbers.get("expected_dice") or version.numbers.get("dice", "")
 
 
 def _gate(version: RegisteredVersion) -> str:

@@ -4,7 +4,7 @@ Packed, registered and called `challenger` at once; then the gate is asked, and 
 registration that was interrupted is taken up by the next: the same package is the same version.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +41,7 @@ from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.about import with_inputs
+from nnunet_assets.workflows.model.about import about_experiment, with_inputs
 from nnunet_assets.workflows.model.round_trip import StoredCase, cases_by_turns, try_round_trip
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
@@ -49,13 +49,6 @@ from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-
-
-ESTIMAND = (
-    "Mean Dice of the foreground, pooled over the validation cases of the cross-validation: of single folds' models, "
-    "each on cases that it was not trained on; their ensemble is mostly better."
-)
-OF_FULL = " The model of every case was not validated itself."
 
 
 @dataclass(frozen=True)
@@ -153,7 +146,10 @@ def register_declared(
         usable = usable_experiment(settings, identity, (FULL_FOLD,) if config.register_full_model else folds)
     summary = up_to_date_summary(settings.roots, identity, folds, progress)
     run = bring_up_to_date(destination, summary_run(identity, summary), dagster_run_id=dagster_run_id)
-    model = _to_register(settings, config, usable, summary, folds)
+    is_full = FULL_FOLD in usable.members[0].folds
+    known = about_experiment(settings.roots, identity, folds, progress, is_full_model=is_full)
+    about = replace(known, intended_use=config.intended_use, licence=config.licence)
+    model = _to_register(settings, config, usable, summary, folds, about=with_inputs(about, usable.members))
     return register_model(settings, replace(model, name=wanted, run_id=run.known_id()), destination, progress)
 
 
@@ -163,13 +159,15 @@ def _to_register(
     usable: UsableModel,
     summary: CvSummary,
     folds: Sequence[str],
+    *,
+    about: AboutModel,
 ) -> ModelToRegister:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 
     return ModelToRegister(
         name="",
         usable=usable,
-        about=_about(config, usable, summary),
+        about=about,
         dataset=config.dataset,
         run_id="",
         scores=ComparedExperiment.of(summary),
@@ -262,27 +260,10 @@ def _registration(model: ModelToRegister, package: ModelPackage, settings: Setti
         registry_names.KIND: description.kind,
         registry_names.EXPERIMENT: ",".join(one.name for one in description.members if one.weight),
         **hashes,
-        **{f"{registry_names.NUMBER}.{name}": _shown(number) for name, number in description.numbers.items()},
+        **{f"{registry_names.NUMBER}.{name}": _shown(number) for name, number in _main_numbers(description)},
     }
     text = _description(description, model.verdicts, False)
     return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text)
-
-
-def _about(config: ExperimentConfig | EnsembleConfig, usable: UsableModel, summary: CvSummary) -> AboutModel:
-    dice = summary.foreground.dice.pooled
-    is_full = FULL_FOLD in usable.members[0].folds
-    numbers: Mapping[str, ModelNumber] = (
-        {}
-        if dice.mean is None
-        else {"dice": ModelNumber(dice.mean, dice.interval, summary.n_cases, ESTIMAND + (OF_FULL if is_full else ""))}
-    )
-    about = AboutModel(
-        numbers=numbers,
-        n_cases=summary.n_cases,
-        intended_use=config.intended_use,
-        licence=config.licence,
-    )
-    return with_inputs(about, usable.members)
 
 
 def judge_inputs(summary: CvSummary) -> Verdict:
@@ -297,7 +278,7 @@ def _champion(destination: Destination, name: str) -> RegisteredVersion | None:
 
 def _description(description: ModelDescription, verdicts: Sequence[Verdict], is_champion: bool) -> str:
     """Returns what people read on the version's page, in Markdown."""
-    numbers = [f"- {name}: {_shown(number)}. {number.estimand}" for name, number in description.numbers.items()]
+    numbers = [f"- {name}: {_shown(number)}. {number.estimand}" for name, number in _main_numbers(description)]
     gate = [f"- {'passed' if one.passed else '**failed**'}, {one.rule}: {one.sentence}" for one in verdicts]
     state = "Champion." if is_champion else "Challenger."
     use = description.intended_use or "Research use only: nobody said what it is for. It is no medical device."
@@ -308,6 +289,11 @@ def _description(description: ModelDescription, verdicts: Sequence[Verdict], is_
         f"(`channel_0000` ...) with the bytes of a `{description.images.file_ending}` file; the mask comes as bytes."
     )
     return "\n\n".join([description.title, state, "\n".join(numbers), "\n".join(gate), f"{use} {licence}", how])
+
+
+def _main_numbers(description: ModelDescription) -> list[tuple[str, ModelNumber]]:
+    """Returns those of the foreground; those of single labels, `dice/LABEL`, are in the package."""
+    return [(name, number) for name, number in description.numbers.items() if "/" not in name]
 
 
 def _shown(number: ModelNumber) -> str:

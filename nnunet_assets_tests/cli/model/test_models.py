@@ -1,6 +1,7 @@
 """`models` and `promote`, as a user calls them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,17 +42,21 @@ def test_versions_are_listed_promoted_and_cleared_after_a_question(with_store: S
     destination = Destination.of(with_store)
     run_id = run_in(destination)
     for k in range(3):
-        register_package(destination, registration(write_package(tmp_path / f"p{k}", f"weights {k}"), run_id))
+        wanted = registration(write_package(tmp_path / f"p{k}", f"weights {k}"), run_id)
+        numbers = {"dice": f"0.9{k}0 (50 cases)", **({"expected_dice": "0.870 (50 cases)"} if k == 2 else {})}
+        tags = {f"nnunet_assets.number.{name}": text for name, text in numbers.items()}
+        register_package(destination, replace(wanted, tags={**wanted.tags, **tags}))
     set_alias(destination, MODEL, "champion", 2)
 
     shown = run(tmp_path, "models")
     assert shown.exit_code == 0, shown.output
     assert max(map(len, shown.output.splitlines())) <= 80
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.output.splitlines() if "│" in line]
-    assert [row[:3] for row in rows if row[0] == MODEL] == [
-        [MODEL, "3", "challenger"],
-        [MODEL, "2", "champion"],
-        [MODEL, "1", ""],
+    # Of a model that was chosen, what is to be expected of it.
+    assert [row[:4] for row in rows if row[0] == MODEL] == [
+        [MODEL, "3", "challenger", "0.870"],
+        [MODEL, "2", "champion", "0.910"],
+        [MODEL, "1", "", "0.900"],
     ]
     machine = json.loads(run(tmp_path, "models", MODEL, "--json").stdout)
     assert [(one["version"], one["aliases"]) for one in machine] == [(3, ["challenger"]), (2, ["champion"]), (1, [])]

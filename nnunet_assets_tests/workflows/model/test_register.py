@@ -63,7 +63,7 @@ def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training
     wanted = ModelToRegister(
         name="Tiny",
         usable=model_of(member),
-        about=ABOUT,
+        about=replace(ABOUT, numbers={**ABOUT.numbers, "dice/organ (left)": ABOUT.numbers["dice"]}),
         dataset=DATASET,
         run_id=run_in(destination),
         scores=scored(0.0),
@@ -86,6 +86,10 @@ def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training
     assert again.version.gate["not_inferior"] == "passed: It is the champion."
     assert "\n\nChampion.\n\n" in again.version.description
     assert again.champion_before is None
+
+    # Tags of MLflow take no such name of a label.
+    package = download_version(destination, "models:/Tiny@champion", with_store.data / "models" / "downloaded")
+    assert list(package.description.numbers) == ["dice", "dice/organ (left)"]
 
     worse = replace(wanted, about=replace(ABOUT, notes=("Trained anew.",)), scores=scored(-0.05))
     second = register_model(with_store, worse, destination, progress)
