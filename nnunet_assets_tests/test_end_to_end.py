@@ -146,7 +146,7 @@ def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev: Any, trained: Any
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page = browser.new_page(viewport={"width": 2400, "height": 1500})
         page.goto(f"{dev.url}/asset-groups")
         page.get_by_text(DATASET).first.wait_for()
         # Dagster asks for no e-mail address.

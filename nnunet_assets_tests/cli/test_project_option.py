@@ -18,7 +18,7 @@ def command(name: str) -> click.Command:
 
 
 IN_A_PROJECT = [name for name in COMMANDS if any(option.name == "project" for option in command(name).params)]
-READ_ELSEWHERE_TOO = {"evaluate", "summarize", "list", "export", "adopt", "doctor"}
+READ_ELSEWHERE_TOO = {"predict", "evaluate", "summarize", "list", "export", "adopt", "doctor"}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "train": ["4", "2d", "0"],
     "evaluate": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d"],
     "predict": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d", "{root}/experiments", "-o", "{root}/masks"],
+    "package": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d", "-o", "{root}/package"],
     "promote": ["Dataset004_A", "1"],
     "summarize": ["-e", "Dataset004_A"],
     "export": ["-e", "Dataset004_A", "--format", "csv"],

@@ -23,7 +23,7 @@ from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.places import Places
-from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets.nnunet.images.label_image import LabelImage
 from nnunet_assets.nnunet.predictions.case_pairs import compute_unknown, named, reader_of_cases

@@ -17,7 +17,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment, comparison_folder
 from nnunet_assets.core.model.postprocessing_steps import POSTPROCESSING_FILE, steps_to_json
 from nnunet_assets.core.progress import SILENT, Progress
-from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import SummaryError

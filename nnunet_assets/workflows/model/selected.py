@@ -60,7 +60,7 @@ def selected_model(settings: Settings, project: Project, dataset: str) -> Select
     """
     project.dataset(dataset)
     # numpy, which whoever loads the definitions has no use for.
-    from nnunet_assets.core.selection.best_configuration_file import BEST_CONFIGURATION_FILE, read_best_configuration
+    from nnunet_assets.core.selection.best_configuration_files import BEST_CONFIGURATION_FILE, read_best_configuration
 
     best = read_best_configuration(comparison_folder(settings.roots, dataset) / BEST_CONFIGURATION_FILE)
     chosen = best.chosen_candidate

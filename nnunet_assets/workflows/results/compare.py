@@ -24,7 +24,7 @@ from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, scale_of
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
 from nnunet_assets.core.text.places import Places
-from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project

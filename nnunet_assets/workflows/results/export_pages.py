@@ -123,7 +123,7 @@ def export_dataset_report(
 
 def _best_configuration(folder: Path) -> "BestConfiguration | None":
     """Returns the choice that is there; None: nothing was chosen, or an older version chose it."""
-    from nnunet_assets.core.selection.best_configuration_file import BEST_CONFIGURATION_FILE, read_best_configuration
+    from nnunet_assets.core.selection.best_configuration_files import BEST_CONFIGURATION_FILE, read_best_configuration
 
     try:
         return read_best_configuration(folder / BEST_CONFIGURATION_FILE)

@@ -16,7 +16,7 @@ from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.summary.summary_files import changed_folds, read_summary
-from nnunet_assets.core.verification.earlier_results import write_keeping_earlier
+from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.errors import LockingError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results

@@ -18,7 +18,7 @@ from nnunet_assets.core.files.layout import (
     comparison_folder,
 )
 from nnunet_assets.core.summary.cv_summary import CvSummary
-from nnunet_assets.core.verification.earlier_results import earlier_results
+from nnunet_assets.core.verification.earlier_result_files import earlier_result_files
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.results.results_folder import models_in
 from nnunet_assets.reports.tables.remade_exports import (
@@ -143,7 +143,7 @@ def kind_of(content: Mapping[str, Any]) -> ResultKind | None:
 def _both(kind: ResultKind, of: str, experiment: Experiment | None, file: Path) -> Iterator[KnownResult]:
     if content := readable_json(file):
         yield KnownResult(kind, of, experiment, content, file, is_current=True)
-    for earlier in earlier_results(file):
+    for earlier in earlier_result_files(file):
         if isinstance(earlier, dict):
             yield KnownResult(kind, of, experiment, earlier, file, is_current=False)
 
@@ -156,7 +156,7 @@ def _exports(kind: ResultKind, content: Mapping[str, Any]) -> Exports:
 
         return comparison_exports(comparison_of(content))
     if kind == "best_configuration":
-        from nnunet_assets.core.selection.best_configuration_file import best_configuration_of
+        from nnunet_assets.core.selection.best_configuration_files import best_configuration_of
 
         return choice_exports(best_configuration_of(content))
     if kind == "evaluation":

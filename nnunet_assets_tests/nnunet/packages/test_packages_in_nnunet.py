@@ -20,8 +20,9 @@ from nnunet_assets_tests.package_builders import ABOUT
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, PhantomProject
 
 BY_NNUNET = """
-import os, sys
+import os, shutil, sys
 from pathlib import Path
+import SimpleITK
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.model_sharing.model_import import install_model_from_zip_file
@@ -35,10 +36,23 @@ for number, model in enumerate(models):
     predictor.initialize_from_trained_model_folder(model, (0, 1), "checkpoint_final.pth")
     Path(f"{out}/{number}").mkdir()
     predictor.predict_from_files_sequential([[image]], [f"{out}/{number}/case"], save_probabilities=False)
+# A mask with more than one piece of each label, which a short training may not leave.
+Path(f"{out}/pieces").mkdir()
+mask = SimpleITK.ReadImage(f"{out}/0/case.nii.gz")
+pieces = SimpleITK.GetArrayFromImage(mask)
+pieces[:] = 0
+pieces[1:5, 1:5, 1:5] = 1
+pieces[5:7, 1:5, 1:5] = 2
+pieces[1:3, 8:10, 8:10] = 1
+pieces[6:8, 8:10, 8:10] = 2
+made = SimpleITK.GetImageFromArray(pieces)
+made.CopyInformation(mask)
+SimpleITK.WriteImage(made, f"{out}/pieces/case.nii.gz")
 os.chdir(models[1])
 exec(line)
 steps = load_pickle(f"{models[1]}/postprocessing.pkl")
-apply_postprocessing_to_folder(f"{out}/0", f"{out}/cleaned", *steps, f"{models[0]}/plans.json", num_processes=1)
+shutil.copy(f"{models[0]}/dataset.json", f"{out}/pieces")
+apply_postprocessing_to_folder(f"{out}/pieces", f"{out}/cleaned", *steps, f"{models[0]}/plans.json", num_processes=1)
 """
 
 
@@ -93,7 +107,7 @@ def test_nnunet_cleans_up_by_the_pickle_that_is_made_of_the_steps(used: Path) ->
         remove_all_but_largest_component_from_segmentation as clean,
     )
 
-    mask, cleaned = (read_volume(used / "out" / name / "case.nii.gz").stored for name in ("0", "cleaned"))
+    mask, cleaned = (read_volume(used / "out" / name / "case.nii.gz").stored for name in ("pieces", "cleaned"))
     wanted = clean(clean(mask, [1]), [1, 2])
     assert not np.array_equal(cleaned, mask)
     assert np.array_equal(cleaned, wanted)

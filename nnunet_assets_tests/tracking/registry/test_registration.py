@@ -182,7 +182,7 @@ def test_what_cannot_be_registered_is_refused_before_anything_is_asked(tmp_path:
     with pytest.raises(ConfigError, match="'a/b' cannot name a model"):
         register_package(nowhere, registration(package, "run", "a/b"))
     (package / "plans.json").unlink()
-    with pytest.raises(PackageError, match=r"lacks plans\.json"):
+    with pytest.raises(PackageError, match=r"lacks what its model\.json names: plans\.json"):
         register_package(nowhere, registration(package, "run"))
 
 

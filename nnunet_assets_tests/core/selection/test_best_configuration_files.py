@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.selection.best_configuration_file import BEST_CONFIGURATION_FILE, read_best_configuration
+from nnunet_assets.core.selection.best_configuration_files import BEST_CONFIGURATION_FILE, read_best_configuration
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.core.selection.test_selecting import with_steps
 

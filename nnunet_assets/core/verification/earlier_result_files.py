@@ -29,7 +29,7 @@ def write_keeping_earlier(file: Path, content: Mapping[str, Any]) -> None:
     write_json_atomically(file, content)
 
 
-def earlier_results(file: Path, digest: str | None = None) -> Iterator[Any]:
+def earlier_result_files(file: Path, digest: str | None = None) -> Iterator[Any]:
     """Yields what was kept of the results that once lay in a file, the newest first.
 
     Args:

@@ -6,8 +6,12 @@ import pytest
 
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.verification import earlier_results as module
-from nnunet_assets.core.verification.earlier_results import EARLIER_FOLDER, earlier_results, write_keeping_earlier
+from nnunet_assets.core.verification import earlier_result_files as module
+from nnunet_assets.core.verification.earlier_result_files import (
+    EARLIER_FOLDER,
+    earlier_result_files,
+    write_keeping_earlier,
+)
 
 
 @pytest.fixture
@@ -20,9 +24,9 @@ def test_the_one_before_is_found_by_its_digest(file: Path) -> None:
         write_keeping_earlier(file, {"n": number})
 
     assert load_json(file) == {"n": 2}
-    assert list(earlier_results(file, json_sha256({"n": 0}))) == [{"n": 0}]
-    assert [content["n"] for content in earlier_results(file)] == [1, 0]
-    assert list(earlier_results(file, json_sha256({"n": 2}))) == []
+    assert list(earlier_result_files(file, json_sha256({"n": 0}))) == [{"n": 0}]
+    assert [content["n"] for content in earlier_result_files(file)] == [1, 0]
+    assert list(earlier_result_files(file, json_sha256({"n": 2}))) == []
 
 
 def test_the_same_again_keeps_nothing(file: Path) -> None:
@@ -37,22 +41,22 @@ def test_a_damaged_one_is_not_kept_and_a_damaged_kept_one_is_none(file: Path) ->
     write_keeping_earlier(file, {"n": 2})
     (kept,) = (file.parent / EARLIER_FOLDER).iterdir()
     kept.write_text(kept.read_text().replace("1", "3"))
-    assert list(earlier_results(file, json_sha256({"n": 1}))) == []
+    assert list(earlier_result_files(file, json_sha256({"n": 1}))) == []
     kept.write_text("{")
-    assert list(earlier_results(file)) == []
+    assert list(earlier_result_files(file)) == []
 
 
 def test_a_result_of_another_name_is_another(file: Path) -> None:
     write_keeping_earlier(file, {"n": 1})
     write_keeping_earlier(file, {"n": 2})
-    assert list(earlier_results(file.with_name("comparison.json"))) == []
+    assert list(earlier_result_files(file.with_name("comparison.json"))) == []
 
 
 def test_neither_too_many_nor_too_large_ones_are_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_KEPT", 2)
     for number in range(5):
         write_keeping_earlier(file, {"n": number})
-    assert len(list(earlier_results(file))) == 2
+    assert len(list(earlier_result_files(file))) == 2
     monkeypatch.setattr(module, "LARGEST_BYTES", 3)
     write_keeping_earlier(file, {"n": 5})
-    assert list(earlier_results(file, json_sha256({"n": 4}))) == []
+    assert list(earlier_result_files(file, json_sha256({"n": 4}))) == []
