@@ -42,6 +42,7 @@ def check_config(project: Path) -> int:
     print_table(terminal, _dataset_rows(declared), ["dataset"])
     for dataset in declared.datasets:
         _print_experiments(terminal, declared, dataset.dataset)
+        _print_ensembles(terminal, declared, dataset.dataset)
     for name, sentence in unread_variables(settings.variables):
         click.echo(f"{name} {sentence}")
     for sentence in network_sentences(settings):
@@ -84,6 +85,12 @@ def _print_experiments(terminal: "Console", project: Project, dataset: str) -> N
         for experiment in experiments
     ]
     print_table(terminal, rows, ["experiment"], f"{dataset}{f', in all: {in_common}' if in_common else ''}")
+
+
+def _print_ensembles(terminal: "Console", project: Project, dataset: str) -> None:
+    ensembles = project.ensembles_of(dataset)
+    rows = [{"ensemble": one.identity.name_in_dataset, "members": "\n".join(one.members)} for one in ensembles]
+    print_table(terminal, rows, ["ensemble", "members"])
 
 
 def _overrides(experiment: ExperimentConfig) -> str:

@@ -96,7 +96,9 @@ class PredictedImages:
     def headline(self) -> str:
         """The result in one line."""
         on = f" on {self.device}" if self.device else ""
-        return f"{self.n_predicted} of {len(self.cases)} cases were predicted now{on}, the others before."
+        n = len(self.cases)
+        others = "" if self.n_predicted == n else ", the others before"
+        return f"{self.n_predicted} of {n} cases were predicted now{on}{others}."
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,8 @@ def predict_test_set(
         progress=progress,
     )
     n_cases = len(test_set.cases)
-    progress.say(f"{predicted.n_predicted} of {n_cases} test cases were predicted now, the others before.")
+    others = "" if predicted.n_predicted == n_cases else ", the others before"
+    progress.say(f"{predicted.n_predicted} of {n_cases} test cases were predicted now{others}.")
     scores = None
     if test_set.references and validation:
         scores = _scores(

@@ -39,6 +39,27 @@ def test_shows_what_is_declared(tmp_path: Path) -> None:
     assert result.stdout.endswith(f"No errors in the declarations of {tmp_path}.\n")
 
 
+ENSEMBLE = """\
+type: nnunet_assets.components.Ensemble
+attributes:
+  dataset: Dataset004_Hippocampus
+  name: both
+  members: [nnUNetTrainer__nnUNetPlans__2d, nnUNetTrainer__nnUNetPlans__3d_fullres]
+"""
+
+
+def test_shows_the_ensembles_with_their_members(tmp_path: Path) -> None:
+    other = EXPERIMENT.replace("configuration: 2d", "configuration: 3d_fullres")
+    write_with_data(tmp_path, {"a/defs.yaml": documents(DATASET, EXPERIMENT, other, ENSEMBLE)})
+
+    result = check(tmp_path)
+
+    assert result.exit_code == 0
+    shown = result.stdout.partition("Ensemble")[2].split()
+    members = ["nnUNetTrainer__nnUNetPlans__2d", "nnUNetTrainer__nnUNetPlans__3d_fullres"]
+    assert [word for word in shown if word.startswith(("ens", "nnU"))] == ["ensembles/both", *members]
+
+
 def test_shows_every_error_and_ends_with_1(tmp_path: Path) -> None:
     write_project(tmp_path, {"a/defs.yaml": documents(DATASET + "  fold: 5\n", EXPERIMENT + "  device: gpu\n")})
 

@@ -43,7 +43,7 @@ def test_the_folds_predict_together_and_the_folder_says_what_made_it(project: Pr
         False,
     )
     assert masks(project) == ["new_1.nii.gz", "new_2.nii.gz"]
-    assert done.headline == "2 of 2 cases were predicted now on a fast GPU, the others before."
+    assert done.headline == "2 of 2 cases were predicted now on a fast GPU."
     manifest = json.loads((project.output / "predictions.json").read_text())
     assert (manifest["step_size"], manifest["mirroring"], manifest["made_by"]) == (0.7, False, done.digest)
     assert manifest["cases"]["new_1"]["voxels"] == {"1": 3, "2": 4}

@@ -83,7 +83,7 @@ def test_all_folds_predict_together_and_how_far_it_is_is_told(setup: Setup) -> N
     assert (member.folds, member.checkpoint, request.device) == (("fold_0", "fold_1"), "checkpoint_final.pth", "cpu")
     assert found.headline == "Dice 1.000 on the test set, 0.500 in the cross-validation (+0.500)"
     assert found.tracked.run_id == "2d test set"
-    assert setup.progress.said[-1] == "2 of 2 test cases were predicted now, the others before."
+    assert setup.progress.said[-1] == "2 of 2 test cases were predicted now."
     assert [what for what, n_done, _ in setup.progress.steps if n_done] == [
         *["cases of the test set read"] * 2,
         *["cases evaluated"] * 5,
