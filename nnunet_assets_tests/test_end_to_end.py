@@ -140,20 +140,24 @@ def test_figures_and_report_follow_the_summary(dev: Any, trained: Any, settings:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
-def test_a_browser_shows_the_graph_and_the_page_of_a_fold(dev: Any, trained: Any, tmp_path: Path) -> None:
+def test_a_browser_shows_the_assets_and_the_page_of_a_fold(dev: Any, trained: Any, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=quiet)
-        page = browser.new_page(viewport={"width": 2400, "height": 1500})
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.goto(f"{dev.url}/asset-groups")
         page.get_by_text(DATASET).first.wait_for()
         # Dagster asks for no e-mail address.
         assert not page.get_by_role("button", name="Skip").count()
-        page.keyboard.press("Alt+e")
-        for name in ("case_list", "splits", "preprocessed_plans", "fold_model", "cv_summary", "cv_report"):
-            page.get_by_text(name, exact=True).first.wait_for()
+        # Of the graph Dagster draws what is in sight; the catalog shows all of a folder.
+        of_dataset = ("case_list", "splits", "preprocessed_plans", "comparison", "best_configuration", "dataset_report")
+        of_experiment = ("fold_model", "cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
+        for folder, names in (((DATASET,), of_dataset), (EXPERIMENT.key_prefix, of_experiment)):
+            page.goto(f"{dev.url}/assets/{'/'.join(folder)}")
+            for name in names:
+                page.get_by_text(name, exact=True).first.wait_for()
         page.goto(f"{dev.url}/assets/{'/'.join(FOLD_MODEL)}?partition=fold_0&view=partitions")
         page.get_by_text("learning_curve").first.wait_for()
         page.screenshot(path=tmp_path / "fold.png")
