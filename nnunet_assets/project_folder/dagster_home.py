@@ -69,12 +69,17 @@ def ensure_instance(project: Path) -> Path:
     Does nothing where both are there already.
 
     Raises:
-        ConfigError: As `pool_limit`.
+        ConfigError: As `pool_limit`; or the settings are a link that leads nowhere.
     """
     settings = Settings.from_environment(project)
     home = settings.dagster_home
     file = home / "dagster.yaml"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if file.is_symlink() and not file.exists():
+        raise ConfigError(
+            f"{file} is a link that leads nowhere. Put back what it leads to, or remove the link: the settings are "
+            "written anew."
+        )
     if not file.exists():
         write_atomically(file, DAGSTER_YAML.encode())
     if pool_limit(settings.project) is None:

@@ -20,6 +20,8 @@ KEPT = {
 
 REMADE = {("adopt", "journal.jsonl"), ("adopt", "manifest.json"), ("adopt", "COMMIT"), ("accept", "baseline.json")}
 """Commands whose work it is to write these anew."""
+WRITTEN_WHERE_MISSING = {"dagster.yaml"}
+"""Settings of ours, which whatever needs Dagster's instance puts into a project that has none."""
 
 
 class Place:
@@ -85,7 +87,8 @@ class Place:
         before = _state(path)
         done = run(filled(line, project=self.project, outside=self.outside), self.outside, {})
         problem = done.fault
-        if not problem and file.name in KEPT and (line[0], file.name) not in REMADE and _state(path) != before:
+        may_change = (line[0], file.name) in REMADE or (before is None and file.name in WRITTEN_WHERE_MISSING)
+        if not problem and file.name in KEPT and not may_change and _state(path) != before:
             problem = f"{file} was damaged, and is written over."
         stays_well = good.code != 1 or READY in good.output
         is_told = done.code != 1 or READY in done.output or any(name in done.output for name in _names_of(path))

@@ -149,6 +149,15 @@ def test_an_instance_with_settings_that_dagster_cannot_use_is_named(tmp_path: Pa
         open_instance(tmp_path).__enter__()
 
 
+@pytest.mark.parametrize("target", ["dagster.yaml", "nowhere"])
+def test_a_link_to_nowhere_in_place_of_the_settings_is_named_and_stays(tmp_path: Path, target: str) -> None:
+    (tmp_path / ".dagster").mkdir()
+    (tmp_path / ".dagster" / "dagster.yaml").symlink_to(target)
+    with pytest.raises(ConfigError, match=r"dagster\.yaml is a link that leads nowhere"):
+        ensure_instance(tmp_path)
+    assert (tmp_path / ".dagster" / "dagster.yaml").readlink() == Path(target)
+
+
 def test_a_pipe_in_place_of_the_settings_is_named_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / ".dagster").mkdir()
     os.mkfifo(tmp_path / ".dagster" / "dagster.yaml")
