@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.model.model_description import ExpectedImages
 from nnunet_assets.core.model.training_range import intensity_findings, spacing_findings
-from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.nifti import shape_text
 from nnunet_assets.nnunet.raw.case_check import CaseFacts
-from nnunet_assets.nnunet.raw.cohort_check import image_digests
+from nnunet_assets.nnunet.raw.cohort_check import doubles
 
 PLANE_SPACING_MM = 999.0
 """What nnU-Net's readers take for the third axis of an image that has two, at the least."""
@@ -27,7 +26,7 @@ def comparison_findings(facts: Sequence[CaseFacts], expected: ExpectedImages) ->
             yield from _planes(fact.case, fact.geometry, expected)
             yield from spacing_findings(fact.case, fact.geometry.spacing_mm[::-1], expected)
         yield from intensity_findings(fact.case, fact.intensities, expected)
-    yield from _doubles(facts)
+    yield from doubles(facts, ". Is one of them the wrong file?")
 
 
 def _planes(case: str, geometry: Geometry, expected: ExpectedImages) -> Iterator[Finding]:
@@ -39,26 +38,3 @@ def _planes(case: str, geometry: Geometry, expected: ExpectedImages) -> Iterator
             "Give it the whole volume, if there is one."
         )
         yield Finding("D072", "warning", message, case)
-
-
-def _doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Yields cases with the same image under two names, and channels of a case that are the same."""
-    owners: dict[str, list[str]] = {}
-    for fact in facts:
-        for digest in image_digests(fact):
-            if digest:
-                owners.setdefault(digest, []).append(fact.case)
-    reported = set()
-    for cases in owners.values():
-        names = tuple(dict.fromkeys(cases))
-        if len(cases) == 1 or names in reported:
-            continue
-        reported.add(names)
-        if len(names) == 1:
-            message = f"Two channels of case {names[0]!r} hold the same voxels. Put the right image in place of one."
-        else:
-            message = (
-                f"The cases {first_offenders(names)} have the same image, voxel for voxel. Is one of them the wrong "
-                "file?"
-            )
-        yield Finding("D054", "warning", message, names[0])

@@ -81,8 +81,13 @@ def name_findings(cases: Sequence[str]) -> Iterator[Finding]:
         yield Finding("D073", "warning", message)
 
 
-def doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
-    """Yields images that are the same under two names: one patient twice, in training and in validation."""
+def doubles(facts: Sequence[CaseFacts], of_two: str) -> Iterator[Finding]:
+    """Yields images that are the same under two names, and channels of a case that are the same.
+
+    Args:
+        facts: Of all cases.
+        of_two: What follows from two cases with one image, as the end of the message.
+    """
     owners: dict[str, list[str]] = {}
     for fact in facts:
         for digest in image_digests(fact):
@@ -90,17 +95,15 @@ def doubles(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
                 owners.setdefault(digest, []).append(fact.case)
     reported = set()
     for cases in owners.values():
-        if len(cases) == 1 or tuple(cases) in reported:
+        names = tuple(dict.fromkeys(cases))
+        if len(cases) == 1 or names in reported:
             continue
-        reported.add(tuple(cases))
-        if len(set(cases)) == 1:
-            message = f"Two channels of case {cases[0]!r} hold the same voxels. Put the right image in place of one."
+        reported.add(names)
+        if len(names) == 1:
+            message = f"Two channels of case {names[0]!r} hold the same voxels. Put the right image in place of one."
         else:
-            message = (
-                f"The cases {first_offenders(sorted(set(cases)))} have the same image, voxel for voxel: in training "
-                "and in validation it would be a leak. Keep one of them."
-            )
-        yield Finding("D054", "warning", message, cases[0])
+            message = f"The cases {first_offenders(sorted(names))} have the same image, voxel for voxel{of_two}"
+        yield Finding("D054", "warning", message, names[0])
 
 
 def image_digests(fact: CaseFacts) -> Sequence[str | None]:

@@ -42,6 +42,9 @@ from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder, datasets_of_same_id
 from nnunet_assets.nnunet.raw.reader_findings import reader_findings
 
+OF_A_LEAK = ": in training and in validation it would be a leak. Keep one of them."
+"""What two cases with one image are in a dataset that is split."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -205,7 +208,7 @@ def inspect_raw_dataset(
     names = tuple(files.case for files in cases)
     volumes = _label_volumes(facts, description)
     labels = _label_statistics(facts, volumes, description)
-    findings += [*count_findings(names, description, n_folds), *name_findings(names), *doubles(facts)]
+    findings += [*count_findings(names, description, n_folds), *name_findings(names), *doubles(facts, OF_A_LEAK)]
     findings += clashing_names(names, description.file_ending, reader)
     if any(fact.voxels_by_value for fact in facts):
         n_cases_by_label = {name: label.n_cases for name, label in labels.items()}
