@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nnunet_assets.workflows.model.ensemble import MadeEnsemble
     from nnunet_assets.workflows.model.package import PackagedModel
     from nnunet_assets.workflows.model.predict import PredictedImages
-    from nnunet_assets.workflows.model.register import Registered
+    from nnunet_assets.workflows.registry.register import Registered
     from nnunet_assets.workflows.results.accept import AcceptedSummary
     from nnunet_assets.workflows.results.evaluate import Evaluated
     from nnunet_assets.workflows.results.summarize import MadeSummary
@@ -366,7 +366,7 @@ def register(
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.model.register import register_declared
+    from nnunet_assets.workflows.registry.register import register_declared
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)
@@ -389,7 +389,7 @@ def models(
         TrackingError: The registry does not answer, or has no model of that name.
     """
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.model.registered_models import registered_versions
+    from nnunet_assets.workflows.registry.registered_models import registered_versions
 
     return registered_versions(Destination.of(project_settings(_folder(project)), tracking_uri), name)
 
@@ -417,7 +417,7 @@ def promote(
         TrackingError: There is no such version, or the registry does not answer.
     """
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.model.registered_models import promote_version
+    from nnunet_assets.workflows.registry.registered_models import promote_version
 
     settings = project_settings(_folder(project))
     return promote_version(settings, Destination.of(settings, tracking_uri), name, version, force=force)

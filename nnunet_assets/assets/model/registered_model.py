@@ -13,7 +13,7 @@ from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.model.register import Registered, register_declared
+from nnunet_assets.workflows.registry.register import Registered, register_declared
 
 DESCRIPTION = """A version of the model in MLflow's registry, packed so that it predicts anywhere.
 

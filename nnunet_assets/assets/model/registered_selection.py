@@ -11,7 +11,7 @@ from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.model.register_selected import register_selected
+from nnunet_assets.workflows.registry.register_selected import register_selected
 
 OF_SELECTION = """What `best_configuration` chose last: a model or an ensemble, with the postprocessing that it earned
 and the Dice that it may be expected to score."""

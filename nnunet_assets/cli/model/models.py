@@ -14,7 +14,7 @@ from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.registry.versions import RegisteredVersion
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.registered_models import PASSED, ClearedModels, clear_models, registered_versions
+from nnunet_assets.workflows.registry.registered_models import PASSED, ClearedModels, clear_models, registered_versions
 
 
 @click.command()

@@ -7,7 +7,7 @@ import click
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.registered_models import promote_version
+from nnunet_assets.workflows.registry.registered_models import promote_version
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""From finished folds to a model that people use: packed, and handed on."""
+"""From finished folds to a model that people use: packed, chosen, and predicting."""

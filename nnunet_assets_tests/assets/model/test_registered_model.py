@@ -14,7 +14,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.errors import PackageError
 from nnunet_assets.tracking.registry.versions import RegisteredVersion
-from nnunet_assets.workflows.model.register import Registered
+from nnunet_assets.workflows.registry.register import Registered
 from nnunet_assets_tests.assets.graphs import declared, failure, graph, materialized
 
 DATASET = "Dataset001_Tiny"

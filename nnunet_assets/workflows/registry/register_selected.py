@@ -14,9 +14,9 @@ from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.about import with_inputs
-from nnunet_assets.workflows.model.register import ModelToRegister, Registered, judge_inputs, register_model
-from nnunet_assets.workflows.model.round_trip import cases_by_turns
 from nnunet_assets.workflows.model.selected import SelectedModel, selected_model
+from nnunet_assets.workflows.registry.register import ModelToRegister, Registered, judge_inputs, register_model
+from nnunet_assets.workflows.registry.round_trip import cases_by_turns
 
 WITHOUT_STEPS = (
     "The scores by which it is compared with other versions are those before its postprocessing, which it takes only "

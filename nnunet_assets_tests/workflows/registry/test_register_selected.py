@@ -14,9 +14,9 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model import register_selected as module
-from nnunet_assets.workflows.model.register import ModelToRegister
-from nnunet_assets.workflows.model.register_selected import WITHOUT_STEPS, register_selected
+from nnunet_assets.workflows.registry import register_selected as module
+from nnunet_assets.workflows.registry.register import ModelToRegister
+from nnunet_assets.workflows.registry.register_selected import WITHOUT_STEPS, register_selected
 from nnunet_assets_tests.assets.graphs import declared
 from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.package_builders import ABOUT, DATASET, FOLDS, model_of, write_model

@@ -11,8 +11,8 @@ from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.registration import describe, register_package, set_alias
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.registered_models import clear_models, promote_version, registered_versions
-from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
+from nnunet_assets.workflows.registry.registered_models import clear_models, promote_version, registered_versions
+from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.registry_builders import MODEL, registration, run_in, write_package

@@ -17,7 +17,7 @@ from nnunet_assets.tracking.registry.registration import describe, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.client import is_to_be_made
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.version_scores import forget_scores, known_scores
+from nnunet_assets.workflows.registry.version_scores import forget_scores, known_scores
 
 PASSED = "passed"
 

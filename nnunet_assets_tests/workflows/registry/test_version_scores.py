@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.version_scores import forget_scores, keep_scores, known_scores
+from nnunet_assets.workflows.registry.version_scores import forget_scores, keep_scores, known_scores
 
 SCORES = ComparedExperiment(
     "2d",

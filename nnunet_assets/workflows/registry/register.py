@@ -42,9 +42,9 @@ from nnunet_assets.tracking.registry.registration import Registration, describe,
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.about import about_experiment, with_inputs
-from nnunet_assets.workflows.model.round_trip import StoredCase, cases_by_turns, try_round_trip
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
-from nnunet_assets.workflows.model.version_scores import keep_scores, known_scores
+from nnunet_assets.workflows.registry.round_trip import StoredCase, cases_by_turns, try_round_trip
+from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.download import download_version
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model import register
-from nnunet_assets.workflows.model.register import ModelToRegister, register_model
-from nnunet_assets.workflows.model.registered_models import promote_version
+from nnunet_assets.workflows.registry import register
+from nnunet_assets.workflows.registry.register import ModelToRegister, register_model
+from nnunet_assets.workflows.registry.registered_models import promote_version
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER
 from nnunet_assets_tests.package_builders import ABOUT, CASE, DATASET, FOLDS, model_of, write_model
 from nnunet_assets_tests.recorded_progress import RecordedProgress

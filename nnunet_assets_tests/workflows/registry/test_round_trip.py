@@ -12,8 +12,8 @@ from nnunet_assets.nnunet.predictions.prediction_request import PredictionReques
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.round_trip import CaseOfRoundTrip
-from nnunet_assets.workflows.model import round_trip
-from nnunet_assets.workflows.model.round_trip import StoredCase, stored_cases, try_round_trip
+from nnunet_assets.workflows.registry import round_trip
+from nnunet_assets.workflows.registry.round_trip import StoredCase, stored_cases, try_round_trip
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.package_builders import cascade, model_of, write_model
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
