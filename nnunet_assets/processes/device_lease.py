@@ -72,8 +72,9 @@ def device_lease(
     n_gpus: int = 1,
     needed_bytes: int | None = None,
     progress: Progress = SILENT,
+    what: str = "The fold",
 ) -> Iterator[DeviceLease]:
-    """Leases what a fold trains on, waiting until it is free.
+    """Leases what a fold trains on, or anything else computes on, waiting until it is free.
 
     Args:
         device: `auto`, `cuda`, `cpu` or `mps`; nothing but processors is leased for the last two.
@@ -83,6 +84,7 @@ def device_lease(
         n_gpus: How many GPUs the fold uses together.
         needed_bytes: GPU memory that the fold will use; None: not known.
         progress: Is warned where the fold has to wait, and polled about every two seconds of waiting.
+        what: Who waits, as the beginning of a sentence.
 
     Raises:
         ConfigError: A variable is not a positive number.
@@ -101,7 +103,7 @@ def device_lease(
                 chosen = _take(held, folder, gpus, n_gpus=n_gpus, per_gpu=per_gpu, needed_bytes=needed_bytes)
             if not chosen:
                 if not waits:
-                    progress.warn(_why_it_waits(gpus, n_gpus, needed_bytes))
+                    progress.warn(_why_it_waits(what, gpus, n_gpus, needed_bytes))
                 waits = True
                 progress.poll()
                 time.sleep(POLL_SECONDS)
@@ -232,11 +234,11 @@ def _fits(gpu: Gpu, n_folds: int, per_gpu: int, needed_bytes: int | None) -> boo
     return gpu.free_bytes >= needed or (needed > gpu.total_bytes - IDLE_BYTES and not n_folds)
 
 
-def _why_it_waits(gpus: Sequence[Gpu], n_gpus: int, needed_bytes: int | None) -> str:
+def _why_it_waits(what: str, gpus: Sequence[Gpu], n_gpus: int, needed_bytes: int | None) -> str:
     needs = f" with {needed_bytes / GIB:.1f} GiB free, which an earlier fold used" if needed_bytes else ""
     wanted = "a GPU" if n_gpus == 1 else f"{n_gpus} GPUs"
     return (
-        f"The fold waits for {wanted}{needs}. Other folds use what there is, or too little of it is free: "
+        f"{what} waits for {wanted}{needs}. Other folds or predictions use what there is, or too little of it is free: "
         f"{_names(gpus)}. Several folds share a GPU where {FOLDS_PER_GPU_VARIABLE} says so."
     )
 

@@ -104,8 +104,20 @@ def test_a_fold_waits_with_a_sentence_until_a_gpu_is_free(machine: Any) -> None:
         with device_lease("auto", environment, progress=RecordedProgress(said.append, on_poll=other.close)) as lease:
             assert indices(lease.gpus) == ["1"]
     (sentence,) = said
-    assert sentence.startswith("The fold waits for a GPU. Other folds use what there is")
+    assert sentence.startswith("The fold waits for a GPU. Other folds or predictions use what there is")
     assert "GPU 1 (79.1 GiB free)" in sentence
+
+
+def test_whoever_waits_is_named(machine: Any) -> None:
+    environment = machine(LARGE)
+    for what in ("The prediction", "The ensemble", "The round trip"):
+        said: list[str] = []
+        with ExitStack() as other:
+            other.enter_context(device_lease("auto", environment))
+            progress = RecordedProgress(said.append, on_poll=other.close)
+            with device_lease("auto", environment, progress=progress, what=what):
+                pass
+        assert [sentence.partition(" for a GPU.")[0] for sentence in said] == [f"{what} waits"]
 
 
 def test_folds_share_a_gpu_where_they_are_allowed_to_and_fit(machine: Any) -> None:

@@ -185,7 +185,7 @@ class _Device:
     def start(self, n_halvings: int) -> ChildResult:
         """Runs a child on a leased device."""
         environment = self.run.environment
-        with device_lease(self.run.request.device, environment, progress=self.progress) as lease:
+        with device_lease(self.run.request.device, environment, progress=self.progress, what="The prediction") as lease:
             if self.part is None:
                 taken = self.pool.take()
                 if not taken:

@@ -182,7 +182,7 @@ def _run(
         progress.poll()
 
     def start(n_halvings: int) -> ChildResult:
-        with device_lease(device, environment, progress=progress) as lease:
+        with device_lease(device, environment, progress=progress, what="The ensemble") as lease:
             progress.step(PREDICTING, n_done(), n_at_start)
             now = request()
             return run_child(

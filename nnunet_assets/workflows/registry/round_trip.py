@@ -80,7 +80,7 @@ def try_round_trip(
             progress.say(f"Predicting {len(cases)} cases with the folds, and with {address} in a bare process.")
             ending = parse_dataset_json(model.members[0].folder / DATASET_JSON).file_ending
             environment = settings.child_environment()
-            with device_lease(device, environment, progress=progress) as lease:
+            with device_lease(device, environment, progress=progress, what="The round trip") as lease:
                 variables = {**worker_variables(environment, n_sharing=lease.n_sharing), **lease.variables}
                 trial = _Trial(settings, model, cases, ending, device, Path(name), {**environment, **variables})
                 own, other = trial.by_folds(), trial.bare(address, tracking_uri)
