@@ -18,7 +18,7 @@ from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
 from nnunet_assets.nnunet.predictions.member_predictor import MemberPredictor, Properties
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
 from nnunet_assets.nnunet.predictions.written_mask import postprocessed, write_mask
-from nnunet_assets.nnunet.training.devices import device_name, resolve_device
+from nnunet_assets.nnunet.training.devices import compute_repeatably, device_name, resolve_device
 from nnunet_assets.processes.child import child_main
 from nnunet_assets.processes.memory import free_memory_bytes
 
@@ -53,6 +53,8 @@ def predict_cases(request: PredictionRequest) -> None:
     device = resolve_device(request.device)
     write_json_atomically(request.work_folder / DEVICE_FILE, {"device": device_name(device)})
     predictors = [MemberPredictor(member, request.flags, device) for member in request.members]
+    if request.is_repeatable:
+        compute_repeatably()
     n_threads = max(1, min(MOST_THREADS, default_num_processes))
     members = ", ".join(f"{member.experiment.title} {list(member.folds)}" for member in request.members)
     print(f"{len(request.cases)} cases on {device_name(device)}: {members}.", flush=True)

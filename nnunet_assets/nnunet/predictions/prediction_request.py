@@ -55,6 +55,7 @@ class PredictionRequest:
         device: `auto`, `cuda`, `cpu` or `mps`.
         work_folder: Takes what the process notes about itself.
         cases: Those that are missing.
+        is_repeatable: Whether a GPU computes by the same algorithms in every process, which is slower.
     """
 
     members: tuple[Member, ...]
@@ -63,3 +64,4 @@ class PredictionRequest:
     device: str
     work_folder: Path
     cases: tuple[CaseToPredict, ...]
+    is_repeatable: bool = False

@@ -29,6 +29,18 @@ def resolve_device(wanted: str) -> "torch.device":
     return torch.device(name)
 
 
+def compute_repeatably() -> None:
+    """Has a GPU compute by the algorithms that every process takes, in place of the fastest that this one measures.
+
+    Two processes may measure differently, and two algorithms add in another order. After nnU-Net's predictors are made,
+    each of which asks for the fastest; a CPU computes as before.
+    """
+    import torch
+
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 def device_name(device: "torch.device") -> str:
     """Returns what a person calls the device: the GPU's model, `cpu` or `mps`."""
     import torch

@@ -3,7 +3,8 @@
 `python -m nnunet_assets.tracking.registry.round_trip FOLDER PARENT_PID`
 
 Beside whoever calls MLflow himself, this is the one place that runs a version's code, and it runs one that was made
-here a moment ago. No variable of nnU-Net's is set, and the current folder is another.
+here a moment ago. No variable of nnU-Net's is set, and the current folder is another. A GPU computes by the algorithms
+that every process takes, as on the other side of the check: the fastest ones are another choice in another process.
 """
 
 import os
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.processes.child import ChildResult, child_main, run_child
@@ -82,6 +84,8 @@ def load_and_predict(request: RoundTripRequest) -> None:
         import mlflow
         import pandas as pd
 
+        compute_repeatably()
+
         with patient(3600):
             model = mlflow.pyfunc.load_model(request.address)
         print(f"{request.address} is loaded.", flush=True)
@@ -91,6 +95,24 @@ def load_and_predict(request: RoundTripRequest) -> None:
             write_atomically(case.file, masks["mask"][0])
             print(f"{case.file.name} is predicted.", flush=True)
         os.chdir("/")
+
+
+def compute_repeatably() -> None:
+    """Takes back what every predictor of nnU-Net asks of a GPU when it is made: the fastest algorithms.
+
+    The version's code makes them when it predicts first, so that it is their class which is told.
+    """
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    make = nnUNetPredictor.__init__
+
+    def make_repeatable(self: Any, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+    nnUNetPredictor.__init__ = make_repeatable
 
 
 if __name__ == "__main__":

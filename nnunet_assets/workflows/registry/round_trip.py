@@ -143,6 +143,7 @@ class _Trial:
                 )
                 for k, case in enumerate(self.cases)
             ),
+            is_repeatable=True,
         )
         module = "nnunet_assets.nnunet.predictions.prediction_process"
         environment = {**self.environment, **self.settings.roots.environment()}

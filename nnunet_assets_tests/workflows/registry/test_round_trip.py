@@ -47,6 +47,7 @@ class Played:
         names = [member.experiment.configuration for member in request.members]
         previous = [tuple(file.parent.name[:5] if file else None for file in case.previous) for case in request.cases]
         self.asked.append((request.device, names, previous))
+        assert request.is_repeatable
         for case in request.cases:
             write_case(case.file, self._own)
         return ChildResult(0, None, "")
