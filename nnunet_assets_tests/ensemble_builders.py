@@ -10,8 +10,8 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.nnunet.ensembles.ensembling_request import EnsemblingRequest
-from nnunet_assets.nnunet.predictions.probabilities_request import ProbabilitiesRequest
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore
+from nnunet_assets.nnunet.probabilities.probabilities_request import ProbabilitiesRequest
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets_tests.evaluation_builders import (

@@ -12,7 +12,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.errors import ConfigError, FoldError, first_offenders
-from nnunet_assets.nnunet.predictions.finished_member import FinishedMember
+from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember
 
 
 def check_names(dataset: str, members: Sequence[Experiment]) -> tuple[Experiment, ...]:

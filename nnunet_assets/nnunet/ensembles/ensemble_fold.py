@@ -27,7 +27,7 @@ from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.nnunet.ensembles.agreement import joint_inputs
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, FoldToEnsemble
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
-from nnunet_assets.nnunet.predictions.finished_member import FinishedMember
+from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember
 
 VERSIONED = ("nnunet_assets", "nnunetv2", "numpy")
 """What the numbers of an ensemble depend on, beside its members."""

@@ -24,10 +24,10 @@ from nnunet_assets.nnunet.ensembles.agreement import check_agreement, check_name
 from nnunet_assets.nnunet.ensembles.ensemble_fold import EnsembleFold
 from nnunet_assets.nnunet.ensembles.ensembling_request import EnsemblingRequest
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
-from nnunet_assets.nnunet.predictions.finished_member import FinishedMember, finished_member
-from nnunet_assets.nnunet.predictions.probabilities import case_bytes, predict_probabilities, refuse_foreign_members
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import REFERENCES
+from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember, finished_member
+from nnunet_assets.nnunet.probabilities.probabilities import case_bytes, predict_probabilities, refuse_foreign_members
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.disk_space import lacking_room
 from nnunet_assets.processes.memory import free_memory_bytes

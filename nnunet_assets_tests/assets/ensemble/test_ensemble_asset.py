@@ -11,7 +11,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.nnunet.ensembles import ensembling
-from nnunet_assets.nnunet.predictions import probabilities
+from nnunet_assets.nnunet.probabilities import probabilities
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata
 from nnunet_assets_tests.ensemble_builders import EnsemblingChild, write_members
 from nnunet_assets_tests.prepared_builders import DATASET

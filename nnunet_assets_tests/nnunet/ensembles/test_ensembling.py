@@ -10,8 +10,8 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.ensembles.ensembling import Ensembled, Wanted, make_ensembles
-from nnunet_assets.nnunet.predictions.finished_member import finished_member
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore
+from nnunet_assets.nnunet.probabilities.finished_member import finished_member
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.nnunet.results.results_folder import FolderRecord, experiment_of
 from nnunet_assets_tests.ensemble_builders import OTHER, add_member

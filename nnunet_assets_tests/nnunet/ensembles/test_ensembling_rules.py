@@ -18,8 +18,8 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError, PredictionError
 from nnunet_assets.nnunet.ensembles import ensembling
 from nnunet_assets.nnunet.ensembles.ensembling import Ensembled, Wanted, make_ensembles
-from nnunet_assets.nnunet.predictions import probabilities
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore, probability_bytes
+from nnunet_assets.nnunet.probabilities import probabilities
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore, probability_bytes
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.ensemble_builders import EnsemblingChild, write_members
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT

@@ -15,9 +15,9 @@ from nnunet_assets.core.fold.fold import UNFINISHED, Fold
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.folds.cascade import PREDICTION_SUFFIXES, check_previous_stage
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.nifti import VolumeError
 from nnunet_assets.nnunet.images.other_formats import file_geometry
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
-from nnunet_assets.nnunet.predictions.finished_member import FinishedMember
-from nnunet_assets.nnunet.predictions.probabilities_request import FoldToPredict, ProbabilitiesRequest
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore, probability_bytes
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember
+from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore, probability_bytes
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.device_lease import device_lease
 from nnunet_assets.processes.memory import free_memory_bytes
@@ -186,7 +186,7 @@ def _run(
             progress.step(PREDICTING, n_done(), n_at_start)
             now = request()
             return run_child(
-                "nnunet_assets.nnunet.predictions.probabilities_process",
+                "nnunet_assets.nnunet.probabilities.probabilities_process",
                 replace(now, n_threads=max(1, now.n_threads >> n_halvings)),
                 folder=work_folder,
                 environment={

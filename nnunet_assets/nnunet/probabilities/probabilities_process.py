@@ -1,6 +1,6 @@
 """The process that predicts validation cases again, and keeps their probabilities.
 
-`python -m nnunet_assets.nnunet.predictions.probabilities_process FOLDER PARENT_PID`
+`python -m nnunet_assets.nnunet.probabilities.probabilities_process FOLDER PARENT_PID`
 
 A case is predicted from its preprocessed file, as a validation does it (a cascade then reads what the stage before it
 predicted, and not a mask of it), by nnU-Net's own predictor and with nnU-Net's own way back to the image: on a CPU the
@@ -17,8 +17,8 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
-from nnunet_assets.nnunet.predictions.probabilities_request import FoldToPredict, ProbabilitiesRequest
-from nnunet_assets.nnunet.predictions.probability_store import ProbabilityStore
+from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
+from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
 from nnunet_assets.nnunet.training.devices import device_name, resolve_device
 from nnunet_assets.nnunet.training.trainer import trainer_class
 from nnunet_assets.processes.child import child_main
