@@ -27,9 +27,9 @@ from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
+from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
 from nnunet_assets.nnunet.images.nifti import write_nifti
-from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
-from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 

@@ -1,1 +1,1 @@
-"""Predictions, of validation cases and of the test set, and their evaluation."""
+"""Predictions of cases, of the test set and of new images: asked for, made in a child, and written."""

@@ -155,8 +155,8 @@ def scores_after_steps(
     """
     from nnunet_assets.core.evaluation.step_scores import step_plan
     from nnunet_assets.core.selection.selecting import StepScores
-    from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
-    from nnunet_assets.nnunet.predictions.step_scoring import score_steps
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds, references_folder
+    from nnunet_assets.nnunet.evaluation.step_scoring import score_steps
 
     experiment, roots = summary.experiment, settings.roots
     try:

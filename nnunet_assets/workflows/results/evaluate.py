@@ -1,6 +1,6 @@
 """Saved predictions against their references: of an experiment, of the folder of a model, or of two plain folders.
 
-What is measured as declared lies in the model's `nnunet_assets/evaluation/` (see `nnunet.predictions.evaluation`); what
+What is measured as declared lies in the model's `nnunet_assets/evaluation/` (see `nnunet.evaluation.evaluation`); what
 is measured otherwise, or against other references, in a folder of its own in there.
 """
 
@@ -24,7 +24,7 @@ from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 from nnunet_assets.settings import Settings, is_project
 
 if TYPE_CHECKING:
-    from nnunet_assets.nnunet.predictions.predicted_cases import PredictedCases
+    from nnunet_assets.nnunet.evaluation.predicted_cases import PredictedCases
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def target_of_folds(
         EvaluationError: No fold is finished.
     """
     # numpy, which whoever loads the definitions, and wrong usage, need not wait for.
-    from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds, references_folder
     from nnunet_assets.nnunet.results.results_folder import experiment_of, is_foreign
 
     experiment = experiment_of(model)
@@ -215,7 +215,7 @@ def declared_evaluation(roots: Roots, experiment: Experiment, dataset: DatasetCo
 
 
 def _evaluate(settings: Settings, target: Target, policy: MetricPolicy, folder: Path, progress: Progress) -> Evaluated:
-    from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
+    from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
 
     evaluation = evaluate_cases(
         target.found,
@@ -265,7 +265,7 @@ def _of_experiment(settings: Settings, name: str, references: Path | None) -> Ta
 
 
 def _of_folders(settings: Settings, predictions: Path, references: Path, dataset_json: Path | None) -> Target:
-    from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
 
     places = [predictions / DATASET_JSON, references / DATASET_JSON, references.resolve().parent / DATASET_JSON]
     description = dataset_json or next((place for place in places if place.is_file()), None)

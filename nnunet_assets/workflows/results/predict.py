@@ -192,7 +192,7 @@ def _scores(
         find_gaps,
         gaps_to_json,
     )
-    from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
 
     found = cases_of_folders(predicted.folder, references, predicted.folder / DATASET_JSON, settings.trusted_code)
     found.subject = f"{ensemble.experiment.title}, test set"

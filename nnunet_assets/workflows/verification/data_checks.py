@@ -41,7 +41,7 @@ def mask_findings(
             yield Finding("masks", fold.name, "unknown", sentence)
             continue
         # numpy, which wrong usage need not wait for.
-        from nnunet_assets.nnunet.predictions.rescoring import rescored_cases
+        from nnunet_assets.nnunet.evaluation.rescoring import rescored_cases
 
         wanted = {case.case_id: case.scores for case in fold.result.cases}
         gone, odd = [], []

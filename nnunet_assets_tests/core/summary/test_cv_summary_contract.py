@@ -14,8 +14,8 @@ from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.fold_result import read_fold_result
 from nnunet_assets.core.summary.cv_summary import summarize
-from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
-from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds
+from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
+from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 from nnunet_assets_tests.builders import build_manifest

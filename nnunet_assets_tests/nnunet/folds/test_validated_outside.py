@@ -139,7 +139,7 @@ def test_a_new_validation_that_is_stopped_leaves_the_finished_fold_as_it_was(
 
 
 def test_predictions_that_were_deleted_are_named_with_the_way_to_get_them_back(project: PhantomProject) -> None:
-    from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds, references_folder
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds, references_folder
 
     folder = project.folder("fold_0", EXPERIMENT)
     (one, *_) = sorted((folder / "validation").glob("*.nii.gz"))

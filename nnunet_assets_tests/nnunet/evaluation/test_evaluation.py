@@ -26,12 +26,12 @@ from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.statistics.mean_intervals import bootstrap_of
 from nnunet_assets.errors import DatasetError, EvaluationError
+from nnunet_assets.nnunet.evaluation import case_pairs, evaluation_cache
+from nnunet_assets.nnunet.evaluation import evaluation as evaluation_module
+from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
+from nnunet_assets.nnunet.evaluation.evaluation_cache import KEPT_FILE
+from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders, cases_of_folds
 from nnunet_assets.nnunet.images.label_image import label_reader
-from nnunet_assets.nnunet.predictions import case_pairs, evaluation_cache
-from nnunet_assets.nnunet.predictions import evaluation as evaluation_module
-from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
-from nnunet_assets.nnunet.predictions.evaluation_cache import KEPT_FILE
-from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders, cases_of_folds
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 from nnunet_assets_tests.builders import (

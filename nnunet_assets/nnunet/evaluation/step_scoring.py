@@ -17,10 +17,10 @@ from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
 from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.evaluation.case_pairs import compute_unknown, named, reader_of_cases
+from nnunet_assets.nnunet.evaluation.evaluation_cache import KeptCases
+from nnunet_assets.nnunet.evaluation.predicted_cases import PredictedCases
 from nnunet_assets.nnunet.images.label_image import LabelImage
-from nnunet_assets.nnunet.predictions.case_pairs import compute_unknown, named, reader_of_cases
-from nnunet_assets.nnunet.predictions.evaluation_cache import KeptCases
-from nnunet_assets.nnunet.predictions.predicted_cases import PredictedCases
 
 WHAT = "masks postprocessed and scored"
 

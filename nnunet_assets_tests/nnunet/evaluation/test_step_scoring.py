@@ -9,9 +9,9 @@ import pytest
 from nnunet_assets.core.evaluation.step_scores import case_step_scores, step_plan
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import SILENT
-from nnunet_assets.nnunet.predictions import step_scoring
-from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folds
-from nnunet_assets.nnunet.predictions.step_scoring import ScoredSteps, score_steps
+from nnunet_assets.nnunet.evaluation import step_scoring
+from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds
+from nnunet_assets.nnunet.evaluation.step_scoring import ScoredSteps, score_steps
 from nnunet_assets_tests.evaluation_builders import references_of, write_case
 from nnunet_assets_tests.postprocessing_builders import island_folds, organ, write_folds
 

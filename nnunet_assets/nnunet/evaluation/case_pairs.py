@@ -21,6 +21,8 @@ from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import DatasetError, EvaluationError, first_offenders
+from nnunet_assets.nnunet.evaluation.evaluation_cache import FilePair, KeptCases, Stat, file_pair, file_stat
+from nnunet_assets.nnunet.evaluation.predicted_cases import PredictedCase, PredictedCases
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.images.companion_files import label_companions
 from nnunet_assets.nnunet.images.image_reader import dataset_reader
@@ -31,8 +33,6 @@ from nnunet_assets.nnunet.images.label_image import (
     label_reader,
     with_known_spacing,
 )
-from nnunet_assets.nnunet.predictions.evaluation_cache import FilePair, KeptCases, Stat, file_pair, file_stat
-from nnunet_assets.nnunet.predictions.predicted_cases import PredictedCase, PredictedCases
 from nnunet_assets.processes.workers import usable_cpus
 
 BYTES_A_VOXEL = 24

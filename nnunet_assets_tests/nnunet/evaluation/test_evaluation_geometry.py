@@ -12,8 +12,8 @@ import tifffile
 
 from nnunet_assets.core.evaluation.evaluation import Evaluation
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.nnunet.predictions.evaluation import evaluate_cases
-from nnunet_assets.nnunet.predictions.predicted_cases import cases_of_folders
+from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
+from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 from nnunet_assets_tests.raw_builders import tiny_json, write_json

@@ -25,10 +25,10 @@ from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.errors import EvaluationError
+from nnunet_assets.nnunet.evaluation.case_pairs import compute_unknown, named, reader_of_cases
+from nnunet_assets.nnunet.evaluation.evaluation_cache import KeptCases
+from nnunet_assets.nnunet.evaluation.predicted_cases import PredictedCases
 from nnunet_assets.nnunet.images.label_image import LabelImage
-from nnunet_assets.nnunet.predictions.case_pairs import compute_unknown, named, reader_of_cases
-from nnunet_assets.nnunet.predictions.evaluation_cache import KeptCases
-from nnunet_assets.nnunet.predictions.predicted_cases import PredictedCases
 
 Row = Mapping[str, str | float | int | None]
 WriteTable = Callable[[Iterable[Row], Mapping[str, type], Path, Path], int]
