@@ -31,7 +31,7 @@ GOAL_BYTES = 1 << 30
 OURS = """
 import json, resource, sys, time
 from pathlib import Path
-from nnunet_assets.nnunet.raw import case_reading
+from nnunet_assets.nnunet.cases import case_reading
 from nnunet_assets.nnunet.raw import raw_data
 case_reading.WORKERS = int(sys.argv[2])
 folder = Path(sys.argv[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets_tests.raw_builders import DATASET, tiny_json, write_json, write_volume
 
@@ -24,7 +24,7 @@ N_CASES = 60
 LOOK = """
 import sys
 from pathlib import Path
-from nnunet_assets.nnunet.raw import fact_cache
+from nnunet_assets.nnunet.cases import fact_cache
 from nnunet_assets.core.files import digests
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.reports.pages.intake_files import write_intake

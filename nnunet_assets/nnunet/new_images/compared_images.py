@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.model.model_description import ExpectedImages
 from nnunet_assets.core.model.training_range import intensity_findings, spacing_findings
+from nnunet_assets.nnunet.cases.case_check import CaseFacts
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.nifti import shape_text
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.cohort_check import doubles
 
 PLANE_SPACING_MM = 999.0

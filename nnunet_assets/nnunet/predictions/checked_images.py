@@ -14,13 +14,13 @@ from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.progress import SILENT, Progress
+from nnunet_assets.nnunet.cases.case_check import CaseFacts
+from nnunet_assets.nnunet.cases.case_reading import read_cases
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
+from nnunet_assets.nnunet.cases.intensity_check import intensity_findings
+from nnunet_assets.nnunet.cases.reader_findings import reader_findings
 from nnunet_assets.nnunet.images.image_reader import reader_of_model
 from nnunet_assets.nnunet.images.other_formats import file_geometry
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
-from nnunet_assets.nnunet.raw.case_reading import read_cases
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
-from nnunet_assets.nnunet.raw.intensity_check import intensity_findings
-from nnunet_assets.nnunet.raw.reader_findings import reader_findings
 
 
 @dataclass(frozen=True)

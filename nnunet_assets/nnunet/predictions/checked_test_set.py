@@ -12,10 +12,10 @@ from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.predictions.checked_images import CheckedCase, check_images
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.raw.case_files import TEST_IMAGES, TEST_LABELS, find_test_cases
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.cases.case_check import CompanionDigest, case_sha256
 from nnunet_assets.nnunet.prepared.case_records import FileRecord
 from nnunet_assets.nnunet.prepared.case_sets import CaseSet
-from nnunet_assets.nnunet.raw.case_check import CompanionDigest, case_sha256
 from nnunet_assets.processes.child import ChildFailure, die_with_parent
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.failures import explain

@@ -36,6 +36,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE, check_splits
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images.image_reader import reader_of_cases, reads_nifti_here
 from nnunet_assets.nnunet.preparation.curation_file import CURATION_FILE, UNDO, case_of, read_curation
 from nnunet_assets.nnunet.preparation.patch_padding import padding_findings
@@ -43,7 +44,6 @@ from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curation_of, former_raw, write_raw
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS, are_voxels_checked, counted_droppings, find_cases
 from nnunet_assets.nnunet.raw.dataset_entries import has_variables, read_entries, refuse_outside
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.header_repair import HeaderRepair, all_header_repairs
 from nnunet_assets.nnunet.raw.name_check import long_names
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset, shared_id

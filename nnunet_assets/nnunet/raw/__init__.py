@@ -1,1 +1,1 @@
-"""The raw dataset: its cases found, read and checked."""
+"""The raw dataset: its cases found and named, and checked together."""

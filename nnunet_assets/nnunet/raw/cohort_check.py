@@ -10,11 +10,11 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescrip
 from nnunet_assets.core.dataset.findings import Finding, Severity
 from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.errors import first_offenders
+from nnunet_assets.nnunet.cases.case_check import CaseFacts
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.images.nifti import most_voxel_bytes, shape_text
 from nnunet_assets.nnunet.images.personal_data import is_personal_name
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
 from nnunet_assets.nnunet.raw.case_files import IMAGES, LABELS
 
 FEWEST_FOR_OUTLIERS = 5

@@ -18,10 +18,14 @@ from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.cases.case_check import CaseFacts, CompanionDigest
+from nnunet_assets.nnunet.cases.case_reading import read_cases
+from nnunet_assets.nnunet.cases.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
+from nnunet_assets.nnunet.cases.intensity_check import cropped_labels, intensity_findings
+from nnunet_assets.nnunet.cases.reader_findings import reader_findings
 from nnunet_assets.nnunet.images.image_reader import reads_nifti_here
-from nnunet_assets.nnunet.raw.case_check import CaseFacts, CompanionDigest
 from nnunet_assets.nnunet.raw.case_files import find_cases
-from nnunet_assets.nnunet.raw.case_reading import read_cases
 from nnunet_assets.nnunet.raw.cohort_check import (
     count_findings,
     doubles,
@@ -34,13 +38,9 @@ from nnunet_assets.nnunet.raw.cohort_check import (
     tiffs_without_spacing,
     tiny_images,
 )
-from nnunet_assets.nnunet.raw.digest_schemes import SCHEME, dataset_digest, kept_names, named_content
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
-from nnunet_assets.nnunet.raw.intensity_check import cropped_labels, intensity_findings
 from nnunet_assets.nnunet.raw.name_check import clashing_names
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder, datasets_of_same_id
-from nnunet_assets.nnunet.raw.reader_findings import reader_findings
 
 OF_A_LEAK = ": in training and in validation it would be a leak. Keep one of them."
 """What two cases with one image are in a dataset that is split."""

@@ -114,8 +114,8 @@ def _known_sizes(
     settings: Settings, prepared: PreparedFolder, description: DatasetDescription, cases: Sequence[CaseFiles]
 ) -> list[Size]:
     """Returns shape and spacing of every case, axes Z, Y, X, where all were read before and have three axes, or two."""
-    from nnunet_assets.nnunet.raw.fact_cache import FactCache
-    from nnunet_assets.nnunet.raw.reader_findings import reader_findings
+    from nnunet_assets.nnunet.cases.fact_cache import FactCache
+    from nnunet_assets.nnunet.cases.reader_findings import reader_findings
 
     cache = FactCache(prepared.fact_cache)
     cache.open(description, reader_findings(description, cases, trusted_code(settings.child_environment()))[0])

@@ -116,8 +116,8 @@ def look_at(
         DatasetError: As `look`.
     """
     # Numpy comes with them: 0.1 s, which every load of the definitions would pay.
+    from nnunet_assets.nnunet.cases.fact_cache import FactCache
     from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-    from nnunet_assets.nnunet.raw.fact_cache import FactCache
     from nnunet_assets.reports.pages.intake_files import write_intake
 
     prepared = PreparedFolder(settings.roots, name)

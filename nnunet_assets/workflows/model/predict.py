@@ -154,11 +154,11 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
         PredictionError: There are no images, or the output folder is of no use.
     """
     # numpy, which wrong usage need not wait for.
+    from nnunet_assets.nnunet.cases.fact_cache import FactCache
     from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
     from nnunet_assets.nnunet.new_images.found_images import find_images
     from nnunet_assets.nnunet.predictions.checked_images import check_images
     from nnunet_assets.nnunet.predictions.output_folder import OutputFolder
-    from nnunet_assets.nnunet.raw.fact_cache import FactCache
     from nnunet_assets.nnunet.raw.name_check import clashing_names
 
     description = model.description

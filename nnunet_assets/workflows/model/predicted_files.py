@@ -164,7 +164,7 @@ def draw_preview(folder: Path, case: str, image: Path, mask: Path, description: 
         description: dataset.json of the model.
     """
     # Matplotlib comes with them.
-    from nnunet_assets.nnunet.raw.case_pictures import case_slice
+    from nnunet_assets.nnunet.cases.case_pictures import case_slice
     from nnunet_assets.reports.figures.case_slices import draw_cases
     from nnunet_assets.reports.figures.style import pictures
 

@@ -109,10 +109,10 @@ def _drawn(
 
 def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[CaseSlice]":
     """Yields the worst cases and the median one, as far as their files can be shown."""
+    from nnunet_assets.nnunet.cases.case_pictures import case_slice
     from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
     from nnunet_assets.nnunet.prepared.raw_records import curated_folder
     from nnunet_assets.nnunet.raw.case_files import find_cases
-    from nnunet_assets.nnunet.raw.case_pictures import case_slice
 
     model = experiment.model_folder(roots)
     raw = curated_folder(PreparedFolder(roots, experiment.dataset))

@@ -14,13 +14,13 @@ from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images.companion_files import image_companions, label_companions
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import read_raw
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.processes.child import ChildFailure

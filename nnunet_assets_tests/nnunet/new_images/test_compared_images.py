@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.model.model_description import ExpectedChannel, ExpectedImages
+from nnunet_assets.nnunet.cases.case_check import CaseFacts
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
 
 VOLUMES = ExpectedImages(
     ".nii.gz", (ExpectedChannel("CT", "", None, None, None, None),), (1.0, 1.0, 1.0), None, (2.0, 2.0, 2.0), 5

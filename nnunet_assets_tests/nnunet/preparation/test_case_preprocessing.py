@@ -14,13 +14,13 @@ import pytest
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import PlanningError
+from nnunet_assets.nnunet.cases.case_check import case_sha256
 from nnunet_assets.nnunet.preparation import case_preprocessing
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, make_cases, make_cases_by_nnunet
 from nnunet_assets.nnunet.prepared.case_records import Ingredients
 from nnunet_assets.nnunet.prepared.case_sets import CaseSet
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.raw_records import read_raw, write_raw
-from nnunet_assets.nnunet.raw.case_check import case_sha256
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 import nnunet_assets
 from nnunet_assets.core.dataset.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.nnunet.cases import case_reading
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.images.nifti import write_nifti
-from nnunet_assets.nnunet.raw import case_reading
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of, voxels_of

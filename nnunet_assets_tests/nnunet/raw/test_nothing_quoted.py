@@ -15,13 +15,13 @@ from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.case_groups import GroupTable
 from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images.image_reader import BY_ENDING
 from nnunet_assets.nnunet.images.label_image import label_reader
 from nnunet_assets.nnunet.importing.import_files import labels_from_file
 from nnunet_assets.nnunet.importing.source_cases import cases_by_list
 from nnunet_assets.nnunet.preparation import planning_process
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets_tests.raw_builders import DATASET, tiny_image, tiny_json, tiny_label, write_json

@@ -17,6 +17,7 @@ from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.core.dataset.intensity_rules import Extremes
 from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, stat_of
 from nnunet_assets.errors import DatasetError, first_offenders
+from nnunet_assets.nnunet.cases.reader_check import look_by_reader
 from nnunet_assets.nnunet.images.case_geometry import Geometry, misplaced, placed
 from nnunet_assets.nnunet.images.companion_files import PAIR_ENDINGS, Companion, case_companions
 from nnunet_assets.nnunet.images.header_check import header_findings
@@ -34,7 +35,6 @@ from nnunet_assets.nnunet.images.reader_placement import (
 from nnunet_assets.nnunet.images.reader_voxels import PlainVoxels, read_voxels
 from nnunet_assets.nnunet.images.voxel_extremes import ExtremesOfCase
 from nnunet_assets.nnunet.images.voxel_statistics import intensities_of, value_counts, voxel_sha256
-from nnunet_assets.nnunet.raw.reader_check import look_by_reader
 
 _RESAMPLED = "A label image needs whole numbers; it was probably resampled with interpolation. Use nearest neighbour."
 

@@ -23,6 +23,8 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import FileStat, json_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.typed_json import dataclass_from_json
+from nnunet_assets.nnunet.cases import case_check, reader_check
+from nnunet_assets.nnunet.cases.case_check import CaseFacts, case_paths
 from nnunet_assets.nnunet.images import (
     case_geometry,
     companion_files,
@@ -37,8 +39,6 @@ from nnunet_assets.nnunet.images import (
     voxel_statistics,
 )
 from nnunet_assets.nnunet.images.companion_files import case_companions
-from nnunet_assets.nnunet.raw import case_check, reader_check
-from nnunet_assets.nnunet.raw.case_check import CaseFacts, case_paths
 
 FLUSH_SECONDS = 5.0
 

@@ -12,9 +12,9 @@ import pytest
 
 from nnunet_assets.core.files import digests
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.cases import case_check, case_reading, fact_cache
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images.nifti import read_volume
-from nnunet_assets.nnunet.raw import case_check, case_reading, fact_cache
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of
 from nnunet_assets_tests.raw_builders import (

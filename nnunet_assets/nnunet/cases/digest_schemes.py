@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.nnunet.raw.case_check import CaseFacts, case_content
+from nnunet_assets.nnunet.cases.case_check import CaseFacts, case_content
 
 SCHEME = 2
 

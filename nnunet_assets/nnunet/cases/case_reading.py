@@ -10,9 +10,9 @@ from pathlib import Path
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.progress import SILENT, Progress
+from nnunet_assets.nnunet.cases.case_check import CaseFacts, check_case
+from nnunet_assets.nnunet.cases.fact_cache import FactCache, Stats, look_at
 from nnunet_assets.nnunet.images.nifti import READ_AT_ONCE
-from nnunet_assets.nnunet.raw.case_check import CaseFacts, check_case
-from nnunet_assets.nnunet.raw.fact_cache import FactCache, Stats, look_at
 
 WORKERS = READ_AT_ONCE
 """Cases read at a time, and so images in memory at a time; unpacking and hashing run in parallel, Python does not."""

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.dataset.intensity_rules import Effect, Extremes, ct_effect, effects, scheme_of
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images.nifti import Volume
 from nnunet_assets.nnunet.images.voxel_extremes import ExtremesOfCase
-from nnunet_assets.nnunet.raw.fact_cache import FactCache
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets_tests.intake_defects import image_of, label_of, voxels_of
 from nnunet_assets_tests.raw_builders import (

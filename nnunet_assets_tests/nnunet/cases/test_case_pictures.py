@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
 from nnunet_assets.core.evaluation.case_slice import CaseSlice
-from nnunet_assets.nnunet.raw.case_pictures import case_slice
+from nnunet_assets.nnunet.cases.case_pictures import case_slice
 from nnunet_assets_tests.raw_builders import tiny_json, write_json, write_volume
 
 SPACING_MM = (1.0, 1.0, 3.0)

@@ -9,7 +9,7 @@ from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intensity_rules import Effect, Extremes, Scheme, ct_effect, effects, scheme_of
-from nnunet_assets.nnunet.raw.case_check import CaseFacts
+from nnunet_assets.nnunet.cases.case_check import CaseFacts
 
 _REMEDY = "Put a value there that makes sense for the image, or leave the case out by `quarantine`."
 
