@@ -18,8 +18,8 @@ from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, EnsemblingRequest, FoldToEnsemble
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
+from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.nnunet.training.costs import export_in_threads
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import child_main
 
 

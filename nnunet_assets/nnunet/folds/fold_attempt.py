@@ -35,7 +35,7 @@ from nnunet_assets.core.fold.version_history import (
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.training.parameters import package_versions
+from nnunet_assets.nnunet.trainer.parameters import package_versions
 
 REFUSED: Mapping[State, str] = {
     "foreign": "holds a training that this project did not make",

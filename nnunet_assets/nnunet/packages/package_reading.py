@@ -24,7 +24,7 @@ from nnunet_assets.errors import DatasetError, PackageError, first_offenders
 from nnunet_assets.nnunet.packages.slim_checkpoint import check_slim_checkpoint
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.training.trainer_names import trainer_names
+from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
 from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
 
 

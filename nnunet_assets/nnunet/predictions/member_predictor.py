@@ -14,8 +14,8 @@ from nnunet_assets.core.files.layout import fold_index
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags
-from nnunet_assets.nnunet.training.trainer import trainer_class
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions
+from nnunet_assets.nnunet.trainer.trainer import trainer_class
+from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions
 
 if TYPE_CHECKING:
     import numpy as np

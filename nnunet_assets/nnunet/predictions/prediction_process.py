@@ -18,7 +18,7 @@ from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
 from nnunet_assets.nnunet.predictions.member_predictor import MemberPredictor, Properties
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
 from nnunet_assets.nnunet.predictions.written_mask import postprocessed, write_mask
-from nnunet_assets.nnunet.training.devices import compute_repeatably, device_name, resolve_device
+from nnunet_assets.nnunet.trainer.devices import compute_repeatably, device_name, resolve_device
 from nnunet_assets.processes.child import child_main
 from nnunet_assets.processes.memory import free_memory_bytes
 

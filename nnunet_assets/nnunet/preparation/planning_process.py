@@ -27,7 +27,7 @@ from nnunet_assets.nnunet.prepared.plans_stamps import plans_stamp, stamp_plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curated_folder, note_verified
-from nnunet_assets.nnunet.training.trainer import trainer_class
+from nnunet_assets.nnunet.trainer.trainer import trainer_class
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 

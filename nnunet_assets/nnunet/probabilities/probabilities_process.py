@@ -19,8 +19,8 @@ from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
 from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
 from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
-from nnunet_assets.nnunet.training.devices import device_name, resolve_device
-from nnunet_assets.nnunet.training.trainer import trainer_class
+from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
+from nnunet_assets.nnunet.trainer.trainer import trainer_class
 from nnunet_assets.processes.child import child_main
 
 

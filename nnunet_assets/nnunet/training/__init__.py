@@ -1,1 +1,1 @@
-"""What runs inside a fold's process: nnU-Net's trainer and what is bound to it."""
+"""What runs inside a fold's process: its training, its loggers, its ranks, its validation and its end."""

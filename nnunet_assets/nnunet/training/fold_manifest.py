@@ -18,9 +18,9 @@ from nnunet_assets.core.fold.journal import journal_path, readable_until_epoch
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.devices import device_name
-from nnunet_assets.nnunet.training.parameters import package_versions
-from nnunet_assets.nnunet.training.trainer import validation_cases
+from nnunet_assets.nnunet.trainer.devices import device_name
+from nnunet_assets.nnunet.trainer.parameters import package_versions
+from nnunet_assets.nnunet.trainer.trainer import validation_cases
 
 if TYPE_CHECKING:
     import torch

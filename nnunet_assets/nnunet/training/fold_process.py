@@ -42,18 +42,18 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
 from nnunet_assets.nnunet.checkpoints.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.checkpoints.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
+from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
+from nnunet_assets.nnunet.trainer.trainer import build_trainer, label_names
+from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
-from nnunet_assets.nnunet.training.devices import device_name, resolve_device
 from nnunet_assets.nnunet.training.fold_manifest import manifest_again, manifest_of, note_peak_memory
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger, open_journal, records_so_far
 from nnunet_assets.nnunet.training.model_files import write_model_files_whole
 from nnunet_assets.nnunet.training.ranks import Rank, run_ranks, settings_of_whole_batch
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard
-from nnunet_assets.nnunet.training.trainer import build_trainer, label_names
 from nnunet_assets.nnunet.training.validation_passes import write_validation_work
 from nnunet_assets.nnunet.training.validation_series import validation_series
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.reporter import reporter

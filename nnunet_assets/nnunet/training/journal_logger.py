@@ -14,9 +14,9 @@ from nnunet_assets.core.fold.journal import Record, append_record, journal_path,
 from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
+from nnunet_assets.nnunet.trainer.parameters import training_parameters
+from nnunet_assets.nnunet.trainer.trainer import label_names
 from nnunet_assets.nnunet.training.epoch_logger import EpochLogger
-from nnunet_assets.nnunet.training.parameters import training_parameters
-from nnunet_assets.nnunet.training.trainer import label_names
 
 
 class JournalLogger(EpochLogger):

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.trainer import trainer_class
+from nnunet_assets.nnunet.trainer.trainer import trainer_class
 from nnunet_assets.processes.child import LOG_FILE, ChildFailure, Request, die_with_parent, outcome_of, sent_request
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
 from nnunet_assets.processes.interpreter import python_command

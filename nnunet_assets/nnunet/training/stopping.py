@@ -20,7 +20,7 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.trainer import validation_cases
+from nnunet_assets.nnunet.trainer.trainer import validation_cases
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 

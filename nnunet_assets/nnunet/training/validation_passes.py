@@ -5,8 +5,8 @@ from pathlib import Path
 
 from nnunet_assets.core.fold.validation_work import PASSES_OF_A_STEP, ValidationWork
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.devices import device_name
-from nnunet_assets.nnunet.training.trainer import validation_cases
+from nnunet_assets.nnunet.trainer.devices import device_name
+from nnunet_assets.nnunet.trainer.trainer import validation_cases
 
 TILE_STEP_SIZE = 0.5
 """nnU-Net's, in `perform_actual_validation`."""

@@ -9,7 +9,7 @@ from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.trainer import validation_cases
+from nnunet_assets.nnunet.trainer.trainer import validation_cases
 
 
 def validation_series(trainer: NnunetTrainer, experiment: Experiment, fold: str) -> dict[str, float | None]:

@@ -269,7 +269,7 @@ def peak_memory_metric(kind: str) -> str:
 
 
 def search_tags(params: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the tags that a fold's parameters give (`nnunet.training.parameters`); what they do not say has none."""
+    """Returns the tags that a fold's parameters give (`nnunet.trainer.parameters`); what they do not say has none."""
     wanted = {
         DEVICE: ("device", "kind"),
         DEVICE_NAME: ("device", "name"),

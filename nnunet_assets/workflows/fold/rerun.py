@@ -18,7 +18,7 @@ from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, 
 from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, experiment_of, fold_named
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.training.parameters import package_versions
+from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold

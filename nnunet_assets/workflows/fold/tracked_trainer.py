@@ -12,9 +12,9 @@ from nnunet_assets.core.fold.journal import append_record, journal_path, read_re
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, NnunetAssetsError
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
+from nnunet_assets.nnunet.trainer.parameters import training_parameters
+from nnunet_assets.nnunet.trainer.trainer import label_names
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
-from nnunet_assets.nnunet.training.parameters import training_parameters
-from nnunet_assets.nnunet.training.trainer import label_names
 from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker

@@ -22,7 +22,7 @@ from nnunet_assets.nnunet.plans.inference_files import (
     nnunet_identifier,
 )
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.training.trainer_names import trainer_names
+from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:

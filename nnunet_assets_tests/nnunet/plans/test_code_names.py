@@ -355,7 +355,7 @@ from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.predictions.prediction_process import predict_cases
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags, PredictionRequest
-from nnunet_assets.nnunet.training.trainer import build_trainer
+from nnunet_assets.nnunet.trainer.trainer import build_trainer
 from nnunet_assets_tests.builders import build_attempt
 from nnunet_assets_tests.hostile_code import HOSTILE, PLACES, PLANS, hostile_plans
 

@@ -24,7 +24,7 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
-from nnunet_assets.nnunet.training.parameters import package_versions
+from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.reading.recall import recall_fold, unflattened

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.nnunet.training.trainer_names import trainer_names
+from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
 
 
 def test_nnunets_own_are_found_without_importing_it() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_assets.nnunet.training.devices import resolve_device
+from nnunet_assets.nnunet.trainer.devices import resolve_device
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 

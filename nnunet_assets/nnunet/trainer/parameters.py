@@ -14,7 +14,7 @@ from typing import Any
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
-from nnunet_assets.nnunet.training.devices import device_name
+from nnunet_assets.nnunet.trainer.devices import device_name
 
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 

@@ -73,7 +73,7 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.nnunet.training.parameters import training_parameters
+from nnunet_assets.nnunet.trainer.parameters import training_parameters
 from nnunet_assets_tests.nnunet.trainer_contract import missing_of
 
 class OddTrainer(nnUNetTrainer):

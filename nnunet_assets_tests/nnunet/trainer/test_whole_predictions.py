@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_assets.nnunet.training.whole_predictions import read_back_predictions, score_predictions_alone
+from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import ChildFailure
 
 pytest.importorskip("nnunetv2")

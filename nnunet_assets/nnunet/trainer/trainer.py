@@ -10,7 +10,7 @@ from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.nnunet.checkpoints.random_state import seed_workers
 from nnunet_assets.nnunet.nnunet_trainer import Label, LabelManager, NnunetTrainer
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
-from nnunet_assets.nnunet.training.bindings import apply_overrides, choose_best_among_defined, stop_when_diverged
+from nnunet_assets.nnunet.trainer.bindings import apply_overrides, choose_best_among_defined, stop_when_diverged
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.nnunet.training.bindings import (
+from nnunet_assets.nnunet.trainer.bindings import (
     MAX_DIVERGED_ITERATIONS,
     apply_overrides,
     choose_best_among_defined,
