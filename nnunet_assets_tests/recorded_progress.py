@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 
 
 class RecordedProgress:

@@ -13,9 +13,9 @@ import psutil
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.splits.splits import SplitSettings
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.importing.phantom import write_phantom

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from nnunet_assets.cli.asset_words import with_commands
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
 from nnunet_assets.core.progress import Count
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch, duration
 
 if TYPE_CHECKING:
     from rich.console import Console

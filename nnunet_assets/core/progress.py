@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Protocol
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 
 LOG_SHARE, LOG_SECONDS, SILENT_SECONDS = 0.05, 30.0, 30 * 60.0
 """A log that nobody looks at gets a line of a count where so much more is done and so long is passed since the last,

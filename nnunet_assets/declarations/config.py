@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
-from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.core.fold.training_rules import contradictions
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
+from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.core.training.training_rules import contradictions
 from nnunet_assets.declarations.fields import Configuration, DatasetName, Declaration, Owners, PlansName, TrainerName
 from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig

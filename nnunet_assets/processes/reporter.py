@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 from nnunet_assets.core.progress import Progress, Silent
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 
 
 class Told(Silent):

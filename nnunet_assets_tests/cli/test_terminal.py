@@ -7,7 +7,7 @@ import pytest
 from nnunet_assets.cli import terminal
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core import progress as progress_module
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets_tests.fakes.clock import Clock
 
 

@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from nnunet_assets.core import progress as module
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 from nnunet_assets.core.progress import LOGGED, Count, Logged, Progress, Silent
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets_tests.fakes.clock import Clock
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 

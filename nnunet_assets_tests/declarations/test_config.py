@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"

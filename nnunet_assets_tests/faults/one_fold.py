@@ -11,7 +11,7 @@ import sys
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.processes.fold_lock import fold_lease

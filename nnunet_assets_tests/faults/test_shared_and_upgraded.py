@@ -17,9 +17,9 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.version_history import read_stages
 from nnunet_assets.core.splits.splits import SplitSettings
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import DatasetError, FoldError, PlanningError
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs

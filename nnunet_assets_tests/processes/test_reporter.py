@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dagster_pipes import PipesContext, encode_param
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets.processes.reporter import reporter
 
 

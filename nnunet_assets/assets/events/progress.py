@@ -2,8 +2,8 @@
 
 import logging
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 from nnunet_assets.core.progress import Count
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 
 
 class LogProgress:

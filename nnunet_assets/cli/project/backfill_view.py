@@ -12,9 +12,9 @@ from nnunet_assets.core.files.kernel_lock import is_owned
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
-from nnunet_assets.core.fold.trained_epoch import duration
 from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.text.numbers import fixed
+from nnunet_assets.core.training.trained_epoch import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,8 @@ from rich.progress import Progress as Bars
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
 from nnunet_assets.core.progress import Count, Progress, Silent
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch, duration
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.nnunet.folds.fold_watch import EpochLines, ValidationSteps
 from nnunet_assets.settings import Settings

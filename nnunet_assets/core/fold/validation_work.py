@@ -15,7 +15,7 @@ from pathlib import Path
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.fold import finished_siblings
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 
 FILE = f"{OWN_FOLDER}/validation_work.json"
 """In a fold's folder."""

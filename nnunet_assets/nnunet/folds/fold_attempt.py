@@ -22,7 +22,6 @@ from nnunet_assets.core.fold.fold import Fold, State
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, n_saved_epochs, settled_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.version_history import (
     NNUNET,
     Stage,
@@ -33,6 +32,7 @@ from nnunet_assets.core.fold.version_history import (
     write_stages,
 )
 from nnunet_assets.core.progress import SILENT, Progress
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.trainer.parameters import package_versions

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
-from nnunet_assets.core.fold.trained_epoch import duration
 from nnunet_assets.core.fold.validation_again import OUTPUT_FOLDER
 from nnunet_assets.core.fold.validation_work import ValidationWork, pass_seconds_of_others, trained_epoch
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.training.trained_epoch import duration
 from nnunet_assets.processes.child import LOG_FILE
 
 SILENT_SECONDS = 30 * 60

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import first_offenders
 
 VALIDATION = "validation"

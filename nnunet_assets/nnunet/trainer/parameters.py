@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name
 

@@ -19,7 +19,6 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import COMMIT_FILE, commit_fold, read_committed
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import (
     OUTPUT_FOLDER,
     begin_again,
@@ -28,6 +27,7 @@ from nnunet_assets.core.fold.validation_again import (
     written_again,
 )
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
     BEST,
     FINAL,

@@ -17,8 +17,8 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.trainer import validation_cases
 from nnunet_assets.processes.child import ChildFailure

@@ -9,9 +9,9 @@ from typing import Any
 from nnunet_assets.core.files.layout import DEFAULT_TRAINER, FULL_FOLD, FoldPlace
 from nnunet_assets.core.fold.fold import Fold, finished_siblings
 from nnunet_assets.core.fold.journal import journal_path, n_saved_epochs, read_records
-from nnunet_assets.core.fold.trained_epoch import duration
-from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.fold.validation_work import ValidationWork
+from nnunet_assets.core.training.trained_epoch import duration
+from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import FoldError

@@ -7,10 +7,10 @@ from nnunet_assets.core.files.layout import FULL_FOLD, fold_index
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.splits.splits_files import readable_splits
+from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import FoldError

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, NnunetAssetsError
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.parameters import training_parameters

@@ -11,10 +11,10 @@ from nnunet_assets.core.fold.commit import RESULT_FILES, FinishedFold, validated
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.core.fold.training_rules import check_options
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage

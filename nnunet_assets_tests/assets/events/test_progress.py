@@ -6,7 +6,7 @@ import pytest
 
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.core import progress as module
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets_tests.fakes.clock import Clock
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from nnunet_assets.assets.fold.fold_model import FoldRunConfig, RunDevice, first_try
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.workflows.fold.train import AskedNow
 
 

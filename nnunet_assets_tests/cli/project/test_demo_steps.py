@@ -9,8 +9,8 @@ from rich.progress import Progress as Bars
 
 from nnunet_assets.cli.project.demo_steps import BarFace, Steps, shown_steps
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
 from nnunet_assets.core.fold.validation_work import ValidationWork
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.settings import Settings
 

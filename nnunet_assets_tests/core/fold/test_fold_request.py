@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_attempt
 
 

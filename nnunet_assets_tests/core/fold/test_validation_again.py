@@ -18,7 +18,6 @@ from nnunet_assets.core.fold.commit import commit_fold, commit_sha256, read_comm
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import (
     AGAIN_FOLDER,
     begin_again,
@@ -28,6 +27,7 @@ from nnunet_assets.core.fold.validation_again import (
     written_again,
 )
 from nnunet_assets.core.progress import SILENT
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_watch import Heartbeat
 from nnunet_assets.nnunet.training import fold_process

@@ -27,8 +27,8 @@ from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold, read_commi
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.splits.splits_files import write_splits
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, not_begun_folder

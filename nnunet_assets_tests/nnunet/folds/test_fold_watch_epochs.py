@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets.nnunet.folds.fold_watch import EpochLines
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 

@@ -11,8 +11,8 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.fold import fold_state
-from nnunet_assets.core.fold.training_options import TrainingOptions
 from nnunet_assets.core.fold.validation_again import AGAIN_FOLDER, OUTPUT_FOLDER
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.folds.validation_files import cases_without_probabilities
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.supervisor import FoldFailed

@@ -14,7 +14,7 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.preparation.planning import prepare

@@ -72,7 +72,7 @@ import numpy as np
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.trainer.parameters import training_parameters
 from nnunet_assets_tests.nnunet.trainer_contract import missing_of
 

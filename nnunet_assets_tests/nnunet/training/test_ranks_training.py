@@ -16,7 +16,7 @@ import pytest
 from nnunet_assets.core.files.layout import STOP_FILE
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints.checkpoints import FINAL
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
@@ -269,7 +269,7 @@ def test_a_fold_whose_parent_is_killed_leaves_no_rank(project: Any) -> None:
     owner_code = """
 import sys
 from pathlib import Path
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets_tests.rank_builders import RANKS_EXPERIMENT
 from nnunet_assets_tests.training_builders import PhantomProject, roots_in
 from dataclasses import replace

@@ -11,7 +11,7 @@ import pytest
 from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.training import epoch_logger
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
 from nnunet_assets.processes.child import ChildFailure

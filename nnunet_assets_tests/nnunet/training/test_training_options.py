@@ -17,7 +17,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, STOP_FILE, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints.checkpoints import BEST, FINAL
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed

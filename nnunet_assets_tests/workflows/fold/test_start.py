@@ -12,7 +12,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DeviceError, FoldError

@@ -1,6 +1,6 @@
 """What may not be asked of one training together; where the rule is nnU-Net's own, the sentence says so."""
 
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import ConfigError
 
 

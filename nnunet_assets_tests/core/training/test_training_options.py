@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from nnunet_assets.core.fold.training_options import TrainingOptions
+from nnunet_assets.core.training.training_options import TrainingOptions
 
 
 def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:

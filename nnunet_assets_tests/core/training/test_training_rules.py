@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.training_options import TrainingOptions
-from nnunet_assets.core.fold.training_rules import check_options, contradictions
+from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.core.training.training_rules import check_options, contradictions
 from nnunet_assets.errors import ConfigError
 
 ALLOWED = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunet_assets.core.fold.trained_epoch import TrainedEpoch, duration
+from nnunet_assets.core.training.trained_epoch import TrainedEpoch, duration
 
 KNOWN = {"train_loss": -0.5, "val_loss": 0.25, "pseudo_dice_mean": 0.75, "epoch_seconds": 47.25}
 
