@@ -36,7 +36,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.nnunet.images.nifti import read_volume
-from nnunet_assets.processes.device_lease import FOLDS_PER_GPU_VARIABLE, usable_gpus
+from nnunet_assets.processes.machine.device_lease import FOLDS_PER_GPU_VARIABLE, usable_gpus
 from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 DATASET = "Dataset960_Micro"

@@ -1,1 +1,1 @@
-"""Child processes, whatever they run: how they start, end, fail, and share devices, memory and locks."""
+"""Child processes, whatever they run: how they start, end, fail and report, what they inherit and lock."""

@@ -29,8 +29,8 @@ from nnunet_assets.nnunet.prepared.prepared_folder import REFERENCES
 from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember, finished_member
 from nnunet_assets.nnunet.probabilities.probabilities import case_bytes, predict_probabilities, refuse_foreign_members
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
-from nnunet_assets.processes.disk_space import lacking_room
-from nnunet_assets.processes.memory import free_memory_bytes
+from nnunet_assets.processes.machine.disk_space import lacking_room
+from nnunet_assets.processes.machine.memory import free_memory_bytes
 from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
 from nnunet_assets.processes.workers import usable_cpus, worker_variables
 

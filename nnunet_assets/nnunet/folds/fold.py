@@ -32,10 +32,10 @@ from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import scores_of
 from nnunet_assets.nnunet.splits.split_users import note_fold, seen_split, split_held
-from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode, failure_class
 from nnunet_assets.processes.failures import explain
 from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.machine.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.processes.variables import check_variables
 from nnunet_assets.settings import trusted_code

@@ -15,7 +15,7 @@ from nnunet_assets.core.fold.validation_again import settle_again
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.folds.fold_watch import EpochLines, Heartbeat, ValidationSteps
 from nnunet_assets.processes.child import ChildResult, run_child
-from nnunet_assets.processes.device_lease import device_lease
+from nnunet_assets.processes.machine.device_lease import device_lease
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.workers import worker_variables
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.errors import DatasetError
-from nnunet_assets.processes.memory import memory_bytes
+from nnunet_assets.processes.machine.memory import memory_bytes
 
 ENDINGS = (".nii.gz", ".nii")
 READ_AT_ONCE = 4

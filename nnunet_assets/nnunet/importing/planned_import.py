@@ -15,7 +15,7 @@ from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.importing.transfer import Link, Transfer
 from nnunet_assets.nnunet.raw.raw_root import new_dataset, refuse_unwritable
-from nnunet_assets.processes.disk_space import lacking_room
+from nnunet_assets.processes.machine.disk_space import lacking_room
 
 IMPORTING = "files imported"
 """What an import counts, as in `Progress.step`."""

@@ -30,7 +30,7 @@ from nnunet_assets.nnunet.packages.expected_images import expected_images
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage, described_labels, open_own_package
 from nnunet_assets.nnunet.packages.packed_files import packed_dataset_json, packed_plans
 from nnunet_assets.nnunet.packages.slim_checkpoint import slim_bytes, write_slim_checkpoint
-from nnunet_assets.processes.disk_space import lacking_room
+from nnunet_assets.processes.machine.disk_space import lacking_room
 
 PACKED = "checkpoints packed"
 

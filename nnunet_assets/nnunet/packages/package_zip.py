@@ -19,7 +19,7 @@ from nnunet_assets.core.model.model_description import MODEL_FILE
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import PackageError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
-from nnunet_assets.processes.disk_space import lacking_room
+from nnunet_assets.processes.machine.disk_space import lacking_room
 
 ZIP_SUFFIX = ".zip"
 

@@ -25,7 +25,7 @@ from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import NnunetAssetsError, PackageError, first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import refuse_long_directory
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage, open_package
-from nnunet_assets.processes.disk_space import lacking_room
+from nnunet_assets.processes.machine.disk_space import lacking_room
 
 MOST_TIMES, ROOM_FOR_TEXT = 4, 256 << 20
 """What a zip may unpack to: weights hardly shrink, and the rest is small."""

@@ -16,7 +16,7 @@ from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.progress import Progress, Silent
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
-from nnunet_assets.processes.device_lease import DeviceLease, device_lease, usable_gpus
+from nnunet_assets.processes.machine.device_lease import DeviceLease, device_lease, usable_gpus
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.variables import EXPORT
 from nnunet_assets.processes.workers import MAX_EXPORT_PROCESSES, usable_cpus, worker_variables

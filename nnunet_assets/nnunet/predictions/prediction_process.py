@@ -20,7 +20,7 @@ from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, P
 from nnunet_assets.nnunet.predictions.written_mask import postprocessed, write_mask
 from nnunet_assets.nnunet.trainer.devices import compute_repeatably, device_name, resolve_device
 from nnunet_assets.processes.child import child_main
-from nnunet_assets.processes.memory import free_memory_bytes
+from nnunet_assets.processes.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     import numpy as np

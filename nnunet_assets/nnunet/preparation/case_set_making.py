@@ -22,9 +22,9 @@ from nnunet_assets.nnunet.prepared.case_sets import CaseSet, is_shown, remove_un
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets.nnunet.prepared.raw_records import curated_folder
 from nnunet_assets.processes.child import ChildFailure
-from nnunet_assets.processes.disk_space import lacking_room
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.memory import free_memory_bytes
+from nnunet_assets.processes.machine.disk_space import lacking_room
+from nnunet_assets.processes.machine.memory import free_memory_bytes
 
 
 def make_case_set(dataset: PreparedDataset, configuration: str, request: PlanningRequest) -> None:

@@ -24,8 +24,8 @@ from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember
 from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
 from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore, probability_bytes
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
-from nnunet_assets.processes.device_lease import device_lease
-from nnunet_assets.processes.memory import free_memory_bytes
+from nnunet_assets.processes.machine.device_lease import device_lease
+from nnunet_assets.processes.machine.memory import free_memory_bytes
 from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
 from nnunet_assets.processes.workers import usable_cpus, worker_variables
 from nnunet_assets.settings import trusted_code

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.torch_devices import missing_device
+from nnunet_assets.processes.machine.torch_devices import missing_device
 
 if TYPE_CHECKING:
     import torch

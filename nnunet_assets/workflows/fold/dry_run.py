@@ -17,9 +17,9 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_attempt import check_versions
 from nnunet_assets.nnunet.folds.fold_inputs import check_fold
-from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
-from nnunet_assets.processes.disk_space import needed_checkpoint_bytes
-from nnunet_assets.processes.torch_devices import check_device
+from nnunet_assets.processes.machine.device_lease import gpu_models, usable_gpus
+from nnunet_assets.processes.machine.disk_space import needed_checkpoint_bytes
+from nnunet_assets.processes.machine.torch_devices import check_device
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.dataset.preparation_work import PreparationWork, preparation_work
 from nnunet_assets.workflows.dataset.prepare import Readiness, readiness

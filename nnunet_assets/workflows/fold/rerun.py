@@ -19,7 +19,7 @@ from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, expe
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
-from nnunet_assets.processes.device_lease import gpu_models, usable_gpus
+from nnunet_assets.processes.machine.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
 from nnunet_assets.tracking.store.destination import Destination

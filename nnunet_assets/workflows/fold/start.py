@@ -18,7 +18,7 @@ from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, check_m
 from nnunet_assets.nnunet.folds.fold_inputs import check_fold, no_such_fold
 from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
 from nnunet_assets.processes.fold_lock import fold_lease
-from nnunet_assets.processes.torch_devices import check_device
+from nnunet_assets.processes.machine.torch_devices import check_device
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.dataset.prepare import ensure_prepared

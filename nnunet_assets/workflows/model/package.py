@@ -15,7 +15,7 @@ from nnunet_assets.errors import PackageError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import package_bytes, write_package
 from nnunet_assets.nnunet.packages.package_zip import ZIP_SUFFIX, place_in_results, write_package_zip
-from nnunet_assets.processes.disk_space import lacking_room
+from nnunet_assets.processes.machine.disk_space import lacking_room
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.about import about_experiment, with_inputs
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment

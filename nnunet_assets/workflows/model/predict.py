@@ -243,7 +243,7 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
 
 
 def _refuse_small_disk(plan: PlannedPrediction) -> None:
-    from nnunet_assets.processes.disk_space import lacking_room
+    from nnunet_assets.processes.machine.disk_space import lacking_room
 
     there = next(path for path in (plan.asked.output, *plan.asked.output.resolve().parents) if path.is_dir())
     # Compressed, probabilities may take a tenth of their size in memory.

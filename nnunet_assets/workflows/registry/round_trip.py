@@ -14,7 +14,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import DatasetError, NnunetAssetsError
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags, PredictionRequest
 from nnunet_assets.processes.child import ChildResult, run_child
-from nnunet_assets.processes.device_lease import device_lease
+from nnunet_assets.processes.machine.device_lease import device_lease
 from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.round_trip import CaseOfRoundTrip, predict_bare

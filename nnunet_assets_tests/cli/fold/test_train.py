@@ -22,9 +22,9 @@ from nnunet_assets.declarations.named_fold import NamedFold, chosen_experiment, 
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.processes import torch_devices
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.torch_devices import TorchDevices
+from nnunet_assets.processes.machine import torch_devices
+from nnunet_assets.processes.machine.torch_devices import TorchDevices
 from nnunet_assets_tests.fakes.fold_child import Ends, played
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 from nnunet_assets_tests.project_builders import write_project

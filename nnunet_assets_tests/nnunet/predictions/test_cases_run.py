@@ -13,8 +13,8 @@ from nnunet_assets.nnunet.predictions import cases_run
 from nnunet_assets.nnunet.predictions.cases_run import CasesRun, run_cases
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags, PredictionRequest
 from nnunet_assets.processes.child import ChildResult
-from nnunet_assets.processes.device_lease import DeviceLease, Gpu
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.machine.device_lease import DeviceLease, Gpu
 from nnunet_assets.processes.variables import EXPORT
 from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.raw_builders import write_json

@@ -15,9 +15,9 @@ from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DatasetError, DeviceError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.processes import torch_devices
 from nnunet_assets.processes.fold_lock import fold_lease
-from nnunet_assets.processes.torch_devices import TorchDevices
+from nnunet_assets.processes.machine import torch_devices
+from nnunet_assets.processes.machine.torch_devices import TorchDevices
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.fold.dry_run import DryRun, dry_run
 from nnunet_assets.workflows.fold.train import AskedNow

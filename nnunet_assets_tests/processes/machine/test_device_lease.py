@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.errors import ConfigError, DeviceError
-from nnunet_assets.processes import device_lease as module
-from nnunet_assets.processes.device_lease import device_lease, usable_gpus
+from nnunet_assets.processes.machine import device_lease as module
+from nnunet_assets.processes.machine.device_lease import device_lease, usable_gpus
 from nnunet_assets.processes.workers import usable_cpus, worker_variables
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -176,7 +176,7 @@ def test_a_fold_on_two_gpus_takes_both_or_none(machine: Any) -> None:
 
 HOLDER = """
 import os, sys, tempfile, time
-from nnunet_assets.processes.device_lease import device_lease
+from nnunet_assets.processes.machine.device_lease import device_lease
 tempfile.tempdir = sys.argv[1]
 with device_lease("auto", dict(os.environ)):
     print("it holds the GPU", flush=True)

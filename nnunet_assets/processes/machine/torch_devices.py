@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nnunet_assets.errors import DeviceError
-from nnunet_assets.processes.device_lease import refuse_too_few, usable_gpus
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
+from nnunet_assets.processes.machine.device_lease import refuse_too_few, usable_gpus
 
 _PROBE = """
 import json, torch

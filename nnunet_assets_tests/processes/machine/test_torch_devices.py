@@ -3,9 +3,9 @@
 import pytest
 
 from nnunet_assets.errors import DeviceError
-from nnunet_assets.processes import torch_devices as module
-from nnunet_assets.processes.device_lease import Gpu
-from nnunet_assets.processes.torch_devices import TorchDevices, check_device, torch_devices
+from nnunet_assets.processes.machine import torch_devices as module
+from nnunet_assets.processes.machine.device_lease import Gpu
+from nnunet_assets.processes.machine.torch_devices import TorchDevices, check_device, torch_devices
 
 NOTHING, TWO = TorchDevices("2.0", (), has_mps=False), TorchDevices("2.0", ("A100", "A100"), has_mps=False)
 

@@ -5,8 +5,8 @@ import pytest
 
 from nnunet_assets.nnunet.preparation.case_set_making import _refuse_too_little_room
 from nnunet_assets.processes.child import ChildFailure
-from nnunet_assets.processes.disk_space import lacking_room, needed_checkpoint_bytes
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.machine.disk_space import lacking_room, needed_checkpoint_bytes
 
 
 def write(path: Any, n_bytes: int) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import psutil
 import pytest
 
-from nnunet_assets.processes.memory import free_memory_bytes, memory_bytes
+from nnunet_assets.processes.machine.memory import free_memory_bytes, memory_bytes
 
 
 @pytest.mark.parametrize(

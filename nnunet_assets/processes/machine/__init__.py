@@ -1,0 +1,1 @@
+"""What this machine has for a process, and who takes it: GPUs, memory, room on the disk."""
