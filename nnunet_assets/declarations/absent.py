@@ -9,8 +9,8 @@ from pathlib import Path
 from nnunet_assets.core.dataset.configurations import PLANNERS
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.documents import FileProblem
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.yaml_files.documents import FileProblem
 from nnunet_assets.errors import did_you_mean, first_offenders
 
 

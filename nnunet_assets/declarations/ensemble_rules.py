@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.documents import Declared, FileProblem
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.experiment_words import named_experiments, parts_of, words_of
+from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
 from nnunet_assets.errors import did_you_mean, first_offenders
 
 

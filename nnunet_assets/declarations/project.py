@@ -12,7 +12,12 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.documents import (
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
+from nnunet_assets.declarations.planned import PlannedConfigurations
+from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
+from nnunet_assets.declarations.splitting import with_known_folds
+from nnunet_assets.declarations.yaml_files.documents import (
     ENSEMBLE_TYPE,
     EXPERIMENT_TYPE,
     MODELS,
@@ -24,12 +29,7 @@ from nnunet_assets.declarations.documents import (
     is_run_together,
     read_attributes,
 )
-from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
-from nnunet_assets.declarations.planned import PlannedConfigurations
-from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
-from nnunet_assets.declarations.splitting import with_known_folds
-from nnunet_assets.declarations.yaml_source import Document, Location, Problem, read_documents
+from nnunet_assets.declarations.yaml_files.yaml_source import Document, Location, Problem, read_documents
 from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
 from nnunet_assets.settings import is_project
 

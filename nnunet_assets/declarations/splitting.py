@@ -6,7 +6,7 @@ from nnunet_assets.core.splits.case_groups import GroupTable
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.splits.splits_files import read_splits_file
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.declarations.yaml_source import Document, Location, Problem
+from nnunet_assets.declarations.yaml_files.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import ConfigError, first_offenders
 
 _SPLITS: Location = ("attributes", "splits")

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from nnunet_assets.declarations.yaml_slips import slip_in
+from nnunet_assets.declarations.yaml_files.yaml_slips import slip_in
 
 try:
     from yaml import CSafeLoader as _SafeLoader

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from nnunet_assets.declarations.fields import PATTERN_MEANINGS
-from nnunet_assets.declarations.value_slips import (
+from nnunet_assets.declarations.yaml_files.value_slips import (
     as_list,
     list_example,
     meant,
@@ -18,7 +18,7 @@ from nnunet_assets.declarations.value_slips import (
     value_slip,
     whole_number,
 )
-from nnunet_assets.declarations.yaml_source import Document, Location, Problem
+from nnunet_assets.declarations.yaml_files.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
 
 _WANTED = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.declarations.yaml_source import MAX_BYTES, read_documents
+from nnunet_assets.declarations.yaml_files.yaml_source import MAX_BYTES, read_documents
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, errors_of
 
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.fields import Declaration, keys_of
-from nnunet_assets.declarations.sentences import validation_problems
-from nnunet_assets.declarations.yaml_source import Document, Location, Problem
+from nnunet_assets.declarations.yaml_files.sentences import validation_problems
+from nnunet_assets.declarations.yaml_files.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
 
 DATASET_TYPE = "nnunet_assets.components.NnunetDataset"
