@@ -366,7 +366,7 @@ def register(
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.tracking.store.destination import Destination
-    from nnunet_assets.workflows.registry.register import register_declared
+    from nnunet_assets.workflows.registry.register_declared import register_declared
 
     settings = project_settings(_folder(project))
     declared = read_project(settings.project)

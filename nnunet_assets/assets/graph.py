@@ -13,7 +13,6 @@ from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.full_model import build_full_model
 from nnunet_assets.assets.fold.partitions import ensemble_key
 from nnunet_assets.assets.model.registered_model import build_registered_model
-from nnunet_assets.assets.model.registered_selection import build_registered_selection
 from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
 from nnunet_assets.assets.summary.best_configuration import build_best_configuration
 from nnunet_assets.assets.summary.comparison import build_comparison
@@ -57,11 +56,7 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
         [
             build_comparison(config=config, experiments=compared, project=project, group=group),
             build_best_configuration(config=config, experiments=compared, project=project, group=group),
-            *(
-                [build_registered_selection(config=config, declared=project, group=group)]
-                if config.registered_as
-                else []
-            ),
+            *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
             build_dataset_report(config=config, experiments=identities, group=group),
         ]
         if len(experiments) > 1

@@ -5,15 +5,16 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.partitions import ensemble_key, fold_model_key
-from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.core.registry.gate import RULES, Verdict
 from nnunet_assets.core.text.amounts import bytes_text
-from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.workflows.registry.register import Registered, register_declared
+from nnunet_assets.workflows.registry.register import Registered
+from nnunet_assets.workflows.registry.register_declared import register_declared
 
 DESCRIPTION = """A version of the model in MLflow's registry, packed so that it predicts anywhere.
 
@@ -23,6 +24,9 @@ and it is not worse than the champion by more than the declared margin, case by 
 with the reason here and on the version; a champion is never taken away, and `nnunet-assets promote` decides otherwise.
 What did not change since is not registered twice."""
 
+OF_SELECTION = """What `best_configuration` chose last: a model or an ensemble, with the postprocessing that it earned
+and the Dice that it may be expected to score."""
+
 
 def registered_key(experiment: Experiment) -> dg.AssetKey:
     """Returns the key of an experiment's registered model; one that asks for none has none."""
@@ -30,18 +34,22 @@ def registered_key(experiment: Experiment) -> dg.AssetKey:
 
 
 def build_registered_model(
-    *, config: ExperimentConfig | EnsembleConfig, declared: Project, group: str
+    *, config: ExperimentConfig | EnsembleConfig | DatasetConfig, declared: Project, group: str
 ) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment or ensemble that asks for a registered model."""
-    experiment, key = config.identity, registered_key(config.identity)
+    """Returns the asset of an experiment or ensemble that asks for a registered model, or of a dataset for its best."""
+    if isinstance(config, DatasetConfig):
+        key = dg.AssetKey(dataset_key(config.dataset, "registered_model"))
+        description = f"{DESCRIPTION}\n\n{OF_SELECTION}"
+    else:
+        key, description = registered_key(config.identity), DESCRIPTION
 
     @dg.asset(
         key=key,
-        deps=[*_packed(config), dg.AssetKey([*experiment.key_prefix, "cv_summary"])],
+        deps=_packed(config),
         group_name=group,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
-        description=DESCRIPTION,
+        description=description,
         code_version="1",
         check_specs=[dg.AssetCheckSpec(rule, asset=key, description=text) for rule, text in RULES.items()],
     )
@@ -67,11 +75,14 @@ def build_registered_model(
     return registered_model
 
 
-def _packed(config: ExperimentConfig | EnsembleConfig) -> list[dg.AssetKey]:
+def _packed(config: ExperimentConfig | EnsembleConfig | DatasetConfig) -> list[dg.AssetKey]:
+    if isinstance(config, DatasetConfig):
+        return [dg.AssetKey(dataset_key(config.dataset, "best_configuration"))]
+    summary = dg.AssetKey([*config.identity.key_prefix, "cv_summary"])
     if isinstance(config, EnsembleConfig):
-        return [ensemble_key(config.identity)]
+        return [ensemble_key(config.identity), summary]
     full = [dg.AssetKey([*config.identity.key_prefix, "full_model"])] if config.register_full_model else []
-    return [fold_model_key(config.identity), *full]
+    return [fold_model_key(config.identity), *full, summary]
 
 
 def registered_metadata(registered: Registered) -> dict[str, dg.MetadataValue]:

@@ -5,12 +5,11 @@ registration that was interrupted is taken up by the next: the same package is t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.files.layout import FULL_FOLD
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.model.model_description import ModelDescription, ModelNumber
@@ -21,31 +20,21 @@ from nnunet_assets.core.registry.gate import (
     RULES,
     Verdict,
     judge_against,
-    judge_cross_validation,
     judge_one_training,
     passes,
     reasons,
 )
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.numbers import fixed
-from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.project import Project
-from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
-from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.model.about import about_experiment, with_inputs
-from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
-from nnunet_assets.workflows.registry.round_trip import StoredCase, cases_by_turns, try_round_trip
+from nnunet_assets.workflows.registry.round_trip import StoredCase, try_round_trip
 from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
-from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -105,80 +94,6 @@ class Registered:
         if self.is_champion:
             return f"{version} is the champion"
         return f"{version} stays challenger: {' '.join(reasons(self.verdicts))}"
-
-
-def register_declared(
-    settings: Settings,
-    project: Project,
-    config: ExperimentConfig | EnsembleConfig,
-    destination: Destination,
-    *,
-    name: str | None = None,
-    progress: Progress = LOGGED,
-    dagster_run_id: str | None = None,
-) -> Registered:
-    """Registers the folds of an experiment, its model of every case where it asks for that, or an ensemble.
-
-    Args:
-        settings: Of the project.
-        project: What is declared.
-        config: Of the experiment or ensemble.
-        destination: Where MLflow is.
-        name: Of the model; None: as declared.
-        progress: Told what happens.
-        dagster_run_id: The Dagster run that registers; None where none does.
-
-    Raises:
-        ConfigError: No name is declared.
-        NnunetAssetsError: Folds are unfinished, mixed or of other plans, or the registry does not answer.
-    """
-    wanted, identity = name or config.registered_as, config.identity
-    if wanted is None:
-        raise ConfigError(
-            f"{identity.title} does not say under which name it is registered. Add `register: NAME` to its "
-            "declaration, or give a name."
-        )
-    if isinstance(config, EnsembleConfig):
-        folds: Sequence[str] = project.folds_of_ensemble(config)
-        usable = usable_ensemble(settings, identity, project.members[identity], folds)
-    else:
-        folds = project.folds_of(config)
-        usable = usable_experiment(settings, identity, (FULL_FOLD,) if config.register_full_model else folds)
-    summary = up_to_date_summary(settings.roots, identity, folds, progress)
-    run = bring_up_to_date(destination, summary_run(identity, summary), dagster_run_id=dagster_run_id)
-    is_full = FULL_FOLD in usable.members[0].folds
-    known = about_experiment(settings.roots, identity, folds, progress, is_full_model=is_full)
-    about = replace(known, intended_use=config.intended_use, licence=config.licence)
-    model = _to_register(settings, config, usable, summary, folds, about=with_inputs(about, usable.members))
-    return register_model(settings, replace(model, name=wanted, run_id=run.known_id()), destination, progress)
-
-
-def _to_register(
-    settings: Settings,
-    config: ExperimentConfig | EnsembleConfig,
-    usable: UsableModel,
-    summary: CvSummary,
-    folds: Sequence[str],
-    *,
-    about: AboutModel,
-) -> ModelToRegister:
-    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-
-    return ModelToRegister(
-        name="",
-        usable=usable,
-        about=about,
-        dataset=config.dataset,
-        run_id="",
-        scores=ComparedExperiment.of(summary),
-        verdicts=(
-            judge_cross_validation(folds, summary.completed_folds, usable.members[0].folds),
-            judge_inputs(summary),
-        ),
-        cases=cases_by_turns(settings, summary),
-        margin=config.register_margin,
-        device=config.device,
-    )
 
 
 def register_model(

@@ -8,7 +8,8 @@ import pytest
 
 from nnunet_assets.assets.fold.partitions import ensemble_key
 from nnunet_assets.assets.model import registered_model
-from nnunet_assets.assets.model.registered_model import build_registered_model, registered_key
+from nnunet_assets.assets.model.registered_model import OF_SELECTION, build_registered_model, registered_key
+from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.core.registry.gate import RULES, Verdict
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
@@ -59,6 +60,14 @@ def test_that_of_an_ensemble_depends_on_the_ensemble() -> None:
         ensemble_key(ensemble.identity),
         dg.AssetKey([*ensemble.identity.key_prefix, "cv_summary"]),
     }
+
+
+def test_that_of_a_dataset_depends_on_the_choice_and_says_so() -> None:
+    config = DatasetConfig(dataset=DATASET, register="Best")
+    specs = graph(declared([config], [PLAIN, CONFIG])).resolve_all_asset_specs()
+    (spec,) = (spec for spec in specs if spec.key == dg.AssetKey(dataset_key(DATASET, "registered_model")))
+    assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey(dataset_key(DATASET, "best_configuration"))]
+    assert spec.description.endswith(OF_SELECTION)
 
 
 def test_a_version_is_shown_with_what_the_gate_found(

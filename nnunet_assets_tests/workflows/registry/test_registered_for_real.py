@@ -12,7 +12,7 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, V
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.download import download_version
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.registry.register import register_declared
+from nnunet_assets.workflows.registry.register_declared import register_declared
 from nnunet_assets_tests.assets.graphs import declared
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS

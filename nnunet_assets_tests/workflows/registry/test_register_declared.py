@@ -14,9 +14,9 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.registry import register_selected as module
+from nnunet_assets.workflows.registry import register_declared as module
 from nnunet_assets.workflows.registry.register import ModelToRegister
-from nnunet_assets.workflows.registry.register_selected import WITHOUT_STEPS, register_selected
+from nnunet_assets.workflows.registry.register_declared import WITHOUT_STEPS, register_declared
 from nnunet_assets_tests.assets.graphs import declared
 from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.package_builders import ABOUT, DATASET, FOLDS, model_of, write_model
@@ -66,7 +66,7 @@ def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: 
         patch.setattr(module, "with_inputs", lambda about, _: replace(about, inputs={"a": {"raw_hash": "raw"}}))
         patch.setattr(module, "register_model", takes)
         project = declared([config])
-        assert register_selected(settings, project, config, Destination.of(settings)) == "registered"
+        assert register_declared(settings, project, config, Destination.of(settings)) == "registered"
     return seen["wanted"], seen["scored"]
 
 
@@ -92,4 +92,4 @@ def test_a_dataset_that_names_no_model_is_told_how_to(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"registered_as": None})
     settings = Settings.from_environment(tmp_path, {})
     with pytest.raises(ConfigError, match="Add `register: NAME` to its declaration"):
-        register_selected(settings, declared([config]), config, Destination.of(settings))
+        register_declared(settings, declared([config]), config, Destination.of(settings))
