@@ -38,7 +38,7 @@ train_fold("Dataset004_Hippocampus", "2d", 0, device="cpu")
 CONFIG = """
 [mypy]
 follow_imports = skip
-[mypy-nnunet_assets,nnunet_assets.api]
+[mypy-nnunet_assets,nnunet_assets.api,nnunet_assets.api.*]
 follow_imports = silent
 """
 UNUSED = ("dagster", "torch", "nnunetv2", "mlflow", "numpy", "pandas", "matplotlib", "scipy", "SimpleITK")
