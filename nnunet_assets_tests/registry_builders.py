@@ -17,7 +17,9 @@ from nnunet_assets.core.model.model_description import (
 from nnunet_assets.core.model.package_layout import expected_files
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 
 DATASET = "Dataset001_Tiny"
@@ -82,3 +84,11 @@ def run_in(destination: Destination) -> str:
 
 def registration(package: Path, run_id: str, name: str = MODEL) -> Registration:
     return Registration(name, package, DATASET, run_id, [b"a synthetic image"], {"gate.rule": "passed"}, "For people.")
+
+
+def versions_without_files(destination: Destination, n: int, name: str = MODEL) -> None:
+    """Makes versions 1 to n of a model in a database, which nobody can load."""
+    client = connect(destination)
+    client.create_registered_model(name)
+    for number in range(1, n + 1):
+        client.create_model_version(name, "/nowhere", tags={registry_names.PACKAGE: f"{number:064x}"})

@@ -10,11 +10,12 @@ import click
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
+from nnunet_assets.core.registry.gate import PASSED
 from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.registry.versions import RegisteredVersion
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.registry.registered_models import PASSED, ClearedModels, clear_models, registered_versions
+from nnunet_assets.workflows.registry.registered_models import ClearedModels, clear_models, registered_versions
 
 
 @click.command()

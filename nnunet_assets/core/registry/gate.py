@@ -30,6 +30,9 @@ LABEL_MARGINS = 2
 
 METRIC = "dice"
 
+PASSED, FAILED = "passed", "failed"
+"""How the record of a verdict begins."""
+
 RULES = {
     "cross_validation": "Every fold of the cross-validation is finished and packed.",
     "one_training": "All folds were made from the same data, plans, splits and settings.",
@@ -54,6 +57,19 @@ class Verdict:
     passed: bool
     sentence: str
     numbers: Mapping[str, float | int] = field(default_factory=dict)
+
+    @classmethod
+    def recorded(cls, rule: str, record: str | None) -> "Verdict":
+        """Returns a verdict as a version bears it; None: it bears none, and the rule is not kept."""
+        if record is None:
+            return cls(rule, False, f"The rule {rule} was not looked at.")
+        word, _, sentence = record.partition(": ")
+        return cls(rule, word == PASSED, sentence)
+
+    @property
+    def record(self) -> str:
+        """What a version bears of it: `passed: ` or `failed: `, and the sentence."""
+        return f"{PASSED if self.passed else FAILED}: {self.sentence}"
 
 
 def passes(verdicts: Sequence[Verdict]) -> bool:

@@ -103,6 +103,33 @@ def set_alias(destination: Destination, name: str, alias: str, version: int) -> 
         )
 
 
+def move_alias(destination: Destination, name: str, alias: str, version: int, *, seen: int | None) -> int | None:
+    """Gives a version an alias where that is still where it was seen; returns which version has it then.
+
+    Another one than `version`: somebody else was faster, or wrote in the same moment, and it is left to him.
+
+    Args:
+        destination: Whose registry.
+        name: Of the model.
+        alias: Which the version is to have.
+        version: Its number.
+        seen: The version that had it when it was decided; None: none had.
+
+    Raises:
+        TrackingError: The registry does not answer, or refuses it.
+    """
+    client = connect(destination)
+
+    def elsewhere() -> int | None:
+        number = client.get_registered_model(name).aliases.get(alias)
+        return None if number is None or int(number) == seen else int(number)
+
+    with registry_lock(destination):
+        return persisted(
+            lambda: client.set_registered_model_alias(name, alias, str(version)), elsewhere, client.tracking_uri
+        )
+
+
 def describe(destination: Destination, version: RegisteredVersion, description: str, tags: Mapping[str, str]) -> None:
     """Writes the description and tags of a version, over those that it has.
 

@@ -5,6 +5,7 @@ Measured with MLflow 3.17 on SQLite: six threads that register versions and set 
 artifacts where a server has it; writers on other machines are met by reading back and trying again.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,11 @@ def held(file: Path, seconds: float, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def lock_of_model(destination: Destination, name: str) -> Path:
+    """Returns the lock of what decides on a model's champion, which takes longer than writing it."""
+    return lock_folder(destination) / "model_champions" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
 
 
 def lock_folder(destination: Destination) -> Path:

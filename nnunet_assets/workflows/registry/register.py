@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.model.about_model import AboutModel
-from nnunet_assets.core.model.model_address import CHAMPION
+from nnunet_assets.core.model.model_address import CHALLENGER, CHAMPION
 from nnunet_assets.core.model.model_description import ModelDescription, ModelNumber
 from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
@@ -30,10 +30,12 @@ from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry import registry_names
-from nnunet_assets.tracking.registry.registration import Registration, describe, register_package, set_alias
+from nnunet_assets.tracking.registry.registration import Registration, describe, register_package
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.registry.registered_models import promoted_by_force
 from nnunet_assets.workflows.registry.round_trip import StoredCase, try_round_trip
+from nnunet_assets.workflows.registry.succession import deciding, succeed
 from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
 
 if TYPE_CHECKING:
@@ -93,6 +95,9 @@ class Registered:
         version = f"{self.version.name}, version {self.version.version}"
         if self.is_champion:
             return f"{version} is the champion"
+        if passes(self.verdicts) and self.champion_before:
+            newer = f"version {self.champion_before.version}, which is newer, is the champion"
+            return f"{version} passes the gate, and {newer}: nnunet-assets promote decides otherwise"
         return f"{version} stays challenger: {' '.join(reasons(self.verdicts))}"
 
 
@@ -119,18 +124,18 @@ def register_model(
         device=model.device,
         progress=progress,
     )
+
+    def judge(champion: RegisteredVersion | None) -> tuple[Verdict, ...]:
+        return _in_order(*model.verdicts, round_trip, _against(settings, model, version, champion))
+
     # After the minutes that the round trip takes: another version may have become champion meanwhile.
-    champion = _champion(destination, model.name)
-    verdicts = _in_order(*model.verdicts, round_trip, _against(settings, model, version, champion))
-    was_champion = champion is not None and champion.version == version.version
-    becomes_champion = passes(verdicts) and (champion is None or champion.version < version.version)
-    if becomes_champion:
-        set_alias(destination, version.name, CHAMPION, version.version)
-    tags = {f"{registry_names.GATE}.{one.rule}": _as_tag(one) for one in verdicts}
-    text = _description(package.description, verdicts, was_champion or becomes_champion)
-    describe(destination, version, text, tags)
-    shown = next(one for one in list_versions(destination, model.name) if one.version == version.version)
-    registered = Registered(shown, verdicts, None if was_champion else champion)
+    with deciding(destination, model.name):
+        found = succeed(destination, model.name, version.version, judge)
+        tags = {f"{registry_names.GATE}.{one.rule}": one.record for one in found.verdicts}
+        now = _now(destination, version)
+        describe(destination, now, _description(package.description, found.verdicts, now), tags)
+    was_champion = found.before is not None and found.before.version == version.version
+    registered = Registered(_now(destination, version), found.verdicts, None if was_champion else found.before)
     progress.say(registered.headline())
     return registered
 
@@ -177,7 +182,7 @@ def _registration(model: ModelToRegister, package: ModelPackage, settings: Setti
         **hashes,
         **{f"{registry_names.NUMBER}.{name}": _shown(number) for name, number in _main_numbers(description)},
     }
-    text = _description(description, model.verdicts, False)
+    text = _description(description, model.verdicts)
     return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text)
 
 
@@ -187,15 +192,19 @@ def judge_inputs(summary: CvSummary) -> Verdict:
     return judge_one_training({"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash})
 
 
-def _champion(destination: Destination, name: str) -> RegisteredVersion | None:
-    return next((one for one in list_versions(destination, name) if CHAMPION in one.aliases), None)
+def _now(destination: Destination, version: RegisteredVersion) -> RegisteredVersion:
+    return next((one for one in list_versions(destination, version.name) if one.version == version.version), version)
 
 
-def _description(description: ModelDescription, verdicts: Sequence[Verdict], is_champion: bool) -> str:
-    """Returns what people read on the version's page, in Markdown."""
+def _description(
+    description: ModelDescription, verdicts: Sequence[Verdict], version: RegisteredVersion | None = None
+) -> str:
+    """Returns what people read on the version's page, in Markdown; None: there is no version yet."""
     numbers = [f"- {name}: {_shown(number)}. {number.estimand}" for name, number in _main_numbers(description)]
     gate = [f"- {'passed' if one.passed else '**failed**'}, {one.rule}: {one.sentence}" for one in verdicts]
-    state = "Champion." if is_champion else "Challenger."
+    # What it is later, its aliases say.
+    state = f"Registered as {CHAMPION if version and CHAMPION in version.aliases else CHALLENGER}."
+    forced = [promoted_by_force(version.tags)] if version and registry_names.PROMOTED_BECAUSE in version.tags else []
     use = description.intended_use or "Research use only: nobody said what it is for. It is no medical device."
     licence = f"Licence: {description.licence}." if description.licence else "No licence was said."
     how = (
@@ -203,7 +212,9 @@ def _description(description: ModelDescription, verdicts: Sequence[Verdict], is_
         "with `mlflow.pyfunc.load_model`, which runs the code of the version. A row a case, a column a channel "
         f"(`channel_0000` ...) with the bytes of a `{description.images.file_ending}` file; the mask comes as bytes."
     )
-    return "\n\n".join([description.title, state, "\n".join(numbers), "\n".join(gate), f"{use} {licence}", how])
+    return "\n\n".join(
+        [description.title, state, "\n".join(numbers), "\n".join(gate), f"{use} {licence}", how, *forced]
+    )
 
 
 def _main_numbers(description: ModelDescription) -> list[tuple[str, ModelNumber]]:
@@ -215,10 +226,6 @@ def _shown(number: ModelNumber) -> str:
     interval = number.interval
     between = f" [{fixed(interval.low)}, {fixed(interval.high)}]" if interval else ""
     return f"{fixed(number.mean)}{between} ({number.n_cases} cases)"
-
-
-def _as_tag(verdict: Verdict) -> str:
-    return f"passed: {verdict.sentence}" if verdict.passed else f"failed: {verdict.sentence}"
 
 
 def _size(folder: Path) -> int:

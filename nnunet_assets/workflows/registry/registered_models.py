@@ -1,12 +1,12 @@
 """The versions of registered models: shown, promoted by hand, and cleared where no alias needs them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.registry.gate import DEFAULT_MARGIN, RULES, judge_against
+from nnunet_assets.core.registry.gate import DEFAULT_MARGIN, RULES, Verdict, judge_against, reasons
 from nnunet_assets.declarations.project import declared_if_any
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.user_name import user_name
@@ -17,9 +17,8 @@ from nnunet_assets.tracking.registry.registration import describe, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.client import is_to_be_made
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.registry.succession import deciding, succeed
 from nnunet_assets.workflows.registry.version_scores import forget_scores, known_scores
-
-PASSED = "passed"
 
 
 def registered_versions(destination: Destination, name: str | None = None) -> list[RegisteredVersion]:
@@ -53,49 +52,65 @@ def promote_version(
     """
     if force is not None and not force.strip():
         raise ConfigError("A forced promotion needs a reason, which is kept with the version: --force 'why'.")
-    versions = {one.version: one for one in registered_versions(destination, name)}
-    if version not in versions:
-        raise TrackingError(f"{name!r} has no version {version}; it has {', '.join(map(str, sorted(versions)))}.")
-    wanted = versions[version]
-    champion = next((one for one in versions.values() if CHAMPION in one.aliases), None)
-    if champion is not None and champion.version == version:
-        return wanted
-    if force is None:
-        if against := _against_gate(settings, wanted, champion):
-            raise ConfigError(
-                f"{wanted.address} does not pass the gate: {' '.join(against)} To promote it all the same, say why: "
-                f"nnunet-assets promote {name!r} {version} --force 'why'."
-            )
-        set_alias(destination, name, CHAMPION, version)
-    else:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        tags = {
-            registry_names.PROMOTED_BY: user_name(),
-            registry_names.PROMOTED_BECAUSE: force.strip(),
-            registry_names.PROMOTED_AT: now,
-        }
-        text = f"{wanted.description}\n\nPromoted by force on {now}: {force.strip()}"
-        # First: nobody is to find a champion without the reason.
-        describe(destination, wanted, text, tags)
-        set_alias(destination, name, CHAMPION, version)
-    return next(one for one in list_versions(destination, name) if one.version == version)
+    registered_versions(destination, name)  # before a lock is made for what is not there
+    with deciding(destination, name):
+        versions = {one.version: one for one in registered_versions(destination, name)}
+        if version not in versions:
+            raise TrackingError(f"{name!r} has no version {version}; it has {', '.join(map(str, sorted(versions)))}.")
+        wanted = versions[version]
+        if CHAMPION in wanted.aliases:
+            return wanted
+        if force is None:
+            _promote_by_gate(settings, destination, wanted)
+        else:
+            _promote_by_force(destination, wanted, force.strip())
+        return next(one for one in list_versions(destination, name) if one.version == version)
 
 
-def _against_gate(settings: Settings, version: RegisteredVersion, champion: RegisteredVersion | None) -> list[str]:
-    """Returns what speaks against a version, in sentences: of the recorded rules, and of today's champion."""
-    recorded = {rule: text for rule, text in version.gate.items() if rule != "not_inferior"}
-    against = [
-        recorded.get(rule, f"The rule {rule} was not looked at.").removeprefix("failed: ")
-        for rule in RULES
-        if rule != "not_inferior" and not recorded.get(rule, "").startswith(PASSED)
-    ]
-    verdict = judge_against(
+def _promote_by_gate(settings: Settings, destination: Destination, wanted: RegisteredVersion) -> None:
+    def judge(champion: RegisteredVersion | None) -> list[Verdict]:
+        return [*_recorded(wanted), _against(settings, wanted, champion)]
+
+    found = succeed(destination, wanted.name, wanted.version, judge, may_be_older=True)
+    if not found.is_champion:
+        raise ConfigError(
+            f"{wanted.address} does not pass the gate: {' '.join(reasons(found.verdicts))} To promote it all the same, "
+            f"say why: nnunet-assets promote {wanted.name!r} {wanted.version} --force 'why'."
+        )
+    tags = {f"{registry_names.GATE}.{one.rule}": one.record for one in found.verdicts}
+    describe(destination, wanted, wanted.description, tags)
+
+
+def _promote_by_force(destination: Destination, wanted: RegisteredVersion, why: str) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    tags = {
+        registry_names.PROMOTED_BY: user_name(),
+        registry_names.PROMOTED_BECAUSE: why,
+        registry_names.PROMOTED_AT: now,
+    }
+    # First: nobody is to find a champion without the reason.
+    describe(destination, wanted, f"{wanted.description}\n\n{promoted_by_force(tags)}", tags)
+    set_alias(destination, wanted.name, CHAMPION, wanted.version)
+
+
+def promoted_by_force(tags: Mapping[str, str]) -> str:
+    """Returns what a version's description says of a promotion by force, which its tags record."""
+    when, why = (tags.get(name, "") for name in (registry_names.PROMOTED_AT, registry_names.PROMOTED_BECAUSE))
+    return f"Promoted by force on {when}: {why}"
+
+
+def _recorded(version: RegisteredVersion) -> list[Verdict]:
+    """Returns the verdicts on a version that no other version changes, as it bears them."""
+    return [Verdict.recorded(rule, version.gate.get(rule)) for rule in RULES if rule != "not_inferior"]
+
+
+def _against(settings: Settings, version: RegisteredVersion, champion: RegisteredVersion | None) -> Verdict:
+    return judge_against(
         known_scores(settings, champion.digest) if champion else None,
         known_scores(settings, version.digest),
         margin=_declared_margin(settings, version.name),
         champion_name=f"version {champion.version}" if champion else None,
     )
-    return against if verdict.passed else [*against, verdict.sentence]
 
 
 def _declared_margin(settings: Settings, name: str) -> float:

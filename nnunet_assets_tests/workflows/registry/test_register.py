@@ -79,12 +79,12 @@ def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training
     assert first.version.aliases == ("challenger", "champion")
     assert set(first.version.gate) == set(RULES)
     assert first.version.numbers == {"dice": "0.870 [0.850, 0.890] (50 cases)"}
-    assert "Champion." in first.version.description
+    assert "Registered as champion." in first.version.description
     # Once more is the same version, which stays what it is.
     again = register_model(with_store, wanted, destination, progress)
     assert (again.version.version, again.version.aliases) == (1, ("challenger", "champion"))
     assert again.version.gate["not_inferior"] == "passed: It is the champion."
-    assert "\n\nChampion.\n\n" in again.version.description
+    assert "\n\nRegistered as champion.\n\n" in again.version.description
     assert again.champion_before is None
 
     # Tags of MLflow take no such name of a label.
