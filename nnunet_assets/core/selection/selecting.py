@@ -1,6 +1,6 @@
 """The choice among the models of a dataset, as `best_configuration` describes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from nnunet_assets.core.comparison.compared_experiments import (
     shared_scores,
 )
 from nnunet_assets.core.evaluation.step_scores import StepDice, StepPlan
+from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.selection.best_configuration import (
     POSTPROCESSED,
     BestConfiguration,
@@ -39,6 +40,23 @@ class StepScores:
 
     plan: StepPlan
     cases: Mapping[str, StepDice]
+
+    def after(self, steps: Collection[Step]) -> dict[str, dict[str, float | None]]:
+        """Returns the Dice after some of the plan's steps, by label name and case.
+
+        Raises:
+            SummaryError: A step is none of the plan's.
+        """
+        if odd := sorted(set(steps) - set(self.plan.steps)):
+            raise SummaryError(
+                f"What masks score after the postprocessing step on {first_offenders(odd)} is not known: it is none of "
+                "those that are looked at for this dataset. Materialize best_configuration again."
+            )
+        taken = ["01"[step in steps] for step in self.plan.steps]
+        combination = {name: "".join(taken[place] for place in places) for name, places in self.plan.matters.items()}
+        return {
+            name: {case: scores[name][key] for case, scores in self.cases.items()} for name, key in combination.items()
+        }
 
 
 @dataclass(frozen=True)

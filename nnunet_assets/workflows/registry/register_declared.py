@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import ENSEMBLES, FULL_FOLD, Experiment
 from nnunet_assets.core.model.about_model import AboutModel
+from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.registry.gate import judge_cross_validation
+from nnunet_assets.core.registry.gate import METRIC, judge_cross_validation
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -19,16 +21,15 @@ from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.about import about_experiment, with_inputs
+from nnunet_assets.workflows.model.best import scores_after_steps
 from nnunet_assets.workflows.model.selected import SelectedModel, selected_model
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets.workflows.registry.register import ModelToRegister, Registered, judge_inputs, register_model
 from nnunet_assets.workflows.registry.round_trip import cases_by_turns
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
-WITHOUT_STEPS = (
-    "The scores by which it is compared with other versions are those before its postprocessing, which it takes only "
-    "where that gains."
-)
+if TYPE_CHECKING:
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,6 @@ def register_declared(
         NnunetAssetsError: Folds are unfinished, mixed or of other plans, nothing was chosen, what was chosen changed
             since, or the registry does not answer.
     """
-    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-
     wanted = name or config.registered_as
     if wanted is None:
         raise ConfigError(
@@ -98,7 +97,7 @@ def register_declared(
         about=with_inputs(about, found.usable.members),
         dataset=config.dataset,
         run_id=run.known_id(),
-        scores=ComparedExperiment.of(summary),
+        scores=_scores(settings, found.usable.postprocessing, summary, progress),
         verdicts=(
             judge_cross_validation(found.folds, summary.completed_folds, found.usable.members[0].folds),
             judge_inputs(summary),
@@ -135,9 +134,24 @@ def _trained(
 def _chosen(settings: Settings, project: Project, config: DatasetConfig) -> _Found:
     selected = selected_model(settings, project, config.dataset)
     summary = read_current_summary(settings.roots, _scored(selected))
-    steps = (WITHOUT_STEPS,) if selected.model.postprocessing else ()
-    about = replace(selected.about, n_cases=summary.n_cases, notes=(*selected.about.notes, *steps))
-    return _Found(selected.model, selected.folds, summary, about)
+    return _Found(selected.model, selected.folds, summary, replace(selected.about, n_cases=summary.n_cases))
+
+
+def _scores(
+    settings: Settings, steps: Sequence[Step], summary: CvSummary, progress: Progress
+) -> "ComparedExperiment | None":
+    """Returns what the masks that the version gives score, by case; None: its postprocessed masks cannot be scored."""
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+    plain, notes = ComparedExperiment.of(summary), list[str]()
+    if not steps:
+        return plain
+    found = scores_after_steps(settings, summary, progress=progress, notes=notes)
+    if found is None:
+        progress.warn(f"{' '.join(notes)} So nothing can be compared with what this version gives.")
+        return None
+    after = {label: {case: of[case] for case in plain.cases} for label, of in found.after(steps).items()}
+    return replace(plain, scores={METRIC: after})
 
 
 def _scored(selected: SelectedModel) -> Experiment:

@@ -9,6 +9,7 @@ import pytest
 from nnunet_assets.core.evaluation.step_scores import StepPlan
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
 from nnunet_assets.core.selection.selecting import SelectableModel, StepScores, best_configuration
+from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.core.selection.test_best_configuration import DIFFICULTY, NOISE, experiment
 
 PLAN = StepPlan(((1,),), (None,), {"organ": (1,)}, {"organ": (0,)})
@@ -94,3 +95,34 @@ def test_scores_that_a_step_makes_undefined_are_counted_beside_the_mean() -> Non
     }
     best = chosen_of(replace(found, steps=replace(found.steps, cases=cases)))
     assert {one.name: one.n_defined for one in best.candidates} == {"2d": 30, "2d + postprocessing": 20}
+
+
+OF_TWO = StepPlan(
+    ((1, 2), (1,), (2,)),
+    (None, "organ", "tumour"),
+    {"organ": (1,), "tumour": (2,)},
+    {"organ": (0, 1), "tumour": (0, 2)},
+)
+
+
+def of_two(**by_combination: float | None) -> dict[str, float | int | None]:
+    return {"reference_voxels": 9, **{key.removeprefix("k"): dice for key, dice in by_combination.items()}}
+
+
+def test_scores_after_steps_are_those_of_the_combination_that_is_taken() -> None:
+    organ = of_two(k00=0.1, k10=0.2, k01=0.3, k11=0.4)
+    tumour = of_two(k00=0.5, k10=0.6, k01=0.7, k11=None)
+    scores = StepScores(OF_TWO, {"c0": {"organ": organ, "tumour": tumour}})
+    assert scores.after([]) == {"organ": {"c0": 0.1}, "tumour": {"c0": 0.5}}
+    assert scores.after([(1, 2)]) == {"organ": {"c0": 0.2}, "tumour": {"c0": 0.6}}
+    assert scores.after([(1,)]) == {"organ": {"c0": 0.3}, "tumour": {"c0": 0.5}}
+    assert scores.after([(2,), (1, 2)]) == {"organ": {"c0": 0.2}, "tumour": {"c0": None}}
+    with pytest.raises(SummaryError, match=r"step on \(3,\) is not known"):
+        scores.after([(3,)])
+
+
+def test_the_mean_of_the_scores_after_steps_is_that_of_the_candidate_with_them() -> None:
+    best = with_steps()
+    steps = model("2d", DIFFICULTY, 0.03 + NOISE[0] / 4).steps
+    after = steps.after(best.chosen_candidate.steps)["organ"]
+    assert np.mean(list(after.values())) == pytest.approx(best.chosen_candidate.mean, abs=1e-9)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from nnunet_assets.core.evaluation.step_scores import StepPlan
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import UsableModel
+from nnunet_assets.core.selection.selecting import StepScores
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.errors import ConfigError
@@ -16,7 +18,7 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.registry import register_declared as module
 from nnunet_assets.workflows.registry.register import ModelToRegister
-from nnunet_assets.workflows.registry.register_declared import WITHOUT_STEPS, register_declared
+from nnunet_assets.workflows.registry.register_declared import register_declared
 from nnunet_assets_tests.assets.graphs import declared
 from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.package_builders import ABOUT, DATASET, FOLDS, model_of, write_model
@@ -43,8 +45,15 @@ class _Selected:
     best: _Best
 
 
-def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: Experiment, steps: Any = ()) -> Any:
-    """Returns what is asked to be registered, and whose summary was read."""
+def registered(
+    tmp_path: Path,
+    config: DatasetConfig,
+    model: str,
+    *experiments: Experiment,
+    steps: Any = (),
+    after: StepScores | None = None,
+) -> Any:
+    """Returns what is asked to be registered, and whose summary was read; `after` is what masks score after steps."""
     seen: dict[str, Any] = {}
     usable = model_of(*(write_model(tmp_path, one) for one in experiments), steps=steps)
 
@@ -57,6 +66,10 @@ def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: 
         seen["wanted"] = wanted
         return "registered"
 
+    def scored_after(_settings: Any, _summary: Any, *, progress: Any, notes: list[str]) -> StepScores | None:
+        notes += [] if after else ["Postprocessing of 2d is not looked at: a mask is torn."]
+        return after
+
     selected = _Selected(usable, experiments, FOLDS, ABOUT, _Best(_Candidate(model)))
     settings = Settings.from_environment(tmp_path, {})
     with pytest.MonkeyPatch.context() as patch:
@@ -65,6 +78,7 @@ def registered(tmp_path: Path, config: DatasetConfig, model: str, *experiments: 
         patch.setattr(module, "bring_up_to_date", lambda *_, **__: TrackedRun("run"))
         patch.setattr(module, "with_inputs", lambda about, _: replace(about, inputs={"a": {"raw_hash": "raw"}}))
         patch.setattr(module, "register_model", takes)
+        patch.setattr(module, "scores_after_steps", scored_after)
         project = declared([config])
         assert register_declared(settings, project, config, Destination.of(settings)) == "registered"
     return seen["wanted"], seen["scored"]
@@ -80,12 +94,26 @@ def test_a_single_model_goes_with_its_number_margin_and_scores(tmp_path: Path) -
     assert wanted.scores.cases == {"c0", "c1"}
 
 
-def test_an_ensemble_is_scored_by_its_own_summary_and_says_what_its_steps_leave_out(tmp_path: Path) -> None:
-    members = (Experiment(DATASET, "2d"), Experiment(DATASET, "2d_large"))
-    wanted, scored = registered(tmp_path, CONFIG, "ensembles/both", *members, steps=[(1,)])
+MEMBERS = (Experiment(DATASET, "2d"), Experiment(DATASET, "2d_large"))
+PLAN = StepPlan(((1,),), (None,), {"organ": (1,)}, {"organ": (0,)})
+
+
+def test_an_ensemble_is_compared_by_what_its_masks_score_after_its_postprocessing(tmp_path: Path) -> None:
+    cases = {f"c{k}": {"organ": {"reference_voxels": 9, "0": 0.8, "1": 0.85 + k / 100}} for k in range(2)}
+    # A fold that is not of the summary has been scored, too.
+    after = StepScores(PLAN, {**cases, "other": cases["c0"]})
+    wanted, scored = registered(tmp_path, CONFIG, "ensembles/both", *MEMBERS, steps=[(1,)], after=after)
     assert scored == Experiment.ensemble(DATASET, "both")
     assert len(wanted.usable.members) == 2
-    assert wanted.about.notes == (WITHOUT_STEPS,)
+    assert wanted.scores.scores == {"dice": {"organ": {"c0": 0.85, "c1": 0.86}}}
+
+
+def test_postprocessed_masks_that_cannot_be_scored_leave_nothing_to_compare(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted, _ = registered(tmp_path, CONFIG, "ensembles/both", *MEMBERS, steps=[(1,)])
+    assert wanted.scores is None
+    assert "a mask is torn. So nothing can be compared with what this version gives." in caplog.text
 
 
 def test_a_dataset_that_names_no_model_is_told_how_to(tmp_path: Path) -> None:
