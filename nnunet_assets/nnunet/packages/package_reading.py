@@ -45,27 +45,28 @@ class ModelPackage:
     usable: UsableModel
 
 
-def open_package(path: Path, trusted: frozenset[str]) -> ModelPackage:
+def open_package(path: Path, trusted: frozenset[str], checked: ModelDescription | None = None) -> ModelPackage:
     """Returns the package in a folder; every byte of it is read (0.6 s a gigabyte).
 
     Args:
         path: The folder.
         trusted: Code beside nnU-Net's own, trainers included, that the user names (`Settings.trusted_code`).
+        checked: What `check_files` returned of it a moment ago, so that its files are not hashed again; None: they are.
 
     Raises:
         PackageError: It is no package, was changed, or holds what must not be trusted.
         ForeignCodeError: Its plans or dataset.json name code that is neither nnU-Net's own nor trusted.
     """
-    return _opened(path, trusted)
+    return _opened(path, trusted, checked)
 
 
-def open_own_package(path: Path) -> ModelPackage:
+def open_own_package(path: Path, checked: ModelDescription | None = None) -> ModelPackage:
     """Returns a package that was just made here, of code that was run here, as `open_package` does.
 
     Raises:
         PackageError: As `open_package`.
     """
-    return _opened(path, _Everything())
+    return _opened(path, _Everything(), checked)
 
 
 def described_labels(description: DatasetDescription) -> dict[str, int | list[int]]:
@@ -80,10 +81,10 @@ class _Everything(Container[str]):
         return True
 
 
-def _opened(folder: Path, trusted: Container[str]) -> ModelPackage:
+def _opened(folder: Path, trusted: Container[str], checked: ModelDescription | None) -> ModelPackage:
     if not folder.is_dir():
         raise PackageError(f"{folder} is not there, or no folder. A package is a folder with a {MODEL_FILE}.")
-    description = check_files(folder)
+    description = checked or check_files(folder)
     for member in description.members:
         _check_member(folder, member, description, trusted)
     steps = _steps(folder / POSTPROCESSING_FILE, description)

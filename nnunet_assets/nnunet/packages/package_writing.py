@@ -69,7 +69,7 @@ def write_package(model: UsableModel, about: AboutModel, folder: Path, progress:
         write_json_atomically(partial / MODEL_FILE, dataclass_to_json(description))
         open_own_package(partial)
         _refuse_changed(sources.values(), about)
-    return open_own_package(folder)
+    return open_own_package(folder, description)
 
 
 def package_bytes(model: UsableModel) -> int:

@@ -19,7 +19,7 @@ from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned
 from nnunet_assets.core.model.description_file import parse_description
-from nnunet_assets.core.model.model_description import MODEL_FILE
+from nnunet_assets.core.model.model_description import MODEL_FILE, ModelDescription
 from nnunet_assets.core.model.package_files import MOST_FILES, refuse_other_names
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.errors import NnunetAssetsError, PackageError, first_offenders
@@ -95,8 +95,8 @@ def _unpacked(zipped: _Zipped, trusted: frozenset[str], cache: Path, progress: P
         if known := _known(folder, trusted):
             return known
         remove_abandoned(cache)
-        _unpack(zipped, folder, trusted, progress)
-    return open_package(folder, trusted)
+        checked = _unpack(zipped, folder, trusted, progress)
+        return open_package(folder, trusted, checked)
 
 
 def _known(folder: Path, trusted: frozenset[str]) -> ModelPackage | None:
@@ -110,7 +110,7 @@ def _known(folder: Path, trusted: frozenset[str]) -> ModelPackage | None:
         return None
 
 
-def _unpack(zipped: _Zipped, folder: Path, trusted: frozenset[str], progress: Progress) -> None:
+def _unpack(zipped: _Zipped, folder: Path, trusted: frozenset[str], progress: Progress) -> ModelDescription:
     n_bytes = sum(entry.file_size for entry in zipped.entries.values())
     progress.say(f"{zipped.path} is unpacked to {folder}: {n_bytes / 1e6:.0f} MB.")
     if lack := lacking_room(folder.parent, n_bytes, "Unpacking it needs"):
@@ -121,7 +121,7 @@ def _unpack(zipped: _Zipped, folder: Path, trusted: frozenset[str], progress: Pr
             target.parent.mkdir(parents=True, exist_ok=True)
             with zipped.archive.open(entry) as source, target.open("xb") as opened:
                 shutil.copyfileobj(source, opened, 1 << 20)  # ends after as many bytes as the list of entries says
-        open_package(partial, trusted)  # what is refused is not kept
+        return open_package(partial, trusted).description  # what is refused is not kept
 
 
 def _entries(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

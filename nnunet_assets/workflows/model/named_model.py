@@ -172,7 +172,7 @@ def _of_registry(
         settings.data / PACKAGES_FOLDER,
         lambda version: progress.say(f"{version.address} is downloaded."),
     )
-    return _found_package(open_package(downloaded.folder, settings.trusted_code))
+    return _found_package(open_package(downloaded.folder, settings.trusted_code, downloaded.description))
 
 
 def _refuse_choice(name: object, folds: Sequence[str], checkpoint: str | None) -> None:

@@ -1,6 +1,8 @@
 """A model that is packed and registered, and becomes champion where the gate lets it; the round trip is played."""
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,9 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.model import package_files
+from nnunet_assets.core.model.model_description import MODEL_FILE
 from nnunet_assets.core.registry.gate import (
     RULES,
     Verdict,
@@ -20,6 +25,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.download import download_version
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.model.named_model import model_named
 from nnunet_assets.workflows.registry import register
 from nnunet_assets.workflows.registry.register import ModelToRegister, register_model
 from nnunet_assets.workflows.registry.registered_models import promote_version
@@ -113,6 +119,22 @@ def test_versions_follow_each_other_through_the_gate_and_nothing_of_the_training
     assert package.version.version == 3
     assert package.description.notes[-1] == "Trained longer."
     _refuse_canaries(destination, tmp_path)
+    for _ in ("downloaded", "there already"):
+        assert set(_hashed(lambda: model_named(with_store, "models:/Tiny@champion")).values()) == {1}
+
+
+def _hashed(work: Callable[[], object]) -> Counter[str]:
+    """Returns how often each file of a package is hashed while something is done, but for its description."""
+    found = Counter[str]()
+
+    def counted(path: Path) -> str:
+        found.update([] if path.name == MODEL_FILE else ["/".join(path.parts[-2:])])
+        return file_sha256(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(package_files, "file_sha256", counted)
+        work()
+    return found
 
 
 def _refuse_canaries(destination: Destination, home: Path) -> None:
