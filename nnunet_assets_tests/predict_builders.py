@@ -7,7 +7,8 @@ from typing import Any
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.named_model import NamedModel, model_named
-from nnunet_assets.workflows.model.predict import Asked, PlannedPrediction, plan_prediction
+from nnunet_assets.workflows.model.planned_prediction import Asked, PlannedPrediction, plan_prediction
+from nnunet_assets.workflows.model.predict import predict_images
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.prediction_builders import EXPERIMENT, PredictingChild, write_folds
 from nnunet_assets_tests.project_builders import write_project
@@ -58,7 +59,7 @@ class PredictProject:
     def predict(self, model: NamedModel | None = None, **changes: Any) -> list[str]:
         """Predicts, and returns the cases that the child predicted for it."""
         before = len(self.child.predicted)
-        self.plan(model, **changes).carry_out(self.progress)
+        predict_images(self.plan(model, **changes), self.progress)
         return [case for cases in self.child.predicted[before:] for case in cases]
 
 

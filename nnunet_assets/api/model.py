@@ -173,7 +173,8 @@ def predict(
             predicted.
     """
     from nnunet_assets.workflows.model.named_model import model_named
-    from nnunet_assets.workflows.model.predict import Asked, plan_prediction
+    from nnunet_assets.workflows.model.planned_prediction import Asked, plan_prediction
+    from nnunet_assets.workflows.model.predict import predict_images
 
     settings = settings_of(project)
     asked = Asked(
@@ -193,4 +194,4 @@ def predict(
     named = model_named(
         settings, str(model), folds=[str(fold) for fold in folds], checkpoint=checkpoint, progress=progress
     )
-    return plan_prediction(settings, named, asked, progress).carry_out(progress)
+    return predict_images(plan_prediction(settings, named, asked, progress), progress)

@@ -18,7 +18,8 @@ from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
-    from nnunet_assets.workflows.model.predict import Asked, PlannedPrediction, PredictedImages
+    from nnunet_assets.workflows.model.planned_prediction import Asked, PlannedPrediction
+    from nnunet_assets.workflows.model.predict import PredictedImages
 
 
 class _SeveralFolds(click.Command):
@@ -99,7 +100,8 @@ def predict(
     settings = project_settings(project)
     # numpy, which wrong usage need not wait for.
     from nnunet_assets.workflows.model.named_model import model_named
-    from nnunet_assets.workflows.model.predict import plan_prediction
+    from nnunet_assets.workflows.model.planned_prediction import plan_prediction
+    from nnunet_assets.workflows.model.predict import predict_images
 
     asked = _asked(images, input_folder, given)
     with TerminalProgress(to_stderr=as_json) as progress:
@@ -108,13 +110,13 @@ def predict(
         if dry_run:
             _show_plan(plan, as_json=as_json)
             return DONE
-        done = plan.carry_out(progress)
+        done = predict_images(plan, progress)
     _show(done, as_json=as_json)
     return DONE
 
 
 def _asked(images: Sequence[Path], input_folder: Path | None, given: dict[str, Any]) -> "Asked":
-    from nnunet_assets.workflows.model.predict import Asked
+    from nnunet_assets.workflows.model.planned_prediction import Asked
 
     if bool(images) == (input_folder is not None):
         raise ConfigError("Name the images once: a folder or files after MODEL, or a folder with -i.")

@@ -5,8 +5,7 @@ On disk see `nnunet.predictions.output_folder`; beside the masks lie `prediction
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,58 +15,13 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import PredictionError
-from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.named_model import NamedModel
+from nnunet_assets.workflows.model.planned_prediction import PlannedPrediction
 from nnunet_assets.workflows.model.predicted_files import Previews, write_files
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.cases_run import RunEnd
-    from nnunet_assets.nnunet.predictions.checked_images import CheckedCase, CheckedImages
-    from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
-    from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags
-
-MASK_SHARE = 0.05
-"""Bytes of a compressed mask for each voxel, at most; of real organs it is less."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be predicted, and how.
-
-    Attributes:
-        images: One folder, or files.
-        output: The folder for the masks; need not be there.
-        pattern: How files below the folder are named; None: as nnU-Net names them.
-        channels: What `{channel}` in the pattern stands for, in the model's order.
-        step_size: By which share of a patch the window moves.
-        mirroring: Whether the mean over mirrored images is taken.
-        save_probabilities: Whether they are kept beside the masks.
-        postprocessing: Whether the model's own is applied.
-        overwrite: Whether masks that are in the way go.
-        previews: Whether a picture of each case is drawn.
-        device: `auto`, `cuda`, `cpu` or `mps`.
-        n_gpus: On how many GPUs at once; None: on all that there are.
-    """
-
-    images: Sequence[Path]
-    output: Path
-    pattern: str | None = None
-    channels: Sequence[str] = ()
-    step_size: float = 0.5
-    mirroring: bool = True
-    save_probabilities: bool = False
-    postprocessing: bool = True
-    overwrite: bool = False
-    previews: bool = True
-    device: str = "auto"
-    n_gpus: int | None = None
-
-    @property
-    def flags(self) -> "PredictionFlags":
-        """What the process that predicts is told."""
-        from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags
-
-        return PredictionFlags(self.step_size, self.mirroring, self.save_probabilities)
+    from nnunet_assets.nnunet.predictions.checked_images import CheckedCase
+    from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict
 
 
 @dataclass(frozen=True)
@@ -101,127 +55,20 @@ class PredictedImages:
         return f"{self.n_predicted} of {n} cases were predicted now{on}{others}."
 
 
-@dataclass(frozen=True)
-class PlannedPrediction:
-    """Images that were looked at; nothing of it is on the disk.
-
-    Attributes:
-        settings: Of the project.
-        asked: What is to be done.
-        model: What predicts.
-        checked: The images.
-        warnings: What somebody should look at.
-        conflicts: Why the output folder cannot take the masks, a sentence each.
-        missing: The cases that are to be predicted; the others are finished.
-        folder: That takes the masks.
-    """
-
-    settings: Settings
-    asked: Asked
-    model: NamedModel
-    checked: "CheckedImages"
-    warnings: tuple[Finding, ...]
-    conflicts: tuple[str, ...]
-    missing: tuple[str, ...]
-    folder: "OutputFolder" = field(repr=False)
-
-    @property
-    def needed_bytes(self) -> int:
-        """About what the missing masks take on the disk, and their probabilities, not compressed."""
-        n_heads = len(self.model.description.labels)
-        per_voxel = MASK_SHARE + (4 * n_heads if self.asked.save_probabilities else 0)
-        missing = set(self.missing)
-        voxels = (prod(fact.geometry.shape) for fact in self.checked.facts if fact.geometry and fact.case in missing)
-        return round(per_voxel * sum(voxels))
-
-    def carry_out(self, progress: Progress) -> PredictedImages:
-        """Predicts what is missing; a killed prediction goes on with the next case.
-
-        Raises:
-            PredictionError: The folder holds what is not to be overwritten, another process predicts into it, the disk
-                is too small, or the process ended without having predicted every case.
-        """
-        with self.folder.sole_owner():
-            return _predict(self, progress)
-
-
-def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progress: Progress) -> PlannedPrediction:
-    """Reads all images, and returns what is to be done; nothing is written but what is known of images seen before.
+def predict_images(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
+    """Predicts what is missing; a killed prediction goes on with the next case.
 
     Raises:
-        ConfigError: The pattern, or a flag, is wrong.
-        DatasetError: Something in the images keeps them from being predicted. All of it is named.
-        PredictionError: There are no images, or the output folder is of no use.
+        PredictionError: The folder holds what is not to be overwritten, another process predicts into it, the disk
+            is too small, or the process ended without having predicted every case.
     """
-    # numpy, which wrong usage need not wait for.
-    from nnunet_assets.nnunet.cases.fact_cache import FactCache
-    from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
-    from nnunet_assets.nnunet.new_images.found_images import find_images
-    from nnunet_assets.nnunet.predictions.checked_images import check_images
-    from nnunet_assets.nnunet.predictions.output_folder import OutputFolder
-    from nnunet_assets.nnunet.raw.name_check import clashing_names
-
-    description = model.description
-    folder = OutputFolder(asked.output, description.file_ending)
-    _refuse_output(asked)
-    found = find_images(asked.images, description, pattern=asked.pattern, channels=asked.channels)
-    checked = check_images(
-        "What is to be predicted",
-        found.cases,
-        found.findings,
-        found.folder,
-        description,
-        model_folder=model.usable.members[0].folder,
-        cache=FactCache(folder.facts) if folder.work.is_dir() else None,
-        what="cases read",
-        progress=progress,
-        trusted=settings.trusted_code,
-        further=lambda reader: clashing_names([case.case for case in found.cases], description.file_ending, reader),
-    )
-    warnings = (*checked.warnings, *comparison_findings(checked.facts, model.expected))
-    wanted = _wanted(checked.cases)
-    made_by = _made_by(model, asked)
-    conflicts = folder.conflicts(made_by, wanted)
-    missing = list(wanted) if asked.overwrite or conflicts else folder.missing(wanted)
-    return PlannedPrediction(settings, asked, model, checked, warnings, tuple(conflicts), tuple(missing), folder=folder)
-
-
-def _refuse_output(asked: Asked) -> None:
-    if not 0 < asked.step_size <= 1:
-        raise PredictionError(f"-step_size is {asked.step_size:g}: the share of a patch must lie in (0, 1].")
-    if asked.output.exists() and not asked.output.is_dir():
-        raise PredictionError(f"{asked.output} is a file. Name a folder for the masks.")
-    images = {path.resolve() if path.is_dir() else path.resolve().parent for path in asked.images}
-    if asked.output.resolve() in images:
-        raise PredictionError(
-            f"{asked.output} holds the images, and the masks would lie among them. Name another folder."
-        )
-
-
-def _wanted(cases: Sequence["CheckedCase"]) -> dict[str, str]:
-    return {case.name: case.images_hash for case in cases}
-
-
-def _made_by(model: NamedModel, asked: Asked) -> "MadeBy":
-    from nnunet_assets.nnunet.predictions.output_folder import MadeBy
-
-    settings = {
-        "digest": model.usable.digest,
-        "step_size": asked.step_size,
-        "mirroring": asked.mirroring,
-        "save_probabilities": asked.save_probabilities,
-        "postprocessing": [list(step) for step in _steps(model, asked)],
-    }
-    return MadeBy(model.usable.title, settings)
-
-
-def _steps(model: NamedModel, asked: Asked) -> tuple[tuple[int, ...], ...]:
-    return model.usable.postprocessing if asked.postprocessing else ()
+    with plan.folder.sole_owner():
+        return _predict(plan, progress)
 
 
 def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
-    folder, model, wanted = plan.folder, plan.model, _wanted(plan.checked.cases)
-    made_by, first = _made_by(model, plan.asked), plan.model.usable.members[0]
+    folder, model, wanted, made_by = plan.folder, plan.model, plan.wanted, plan.made_by
+    first = model.usable.members[0]
     _refuse_small_disk(plan)
     model_files = {name: first.folder / name for name in (DATASET_JSON, "plans.json")}
     folder.begin(made_by, wanted, model_files, overwrites=plan.asked.overwrite)
@@ -321,7 +168,7 @@ def _run(
     check_variables(environment)
     request = PredictionRequest(
         members=tuple(members),
-        postprocessing=() if is_stage else _steps(plan.model, asked),
+        postprocessing=() if is_stage else plan.steps,
         flags=replace(asked.flags, save_probabilities=False) if is_stage else asked.flags,
         device=asked.device,
         work_folder=plan.folder.work,

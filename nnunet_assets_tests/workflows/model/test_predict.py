@@ -12,12 +12,12 @@ import pytest
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.model.usable_model import Member
-from nnunet_assets.errors import DatasetError, NnunetAssetsError, PredictionError
+from nnunet_assets.errors import NnunetAssetsError, PredictionError
 from nnunet_assets.nnunet.predictions import cases_run
+from nnunet_assets.workflows.model.predict import predict_images
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.predict_builders import PredictProject, write_predict_project
 from nnunet_assets_tests.prediction_builders import write_folds
-from nnunet_assets_tests.raw_builders import write_volume
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def masks(project: PredictProject) -> list[str]:
 
 
 def test_the_folds_predict_together_and_the_folder_says_what_made_it(project: PredictProject) -> None:
-    done = project.plan(step_size=0.7, mirroring=False).carry_out(project.progress)
+    done = predict_images(project.plan(step_size=0.7, mirroring=False), project.progress)
 
     (request,) = project.child.requests
     (member,) = request.members
@@ -54,7 +54,7 @@ def test_the_folds_predict_together_and_the_folder_says_what_made_it(project: Pr
 
 def test_the_table_has_voxels_volumes_warnings_and_the_model(project: PredictProject) -> None:
     (project.images / "new_2_0000.nii.gz").write_bytes((project.images / "new_1_0000.nii.gz").read_bytes())
-    done = project.plan().carry_out(project.progress)
+    done = predict_images(project.plan(), project.progress)
 
     rows = list(csv.DictReader((project.output / "predictions.csv").read_text().splitlines()))
     # The child says 3 and 4 voxels of 10 mm³.
@@ -161,52 +161,6 @@ def test_another_model_that_overwrites_leaves_no_mask_of_the_one_before(project:
     assert masks(project) == ["new_1.nii.gz", "new_2.nii.gz"]
 
 
-def test_a_dry_run_writes_nothing(project: PredictProject) -> None:
-    plan = project.plan(save_probabilities=True)
-    assert plan.missing == ("new_1", "new_2")
-    # 480 voxels a case, three labels of four bytes and a twentieth of a byte for the mask.
-    assert plan.needed_bytes == round(2 * 480 * (12 + 0.05))
-    assert not project.output.exists()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda folder: write_volume(folder / "new_2_0000.nii.gz", REFERENCE * float("nan")), "D031 images/new_2_0000"),
-        (lambda folder: (folder / "new_2_0000.nii.gz").write_bytes(b"no image"), "images/new_2_0000.nii.gz"),
-        (lambda folder: write_case(folder / "new_2_0001.nii.gz", REFERENCE), "D022 Case 'new_2'"),
-        (lambda folder: write_case(folder / "other.nii.gz", REFERENCE), "D025 images/other.nii.gz"),
-        (lambda folder: [path.rename(path.with_suffix("")) for path in folder.iterdir()], "D019 file_ending is"),
-        (lambda folder: [path.unlink() for path in folder.iterdir()], "D028 images holds no file"),
-    ],
-    ids=["NaN", "no image", "a channel too many", "no channel number", "another ending", "nothing"],
-)
-def test_what_is_wrong_with_an_image_is_said_before_any_work(
-    project: PredictProject, spoil: Callable[[Path], Any], said: str
-) -> None:
-    spoil(project.images)
-    with pytest.raises(DatasetError, match=re.escape(said)):
-        project.predict()
-    assert project.child.requests == []
-    assert not project.output.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"step_size": 0.0}, "must lie in (0, 1]"),
-        ({"step_size": float("nan")}, "must lie in (0, 1]"),
-        ({"output": "images"}, "the masks would lie among them"),
-        ({"output": "images/new_1_0000.nii.gz"}, "is a file"),
-    ],
-)
-def test_flags_and_folders_of_no_use_are_refused(project: PredictProject, changes: dict[str, Any], said: str) -> None:
-    if "output" in changes:
-        changes = {"output": project.images.parent / changes["output"]}
-    with pytest.raises(PredictionError, match=re.escape(said)):
-        project.plan(**changes)
-
-
 def test_while_one_process_predicts_into_a_folder_another_is_refused(project: PredictProject) -> None:
     plan, work = project.plan(), project.output / ".nnunet_assets"
     work.mkdir(parents=True)
@@ -214,7 +168,7 @@ def test_while_one_process_predicts_into_a_folder_another_is_refused(project: Pr
         kernel_lock(work / "owner.lock"),
         pytest.raises(NnunetAssetsError, match="Another process predicts into"),
     ):
-        plan.carry_out(project.progress)
+        predict_images(plan, project.progress)
 
 
 def test_postprocessing_is_the_models_unless_it_is_left(project: PredictProject) -> None:
@@ -278,13 +232,3 @@ def test_a_picture_of_each_case_shows_where_its_mask_is(project: PredictProject)
     drawn[0].unlink()
     project.predict(previews=True)
     assert drawn[0].is_file()
-
-
-def test_images_unlike_those_of_the_training_are_warned_of(project: PredictProject) -> None:
-    found = project.model()
-    expected = replace(found.expected, spacing_low=(1.0, 1.0, 1.0), spacing_high=(2.0, 2.0, 2.0), n_cases=7)
-    plan = project.plan(replace(found, expected=expected))
-    assert [finding.code for finding in plan.warnings] == ["D072", "D072"]
-    # 5 x 2 x 1 mm as nnU-Net has it.
-    assert "voxels of 5 × 2 × 1 mm" in plan.warnings[0].message
-    assert HIGHER.shape == REFERENCE.shape

@@ -1,0 +1,74 @@
+"""New images, looked at before any work: what is to be done, what is refused and what is warned of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.errors import DatasetError, PredictionError
+from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
+from nnunet_assets_tests.predict_builders import PredictProject, write_predict_project
+from nnunet_assets_tests.raw_builders import write_volume
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> PredictProject:
+    return write_predict_project(tmp_path)
+
+
+def test_a_dry_run_writes_nothing(project: PredictProject) -> None:
+    plan = project.plan(save_probabilities=True)
+    assert plan.missing == ("new_1", "new_2")
+    # 480 voxels a case, three labels of four bytes and a twentieth of a byte for the mask.
+    assert plan.needed_bytes == round(2 * 480 * (12 + 0.05))
+    assert not project.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: write_volume(folder / "new_2_0000.nii.gz", REFERENCE * float("nan")), "D031 images/new_2_0000"),
+        (lambda folder: (folder / "new_2_0000.nii.gz").write_bytes(b"no image"), "images/new_2_0000.nii.gz"),
+        (lambda folder: write_case(folder / "new_2_0001.nii.gz", REFERENCE), "D022 Case 'new_2'"),
+        (lambda folder: write_case(folder / "other.nii.gz", REFERENCE), "D025 images/other.nii.gz"),
+        (lambda folder: [path.rename(path.with_suffix("")) for path in folder.iterdir()], "D019 file_ending is"),
+        (lambda folder: [path.unlink() for path in folder.iterdir()], "D028 images holds no file"),
+    ],
+    ids=["NaN", "no image", "a channel too many", "no channel number", "another ending", "nothing"],
+)
+def test_what_is_wrong_with_an_image_is_said_before_any_work(
+    project: PredictProject, spoil: Callable[[Path], Any], said: str
+) -> None:
+    spoil(project.images)
+    with pytest.raises(DatasetError, match=re.escape(said)):
+        project.plan()
+    assert not project.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"step_size": 0.0}, "must lie in (0, 1]"),
+        ({"step_size": float("nan")}, "must lie in (0, 1]"),
+        ({"output": "images"}, "the masks would lie among them"),
+        ({"output": "images/new_1_0000.nii.gz"}, "is a file"),
+    ],
+)
+def test_flags_and_folders_of_no_use_are_refused(project: PredictProject, changes: dict[str, Any], said: str) -> None:
+    if "output" in changes:
+        changes = {"output": project.images.parent / changes["output"]}
+    with pytest.raises(PredictionError, match=re.escape(said)):
+        project.plan(**changes)
+
+
+def test_images_unlike_those_of_the_training_are_warned_of(project: PredictProject) -> None:
+    found = project.model()
+    expected = replace(found.expected, spacing_low=(1.0, 1.0, 1.0), spacing_high=(2.0, 2.0, 2.0), n_cases=7)
+    plan = project.plan(replace(found, expected=expected))
+    assert [finding.code for finding in plan.warnings] == ["D072", "D072"]
+    # 5 x 2 x 1 mm as nnU-Net has it.
+    assert "voxels of 5 × 2 × 1 mm" in plan.warnings[0].message
+    assert HIGHER.shape == REFERENCE.shape
