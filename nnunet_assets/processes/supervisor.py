@@ -68,6 +68,7 @@ def run_with_restarts(
     is_done: Callable[[], bool],
     progress: Progress,
     n_saved: Callable[[], int] = lambda: 0,
+    cures: Mapping[FailureClass, Cure] = CURES,
 ) -> ChildResult:
     """Starts a process until it ends in a way that no other start would change, and returns how that was.
 
@@ -78,13 +79,14 @@ def run_with_restarts(
         progress: Is warned of each restart.
         n_saved: A number that grows with the work that is saved. Where it grew, the restarts are counted anew: a
             training of days may well meet more than two nights.
+        cures: The failures that another start may cure, and how.
     """
     tried: Counter[Cure] = Counter()
     n_halvings, saved = 0, n_saved()
     while True:
         result = start(n_halvings)
         failure = failure_class(result.code)
-        cure = CURES.get(failure)
+        cure = cures.get(failure)
         if n_saved() > saved:
             saved = n_saved()
             tried.clear()

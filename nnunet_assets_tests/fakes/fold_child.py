@@ -24,7 +24,7 @@ from nnunet_assets.core.fold.journal import append_record, journal_path, read_re
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.fold.version_history import read_stages
-from nnunet_assets.nnunet.folds import fold_child
+from nnunet_assets.engines import local
 from nnunet_assets.nnunet.training.validation_series import series_of
 from nnunet_assets.processes.child import LOG_FILE, ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode, describe_exit
@@ -210,5 +210,5 @@ MEMORY = {"host": 1 << 30, "largest_worker": 1 << 20}
 def played(monkeypatch: pytest.MonkeyPatch, *script: Ends, dice: float = 0.5) -> FoldChild:
     """Has every fold of the test trained by a fake, whose starts end as the script says."""
     child = FoldChild(script, dice)
-    monkeypatch.setattr(fold_child, "run_child", child)
+    monkeypatch.setattr(local, "run_child", child)
     return child

@@ -15,6 +15,8 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.validation_again import settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.engines.engine import Engine
+from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.folds.fold_attempt import (
     check_may_be_trained,
@@ -79,6 +81,7 @@ def run_fold(
     environment: Mapping[str, str],
     retrain: bool = False,
     known: Fold | None = None,
+    engine: Engine = LOCAL,
     progress: Progress = LOGGED,
 ) -> FoldOutcome:
     """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
@@ -90,6 +93,7 @@ def run_fold(
         retrain: Train anew even where the fold is finished; the old one is kept among the superseded. What the same
             asker began already is gone on with.
         known: The fold as the caller read it, with every byte; it is read again under its lease, see `Fold.read`.
+        engine: Where the fold's process runs.
         progress: Is warned of a wait for a GPU, a restart, a long silence, an interrupted training that other inputs
             put aside; the epochs are relayed to it.
 
@@ -125,7 +129,9 @@ def run_fold(
         if current:
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
-        return _train(request, fold, dataset, environment=environment, retrain=retrain, progress=progress)
+        return _train(
+            request, fold, dataset, environment=environment, retrain=retrain, engine=engine, progress=progress
+        )
 
 
 def _train(
@@ -135,6 +141,7 @@ def _train(
     *,
     environment: Mapping[str, str],
     retrain: bool,
+    engine: Engine,
     progress: Progress,
 ) -> FoldOutcome:
     """Trains or validates what is missing of a fold, on the dataset as it is bound for it."""
@@ -150,7 +157,14 @@ def _train(
         stages = check_versions(place, despite_changes=request.despite_changes, progress=progress)
         note_stage(place, dataset, stages, despite_changes=request.despite_changes)
         result, finished = train_in_child(
-            request, place, bound, before, environment=environment, attempt=attempt, progress=progress
+            request,
+            place,
+            bound,
+            before,
+            environment=environment,
+            attempt=attempt,
+            engine=engine,
+            progress=progress,
         )
         # What kills left, of this run and of earlier ones.
         for folder in (place.own, place.model_folder):

@@ -1,10 +1,9 @@
-"""The child that trains a fold: on a leased device, watched, and started again where a second start can help."""
+"""The child that trains a fold: on an engine, watched, and started again where a second start can help."""
 
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
@@ -13,11 +12,12 @@ from nnunet_assets.core.fold.fold_request import FoldAttempt, FoldRequest
 from nnunet_assets.core.fold.journal import n_saved_epochs
 from nnunet_assets.core.fold.validation_again import settle_again
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.engines.engine import Engine, FoldWork
 from nnunet_assets.nnunet.folds.fold_watch import EpochLines, Heartbeat, ValidationSteps
-from nnunet_assets.processes.child import ChildResult, run_child
-from nnunet_assets.processes.machine.device_lease import device_lease
+from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.supervisor import run_with_restarts
-from nnunet_assets.processes.workers import worker_variables
+
+FOLD_MODULE = "nnunet_assets.nnunet.training.fold_process"
 
 UNCOUNTED_GPU_BYTES = 1024**3
 """CUDA's context and the holes between torch's blocks."""
@@ -31,9 +31,10 @@ def train_in_child(
     *,
     environment: Mapping[str, str],
     attempt: str,
+    engine: Engine,
     progress: Progress,
 ) -> tuple[ChildResult, FinishedFold | None]:
-    """Runs the fold's process on a leased device, again where a restart may help.
+    """Runs the fold's process on an engine, again where a restart may help.
 
     Returns:
         How the process ended, and the fold where it was finished, or validated, by it.
@@ -45,6 +46,7 @@ def train_in_child(
         before: The fold as it is finished already; None: it is not, or is trained anew.
         environment: As for `run_fold`.
         attempt: The attempt's id.
+        engine: Where it runs.
         progress: As for `run_fold`.
     """
     asked_at = time.monotonic()
@@ -52,35 +54,26 @@ def train_in_child(
     folders = roots.for_variant(request.experiment.variant).environment()
 
     def start(n_halvings: int) -> ChildResult:
-        heartbeat = Heartbeat(place.folder, progress)
+        # Made when the process runs: a silence before that is none of its own.
+        heartbeat = cache(lambda: Heartbeat(place.folder, progress))
 
         def poll() -> None:
-            heartbeat.look()
+            heartbeat().look()
             lines.show_new()
             validation.look()
             progress.poll()
 
-        n_gpus = request.options.num_gpus
-        needed = needed_gpu_bytes(place.folder, n_gpus)
-        with (
-            _meeting_folder(n_gpus) as meeting_folder,
-            device_lease(request.device, environment, n_gpus=n_gpus, needed_bytes=needed, progress=progress) as lease,
-        ):
-            # nnU-Net starts as many workers for each of the processes that train one fold.
-            workers = worker_variables(environment, n_sharing=lease.n_sharing * n_gpus, n_halvings=n_halvings)
-            return run_child(
-                "nnunet_assets.nnunet.training.fold_process",
-                FoldAttempt(
-                    **vars(request),
-                    fold_folder=place.folder,
-                    attempt=attempt,
-                    waited_seconds=time.monotonic() - asked_at,
-                    meeting_folder=Path(meeting_folder) if meeting_folder else None,
-                ),
-                folder=place.own,
-                environment={**environment, **folders, **workers, **lease.variables},
-                on_poll=poll,
-            )
+        work = FoldWork(
+            module=FOLD_MODULE,
+            attempt=FoldAttempt(
+                **vars(request), fold_folder=place.folder, attempt=attempt, waited_seconds=0.0, meeting_folder=None
+            ),
+            environment={**environment, **folders},
+            n_halvings=n_halvings,
+            needed_gpu_bytes=needed_gpu_bytes(place.folder, request.options.num_gpus),
+            asked_at=asked_at,
+        )
+        return engine.run(work, on_poll=poll, progress=progress)
 
     def finished() -> FinishedFold | None:
         settle_again(place.folder)
@@ -90,21 +83,12 @@ def train_in_child(
     result = run_with_restarts(
         start,
         own_folder=place.own,
+        cures=engine.cures,
         is_done=lambda: finished() is not None,
         n_saved=lambda: n_saved_epochs(place.folder) or 0,
         progress=progress,
     )
     return result, finished()
-
-
-def _meeting_folder(num_gpus: int) -> AbstractContextManager[str | None]:
-    """Returns where the processes that train a fold together find each other; None: there is one alone.
-
-    Made here, since the fold's process may be killed; not in the fold's folder, which may be on a network.
-    """
-    if num_gpus == 1:
-        return nullcontext()
-    return TemporaryDirectory(prefix="nnunet_assets-ranks-", ignore_cleanup_errors=True)
 
 
 def needed_gpu_bytes(fold_folder: Path, num_gpus: int) -> int | None:

@@ -16,6 +16,8 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.engines.engine import Engine
+from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
@@ -162,6 +164,7 @@ def train_fold(
     environment: Mapping[str, str] = MappingProxyType({}),
     retrain: bool = False,
     known: Fold | None = None,
+    engine: Engine = LOCAL,
 ) -> TrainedFold:
     """Brings a fold to its COMMIT, followed by MLflow.
 
@@ -174,6 +177,7 @@ def train_fold(
             lets through.
         retrain: As for `run_fold`.
         known: As for `run_fold`.
+        engine: As for `run_fold`.
 
     Raises:
         NnunetAssetsError: As `run_fold`.
@@ -187,6 +191,7 @@ def train_fold(
             environment=settings.child_environment(environment),
             retrain=retrain,
             known=known,
+            engine=engine,
             progress=progress,
         )
 

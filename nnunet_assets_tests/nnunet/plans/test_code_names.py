@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_request import FoldRequest
+from nnunet_assets.engines import local
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
-from nnunet_assets.nnunet.folds import fold, fold_child
+from nnunet_assets.nnunet.folds import fold
 from nnunet_assets.nnunet.plans import code_names
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.predictions import cases_run, prediction
@@ -318,7 +319,7 @@ def test_a_dataset_json_that_names_a_foreign_reader_is_refused_before_planning(
 def test_a_fold_is_not_trained_by_plans_that_name_foreign_code(
     phantom: Any, monkeypatch: pytest.MonkeyPatch, word: str | list[str]
 ) -> None:
-    monkeypatch.setattr(fold_child, "run_child", never_started)
+    monkeypatch.setattr(local, "run_child", never_started)
     monkeypatch.setattr(fold, "_unchanged", lambda _request, folder: PreparedDataset.read(folder, "ownPlans"))
     request = FoldRequest(Experiment(DATASET, "3d_fullres", plans="ownPlans"), "fold_0", {}, "cpu", INPUTS, None)
     for place in PLACES:
@@ -349,6 +350,7 @@ def test_a_test_set_is_not_predicted_by_plans_that_name_foreign_code(
 IN_CHILDREN = """
 import json, pathlib, sys
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.engines import local
 from nnunet_assets.errors import ForeignCodeError
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
