@@ -71,6 +71,7 @@ def _json(packaged: PackagedModel) -> dict[str, Any]:
         "bytes": packaged.n_bytes,
         "digest": packaged.digest,
         "place": packaged.place,
+        "may_overwrite": packaged.may_overwrite,
         "description": dataclass_to_json(packaged.description),
     }
 
@@ -85,6 +86,8 @@ def _print(packaged: PackagedModel) -> None:
         terminal.print(f"{name}: {text or 'not said'}")
     if packaged.place:
         terminal.print(f"nnUNetv2_install_pretrained_model_from_zip puts it into nnUNet_results/{packaged.place}.")
+        if packaged.may_overwrite:
+            terminal.print("It writes over a model that is there, without a question: folds of both would be mixed.")
     terminal.print(f"Digest: {packaged.digest}")
 
 

@@ -1,21 +1,30 @@
 """The images that a model was trained on, as far as its own files say: plans, dataset.json, fingerprint.
 
-A range over all cases alone leaves here, never what one case had.
+A range over all cases alone leaves here, never what one case had. A model that comes from a package has no fingerprint;
+of it the package's model.json says the same, wherever that lies beside the plans that it names.
 """
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import read_json
-from nnunet_assets.core.model.model_description import ExpectedChannel, ExpectedImages
+from nnunet_assets.core.model.model_description import MODEL_FILE, ExpectedChannel, ExpectedImages
+from nnunet_assets.core.model.package_files import read_description
 from nnunet_assets.core.model.package_layout import PLANS_FILE
+from nnunet_assets.errors import PackageError
 from nnunet_assets.nnunet.plans.plans import Plans
 
 FINGERPRINT_FILE = "dataset_fingerprint.json"
+
+_DEEPEST = 3
+"""How far below its model.json a member may lie: `members/VARIANT/NAME`."""
 
 
 def expected_images(model_folder: Path, configuration: str, n_cases: int | None = None) -> ExpectedImages:
@@ -36,7 +45,7 @@ def expected_images(model_folder: Path, configuration: str, n_cases: int | None 
     intensities = (plans.content or {}).get("foreground_intensity_properties_per_channel") or {}
     spacings = _spacings(model_folder / FINGERPRINT_FILE)
     by_axis = list(zip(*spacings, strict=True))
-    return ExpectedImages(
+    own = ExpectedImages(
         file_ending=description.file_ending,
         channels=tuple(
             _channel(name, schemes[index] if index < len(schemes) else "", intensities.get(str(index)) or {})
@@ -47,6 +56,34 @@ def expected_images(model_folder: Path, configuration: str, n_cases: int | None 
         spacing_high=tuple(map(max, by_axis)) or None,
         n_cases=n_cases,
     )
+    return own if spacings else _with_packed(own, model_folder)
+
+
+def _with_packed(own: ExpectedImages, model_folder: Path) -> ExpectedImages:
+    """Returns what is known, and what the model.json of a package says beside it."""
+    if (packed := _packed(model_folder)) is None:
+        return own
+    channels = {channel.name: channel for channel in packed.channels}
+    return replace(
+        own,
+        channels=tuple(one if one.low is not None else channels.get(one.name, one) for one in own.channels),
+        spacing_low=packed.spacing_low,
+        spacing_median=packed.spacing_median,
+        spacing_high=packed.spacing_high,
+        n_cases=packed.n_cases if own.n_cases is None else own.n_cases,
+    )
+
+
+def _packed(model_folder: Path) -> ExpectedImages | None:
+    """Returns what a model.json says of these very plans: one that is left of another model names others."""
+    plans = model_folder / PLANS_FILE
+    for folder in (model_folder, *list(model_folder.parents)[:_DEEPEST]):
+        if (folder / MODEL_FILE).is_file():
+            with suppress(PackageError, OSError):
+                description = read_description(folder / MODEL_FILE)
+                if description.files.get(plans.relative_to(folder).as_posix()) == file_sha256(plans):
+                    return description.images
+    return None
 
 
 def _channel(name: str, normalization: Any, found: Mapping[str, Any]) -> ExpectedChannel:

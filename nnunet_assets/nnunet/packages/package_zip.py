@@ -1,8 +1,10 @@
 """A package as one zip file, which `nnUNetv2_install_pretrained_model_from_zip` unpacks into nnUNet_results.
 
-A single model lies in it where nnU-Net looks for it, `DATASET/TRAINER__PLANS__CONFIGURATION/`. Several have one place
-of their own below the dataset, `DATASET/nnunet_assets/KIND-DIGEST/members/...`: nnU-Net overwrites what is there when
-it installs a zip, and a member must not take the place of a model that somebody has.
+A single model lies in it where nnU-Net looks for it, `DATASET/TRAINER__PLANS__CONFIGURATION/`. nnU-Net overwrites what
+is there when it installs a zip, and no member of several, and no variant, whose name the default has in nnU-Net, must
+take the place of a model that somebody has: they have one place of their own below the dataset. Of several that is
+`DATASET/nnunet_assets/KIND-DIGEST/members/...`; that of a variant is a folder that `nnUNet_results` may name,
+`DATASET/nnunet_assets/VARIANT-DIGEST/DATASET/TRAINER__PLANS__CONFIGURATION/`.
 
 There is no postprocessing.pkl in it, which `nnUNetv2_apply_postprocessing` needs: whoever reads a pickle runs what is
 in it. The page on packages has the line that makes one of postprocessing.json.
@@ -33,11 +35,19 @@ _FILE_OF_UNIX, _MODE = 3, (stat.S_IFREG | 0o644) << 16
 
 def place_in_results(package: ModelPackage) -> str:
     """Returns the folder of a package below nnUNet_results, where its zip has it."""
-    description = package.description
+    description, digest = package.description, package.digest[:12]
     first = description.members[0]
-    if description.kind == "single":
-        return f"{first.dataset}/{first.trainer}__{first.plans}__{first.configuration}"
-    return f"{first.dataset}/{SUMMARY_FOLDER}/{description.kind}-{package.digest[:12]}"
+    apart = f"{first.dataset}/{SUMMARY_FOLDER}"
+    if description.kind != "single":
+        return f"{apart}/{description.kind}-{digest}"
+    own = f"{first.dataset}/{first.trainer}__{first.plans}__{first.configuration}"
+    return own if first.variant is None else f"{apart}/{first.variant}-{digest}/{own}"
+
+
+def is_by_its_name(package: ModelPackage) -> bool:
+    """Tells whether nnU-Net finds an installed package by its names, and overwrites a model that has the same."""
+    first = package.description.members[0]
+    return package.description.kind == "single" and first.variant is None
 
 
 def write_package_zip(package: ModelPackage, file: Path, progress: Progress = LOGGED) -> None:

@@ -14,7 +14,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import PackageError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import package_bytes, write_package
-from nnunet_assets.nnunet.packages.package_zip import ZIP_SUFFIX, place_in_results, write_package_zip
+from nnunet_assets.nnunet.packages.package_zip import ZIP_SUFFIX, is_by_its_name, place_in_results, write_package_zip
 from nnunet_assets.processes.machine.disk_space import lacking_room
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.about import about_experiment, with_inputs
@@ -31,6 +31,7 @@ class PackagedModel:
         digest: Of its model.json, which vouches for every other file.
         description: What that says.
         place: Where nnU-Net puts it below nnUNet_results, when it installs the zip; None: it is a folder.
+        may_overwrite: Whether a model may be there, which nnU-Net would overwrite.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class PackagedModel:
     digest: str
     description: ModelDescription
     place: str | None
+    may_overwrite: bool
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _usable(settings: Settings, asked: Packable, folds: Sequence[str]) -> Usable
 def _report(package: ModelPackage, path: Path, place: str | None) -> PackagedModel:
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     n_bytes = sum(file.stat().st_size for file in files)
-    return PackagedModel(path, n_bytes, package.digest, package.description, place)
+    may_overwrite = place is not None and is_by_its_name(package)
+    return PackagedModel(path, n_bytes, package.digest, package.description, place, may_overwrite)
 
 
 def _refuse_existing(output: Path) -> None:

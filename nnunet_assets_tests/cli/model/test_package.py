@@ -48,7 +48,7 @@ def test_folds_become_a_folder_and_python_makes_the_same(project: Path, tmp_path
 
     result = run(project, NAME, "-o", str(tmp_path / "model.zip"), "--json")
     said = json.loads(result.stdout)
-    assert said["place"] == NAME
+    assert (said["place"], said["may_overwrite"]) == (NAME, True)
     assert said["bytes"] == (tmp_path / "model.zip").stat().st_size
     assert said["description"]["intended_use"] is None
 

@@ -2,6 +2,7 @@
 
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from nnunet_assets.nnunet.packages import package_zip
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.nnunet.packages.package_zip import place_in_results, write_package_zip
-from nnunet_assets_tests.package_builders import ABOUT, DATASET, cascade, model_of, write_model
+from nnunet_assets.nnunet.packages.zip_reading import open_package_or_zip
+from nnunet_assets_tests.package_builders import ABOUT, DATASET, EXPERIMENT, cascade, model_of, write_model
 
 
 @pytest.fixture
@@ -39,6 +41,17 @@ def test_several_models_lie_where_they_overwrite_nothing(tmp_path: Path) -> None
     write_package_zip(package, tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         assert all(name.startswith(f"{place}/") for name in archive.namelist())
+
+
+def test_a_variant_lies_in_a_results_folder_of_its_own_since_nnunet_calls_it_as_the_default(tmp_path: Path) -> None:
+    member = write_model(tmp_path, replace(EXPERIMENT, variant="short"))
+    package = write_package(model_of(member), ABOUT, tmp_path / "package")
+    results = f"{DATASET}/nnunet_assets/short-{package.digest[:12]}"
+    assert place_in_results(package) == f"{results}/{DATASET}/nnUNetTrainer__nnUNetPlans__2d"
+    write_package_zip(package, tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        assert all(name.startswith(f"{results}/{DATASET}/") for name in archive.namelist())
+    assert open_package_or_zip(tmp_path / "model.zip", frozenset(), tmp_path / "cache").digest == package.digest
 
 
 def test_what_is_there_is_not_written_over_and_a_full_disk_is_refused(
