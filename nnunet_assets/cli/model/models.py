@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def models(
     """List the versions of registered models, of NAME or of all, with their numbers, aliases and sizes.
 
     Only what nnunet-assets registered is listed. With --clear, versions of this project that no alias needs are
-    deleted from the registry, and their files with them, after a question; versions of others stay.
+    deleted from the registry, and their files with them, after a question; versions of others stay. What a killed
+    command left goes along: files of a version that is gone, or that never was one.
     """
     if (dry_run or yes) and not clears:
         raise click.UsageError("--dry-run and --yes go with --clear.")
@@ -46,14 +48,12 @@ def models(
             _print(found)
         return
 
-    def confirms(versions: Sequence[RegisteredVersion], n_bytes: int) -> bool:
+    def confirms(needless: ClearedModels) -> bool:
         if dry_run:
             return False
-        if not as_json:
-            _print(versions)
-        n = len(versions)
-        asked = f"Delete {n} version{'' if n == 1 else 's'} and their files, {bytes_text(n_bytes)}?"
-        return yes or click.confirm(asked, err=True)
+        if needless.versions and not as_json:
+            _print(needless.versions)
+        return yes or click.confirm(f"Delete {_counted(needless)}, {bytes_text(needless.n_bytes)}?", err=True)
 
     with TerminalProgress(to_stderr=True) as progress:
         cleared = clear_models(settings, destination, name, confirms=confirms, progress=progress)
@@ -62,6 +62,7 @@ def models(
             "cleared": cleared.is_done,
             "bytes": cleared.n_bytes,
             "versions": [_json(one) for one in cleared.versions],
+            "left": [asdict(one) for one in cleared.left],
         }
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
@@ -69,18 +70,26 @@ def models(
 
 
 def _say(cleared: ClearedModels, *, dry_run: bool) -> None:
-    if not cleared.versions:
+    if not cleared.versions and not cleared.left:
         click.echo("Every version of this project has an alias: there is nothing to clear.")
     elif cleared.is_done:
         click.echo(f"Cleared: {_named(cleared)}. {bytes_text(cleared.n_bytes)} are free.")
     else:
-        if dry_run:
+        if dry_run and cleared.versions:
             _print(cleared.versions)
         click.echo(f"Nothing was deleted. Would be: {_named(cleared)}, {bytes_text(cleared.n_bytes)}.")
 
 
 def _named(cleared: ClearedModels) -> str:
-    return ", ".join(one.address for one in cleared.versions)
+    left = [f"{one.model_id} of {one.name}, which no version shows" for one in cleared.left]
+    return ", ".join([*(one.address for one in cleared.versions), *left])
+
+
+def _counted(needless: ClearedModels) -> str:
+    n, n_left = len(needless.versions), len(needless.left)
+    versions = [f"{n} version{'' if n == 1 else 's'} and their files"] if n else []
+    models = [f"{n_left} logged model{'' if n_left == 1 else 's'} that no version shows"] if n_left else []
+    return " and ".join([*versions, *models])
 
 
 def _print(versions: Sequence[RegisteredVersion]) -> None:

@@ -17,7 +17,7 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.model_files import remove_model
 from nnunet_assets.tracking.registry.model_folder import mlflow_folder
-from nnunet_assets.tracking.registry.registry_lock import held, lock_folder, persisted, registry_lock
+from nnunet_assets.tracking.registry.registry_lock import package_alone, persisted, registry_lock
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, versions_in
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, pages, patient
@@ -71,17 +71,16 @@ def register_package(destination: Destination, wanted: Registration) -> Register
     check_files(wanted.package)
     digest = package_digest(wanted.package)
     client = connect(destination)
-    lock = lock_folder(destination) / "model_uploads" / f"{digest[:16]}.lock"
     with (
-        held(lock, _WAIT_SECONDS, "registers this package"),
+        package_alone(destination, digest, _WAIT_SECONDS),
         explained(client.tracking_uri, f"{wanted.name!r} is not registered."),
     ):
         found = _version_of(client, destination, wanted.name, digest)
         if found is None:
             model_id = _uploaded(client, destination, wanted, digest)
             found = _made(client, destination, wanted, digest, model_id)
-    set_alias(destination, found.name, CHALLENGER, found.version)
-    lock.unlink(missing_ok=True)
+        # Before anybody may clear it, who looks for versions without an alias.
+        set_alias(destination, found.name, CHALLENGER, found.version)
     return _again(client, destination, found)
 
 
@@ -154,7 +153,11 @@ def _uploaded(client: "MlflowClient", destination: Destination, wanted: Registra
     from mlflow.entities import LoggedModelOutput
 
     experiment_id = get_or_create_experiment(client, destination.experiment_of(wanted.dataset), destination)
-    tags = {registry_names.PACKAGE: digest, registry_names.PROJECT: project_of(destination)}
+    tags = {
+        registry_names.PACKAGE: digest,
+        registry_names.PACKAGE_BYTES: str(_n_bytes(wanted.package)),
+        registry_names.PROJECT: project_of(destination),
+    }
     for model in pages(client.search_logged_models, experiment_ids=[experiment_id], filter_string=_of(digest)):
         if model.name == wanted.name and model.tags.get(registry_names.PROJECT) == tags[registry_names.PROJECT]:
             if model.status == "READY":
@@ -176,11 +179,10 @@ def _uploaded(client: "MlflowClient", destination: Destination, wanted: Registra
 def _made(
     client: "MlflowClient", destination: Destination, wanted: Registration, digest: str, model_id: str
 ) -> RegisteredVersion:
-    size = sum(file.stat().st_size for file in wanted.package.rglob("*") if file.is_file())
     tags = {key: names.cut(redacted(text), names.MAX_TAG_LENGTH) for key, text in wanted.tags.items()}
     own = {
         registry_names.PACKAGE: digest,
-        registry_names.PACKAGE_BYTES: str(size),
+        registry_names.PACKAGE_BYTES: str(_n_bytes(wanted.package)),
         registry_names.MODEL_ID: model_id,
         registry_names.PROJECT: project_of(destination),
     }
@@ -199,6 +201,10 @@ def _made(
 
     with registry_lock(destination):
         return persisted(write, lambda: _version_of(client, destination, wanted.name, digest), destination.tracking_uri)
+
+
+def _n_bytes(package: Path) -> int:
+    return sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
 
 
 def _source(client: "MlflowClient", model_id: str) -> str:

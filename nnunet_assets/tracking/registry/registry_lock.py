@@ -61,6 +61,25 @@ def held(file: Path, seconds: float, what: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def package_alone(destination: Destination, digest: str, seconds: float) -> Iterator[None]:
+    """Holds what registers or clears a package alone.
+
+    Raises:
+        TrackingError: Another process holds it for longer than these seconds.
+    """
+    with held(lock_of_package(destination, digest), seconds, "registers this package, or clears it,"):
+        yield
+
+
+def lock_of_package(destination: Destination, digest: str) -> Path:
+    """Returns the lock of whoever registers or clears a package.
+
+    The empty file stays: were it removed, who waits for it and who makes it anew would both have it.
+    """
+    return lock_folder(destination) / "model_uploads" / f"{digest[:16]}.lock"
+
+
 def lock_of_model(destination: Destination, name: str) -> Path:
     """Returns the lock of what decides on a model's champion, which takes longer than writing it."""
     return lock_folder(destination) / "model_champions" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"

@@ -7,9 +7,9 @@ registration that was interrupted is taken up by the next: the same package is t
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from nnunet_assets.core.files.partial_folder import remove_abandoned, scratch_folder
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_address import CHALLENGER, CHAMPION
 from nnunet_assets.core.model.model_description import ModelDescription, ModelNumber
@@ -109,8 +109,9 @@ def register_model(
     Raises:
         NnunetAssetsError: It cannot be packed, or the registry does not answer or refuses something.
     """
-    with TemporaryDirectory(prefix=".registered-", dir=_models(settings)) as name:
-        package = write_package(model.usable, model.about, Path(name, "package"), progress)
+    remove_abandoned(_models(settings))
+    with scratch_folder(_models(settings) / "package") as folder:
+        package = write_package(model.usable, model.about, folder / "package", progress)
         progress.say(f"Registering {model.name}, {_size(package.folder) / 1e6:.0f} MB.")
         version = register_package(destination, _registration(model, package, settings))
     if model.scores is not None:

@@ -1,8 +1,9 @@
 """The versions of registered models: shown, promoted by hand, and cleared where no alias needs them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.progress import LOGGED, Progress
@@ -13,6 +14,7 @@ from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.clearing import clear, to_be_cleared
+from nnunet_assets.tracking.registry.left_models import LeftModel, free, left_models
 from nnunet_assets.tracking.registry.registration import describe, set_alias
 from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_versions
 from nnunet_assets.tracking.store.client import is_to_be_made
@@ -126,13 +128,19 @@ class ClearedModels:
 
     Attributes:
         versions: That no alias needs.
-        n_bytes: What their files take, as far as that is known.
+        left: Logged models that no version shows, which a kill left.
         is_done: Whether they were; else it is a dry run.
     """
 
     versions: tuple[RegisteredVersion, ...]
-    n_bytes: int
-    is_done: bool
+    left: tuple[LeftModel, ...] = ()
+    is_done: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        """What their files take, as far as that is known."""
+        sizes = [*(one.size_bytes for one in self.versions), *(one.size_bytes for one in self.left)]
+        return sum(size or 0 for size in sizes)
 
 
 def clear_models(
@@ -140,28 +148,38 @@ def clear_models(
     destination: Destination,
     name: str | None = None,
     *,
-    confirms: Callable[[Sequence[RegisteredVersion], int], bool] = lambda _versions, _n_bytes: False,
+    confirms: Callable[[ClearedModels], bool] = lambda _needless: False,
     progress: Progress = LOGGED,
 ) -> ClearedModels:
-    """Clears the versions that no alias needs, with their files; of what this project registered alone.
+    """Clears the versions that no alias needs, with their files, and what a kill left of others; of this project alone.
 
     Args:
         settings: Of the project.
         destination: Where the registry is.
         name: Of one model; None: of all.
-        confirms: Asked with the versions and their bytes before anything goes; what it refuses is a dry run.
+        confirms: Asked with what would go before anything does; what it refuses is a dry run.
         progress: Told of each.
 
     Raises:
         TrackingError: The registry does not answer; what was cleared until then is.
     """
     # Of all models: two may share files.
-    needless = [one for one in to_be_cleared(registered_versions(destination), destination) if name in (None, one.name)]
-    n_bytes = sum(one.size_bytes or 0 for one in needless)
-    if not needless or not confirms(needless, n_bytes):
-        return ClearedModels(tuple(needless), n_bytes, is_done=False)
-    for number, version in enumerate(needless, 1):
-        clear(destination, version)
-        forget_scores(settings, version.digest)
-        progress.step("versions cleared", number, len(needless))
-    return ClearedModels(tuple(needless), n_bytes, is_done=True)
+    versions = registered_versions(destination)
+    needless = ClearedModels(
+        tuple(one for one in to_be_cleared(versions, destination) if name in (None, one.name)),
+        tuple(one for one in left_models(destination) if name in (None, one.name)),
+    )
+    n = len(needless.versions) + len(needless.left)
+    if not n or not confirms(needless):
+        return needless
+    kept = {one.digest for one in versions if one not in needless.versions}
+    work: list[tuple[str, Callable[[], object]]] = [
+        *((one.digest, partial(clear, destination, one)) for one in needless.versions),
+        *((one.digest, partial(free, destination, one)) for one in needless.left),
+    ]
+    for n_done, (digest, remove) in enumerate(work, 1):
+        remove()
+        if digest not in kept:
+            forget_scores(settings, digest)
+        progress.step("versions cleared", n_done, n)
+    return replace(needless, is_done=True)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
+from nnunet_assets.core.files.partial_folder import scratch_folder
 from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import Progress
@@ -75,14 +76,14 @@ def try_round_trip(
     """
     if not cases:
         return judge_round_trip(0, {}, "No validation case has its images in nnUNet_raw any more: nothing was tried.")
-    with TemporaryDirectory(prefix=".round_trip-", dir=_work(settings)) as name:
+    with scratch_folder(_work(settings) / "round_trip") as folder:
         try:
             progress.say(f"Predicting {len(cases)} cases with the folds, and with {address} in a bare process.")
             ending = parse_dataset_json(model.members[0].folder / DATASET_JSON).file_ending
             environment = settings.child_environment()
             with device_lease(device, environment, progress=progress, what="The round trip") as lease:
                 variables = {**worker_variables(environment, n_sharing=lease.n_sharing), **lease.variables}
-                trial = _Trial(settings, model, cases, ending, device, Path(name), {**environment, **variables})
+                trial = _Trial(settings, model, cases, ending, device, folder, {**environment, **variables})
                 own, other = trial.by_folds(), trial.bare(address, tracking_uri)
             return judge_round_trip(len(cases), _unequal(own, other, model, settings.trusted_code))
         except NnunetAssetsError as error:

@@ -10,7 +10,9 @@ from click.testing import CliRunner, Result
 from nnunet_assets import api
 from nnunet_assets.cli.main import main
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.registry.registration import register_package, set_alias
+from nnunet_assets.tracking.registry import registry_names
+from nnunet_assets.tracking.registry.registration import project_of, register_package, set_alias
+from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.registry_builders import MODEL, registration, run_in, write_package
@@ -74,6 +76,27 @@ def test_versions_are_listed_promoted_and_cleared_after_a_question(with_store: S
     assert f"Cleared: models:/{MODEL}/2, models:/{MODEL}/1." in " ".join(cleared.output.split())
     assert [one.version for one in api.models(project=tmp_path)] == [3]
     assert "there is nothing to clear" in run(tmp_path, "models", "--clear", "--yes").output
+
+    left = leave_logged_model(destination)
+    dry = run(tmp_path, "models", "--clear", "--dry-run")
+    assert f"Would be: {left} of {MODEL}, which no version shows, 1000 B." in " ".join(dry.output.split())
+    asked = run(tmp_path, "models", "--clear", answer="n\n").output
+    assert "Delete 1 logged model that no version shows, 1000 B?" in asked
+    machine = json.loads(run(tmp_path, "models", "--clear", "--yes", "--json").stdout)
+    assert (machine["cleared"], machine["bytes"], machine["left"][0]["model_id"]) == (True, 1000, left)
+    assert "there is nothing to clear" in run(tmp_path, "models", "--clear", "--yes").output
+
+
+def leave_logged_model(destination: Destination) -> str:
+    """Leaves what a registration leaves that is killed before its version is made."""
+    client, run_id = connect(destination), run_in(destination)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    tags = {
+        registry_names.PACKAGE: "d" * 64,
+        registry_names.PACKAGE_BYTES: "1000",
+        registry_names.PROJECT: project_of(destination),
+    }
+    return str(client.create_logged_model(experiment_id, MODEL, run_id, tags).model_id)
 
 
 def test_a_registry_that_is_down_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.model.package_files import package_digest
 from nnunet_assets.errors import ConfigError, PackageError, TrackingError
+from nnunet_assets.tracking.registry import clearing
+from nnunet_assets.tracking.registry import left_models as left_models_module
 from nnunet_assets.tracking.registry.clearing import clear, to_be_cleared
 from nnunet_assets.tracking.registry.download import download_version
+from nnunet_assets.tracking.registry.left_models import free, left_models
 from nnunet_assets.tracking.registry.registration import describe, register_package, set_alias
+from nnunet_assets.tracking.registry.registry_lock import lock_of_package
 from nnunet_assets.tracking.registry.versions import list_versions
 from nnunet_assets.tracking.store import client as mlflow_client
 from nnunet_assets.tracking.store.client import connect
@@ -61,7 +66,16 @@ class RegistryContract:
         assert (shown.description, shown.gate) == ("Stays behind.", {"rule": "failed: it is worse"})
         (needless,) = to_be_cleared(list_versions(destination, name), destination)
         assert needless.version == 2
-        clear(destination, needless)
+        assert left_models(destination) == []
+        with pytest.MonkeyPatch.context() as patch:  # killed between the version and its files
+            patch.setattr(clearing, "remove_model", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                clear(destination, needless)
+        (left,) = left_models(destination)
+        assert (left.name, left.model_id, left.digest) == (name, needless.model_id, needless.digest)
+        assert left.size_bytes == needless.size_bytes
+        assert free(destination, left)
+        assert left_models(destination) == []
         assert [one.version for one in list_versions(destination, name)] == [3, 1]
         client = connect(destination)
         assert [int(one.version) for one in client.search_model_versions(f"name = '{name}'")] == [3, 1]
@@ -72,6 +86,10 @@ class RegistryContract:
     def artifacts(self, destination: Destination) -> Path:
         """Where the store keeps its files, on this disk."""
         raise NotImplementedError
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 class TestRegistryOfSqlite(RegistryContract):
@@ -174,6 +192,44 @@ def test_a_version_whose_logged_model_is_gone_is_cleared(destination: Destinatio
     (needless,) = to_be_cleared(list_versions(destination), destination)
     clear(destination, needless)
     assert list_versions(destination) == []
+
+
+def test_what_a_killed_upload_left_is_told_from_one_that_goes_on_and_from_what_others_have_made_of_it(
+    destination: Destination, tmp_path: Path
+) -> None:
+    package, run_id = write_package(tmp_path / "package"), run_in(destination)
+    client = connect(destination)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    made = client.create_logged_model(experiment_id, MODEL, run_id, _tags_of(destination, package))
+    client.create_logged_model(experiment_id, "theirs", run_id, {})
+    (left,) = left_models(destination)
+    assert (left.model_id, left.size_bytes) == (made.model_id, None)
+    lock = kernel_lock(lock_of_package(destination, left.digest))
+    with lock:  # as whoever registers it holds it
+        assert left_models(destination) == []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(left_models_module, "FEW_SECONDS", 0.1)
+            with pytest.raises(TrackingError, match="Another process registers this package, or clears it, for"):
+                free(destination, left)
+    # Somebody registered it by hand, meanwhile and under a name of his own: his version would lose its files.
+    client.create_registered_model("Theirs")
+    client.create_model_version("Theirs", made.artifact_location)
+    assert not free(destination, left)
+    assert left_models(destination) == []
+    assert client.get_logged_model(made.model_id).name == MODEL
+
+
+def test_a_version_is_cleared_and_the_files_stay_that_somebody_elses_version_is_made_of(
+    destination: Destination, tmp_path: Path
+) -> None:
+    found = register_package(destination, registration(write_package(tmp_path / "package"), run_in(destination)))
+    client = connect(destination)
+    client.create_registered_model("Theirs")
+    client.create_model_version("Theirs", client.get_logged_model(str(found.model_id)).artifact_location)
+    client.delete_registered_model_alias(MODEL, "challenger")
+    clear(destination, found)
+    assert list_versions(destination) == []
+    assert any(found.model_id in file.parts for file in _files(destination.artifacts))
 
 
 def test_what_cannot_be_registered_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

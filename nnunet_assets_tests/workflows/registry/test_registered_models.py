@@ -9,9 +9,15 @@ from nnunet_assets.core.registry.gate import RULES
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.registry import clearing
 from nnunet_assets.tracking.registry.registration import describe, register_package, set_alias
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.registry.registered_models import clear_models, promote_version, registered_versions
+from nnunet_assets.workflows.registry.registered_models import (
+    ClearedModels,
+    clear_models,
+    promote_version,
+    registered_versions,
+)
 from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -28,6 +34,10 @@ type: nnunet_assets.components.CrossValidationExperiment
 attributes: {{dataset: Dataset001_Tiny, configuration: 2d, register: {MODEL}, register_margin: 0.2}}
 """
 """By which a version may be worse by 0.05."""
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_project_without_a_store_has_no_models_and_makes_none(tmp_path: Path) -> None:
@@ -78,9 +88,16 @@ def test_a_version_is_promoted_by_the_gate_or_by_who_says_why_and_needless_ones_
     assert ([one.version for one in dry.versions], dry.is_done) == ([1], False)
     assert dry.n_bytes == sum(file.stat().st_size for file in (tmp_path / "p0").rglob("*") if file.is_file())
     assert len(registered_versions(destination)) == 3
-    assert clear_models(with_store, destination, "Another", confirms=lambda *_: True).versions == ()
-    progress = RecordedProgress()
-    assert clear_models(with_store, destination, MODEL, confirms=lambda *_: True, progress=progress).is_done
+    assert clear_models(with_store, destination, "Another", confirms=lambda _: True).versions == ()
+    with pytest.MonkeyPatch.context() as patch:  # killed between the version and its files
+        patch.setattr(clearing, "remove_model", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            clear_models(with_store, destination, MODEL, confirms=lambda _: True)
+    again = clear_models(with_store, destination)
+    assert (again.versions, [one.digest for one in again.left], again.is_done) == ((), [dry.versions[0].digest], False)
+    assert again.n_bytes == dry.n_bytes
+    assert clear_models(with_store, destination, MODEL, confirms=lambda _: True, progress=RecordedProgress()).is_done
+    assert clear_models(with_store, destination) == ClearedModels(())
     assert [one.version for one in registered_versions(destination)] == [3, 2]
     assert known_scores(with_store, dry.versions[0].digest) is None
     assert known_scores(with_store, forced.digest) is not None

@@ -87,7 +87,7 @@ def test_equal_masks_pass_and_a_voxel_that_differs_does_not(settings: Settings, 
     n_different = int((HIGHER != REFERENCE).sum())
     unequal = tried(settings, Played(other=HIGHER), member)
     assert (unequal.passed, unequal.numbers["unequal_voxels"]) == (False, 2 * n_different)
-    assert not any((tmp_path / "data" / "models").glob(".round_trip-*"))
+    assert not any((tmp_path / "data" / "models").glob(".round_trip*"))
 
 
 def test_stages_of_cascades_are_predicted_once_and_before(settings: Settings, tmp_path: Path) -> None:
