@@ -22,11 +22,13 @@ from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.run_repository import RunRepository
 from nnunet_assets.sensors import (
     build_adoption_sensor,
+    build_ensemble_sensor,
     build_nightly_report,
     build_refresh_sensor,
     build_registration_sensor,
     build_retry_sensor,
     close_dead_runs,
+    followers,
 )
 from nnunet_assets.settings import Settings
 
@@ -91,6 +93,7 @@ def project_definitions(root: Path) -> dg.Definitions:
         **{one.identity: len(project.folds_of(one)) for one in project.experiments if one.registered_as},
         **{one.identity: len(project.folds_of_ensemble(one)) for one in project.ensembles if one.registered_as},
     }
+    followed = followers(project)
     automation = dg.Definitions(
         jobs=build_jobs(project),
         sensors=[
@@ -104,6 +107,7 @@ def project_definitions(root: Path) -> dg.Definitions:
                 if experiments
                 else []
             ),
+            *([build_ensemble_sensor(followed)] if followed else []),
             *([build_registration_sensor(registered)] if registered else []),
         ],
         schedules=[build_nightly_report(experiments)] if experiments else [],

@@ -18,7 +18,7 @@ def best(
     dataset: str,
     *,
     postprocessing: bool = True,
-    max_members: int = 1,
+    max_members: int | None = None,
     project: Path | str | None = None,
     progress: Progress = LOGGED,
 ) -> "BestConfiguration":
@@ -29,19 +29,23 @@ def best(
     Args:
         dataset: Whose experiments.
         postprocessing: Read the validation masks, to choose postprocessing steps too.
-        max_members: Make the ensembles of up to so many experiments too; 1: none but those that are declared.
+        max_members: Make the ensembles of up to so many experiments first, which predicts their validation cases; 1:
+            none but those that are declared; None: as the dataset declares, else 2.
         project: Where they are declared.
         progress: Told which summaries are made first, and how many masks are read.
 
     Raises:
-        ConfigError: The dataset is not declared.
+        ConfigError: The dataset is not declared, or has too many ensembles.
+        PredictionError: Memory or disk do not suffice for the ensembles.
         SummaryError: No experiment has a complete summary, or no two of several may be compared.
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.workflows.model.best import find_best_configuration
+    from nnunet_assets.workflows.model.found_ensembles import make_found_ensembles
 
     settings = settings_of(project)
     declared = read_project(settings.project)
+    found = make_found_ensembles(settings, declared, dataset, progress, max_members=max_members, makes_summaries=True)
     return find_best_configuration(
         settings,
         declared,
@@ -50,6 +54,7 @@ def best(
         makes_summaries=True,
         with_postprocessing=postprocessing,
         max_members=max_members,
+        found=found,
     )
 
 

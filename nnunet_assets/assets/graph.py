@@ -9,6 +9,7 @@ from nnunet_assets.assets.dataset.raw_dataset import build_raw_dataset
 from nnunet_assets.assets.dataset.split_checks import build_split_checks
 from nnunet_assets.assets.dataset.splits import build_splits
 from nnunet_assets.assets.ensemble.ensemble import build_ensemble
+from nnunet_assets.assets.ensemble.found_ensembles import build_found_ensembles
 from nnunet_assets.assets.fold.fold_model import build_fold_model
 from nnunet_assets.assets.fold.full_model import build_full_model
 from nnunet_assets.assets.fold.partitions import ensemble_key
@@ -55,9 +56,14 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
     comparisons = (
         [
             build_comparison(config=config, experiments=compared, project=project, group=group),
+            *(
+                [build_found_ensembles(config=config, experiments=identities, project=project, group=group)]
+                if config.ensembles_to_find.max_members > 1
+                else []
+            ),
             build_best_configuration(config=config, experiments=compared, project=project, group=group),
             *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
-            build_dataset_report(config=config, experiments=identities, group=group),
+            build_dataset_report(config=config, experiments=compared, group=group),
         ]
         if len(experiments) > 1
         else []
@@ -100,13 +106,16 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
 
 def ensemble_definitions(project: Project, config: EnsembleConfig) -> dg.Definitions:
     """Returns the assets of an ensemble of declared experiments."""
-    folds, group = project.folds_of_ensemble(config), experiment_group(config.identity)
+    folds, dataset = project.folds_of_ensemble(config), project.dataset(config.dataset)
+    group = experiment_group(config.identity)
     return dg.Definitions(
         assets=[
             build_ensemble(config=config, members=project.members[config.identity], folds=folds, group=group),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
-            build_cv_evaluation(config=config, dataset=project.dataset(config.dataset), folds=folds, group=group),
+            build_cv_figures(config=config, dataset=dataset, group=group),
+            build_cv_report(config=config, dataset=dataset, group=group),
+            build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
         ]
     )
@@ -132,14 +141,13 @@ def group_name(name: str) -> str:
 
 
 def summary_keys(experiment: Experiment) -> list[dg.AssetKey]:
-    """Returns what is made again when a fold of the experiment materializes."""
+    """Returns what is made again when a fold of an experiment materializes, or an ensemble."""
     return [dg.AssetKey([*experiment.key_prefix, name]) for name in SUMMARY_ASSETS]
 
 
 def ensemble_keys(ensemble: Experiment) -> list[dg.AssetKey]:
     """Returns what is made of an ensemble, its folds first."""
-    names = ("cv_summary", "cv_tables", "cv_evaluation")
-    return [ensemble_key(ensemble), *(dg.AssetKey([*ensemble.key_prefix, name]) for name in names)]
+    return [ensemble_key(ensemble), *summary_keys(ensemble)]
 
 
 def predictions_key(experiment: Experiment) -> dg.AssetKey:

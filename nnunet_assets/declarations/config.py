@@ -6,7 +6,7 @@ Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the as
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -16,14 +16,21 @@ from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
-from nnunet_assets.declarations.fields import Configuration, DatasetName, Declaration, Owners, PlansName, TrainerName
+from nnunet_assets.declarations.fields import (
+    Configuration,
+    DatasetName,
+    Declaration,
+    Device,
+    Owners,
+    PlansName,
+    TrainerName,
+)
+from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
 
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options of a training that change its result."""
-
-Device = Literal["auto", "cuda", "cpu", "mps"]
 
 
 def _each_once(folds: list[int]) -> list[int]:
@@ -87,6 +94,8 @@ class DatasetConfig(RegisteredDeclaration):
     """Folders outside of nnUNet_raw in which files that dataset.json lists under `dataset` may lie; absolute."""
     verify_integrity: bool = True
     """Run nnU-Net's own integrity check too, before planning. It always runs for formats other than NIfTI."""
+    found_ensembles: FoundEnsemblesConfig | None = None
+    """Ensembles that nobody declares, which the best configuration is chosen from too. Absent: of every two."""
     owners: Owners = []
     """Who answers for the data: e-mail addresses or team:NAME."""
 
@@ -94,6 +103,11 @@ class DatasetConfig(RegisteredDeclaration):
     def curation(self) -> Curation:
         """What of the raw data is left out or repaired."""
         return Curation(self.quarantine, self.repair_headers_mm, tuple(self.files_from))
+
+    @property
+    def ensembles_to_find(self) -> FoundEnsemblesConfig:
+        """Which ensembles are found."""
+        return self.found_ensembles or FoundEnsemblesConfig()
 
     @model_validator(mode="after")
     def _a_case_for_each_fold(self) -> "DatasetConfig":

@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.declarations.config import Device
-from nnunet_assets.declarations.fields import Configuration, DatasetName, Owners
+from nnunet_assets.declarations.fields import Configuration, DatasetName, Device, Owners
 from nnunet_assets.declarations.registered import RegisteredDeclaration
 
 

@@ -1,7 +1,7 @@
 """What every declaration is made of: the rules for names, and the model that all others are."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -49,6 +49,7 @@ Configuration = Annotated[str, Field(pattern=CONFIGURATION_PATTERN), AfterValida
 PlansName = Annotated[str, Field(pattern=NAME_PATTERN), AfterValidator(_splits_cleanly), AfterValidator(_is_free)]
 TrainerName = Annotated[str, Field(pattern=TRAINER_PATTERN), AfterValidator(_splits_cleanly)]
 Owners = list[Annotated[str, AfterValidator(_owner)]]
+Device = Literal["auto", "cuda", "cpu", "mps"]
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

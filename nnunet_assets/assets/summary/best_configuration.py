@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from nnunet_assets.assets.ensemble.found_ensembles import found_ensembles_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
@@ -27,9 +28,10 @@ ROWS_SHOWN = 100
 DESCRIPTION = """Which of the dataset's models to take, and an honest number for it.
 
 Candidates are the experiments and ensembles that have a complete summary, each with and without the postprocessing
-that it earns. The best mean Dice is taken; where others cannot be told from it, the simplest of them. Since a mean that
-was chosen as the best of several promises too much, the expected Dice is estimated by choosing on some folds and
-scoring on the others, with an interval that repeats the whole choice."""
+that it earns. Of ensembles that nobody declares those count that are there: it predicts none, which `found_ensembles`
+does, and says which are missing. The best mean Dice is taken; where others cannot be told from it, the simplest of
+them. Since a mean that was chosen as the best of several promises too much, the expected Dice is estimated by choosing
+on some folds and scoring on the others, with an interval that repeats the whole choice."""
 
 
 def build_best_configuration(
@@ -46,12 +48,15 @@ def build_best_configuration(
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments],
+        deps=[
+            *(dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments),
+            *([found_ensembles_key(config.dataset)] if config.ensembles_to_find.max_members > 1 else []),
+        ],
         group_name=group,
         kinds={"json", "mlflow", "table"},
         owners=config.owners,
         description=DESCRIPTION,
-        code_version="1",
+        code_version="2",
         # After what takes a second: it reads every mask that it does not know yet.
         op_tags={"dagster/priority": "-1"},
         check_specs=[

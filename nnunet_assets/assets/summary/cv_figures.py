@@ -5,6 +5,7 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.reports.pages.page import data_uri
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -16,8 +17,10 @@ Learning curves of all folds, Dice by label and by fold, agreement of volumes, a
 reference and prediction. The pseudo Dice of the curves is nnU-Net's estimate on random patches, not a result."""
 
 
-def build_cv_figures(*, config: ExperimentConfig, dataset: DatasetConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment on a dataset."""
+def build_cv_figures(
+    *, config: ExperimentConfig | EnsembleConfig, dataset: DatasetConfig, group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment on a dataset, or of an ensemble of several."""
     experiment = config.identity
 
     @dg.asset(

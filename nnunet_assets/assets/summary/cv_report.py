@@ -7,6 +7,7 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import report_metadata, run_metadata
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.export_pages import ExportedPage, export_cv_report
@@ -17,8 +18,10 @@ One file that needs nothing beside it and no network, light and dark, fit to pri
 may see them."""
 
 
-def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment on a dataset."""
+def build_cv_report(
+    *, config: ExperimentConfig | EnsembleConfig, dataset: DatasetConfig, group: str
+) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment on a dataset, or of an ensemble of several."""
     experiment = config.identity
 
     @dg.asset(
@@ -30,7 +33,7 @@ def build_cv_report(*, config: ExperimentConfig, dataset: DatasetConfig, group: 
         description=DESCRIPTION,
         code_version="3",
         # In a run that predicts the test set too it comes after that, whatever becomes of it, and shows the gap.
-        op_tags={"dagster/priority": "-3"} if config.test_set else None,
+        op_tags={"dagster/priority": "-3"} if isinstance(config, ExperimentConfig) and config.test_set else None,
     )
     def cv_report(
         context: dg.AssetExecutionContext, project: ProjectResource, mlflow: dg.ResourceParam[object]

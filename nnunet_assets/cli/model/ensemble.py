@@ -12,7 +12,7 @@ from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
-from nnunet_assets.declarations.config import Device
+from nnunet_assets.declarations.fields import Device
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.model.ensemble import make_named_ensemble
 

@@ -10,6 +10,7 @@ from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress, console
+from nnunet_assets.declarations.found_ensembles_config import MOST_MEMBERS
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.model.best_files import make_best_configuration
@@ -20,20 +21,23 @@ from nnunet_assets.workflows.model.best_files import make_best_configuration
 @project_option
 @click.option(
     "--max-members",
-    type=click.IntRange(1, 5),
-    default=1,
-    show_default=True,
-    help="Make the ensembles of up to so many experiments, and choose from them too.",
+    type=click.IntRange(1, MOST_MEMBERS),
+    default=None,
+    help="Make the ensembles of up to so many experiments first; 1: none. Unless told as the dataset declares, else 2.",
 )
 @click.option("--no-postprocessing", is_flag=True, help="Choose among the models as they are; no mask is read.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def best(dataset: str, project: Path, max_members: int, no_postprocessing: bool, as_json: bool) -> int:
+def best(dataset: str, project: Path, max_members: int | None, no_postprocessing: bool, as_json: bool) -> int:
     """Choose among the declared experiments of DATASET, and estimate what the chosen one will score.
 
     The best mean Dice is taken; where others cannot be told from it, the simplest of them: a single model before an
     ensemble, one without postprocessing before one with. Which postprocessing steps a model takes is part of the
     choice. A mean that was chosen as the best of several promises too much: the expected Dice beside it is estimated
     by choosing on some folds and scoring on the others.
+
+    The ensembles of every two experiments are candidates too. One that is missing, or has a member that changed, is
+    made first: its members predict the validation cases of their folds again, which takes about as long as these
+    validations took. --max-members 1 predicts nothing.
 
     Writes what the asset best_configuration writes, nnU-Net's inference_instructions.txt too where plain nnU-Net can
     predict with what is chosen. A summary that is missing, or older than one of the folds, is made first. Ends with 0,
@@ -47,6 +51,7 @@ def best(dataset: str, project: Path, max_members: int, no_postprocessing: bool,
             dataset,
             progress,
             makes_summaries=True,
+            makes_ensembles=True,
             with_postprocessing=not no_postprocessing,
             max_members=max_members,
         )

@@ -19,10 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.json_file import read_json, write_json_atomically
+from nnunet_assets.core.files.json_file import load_json, read_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
-from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold, Manifest, commit_fold
-from nnunet_assets.core.fold.members import MEMBERS, Member, members_to_json
+from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, FinishedFold, Manifest, commit_fold
+from nnunet_assets.core.fold.members import MEMBERS, Member, members_of, members_to_json
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.nnunet.ensembles.agreement import joint_inputs
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, FoldToEnsemble
@@ -167,3 +167,19 @@ class EnsembleFold:
 
     def _mask(self, case: str) -> Path:
         return self.folder / VALIDATION / f"{case}{self.first.description.file_ending}"
+
+
+def recorded_members(model_folder: Path) -> list[str]:
+    """Returns the names of an ensemble's members within their dataset, also where a fold is not finished any more.
+
+    Args:
+        model_folder: `ensembles/NAME`; one that is no ensemble of this package's has none.
+    """
+    for fold in sorted(model_folder.glob("fold_[0-9]*")):
+        try:
+            members = members_of(Manifest.from_json(load_json(fold / OWN_FOLDER / MANIFEST_FILE)).details)
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+            continue
+        if members:
+            return [member.name for member in members]
+    return []

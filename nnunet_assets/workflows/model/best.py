@@ -1,21 +1,20 @@
 """The best configuration of a dataset: of its declared models, from their summaries and masks on the disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.layout import SUMMARY_FOLDER, Experiment, Roots
+from nnunet_assets.core.files.layout import ENSEMBLES, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.errors import ConfigError, DamagedFileError, DatasetError, EvaluationError
+from nnunet_assets.errors import ConfigError, DamagedFileError, DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_content import weights_bytes
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.ensemble import MadeEnsemble, ensemble_name, make_ensembles
+from nnunet_assets.workflows.model.found_ensembles import FoundEnsembles, ensembles_there, wanted_ensembles
 from nnunet_assets.workflows.results.compare import declared_summaries
 
 if TYPE_CHECKING:
@@ -26,10 +25,6 @@ STEPS_FOLDER = "postprocessing"
 """In a model's `nnunet_assets/`: what its masks score after postprocessing steps."""
 
 
-MAX_ENSEMBLES = 60
-"""That a choice makes by itself: pairs of eleven experiments."""
-
-
 def find_best_configuration(
     settings: Settings,
     project: Project,
@@ -38,9 +33,10 @@ def find_best_configuration(
     *,
     makes_summaries: bool = False,
     with_postprocessing: bool = True,
-    max_members: int = 1,
+    max_members: int | None = None,
+    found: FoundEnsembles | None = None,
 ) -> "BestConfiguration":
-    """Returns which of a dataset's models to take, and what it may be expected to score.
+    """Returns which of a dataset's models to take, and what it may be expected to score; nothing is predicted for it.
 
     Args:
         settings: Of the project.
@@ -49,27 +45,30 @@ def find_best_configuration(
         progress: Told which summaries are made, and how many masks are read.
         makes_summaries: Whether those that are missing, or older than a fold, are made first.
         with_postprocessing: Whether masks are read, to choose postprocessing steps too.
-        max_members: Ensembles of up to so many of the experiments are made and chosen from, beside those that are
-            declared; 1: none.
+        max_members: Whether the ensembles that lie on the disk and are not declared are chosen from, too: not where it
+            is 1; None: as the dataset declares. Of those of up to so many experiments it is said which are missing.
+        found: What came of looking for these; None: nobody looked.
 
     Raises:
-        ConfigError: The dataset is not declared, or there would be too many ensembles.
+        ConfigError: The dataset is not declared.
         NoCandidateError: No experiment has a complete summary.
         SummaryError: No two of several may be compared.
-        NnunetAssetsError: An ensemble cannot be made; see `make_ensembles`.
     """
-    project.dataset(dataset)
+    config = project.dataset(dataset)
     # numpy, which whoever loads the definitions has no use for.
     from nnunet_assets.core.selection.selecting import best_configuration
 
     summaries, left_out = declared_summaries(settings.roots, project, dataset, progress if makes_summaries else None)
     notes: list[str] = []
-    score = partial(scores_after_steps, settings, progress=progress, notes=notes)
     members = {**{one.experiment: (one.experiment,) for one in summaries}, **project.members}
-    if max_members > 1:
-        for made in _found_ensembles(settings, project, summaries, max_members, progress):
-            summaries.append(made.summary)
-            members[made.ensemble] = made.members
+    most = config.ensembles_to_find.max_members if max_members is None else max_members
+    if most > 1:
+        there = ensembles_there(settings.roots, project, dataset)
+        notes += found.notes if found else _missing(settings.roots, project, dataset, summaries, most)
+        notes += [f"{name} is no candidate: {problem}" for name, problem in there.outdated.items()]
+        summaries += there.summaries
+        members |= there.members
+    score = partial(scores_after_steps, settings, progress=progress, notes=notes)
     models = [
         _model(settings.roots, one, members[one.experiment], score(one) if with_postprocessing else None)
         for one in summaries
@@ -77,36 +76,19 @@ def find_best_configuration(
     return best_configuration(dataset, models, left_out, notes)
 
 
-def _found_ensembles(
-    settings: Settings, project: Project, summaries: Sequence[CvSummary], max_members: int, progress: Progress
-) -> Iterator[MadeEnsemble]:
-    """Makes the ensembles of experiments that may be compared with each other, but for those that are declared."""
-    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment, compatible
-
-    alone = [one for one in summaries if not one.experiment.is_ensemble]
-    comparable = compatible([ComparedExperiment.of(one) for one in alone])[0] if len(alone) > 1 else []
-    names = {one.name for one in comparable}
-    singles = [one.experiment for one in alone if one.experiment.name_in_dataset in names]
-    declared = {frozenset(of) for of in project.members.values()}
-    wanted = {}
-    for n in range(2, min(max_members, len(singles)) + 1):
-        for of in combinations(singles, n):
-            if frozenset(of) not in declared:
-                wanted[_name(project, of)] = of
-    if len(wanted) > MAX_ENSEMBLES:
-        raise ConfigError(
-            f"{len(singles)} experiments have {len(wanted)} ensembles of up to {max_members}, and each predicts every "
-            f"validation case; at most {MAX_ENSEMBLES} are made. Ask for fewer members, or declare the ensembles."
-        )
-    if wanted:
-        yield from make_ensembles(settings, singles[0].dataset, wanted, progress).values()
-
-
-def _name(project: Project, members: Sequence[Experiment]) -> str:
-    """Returns the name of an ensemble, which no declared one has."""
-    name = ensemble_name(members)
-    taken = {one.configuration for one in project.members if one.dataset == members[0].dataset}
-    return f"{name}-{json_sha256(sorted(one.name_in_dataset for one in members))[:8]}" if name in taken else name
+def _missing(roots: Roots, project: Project, dataset: str, summaries: Sequence[CvSummary], most: int) -> list[str]:
+    """Returns the sentence that says which ensembles are not there to be chosen from."""
+    try:
+        wanted = wanted_ensembles(roots, project, dataset, summaries, most)
+    except ConfigError as error:
+        return [str(error)]
+    known = {frozenset(of) for of in ensembles_there(roots, project, dataset).members.values()}
+    missing = [f"{ENSEMBLES}/{name}" for name, of in wanted.items() if frozenset(of) not in known]
+    sentence = (
+        f"Not made, and no candidates: {first_offenders(missing)}. Materialize found_ensembles, or run `nnunet-assets "
+        f"best {dataset}`, which predicts their members' validation cases."
+    )
+    return [sentence] if missing else []
 
 
 def _model(

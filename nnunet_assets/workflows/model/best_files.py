@@ -27,6 +27,7 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import best_configuration_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.best import find_best_configuration
+from nnunet_assets.workflows.model.found_ensembles import make_found_ensembles
 from nnunet_assets.workflows.model.inference_notes import remove_inference_notes, write_inference_notes
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ def make_best_configuration(
     progress: Progress = SILENT,
     *,
     makes_summaries: bool = False,
+    makes_ensembles: bool = False,
     with_postprocessing: bool = True,
-    max_members: int = 1,
+    max_members: int | None = None,
     destination: Destination | None = None,
     dagster_run_id: str | None = None,
 ) -> MadeBestConfiguration:
@@ -87,15 +89,24 @@ def make_best_configuration(
         dataset: Whose experiments.
         progress: As for `find_best_configuration`.
         makes_summaries: Likewise.
-        with_postprocessing: Likewise.
+        makes_ensembles: Whether those that nobody declares are made first, where they are missing.
+        with_postprocessing: As for `find_best_configuration`.
         max_members: Likewise.
         destination: Where the choice's run is brought up to date; None: nowhere.
         dagster_run_id: The Dagster run that makes it; None where none does.
 
     Raises:
-        NnunetAssetsError: As `find_best_configuration`. The files of an earlier choice are removed where there is
-            nothing to choose from any more.
+        NnunetAssetsError: As `make_found_ensembles` and `find_best_configuration`. The files of an earlier choice are
+            removed where there is nothing to choose from any more.
     """
+    # Before the lock: it may take hours, and refreshes choose meanwhile.
+    made_ensembles = (
+        make_found_ensembles(
+            settings, project, dataset, progress, max_members=max_members, makes_summaries=makes_summaries
+        )
+        if makes_ensembles
+        else None
+    )
     folder = comparison_folder(settings.roots, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     # Two experiments' refreshes may end together: who writes last must have read last.
@@ -109,6 +120,7 @@ def make_best_configuration(
                 makes_summaries=makes_summaries,
                 with_postprocessing=with_postprocessing,
                 max_members=max_members,
+                found=made_ensembles,
             )
         except SummaryError:
             remove_inference_notes(settings, dataset, [one.identity for one in project.experiments_of(dataset)])

@@ -1,20 +1,15 @@
 """The choice among a dataset's declared experiments, from what lies on the disk."""
 
 import zipfile
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model import best
 from nnunet_assets.workflows.model.best import find_best_configuration
-from nnunet_assets.workflows.model.ensemble import ensemble_name
 from nnunet_assets_tests.comparison_builders import DATASET, DECLARED, LONG, PLAIN, roots_of, summarized
 from nnunet_assets_tests.project_builders import write_project
 
@@ -119,54 +114,13 @@ def test_a_dataset_that_is_not_declared_is_an_error(tmp_path: Path, declared: Pr
         find_best_configuration(settings_of(tmp_path), declared, "Dataset002_Other")
 
 
-class TestFoundEnsembles:
-    @pytest.fixture
-    def asked(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-        """The ensembles that are asked for; what comes of them is another test's."""
-        asked: dict[str, Any] = {}
+def test_it_predicts_nothing_and_says_which_ensembles_are_missing(tmp_path: Path, declared: Project) -> None:
+    for config in (PLAIN, LONG):
+        summarized(tmp_path, config, 0.0)
+    settings = settings_of(tmp_path)
 
-        def make_ensembles(_: Settings, dataset: str, wanted: Any, progress: Any) -> dict[str, Any]:
-            asked.update({name: {one.name_in_dataset for one in members} for name, members in wanted.items()})
-            return {}
+    missing, *_ = find_best_configuration(settings, declared, DATASET).notes
+    asked_for_none = find_best_configuration(settings, declared, DATASET, max_members=1).notes
 
-        monkeypatch.setattr(best, "make_ensembles", make_ensembles)
-        return asked
-
-    def test_are_those_of_every_two_that_may_be_compared(
-        self, tmp_path: Path, declared: Project, asked: dict[str, Any]
-    ) -> None:
-        for config in (PLAIN, LONG):
-            summarized(tmp_path, config, 0.0)
-        find_best_configuration(settings_of(tmp_path), declared, DATASET, max_members=3)
-        assert [*asked.values()] == [{*NAMES}]
-
-    def test_are_none_where_nobody_asks_or_one_is_alone(
-        self, tmp_path: Path, declared: Project, asked: dict[str, Any]
-    ) -> None:
-        summarized(tmp_path, PLAIN, 0.0)
-        find_best_configuration(settings_of(tmp_path), declared, DATASET, max_members=2)
-        summarized(tmp_path, LONG, 0.0)
-        find_best_configuration(settings_of(tmp_path), declared, DATASET)
-        assert asked == {}
-
-    def test_are_not_made_where_one_of_the_same_members_is_declared(
-        self, tmp_path: Path, declared: Project, asked: dict[str, Any]
-    ) -> None:
-        for config in (PLAIN, LONG):
-            summarized(tmp_path, config, 0.0)
-        members = (PLAIN.identity, LONG.identity)
-        known = replace(declared, members={Experiment.ensemble(DATASET, "both"): members})
-        find_best_configuration(settings_of(tmp_path), known, DATASET, max_members=2)
-        assert asked == {}
-        other = {Experiment.ensemble(DATASET, ensemble_name(members)): members[:1]}
-        find_best_configuration(settings_of(tmp_path), replace(declared, members=other), DATASET, max_members=2)
-        assert [*asked] != [ensemble_name(members)]
-
-    def test_that_are_too_many_are_refused(
-        self, tmp_path: Path, declared: Project, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for config in (PLAIN, LONG):
-            summarized(tmp_path, config, 0.0)
-        monkeypatch.setattr(best, "MAX_ENSEMBLES", 0)
-        with pytest.raises(ConfigError, match="2 experiments have 1 ensembles of up to 2"):
-            find_best_configuration(settings_of(tmp_path), declared, DATASET, max_members=2)
+    assert missing.startswith("Not made, and no candidates: ensembles/2d-2d-")
+    assert not any("ensembles" in note for note in asked_for_none)

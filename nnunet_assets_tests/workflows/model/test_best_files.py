@@ -76,7 +76,9 @@ def test_a_step_that_helps_everywhere_is_part_of_what_is_chosen(settings: Settin
     assert best.chosen_candidate.steps == ((1, 2),)
     assert best.chosen_candidate.mean == pytest.approx(1.0)
     assert best.expected.mean == pytest.approx(1.0)
-    assert best.notes == ("Whose the cases are is not known: each counts as a patient of its own.",)
+    not_made, unknown = best.notes
+    assert not_made.startswith("Not made, and no candidates: ensembles/2d-3d_fullres. Materialize found_ensembles")
+    assert unknown == "Whose the cases are is not known: each counts as a patient of its own."
     assert {file.name for file in folder_of(settings).iterdir() if not file.name.startswith(".")} == FILES
     assert read_steps(folder_of(settings) / "postprocessing.json") == ((1, 2),)
     rows = list(csv.DictReader((folder_of(settings) / "best_configuration.csv").read_text().splitlines()))
