@@ -24,6 +24,7 @@ from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
@@ -186,6 +187,7 @@ DATASET_MODELS = {
     "phantom.": PhantomConfig,
     "splits.": SplitsConfig,
     "splits.groups.": GroupsConfig,
+    "found_ensembles.": FoundEnsemblesConfig,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.errors import FoldError, NnunetAssetsError
 from nnunet_assets.nnunet.ensembles.agreement import check_agreement
-from nnunet_assets.nnunet.predictions.finished_member import FinishedMember, finished_member
+from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember, finished_member
 
 
 @dataclass(frozen=True)

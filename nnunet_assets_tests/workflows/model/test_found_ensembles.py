@@ -15,7 +15,7 @@ from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConf
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, PredictionError
 from nnunet_assets.nnunet.ensembles import ensembling
-from nnunet_assets.nnunet.predictions import probabilities
+from nnunet_assets.nnunet.probabilities import probabilities
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model import found_ensembles
 from nnunet_assets.workflows.model.best import find_best_configuration
