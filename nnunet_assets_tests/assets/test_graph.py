@@ -24,13 +24,15 @@ PROJECT = declared(
 
 SNAPSHOT = """
 Dataset004_Hippocampus/best_configuration
-    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
+    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary, found_ensembles | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
 Dataset004_Hippocampus/case_list
     from nothing | group Dataset004_Hippocampus | dataset | data@example.org | step Dataset004_Hippocampus__raw_dataset
 Dataset004_Hippocampus/comparison
     from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, mlflow, table | data@example.org
 Dataset004_Hippocampus/dataset_report
     from comparison, best_configuration | group Dataset004_Hippocampus | html | data@example.org
+Dataset004_Hippocampus/found_ensembles
+    from short/nnUNetTrainer__nnUNetPlans__3d_fullres/cv_summary, nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_summary | group Dataset004_Hippocampus | json, pytorch | data@example.org | pool nnunet_training
 Dataset004_Hippocampus/nnUNetResEncUNetLPlans/preprocessed_plans
     from raw_dataset | group Dataset004_Hippocampus | json, numpy | data@example.org
 Dataset004_Hippocampus/nnUNetTrainer__nnUNetResEncUNetLPlans__2d/cv_evaluation

@@ -1,6 +1,7 @@
 """Ensembles that follow their members by themselves, on named histories of a real Dagster instance."""
 
 from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -22,7 +23,7 @@ BOTH = Experiment.ensemble(DATASET, "both")
 FOUND = dg.AssetKey([DATASET, "found_ensembles"])
 
 
-def project_of(**wanted: object) -> Project:
+def project_of(**wanted: Any) -> Project:
     experiments = [ExperimentConfig(dataset=DATASET, configuration=one.configuration) for one in (FLAT, FULL, LOW)]
     dataset = DatasetConfig(dataset=DATASET, found_ensembles=FoundEnsemblesConfig(**wanted) if wanted else None)
     return replace(
@@ -133,5 +134,5 @@ def test_ensembles_that_nobody_declared_are_made_where_the_dataset_says_so(insta
 
 
 @pytest.mark.parametrize("wanted", [{}, {"max_members": 3}, {"max_members": 1, "automatic": True}])
-def test_they_are_not_where_it_does_not(wanted: dict[str, object]) -> None:
+def test_they_are_not_where_it_does_not(wanted: dict[str, Any]) -> None:
     assert [one.made for one in followers(project_of(**wanted))] == [ensemble_key(BOTH)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.fold.commit import Manifest
+from nnunet_assets.core.fold.members import members_of
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.summary.cv_summary import CvSummary
@@ -108,7 +109,7 @@ def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:
     hours = sum(sum(fold.seconds.values()) for fold in summary.folds) / 3600
     yield {
         "number": f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min",
-        "meaning": "of training and validation",
+        "meaning": "of ensembling" if summary.experiment.is_ensemble else "of training and validation",
     }
     computing = summary.computing
     if computing.gpu_hours is not None:
@@ -150,10 +151,17 @@ def _evaluated(evaluation: Mapping[str, Any]) -> str:
 def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, str]]:
     for fold in summary.folds:
         manifest = manifests.get(fold.fold)
-        yield {
+        scored = {
             "fold": fold.fold,
             "cases": str(len(fold.cases)),
             "dice": _number(summary.foreground.dice.by_fold[fold.fold]),
+        }
+        if summary.experiment.is_ensemble:
+            members = members_of(manifest.details) if manifest else []
+            yield {**scored, "members": ", ".join(member.name for member in members)}
+            continue
+        yield {
+            **scored,
             "epochs": str(fold.n_epochs),
             "hours": f"{sum(fold.seconds.values()) / 3600:.2f}",
             "GPU hours": "" if fold.gpu_hours is None else f"{fold.gpu_hours:.2f}",

@@ -95,9 +95,10 @@ def _drawn(
     from nnunet_assets.reports.figures.style import pictures
     from nnunet_assets.reports.tables.case_table import read_volumes
 
-    journals = {fold: journal_path(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
-    curves = draw_learning_curves({fold: read_records(path) for fold, path in journals.items()})
-    yield "learning_curves", pictures(curves)
+    if not experiment.is_ensemble:  # which nobody trained
+        journals = {fold: journal_path(experiment.fold_folder(roots, fold)) for fold in summary.completed_folds}
+        curves = draw_learning_curves({fold: read_records(path) for fold, path in journals.items()})
+        yield "learning_curves", pictures(curves)
     yield "dice_by_label", pictures(draw_boxes(summary))
     yield "mean_dice", pictures(draw_bars(summary))
     yield "dice_by_fold", pictures(draw_fold_map(summary))

@@ -82,6 +82,10 @@ def test_it_is_made_summarized_and_evaluated(project: Path, roots: Roots, instan
     assert "2 of 2 folds" in str(metadata(result, "cv_summary")["headline"])
     assert (ENSEMBLE.summary_folder(roots) / "cv_table.tex").is_file()
     assert metadata(result, "cv_evaluation")["cases_computed"] == 4
+    page = (ENSEMBLE.summary_folder(roots) / "cv_report.html").read_text()
+    assert "Dice of every validation case, by label." in page
+    assert f"models of a fold were averaged: {MEMBERS[0].name_in_dataset}, {MEMBERS[1].name_in_dataset}." in page
+    assert "epoch" not in page
 
 
 def test_a_member_that_is_not_finished_is_the_reason_of_the_failure(
