@@ -7,21 +7,12 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
+from nnunet_assets_tests.comparison_builders import DECLARED
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.without_dagster import run_without_dagster
 
 DATASET = "Dataset001_Tiny"
-DECLARED = """
-type: nnunet_assets.components.NnunetDataset
-attributes: {dataset: Dataset001_Tiny, folds: 2}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
-"""
 EXPERIMENT = Experiment(DATASET, "2d")
 NAME = "/".join(EXPERIMENT.key_prefix)
 COMMANDS = ["list", "summarize", "export", "compare", "accept", "evaluate"]

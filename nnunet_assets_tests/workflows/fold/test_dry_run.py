@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,9 @@ def traces(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def interrupted(roots: Roots, n_epochs: int) -> None:
-    inputs = fold_inputs(dataset_of(roots), EXPERIMENT, "fold_0", CONFIG.training_hash())
-    folder = EXPERIMENT.fold_folder(roots, "fold_0")
+def interrupted(roots: Roots, n_epochs: int, fold: str = "fold_0") -> None:
+    inputs = fold_inputs(dataset_of(roots), EXPERIMENT, fold, CONFIG.training_hash())
+    folder = EXPERIMENT.fold_folder(roots, fold)
     write_json_atomically(folder / ".nnunet_assets" / "request.json", {"inputs": vars(inputs), "attempt": "first"})
     append_record(journal_path(folder), "start", {"params": {"trainer": {"num_epochs": 50}}})
     for epoch in range(n_epochs):
@@ -102,6 +103,20 @@ def test_an_interrupted_fold_says_from_which_epoch_and_how_long(settings: Settin
     assert (anew.epochs_left, anew.steps[0][:14]) == (50, "Training anew;")
     # The other fold is of the same model.
     assert asked(settings, fold="fold_1", config=CONFIG).seconds == pytest.approx(20_000.0)
+
+
+def test_the_time_is_by_the_folds_own_epochs_else_by_the_slowest_of_the_others(settings: Settings) -> None:
+    model, of_validation = write_finished(settings.roots).parent, 1.5
+    # One that is cut off has no time.
+    for fold, values in [("fold_0", 40.0), ("fold_0", 30.0), ("fold_0", None), ("fold_2", 10.0)]:
+        append_record(journal_path(model / fold), "epoch", {"epoch_seconds": values} if values else {}, 1)
+    assert asked(settings, fold="fold_1").seconds == pytest.approx(1000 * 30.0 + of_validation)
+    # How many epochs another trainer has, it does not say beforehand.
+    shutil.copytree(model, model.with_name(model.name.replace("nnUNetTrainer", "nnUNetTrainerOwn")))
+    own = asked(settings, fold="fold_1", config=CONFIG.model_copy(update={"trainer": "nnUNetTrainerOwn"}))
+    assert (own.epochs_left, own.seconds) == (None, None)
+    interrupted(settings.roots, 20, "fold_1")
+    assert asked(settings, fold="fold_1").seconds == pytest.approx(30 * 20.0 + of_validation)
 
 
 def test_a_finished_fold_needs_nothing_but_what_is_asked(settings: Settings) -> None:

@@ -17,9 +17,11 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold import FoldOutcome
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold.fold_tracker import TrackingReport
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD
+from nnunet_assets.workflows.fold import train as module
 from nnunet_assets.workflows.fold.train import tracked
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 from nnunet_assets_tests.tracking.folds import start, train
@@ -92,6 +94,35 @@ def test_a_finished_fold_is_linked_and_has_its_files(settings: Settings, fold_fo
     assert report.run_id == run.info.run_id
     # Its start and two epochs.
     assert (report.n_sent, report.n_waiting) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("ids", "link"),
+    [(("1", "run"), "http://mlflow.example/#/experiments/1/runs/run"), ((None, "run"), None), (("1", None), None)],
+)
+def test_a_trained_fold_links_to_its_run_where_there_is_one(
+    settings: Settings,
+    fold_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ids: tuple[str | None, str | None],
+    link: str | None,
+) -> None:
+    report = TrackingReport(ids[1], ids[0], None, 3, 0, 0, None, is_done=True)
+    monkeypatch.setattr(module, "tracked", lambda *_: (finishes(fold_folder), report))
+    served = Destination("http://mlflow.example", settings.data)
+
+    trained = module.train_fold(settings, REQUEST, served, SILENT)
+
+    assert (trained.tracking, trained.run_url) == (report, link)
+    assert [record.kind for record in trained.records] == ["start", "epoch", "epoch"]
+
+
+def test_what_mlflow_gets_to_know_nothing_of_has_no_link(
+    settings: Settings, fold_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_fold", lambda *_, **__: finishes(fold_folder))
+    trained = module.train_fold(settings, REQUEST, None, SILENT)
+    assert (trained.tracking, trained.run_url, trained.is_new) == (None, None, True)
 
 
 def test_checkpoints_are_uploaded_where_the_user_sets_their_size(project: Path) -> None:

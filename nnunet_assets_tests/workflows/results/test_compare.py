@@ -25,22 +25,12 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun
 from nnunet_assets.workflows.results.compare import MadeComparison, make_comparison
 from nnunet_assets_tests import comparison_builders
 from nnunet_assets_tests.builders import INPUTS, build_fold_result, iou_of
-from nnunet_assets_tests.comparison_builders import roots_of, summarized
+from nnunet_assets_tests.comparison_builders import DECLARED, roots_of, summarized
 from nnunet_assets_tests.cross_validation_builders import write_fold
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
 
 DATASET = "Dataset001_Tiny"
-DECLARED = """
-type: nnunet_assets.components.NnunetDataset
-attributes: {dataset: Dataset001_Tiny, folds: 2}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
-"""
 PLAIN = ExperimentConfig(dataset=DATASET, configuration="2d")
 LONG = PLAIN.model_copy(update={"variant": VariantConfig(name="long", num_epochs=2000)})
 COLUMNS = {"case": str, "label": str, "dice": float, "iou": float, "hd95_mm": float, "nsd": float}

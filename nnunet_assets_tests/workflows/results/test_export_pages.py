@@ -1,10 +1,24 @@
 """Pages from what lies on the disk."""
 
+from html import unescape
+
 import pytest
 
+from nnunet_assets.core.evaluation.gap import (
+    GAP_COLUMNS,
+    GAP_FILE,
+    TESTED_FOLDER,
+    drawn_for_gaps,
+    find_gaps,
+    gaps_to_json,
+)
+from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.fold.commit import commit_sha256
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import SummaryError
+from nnunet_assets.reports.tables.gap_tables import gap_headline
+from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results import export_pages as workflow
 from nnunet_assets.workflows.results.export_figures import FIGURES, export_figures
@@ -44,6 +58,24 @@ def test_the_page_of_an_experiment_shows_what_is_there_and_its_run_has_it_too(
     without = export(summarized)
     assert without.file.read_text().count("data:image/svg+xml") == len(FIGURES) - 1
     assert without.digest != page.digest
+
+
+def test_the_gap_to_the_test_set_is_shown_where_these_folds_predicted_it(finished: Settings, summarized: Roots) -> None:
+    evaluate(finished)
+    scores = {"organ": {metric: [0.25, 0.5] for metric in GAP_COLUMNS}}
+    gaps = find_gaps(scores, {"organ": {metric: [0.75] for metric in GAP_COLUMNS}}, ["t1", "t2"])
+    of_these = {"fold_0": commit_sha256(EXPERIMENT.fold_folder(summarized, "fold_0"))}
+    file = EXPERIMENT.summary_folder(summarized) / TESTED_FOLDER / GAP_FILE
+    shown = {}
+    for folds in (of_these, {"fold_0": "another"}):
+        write_json_atomically(file, gaps_to_json(gaps, "digest", folds))
+        shown[folds["fold_0"]] = export(summarized).file.read_text()
+    with_gaps, without = shown.values()
+    notes = [note for note in interval_notes(drawn_for_gaps(load_json(file)), of="test mean") if "test mean" in note]
+    assert notes
+    for text in (*notes, gap_headline(gaps)):
+        assert text in unescape(with_gaps)
+        assert text not in unescape(without)
 
 
 def test_what_is_not_of_the_folds_on_the_disk_is_refused(finished: Settings) -> None:
