@@ -13,29 +13,21 @@ A repeat runs every side once, in random order, so that a busy machine slows all
 temporary folder. Exit code 1: the goal was missed, or a mask differs.
 """
 
-import argparse
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from statistics import fmean
 
-from fold_against_nnunet import (
+from micro_project import (
     DATASET,
     EPOCHS,
     FOLDS,
     Bench,
-    Cost,
-    become_subreaper,
+    arguments_of,
+    exit_code,
     experiment_of,
-    interleaved,
-    measured,
-    prepared_bench,
-    said,
+    program,
 )
+from paired_costs import Cost, fastest, interleaved, measured, said, show
 
 from nnunet_assets.core.files.layout import Experiment
 
@@ -52,28 +44,8 @@ MEMBERS = [experiment_of(n_epochs) for n_epochs in EPOCHS.values()]
 
 def main() -> int:
     """Runs every side and returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of every side; {REPEATS} unless told")
-    parser.add_argument("--quick", action="store_true", help="one repeat, without intervals")
-    arguments = parser.parse_args()
-    n_repeats: int = 1 if arguments.quick else arguments.repeats
-    become_subreaper()
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; repeats: {n_repeats}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = prepared_bench(Path(folder))
-        try:
-            for member in MEMBERS:
-                for fold in FOLDS:
-                    train(bench, member, fold)
-            results = measure(bench, n_repeats)
-        except subprocess.CalledProcessError:
-            print(bench.log.read_text(errors="replace")[-5000:], file=sys.stderr)
-            raise
-    return 0 if all(results) else 1
-
-
-def program(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))
+    _, n_repeats = arguments_of(__doc__ or "", REPEATS)
+    return exit_code(n_repeats, lambda bench: measure(bench, n_repeats))
 
 
 def train(bench: Bench, member: Experiment, fold: str) -> None:
@@ -83,7 +55,10 @@ def train(bench: Bench, member: Experiment, fold: str) -> None:
 
 
 def measure(bench: Bench, n_repeats: int) -> list[bool]:
-    """Prints the ratios and tells of each that has a goal whether it is met."""
+    """Trains the members, prints the ratios, and tells of each that has a goal whether it is met."""
+    for member in MEMBERS:
+        for fold in FOLDS:
+            train(bench, member, fold)
     sides: dict[str, Callable[[], None]] = {
         FROM_NOTHING: lambda: ensemble(bench),
         KEPT: lambda: ensemble(bench, "--keep-probabilities"),
@@ -100,12 +75,8 @@ def measure(bench: Bench, n_repeats: int) -> list[bool]:
 
     costs = interleaved(n_repeats, {side: cost(side) for side in sides})
     print(f"\n{len(MEMBERS)} members, {len(FOLDS)} folds, with `best` or its choice", flush=True)
-    for side, measurements in costs.items():
-        wall, cpu = (fmean(getattr(one, name) for one in measurements) for name in ("wall_seconds", "cpu_seconds"))
-        memory = fmean(one.memory_bytes for one in measurements) / 2**20
-        print(f"  {side}: {wall:.1f} s, {cpu:.1f} s of processors, {memory:.0f} MiB", flush=True)
-    tuned = [side for side in PLAIN if side != DEFAULT]
-    best = min(tuned, key=lambda side: fmean(one.wall_seconds for one in costs[side]))
+    show(costs)
+    best = fastest(costs, [side for side in PLAIN if side != DEFAULT])
     return [
         said("wall time, probabilities at hand / as installed", costs, KEPT, DEFAULT, goal=GOAL),
         said(f"wall time, probabilities at hand / {best}", costs, KEPT, best),

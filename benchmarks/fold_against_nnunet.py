@@ -11,52 +11,45 @@ with a 95 % interval (Student's t, of the logarithms). A repeat runs every side 
 machine slows all of them. Nothing is written but in a temporary folder. Exit code 1: a goal was missed.
 """
 
-import argparse
-import ctypes
 import json
 import math
-import os
 import random
-import resource
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-import numpy as np
-import psutil
+from micro_project import (
+    DATASET,
+    EPOCHS,
+    FOLDS,
+    Bench,
+    arguments_of,
+    dagster,
+    exit_code,
+    experiment_of,
+    program,
+)
+from paired_costs import Cost, fastest, interleaved, mean_and_range, measured, reap, said, show
 
-from nnunet_assets.cli.project.init import EXAMPLE, init_project
-from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots, fold_key
+from nnunet_assets.core.files.layout import OWN_FOLDER, Roots
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.nnunet.images.nifti import write_nifti
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.project_folder.dagster_home import set_pool_limit
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
 REPEATS = 7
-EPOCHS = {"short": 2, "long": 20}
 FIVE = {"five": 2, "five_long": 20}
 """Part to epochs a fold."""
 PARTS = [*EPOCHS, *FIVE]
 USUAL = [*EPOCHS, "five"]
-DATASET = "Dataset960_Micro"
-N_CASES = 10
-SHAPE = (16, 18, 20)
-FOLDS = [fold_key(index) for index in range(5)]
 
 HERE, BY_DAGSTER = "here", "here, by `dagster asset materialize`"
 DEFAULT = "nnUNetv2_train as installed"
@@ -67,32 +60,6 @@ PLAIN: Mapping[str, Mapping[str, str]] = {
 }
 """What each side sets; everything else is as nnU-Net has it."""
 
-# In a folder of its own, since nnU-Net imports every file of it, and with the base's exact signature, by which the base
-# copies its arguments.
-TRAINER = """
-import torch
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-""" + "".join(
-    f"""
-class nnUNetTrainerMicro{n}(nnUNetTrainer):
-    def __init__(self, plans: dict, configuration: str, fold: int, dataset_json: dict,
-                 device: torch.device = torch.device('cuda')):
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = {n}, 10, 2
-"""
-    for n in EPOCHS.values()
-)
-DECLARATIONS = f"""
-type: nnunet_assets.components.NnunetDataset
-attributes: {{dataset: {DATASET}}}
-""" + "".join(
-    f"""---
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {{dataset: {DATASET}, configuration: 3d_fullres, trainer: nnUNetTrainerMicro{n}, device: cpu}}
-"""
-    for n in EPOCHS.values()
-)
-
 BACKFILL = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
     __typename ... on PythonError { message } } }"""
 DAEMON_INTERVAL = 30
@@ -101,73 +68,10 @@ RUNS = """{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, START
     ... on Runs { results { runId } } } }"""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a training took.
-
-    Attributes:
-        wall_seconds: From its start to its end.
-        cpu_seconds: User and system time of every process that it started.
-        memory_bytes: The peak of these processes together, shared pages counted once; looked at 4 times a second.
-    """
-
-    wall_seconds: float
-    cpu_seconds: float
-    memory_bytes: float
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A prepared dataset in a project, and the environment in which every side runs."""
-
-    settings: Settings
-    environment: Mapping[str, str]
-
-    @property
-    def project(self) -> Path:
-        return self.settings.project
-
-    @property
-    def log(self) -> Path:
-        return self.project / "bench.log"
-
-    def run(self, *command: str | Path, **variables: str) -> None:
-        """Runs a command in the project's folder, as a user would."""
-        environment = {**self.environment, **variables}
-        with self.log.open("ab") as log:
-            subprocess.run(
-                command,
-                cwd=self.project,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                check=True,
-                timeout=1800,
-            )
-
-
 def main() -> int:
     """Runs the parts that were asked for and returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; without one: {', '.join(USUAL)}")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of every side; {REPEATS} unless told")
-    parser.add_argument("--quick", action="store_true", help="one repeat, without intervals")
-    arguments = parser.parse_args()
-    parts: list[str] = arguments.parts or USUAL
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    n_repeats: int = 1 if arguments.quick else arguments.repeats
-    become_subreaper()
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; repeats: {n_repeats}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = prepared_bench(Path(folder))
-        try:
-            results = [met for part in parts for met in measure_part(bench, part, n_repeats)]
-        except subprocess.CalledProcessError:
-            print(bench.log.read_text(errors="replace")[-5000:], file=sys.stderr)
-            raise
-    return 0 if all(results) else 1
+    parts, n_repeats = arguments_of(__doc__ or "", REPEATS, PARTS, USUAL)
+    return exit_code(n_repeats, lambda bench: [met for part in parts for met in measure_part(bench, part, n_repeats)])
 
 
 def measure_part(bench: Bench, part: str, n_repeats: int) -> list[bool]:
@@ -192,10 +96,7 @@ def one_fold(bench: Bench, part: str, n_repeats: int) -> list[bool]:
     costs = interleaved(n_repeats, {side: lambda work=work: measured(work) for side, work in sides.items()})
     best = best_by_hand(costs)
     print(f"\nOne fold of {n_epochs} epochs; tuned by hand, the fastest is: {best}", flush=True)
-    for side, measurements in costs.items():
-        wall, cpu = (fmean(getattr(cost, name) for cost in measurements) for name in ("wall_seconds", "cpu_seconds"))
-        memory = fmean(cost.memory_bytes for cost in measurements) / 2**20
-        print(f"  {side}: {wall:.1f} s, {cpu:.1f} s of processors, {memory:.0f} MiB", flush=True)
+    show(costs)
     # The fold by Dagster, without Dagster, is `here` once more.
     print(f"  Dagster's own part of `dagster asset materialize`: {mean_and_range(startups[-n_repeats:])}", flush=True)
     is_short = part == "short"
@@ -229,8 +130,16 @@ def train_plain(bench: Bench, n_epochs: int, side: str) -> None:
 
 
 def plain_command(n_epochs: int, fold: str) -> list[str]:
-    program = str(Path(sys.executable).with_name("nnUNetv2_train"))
-    return [program, DATASET, "3d_fullres", fold, "-tr", experiment_of(n_epochs).trainer, "-device", "cpu"]
+    return [
+        program("nnUNetv2_train"),
+        DATASET,
+        "3d_fullres",
+        fold,
+        "-tr",
+        experiment_of(n_epochs).trainer,
+        "-device",
+        "cpu",
+    ]
 
 
 def materialize(bench: Bench, n_epochs: int) -> float:
@@ -329,15 +238,14 @@ def is_summarized(folder: Path) -> bool:
 def servers(bench: Bench) -> Iterator[str]:
     """Runs web server, daemon and MLflow, as a user's project has them, and yields the web server's address."""
     port, mlflow_port = free_port(), free_port()
-    program = Path(sys.executable).with_name("nnunet-assets")
-    bench.run(program, "up", bench.project, "--port", str(port), "--mlflow-port", str(mlflow_port))
+    bench.run(program("nnunet-assets"), "up", bench.project, "--port", str(port), "--mlflow-port", str(mlflow_port))
     try:
         url = f"http://127.0.0.1:{port}"
         loaded = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
         wait_for(lambda: query(url, loaded)["repositoriesOrError"].get("nodes"))
         yield url
     finally:
-        bench.run(program, "down", bench.project)
+        bench.run(program("nnunet-assets"), "down", bench.project)
         reap()
 
 
@@ -362,59 +270,6 @@ def wait_for(is_so: Callable[[], Any], seconds: float = 900) -> None:
         time.sleep(0.1)
 
 
-# --- data -------------------------------------------------------------------------------------------------------------
-
-
-def prepared_bench(folder: Path) -> Bench:
-    """Returns a project with a small dataset, split, planned and preprocessed."""
-    project = init_project(folder / "project")
-    (project / EXAMPLE).write_text(DECLARATIONS)
-    (folder / "trainers").mkdir()
-    (folder / "trainers" / "nnUNetTrainerMicro.py").write_text(TRAINER)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("nnUNet_", "MLFLOW_"))}
-    settings = Settings.from_environment(project, kept)
-    environment = {
-        **kept,
-        **settings.roots.environment(),
-        "nnUNet_extTrainer": str(folder / "trainers"),
-        "DAGSTER_HOME": str(settings.dagster_home),
-        PROJECT_VARIABLE: str(project),
-    }
-    write_micro_dataset(settings.roots.raw / DATASET)
-    bench = Bench(settings, environment)
-    dagster(bench, "job", "execute", "-j", f"prepare__{DATASET}")
-    return bench
-
-
-def write_micro_dataset(folder: Path, shape: tuple[int, int, int] = SHAPE) -> None:
-    """Writes 10 cases of so many voxels of 1 mm: a bright organ with a brighter lesion in noise."""
-    import nibabel
-
-    for subfolder in ("imagesTr", "labelsTr"):
-        (folder / subfolder).mkdir(parents=True)
-    for index in range(N_CASES):
-        rng = np.random.default_rng(index)
-        center = (np.array(shape) / 2 + rng.uniform(-1, 1, size=3))[:, None, None, None]
-        distance = np.sqrt(((np.indices(shape) - center) ** 2).sum(axis=0))
-        radius = min(shape) * 3 / 8
-        label = ((distance < radius).astype(np.uint8) + (distance < radius / 2)).astype(np.uint8)
-        image = (300.0 * label + rng.normal(100, 30, size=shape)).astype(np.float32)
-        for place, voxels in (("imagesTr", image), ("labelsTr", label)):
-            ending = "_0000.nii.gz" if place == "imagesTr" else ".nii.gz"
-            write_nifti(folder / place / f"micro_{index:03d}{ending}", nibabel.Nifti1Image(voxels, np.eye(4)))
-    description = {
-        "channel_names": {"0": "MRI"},
-        "labels": {"background": 0, "organ": 1, "lesion": 2},
-        "numTraining": N_CASES,
-        "file_ending": ".nii.gz",
-    }
-    (folder / "dataset.json").write_text(json.dumps(description))
-
-
-def experiment_of(n_epochs: int) -> Experiment:
-    return Experiment(DATASET, "3d_fullres", trainer=f"nnUNetTrainerMicro{n_epochs}")
-
-
 def fresh_roots(bench: Bench) -> Roots:
     """Returns the project's data with an empty results folder."""
     results = bench.project / "results_of_one_side"
@@ -430,132 +285,9 @@ def forget_folds(bench: Bench, n_epochs: int) -> Path:
     return folder
 
 
-def dagster(bench: Bench, noun: str, verb: str, *arguments: str) -> None:
-    bench.run(sys.executable, "-m", "dagster", noun, verb, "-m", "nnunet_assets.definitions", *arguments)
-
-
-# --- measuring --------------------------------------------------------------------------------------------------------
-
-
-def interleaved(n_repeats: int, sides: Mapping[str, Callable[[], Cost]]) -> dict[str, list[Cost]]:
-    """Returns the costs of each side, each repeat in an order of its own.
-
-    With more than one repeat, a first one does not count: it reads what later ones find in memory.
-    """
-    costs: dict[str, list[Cost]] = {side: [] for side in sides}
-    for repeat in range(n_repeats + (n_repeats > 1)):
-        order = list(sides)
-        random.Random(repeat).shuffle(order)
-        for side in order:
-            costs[side].append(sides[side]())
-    return {side: measurements[-n_repeats:] for side, measurements in costs.items()}
-
-
-def measured(work: Callable[[], None]) -> Cost:
-    """Returns the cost of all processes that the work starts in this one."""
-    before = children_seconds()
-    with peak_memory() as peak:
-        began = time.perf_counter()
-        work()
-        wall = time.perf_counter() - began
-    reap()
-    return Cost(wall, children_seconds() - before, max(peak))
-
-
-@contextmanager
-def peak_memory() -> Iterator[list[int]]:
-    """Appends the memory of all descendants of this process to the yielded list while the block runs."""
-    seen, is_over = [1], threading.Event()
-
-    def look() -> None:
-        while not is_over.wait(0.25):
-            total = 0
-            for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):
-                    total += process.memory_full_info().pss
-            seen.append(total)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def become_subreaper() -> None:
-    """Makes orphans of a training children of this process, so that their processor time is counted too (Linux)."""
-    pr_set_child_subreaper = 36
-    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
-
-
-def reap() -> None:
-    """Waits for what a side left behind, some seconds at most."""
-    deadline = time.monotonic() + 10
-    with suppress(ChildProcessError):
-        while time.monotonic() < deadline:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                time.sleep(0.05)
-
-
-def children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-# --- saying -----------------------------------------------------------------------------------------------------------
-
-
 def best_by_hand(costs: Mapping[str, list[Cost]]) -> str:
-    """Returns the side that a person would have settled on: the fastest, other than the default."""
-    tuned = [side for side in costs if side in PLAIN and side != DEFAULT]
-    return min(tuned, key=lambda side: fmean(cost.wall_seconds for cost in costs[side]))
-
-
-def said(
-    what: str,
-    costs: Mapping[str, list[Cost]],
-    above: str,
-    below: str,
-    *,
-    of: str = "wall_seconds",
-    goal: float | None = None,
-    by_upper: bool = False,
-) -> bool:
-    """Prints a ratio with its interval, and tells whether it meets its goal.
-
-    Args:
-        by_upper: The upper end of the interval must meet the goal.
-    """
-    logs = [math.log(getattr(a, of) / getattr(b, of)) for a, b in zip(costs[above], costs[below], strict=True)]
-    ratio, half = math.exp(fmean(logs)), half_interval(logs)
-    text = f"{what}: {ratio:.2f}"
-    upper = ratio
-    if half is not None:
-        upper = math.exp(fmean(logs) + half)
-        text += f" (95 % interval {math.exp(fmean(logs) - half):.2f} to {upper:.2f})"
-    if goal is None:
-        print(text, flush=True)
-        return True
-    is_met = (upper if by_upper else ratio) <= goal
-    end = "the upper end " if by_upper else ""
-    print(f"{text}; goal: {end}at most {goal:g}: {'met' if is_met else 'MISSED'}", flush=True)
-    return is_met
-
-
-def half_interval(values: list[float]) -> float | None:
-    """Returns half of the 95 % interval of the mean; None for a single value, of which nothing is known."""
-    if len(values) < 2:
-        return None
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-
-
-def mean_and_range(seconds: list[float]) -> str:
-    return f"{fmean(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
+    """Returns the fastest side other than the default."""
+    return fastest(costs, [side for side in costs if side in PLAIN and side != DEFAULT])
 
 
 if __name__ == "__main__":

@@ -29,17 +29,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
-from fold_against_nnunet import Bench, dagster, write_micro_dataset
+from micro_project import DATASET, Bench, prepared_bench
 
-from nnunet_assets.cli.project.init import EXAMPLE, init_project
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.processes.machine.device_lease import FOLDS_PER_GPU_VARIABLE, usable_gpus
-from nnunet_assets.settings import PROJECT_VARIABLE, Settings
 
-DATASET = "Dataset960_Micro"
 TRAINER, SLOW_TRAINER, HUNGRY_TRAINER = "nnUNetTrainerBench", "nnUNetTrainerBenchSlow", "nnUNetTrainerBenchHungry"
 CONFIGURATIONS = ("2d", "3d_fullres")
 BUDGET_SECONDS = 600
@@ -134,7 +131,7 @@ def main() -> int:
         parser.error("nvidia-smi names no GPU; --device cpu tries the script out")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(prepared(Path(folder), SIZES[arguments.device], arguments.device), arguments.device)
+        machine = Machine(prepared(Path(folder), SIZES[arguments.device]), arguments.device)
         machine.found("prepared", "split, plans and cases", f"{time.monotonic() - began:.0f} s")
         for part in arguments.parts or PARTS:
             print(f"{part} (after {time.monotonic() - began:.0f} s)", flush=True)
@@ -348,31 +345,12 @@ def train_plain(machine: Machine, configuration: str) -> None:
     machine.bench.run(*map(str, command), nnUNet_results=str(results), **workers)
 
 
-def prepared(folder: Path, size: Size, device: str) -> Bench:
+def prepared(folder: Path, size: Size) -> Bench:
     """Returns a project with a dataset whose 2d and 3d_fullres are planned and preprocessed."""
-    project = init_project(folder / "project")
-    (project / EXAMPLE).write_text(DECLARATIONS)
     epochs = {TRAINER: size.epochs, SLOW_TRAINER: size.slow_epochs}
     classes = "".join(CLASS.format(name=name, epochs=n, iterations=size.iterations) for name, n in epochs.items())
-    (folder / "trainers").mkdir()
-    (folder / "trainers" / "nnUNetTrainerBench.py").write_text(TRAINERS.format(classes=classes))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("nnUNet_", "MLFLOW_"))}
-    settings = Settings.from_environment(project, kept)
-    environment = {
-        **kept,
-        **settings.roots.environment(),
-        "nnUNet_extTrainer": str(folder / "trainers"),
-        "DAGSTER_HOME": str(settings.dagster_home),
-        PROJECT_VARIABLE: str(project),
-    }
-    write_micro_dataset(settings.roots.raw / DATASET, size.shape)
-    bench = Bench(settings, environment)
-    try:
-        dagster(bench, "job", "execute", "-j", f"prepare__{DATASET}")
-    except subprocess.CalledProcessError:
-        print(bench.log.read_text(errors="replace")[-5000:], file=sys.stderr)
-        raise
-    return bench
+    trainers = TRAINERS.format(classes=classes)
+    return prepared_bench(folder, declarations=DECLARATIONS, trainers=trainers, shape=size.shape)
 
 
 @contextmanager

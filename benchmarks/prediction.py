@@ -11,30 +11,15 @@ A repeat runs every side once, in random order, so that a busy machine slows all
 temporary folder. Exit code 1: a goal was missed, or a mask differs.
 """
 
-import argparse
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from statistics import fmean
 
 import nibabel
 import numpy as np
-from fold_against_nnunet import (
-    DATASET,
-    SHAPE,
-    Bench,
-    Cost,
-    become_subreaper,
-    experiment_of,
-    interleaved,
-    measured,
-    prepared_bench,
-    said,
-)
+from micro_project import DATASET, SHAPE, Bench, arguments_of, exit_code, experiment_of, program
+from paired_costs import fastest, interleaved, measured, said, show
 
 from nnunet_assets.nnunet.images.nifti import write_nifti
 
@@ -57,37 +42,25 @@ PLAIN: Mapping[str, tuple[list[str], dict[str, str]]] = {
 
 def main() -> int:
     """Runs the parts that were asked for and returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", help=f"{', '.join(IMAGES)}; without one: both")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of every side; {REPEATS} unless told")
-    parser.add_argument("--quick", action="store_true", help="one repeat, without intervals")
-    arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(IMAGES):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    n_repeats: int = 1 if arguments.quick else arguments.repeats
-    become_subreaper()
-    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; repeats: {n_repeats}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        bench = prepared_bench(Path(folder))
-        try:
-            for fold in FOLDS:
-                train(bench, fold)
-            results = [met for part in arguments.parts or IMAGES for met in measure(bench, part, n_repeats)]
-        except subprocess.CalledProcessError:
-            print(bench.log.read_text(errors="replace")[-5000:], file=sys.stderr)
-            raise
-    return 0 if all(results) else 1
+    parts, n_repeats = arguments_of(__doc__ or "", REPEATS, IMAGES)
+    return exit_code(n_repeats, lambda bench: measure(bench, parts, n_repeats))
+
+
+def measure(bench: Bench, parts: Iterable[str], n_repeats: int) -> list[bool]:
+    """Trains the folds, and measures each part."""
+    for fold in FOLDS:
+        train(bench, fold)
+    return [met for part in parts for met in measure_part(bench, part, n_repeats)]
 
 
 def train(bench: Bench, fold: str) -> None:
     """Trains a fold, by which the model predicts."""
-    program = str(Path(sys.executable).with_name("nnunet-assets"))
     trainer = experiment_of(N_EPOCHS).trainer
     words = [DATASET, "3d_fullres", fold, "-tr", trainer, "-device", "cpu", "--tracker-disable"]
-    bench.run(program, "train", *words)
+    bench.run(program("nnunet-assets"), "train", *words)
 
 
-def measure(bench: Bench, part: str, n_repeats: int) -> list[bool]:
+def measure_part(bench: Bench, part: str, n_repeats: int) -> list[bool]:
     """Prints the ratios of one part and tells of each that has a goal whether it is met."""
     n_images, shape = IMAGES[part]
     images = write_images(bench.project / part, n_images, shape)
@@ -98,11 +71,8 @@ def measure(bench: Bench, part: str, n_repeats: int) -> list[bool]:
     }
     costs = interleaved(n_repeats, {side: lambda work=work: measured(work) for side, work in sides.items()})
     print(f"\n{n_images} {part} images of {' x '.join(map(str, shape))} voxels", flush=True)
-    for side, measurements in costs.items():
-        wall, cpu = (fmean(getattr(cost, name) for cost in measurements) for name in ("wall_seconds", "cpu_seconds"))
-        memory = fmean(cost.memory_bytes for cost in measurements) / 2**20
-        print(f"  {side}: {wall:.1f} s, {cpu:.1f} s of processors, {memory:.0f} MiB", flush=True)
-    best = min((side for side in PLAIN if side != DEFAULT), key=lambda side: mean_wall(costs[side]))
+    show(costs)
+    best = fastest(costs, [side for side in PLAIN if side != DEFAULT])
     print(f"  Tuned by hand, the fastest is: {best}", flush=True)
     of_default, of_best = GOALS[part]
     return [
@@ -112,10 +82,6 @@ def measure(bench: Bench, part: str, n_repeats: int) -> list[bool]:
         said("peak memory, here / tuned by hand", costs, HERE, best, of="memory_bytes"),
         is_equal(outputs, n_images),
     ]
-
-
-def mean_wall(costs: list[Cost]) -> float:
-    return fmean(cost.wall_seconds for cost in costs)
 
 
 def write_images(folder: Path, n: int, shape: tuple[int, int, int]) -> Path:
@@ -133,18 +99,18 @@ def write_images(folder: Path, n: int, shape: tuple[int, int, int]) -> Path:
 def predict_here(bench: Bench, images: Path, output: Path) -> None:
     """Predicts as a user does, pictures and checks included."""
     shutil.rmtree(output, ignore_errors=True)
-    program = str(Path(sys.executable).with_name("nnunet-assets"))
     model = "/".join(experiment_of(N_EPOCHS).key_prefix)
-    bench.run(program, "predict", model, "-i", str(images), "-o", str(output), "-f", *FOLDS, "-device", "cpu")
+    files = ["-i", str(images), "-o", str(output)]
+    bench.run(program("nnunet-assets"), "predict", model, *files, "-f", *FOLDS, "-device", "cpu")
 
 
 def predict_plain(bench: Bench, images: Path, output: Path, side: str) -> None:
     """Predicts with nnU-Net's own command."""
     shutil.rmtree(output, ignore_errors=True)
     flags, variables = PLAIN[side]
-    program = str(Path(sys.executable).with_name("nnUNetv2_predict"))
     model = ["-d", DATASET, "-c", "3d_fullres", "-tr", experiment_of(N_EPOCHS).trainer, "-f", *FOLDS]
-    bench.run(program, "-i", str(images), "-o", str(output), *model, "-device", "cpu", *flags, **variables)
+    files = ["-i", str(images), "-o", str(output)]
+    bench.run(program("nnUNetv2_predict"), *files, *model, "-device", "cpu", *flags, **variables)
 
 
 def is_equal(outputs: Mapping[str, Path], n_images: int) -> bool:
