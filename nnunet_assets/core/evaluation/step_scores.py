@@ -169,6 +169,21 @@ def _box(*images: Voxels) -> tuple[slice, ...]:
     return found[0] if found else (slice(0, 1),) * is_there.ndim
 
 
+def unchanged_scores(plan: StepPlan, dices: Mapping[str, float | None]) -> dict[str, dict[str, float | int | None]]:
+    """Returns what a case scores of which the mask cannot be read any more: what it scored, whatever steps are taken.
+
+    So it stays in every mean, and speaks for no step. A label of Dice 0 counts as one that the reference holds.
+
+    Args:
+        plan: The steps.
+        dices: By label name, as the mask was scored; None: undefined.
+    """
+    return {
+        name: {REFERENCE_VOXELS: int(dices[name] is not None), **dict.fromkeys(plan.combinations(name), dices[name])}
+        for name in plan.labels
+    }
+
+
 def plain_scores(found: StepDice) -> dict[str, float | int | None]:
     """Returns each label's Dice without any step."""
     return {name: next(dice for key, dice in scores.items() if set(key) == {"0"}) for name, scores in found.items()}

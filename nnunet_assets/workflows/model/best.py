@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
     from nnunet_assets.core.selection.selecting import SelectableModel, StepScores
 
+MOST_UNREAD = 0.05
+"""Part of a model's masks that may be gone or damaged where its postprocessing is decided on the others."""
+
 STEPS_FOLDER = "postprocessing"
 """In a model's `nnunet_assets/`: what its masks score after postprocessing steps."""
 
@@ -126,7 +129,9 @@ def steps_folder(roots: Roots, experiment: Experiment) -> Path:
 def scores_after_steps(
     settings: Settings, summary: CvSummary, *, progress: Progress, notes: list[str], kept_in: Path | None = None
 ) -> "StepScores | None":
-    """Returns what a model's masks score after steps; None, and why in the notes, where they are not all there.
+    """Returns what a model's masks score after steps; None, and why in the notes, where too many cannot be read.
+
+    A case whose mask is gone or damaged keeps the score that it has, whatever steps are taken.
 
     Args:
         settings: Of the project.
@@ -135,7 +140,7 @@ def scores_after_steps(
         notes: Taken more of.
         kept_in: Folder in which what is computed is kept, and found again; None: the model's own.
     """
-    from nnunet_assets.core.evaluation.step_scores import step_plan
+    from nnunet_assets.core.evaluation.step_scores import step_plan, unchanged_scores
     from nnunet_assets.core.selection.selecting import StepScores
     from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds, references_folder
     from nnunet_assets.nnunet.evaluation.step_scoring import score_steps
@@ -155,14 +160,18 @@ def scores_after_steps(
     except (DatasetError, EvaluationError, DamagedFileError) as error:
         notes.append(f"Postprocessing of {experiment.name_in_dataset} is not looked at: {error}")
         return None
-    wanted = [case.case_id for fold in summary.folds for case in fold.cases]
-    if missing := [case for case in wanted if case not in scored.cases]:
-        for problem in scored.problems:
-            progress.warn(problem)
-        # What is noted is shown to others: it names no case.
-        notes.append(
-            f"Postprocessing of {experiment.name_in_dataset} is not looked at: {len(missing)} of its {len(wanted)} "
-            "validation masks cannot be scored. Its evaluation says which, and why."
-        )
+    wanted = {case.case_id: case for fold in summary.folds for case in fold.cases}
+    missing = [case for case in wanted if case not in scored.cases]
+    for problem in scored.problems if missing else ():
+        progress.warn(problem)
+    # What is noted is shown to others: it names no case.
+    which = f"{len(missing)} of the {len(wanted)} validation masks of {experiment.name_in_dataset} cannot be scored"
+    if len(missing) > MOST_UNREAD * len(wanted):
+        notes.append(f"{which}, and its postprocessing is not looked at. Its evaluation says which, and why.")
         return None
-    return StepScores(plan, scored.cases)
+    if missing:
+        notes.append(f"{which}: there a postprocessing step counts as changing nothing. Its evaluation says which.")
+    recorded = {case: {name: score.dice for name, score in wanted[case].scores.items()} for case in missing}
+    return StepScores(
+        plan, {**scored.cases, **{case: unchanged_scores(plan, dices) for case, dices in recorded.items()}}
+    )

@@ -16,6 +16,7 @@ from nnunet_assets.core.evaluation.step_scores import (
     case_step_scores,
     plain_scores,
     step_plan,
+    unchanged_scores,
 )
 from nnunet_assets.core.model.largest_component import postprocessed
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
@@ -103,3 +104,15 @@ def test_a_case_without_anything_is_undefined(plans: Any) -> None:
     assert plain_scores(case_step_scores(nothing, nothing, plans["regions"])) == dict.fromkeys(
         ("whole", "core", "enhancing")
     )
+
+
+@pytest.mark.parametrize("kind", ["labels", "regions", "one"])
+def test_a_mask_that_cannot_be_read_scores_the_same_whatever_steps_are_taken(plans: Any, kind: str) -> None:
+    plan = plans[kind]
+    dices = dict(zip(plan.labels, (0.5, None, 0.0), strict=False))
+    found = unchanged_scores(plan, dices)
+    assert plain_scores(found) == dices
+    for name, scores in found.items():
+        assert {scores[key] for key in plan.combinations(name)} == {dices[name]}
+        assert scores[REFERENCE_VOXELS] == (0 if dices[name] is None else 1)
+        assert set(scores) == {REFERENCE_VOXELS, *plan.combinations(name)}

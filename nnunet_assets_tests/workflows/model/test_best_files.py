@@ -18,6 +18,7 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import NoCandidateError
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.model import best as best_module
 from nnunet_assets.workflows.model.best import find_best_configuration
 from nnunet_assets.workflows.model.best_files import MadeBestConfiguration, make_best_configuration
 from nnunet_assets_tests.comparison_builders import DATASET, roots_of
@@ -121,7 +122,27 @@ def test_a_model_whose_masks_are_gone_is_chosen_from_as_it_is(settings: Settings
     assert list(best.postprocessing) == [FULLRES.name]
     assert best.chosen == f"{FULLRES.name} + postprocessing"
     (note,) = [note for note in best.notes if "is not looked at" in note]
-    assert "1 of its 9 validation masks cannot be scored" in note
+    assert f"1 of the 9 validation masks of {FLAT.name} cannot be scored" in note
+    assert mask.name.removesuffix(".nii.gz") not in note
+
+
+def test_a_case_whose_mask_is_gone_keeps_its_score_and_the_other_cases_decide(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = made(settings).found
+    mask = next(FLAT.model_folder(settings.roots).rglob("*.nii.gz"))
+    mask.unlink()
+    monkeypatch.setattr(best_module, "MOST_UNREAD", 0.12)
+    found = made(settings).found
+    before, after = ({one.name: one for one in of.candidates}[f"{FLAT.name} + postprocessing"] for of in (whole, found))
+    plain = next(one for one in found.candidates if one.name == FLAT.name)
+    assert (before.steps, before.mean, after.steps) == (((1, 2),), pytest.approx(1.0), ((1, 2),))
+    # Of the one case in nine the island stays, and with it what the fold scored.
+    assert plain.mean < after.mean < 1.0
+    assert after.n_defined == before.n_defined
+    (effect, *_) = found.postprocessing[FLAT.name]
+    assert (effect.n_better, effect.n_worse) == (8, 0)
+    (note,) = [note for note in found.notes if "counts as changing nothing" in note]
     assert mask.name.removesuffix(".nii.gz") not in note
 
 
