@@ -27,7 +27,12 @@ from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import REFERENCES
 from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember, finished_member
-from nnunet_assets.nnunet.probabilities.probabilities import case_bytes, predict_probabilities, refuse_foreign_members
+from nnunet_assets.nnunet.probabilities.probabilities import (
+    case_bytes,
+    exports_at_once,
+    predict_probabilities,
+    refuse_foreign_members,
+)
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.machine.disk_space import lacking_room
 from nnunet_assets.processes.machine.memory import free_memory_bytes
@@ -143,6 +148,8 @@ class _Work:
         }
         largest = max((max(cases.values()) for of in sizes.values() for cases in of.values()), default=0)
         n_threads = means_at_once(largest)
+        exports_at_once(largest)  # refuses what does not fit, before the first of several groups is predicted
+        self._refuse_without_room(missing, on_disk, sizes, keeps)
         n_predicted, made = 0, dict[str, tuple[str, ...]]()
         for group in self._groups(on_disk):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +177,31 @@ class _Work:
         """Returns what a member's probabilities take beyond those that are there, kept or of a run that was killed."""
         store = member.store(self.roots)
         return sum(size for case, size in sizes.items() if not store.file(case).is_file())
+
+    def _refuse_without_room(
+        self,
+        missing: Mapping[str, Sequence[EnsembleFold]],
+        on_disk: Mapping[str, int],
+        sizes: Mapping[str, Mapping[Experiment, Mapping[str, int]]],
+        keeps: set[str],
+    ) -> None:
+        """Passes where the disk has room for the largest fold, and for all that is kept.
+
+        Raises:
+            PredictionError: It has not.
+        """
+        largest = max(on_disk, key=lambda fold: on_disk[fold], default=None)
+        if largest and (
+            lack := lacking_room(self.roots.results, on_disk[largest], f"The probabilities of {largest} take")
+        ):
+            raise PredictionError(f"{lack} Make room, or name fewer members.")
+        kept = sum(
+            self._lacking_bytes(member, sizes[fold][member.experiment])
+            for fold, found in missing.items()
+            for member in _distinct([one for one in found if one.ensemble.configuration in keeps])
+        )
+        if lack := lacking_room(self.roots.results, kept, "The probabilities that are to be kept take"):
+            raise PredictionError(f"{lack} Make room, or keep none.")
 
     def _groups(self, on_disk: Mapping[str, int]) -> Iterator[list[str]]:
         """Yields folds of which the disk has room for the probabilities, as many together as fill half of it.

@@ -188,6 +188,17 @@ def test_a_disk_with_room_for_one_fold_has_them_made_one_after_the_other(
     assert [sentence.partition(":")[0] for sentence in progress.said] == ["fold_0", "fold_1"]
 
 
+def test_a_disk_without_room_for_all_that_is_kept_is_refused_before_anything_is_predicted(
+    roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Eight cases of which each fold has four.
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=7 * CASE_BYTES))
+    with pytest.raises(PredictionError, match=r"that are to be kept take at least .* Make room, or keep none\."):
+        make(roots, Wanted("pair", (A, B), keeps_probabilities=True))
+    assert not child.predicted
+    assert make(roots) == Ensembled(8, {"pair": FOLDS})
+
+
 @pytest.mark.parametrize("module", [ensembling, probabilities])
 def test_a_case_that_does_not_fit_into_the_memory_is_refused(
     roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch, module: Any
