@@ -125,8 +125,7 @@ def simulated(shape: str, n_cases: int, luck: float, n_draws: int, seed: int) ->
     if shape in PLAINLY_ORDERED:  # each simpler than the next
         candidates = Candidates.plain(replace(candidates.models, simplicity=np.arange(n_models, dtype=float)))
     everything = np.ones((1, n_cases))
-    _, units = next(candidates.decided(everything))
-    chosen = int(units.chosen(everything)[0])
+    chosen = int(candidates.chosen(everything).places[0])
     model, is_stepped = int(candidates.model_of[chosen]), False
     if chosen >= n_models:
         is_stepped = bool(candidates.taken(everything)[0, chosen - n_models])

@@ -4,9 +4,8 @@ Which steps these are is decided anew on whatever patients a choice is made on, 
 never made on a fold that the choice is then scored on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -96,33 +95,67 @@ class Candidates:
         """Returns what each of the models with postprocessing takes, `(n_weightings, n)`, as its `taken` has it."""
         return np.stack([scores.taken(weights) for _, scores in self.postprocessed], axis=1)
 
-    def decided(self, weights: Array) -> Iterator[tuple[Indices, Units]]:
-        """Yields weightings under which the same steps are taken, and all candidates with these steps."""
+    def with_steps(self, weights: Array) -> Units:
+        """Returns all candidates with the steps that are taken under one weighting, `(1, n_units)`."""
         if not self.postprocessed:
-            yield np.arange(len(weights)), self.models
-            return
-        different, of_which = np.unique(self.taken(weights), axis=0, return_inverse=True)
-        for number, taken in enumerate(different):
-            yield np.flatnonzero(of_which.reshape(-1) == number), self._with(tuple(taken.tolist()))
+            return self.models
+        taken = self.taken(weights)[0].tolist()
+        after = [scores.after(one) for (_, scores), one in zip(self.postprocessed, taken, strict=True)]
+        return self._with(after, self.simplicity)
 
-    def _with(self, taken: tuple[int, ...]) -> Units:
-        known = self._known
-        if taken not in known:
-            if len(known) >= _MOST_KNOWN:
-                known.clear()
-            after = [scores.after(one) for (_, scores), one in zip(self.postprocessed, taken, strict=True)]
-            known[taken] = replace(
-                self.models,
-                sums=np.concatenate([self.models.sums, *(sums[None] for sums, _ in after)]),
-                counts=np.concatenate([self.models.counts, *(counts[None] for _, counts in after)]),
-                simplicity=self.simplicity,
-            )
-        return known[taken]
+    def chosen(self, weights: Array) -> "Chosen":
+        """Returns what the rule takes under each weighting, with the steps that are taken under it.
 
-    @cached_property
-    def _known(self) -> dict[tuple[int, ...], Units]:
-        return {}
+        Every combination of steps that a model takes under any of them is one row beside the models, which counts
+        under those weightings alone. A model without a step is its own row: with none it is not simpler.
+        """
+        n = len(self.is_ensemble)
+        if not self.postprocessed:
+            rows = self.models.chosen(weights)
+            return Chosen(rows, rows, self.models)
+        taken = self.taken(weights)
+        variants = [(j, int(code)) for j in range(taken.shape[1]) for code in np.unique(taken[:, j]) if code]
+        after = [self.postprocessed[j][1].after(code) for j, code in variants]
+        places = np.array([*range(n), *(n + j for j, _ in variants)], dtype=np.intp)
+        units = self._with(after, self.simplicity[places])
+        allowed = np.ones((len(weights), len(places)), dtype=bool)
+        for row, (j, code) in enumerate(variants, n):
+            allowed[:, row] = taken[:, j] == code
+        rows = units.chosen(weights, allowed)
+        return Chosen(places[rows], rows, units)
+
+    def _with(self, after: Sequence[tuple[Array, Array]], simplicity: Array) -> Units:
+        return replace(
+            self.models,
+            sums=np.concatenate([self.models.sums, *(sums[None] for sums, _ in after)]),
+            counts=np.concatenate([self.models.counts, *(counts[None] for _, counts in after)]),
+            simplicity=simplicity,
+        )
 
 
-_MOST_KNOWN = 64
-"""Of 20 candidates, 500 cases and 3 labels these are 30 MB."""
+@dataclass(frozen=True)
+class Chosen:
+    """What is taken under each weighting.
+
+    Attributes:
+        places: `(n_weightings,)`, of the candidates.
+        rows: `(n_weightings,)`, of the units that these are with their steps.
+        units: Of everything that is taken anywhere.
+    """
+
+    places: Indices
+    rows: Indices
+    units: Units
+
+    def label_sums(self, weights: Array) -> tuple[Array, Array]:
+        """Returns the weighted sums and counts of what is taken, both `(n_weightings, n_labels)`.
+
+        Args:
+            weights: One for each weighting that was chosen under: of what the choice is scored on.
+        """
+        sums, counts = (np.zeros((len(weights), self.units.sums.shape[2])) for _ in range(2))
+        for row in np.unique(self.rows):
+            of_row = self.rows == row
+            for total, one in ((sums, self.units.sums), (counts, self.units.counts)):
+                total[of_row] = weights[of_row] @ one[row]
+        return sums, counts

@@ -89,19 +89,22 @@ class Units:
         sums, counts = (np.einsum("du,mul->dml", weights, one, optimize=True) for one in (self.sums, self.counts))
         return sums, counts
 
-    def chosen(self, weights: Array) -> Indices:
+    def chosen(self, weights: Array, allowed: NDArray[np.bool_] | None = None) -> Indices:
         """Returns the candidate that the rule takes under each weighting, `(n_weightings,)`.
 
         Args:
             weights: `(n_weightings, n_units)`, how often each unit is there.
+            allowed: `(n_weightings, M)`, which candidates there are under each weighting; None: all.
         """
         n_at_once = max(1, _NUMBERS_AT_ONCE // (self.sums.shape[0] * self.sums.shape[1]))
-        blocks = (weights[start : start + n_at_once] for start in range(0, len(weights), n_at_once))
-        return np.concatenate([self._chosen(block) for block in blocks])
+        blocks = (slice(start, start + n_at_once) for start in range(0, len(weights), n_at_once))
+        return np.concatenate(
+            [self._chosen(weights[block], None if allowed is None else allowed[block]) for block in blocks]
+        )
 
-    def _chosen(self, weights: Array) -> Indices:
-        verdict = self.differences(weights)
-        is_equal = ~verdict.is_distinguished
+    def _chosen(self, weights: Array, allowed: NDArray[np.bool_] | None) -> Indices:
+        verdict = self.differences(weights, allowed)
+        is_equal = ~verdict.is_distinguished if allowed is None else ~verdict.is_distinguished & allowed
         simplest = np.where(is_equal, self.simplicity, np.inf).min(axis=1, keepdims=True)
         # Of equally simple ones that with the better mean, then the first.
         gaps = np.where(is_equal & (self.simplicity <= simplest), np.round(verdict.behind, 12), np.inf)
@@ -124,12 +127,13 @@ class Units:
         moved -= np.einsum("dml,mul->dmu", share * label_means, self.counts, optimize=True)
         return moved
 
-    def differences(self, weights: Array) -> "Differences":
-        """Returns how far each candidate is behind the best one, and by how much it may be."""
+    def differences(self, weights: Array, allowed: NDArray[np.bool_] | None = None) -> "Differences":
+        """Returns how far each candidate is behind the best one that is allowed, and by how much it may be."""
         sums, counts = self.label_sums(weights)
         means = foreground(sums, counts)
         filled = np.where(np.isnan(means), 1.0, means)
-        best = np.round(filled, 12).argmax(axis=1)
+        rounded = np.round(filled, 12)
+        best = (rounded if allowed is None else np.where(allowed, rounded, -np.inf)).argmax(axis=1)
         behind = np.take_along_axis(filled, best[:, None], axis=1) - filled
         moved = self._moved(sums, counts)
         moved -= np.take_along_axis(moved, best[:, None, None], axis=1)

@@ -82,11 +82,8 @@ def _over_drawn_folds(candidates: Candidates) -> float:
     drawn = np.array([np.bincount(one, minlength=k) for one in combinations_with_replacement(range(k), k)], dtype=float)
     drawn = drawn[(drawn == 0).any(axis=1)]  # something is left to be scored on
     chances = np.array([factorial(k) / prod(factorial(int(n)) for n in one) for one in drawn])
-    scores = np.empty(len(drawn))
-    for rows, units in candidates.decided(drawn[:, candidates.fold]):
-        chosen = units.chosen(drawn[rows][:, candidates.fold])
-        sums, counts = units.label_sums((drawn[rows] == 0).astype(float)[:, candidates.fold])
-        scores[rows] = foreground(*(one[np.arange(len(rows)), chosen] for one in (sums, counts)))
+    chosen = candidates.chosen(drawn[:, candidates.fold])
+    scores = foreground(*chosen.label_sums((drawn == 0).astype(float)[:, candidates.fold]))
     is_defined = ~np.isnan(scores)
     if not is_defined.any():
         return float("nan")
@@ -100,10 +97,11 @@ def _left_one_out(candidates: Candidates, weights: Array) -> "_LeftOneOut":
     for fold in range(candidates.n_folds):
         is_of_fold = candidates.fold == fold
         others, own = np.where(is_of_fold, 0.0, weights), np.where(is_of_fold, weights, 0.0)
-        for rows, units in candidates.decided(others):
-            choices[fold, rows] = chosen = units.chosen(others[rows])
-            for total, of_fold in zip((sums, counts), units.label_sums(own[rows]), strict=True):
-                total[rows] += of_fold[np.arange(len(rows)), chosen]
+        chosen = candidates.chosen(others)
+        choices[fold] = chosen.places
+        sums_of_fold, counts_of_fold = chosen.label_sums(own)
+        sums += sums_of_fold
+        counts += counts_of_fold
     return _LeftOneOut(foreground(sums, counts), choices)
 
 

@@ -166,7 +166,7 @@ def _everything(candidates: Candidates) -> Array:
 
 def _on_all(candidates: Candidates) -> Units:
     """Returns the candidates with the steps that are taken on all patients."""
-    return next(units for _, units in candidates.decided(_everything(candidates)))
+    return candidates.with_steps(_everything(candidates))
 
 
 def _candidates(

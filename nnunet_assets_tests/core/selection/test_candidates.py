@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nnunet_assets.core.evaluation.step_scores import StepPlan
 from nnunet_assets.core.selection.candidates import Candidates
@@ -14,6 +16,7 @@ from nnunet_assets_tests.core.selection.test_choice import chosen, units
 
 PLAN = StepPlan(((1,),), (None,), {"organ": (1,)}, {"organ": (0,)})
 FOLDS = [case % 3 for case in range(24)]
+THERE = np.ones((1, 24), dtype=bool)
 
 
 def postprocessed(before: Any, after: Any) -> PostprocessedScores:
@@ -55,8 +58,7 @@ def test_equal_ones_are_equally_simple_and_of_unknown_size_nothing_is_simpler_th
 
 def test_a_model_with_steps_scores_what_is_left_after_them() -> None:
     found, scores = two_models(0.1)
-    (rows, together), *more = found.decided(np.ones((1, 24)))
-    assert (rows.tolist(), more) == ([0], [])
+    together = found.with_steps(np.ones((1, 24)))
     means = together.differences(np.ones((1, 24))).means[0]
     assert means == pytest.approx([scores[0].mean(), scores[1].mean(), scores[1].mean() + 0.1])
     assert chosen(together) == 2
@@ -68,8 +70,33 @@ def test_steps_are_decided_anew_under_each_weighting() -> None:
     found, _ = two_models(gain)
     fold = found.fold
     weights = np.stack([np.ones(24), fold != 2, np.ones(24), fold != 0]).astype(float)
-    groups = [(rows.tolist(), float(one.sums[2].sum() - one.sums[1].sum())) for rows, one in found.decided(weights)]
-    assert groups == [([0, 2, 3], 0.0), ([1], pytest.approx(gain.sum()))]
+    gains = [float(one.sums[2].sum() - one.sums[1].sum()) for one in (found.with_steps(row[None]) for row in weights)]
+    assert gains == [0.0, pytest.approx(gain.sum()), 0.0, 0.0]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(0, 2))
+@settings(max_examples=30, deadline=None)
+def test_many_weightings_at_once_choose_what_each_alone_does(seed: int, n_models: int, n_labels_absent: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = 0.6 + random.normal(0, 0.02, (n_models, 24)) + random.normal(0, 0.05, 24)
+    scores[:, random.permutation(24)[:n_labels_absent]] = np.nan
+    gains = 0.05 * random.choice([1.0, -1.0, 0.0], p=[0.3, 0.1, 0.6], size=scores.shape)
+    steps = [
+        (k, PostprocessedScores(PLAN, (np.array([scores[k], scores[k] + gains[k]]),), THERE, unit_of()))
+        for k in range(n_models)
+        if random.random() < 0.8
+    ]
+    is_ensemble = [bool(one) for one in random.random(n_models) < 0.5]
+    found = Candidates.of(units(scores, folds=FOLDS), random.integers(1, 4, n_models).tolist(), is_ensemble, steps)
+    weights = random.integers(0, 3, (40, 24)).astype(float)
+    together = found.chosen(weights)
+    sums, counts = together.label_sums(weights)
+    for k, row in enumerate(weights):
+        alone = found.with_steps(row[None])
+        place = int(alone.chosen(row[None])[0])
+        assert together.places[k] == place
+        assert sums[k] == pytest.approx(alone.label_sums(row[None])[0][0, place])
+        assert counts[k] == pytest.approx(alone.label_sums(row[None])[1][0, place])
 
 
 def test_a_fold_has_no_say_in_the_steps_that_it_is_scored_with() -> None:
@@ -86,9 +113,10 @@ def test_a_fold_has_no_say_in_the_steps_that_it_is_scored_with() -> None:
 
 def test_without_postprocessing_it_is_the_models_alone() -> None:
     models = units(np.random.default_rng(0).uniform(0.4, 0.9, (3, 24)), folds=FOLDS)
-    ((rows, found),) = Candidates.of(models, [1, 2, 3], [False] * 3).decided(np.ones((5, 24)))
-    assert rows.tolist() == list(range(5))
-    assert np.array_equal(found.sums, models.sums)
+    found = Candidates.of(models, [1, 2, 3], [False] * 3)
+    weights = np.random.default_rng(1).integers(0, 3, (5, 24)).astype(float)
+    assert np.array_equal(found.with_steps(weights[:1]).sums, models.sums)
+    assert found.chosen(weights).places.tolist() == found.models.chosen(weights).tolist()
 
 
 def test_luck_is_that_of_trainings_and_not_of_ensembles_or_of_steps() -> None:
