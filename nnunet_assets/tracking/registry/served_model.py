@@ -6,6 +6,7 @@ as bytes: no path of a caller is ever opened, and nothing of nnU-Net's environme
 """
 
 import json
+import logging
 import math
 import tempfile
 import threading
@@ -19,6 +20,7 @@ from mlflow.models import set_model  # noqa: TID253 (as above)
 from mlflow.pyfunc import PythonModel  # noqa: TID253 (as above)
 
 MASK = "mask"
+_LOGGER = logging.getLogger(__name__)
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _MOST_JSON_BYTES = 64 << 20
 
@@ -62,10 +64,21 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
                 if content is None or (isinstance(content, float) and math.isnan(content)):
                     continue  # an optional one
                 file = folder / f"case_{channel:04d}{self._ending}"
-                file.write_bytes(bytes(content))
+                if not isinstance(content, bytes | bytearray):
+                    raise _refused(
+                        f"Row {number} has {type(content).__name__} as channel {channel}, and not the bytes of a file: "
+                        "in JSON they are sent as base64. A path is opened nowhere."
+                    )
+                file.write_bytes(content)
                 files.append(str(file))
             self._check(number, files)
-            return self._mask(files, folder, device).read_bytes()
+            try:
+                return self._mask(files, folder, device).read_bytes()
+            except Exception as error:
+                _LOGGER.exception("Row %d could not be predicted.", number)
+                raise MlflowException(
+                    f"Row {number} could not be predicted: {_reason(error)}. The server's log says more."
+                ) from error
 
     def _check(self, number: int, files: list[str]) -> None:
         """Refuses what is no case for this model, before anything is predicted."""
@@ -77,7 +90,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
             voxels, properties = _reader(self._folder / member["path"])().read_images(files)
         except Exception as error:
             raise _refused(
-                f"Row {number} is no case that nnU-Net can read as {self._ending}: {type(error).__name__}: {error}"
+                f"Row {number} is no case that nnU-Net can read as {self._ending}: {_reason(error)}."
             ) from error
         if len(voxels) != len(images):
             raise _refused(
@@ -214,6 +227,13 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
         reader = _reader(self._folder / member["path"])()
         load_postprocess_save(str(mask), str(cleaned), reader, functions, wanted)
         return cleaned
+
+
+def _reason(error: Exception) -> str:
+    """Returns what is wrong in a few words of one line, without the places of this machine."""
+    last = (str(error).strip().splitlines() or [""])[-1].rstrip(".")
+    shown = " ".join("..." if "/" in word else word for word in last.split())
+    return f"{type(error).__name__}: {shown[:200]}" if shown else type(error).__name__
 
 
 def _device(wanted: Any) -> str:
