@@ -70,7 +70,11 @@ def _unpacked(file: Path) -> bytes:
     if not zipfile.is_zipfile(file):
         return b""
     with zipfile.ZipFile(file) as archive:
-        return b"\n".join(name.encode() + archive.read(name) for name in archive.namelist())
+        said = [
+            *(repr([entry, entry.extra, entry.comment]).encode() for entry in archive.infolist()),
+            *(archive.read(name) for name in archive.namelist()),
+        ]
+        return b"\n".join([archive.comment, *said])
 
 
 def test_model_json_says_all_that_is_known(tmp_path: Path) -> None:

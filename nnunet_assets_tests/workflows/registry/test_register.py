@@ -1,6 +1,7 @@
 """A model that is packed and registered, and becomes champion where the gate lets it; the round trip is played."""
 
 import json
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +31,7 @@ from nnunet_assets.workflows.registry import register
 from nnunet_assets.workflows.registry.register import ModelToRegister, register_model
 from nnunet_assets.workflows.registry.registered_models import promote_version
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER
-from nnunet_assets_tests.package_builders import ABOUT, CASE, DATASET, FOLDS, model_of, write_model
+from nnunet_assets_tests.package_builders import ABOUT, CASE, DATASET, EXPERIMENT, FOLDS, cascade, model_of, write_model
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.registry_builders import run_in
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -137,7 +138,29 @@ def _hashed(work: Callable[[], object]) -> Counter[str]:
     return found
 
 
-def _refuse_canaries(destination: Destination, home: Path) -> None:
+@pytest.mark.faults
+def test_an_ensemble_with_a_cascade_is_registered_without_a_word_of_its_training(
+    with_store: Settings, tmp_path: Path, round_trip: dict[str, Verdict]
+) -> None:
+    place = tmp_path / FOLDER
+    members = write_model(place), cascade(place), write_model(place, replace(EXPERIMENT, variant="short"))
+    destination = Destination.of(with_store)
+    wanted = ModelToRegister(
+        name="Tiny",
+        usable=model_of(*members, steps=[(1,)]),
+        about=replace(ABOUT, selection={"rule": "the best", "candidates": []}),
+        dataset=DATASET,
+        run_id=run_in(destination),
+        scores=scored(0.0),
+        verdicts=KEPT,
+        cases=(),
+    )
+    registered = register_model(with_store, wanted, destination, RecordedProgress())
+    assert registered.version.tags["nnunet_assets.kind"] == "ensemble"
+    _refuse_canaries(destination, tmp_path, n=2)
+
+
+def _refuse_canaries(destination: Destination, home: Path, n: int = 6) -> None:
     """Looks into every byte of the versions' files, and at all that the registry says of them."""
     files = [path for path in (destination.artifacts / "models").rglob("*") if path.is_file()]
     assert {"MLmodel", "served_model.py", "model.json", "input_example.json"} <= {file.name for file in files}
@@ -145,7 +168,7 @@ def _refuse_canaries(destination: Destination, home: Path) -> None:
     (experiment,) = client.search_experiments(filter_string=f"name = '{DATASET}'")
     said = [json.dumps(one.tags) + str(one.description) for one in client.search_model_versions()]
     said += [json.dumps([one.tags, one.params]) for one in client.search_logged_models([experiment.experiment_id])]
-    assert len(said) == 6
-    for word in (CASE, HOST, USER, FOLDER, str(home)):
+    assert len(said) == n
+    for word in (CASE, HOST, USER, FOLDER, str(home), socket.gethostname()):
         assert [file.name for file in files if word.encode() in file.read_bytes()] == [], word
         assert [text for text in said if word in text] == [], word
