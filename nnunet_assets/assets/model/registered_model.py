@@ -81,8 +81,11 @@ def _packed(config: ExperimentConfig | EnsembleConfig | DatasetConfig) -> list[d
     summary = dg.AssetKey([*config.identity.key_prefix, "cv_summary"])
     if isinstance(config, EnsembleConfig):
         return [ensemble_key(config.identity), summary]
-    full = [dg.AssetKey([*config.identity.key_prefix, "full_model"])] if config.register_full_model else []
-    return [fold_model_key(config.identity), *full, summary]
+    if config.register_full_model:
+        return [fold_model_key(config.identity), dg.AssetKey([*config.identity.key_prefix, "full_model"]), summary]
+    # Where the raw data have changed, the gate compares on the test set.
+    tested = [dg.AssetKey([*config.identity.key_prefix, "test_predictions"])] if config.test_set else []
+    return [fold_model_key(config.identity), *tested, summary]
 
 
 def registered_metadata(registered: Registered) -> dict[str, dg.MetadataValue]:

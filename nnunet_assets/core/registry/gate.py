@@ -6,7 +6,8 @@
 * `not_inferior`: the paired difference to the champion is not below a declared margin, as far as the data can tell.
 
 Whoever fails one stays challenger, with the reason. A version is compared where both were scored on the same raw data:
-each case by a model that was not trained on it, whatever the splits were. What an empty or missed object counts is as
+each case by a model that was not trained on it, whatever the splits were; of other raw data, on a declared test set
+that both predicted, and that is the same one. What an empty or missed object counts is as
 everywhere (`statistics.scoring`): a case in which one of the two alone has something defined is counted.
 """
 
@@ -139,6 +140,7 @@ def judge_against(
     *,
     margin: float = DEFAULT_MARGIN,
     champion_name: str | None = None,
+    test_sets: "tuple[ComparedExperiment | None, ComparedExperiment | None]" = (None, None),
 ) -> Verdict:
     """Judges whether a version is not inferior to the champion.
 
@@ -147,6 +149,8 @@ def judge_against(
         candidate: Those of the version; None: it has none.
         margin: What the lower end of the difference's 95 % interval may lie below 0.
         champion_name: Which version it is; None: there is no champion yet.
+        test_sets: What both scored on their declared test sets, the champion first; `raw_hash` names the test set, and
+            None says that there are no predictions of one. Asked for only where their raw data differ.
     """
     rule = "not_inferior"
     if champion_name is None:
@@ -155,8 +159,12 @@ def judge_against(
         whose = champion_name if champion is None else "this version"
         found = f"The scores by case of {whose} are not known here, so that nothing can be compared with it."
         return Verdict(rule, False, found)
+    where = "shared cases"
     if champion.raw_hash != candidate.raw_hash or UNKNOWN in (champion.raw_hash, candidate.raw_hash):
-        return Verdict(rule, False, f"{champion_name} was scored on other raw data, with which it cannot be compared.")
+        champion, candidate = test_sets
+        if champion is None or candidate is None or champion.raw_hash != candidate.raw_hash:
+            return Verdict(rule, False, _no_test_set(champion_name, champion, candidate))
+        where = "cases of the test set"
     try:
         differences = _differences(champion, candidate)
     except SummaryError as error:
@@ -171,10 +179,21 @@ def judge_against(
         return Verdict(rule, False, f"Worse than {champion_name}, as far as can be told: {'; '.join(worse)}.", numbers)
     shown = numbers.get("difference", 0.0)
     sentence = (
-        f"Dice {fixed(float(shown), 4)} above {champion_name} on {numbers.get('cases', 0)} shared cases, lower end of "
+        f"Dice {fixed(float(shown), 4)} above {champion_name} on {numbers.get('cases', 0)} {where}, lower end of "
         f"the 95 % interval {fixed(float(numbers.get('low', 0.0)), 4)}, margin {margin:g}."
     )
     return Verdict(rule, True, sentence, numbers)
+
+
+def _no_test_set(
+    champion_name: str, champion: "ComparedExperiment | None", candidate: "ComparedExperiment | None"
+) -> str:
+    """Returns why two of other raw data cannot be compared on a test set either."""
+    apart = f"{champion_name} was scored on other raw data, with which it cannot be compared"
+    if champion is None or candidate is None:
+        who = champion_name if champion is None else "this version"
+        return f"{apart}; nor on a test set, since {who} has predicted none with references (`test_set: true`)."
+    return f"{apart}; nor on the test set, which is another one than that of {champion_name}."
 
 
 def _differences(champion: "ComparedExperiment", candidate: "ComparedExperiment") -> "Sequence[Difference]":

@@ -82,12 +82,8 @@ def predict_test_set(
     files = (ensemble.folder / "plans.json", ensemble.folder / DATASET_JSON)
     refuse_foreign_code_in(*files, trusted_code(environment))
     store = predictions_of(experiment, roots, file_ending)
-    stage = experiment.previous_stage(Plans.read(ensemble.folder / "plans.json").configurations)
-    before = predictions_of(stage, roots, file_ending) if stage else None
-    previous = _predicted_before(before, experiment, test_set) if before else {}
-    wanted = {
-        case.name: json_sha256([ensemble.digest, case.images_hash, previous.get(case.name)]) for case in test_set.cases
-    }
+    before = _store_before(ensemble, roots, file_ending)
+    wanted = _wanted(ensemble, test_set, before)
     digest = json_sha256(wanted)
     with _sole_prediction(experiment, store.work):
         if store.is_current(wanted):
@@ -106,6 +102,39 @@ def predict_test_set(
         details = {"folds": list(ensemble.folds), "checkpoint": ensemble.checkpoint, "ensemble": ensemble.digest}
         store.finish(wanted, ensemble.folder, {**details, "device": name})
     return Predicted(store.folder, digest, n_missing, name)
+
+
+def current_predictions(
+    ensemble: Ensemble, test_set: "CheckedTestSet", file_ending: str, roots: Roots
+) -> Predicted | None:
+    """Returns what `predict_test_set` made, where these folds made it of these images; None: it is to be made anew.
+
+    Args:
+        ensemble: What predicts.
+        test_set: The cases.
+        file_ending: Of images and predictions.
+        roots: nnU-Net's folders of the project.
+    """
+    store = predictions_of(ensemble.experiment, roots, file_ending)
+    try:
+        wanted = _wanted(ensemble, test_set, _store_before(ensemble, roots, file_ending))
+    except FoldError:
+        return None
+    return Predicted(store.folder, json_sha256(wanted), 0, None) if store.is_current(wanted) else None
+
+
+def _store_before(ensemble: Ensemble, roots: Roots, file_ending: str) -> PredictionStore | None:
+    """Returns the predictions of the stage before a cascade; None: it is none."""
+    stage = ensemble.experiment.previous_stage(Plans.read(ensemble.folder / "plans.json").configurations)
+    return predictions_of(stage, roots, file_ending) if stage else None
+
+
+def _wanted(ensemble: Ensemble, test_set: "CheckedTestSet", before: PredictionStore | None) -> dict[str, str]:
+    """Returns case to the digest of what its prediction is made from."""
+    previous = _predicted_before(before, ensemble.experiment, test_set) if before else {}
+    return {
+        case.name: json_sha256([ensemble.digest, case.images_hash, previous.get(case.name)]) for case in test_set.cases
+    }
 
 
 def _request(

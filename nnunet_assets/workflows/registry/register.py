@@ -19,7 +19,6 @@ from nnunet_assets.core.registry.gate import (
     DEFAULT_MARGIN,
     RULES,
     Verdict,
-    judge_against,
     judge_one_training,
     passes,
     reasons,
@@ -36,7 +35,7 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.registry.registered_models import promoted_by_force
 from nnunet_assets.workflows.registry.round_trip import StoredCase, try_round_trip
 from nnunet_assets.workflows.registry.succession import deciding, succeed
-from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
+from nnunet_assets.workflows.registry.version_scores import judge_versions, keep_scores
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -57,6 +56,7 @@ class ModelToRegister:
         cases: For the round trip.
         margin: Of the gate.
         device: For the round trip.
+        test_scores: By case, of the declared test set, whose `raw_hash` names it; None: it predicted none.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ModelToRegister:
     cases: tuple[StoredCase, ...]
     margin: float = DEFAULT_MARGIN
     device: str = "auto"
+    test_scores: "ComparedExperiment | None" = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ def register_model(
         version = register_package(destination, _registration(model, package, settings))
     if model.scores is not None:
         keep_scores(settings, version.digest, model.scores)
+    if model.test_scores is not None:
+        keep_scores(settings, version.digest, model.test_scores, of_test_set=True)
     round_trip = try_round_trip(
         settings,
         model.usable,
@@ -146,12 +149,7 @@ def _against(
 ) -> Verdict:
     if champion is not None and champion.version == version.version:
         return Verdict("not_inferior", True, "It is the champion.")
-    return judge_against(
-        known_scores(settings, champion.digest) if champion else None,
-        model.scores,
-        margin=model.margin,
-        champion_name=f"version {champion.version}" if champion else None,
-    )
+    return judge_versions(settings, version.digest, champion, model.margin)
 
 
 def _in_order(*verdicts: Verdict) -> tuple[Verdict, ...]:

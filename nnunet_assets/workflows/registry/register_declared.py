@@ -26,10 +26,15 @@ from nnunet_assets.workflows.model.selected import SelectedModel, selected_model
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 from nnunet_assets.workflows.registry.register import ModelToRegister, Registered, judge_inputs, register_model
 from nnunet_assets.workflows.registry.round_trip import cases_by_turns
+from nnunet_assets.workflows.results.predict import scored_test_set
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+
+TEST_SET = "the test set"
+"""In place of splits: each of its cases was predicted by all folds."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ def register_declared(
         cases=cases_by_turns(settings, summary),
         margin=config.register_margin,
         device=found.device,
+        test_scores=_test_scores(settings, project, config, found, progress),
     )
     return register_model(settings, model, destination, progress)
 
@@ -152,6 +158,30 @@ def _scores(
         return None
     after = {label: {case: of[case] for case in plain.cases} for label, of in found.after(steps).items()}
     return replace(plain, scores={METRIC: after})
+
+
+def _test_scores(
+    settings: Settings,
+    project: Project,
+    config: ExperimentConfig | EnsembleConfig | DatasetConfig,
+    found: _Found,
+    progress: Progress,
+) -> "ComparedExperiment | None":
+    """Returns what the packed folds score on the declared test set; None: there is none, or they predicted none of it.
+
+    The model of every case predicted no test set: what the folds score there is not its own.
+    """
+    from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
+
+    if not isinstance(config, ExperimentConfig) or not config.test_set or config.register_full_model:
+        return None
+    dataset = project.dataset(config.dataset)
+    scored = scored_test_set(settings, config.identity, found.folds, dataset, progress)
+    if scored is None:
+        return None
+    labels = {label for by_label in scored.cases.values() for label in by_label}
+    scores = {label: {case: of.get(label) for case, of in scored.cases.items()} for label in sorted(labels)}
+    return ComparedExperiment(config.identity.name_in_dataset, scored.digest, TEST_SET, {METRIC: scores})
 
 
 def _scored(selected: SelectedModel) -> Experiment:

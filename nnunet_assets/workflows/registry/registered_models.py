@@ -7,7 +7,7 @@ from functools import partial
 
 from nnunet_assets.core.model.model_address import CHAMPION
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.registry.gate import DEFAULT_MARGIN, RULES, Verdict, judge_against, reasons
+from nnunet_assets.core.registry.gate import DEFAULT_MARGIN, RULES, Verdict, reasons
 from nnunet_assets.declarations.project import declared_if_any
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.user_name import user_name
@@ -20,7 +20,7 @@ from nnunet_assets.tracking.registry.versions import RegisteredVersion, list_ver
 from nnunet_assets.tracking.store.client import is_to_be_made
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.registry.succession import deciding, succeed
-from nnunet_assets.workflows.registry.version_scores import forget_scores, known_scores
+from nnunet_assets.workflows.registry.version_scores import forget_scores, judge_versions
 
 
 def registered_versions(destination: Destination, name: str | None = None) -> list[RegisteredVersion]:
@@ -107,12 +107,7 @@ def _recorded(version: RegisteredVersion) -> list[Verdict]:
 
 
 def _against(settings: Settings, version: RegisteredVersion, champion: RegisteredVersion | None) -> Verdict:
-    return judge_against(
-        known_scores(settings, champion.digest) if champion else None,
-        known_scores(settings, version.digest),
-        margin=_declared_margin(settings, version.name),
-        champion_name=f"version {champion.version}" if champion else None,
-    )
+    return judge_versions(settings, version.digest, champion, _declared_margin(settings, version.name))
 
 
 def _declared_margin(settings: Settings, name: str) -> float:

@@ -21,18 +21,21 @@ from nnunet_assets.core.verification.earlier_result_files import write_keeping_e
 from nnunet_assets.core.verification.seal_carriers import sealed
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.reports.tables.case_table import read_case_names, read_metrics
+from nnunet_assets.errors import DatasetError
+from nnunet_assets.reports.tables.case_table import read_case_names, read_cases, read_metrics
 from nnunet_assets.reports.tables.gap_tables import gap_headline, gaps_to_csv, what_of
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import test_set_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.results.evaluate import Target, evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.results.evaluate import Evaluated, Target, evaluate_as_declared, target_of_folds
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap
     from nnunet_assets.nnunet.predictions.ensemble import Ensemble
     from nnunet_assets.nnunet.predictions.prediction import Predicted
+
+DICE = "dice"
 
 NO_REFERENCES = "The test set has no references (labelsTs): it is predicted, and not evaluated."
 
@@ -192,15 +195,9 @@ def _scores(
         find_gaps,
         gaps_to_json,
     )
-    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
 
-    found = cases_of_folders(predicted.folder, references, predicted.folder / DATASET_JSON, settings.trusted_code)
-    found.subject = f"{ensemble.experiment.title}, test set"
+    evaluated = _evaluated(settings, ensemble, predicted.folder, references, dataset, progress=progress)
     folder = ensemble.experiment.summary_folder(settings.roots) / TESTED_FOLDER
-    evaluated = evaluate_as_declared(
-        settings, Target(found, folder, dataset.nsd_tolerance_mm, dataset.lesion_labels), progress
-    )
-    evaluated.evaluation.refuse_empty()
     table = evaluated.table_parquet
     gaps = find_gaps(read_metrics(table, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(table))
     commits = {fold: commit_sha256(ensemble.folder / fold) for fold in ensemble.folds}
@@ -209,3 +206,76 @@ def _scores(
     sealing = Sealing.of_content("/".join(ensemble.experiment.key_prefix), content)
     write_atomically(folder / GAP_TABLE, sealed(gaps_to_csv(gaps).encode(), GAP_TABLE, sealing))
     return ScoresOnTestSet(folder, evaluated.evaluation, evaluated.content, gaps)
+
+
+def _evaluated(
+    settings: Settings,
+    ensemble: "Ensemble",
+    predictions: Path,
+    references: Path,
+    dataset: DatasetConfig,
+    *,
+    progress: Progress,
+) -> Evaluated:
+    from nnunet_assets.core.evaluation.gap import TESTED_FOLDER
+    from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders
+
+    found = cases_of_folders(predictions, references, predictions / DATASET_JSON, settings.trusted_code)
+    found.subject = f"{ensemble.experiment.title}, test set"
+    folder = ensemble.experiment.summary_folder(settings.roots) / TESTED_FOLDER
+    target = Target(found, folder, dataset.nsd_tolerance_mm, dataset.lesion_labels)
+    evaluated = evaluate_as_declared(settings, target, progress)
+    evaluated.evaluation.refuse_empty()
+    return evaluated
+
+
+@dataclass(frozen=True)
+class ScoredTestSet:
+    """What an ensemble scored on the test set as it is now.
+
+    Attributes:
+        digest: Names the test set: its cases, their images and references.
+        cases: By case and label the Dice; None where it is undefined.
+    """
+
+    digest: str
+    cases: Mapping[str, Mapping[str, float | None]]
+
+
+def scored_test_set(
+    settings: Settings, experiment: Experiment, folds: Sequence[str], dataset: DatasetConfig, progress: Progress
+) -> ScoredTestSet | None:
+    """Returns what the predictions of the test set score; None: these folds predicted none, or it has no references.
+
+    Nothing is predicted. Masks are read where they were not evaluated yet.
+
+    Args:
+        settings: Of the project.
+        experiment: Whose folds predicted.
+        folds: All of them.
+        dataset: What is declared to be measured.
+        progress: Told of masks that are read.
+
+    Raises:
+        NnunetAssetsError: A fold is not finished, or no case could be evaluated.
+    """
+    # numpy, which whoever loads the definitions has no use for.
+    from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
+    from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
+    from nnunet_assets.nnunet.predictions.prediction import current_predictions
+
+    ensemble = finished_ensemble(settings.roots, experiment, folds)
+    description = parse_dataset_json(ensemble.folder / DATASET_JSON)
+    try:
+        test_set = read_test_set(settings.roots, experiment.dataset, description, progress, ensemble.folder)
+    except DatasetError:
+        return None
+    predicted = current_predictions(ensemble, test_set, description.file_ending, settings.roots)
+    if predicted is None or test_set.references is None:
+        return None
+    evaluated = _evaluated(settings, ensemble, predicted.folder, test_set.references, dataset, progress=progress)
+    rows = read_cases(evaluated.table_parquet, [DICE])
+    content = {case.name: [case.images_hash, file_sha256(case.reference)] for case in test_set.cases if case.reference}
+    by_case = {case: {label: row[DICE] for label, row in labels.items()} for case, labels in rows.items()}
+    # Of a case that could not be evaluated nothing is known, and all that is known must be of the same cases.
+    return ScoredTestSet(json_sha256(content), by_case) if by_case.keys() == content.keys() else None

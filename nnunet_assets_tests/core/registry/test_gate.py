@@ -136,3 +136,41 @@ def test_no_failure_of_a_candidate_makes_it_pass(dices: list[float | None], plac
     failing[place] = 0.0 if dices[place] is None else min(dices[place], worse)
     if not against(champion, scored(dices)).passed:
         assert not against(champion, scored(failing)).passed
+
+
+def on_test_sets(champion: ComparedExperiment | None, candidate: ComparedExperiment | None) -> Verdict:
+    """Returns the verdict on a version whose raw data are other than the champion's."""
+    return judge_against(
+        scored(DICES, raw="before"), scored(DICES), champion_name="version 1", test_sets=(champion, candidate)
+    )
+
+
+def test_of_other_raw_data_the_same_test_set_decides() -> None:
+    better, worse = ([dice + shift for dice in DICES] for shift in (0.02, -0.02))
+    found = on_test_sets(scored(DICES, raw="test set"), scored(better, raw="test set"))
+    assert found.passed
+    assert "above version 1 on 8 cases of the test set" in found.sentence
+    found = on_test_sets(scored(DICES, raw="test set"), scored(worse, raw="test set"))
+    assert (found.passed, "the foreground differs by -0.0200" in found.sentence) == (False, True)
+    # Of the same raw data nobody asks for it.
+    same = judge_against(
+        scored(DICES), scored(DICES), champion_name="version 1", test_sets=(scored(DICES), scored(worse))
+    )
+    assert same.passed
+
+
+def test_of_other_raw_data_and_no_test_set_or_another_one_it_stays_challenger_with_a_sentence() -> None:
+    other = on_test_sets(scored(DICES, raw="before"), scored(DICES, raw="test set"))
+    assert not other.passed
+    assert other.sentence == (
+        "version 1 was scored on other raw data, with which it cannot be compared; nor on the test set, which is "
+        "another one than that of version 1."
+    )
+    for champion, candidate, who in (
+        (None, scored(DICES), "version 1"),
+        (scored(DICES), None, "this version"),
+        (None, None, "version 1"),
+    ):
+        found = on_test_sets(champion, candidate)
+        assert not found.passed
+        assert f"nor on a test set, since {who} has predicted none with references" in found.sentence

@@ -11,7 +11,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.selection.selecting import StepScores
 from nnunet_assets.core.summary.cv_summary import summarize
-from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
@@ -19,6 +19,7 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.registry import register_declared as module
 from nnunet_assets.workflows.registry.register import ModelToRegister
 from nnunet_assets.workflows.registry.register_declared import register_declared
+from nnunet_assets.workflows.results.predict import ScoredTestSet
 from nnunet_assets_tests.assets.graphs import declared
 from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.package_builders import ABOUT, DATASET, FOLDS, model_of, write_model
@@ -121,3 +122,38 @@ def test_a_dataset_that_names_no_model_is_told_how_to(tmp_path: Path) -> None:
     settings = Settings.from_environment(tmp_path, {})
     with pytest.raises(ConfigError, match="Add `register: NAME` to its declaration"):
         register_declared(settings, declared([config]), config, Destination.of(settings))
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [({}, True), ({"test_set": False}, False), ({"register_full_model": True, "full_model": True}, False)],
+)
+def test_folds_go_with_what_they_score_on_the_declared_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, bool], *, known: bool
+) -> None:
+    experiment = Experiment(DATASET, "2d")
+    config = ExperimentConfig.model_validate(
+        {"dataset": DATASET, "configuration": "2d", "register": "Tiny", "test_set": True, **changes}
+    )
+    summary = summarize(experiment, FOLDS, [build_fold_result(fold, {f"{fold}_c": {"organ": 0.8}}) for fold in FOLDS])
+    asked: dict[str, ModelToRegister] = {}
+
+    def takes(_settings: Any, wanted: ModelToRegister, *_: Any) -> str:
+        asked["wanted"] = wanted
+        return "registered"
+
+    monkeypatch.setattr(module, "usable_experiment", lambda *_: model_of(write_model(tmp_path)))
+    monkeypatch.setattr(module, "up_to_date_summary", lambda *_: summary)
+    monkeypatch.setattr(module, "about_experiment", lambda *_, **__: ABOUT)
+    monkeypatch.setattr(module, "with_inputs", lambda about, _: about)
+    monkeypatch.setattr(module, "bring_up_to_date", lambda *_, **__: TrackedRun("run"))
+    monkeypatch.setattr(module, "cases_by_turns", lambda *_: ())
+    monkeypatch.setattr(module, "scored_test_set", lambda *_: ScoredTestSet("of the test set", {"t0": {"organ": 0.7}}))
+    monkeypatch.setattr(module, "register_model", takes)
+    settings = Settings.from_environment(tmp_path, {})
+    project = declared([DatasetConfig(dataset=DATASET, folds=2)], [config])
+    register_declared(settings, project, config, Destination.of(settings))
+    found = asked["wanted"].test_scores
+    assert (found is not None) == known
+    if found is not None:
+        assert (found.raw_hash, found.scores) == ("of the test set", {"dice": {"organ": {"t0": 0.7}}})

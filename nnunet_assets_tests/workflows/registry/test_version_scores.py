@@ -1,8 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.registry.version_scores import forget_scores, keep_scores, known_scores
+from nnunet_assets.tracking.registry.versions import RegisteredVersion
+from nnunet_assets.workflows.registry.version_scores import (
+    forget_scores,
+    judge_versions,
+    keep_scores,
+    known_scores,
+)
 
 SCORES = ComparedExperiment(
     "2d",
@@ -23,6 +30,26 @@ def test_scores_are_known_until_they_are_forgotten(tmp_path: Path) -> None:
     forget_scores(settings, "ab12")
     assert known_scores(settings, "ab12") is None
     forget_scores(settings, "ab12")
+
+
+def version(digest: str) -> RegisteredVersion:
+    return RegisteredVersion("Tiny", 1, ("champion",), digest, None, {}, "", 0, None, None, None)
+
+
+def test_versions_are_judged_by_what_is_known_of_their_test_sets_where_their_data_differ(tmp_path: Path) -> None:
+    settings = Settings.from_environment(tmp_path, {})
+    dices = {f"case_{k}": 0.8 + k / 100 for k in range(8)}
+    known = replace(SCORES, scores={"dice": {"organ": dices}}, patients=None, validation={})
+    assert judge_versions(settings, "new", None, 0.01).sentence == "There is no champion yet."
+    keep_scores(settings, "old", replace(known, raw_hash="before"))
+    keep_scores(settings, "new", known)
+    for digest in ("old", "new"):
+        assert not judge_versions(settings, "new", version("old"), 0.01).passed
+        keep_scores(settings, digest, replace(known, raw_hash="test set"), of_test_set=True)
+    assert judge_versions(settings, "new", version("old"), 0.01).passed
+    forget_scores(settings, "old")
+    assert known_scores(settings, "old", of_test_set=True) is None
+    assert known_scores(settings, "new", of_test_set=True) is not None
 
 
 def test_damaged_scores_are_none(tmp_path: Path) -> None:

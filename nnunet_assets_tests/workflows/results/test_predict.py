@@ -18,7 +18,13 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.results import predict as workflow
-from nnunet_assets.workflows.results.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
+from nnunet_assets.workflows.results.predict import (
+    NO_REFERENCES,
+    PredictedTestSet,
+    ScoredTestSet,
+    predict_test_set,
+    scored_test_set,
+)
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.prediction_builders import (
     DATASET,
@@ -129,6 +135,33 @@ def test_folds_that_change_while_they_predict_make_no_predictions(
         setup.predict()
     setup.predict()
     assert setup.child.predicted == [["new_1", "new_2"]] * 2
+
+
+def test_the_scores_of_a_test_set_are_those_of_todays_folds_images_and_references(setup: Setup) -> None:
+    def scored() -> ScoredTestSet | None:
+        dataset = DatasetConfig(dataset=DATASET)
+        return scored_test_set(setup.settings, EXPERIMENT, ["fold_0", "fold_1"], dataset, setup.progress)
+
+    assert scored() is None, "nothing is predicted for it"
+    setup.predict()
+    first = scored()
+    assert first is not None
+    assert sorted(first.cases) == ["new_1", "new_2"]
+    assert {frozenset(labels) for labels in first.cases.values()} == {frozenset({"organ", "lesion"})}
+    assert first.cases["new_1"]["organ"] == 1.0
+    assert scored() == first
+    write_case(setup.raw / "labelsTs" / "new_2.nii.gz", HIGHER)
+    changed = scored()
+    assert changed is not None
+    assert changed.digest != first.digest
+    assert changed.cases["new_2"]["organ"] != first.cases["new_2"]["organ"]
+    write_case(setup.raw / "imagesTs" / "new_2_0000.nii.gz", HIGHER)
+    assert scored() is None, "of other images"
+    assert len(setup.child.requests) == 1
+    for path in (setup.raw / "labelsTs").iterdir():
+        path.unlink()
+    setup.predict()
+    assert scored() is None, "without references"
 
 
 def test_without_references_it_is_predicted_and_not_evaluated(setup: Setup) -> None:
