@@ -1,13 +1,13 @@
 """What runs are called: MLflow cuts a name at its end, so that it begins with what tells it from the others."""
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment
-from nnunet_assets.core.text.distinct_names import cut_in_the_middle
+from nnunet_assets.core.text.squeezed_names import squeezed
 
 _PREFIX = "nnUNet"
 """Of most names of plans and trainers, which is no news to anybody."""
 
 LONGEST_VARIANT = 24
-"""With fold and configuration it fits into MLflow's column. Variants of a study often differ in their last words."""
+"""With fold and configuration it fits into MLflow's column."""
 
 
 def run_title(experiment: Experiment) -> str:
@@ -19,7 +19,7 @@ def run_title(experiment: Experiment) -> str:
         return f"ensemble {experiment.configuration}"
     plans = "" if experiment.plans == DEFAULT_PLANS else experiment.plans.removeprefix(_PREFIX)
     trainer = "" if experiment.trainer == DEFAULT_TRAINER else experiment.trainer.removeprefix(_PREFIX)
-    variant = cut_in_the_middle(experiment.variant or "", LONGEST_VARIANT)
+    variant = squeezed(experiment.variant or "", LONGEST_VARIANT)
     return " ".join(filter(None, [variant, plans, trainer, experiment.configuration]))
 
 

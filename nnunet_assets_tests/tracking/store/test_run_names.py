@@ -1,4 +1,4 @@
-"""The name of a run begins with what tells it from the others, and shows the end of a long variant too."""
+"""The name of a run begins with what tells it from the others, and shows every number of a long variant."""
 
 from dataclasses import replace
 
@@ -15,11 +15,13 @@ def test_what_most_have_is_left_out() -> None:
     assert cross_validation_run_name(replace(other, plans="mine")) == "short mine TrainerDA5 3d_fullres cv"
 
 
-def test_long_variants_that_begin_alike_are_told_apart() -> None:
-    named = [replace(EXPERIMENT, variant=f"learning_rate_0_001_weight_decay_{end}") for end in ("1e_4", "1e_5")]
+def test_long_variants_that_differ_at_their_end_or_in_their_middle_are_told_apart() -> None:
+    variants = [f"learning_rate_{one}_weight_decay_{other}" for one, other in (("0_001", "1e_4"), ("0_001", "1e_5"))]
+    named = [replace(EXPERIMENT, variant=name) for name in (*variants, "learning_rate_0_002_weight_decay_1e_4")]
     assert [cross_validation_run_name(one) for one in named] == [
-        "learning_rat…_decay_1e_4 3d_fullres cv",
-        "learning_rat…_decay_1e_5 3d_fullres cv",
+        "le_ra_0_001_w_d_1e_4~3f0 3d_fullres cv",
+        "le_ra_0_001_w_d_1e_5~af3 3d_fullres cv",
+        "le_ra_0_002_w_d_1e_4~3d8 3d_fullres cv",
     ]
     whole = replace(EXPERIMENT, variant="x" * 24)
     assert cross_validation_run_name(whole) == f"{'x' * 24} 3d_fullres cv"
