@@ -20,6 +20,7 @@ from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 from nnunet_assets.settings import project_settings
 
 if TYPE_CHECKING:
+    from nnunet_assets.cli.fold.interrupted import FoldAtWork
     from nnunet_assets.cli.fold.train_flags import Flags
     from nnunet_assets.core.progress import Progress
     from nnunet_assets.declarations.config import ExperimentConfig
@@ -105,17 +106,18 @@ def train(**given: Any) -> int:
     --from-run needs no DATASET, CONFIGURATION and FOLD. It says first what differs today from when the run was made,
     and trains in a variant of its own, rerun_ and the first digits of RUN_ID.
     """
+    from nnunet_assets.cli.fold.interrupted import FoldAtWork
     from nnunet_assets.cli.fold.train_flags import Flags
 
-    flags = Flags(**given)
+    flags, at_work = Flags(**given), FoldAtWork()
     progress = TerminalProgress(to_stderr=flags.as_json)
     result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
     try:
         with _terminated_as_by_ctrl_c(), storage_errors_in_words(), progress:
-            result |= _train(flags, progress, result)
+            result |= _train(flags, progress, result, at_work)
     except KeyboardInterrupt:
-        again = "The same command without --retrain" if flags.retrain else "The same command"
-        progress.say(f"Interrupted. {again} goes on from the last checkpoint, where one is written already.")
+        validates = flags.validation_only or flags.val_best
+        progress.say(at_work.interrupted(retrain=flags.retrain, validates=validates))
         result["status"] = "interrupted"
     except NnunetAssetsError as error:
         if not flags.as_json:
@@ -127,7 +129,7 @@ def train(**given: Any) -> int:
     return ERROR if result["status"] in ("interrupted", "failed") else DONE
 
 
-def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[str, Any]:
+def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any], at_work: "FoldAtWork") -> dict[str, Any]:
     """Trains what the flags ask for and returns the result's fields; `shown` takes those that a failure has too."""
     from nnunet_assets.declarations.named_fold import undeclared_remark
     from nnunet_assets.declarations.project import declared_if_any, read_project
@@ -158,6 +160,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any]) -> dict[
     going_on = flags.continue_training
     if flags.dry_run:
         return _dry_run(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
+    at_work.begin(config.identity.place_of(settings.roots, fold))
     request = prepared_request(settings, project, config, fold, asked, progress=progress, continue_training=going_on)
     if rerun:
         changes = rerun.changes(settings, request)
