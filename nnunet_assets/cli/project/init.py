@@ -12,6 +12,7 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project_folder.dagster_home import ensure_instance, pool_limit
+from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.settings import Settings
 
 EXAMPLE = f"{EXPERIMENTS_FOLDER}/example/defs.yaml"
@@ -35,6 +36,8 @@ def init(folder: Path) -> None:
     """
     root = init_project(folder)
     there = shlex.quote(str(folder))
+    for sentence in network_sentences(Settings.from_environment(root)):
+        click.echo(sentence, err=True)
     click.echo(f"""\
 Made a project in {root}; folds that train at once: {pool_limit(root)}.
 

@@ -9,6 +9,7 @@ from nnunet_assets.cli.project import init as init_module
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.project_folder import network_drives
 
 FILES = {".dagster/dagster.yaml", ".env", ".gitignore", "dg.toml", "experiments/example/defs.yaml", "workspace.yaml"}
 
@@ -107,3 +108,13 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"The project cannot be written to .*file/project: Not a directory"):
         init_project(tmp_path / "file" / "project")
+
+
+def test_a_project_on_a_network_drive_is_made_and_the_drive_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mountinfo").write_text(f"1 1 0:1 / {tmp_path} rw - fuse.sshfs server rw\n")
+    monkeypatch.setattr(network_drives, "MOUNTS", tmp_path / "mountinfo")
+    made = CliRunner().invoke(main, ["init", str(tmp_path / "study")])
+    assert made.exit_code == 0
+    assert f"lie on a network drive (fuse.sshfs at {tmp_path})" in made.stderr
