@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import click
-from rich.table import Table
 
 from nnunet_assets.cli import completions
 from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
 from nnunet_assets.declarations.found_ensembles_config import MOST_MEMBERS
 from nnunet_assets.declarations.project import read_project
@@ -65,12 +65,10 @@ def best(dataset: str, project: Path, max_members: int | None, no_postprocessing
 
     terminal = console()
     terminal.print(f"{dataset}: {found.headline()}", markup=False)
-    for rows in (candidate_records(found), step_records(found, found.chosen_candidate.model)):
-        if rows:
-            table = Table(*(column[0].upper() + column[1:] for column in rows[0]))
-            for row in rows:
-                table.add_row(*row.values())
-            terminal.print(table)
+    # The line above says which is taken.
+    rows = [{name: text for name, text in row.items() if name != "taken"} for row in candidate_records(found)]
+    print_table(terminal, rows, ["candidate"])
+    print_table(terminal, step_records(found, found.chosen_candidate.model), ["largest component of"])
     files = [f"Written: {file}" for file in (made.file, *made.inference_files)]
     for sentence in (*found.reasons(), *notes(found), *filter(None, [made.no_inference_files]), *files):
         terminal.print(sentence, markup=False)

@@ -154,8 +154,8 @@ class BestConfiguration:
         equals = [one.name for one in self.candidates[1:] if not one.is_distinguished]
         if not equals:
             return f"{best.name} has the best mean Dice, and is told from every other."
-        others = first_offenders(equals, 3)
-        return f"{best.name} has the best mean Dice; {others} cannot be told from it, and is not simpler."
+        others, verb = first_offenders(equals, 3), "is" if len(equals) == 1 else "are"
+        return f"{best.name} has the best mean Dice; {others} cannot be told from it, and {verb} not simpler."
 
     def to_json(self) -> dict[str, Any]:
         """Returns it as JSON values; what is undefined is null."""

@@ -12,7 +12,7 @@ from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.reports.pages.cv_page import PageFigure
 from nnunet_assets.reports.pages.page import data_uri, render_page
-from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, step_records
+from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, choice_tiles, step_records
 from nnunet_assets.reports.tables.best_configuration_rows import notes as choice_notes
 from nnunet_assets.reports.tables.comparison_rows import difference_records, halves_text, notes, rank_records
 from nnunet_assets.reports.tables.comparison_table import table_header, table_notes, table_rows
@@ -94,7 +94,11 @@ def _best(best: BestConfiguration, entries: Sequence[Entry]) -> dict[str, Any]:
         else ""
     )
     return {
-        "headline": best.headline(),
+        "chosen": best.chosen,
+        "tiles": choice_tiles(best),
+        "n_candidates": len(best.candidates),
+        "n_cases": best.n_cases,
+        "no_number": "" if best.expected else best.not_expected_because,
         "warning": warning,
         "candidates": candidate_records(best),
         "sentences": [*best.reasons(), *choice_notes(replace(best, left_out={}))],

@@ -33,14 +33,34 @@ def candidate_records(found: BestConfiguration) -> list[dict[str, str]]:
     return [
         {
             "candidate": one.name,
+            "taken": "yes" if one.name == found.chosen else "",
             "Dice, pooled": "undefined" if one.mean is None else fixed(one.mean),
             "behind the best": "" if one is found.candidates[0] else fixed(one.behind, 4),
             "95 % interval": _interval(one.behind_interval),
             "weights": "not known" if one.weights_bytes is None else f"{one.weights_bytes / _MIB:.0f} MiB",
-            "taken": "yes" if one.name == found.chosen else "",
         }
         for one in found.candidates
     ]
+
+
+def choice_tiles(found: BestConfiguration) -> list[dict[str, str]]:
+    """Returns the numbers of the choice, each with what it means: first the one that may be expected."""
+    chosen, n = found.chosen_candidate, len(found.candidates)
+    own = "undefined" if chosen.mean is None else fixed(chosen.mean)
+    tiles = []
+    if found.expected is not None:
+        interval = found.expected.interval
+        ends = f", 95 % interval {fixed(interval.low)} to {fixed(interval.high)}" if interval else ""
+        tiles.append({"number": fixed(found.expected.mean), "meaning": f"Dice to expect{ends}"})
+    of = f"the mean by which it was chosen among {n}" if n > 1 else "its mean, the only candidate's"
+    tiles.append({"number": own, "meaning": of})
+    if found.optimism is not None and n > 1:
+        tiles.append({"number": signed(found.optimism), "meaning": "by how much that mean is too good"})
+    if found.expected is not None and found.expected.chosen_without:
+        votes = list(found.expected.chosen_without.values())
+        number = f"{votes.count(found.chosen)} of {len(votes)}"
+        tiles.append({"number": number, "meaning": "choose it, where one fold each is left out"})
+    return tiles
 
 
 def step_records(found: BestConfiguration, model: str | None = None) -> list[dict[str, str]]:

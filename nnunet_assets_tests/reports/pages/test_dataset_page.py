@@ -1,5 +1,6 @@
 """The report of a dataset as a page: every experiment, the comparison, every name as text, nothing from elsewhere."""
 
+from dataclasses import replace
 from typing import Any
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -10,6 +11,7 @@ from nnunet_assets.reports.pages.cv_page import PageFigure
 from nnunet_assets.reports.pages.dataset_page import Entry, dataset_page
 from nnunet_assets_tests.builders import INPUTS, build_fold_result
 from nnunet_assets_tests.reports.page_checks import check_page_of_nasty_names
+from nnunet_assets_tests.reports.tables.test_best_configuration_rows import CHOICE
 from nnunet_assets_tests.reports.tables.test_comparison_table import nasty
 from nnunet_assets_tests.reports.tables.test_summary_tables import NASTY_NAMES
 
@@ -32,7 +34,7 @@ def page_of_two_and_a_missing_one() -> Any:
 
 
 def test_the_page_has_every_experiment_the_comparison_and_what_is_missing() -> None:
-    page = page_of_two_and_a_missing_one()
+    page = page_of_two_and_a_missing_one().replace("<wbr>", "").replace(' class="name"', "")
     assert "<b>2 of 3</b>experiments compared" in page
     assert 'href="../M/nnunet_assets/cv_report.html">nnUNetTrainer__nnUNetPlans__2d</a>' in page
     assert "Not compared: late: its &lt;summary&gt; is missing" in page
@@ -44,6 +46,17 @@ def test_the_page_has_every_experiment_the_comparison_and_what_is_missing() -> N
     for digest in (INPUTS.raw_hash, INPUTS.splits_hash, INPUTS.plans_hash, INPUTS.training_hash):
         assert f"<code>{digest}</code>" in page
     assert "all 256 halves of the 8 cases, seed" in page
+
+
+def test_the_choice_is_told_by_its_numbers_and_the_number_to_expect_comes_first() -> None:
+    entry = Entry("a__b__2d", summary("2d", 0.0), "", None)
+    found = compare(DATASET, [ComparedExperiment.of(entry.summary)], {})
+    page = dataset_page(found, [entry], [], best=CHOICE).replace("<wbr>", "")
+    assert "<p><b>a__b__2d</b>, of 2 candidates on 10 cases.</p>" in page
+    assert page.index("<b>0.864</b>Dice to expect") < page.index("<b>0.870</b>the mean by which it was chosen")
+    assert '<td class="name">a__b__2d</td><td class="left">yes</td><td>0.870</td>' in page
+    unknown = dataset_page(found, [entry], [], best=replace(CHOICE, expected=None, not_expected_because="2 folds"))
+    assert "No Dice to expect: 2 folds." in unknown
 
 
 def test_the_page_names_no_case() -> None:
