@@ -1,12 +1,14 @@
-"""A project of two finished folds with masks, checkpoints, raw data, plans and split, of which everything holds."""
+"""A project of two finished folds with masks, checkpoints, raw data, plans, split and test set: everything holds."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nnunet_assets.core.dataset.configurations import plans_digests
+from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots, comparison_folder
@@ -15,6 +17,10 @@ from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.verification.findings import Verdict, Verification
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.nnunet.predictions import cases_run
+from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import read_raw
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.results.compare import make_comparison
@@ -22,10 +28,13 @@ from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, targe
 from nnunet_assets.workflows.results.export_figures import export_figures
 from nnunet_assets.workflows.results.export_pages import export_cv_report, export_dataset_report
 from nnunet_assets.workflows.results.export_tables import export_tables
+from nnunet_assets.workflows.results.predict import predict_test_set
 from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets.workflows.verification.verify import verify
-from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_fold
+from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case, write_fold
+from nnunet_assets_tests.prediction_builders import PredictingChild, write_test_set
 from nnunet_assets_tests.project_builders import write_project
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
 
 ELSEWHERE = Destination("http://tracking.example.invalid", Path("/nowhere"))
 """A server that takes no files, and is therefore never asked."""
@@ -40,7 +49,7 @@ SPLITS = [
     {"train": CASES["fold_1"], "val": CASES["fold_0"]},
     {"train": CASES["fold_0"], "val": CASES["fold_1"]},
 ]
-INPUTS = FoldInputs("raw", plans_digests(PLANS, "2d", "plans.json")[0], json_sha256(SPLITS), "training")
+TEST_CASES = ("new_1", "new_2")
 
 DECLARED = """
 type: nnunet_assets.components.NnunetDataset
@@ -59,7 +68,7 @@ def finished_project(folder: Path) -> Settings:
     write_project(folder, {"defs.yaml": DECLARED})
     settings = Settings.from_environment(folder, {})
     prepared = settings.roots.preprocessed / DATASET
-    write_json_atomically(prepared / ".nnunet_assets" / "raw.json", {"content_hash": "raw"})
+    write_raw_data(settings.roots)
     write_json_atomically(prepared / "nnUNetPlans.json", PLANS)
     write_splits(prepared, SPLITS)
     for experiment, scores in ((EXPERIMENT, HALF), (LONG, WHOLE)):
@@ -67,6 +76,24 @@ def finished_project(folder: Path) -> Settings:
             finish_fold(settings.roots, experiment, fold, scores)
         write_json_atomically(experiment.model_folder(settings.roots) / "plans.json", PLANS)
     return settings
+
+
+def write_raw_data(roots: Roots) -> None:
+    """Writes the raw data, looked at, and a test set of two cases."""
+    folder = roots.raw / DATASET
+    cases = [case for names in CASES.values() for case in names]
+    for case in cases:
+        write_case(folder / "imagesTr" / f"{case}_0000.nii.gz", REFERENCE)
+        write_case(folder / "labelsTr" / f"{case}.nii.gz", REFERENCE)
+    write_json(folder / "dataset.json", tiny_json(len(cases)))
+    look_at_raw_data(roots, DATASET, 2, Curation())
+    write_test_set(roots)
+
+
+def inputs_of(roots: Roots) -> FoldInputs:
+    """Returns what the folds are said to be trained on."""
+    raw = read_raw(PreparedFolder(roots, DATASET)).content_hash
+    return FoldInputs(raw, plans_digests(PLANS, "2d", "plans.json")[0], json_sha256(SPLITS), "training")
 
 
 Scores = tuple[np.ndarray, Mapping[str, float]]
@@ -77,7 +104,7 @@ WHOLE: Scores = (REFERENCE, {"1": 1.0, "2": 1.0})
 def finish_fold(roots: Roots, experiment: Experiment, fold: str, scores: Scores = HALF, weights: bytes = b"w") -> Path:
     """Writes a fold of masks that score so, with a checkpoint of these bytes."""
     voxels, said = scores
-    folder = write_fold(roots, experiment, fold, dict.fromkeys(CASES[fold], voxels), said, inputs=INPUTS)
+    folder = write_fold(roots, experiment, fold, dict.fromkeys(CASES[fold], voxels), said, inputs=inputs_of(roots))
     manifest = read_committed(folder)
     (folder / FINAL_CHECKPOINT).write_bytes(weights)
     files = {**manifest.files, FINAL_CHECKPOINT: file_sha256(folder / FINAL_CHECKPOINT)}
@@ -102,6 +129,18 @@ def export_all(settings: Settings) -> None:
     config = project.dataset(DATASET)
     target = target_of_folds(settings, EXPERIMENT.model_folder(roots), FOLDS, EXPERIMENT.title, dataset=config)
     evaluate_as_declared(settings, target, Silent())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cases_run, "run_child", PredictingChild())
+        predict_test_set(
+            settings,
+            EXPERIMENT,
+            FOLDS,
+            config,
+            device="cpu",
+            environment={},
+            progress=Silent(),
+            destination=ELSEWHERE,
+        )
     export_tables(roots, EXPERIMENT, ELSEWHERE)
     export_figures(roots, EXPERIMENT, config, ELSEWHERE)
     export_cv_report(roots, EXPERIMENT, config, settings.places, ELSEWHERE)
@@ -113,8 +152,14 @@ def exported_files(settings: Settings) -> dict[str, Path]:
     """Returns the files of `export_all`, by name."""
     own = EXPERIMENT.summary_folder(settings.roots)
     folders = [own, own / "evaluation", own / "figures", comparison_folder(settings.roots, DATASET)]
+    tested = own / "test_evaluation"
     endings = ("csv", "parquet", "tex", "md", "html", "svg", "png", "json")
-    return {
+    of_test_set = {
+        "gap.json": tested / "gap.json",
+        "gap.csv": tested / "gap.csv",
+        **{f"test {name}": tested / name for name in ("labels.csv", "labels.tex", "cases.csv", "evaluation.json")},
+    }
+    return of_test_set | {
         path.name: path
         for folder in folders
         for path in sorted(folder.iterdir())

@@ -18,7 +18,7 @@ _SIGNS: dict[Verdict, str] = {"holds": "holds", "changed": "DIFFERENT", "unknown
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @project_option
-@click.option("--quick", is_flag=True, help="Leave out scoring the predicted masks again, which takes minutes.")
+@click.option("--quick", is_flag=True, help="Leave out reading masks and raw data again, which takes minutes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(*, files: tuple[Path, ...], project: Path, quick: bool, as_json: bool) -> int:
     """Verify FILES that were exported: tables, pages, figures, results (JSON), packages of models.

@@ -29,7 +29,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 _LINE = rf"{SEAL_NAME}: export=[^\n<>\"]*?"
 _CARRIERS = {
-    "tex": re.compile(rf"^% {_LINE}$\n?", re.MULTILINE),
+    "tex": re.compile(rf"^[ \t]*%+[ \t]*{_LINE}$\n?", re.MULTILINE),
     "md": re.compile(rf"\n?^<!-- {_LINE} -->$\n?", re.MULTILINE),
     "html": re.compile(rf'<meta name="{SEAL_NAME}" content="{_LINE}">\n?'),
     "svg": re.compile(rf"<metadata>{_LINE}</metadata>\n?"),

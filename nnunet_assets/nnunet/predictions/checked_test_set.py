@@ -44,6 +44,8 @@ def read_test_set(
     description: DatasetDescription,
     progress: Progress = SILENT,
     model_folder: Path | None = None,
+    *,
+    cache: FactCache | None = None,
 ) -> CheckedTestSet:
     """Reads every file of the test set that changed since the last time, and returns its cases.
 
@@ -53,6 +55,7 @@ def read_test_set(
         description: The dataset.json of the model that is to predict.
         progress: Hears of each case.
         model_folder: Of that model, whose plans name nnU-Net's reader; None: the reader that dataset.json leads to.
+        cache: What is known from before; None: what was kept beside the training cases.
 
     Raises:
         DatasetError: There is no test set, or something is wrong with it: a channel or a reference is missing, a
@@ -76,7 +79,7 @@ def read_test_set(
         folder,
         description,
         model_folder=model_folder,
-        cache=FactCache(PreparedFolder(roots, dataset).intake_folder / "test_case_facts.json"),
+        cache=cache or FactCache(PreparedFolder(roots, dataset).intake_folder / "test_case_facts.json"),
         progress=progress,
         what="cases of the test set read",
     )

@@ -58,7 +58,7 @@ class PredictionStore:
         """
         records = self._records()
         is_made = {case: record["made_from"] for case, record in records.items()} == dict(wanted)
-        return is_made and all(self._is_whole(case, record) for case, record in records.items())
+        return is_made and all(self.is_whole(case, record) for case, record in records.items())
 
     def begin(self, wanted: Mapping[str, str]) -> None:
         """Makes room for what is wanted, and keeps what is there of it already."""
@@ -76,7 +76,7 @@ class PredictionStore:
         write_json_atomically(self._made_from, dict(wanted))
         for case, record in self._records().items():
             is_wanted = record["made_from"] == wanted.get(case) and not self.file(case).exists()
-            if is_wanted and self._is_whole(case, record):
+            if is_wanted and self.is_whole(case, record):
                 if (sidecar := self.folder / f"{case}.json").is_file() and self._has_sidecars:
                     (self.cases / sidecar.name).unlink(missing_ok=True)
                     link_or_copy(sidecar, self.cases / sidecar.name)
@@ -119,7 +119,8 @@ class PredictionStore:
     def _records(self) -> dict[str, dict[str, str]]:
         return dict((read_json(self.folder / MANIFEST) or {}).get("cases", {}))
 
-    def _is_whole(self, case: str, record: Mapping[str, str]) -> bool:
+    def is_whole(self, case: str, record: Mapping[str, str]) -> bool:
+        """Says whether the prediction of a case is, byte by byte, the one of its record in `predictions.json`."""
         path = self.finished_file(case)
         if not path.is_file():
             return False

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from nnunet_assets.core.files.atomic_files import written_whole
 from nnunet_assets.errors import EvaluationError, first_offenders
@@ -56,6 +57,14 @@ def read_metrics(parquet: Path, metrics: Sequence[str]) -> dict[str, dict[str, l
         for metric in metrics:
             by_metric[metric].append(row[metric])
     return found
+
+
+def read_case_rows(parquet: Path) -> list[dict[str, Any]]:
+    """Returns the rows as they were written, each with every column that the table has."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(parquet).to_pylist()
+    return rows
 
 
 def read_case_names(parquet: Path) -> list[str]:

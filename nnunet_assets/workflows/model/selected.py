@@ -77,12 +77,12 @@ def selected_model(settings: Settings, project: Project, dataset: str) -> Select
     experiments = tuple(configs[name].identity for name in names)
     found = [usable_member(settings, one, shared) for one in experiments]
     model = UsableModel(
-        title=f"{dataset} / {chosen.name}",
+        title=chosen_title(best),
         members=tuple(one.member for one in found),
         postprocessing=chosen.steps,
         digest=model_digest([one.digest for one in found], chosen.steps),
     )
-    return SelectedModel(model, experiments, shared, _about(best, shared), best)
+    return SelectedModel(model, experiments, shared, about_choice(best, shared), best)
 
 
 def _refuse_older(settings: Settings, best: "BestConfiguration", member: Experiment) -> None:
@@ -99,7 +99,18 @@ def _refuse_older(settings: Settings, best: "BestConfiguration", member: Experim
         )
 
 
-def _about(best: "BestConfiguration", folds: Sequence[str]) -> AboutModel:
+def chosen_title(best: "BestConfiguration") -> str:
+    """Returns what the model that was chosen is called, for people."""
+    return f"{best.dataset} / {best.chosen}"
+
+
+def about_choice(best: "BestConfiguration", folds: Sequence[str]) -> AboutModel:
+    """Returns what is known of the model that was chosen: its numbers, and how it was.
+
+    Args:
+        best: The choice.
+        folds: That the model predicts with.
+    """
     numbers = {}
     own = best.chosen_candidate.mean
     if own is not None:

@@ -43,9 +43,8 @@ def usable_experiment(
         NnunetAssetsError: As `usable_member`.
     """
     found = usable_member(settings, experiment, folds)
-    name = "the model of every case" if FULL_FOLD in folds else f"{len(folds)} folds"
     digest = model_digest([found.digest], steps)
-    return UsableModel(f"{experiment.title}, {name}", (found.member,), tuple(steps), digest)
+    return UsableModel(model_title(experiment, folds), (found.member,), tuple(steps), digest)
 
 
 def usable_ensemble(
@@ -70,8 +69,20 @@ def usable_ensemble(
     in_order = sorted(members, key=lambda one: "/".join(one.key_prefix))
     found = [usable_member(settings, member, folds) for member in in_order]
     digest = model_digest([one.digest for one in found], steps)
-    title = f"{ensemble.title}, {len(found)} members of {len(folds)} folds"
+    title = model_title(ensemble, folds, len(found))
     return UsableModel(title, tuple(one.member for one in found), tuple(steps), digest)
+
+
+def model_title(identity: Experiment, folds: Sequence[str], n_members: int = 1) -> str:
+    """Returns what a model is called, for people.
+
+    Args:
+        identity: The experiment, or what the results of the ensemble are called.
+        folds: Of each member.
+        n_members: That are averaged.
+    """
+    name = "the model of every case" if FULL_FOLD in folds else f"{len(folds)} folds"
+    return f"{identity.title}, {f'{n_members} members of {name}' if n_members > 1 else name}"
 
 
 def usable_member(settings: Settings, experiment: Experiment, folds: Sequence[str]) -> FoundMember:

@@ -8,17 +8,18 @@ from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.case_results import LabelScore
-from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, UNKNOWN, FinishedFold, FoldInputs
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
 from nnunet_assets.core.fold.members import Member, members_of
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
-from nnunet_assets.core.verification.findings import Finding, Level, Verdict
-from nnunet_assets.errors import DamagedFileError, DatasetError, EvaluationError, PlanningError, first_offenders
+from nnunet_assets.core.verification.findings import Finding, Verdict
+from nnunet_assets.errors import DatasetError, EvaluationError, PlanningError, first_offenders
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.prepared.raw_records import former_raw
+from nnunet_assets.workflows.verification.raw_checks import input_finding, raw_finding
 from nnunet_assets.workflows.verification.recorded_folds import RecordedFold
+from nnunet_assets.workflows.verification.walk import Walk
 
 MOST_CASES = 5
 """Of a fold that are named one by one."""
@@ -130,15 +131,14 @@ def _member_checkpoint(fold: RecordedFold, member: Member) -> Finding:
     return _checkpoint(replace(fold, folder=folder, name=what), name, member.checkpoint)
 
 
-def input_findings(roots: Roots, experiment: Experiment, inputs: FoldInputs) -> Iterator[Finding]:
+def input_findings(walk: Walk, experiment: Experiment, inputs: FoldInputs) -> Iterator[Finding]:
     """Yields whether raw data, plans and split are those that the folds were trained on."""
+    roots = walk.roots
     prepared = PreparedFolder(roots, experiment.dataset)
-    try:
-        raw = (former_raw(prepared) or {}).get("content_hash")
-    except (DamagedFileError, OSError):
-        raw = None
-    now = "the raw data, as they were looked at last"
-    yield _input("raw data", inputs.raw_hash, {raw} if raw else set(), now, f"no record of them in {prepared.own}")
+    yield from walk.once(
+        f"raw data of {experiment.dataset}: {inputs.raw_hash}",
+        lambda: [raw_finding(walk, experiment.dataset, inputs.raw_hash)],
+    )
     of_plans = {
         "nnUNet_preprocessed": prepared.folder / f"{experiment.plans}.json",
         "the model's folder": experiment.model_folder(roots) / "plans.json",
@@ -150,25 +150,11 @@ def input_findings(roots: Roots, experiment: Experiment, inputs: FoldInputs) -> 
             digests = set(plans_digests(content, experiment.configuration, file)) if content else set()
         except (PlanningError, LookupError, TypeError, AttributeError):
             digests = set()
-        yield _input(f"plans in {place}", inputs.plans_hash, digests, f"the plans in {file}", f"no {file}")
+        yield input_finding(f"plans in {place}", inputs.plans_hash, digests, f"the plans in {file}", f"no {file}")
     try:
         splits = read_splits(prepared.folder)
     except (DatasetError, OSError):
         splits = None
     there = {json_sha256(splits)} if splits is not None else set()
     file = prepared.folder / SPLITS_FILE
-    yield _input("split", inputs.splits_hash, there, f"the split in {file}", f"no {file}")
-
-
-def _input(what: str, wanted: str, there: set[str], now: str, missing: str) -> Finding:
-    level: Level = "inputs"
-    verdict: Verdict = "unknown"
-    if wanted == UNKNOWN:
-        sentence = f"On which {what} the folds were trained was never recorded: they were trained elsewhere."
-    elif not there:
-        sentence = f"On which {what} the folds were trained cannot be compared any more: there is {missing}."
-    elif wanted in there:
-        verdict, sentence = "holds", f"The folds were trained on {now}."
-    else:
-        verdict, sentence = "changed", f"The folds were trained on something else than {now}: changed since."
-    return Finding(level, what, verdict, sentence)
+    yield input_finding("split", inputs.splits_hash, there, f"the split in {file}", f"no {file}")

@@ -82,7 +82,13 @@ class KnownResult:
         """What it is, for people."""
         names = {"cv_summary": "summary", "best_configuration": "choice"}
         which = "the" if self.is_current else "an earlier"
-        return f"{which} {names.get(self.kind, self.kind)} of {self.of}"
+        where = " on the test set" if self.is_of_test_set else ""
+        return f"{which} {names.get(self.kind, self.kind)} of {self.of}{where}"
+
+    @property
+    def is_of_test_set(self) -> bool:
+        """Whether it is the evaluation of a test set, and not of validation cases."""
+        return self.kind == "evaluation" and self.file.parent.name == GAP_FOLDER
 
     @property
     def subject(self) -> str:

@@ -3,6 +3,7 @@
 A kind is told from the content, since a published file has any name. What is torn says so; nothing in it is run.
 """
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _kind(path: Path, content: bytes) -> Kind | None:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", errors="replace").encode()
     head = content[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
     by_magic = next((kind for magic, kind in _MAGIC.items() if head.lower().startswith(magic)), None)
     if by_magic or b"<svg" in head:
@@ -165,13 +168,29 @@ def _opened(path: Path, kind: Kind, content: bytes) -> OpenedFile:
         return _opened_parquet(path, content)
     if kind == "json":
         return OpenedFile(path, kind, content=_json(content))
-    text = content.decode("utf-8-sig")
+    text = _decoded(content, kind)
     if kind == "csv":
         rows, sources = _without_source(csv_rows(text))
         return OpenedFile(path, kind, sources=sources, rows=rows)
     texts = sealed_parts(text, kind) if kind in ("md", "tex") else [text]
     parts = tuple(_opened_text(path, kind, part) for part in texts)
     return parts[0] if len(parts) == 1 else replace(_opened_text(path, kind, text), parts=parts)
+
+
+def _decoded(content: bytes, kind: Kind) -> str:
+    """Returns a text; spreadsheets save CSV in the encodings of Windows, too.
+
+    Raises:
+        ValueError: It is in none that is known.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if kind != "csv":
+            raise
+        return content.decode("cp1252")
 
 
 def _opened_text(path: Path, kind: Kind, text: str) -> OpenedFile:

@@ -5,21 +5,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
-from nnunet_assets.core.verification.table_differences import CellDifference, table_differences
 from nnunet_assets.errors import NnunetAssetsError, SummaryError
 from nnunet_assets.reports.tables.case_table import read_case_names, read_metrics
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.results.evaluate import evaluate, target_of_folds
+from nnunet_assets.workflows.verification.evaluation_walk import evaluation_findings
 from nnunet_assets.workflows.verification.known_results import KnownResult, experiment_named
-from nnunet_assets.workflows.verification.opened_files import table_rows
+from nnunet_assets.workflows.verification.predicted_test_set import predictions_digest
 from nnunet_assets.workflows.verification.recorded_folds import recorded_fold
 from nnunet_assets.workflows.verification.since_then import since_then
-from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings, summary_findings
+from nnunet_assets.workflows.verification.summary_walk import difference_findings, summary_findings
+from nnunet_assets.workflows.verification.walk import Walk
 
 if TYPE_CHECKING:
     from nnunet_assets.core.selection.selecting import StepScores
@@ -42,9 +42,9 @@ def result_findings(walk: Walk, settings: Settings, result: KnownResult, known: 
     if result.kind == "cv_summary":
         return summary_findings(walk, result.content, result.subject)
     if result.kind == "evaluation":
-        return list(_evaluation(walk, settings, result))
+        return evaluation_findings(walk, settings, result)
     if result.kind == "gap":
-        return list(_gap(walk, result))
+        return list(_gap(walk, settings, result, known))
     return list(_of_summaries(walk, settings, result, known))
 
 
@@ -165,17 +165,18 @@ def _steps(walk: Walk, settings: Settings, summary: KnownResult, scored: CvSumma
     return found
 
 
-def _gap(walk: Walk, result: KnownResult) -> Iterator[Finding]:
-    if result.experiment is None:
+def _gap(walk: Walk, settings: Settings, result: KnownResult, known: Known) -> Iterator[Finding]:
+    experiment = result.experiment
+    if experiment is None:
         yield Finding("source", result.title, "unknown", f"Of which experiment {result.title} is, it does not say.")
         return
     for fold, commit in result.content["folds"].items():
-        found = recorded_fold(walk.roots, result.experiment, str(fold), commit).finding()
+        found = recorded_fold(walk.roots, experiment, str(fold), commit).finding()
         yield Finding("scores", found.what, found.verdict, found.sentence.replace("summarized", "used"))
     from nnunet_assets.core.evaluation.gap import GAP_COLUMNS, find_gaps, gaps_to_json
 
-    test = result.file.parent / PARQUET_FILE
-    validation = evaluation_folder(result.experiment.model_folder(walk.roots)) / PARQUET_FILE
+    folders = [result.file.parent, evaluation_folder(experiment.model_folder(walk.roots))]
+    test, validation = (folder / PARQUET_FILE for folder in folders)
     try:
         gaps = find_gaps(read_metrics(test, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(test))
         expected = gaps_to_json(gaps, result.content["predictions"], result.content["folds"])
@@ -188,57 +189,18 @@ def _gap(walk: Walk, result: KnownResult) -> Iterator[Finding]:
     if not differences:
         sentence = f"{result.subject} is what the tables of test and validation cases give."
         yield Finding("source", result.title, "holds", sentence)
+    if predictions_digest(walk.roots, experiment) not in (None, result.content["predictions"]):
+        sentence = f"The test set was predicted again since {result.title} was made of it."
+        yield Finding("source", "test set", "changed", sentence)
+    for folder in folders:
+        yield from _of_cases(walk, settings, folder / EVALUATION_FILE, known)
 
 
-def _evaluation(walk: Walk, settings: Settings, result: KnownResult) -> Iterator[Finding]:
-    """Yields what an evaluation is found to be: the masks are measured again, into a folder that is thrown away."""
-    folds = list(result.content.get("folds") or ())
-    if result.experiment is None or not folds:
-        sentence = (
-            f"{result.subject} is not of an experiment's folds; `nnunet-assets evaluate` measures its masks again."
-        )
-        yield Finding("masks", result.title, "unknown", sentence)
+def _of_cases(walk: Walk, settings: Settings, file: Path, known: Known) -> Iterator[Finding]:
+    """Yields what the evaluation is found to be whose table of cases a gap was made of."""
+    evaluation = next((one for one in known if one.file == file and one.is_current), None)
+    if evaluation is None:
+        sentence = f"{file} is not there any more, so that the masks cannot be measured as they were."
+        yield Finding("masks", str(file), "unknown", sentence)
         return
-    if walk.is_quick:
-        return
-    try:
-        with TemporaryDirectory() as folder:
-            expected = _measured(walk, settings, result, folds, Path(folder))
-            of_cases = _differing_cases(result.file.parent / CSV_FILE, Path(folder) / CSV_FILE)
-    except NnunetAssetsError as error:
-        yield Finding("masks", result.title, "unknown", f"{result.subject} cannot be measured again: {error}")
-        return
-    names = ("labels", "n_evaluated", "n_expected", "bootstrap")
-    written = {name: result.content.get(name) for name in names}
-    differences = json_differences(written, {name: expected.get(name) for name in names}, close=CLOSE)
-    differences += of_cases
-    yield from difference_findings("masks", result.title, differences)
-    if not differences:
-        sentence = f"The masks of {len(folds)} folds were measured again, and give the numbers of {result.title}."
-        yield Finding("masks", result.title, "holds", sentence)
-
-
-def _differing_cases(file: Path, measured: Path) -> list[CellDifference]:
-    """Returns where the table of cases beside an evaluation is not what was measured again; none without one."""
-    if not file.is_file():
-        return []
-    found, expected = (table_rows(one.read_bytes(), "csv") for one in (file, measured))
-    return table_differences(found, expected)
-
-
-def _measured(
-    walk: Walk, settings: Settings, result: KnownResult, folds: Sequence[str], folder: Path
-) -> Mapping[str, Any]:
-    assert result.experiment is not None  # noqa: S101 (the caller looked)
-    labels = result.content["policy"]["labels"]
-    target = target_of_folds(
-        settings, result.experiment.model_folder(walk.roots), folds, result.of, of_plain_nnunet=True
-    )
-    return evaluate(
-        settings,
-        target,
-        walk.progress,
-        tolerances_mm={name: rule["nsd_tolerance_mm"] for name, rule in labels.items()},
-        lesion_labels=[name for name, rule in labels.items() if rule["counts_lesions"]],
-        output=folder,
-    ).content
+    yield from evaluation_findings(walk, settings, evaluation)

@@ -1,12 +1,11 @@
 """A summary walked down to the data: made anew from its folds, the masks scored again, checkpoints and inputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.verification.findings import Finding, Level
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
@@ -14,6 +13,7 @@ from nnunet_assets.core.verification.table_differences import CellDifference
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.workflows.verification.data_checks import checkpoint_findings, input_findings, mask_findings
 from nnunet_assets.workflows.verification.recorded_folds import RecordedFold, recorded_fold
+from nnunet_assets.workflows.verification.walk import Walk
 
 MOST_SHOWN = 10
 """Differences; who sees ten knows what happened."""
@@ -24,25 +24,6 @@ LATER_NAMES = (
     *("patients", "bootstrap", "worst_cases", "computing", "training_only"),
 )
 """What older versions did not write."""
-
-
-@dataclass(frozen=True)
-class Walk:
-    """How far to walk, and with what.
-
-    Attributes:
-        roots: nnU-Net's folders.
-        trusted: What plans may name beside nnU-Net's own code.
-        progress: Told how far it is.
-        is_quick: Whether the masks are left out.
-        done: What was found already, by experiment and folds: several results may be of the same.
-    """
-
-    roots: Roots
-    trusted: frozenset[str]
-    progress: Progress
-    is_quick: bool
-    done: dict[str, list[Finding]]
 
 
 def summary_findings(walk: Walk, content: Mapping[str, Any], title: str) -> list[Finding]:
@@ -62,17 +43,31 @@ def summary_findings(walk: Walk, content: Mapping[str, Any], title: str) -> list
         return [Finding("source", title, "changed", f"{title} is not as this package writes it: {error!r}.")]
     findings = [*_against_folds(content, folds, title), *(fold.finding() for fold in folds)]
     key = f"{experiment.title}: {sorted(recorded.items(), key=str)}"
-    if key not in walk.done:
-        walk.done[key] = list(_data(walk, experiment, inputs, folds))
-    return [*findings, *walk.done[key]]
-
-
-def _data(walk: Walk, experiment: Experiment, inputs: FoldInputs, folds: Sequence[RecordedFold]) -> Iterator[Finding]:
-    there = [fold for fold in folds if fold.finished]
     if not walk.is_quick:
-        yield from mask_findings(walk.roots, experiment, folds, walk.trusted, walk.progress)
-    yield from checkpoint_findings(there, walk.progress)
-    yield from input_findings(walk.roots, experiment, inputs)
+        of_masks = walk.once(
+            f"masks of {key}", lambda: mask_findings(walk.roots, experiment, folds, walk.trusted, walk.progress)
+        )
+        findings += of_masks
+    return [*findings, *training_findings(walk, experiment, inputs, folds)]
+
+
+def training_findings(
+    walk: Walk, experiment: Experiment, inputs: FoldInputs, folds: Sequence[RecordedFold]
+) -> list[Finding]:
+    """Returns whether checkpoints are those of the folds, and inputs those that they were trained on.
+
+    Args:
+        walk: How far.
+        experiment: Whose folds.
+        inputs: That the folds recorded.
+        folds: Of them those that are there are looked at.
+    """
+    there = [fold for fold in folds if fold.finished]
+    commits = sorted((fold.fold, fold.finished.sha256) for fold in there if fold.finished)
+    return [
+        *walk.once(f"checkpoints of {experiment.title}: {commits}", lambda: checkpoint_findings(there, walk.progress)),
+        *walk.once(f"inputs of {experiment.title}: {inputs}", lambda: input_findings(walk, experiment, inputs)),
+    ]
 
 
 def _against_folds(content: Mapping[str, Any], folds: Sequence[RecordedFold], title: str) -> Iterator[Finding]:

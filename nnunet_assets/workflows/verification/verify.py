@@ -7,7 +7,9 @@ from typing import Any
 
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.verification.findings import Finding, Verification
-from nnunet_assets.core.verification.seal_carriers import opened_text
+from nnunet_assets.core.verification.page_words import markup_numbers, page_words
+from nnunet_assets.core.verification.seal_carriers import opened_text, sealed
+from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.core.verification.table_differences import CellDifference, text_differences
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.known_results import (
@@ -21,11 +23,13 @@ from nnunet_assets.workflows.verification.origins import Origin, origin_of
 from nnunet_assets.workflows.verification.package_walk import package_verification
 from nnunet_assets.workflows.verification.result_walks import result_findings
 from nnunet_assets.workflows.verification.since_then import since_then
-from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings
+from nnunet_assets.workflows.verification.summary_walk import difference_findings
+from nnunet_assets.workflows.verification.walk import Walk
 
 QUICK = (
-    "The predicted masks were not scored again (--quick): the scores of folds were compared with nnU-Net's "
-    "summary.json alone, and those of an evaluation with nothing."
+    "The predicted masks were not scored again, and the raw data not read again (--quick): the scores of folds were "
+    "compared with nnU-Net's summary.json, those of an evaluation with its own table of cases, and the raw data are "
+    "taken as they were looked at last."
 )
 
 _TABLES = ("csv", "parquet", "md", "tex")
@@ -46,7 +50,7 @@ def verify(settings: Settings, files: Sequence[Path], progress: Progress, *, qui
         VerificationError: One of them is not there, cannot be read, or is nothing that this package exports.
     """
     opened = [open_file(file) for file in files]
-    walk = Walk(settings.roots, settings.trusted_code, progress, quick, {})
+    walk = Walk(settings.roots, settings.trusted_code, progress, quick)
     known = list(known_results(settings.roots)) if opened else []
     return [_verified(settings, walk, one, known) for one in opened]
 
@@ -67,14 +71,14 @@ def _verified(settings: Settings, walk: Walk, opened: OpenedFile, known: Sequenc
         if result is None:
             sentence = f"{name} is a JSON file, and no result that this package writes."
             return Verification.of(name, "", [Finding("file", name, "changed", sentence)])
-        findings = list(_of_result(opened, result, known, is_quick=walk.is_quick))
+        findings = list(_of_result(opened, result, known))
     elif opened.kind in _TABLES:
         origin = origin_of(opened, known)
         result = origin.result if origin else None
         findings = list(_of_table(opened, origin))
     else:
         result = next((one for one in known if one.digest in opened.sources), None)
-        findings = [*_of_sealed(opened), *_against_own_copy(opened, result)]
+        findings = list(_of_page(opened, result))
     if result is None:
         return Verification.of(name, KINDS[opened.kind], [*findings, *_of_unknown_source(opened)], left_out)
     if not result.is_current and opened.kind != "json":
@@ -94,7 +98,10 @@ def _of_table(opened: OpenedFile, origin: Origin | None) -> Iterator[Finding]:
     differences = _without_users_own(opened, origin.differences)
     if not differences:
         n = sum(map(len, opened.rows))
-        yield Finding("file", name, "holds", f"Its {n} cells and lines are those of {found}{guessed}.")
+        anew = " It was saved anew since it was made, with other bytes that say the same." * _is_saved_anew(
+            opened, origin
+        )
+        yield Finding("file", name, "holds", f"Its {n} cells and lines are those of {found}{guessed}.{anew}")
         return
     seal = opened.seal
     if seal and _is_as_made(opened) and seal.version != version("nnunet_assets"):
@@ -139,17 +146,35 @@ def _of_sealed(opened: OpenedFile) -> Iterator[Finding]:
         yield Finding("file", name, "changed", sentence)
 
 
-def _against_own_copy(opened: OpenedFile, result: KnownResult | None) -> Iterator[Finding]:
-    """Yields where a page or figure that was changed differs from the one that lies in the project still."""
-    seal = opened.seal
-    if result is None or seal is None or opened.digest == seal.content or opened.kind == "png":
+def _of_page(opened: OpenedFile, result: KnownResult | None) -> Iterator[Finding]:
+    """Yields whether a page or figure is as it was made, and where it is not while the project has its own copy."""
+    own = _own_copy(opened, result)
+    if own is None or opened.kind == "png":
+        yield from _of_sealed(opened)
         return
+    texts = [opened_text(one.read_text(encoding="utf-8-sig"), opened.kind)[0] for one in (opened.path, own)]
+    if all(read(texts[0]) == read(texts[1]) for read in (page_words, markup_numbers)):
+        sentence = (
+            f"Its words and numbers are those of {own}, but its markup was written anew since it was made: whether it "
+            "draws the same cannot be told."
+        )
+        yield Finding("file", opened.path.name, "unknown", sentence)
+        return
+    yield from _of_sealed(opened)
+    yield from difference_findings("file", opened.path.name, list(text_differences(*texts)))
+
+
+def _own_copy(opened: OpenedFile, result: KnownResult | None) -> Path | None:
+    """Returns the page or figure of the project from which one was changed; None: it was not, or there is none."""
+    seal = opened.seal
+    if result is None or seal is None or _is_as_made(opened):
+        return None
     for folder in (result.file.parent, result.file.parent / "figures"):
         file = folder / seal.export
         own = open_file(file) if file.is_file() else None
         if own and own.seal == seal and own.digest == seal.content:
-            texts = (opened_text(one.read_text(encoding="utf-8-sig"), opened.kind)[0] for one in (opened.path, file))
-            yield from difference_findings("file", opened.path.name, list(text_differences(*texts)))
+            return file
+    return None
 
 
 def _of_unknown_source(opened: OpenedFile) -> Iterator[Finding]:
@@ -184,21 +209,25 @@ _NAMED_BY: Mapping[ResultKind, str] = {"cv_summary": "experiment", "evaluation":
 """What of a result's content says whose it is, where it is otherwise than the project's."""
 
 
-def _of_result(
-    opened: OpenedFile, result: KnownResult, known: Sequence[KnownResult], *, is_quick: bool
-) -> Iterator[Finding]:
+def _of_result(opened: OpenedFile, result: KnownResult, known: Sequence[KnownResult]) -> Iterator[Finding]:
     if result not in known:
-        if is_quick and result.kind == "evaluation":
-            sentence = (
-                "It is no evaluation that lies in this project or was kept, and only the masks could tell (--quick)."
-            )
-            yield Finding("file", opened.path.name, "unknown", sentence)
         return
     if result.is_current:
         sentence = f"It is, value by value, {result.title} as it lies in the project."
         yield Finding("file", opened.path.name, "holds", sentence)
         return
     yield Finding("file", opened.path.name, "changed", since_then(result, known))
+
+
+def _is_saved_anew(opened: OpenedFile, origin: Origin) -> bool:
+    """Says whether a table that says the same is otherwise written than it was made; False where nobody can tell."""
+    if opened.seal:
+        return not _is_as_made(opened)
+    if opened.kind != "csv" or not opened.sources:
+        return False
+    result = origin.result
+    made = sealed(result.exports[origin.export](), origin.export, Sealing(result.of, result.digest))
+    return opened.path.read_bytes() != made
 
 
 def _is_as_made(opened: OpenedFile) -> bool:

@@ -14,6 +14,8 @@ ROWS = [["label", "mean"], ["a, b", "0.5"], ["", "1.5e-05"]]
         '\ufefflabel,mean\n"a, b",0.5\n\n,1.5e-05\n',
         "label;mean\na, b;0,5\n;1,5e-05\n",
         "label\tmean\r\na, b\t0.5\r\n\t1.5e-05",
+        "sep=;\r\nlabel;mean\r\na, b;0,5\r\n;1,5e-05\r\n;;\r\n",
+        '"label,mean"\r\n"""a, b"",0.5"\r\n",1.5e-05"\r\n',
     ],
 )
 def test_a_csv_is_the_same_whoever_saved_it_again(text: str) -> None:
@@ -31,4 +33,7 @@ def test_what_is_no_csv_is_an_error() -> None:
 
 def test_rows_of_markdown_and_latex_are_cells_and_other_lines_are_one() -> None:
     assert text_rows("**x**\n\n| a\\|b | 1 |\n- note\n", "md") == [["**x**"], ["a\\|b", "1"], ["- note"]]
+    broken = "\\begin{table}%\n \\toprule a\\&b\n  & \\num{1} \\\\ c & \\num{2}\\\\ % 5\n\\bottomrule \\end{table}"
+    whole = "\\begin{table}\n\\toprule\na\\&b & \\num{1} \\\\\nc & \\num{2} \\\\\n\\bottomrule\n\\end{table}\n"
+    assert text_rows(broken, "tex") == text_rows(whole, "tex")
     assert text_rows("  \\toprule\n  a\\&b & \\num{1} \\\\\n", "tex") == [["\\toprule"], ["a\\&b", "\\num{1}"]]

@@ -13,8 +13,9 @@ from nnunet_assets.core.verification.findings import Finding, Verdict
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.data_checks import checkpoint_findings, input_findings, mask_findings
 from nnunet_assets.workflows.verification.recorded_folds import RecordedFold, recorded_fold
+from nnunet_assets.workflows.verification.walk import Walk
 from nnunet_assets_tests.evaluation_builders import REFERENCE, write_case
-from nnunet_assets_tests.verification_builders import DATASET, EXPERIMENT, FOLDS, INPUTS
+from nnunet_assets_tests.verification_builders import DATASET, EXPERIMENT, FOLDS, inputs_of
 
 
 def folds(settings: Settings) -> list[RecordedFold]:
@@ -23,6 +24,10 @@ def folds(settings: Settings) -> list[RecordedFold]:
 
 def masks(settings: Settings) -> list[Finding]:
     return list(mask_findings(settings.roots, EXPERIMENT, folds(settings), frozenset(), Silent()))
+
+
+def walk(settings: Settings, *, quick: bool = True) -> Walk:
+    return Walk(settings.roots, frozenset(), Silent(), quick)
 
 
 def verdicts(findings: list[Finding]) -> list[Verdict]:
@@ -92,19 +97,20 @@ def change_raw(folder: Path) -> None:
     [(change_plans, "plans in nnUNet_preprocessed"), (change_split, "split"), (change_raw, "raw data")],
 )
 def test_inputs_that_were_changed_since_are_named(project: Settings, change: Callable[[Path], None], what: str) -> None:
-    before = list(input_findings(project.roots, EXPERIMENT, INPUTS))
+    inputs = inputs_of(project.roots)
+    before = list(input_findings(walk(project), EXPERIMENT, inputs))
     change(project.roots.preprocessed / DATASET)
-    after = list(input_findings(project.roots, EXPERIMENT, INPUTS))
+    after = list(input_findings(walk(project), EXPERIMENT, inputs))
 
     assert verdicts(before) == ["holds"] * 4
     assert [one.what for one in after if one.verdict == "changed"] == [what]
 
 
 def test_inputs_that_are_gone_or_were_never_known_cannot_be_compared(project: Settings) -> None:
-    folder = project.roots.preprocessed / DATASET
+    folder, inputs = project.roots.preprocessed / DATASET, inputs_of(project.roots)
     for name in ("nnUNetPlans.json", "splits_final.json", ".nnunet_assets/raw.json"):
         (folder / name).unlink()
-    findings = list(input_findings(project.roots, EXPERIMENT, INPUTS))
+    findings = list(input_findings(walk(project), EXPERIMENT, inputs))
     assert verdicts(findings) == ["unknown", "unknown", "holds", "unknown"]
-    adopted = FoldInputs(UNKNOWN, INPUTS.plans_hash, UNKNOWN, "")
-    assert "was never recorded" in next(input_findings(project.roots, EXPERIMENT, adopted)).sentence
+    adopted = FoldInputs(UNKNOWN, inputs.plans_hash, UNKNOWN, "")
+    assert "was never recorded" in next(input_findings(walk(project), EXPERIMENT, adopted)).sentence

@@ -13,7 +13,7 @@ from nnunet_assets_tests.verification_builders import DATASET, EXPERIMENT, FOLDS
 
 def test_all_of_them_are_found_with_the_name_that_seals_have(whole: Settings) -> None:
     found = list(known_results(whole.roots))
-    assert Counter(one.kind for one in found) == {"cv_summary": 2, "comparison": 1, "evaluation": 1}
+    assert Counter(one.kind for one in found) == {"cv_summary": 2, "comparison": 1, "evaluation": 2, "gap": 1}
     assert {one.of for one in found} == {DATASET, "/".join(EXPERIMENT.key_prefix), "/".join(LONG.key_prefix)}
     assert all(kind_of(one.content) == one.kind for one in found)
     assert list(known_results(whole.roots, "Dataset002_Other")) == []

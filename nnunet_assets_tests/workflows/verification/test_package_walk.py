@@ -3,20 +3,22 @@
 import json
 import shutil
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.layout import Experiment, comparison_folder
 from nnunet_assets.core.progress import Silent
-from nnunet_assets.core.statistics.estimate import Interval
-from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
-from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.settings import Settings
-from nnunet_assets_tests.package_builders import ABOUT, EXPERIMENT, model_of, write_checkpoint, write_model
+from nnunet_assets_tests.package_builders import (
+    ABOUT,
+    DATASET_JSON,
+    EXPERIMENT,
+    model_of,
+    write_checkpoint,
+    write_model,
+)
 from nnunet_assets_tests.verification_builders import said_of, sentences
 
 
@@ -88,67 +90,13 @@ def test_a_model_of_elsewhere_cannot_be_compared(project: Settings) -> None:
     assert any("is not in this project" in one for one in sentences(found, "unknown"))
 
 
-def test_the_dice_of_what_was_chosen_is_held_against_the_choice_and_not_against_the_summary(
-    whole: Settings, tmp_path: Path
-) -> None:
-    settings = Settings.from_environment(tmp_path / "project", {})
-    shutil.copytree(whole.project, settings.project)
-    model = model_of(write_model(settings.roots.results))
-
-    def dice_of(mean: float) -> Finding:
-        # With its postprocessing the chosen one is better than its summary, which is of 0.5.
-        number = replace(ABOUT.numbers["dice"], mean=mean, interval=None)
-        selection = {"chosen": "it + postprocessing", "expected": None}
-        shutil.rmtree(tmp_path / "package", ignore_errors=True)
-        write_package(
-            model, replace(ABOUT, numbers={"dice": number}, selection=selection), tmp_path / "package", Silent()
-        )
-        (found,) = [one for one in said_of(settings, tmp_path / "package").findings if one.what == "dice"]
-        return found
-
-    assert dice_of(0.6).verdict == "unknown"
-    choice = {"chosen": "it + postprocessing", "expected": None, "made_of": {"it": "0"}}
-    candidates = [{"name": "it", "mean": 0.5}, {"name": "it + postprocessing", "mean": 0.6}]
-    file = comparison_folder(settings.roots, EXPERIMENT.dataset) / "best_configuration.json"
-    write_keeping_earlier(file, {**choice, "candidates": candidates})
-    assert dice_of(0.6).verdict == "holds"
-    wrong = dice_of(0.7)
-    assert (wrong.verdict, "is it + postprocessing with 0.6" in wrong.sentence) == ("changed", True)
-    write_keeping_earlier(file, {**choice, "chosen": "it", "candidates": candidates, "made_of": {"it": "1"}})
-    earlier = dice_of(0.6)
-    assert (earlier.verdict, "since then it was summarized anew" in earlier.sentence) == ("changed", True)
-
-
-def test_the_dice_of_an_ensemble_is_held_against_its_summary(whole: Settings, tmp_path: Path) -> None:
-    settings = Settings.from_environment(tmp_path / "project", {})
-    shutil.copytree(whole.project, settings.project)
-    model = model_of(write_model(settings.roots.results))
-    (member,) = model.members
-    other = replace(member, experiment=replace(member.experiment, variant="other"))
-    ensemble = Experiment.ensemble(EXPERIMENT.dataset, "both")
-    both = replace(model, title=f"{ensemble.title}, 2 members of 2 folds", members=(member, other))
-    write_package(both, ABOUT, tmp_path / "package", Silent())
-
-    def verdict() -> str:
-        return next(one.verdict for one in said_of(settings, tmp_path / "package").findings if one.what == "dice")
-
-    assert verdict() == "unknown"
-    summary = ensemble.summary_folder(settings.roots) / "cv_summary.json"
-    for mean, expected in ((0.87, "holds"), (0.86, "changed")):
-        write_json_atomically(summary, {"foreground": {"dice": {"pooled": {"mean": mean}}}})
-        assert verdict() == expected
-
-
-def test_its_dice_is_held_against_the_summary(whole: Settings, tmp_path: Path) -> None:
-    settings = Settings.from_environment(tmp_path / "project", {})
-    shutil.copytree(whole.project, settings.project)
-    model = model_of(write_model(settings.roots.results))
-    for mean, verdict in ((0.5, "holds"), (0.6, "changed")):
-        number = replace(ABOUT.numbers["dice"], mean=mean, interval=Interval(0.4, 0.7))
-        folder = tmp_path / f"package {mean}"
-        write_package(model, replace(ABOUT, numbers={"dice": number}), folder, Silent())
-        (found,) = [one for one in said_of(settings, folder).findings if one.what == "dice"]
-        assert (found.verdict, json.loads((folder / "model.json").read_text())["numbers"]["dice"]["mean"]) == (
-            verdict,
-            mean,
-        )
+def test_plans_and_labels_are_held_against_those_of_the_project(project: Settings) -> None:
+    package, model = project.project / "package", EXPERIMENT.model_folder(project.roots)
+    plans = json.loads((model / "plans.json").read_text())
+    plans["configurations"]["2d"]["numbers_of_ones_own"] = [1, 3]
+    (model / "plans.json").write_text(json.dumps(plans))
+    assert sentences(said_of(project, package)) == ["Configurations.2d.numbers_of_ones_own[1] is 2.5, and should be 3."]
+    write_json_atomically(model / "dataset.json", {**DATASET_JSON, "labels": {"background": 0, "organ": 1, "cyst": 2}})
+    assert "Labels.cyst is missing; it should be 2." in sentences(said_of(project, package))
+    (model / "dataset.json").unlink()
+    assert any("dataset.json" in one for one in sentences(said_of(project, package), "unknown"))

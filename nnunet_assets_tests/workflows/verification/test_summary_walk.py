@@ -10,12 +10,13 @@ from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.table_differences import CellDifference
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.verification.summary_walk import Walk, difference_findings, summary_findings
+from nnunet_assets.workflows.verification.summary_walk import difference_findings, summary_findings
+from nnunet_assets.workflows.verification.walk import Walk
 from nnunet_assets_tests.verification_builders import EXPERIMENT, exported_files
 
 
 def walked(settings: Settings, content: dict[str, Any]) -> list[Finding]:
-    return summary_findings(Walk(settings.roots, frozenset(), Silent(), True, {}), content, "The summary")
+    return summary_findings(Walk(settings.roots, frozenset(), Silent(), True), content, "The summary")
 
 
 def content_of(settings: Settings) -> dict[str, Any]:
