@@ -10,7 +10,7 @@ import click
 
 from nnunet_assets.core.files.kernel_lock import is_owned
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.fold.validation_work import trained_epoch
 from nnunet_assets.core.text.numbers import fixed
@@ -106,7 +106,7 @@ class FoldLines:
                 )
             case "failed":
                 return self._failed(fold, run)
-        return self._with_epochs(fold, run)
+        return self._with_epochs(fold, run, asked)
 
     def _without_run(self, fold: str, asked: "Ongoing") -> FoldLine:
         if asked.backfill_id is None:
@@ -124,7 +124,7 @@ class FoldLines:
             return FoldLine(fold, "its run was killed, and starts once more")
         return FoldLine(fold, f"failed. {run.reason}".strip(), "failed")
 
-    def _with_epochs(self, fold: str, run: "FoldRun") -> FoldLine:
+    def _with_epochs(self, fold: str, run: "FoldRun", asked: "Ongoing") -> FoldLine:
         place = self._experiment.place_of(self._roots, fold)
         records = list(read_records(journal_path(place.folder)))
         epochs = [record for record in records if record.kind == "epoch"]
@@ -134,6 +134,8 @@ class FoldLines:
             return FoldLine(fold, "finished", "finished", n_done, n_epochs, dice=dice)
         if not is_owned(place.lock):
             is_there = read_committed(place.folder) is not None
+            if is_there and (place.own / COMMIT_FILE).stat().st_mtime < asked.since:  # the one to be trained anew
+                return FoldLine(fold, f"starts, or waits for a device{_again(run)}")
             state = "is there; its run ends" if is_there else f"starts, or waits for a device{_again(run)}"
             return FoldLine(fold, state, None, n_done, n_epochs)
         if n_epochs and n_done >= n_epochs:

@@ -1,6 +1,7 @@
 """The command `backfill`, with an instance in which a test does what the daemon would."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from nnunet_assets.cli.project import backfill
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.project_folder import running_daemons
 from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
+from nnunet_assets.settings import Settings
+from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 KEY = fold_model_key(Experiment("Dataset004_Hippocampus", "2d"))
@@ -139,6 +142,19 @@ def test_folds_are_trained_anew_where_that_is_asked_for_and_none_is_at_work(daem
     plain, anew = sorted((one.run_config for one in daemon.backfills()), key=bool)
     asset = "Dataset004_Hippocampus__nnUNetTrainer__nnUNetPlans__2d__fold_model"
     assert (plain, anew) == ({}, {"ops": {asset: {"config": {"retrain": True}}}})
+
+
+def test_a_finished_fold_that_is_to_be_trained_anew_is_not_taken_for_the_new_one(daemon: Daemon) -> None:
+    experiment = Experiment("Dataset004_Hippocampus", "2d")
+    folder = write_fold(Settings.from_environment(daemon.project, {}).roots, experiment, "fold_0", {"a": HIGHER})
+    commit = folder / ".nnunet_assets" / "COMMIT"
+    os.utime(commit, (time.time() - 60, time.time() - 60))
+    daemon.steps = [{"fold_0": STARTED}, KeyboardInterrupt()]
+    shown = run(daemon, "--folds", "0", "--retrain").stdout
+    assert "fold_0: starts, or waits for a device\n" in shown
+    os.utime(commit)
+    daemon.steps = [KeyboardInterrupt()]
+    assert "fold_0: is there; its run ends" in run(daemon, "--folds", "0").stdout
 
 
 def test_what_is_canceled_is_incomplete(daemon: Daemon) -> None:
