@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.processes.child import end_workers_in_silence
+from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.tracked_projects import new_store, own_environment, tracked, tracked_template, with_store
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
@@ -33,8 +34,24 @@ end_workers_in_silence()
 # Test processes and what they start share the cores: threads that wait for each other double what a training costs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SLOWEST = ("test_end_to_end.py", "test_fold_process.py", "test_servers.py", "test_tracked_trainer.py")
+SLOWEST = (
+    "test_end_to_end.py",
+    "test_fold_process.py",  # trains what the files after it borrow
+    "test_servers.py",
+    "test_case_preprocessing.py",
+    "test_faults.py",
+    "test_ensembling.py",
+    "test_tracked_trainer.py",
+    "test_ranks_training.py",
+    "test_packages_in_nnunet.py",
+)
 """They go first: side by side with the others, nobody waits for them at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors, where nobody says otherwise: files that wait for servers leave one free."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else usable_cpus() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,14 +75,19 @@ def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def prepared_phantom(tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
-    """A phantom of 6 cases in 2 folds, planned and preprocessed by real nnU-Net: to be copied, not to be changed."""
+def prepared_phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
+    """A phantom of 6 cases in 2 folds, planned and preprocessed by real nnU-Net: to be copied, not to be changed.
+
+    Its networks are narrow, but for the trials that kill what they train: those need the time that it takes.
+    """
     with _made_once(tmp_path_factory, "prepared_phantom") as (folder, is_new):
         project = PhantomProject(roots_in(folder))
         if is_new:
             # No augmentation workers: that number is nnU-Net's planner's for its threads, of which there must be one.
             alone = {**project.environment, "nnUNet_n_proc_DA": "0"}
             assert project.build().prepare(environment=alone).made == ("plans", "3d_fullres")
+            if "not faults" in request.config.option.markexpr:
+                project.narrow()
     return project
 
 

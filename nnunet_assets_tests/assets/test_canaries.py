@@ -34,7 +34,10 @@ GRAPH = graph(declared([DatasetConfig(dataset=DATASET, folds=2)], EXPERIMENTS))
 FOLD_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
 
 
-@pytest.fixture(params=["a folder", "a folder of a name with spaces & signs"])
+PLAIN_NAME, SIGNS = "a folder", "a folder of a name with spaces & signs"
+
+
+@pytest.fixture(params=[PLAIN_NAME, SIGNS])
 def home(
     request: pytest.FixtureRequest, tmp_path: Path, stores_in_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
@@ -42,7 +45,7 @@ def home(
     monkeypatch.setattr(socket, "gethostname", lambda: HOST)
     monkeypatch.setenv("USER", USER)
     monkeypatch.setenv("HOME", str(tmp_path / USER))
-    name = FOLDER if request.param == "a folder" else f"{FOLDER} of Jane & (John)"
+    name = FOLDER if request.param == PLAIN_NAME else f"{FOLDER} of Jane & (John)"
     project = tmp_path / USER / name
     project.mkdir(parents=True)
     return project
@@ -80,6 +83,8 @@ def shown_folders(roots: Roots) -> list[Path]:
     return sorted(path for path in roots.results.rglob("nnunet_assets") if path.is_dir())
 
 
+# Drawing takes seconds: each of the two tests of everything that is made of folds has one of the names.
+@pytest.mark.parametrize("home", [SIGNS], indirect=True)
 def test_pages_tables_and_figures_of_folds_name_no_place(home: Path, instance: dg.DagsterInstance) -> None:
     roots = roots_of(home)
     for shift, config in enumerate(EXPERIMENTS):
@@ -136,6 +141,7 @@ def test_what_is_exported_names_no_place(home: Path, form: str) -> None:
     assert found_in(output, home) == {}
 
 
+@pytest.mark.parametrize("home", [PLAIN_NAME], indirect=True)
 def test_what_a_server_elsewhere_gets_names_no_place(
     home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,10 +22,13 @@ from nnunet_assets.declarations.named_fold import NamedFold, chosen_experiment, 
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.preparation import planning
+from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.machine import torch_devices
 from nnunet_assets.processes.machine.torch_devices import TorchDevices
 from nnunet_assets_tests.fakes.fold_child import Ends, played
+from nnunet_assets_tests.nnunet_in_process import child_in_process
 from nnunet_assets_tests.prepared_builders import DATASET, EXPERIMENT, dataset_of, write_prepared
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -283,7 +286,7 @@ def test_a_folder_that_is_no_project_is_one_only_with_nnunets_variables(tmp_path
     assert (result.exit_code, "is not a project" in result.stderr) == (1, True)
 
 
-# --- from the declaration to the result: all but the fold's process ----------------------------------------------
+# --- from the declaration to the result: all but the processes that run nnU-Net ----------------------------------
 
 TINY = Experiment("Dataset952_Phantom", "3d_fullres", variant="tiny")
 DECLARED = """
@@ -307,6 +310,8 @@ def project(tmp_path: Path) -> Path:
 def test_a_fold_is_prepared_trained_tracked_and_not_trained_twice(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(planning, "run_child", child_in_process(prepare_dataset))
+    monkeypatch.setenv("nnUNet_def_n_proc", "1")
     child = played(monkeypatch, dice=0.75)
     result = run("952", "3d_fullres", 0, "--variant", "tiny", "--json", "--project", project)
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,7 @@ from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.reports.tables.evaluation_tables import write_label_tables
 from nnunet_assets_tests.builders import build_manifest
-
-# Runs apart from the tests, since it imports torch. Threads stand in for nnU-Net's pool of spawned processes, each of
-# which would import torch again; the functions that compute are nnU-Net's.
-EVALUATE = """
-import multiprocessing, multiprocessing.dummy, sys
-get_context = multiprocessing.get_context
-multiprocessing.get_context = lambda method=None: multiprocessing.dummy if method == "spawn" else get_context(method)
-from nnunetv2.evaluation.accumulate_cv_results import accumulate_cv_results
-from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder2
-raw, *models = sys.argv[1:]
-for model in models:
-    for fold in (0, 1):
-        compute_metrics_on_folder2(
-            f"{raw}/{model.split('/')[-2]}/labelsTr", f"{model}/fold_{fold}/validation", f"{model}/dataset.json",
-            f"{model}/plans.json", num_processes=1, chill=True)
-    accumulate_cv_results(model, f"{model}/crossval", (0, 1), num_processes=1)
-"""
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 
 LABELS = {
     "Dataset901_Labels": {"background": 0, "A": 1, "B": 2, "ignore": 3},
@@ -78,16 +60,16 @@ def write_dataset(root: Any, dataset: Any, labels: Any) -> Any:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("contract")
     folders = {dataset: write_dataset(root, dataset, labels) for dataset, labels in LABELS.items()}
-    roots = {
-        name: str(root / name.removeprefix("nnUNet_"))
-        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    }
-    subprocess.run(
-        [sys.executable, "-c", EVALUATE, roots["nnUNet_raw"], *map(str, folders.values())],
-        env={**roots, "PATH": "", "HOME": str(root)},
-        check=True,
-        timeout=300,
-    )
+    with nnunet_in_process({"nnUNet_raw": root / "raw"}):
+        from nnunetv2.evaluation.accumulate_cv_results import accumulate_cv_results
+        from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder2
+
+        for dataset, model in folders.items():
+            references, files = root / "raw" / dataset / "labelsTr", [model / "dataset.json", model / "plans.json"]
+            for fold in FOLD_CASES:
+                compared = [references, model / fold / "validation", *files]
+                compute_metrics_on_folder2(*map(str, compared), num_processes=1, chill=True)
+            accumulate_cv_results(str(model), str(model / "crossval"), (0, 1), num_processes=1)
     return folders
 
 

@@ -1,7 +1,6 @@
 """The masks and scores of an ensemble are those of nnU-Net's own functions, for labels, regions and an ignore label."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
-from nnunet_assets.nnunet.ensembles.ensembling_process import mean_probabilities
+from nnunet_assets.nnunet.ensembles.ensembling_process import make_ensembles, mean_probabilities
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, EnsemblingRequest, FoldToEnsemble
-from nnunet_assets.processes.child import run_child
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.training_builders import PhantomProject
 
 LABELS = {"labels": {"background": 0, "organ": 1, "tumour": 2}}
@@ -29,16 +28,11 @@ KINDS: dict[str, tuple[dict[str, Any], int, int]] = {
 
 @pytest.fixture(scope="module")
 def made(prepared_phantom: PhantomProject, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FoldToEnsemble]:
-    """Ensembles of random probabilities of two real cases, made by one process."""
+    """Ensembles of random probabilities of two real cases, made as the process makes them."""
     folder = tmp_path_factory.mktemp("ensembles")
     folds = {kind: _fold(prepared_phantom, folder / kind, kind) for kind in KINDS}
-    result = run_child(
-        "nnunet_assets.nnunet.ensembles.ensembling_process",
-        EnsemblingRequest(2, tuple(folds.values())),
-        folder=folder,
-        environment=dict(os.environ),
-    )
-    assert (result.code, result.problem) == (0, None), result.log_tail
+    with nnunet_in_process({}):
+        make_ensembles(EnsemblingRequest(2, tuple(folds.values())))
     return folds
 
 

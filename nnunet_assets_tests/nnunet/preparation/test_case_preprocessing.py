@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.cases.case_check import case_sha256
-from nnunet_assets.nnunet.preparation import case_preprocessing
+from nnunet_assets.nnunet.preparation import case_preprocessing, planning
 from nnunet_assets.nnunet.preparation.case_preprocessing import CaseJob, make_cases, make_cases_by_nnunet
+from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
+from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
 from nnunet_assets.nnunet.prepared.case_records import Ingredients
 from nnunet_assets.nnunet.prepared.case_sets import CaseSet
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -24,12 +27,26 @@ from nnunet_assets.nnunet.prepared.raw_records import read_raw, write_raw
 from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.nnunet_in_process import child_in_process
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject, preprocessed_content, roots_in
 
 CONFIGURATION = "3d_fullres"
 NIFTI = {"file_ending": ".nii.gz"}
 ENVIRONMENT = {**os.environ, "nnUNet_def_n_proc": "1"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prepared_here() -> Iterator[None]:
+    """Plans and preprocesses in this process: others see to it that one of its own does the same."""
+
+    def prepare(request: PlanningRequest) -> None:
+        case_preprocessing._plans_manager.cache_clear()
+        prepare_dataset(request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "run_child", child_in_process(prepare))
+        yield
 
 
 @pytest.fixture(scope="module")

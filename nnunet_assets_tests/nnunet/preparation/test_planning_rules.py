@@ -16,14 +16,16 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.errors import ConfigError, PlanningError
+from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, _Watch, check_configuration, prepare
-from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations
+from nnunet_assets.nnunet.preparation.planning_process import _add_configurations, _own_configurations, prepare_dataset
 from nnunet_assets.nnunet.prepared.plans_stamps import stamp_plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.raw_records import note_verified, write_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.nnunet.splits.split_users import note_results
 from nnunet_assets_tests.builders import INPUTS
+from nnunet_assets_tests.nnunet_in_process import child_in_process
 from nnunet_assets_tests.overlaid_versions import next_version, overlay
 from nnunet_assets_tests.prepared_builders import CASES, DATASET, plans_content, write_plans, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -364,7 +366,8 @@ class TestNnunetsOwnIntegrityCheck:
         assert self.asked(records, without_nnunet, verify_integrity=False)
 
 
-def test_an_unknown_trainer_is_an_error_before_any_long_work(records: Any) -> None:
+def test_an_unknown_trainer_is_an_error_before_any_long_work(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "run_child", child_in_process(prepare_dataset))
     shutil.rmtree(PreparedDataset.read(records[1], "nnUNetPlans").case_set("3d_fullres").folder)
     stamp_as_planned(records[1])
     with pytest.raises(PlanningError, match=f"nnU-Net has no trainer '{UNKNOWN}'. Trainers are classes below"):

@@ -1,13 +1,10 @@
 """Every planted defect is named and none is invented; where nnU-Net's own check refuses, so do we."""
 
 import ast
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from hypothesis import strategies as st
 
 import nnunet_assets
 from nnunet_assets.core.dataset.finding_kinds import FINDING_KINDS
-from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.nnunet.cases import case_reading
 from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.images import nifti
@@ -27,6 +23,7 @@ from nnunet_assets.nnunet.images.nifti import write_nifti
 from nnunet_assets.nnunet.raw.raw_data import RawDataset, inspect_raw_dataset
 from nnunet_assets.reports.pages.intake_files import write_intake
 from nnunet_assets_tests.intake_defects import DEFECTS, image_of, label_of, voxels_of
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.raw_builders import (
     SPACING_MM,
     tiny_image,
@@ -290,24 +287,21 @@ def test_every_code_has_a_title_and_a_remedy_and_every_kind_a_code() -> None:
     assert used == set(FINDING_KINDS)
 
 
-# One process for the whole table, and threads for nnU-Net's pools: each of those imports torch anew.
-VERIFY_ALL = """
-import json, sys
-from multiprocessing.pool import ThreadPool
-from types import SimpleNamespace
-from nnunetv2.experiment_planning import verify_dataset_integrity as module
-from nnunetv2.utilities import utils
-utils.Pool = ThreadPool
-module.multiprocessing = SimpleNamespace(get_context=lambda kind: SimpleNamespace(Pool=ThreadPool))
-verdicts = {}
-for folder in sys.argv[2:]:
+def nnunets_verdicts(folders: Iterable[Path]) -> dict[Path, str | None]:
+    """Returns what nnU-Net's own check says of each dataset; None: nothing."""
+    with nnunet_in_process({}):
+        from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+        return {folder: _verdict(partial(verify_dataset_integrity, str(folder), 1)) for folder in folders}
+
+
+def _verdict(check: Callable[[], None]) -> str | None:
     try:
-        module.verify_dataset_integrity(folder, 1)
-        verdicts[folder] = None
-    except Exception as error:
-        verdicts[folder] = f"{type(error).__name__}: {error}"
-json.dump(verdicts, open(sys.argv[1], "w"))
-"""
+        check()
+    except Exception as error:  # noqa: BLE001 (whatever its libraries raise)
+        return f"{type(error).__name__}: {error}"
+    return None
+
 
 OF_THE_JSON: dict[str, Any] = {
     "no background": {"labels": {"organ": 1}},
@@ -336,16 +330,8 @@ def test_what_nnunets_own_check_refuses_is_refused_here(tmp_path: Path) -> None:
         elif name in OF_THE_JSON:
             write_json(folder / "dataset.json", tiny_json(10, **OF_THE_JSON[name]))
     del folders["a name that is no text"]  # not one that JSON can carry; we refuse it
-    roots = Roots(tmp_path, tmp_path, tmp_path)
-    output = tmp_path / "verdicts.json"
-    subprocess.run(
-        [sys.executable, "-c", VERIFY_ALL, output, *folders.values()],
-        env=os.environ | roots.environment(),
-        check=True,
-        capture_output=True,
-    )
-    verdicts = json.loads(output.read_text())
-    theirs = {name: verdicts[str(folder)] for name, folder in folders.items()}
+    verdicts = nnunets_verdicts(folders.values())
+    theirs = {name: verdicts[folder] for name, folder in folders.items()}
 
     assert theirs["good"] is None
     assert not refused(folders["good"])

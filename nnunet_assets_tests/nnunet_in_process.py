@@ -1,0 +1,69 @@
+"""nnU-Net in the process of a test, and without the processes that it spawns: each of those loads torch, for seconds.
+
+Threads stand in for its pools; the functions that compute are nnU-Net's. That a process of our own does the same is
+seen where one is started: `nnunet.training.test_fold_process`, `test_end_to_end`.
+"""
+
+import multiprocessing
+import multiprocessing.dummy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.layout import REQUEST_FILE
+from nnunet_assets.core.files.typed_json import Dataclass, dataclass_to_json
+from nnunet_assets.processes.child import LOG_FILE, ChildResult, outcome_of, sent_request
+
+SPAWNED_IN_THREADS = """
+import multiprocessing, multiprocessing.dummy
+get_context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: multiprocessing.dummy if method == "spawn" else get_context(method)
+"""
+"""What a process runs first that is to spawn none."""
+
+
+@contextmanager
+def nnunet_in_process(variables: Mapping[str, str | Path]) -> Iterator[None]:
+    """Lets nnU-Net be called: with these variables, in threads, and no warning of its libraries is an error."""
+    from nnunetv2.utilities import utils
+
+    get_context = multiprocessing.get_context
+
+    def in_threads(method: str | None = None) -> Any:
+        return multiprocessing.dummy if method == "spawn" else get_context(method)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in variables.items():
+            patch.setenv(name, str(value))
+        patch.setattr(multiprocessing, "get_context", in_threads)
+        patch.setattr(utils, "Pool", ThreadPool)
+        yield
+
+
+def child_in_process(work: Callable[[Any], None]) -> Callable[..., ChildResult]:
+    """Returns what stands in for `run_child`: it does the child's work here, from the request as the child reads it."""
+
+    def run_here(
+        _module: str,
+        request: Dataclass,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        on_poll: Callable[[], None] = lambda: None,
+        **_: Any,
+    ) -> ChildResult:
+        write_json_atomically(folder / REQUEST_FILE, dataclass_to_json(request))
+        (folder / LOG_FILE).touch()
+        with nnunet_in_process(environment):
+            code, problem = outcome_of(lambda: work(sent_request(folder, type(request))), folder / LOG_FILE)
+        on_poll()
+        return ChildResult(code, problem, "")
+
+    return run_here
