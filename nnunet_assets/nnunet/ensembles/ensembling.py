@@ -19,10 +19,10 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import ENSEMBLES, Experiment, Roots
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.text.amounts import bytes_text
-from nnunet_assets.errors import PredictionError
 from nnunet_assets.nnunet.ensembles.agreement import check_agreement, check_names
 from nnunet_assets.nnunet.ensembles.ensemble_fold import EnsembleFold
 from nnunet_assets.nnunet.ensembles.ensembling_request import EnsemblingRequest
+from nnunet_assets.nnunet.ensembles.ensembling_room import groups_of_folds, means_at_once, refuse_without_room
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import REFERENCES
@@ -34,19 +34,13 @@ from nnunet_assets.nnunet.probabilities.probabilities import (
     refuse_foreign_members,
 )
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
-from nnunet_assets.processes.machine.disk_space import lacking_room
-from nnunet_assets.processes.machine.memory import free_memory_bytes
 from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
-from nnunet_assets.processes.workers import usable_cpus, worker_variables
+from nnunet_assets.processes.workers import worker_variables
 
 Places = tuple[Path, Path]
 """Of preprocessed cases, and of the references."""
 
 MASKS = "masks of ensembles made"
-
-MERGE_COPIES = 3
-"""How many arrays of the size of a case's probabilities are in memory while their mean is taken: the sum, what is added
-to it, and the labels that come of it."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +143,9 @@ class _Work:
         largest = max((max(cases.values()) for of in sizes.values() for cases in of.values()), default=0)
         n_threads = means_at_once(largest)
         exports_at_once(largest)  # refuses what does not fit, before the first of several groups is predicted
-        self._refuse_without_room(missing, on_disk, sizes, keeps)
+        refuse_without_room(self.roots.results, on_disk, self._kept_bytes(missing, sizes, keeps))
         n_predicted, made = 0, dict[str, tuple[str, ...]]()
-        for group in self._groups(on_disk):
+        for group in groups_of_folds(self.roots.results, on_disk):
             self.folder.mkdir(parents=True, exist_ok=True)
             to_predict = [one for fold in group for one in members[fold]]
             to_make = [one for fold in group for one in missing[fold]]
@@ -173,50 +167,23 @@ class _Work:
         shutil.rmtree(self.folder, ignore_errors=True)
         return Ensembled(n_predicted, made)
 
-    def _lacking_bytes(self, member: FinishedMember, sizes: Mapping[str, int]) -> int:
-        """Returns what a member's probabilities take beyond those that are there, kept or of a run that was killed."""
-        store = member.store(self.roots)
-        return sum(size for case, size in sizes.items() if not store.file(case).is_file())
-
-    def _refuse_without_room(
+    def _kept_bytes(
         self,
         missing: Mapping[str, Sequence[EnsembleFold]],
-        on_disk: Mapping[str, int],
         sizes: Mapping[str, Mapping[Experiment, Mapping[str, int]]],
         keeps: set[str],
-    ) -> None:
-        """Passes where the disk has room for the largest fold, and for all that is kept.
-
-        Raises:
-            PredictionError: It has not.
-        """
-        largest = max(on_disk, key=lambda fold: on_disk[fold], default=None)
-        if largest and (
-            lack := lacking_room(self.roots.results, on_disk[largest], f"The probabilities of {largest} take")
-        ):
-            raise PredictionError(f"{lack} Make room, or name fewer members.")
-        kept = sum(
+    ) -> int:
+        """Returns what the probabilities take that are predicted now and stay on the disk."""
+        return sum(
             self._lacking_bytes(member, sizes[fold][member.experiment])
             for fold, found in missing.items()
             for member in _distinct([one for one in found if one.ensemble.configuration in keeps])
         )
-        if lack := lacking_room(self.roots.results, kept, "The probabilities that are to be kept take"):
-            raise PredictionError(f"{lack} Make room, or keep none.")
 
-    def _groups(self, on_disk: Mapping[str, int]) -> Iterator[list[str]]:
-        """Yields folds of which the disk has room for the probabilities, as many together as fill half of it.
-
-        Raises:
-            PredictionError: It has not even room for one.
-        """
-        waiting = list(on_disk)
-        while waiting:
-            if lack := lacking_room(self.roots.results, on_disk[waiting[0]], f"The probabilities of {waiting[0]} take"):
-                raise PredictionError(f"{lack} Make room, or name fewer members.")
-            room, group = shutil.disk_usage(self.roots.results).free // 2, [waiting.pop(0)]
-            while waiting and sum(on_disk[fold] for fold in [*group, waiting[0]]) <= room:
-                group.append(waiting.pop(0))
-            yield group
+    def _lacking_bytes(self, member: FinishedMember, sizes: Mapping[str, int]) -> int:
+        """Returns what a member's probabilities take beyond those that are there, kept or of a run that was killed."""
+        store = member.store(self.roots)
+        return sum(size for case, size in sizes.items() if not store.file(case).is_file())
 
     def _merge(self, folds: Sequence[EnsembleFold], n_threads: int) -> None:
         began = time.monotonic()
@@ -280,22 +247,6 @@ class _Work:
         for one in folds:
             for member in one.members:
                 member.store(self.roots).remove_unless_kept()
-
-
-def means_at_once(largest_bytes: int) -> int:
-    """Returns of how many cases the mean may be taken at once.
-
-    Raises:
-        PredictionError: Not even one fits into the memory.
-    """
-    free, needed = free_memory_bytes(), MERGE_COPIES * largest_bytes
-    if needed > free:
-        raise PredictionError(
-            f"The probabilities of the largest case take {bytes_text(largest_bytes)}, and {bytes_text(needed)} of "
-            f"memory while their mean is taken; {bytes_text(free)} are free. End what else runs, or use a "
-            "larger machine."
-        )
-    return max(1, min(usable_cpus(), free // max(1, needed)))
 
 
 def _read(
