@@ -29,12 +29,14 @@ class Entry:
         summary: None: there is none that can be read.
         problem: Why there is none, else empty.
         report: Address of its own page, from this one; None: it has none.
+        is_found: Whether it is an ensemble that nobody declared, which is chosen from and not compared.
     """
 
     name: str
     summary: CvSummary | None
     problem: str
     report: str | None
+    is_found: bool = False
 
 
 def dataset_page(
@@ -48,7 +50,7 @@ def dataset_page(
 
     Args:
         comparison: Of the experiments whose summaries are complete; of fewer than two it says so.
-        entries: Every declared experiment, in the order of the declarations.
+        entries: Every declared experiment, in the order of the declarations, and then what was found.
         figures: In the order of the page.
         places: Folders whose place is not to be on the page.
         best: Which model is taken; None: nothing was chosen.
@@ -75,12 +77,13 @@ def dataset_page(
 
 
 def _tiles(comparison: Comparison, entries: Sequence[Entry]) -> Iterator[dict[str, str]]:
-    yield {"number": f"{len(comparison.experiments)} of {len(entries)}", "meaning": "experiments compared"}
+    n_declared = sum(not entry.is_found for entry in entries)
+    yield {"number": f"{len(comparison.experiments)} of {n_declared}", "meaning": "experiments compared"}
     if comparison.bootstrap is not None:
         yield {"number": str(comparison.n_cases), "meaning": "shared validation cases"}
     if ranked := rank_records(comparison):
         yield {"number": ranked[0]["Dice, pooled"], "meaning": "highest Dice, pooled"}
-    folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary)
+    folds = sum(len(entry.summary.completed_folds) for entry in entries if entry.summary and not entry.is_found)
     yield {"number": str(folds), "meaning": "finished folds"}
 
 

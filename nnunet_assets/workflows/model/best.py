@@ -14,7 +14,12 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DamagedFileError, DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_content import weights_bytes
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.found_ensembles import FoundEnsembles, ensembles_there, wanted_ensembles
+from nnunet_assets.workflows.model.found_ensembles import (
+    EnsemblesThere,
+    FoundEnsembles,
+    ensembles_there,
+    wanted_ensembles,
+)
 from nnunet_assets.workflows.results.compare import declared_summaries
 
 if TYPE_CHECKING:
@@ -67,7 +72,7 @@ def find_best_configuration(
     most = config.ensembles_to_find.max_members if max_members is None else max_members
     if most > 1:
         there = ensembles_there(settings.roots, project, dataset)
-        notes += found.notes if found else _missing(settings.roots, project, dataset, summaries, most)
+        notes += found.notes if found else _missing(settings.roots, project, dataset, summaries, there, most)
         notes += [f"{name} is no candidate: {problem}" for name, problem in there.outdated.items()]
         summaries += there.summaries
         members |= there.members
@@ -79,13 +84,15 @@ def find_best_configuration(
     return best_configuration(dataset, models, left_out, notes)
 
 
-def _missing(roots: Roots, project: Project, dataset: str, summaries: Sequence[CvSummary], most: int) -> list[str]:
+def _missing(  # noqa: PLR0917 (one use)
+    roots: Roots, project: Project, dataset: str, summaries: Sequence[CvSummary], there: EnsemblesThere, most: int
+) -> list[str]:
     """Returns the sentence that says which ensembles are not there to be chosen from."""
     try:
         wanted = wanted_ensembles(roots, project, dataset, summaries, most)
     except ConfigError as error:
         return [str(error)]
-    known = {frozenset(of) for of in ensembles_there(roots, project, dataset).members.values()}
+    known = {frozenset(of) for of in there.members.values()}
     missing = [f"{ENSEMBLES}/{name}" for name, of in wanted.items() if frozenset(of) not in known]
     sentence = (
         f"Not made, and no candidates: {first_offenders(missing)}. Materialize found_ensembles, or run `nnunet-assets "

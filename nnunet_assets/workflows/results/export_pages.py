@@ -5,7 +5,7 @@ On disk: `cv_report.html` beside the summary, and `dataset_report.html` beside t
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import Experiment, Roots, comparison_folder
+from nnunet_assets.core.files.layout import ENSEMBLES, Experiment, Roots, comparison_folder
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.summary.summary_files import read_current_summary
@@ -112,10 +112,13 @@ def export_dataset_report(
     folder.mkdir(parents=True, exist_ok=True)
     with comparison_lock(folder):
         comparison = read_comparison(folder / COMPARISON_FILE)
+        best = _best_configuration(folder)
         entries = [_entry(roots, folder, experiment) for experiment in experiments]
+        found = [one for one in _ensembles_of(best) if one not in experiments]
+        entries += [replace(_entry(roots, folder, one), is_found=True) for one in found]
         forest = folder / f"{FOREST_FILE}.svg"
         figures = [PageFigure(FOREST_CAPTION, forest.read_bytes(), "image/svg+xml")] if forest.is_file() else []
-        page = dataset_page(comparison, entries, figures, places, _best_configuration(folder))
+        page = dataset_page(comparison, entries, figures, places, best)
         sealing = Sealing.of_content(dataset, load_json(folder / COMPARISON_FILE))
         write_atomically(folder / DATASET_PAGE, sealed(page.encode(), DATASET_PAGE, sealing))
     return _exported(folder / DATASET_PAGE, page, comparison.headline(), destination, comparison_run(dataset))
@@ -129,6 +132,12 @@ def _best_configuration(folder: Path) -> "BestConfiguration | None":
         return read_best_configuration(folder / BEST_CONFIGURATION_FILE)
     except SummaryError:
         return None
+
+
+def _ensembles_of(best: "BestConfiguration | None") -> list[Experiment]:
+    """Returns the ensembles that a choice was made from, whoever declared or found them."""
+    names = (name.partition("/") for name in best.made_of) if best else ()
+    return [Experiment.ensemble(best.dataset, name) for kind, _, name in names if best and kind == ENSEMBLES]
 
 
 def _exported(file: Path, page: str, headline: str, destination: Destination, run: AssetRun) -> ExportedPage:

@@ -43,6 +43,11 @@ def test_pairs_are_made_shown_and_chosen_from_by_a_refresh_that_predicts_nothing
     assert (Experiment.ensemble(MEMBERS[0].dataset, folder.name).summary_folder(roots) / "cv_table.csv").is_file()
     child.predicted.clear()
 
-    after = materialized(assets, "best_configuration", folder=project, instance=instance)
+    after = materialized(
+        assets, "comparison", "best_configuration", "dataset_report", folder=project, instance=instance
+    )
     assert metadata(after, "best_configuration")["chosen"] == f"ensembles/{folder.name}"
     assert child.predicted == []
+    page = (roots.results / MEMBERS[0].dataset / "nnunet_assets" / "dataset_report.html").read_text()
+    assert f"plans of ensembles/{folder.name}" in page
+    assert "<b>2 of 2</b>experiments compared" in page
