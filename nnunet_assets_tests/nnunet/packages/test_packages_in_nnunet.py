@@ -16,6 +16,7 @@ from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.nnunet.packages.package_zip import place_in_results, write_package_zip
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.usable import usable_experiment
+from nnunet_assets_tests.nnunet_in_process import SPAWNED_IN_THREADS
 from nnunet_assets_tests.package_builders import ABOUT
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, PhantomProject
 
@@ -70,7 +71,16 @@ def used(trained_phantom: PhantomProject, tmp_path_factory: pytest.TempPathFacto
     image = trained_phantom.roots.raw / DATASET / "imagesTr" / "phantom_000_0000.nii.gz"
     models = [model.members[0].folder, package.folder, installed]
     done = subprocess.run(
-        [sys.executable, "-c", BY_NNUNET, folder / "out", image, folder / "model.zip", _line(), *models],
+        [
+            sys.executable,
+            "-c",
+            SPAWNED_IN_THREADS + BY_NNUNET,
+            folder / "out",
+            image,
+            folder / "model.zip",
+            _line(),
+            *models,
+        ],
         env={**os.environ, **trained_phantom.roots.environment(), "nnUNet_results": str(folder / "results")},
         capture_output=True,
         text=True,

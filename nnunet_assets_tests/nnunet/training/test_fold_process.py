@@ -32,10 +32,12 @@ from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
 from nnunet_assets.nnunet.predictions.prediction import predict_test_set
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets.nnunet.training.validation_passes import TILE_STEP_SIZE, n_windows
+from nnunet_assets.processes.child import run_child
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets_tests.fakes.test_fold_child import check_that_it_went_on_after_a_kill
 from nnunet_assets_tests.living_processes import living
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, fold_processes
 
@@ -46,6 +48,12 @@ PREDICTION = "nnunet_assets.nnunet.predictions.prediction_process"
 def project(tmp_path_factory: pytest.TempPathFactory, trained_phantom: Any) -> Any:
     """A phantom of 6 cases in 2 folds, both trained for 3 epochs. Each test leaves both folds finished."""
     return trained_phantom.copy_to(tmp_path_factory.mktemp("folds"))
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the parent of a fold look at it every tenth of a second: so small a training is over in a few."""
+    monkeypatch.setitem(run_child.__kwdefaults__, "poll_seconds", 0.1)
 
 
 def journal_of(project: Any, fold: Any) -> Any:
@@ -109,6 +117,7 @@ def test_preparing_again_makes_nothing(project: Any) -> None:
     assert project.prepare().made == ()
 
 
+@pytest.mark.usefixtures("_looks_often")
 def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project: Any) -> None:
     folder = project.folder("fold_1")
     before, n_superseded = stamps_of(folder), len(superseded_of(project))
@@ -137,6 +146,7 @@ def test_a_fold_trained_anew_keeps_the_old_one_and_goes_on_after_a_kill(project:
     assert read_committed(folder, check_files=True) is not None
 
 
+@pytest.mark.usefixtures("_looks_often")
 def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project: Any) -> None:
     folder = project.folder("fold_0")
     epochs = [record for record in journal_of(project, "fold_0") if record.kind == "epoch"]
@@ -177,32 +187,23 @@ def test_a_fold_that_is_trained_but_not_validated_is_only_validated(project: Any
     assert len(scored["metric_per_case"]) == len(cases_of(project, "fold_0"))
 
 
-READ_BY_NNUNET = """
-import sys
-import numpy as np, torch
-from nnunetv2.evaluation.accumulate_cv_results import accumulate_cv_results
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-model, image, out = sys.argv[1:]
-predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
-predictor.initialize_from_trained_model_folder(model, (0,), "checkpoint_final.pth")
-np.save(f"{out}/predicted.npy", predictor.predict_single_npy_array(*SimpleITKIO().read_images([image])))
-accumulate_cv_results(model, f"{out}/accumulated", (0, 1), num_processes=1)
-"""
-
-
 @pytest.fixture(scope="module")
 def read_by_nnunet(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Where plain nnU-Net left what it makes of the folds as they are: a case predicted, and their scores together."""
     out = tmp_path_factory.mktemp("read_by_nnunet")
     image = project.roots.raw / DATASET / "imagesTr" / "phantom_000_0000.nii.gz"
-    environment = {**os.environ, **project.roots.for_variant(EXPERIMENT.variant).environment()}
-    arguments = [EXPERIMENT.model_folder(project.roots), image, out]
-    done = subprocess.run(
-        [sys.executable, "-c", READ_BY_NNUNET, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    model = str(EXPERIMENT.model_folder(project.roots))
+    with nnunet_in_process(project.roots.for_variant(EXPERIMENT.variant).environment()):
+        import torch
+        from nnunetv2.evaluation.accumulate_cv_results import accumulate_cv_results
+        from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        on_cpu = {"perform_everything_on_device": False, "device": torch.device("cpu")}
+        predictor = nnUNetPredictor(use_mirroring=False, **on_cpu)
+        predictor.initialize_from_trained_model_folder(model, (0,), "checkpoint_final.pth")
+        np.save(out / "predicted.npy", predictor.predict_single_npy_array(*SimpleITKIO().read_images([str(image)])))
+        accumulate_cv_results(model, str(out / "accumulated"), (0, 1), num_processes=1)
     return out
 
 
