@@ -21,7 +21,7 @@ def case_slice(
     Args:
         image: First channel.
         reference: Label image on the same grid.
-        predicted: What the fold predicted, likewise.
+        predicted: What the fold predicted, likewise; the same file as `reference` where there is no other.
         description: The dataset's dataset.json.
         title: Above the picture.
 
@@ -35,7 +35,8 @@ def case_slice(
         return None
     files = (image, reference, predicted)
     try:
-        volumes = [read_volume(path, as_itk=reader in ITK_READERS) for path in files]
+        read = {path: read_volume(path, as_itk=reader in ITK_READERS) for path in dict.fromkeys(files)}
+        volumes = [read[path] for path in files]
         placed = [
             nifti_placement(path, path.name, one.header, str(reader)) for path, one in zip(files, volumes, strict=True)
         ]

@@ -163,14 +163,19 @@ def draw_preview(folder: Path, case: str, image: Path, mask: Path, description: 
         mask: What was predicted.
         description: dataset.json of the model.
     """
-    # Matplotlib comes with them.
+    # numpy, and Pillow.
     from nnunet_assets.nnunet.cases.case_pictures import case_slice
-    from nnunet_assets.reports.figures.case_slices import draw_cases
-    from nnunet_assets.reports.figures.style import pictures
+    from nnunet_assets.reports.figures.mask_picture import mask_picture
 
     found = case_slice(image, mask, mask, description, case)
     if found is None:
         return None
     file = preview_file(folder, case)
-    write_atomically(file, pictures(draw_cases([found])).preview_png)
+    write_atomically(file, mask_picture(found, _value_names(description)))
     return file
+
+
+def _value_names(description: DatasetDescription) -> dict[int, str]:
+    """Returns each value with the label that it is of; of regions the narrowest that holds it."""
+    widest_first = sorted(description.foreground, key=lambda label: -len(description.values_of(label)))
+    return {value: label for label in widest_first for value in description.values_of(label)}
