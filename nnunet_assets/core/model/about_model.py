@@ -17,6 +17,7 @@ class AboutModel:
             made from: `raw_hash`, `plans_hash`, `splits_hash`, and of each fold `fold_0/commit`, the SHA-256 of its
             manifest, and `fold_0/checkpoint_final.pth`, that of the checkpoint before it was slimmed.
         n_cases: How many cases it was trained on; None: not known.
+        orientations: As in `ExpectedImages`.
         selection: How it was chosen: rule, candidates and their means, the votes of the folds; None: it was not.
         intended_use: In the words of who made it; None: nothing was said.
         licence: Of the weights; None: not said.
@@ -26,6 +27,7 @@ class AboutModel:
     numbers: Mapping[str, ModelNumber] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     n_cases: int | None = None
+    orientations: tuple[str, ...] = ()
     selection: Mapping[str, Any] | None = None
     intended_use: str | None = None
     licence: str | None = None

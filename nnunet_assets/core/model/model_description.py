@@ -77,6 +77,8 @@ class ExpectedImages:
         spacing_median: Median.
         spacing_high: Largest.
         n_cases: How many it was trained on; None: not known.
+        orientations: Where the axes of the training images lead, such as `LPS`, the commonest first; empty: not known,
+            as in packages of older versions.
     """
 
     file_ending: str
@@ -85,6 +87,7 @@ class ExpectedImages:
     spacing_median: tuple[float, ...] | None
     spacing_high: tuple[float, ...] | None
     n_cases: int | None
+    orientations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from nnunet_assets.core.text.numbers import significant
 from nnunet_assets.nnunet.images.nifti import ENDINGS, shape_text
 from nnunet_assets.nnunet.images.reader_placement import Placement, nifti_placement
 
+_DIRECTIONS = ("LR", "PA", "IS")
+"""What NIfTI's world axes lead to, down and up: left and right, posterior and anterior, inferior and superior."""
+
 SAME_PLACE_MM = 1e-3
 """Files of a case count as lying in one place when no corner differs by more, or by more than a tenth of a voxel."""
 
@@ -61,6 +64,13 @@ class Geometry:
         axes = np.array(self.affine)[:3, :3]
         unit: np.ndarray = axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)
         return unit
+
+    @property
+    def orientation(self) -> str:
+        """Where the file's axes lead, such as RAS; of an oblique one, the direction that is nearest."""
+        axes = self.directions.T[: len(self.shape)]
+        nearest = np.abs(axes).argmax(axis=1)
+        return "".join(_DIRECTIONS[world][int(axis[world] > 0)] for axis, world in zip(axes, nearest, strict=True))
 
 
 def geometry_of(path: Path, header: Any, name: str, reader: str) -> Geometry:

@@ -24,9 +24,23 @@ def comparison_findings(facts: Sequence[CaseFacts], expected: ExpectedImages) ->
     for fact in facts:
         if fact.geometry:
             yield from _planes(fact.case, fact.geometry, expected)
+            yield from _orientation(fact.case, fact.geometry.orientation, expected.orientations)
             yield from spacing_findings(fact.case, fact.geometry.spacing_mm[::-1], expected)
         yield from intensity_findings(fact.case, fact.intensities, expected)
     yield from doubles(facts, ". Is one of them the wrong file?")
+
+
+def _orientation(case: str, own: str, of_training: Sequence[str]) -> Iterator[Finding]:
+    """Yields an image whose axes lead elsewhere than those of every training image; of other axes nothing is said."""
+    known = [one for one in of_training if len(one) == len(own)]
+    if known and own not in known:
+        message = (
+            f"Case {case!r} is stored along {own}, and the training images along {' or '.join(known)}. nnU-Net's reader "
+            "takes the voxels as they lie in the file, whatever its header says of left and right: the network sees "
+            f"the image mirrored or turned, and may take one side for the other. Reorient it to {known[0]}, or look at "
+            "the mask with care."
+        )
+        yield Finding("D081", "warning", message, case)
 
 
 def _planes(case: str, geometry: Geometry, expected: ExpectedImages) -> Iterator[Finding]:

@@ -27,13 +27,16 @@ _DEEPEST = 3
 """How far below its model.json a member may lie: `members/VARIANT/NAME`."""
 
 
-def expected_images(model_folder: Path, configuration: str, n_cases: int | None = None) -> ExpectedImages:
+def expected_images(
+    model_folder: Path, configuration: str, n_cases: int | None = None, orientations: tuple[str, ...] = ()
+) -> ExpectedImages:
     """Returns what is known of the images by the files in nnU-Net's folder of a model.
 
     Args:
         model_folder: With plans.json, dataset.json and, as training leaves it, the dataset's fingerprint.
         configuration: Of the model.
         n_cases: It was trained on; None: not known.
+        orientations: Of the training images, which none of these files has; empty: not known.
 
     Raises:
         DatasetError: dataset.json cannot be used.
@@ -55,6 +58,7 @@ def expected_images(model_folder: Path, configuration: str, n_cases: int | None 
         spacing_median=tuple(map(median, by_axis)) or None,
         spacing_high=tuple(map(max, by_axis)) or None,
         n_cases=n_cases,
+        orientations=orientations,
     )
     return own if spacings else _with_packed(own, model_folder)
 

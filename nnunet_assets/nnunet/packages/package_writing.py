@@ -193,7 +193,7 @@ def _description(
         members=members,
         labels=described_labels(labelled),
         regions_class_order=labelled.regions_class_order,
-        images=expected_images(first.folder, first.experiment.configuration, about.n_cases),
+        images=expected_images(first.folder, first.experiment.configuration, about.n_cases, about.orientations),
         numbers=about.numbers,
         selection=about.selection,
         inputs=about.inputs,

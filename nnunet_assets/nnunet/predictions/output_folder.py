@@ -7,6 +7,7 @@ On disk:
     OUT/dataset.json, plans.json        the model's, by which nnU-Net's own commands read the folder
     OUT/.nnunet_assets/made_by.json     the model, and the flags
     OUT/.nnunet_assets/made_from.json   by case, the digest of its images
+    OUT/.nnunet_assets/images.json      by case, the files of its images, by channel
     OUT/.nnunet_assets/warnings.json    by case, the codes of what there was to say of its images
     OUT/.nnunet_assets/records/         by case, what is known of its mask; there before the mask is
     OUT/.nnunet_assets/parts/           masks that are being written
@@ -60,7 +61,7 @@ class OutputFolder:
         self.parts, self.stages = self.work / "parts", self.work / "stages"
         self._records = self.work / "records"
         self._made_by, self._made_from = self.work / "made_by.json", self.work / "made_from.json"
-        self._warnings = self.work / "warnings.json"
+        self._warnings, self._images = self.work / "warnings.json", self.work / "images.json"
         self._ending = file_ending
 
     @property
@@ -103,6 +104,12 @@ class OutputFolder:
         """
         known = {**(read_json(self._warnings) or {}), **{case: list(of) for case, of in codes.items()}}
         write_json_atomically(self._warnings, known)
+        return known
+
+    def keep_images(self, files: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Keeps which files the cases of a call are, by channel, and returns those of all that were predicted here."""
+        known = {**(read_json(self._images) or {}), **{case: list(of) for case, of in files.items()}}
+        write_json_atomically(self._images, known)
         return known
 
     def conflicts(self, made_by: MadeBy, wanted: Mapping[str, str]) -> list[str]:

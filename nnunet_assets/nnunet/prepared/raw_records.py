@@ -64,6 +64,12 @@ def former_raw(prepared: PreparedFolder) -> dict[str, Any] | None:
     return record
 
 
+def known_orientations(prepared: PreparedFolder) -> tuple[str, ...]:
+    """Returns where the axes of the training images lead, such as `LPS`, the commonest first; empty: it is not known."""
+    found: dict[str, int] = (read_json(prepared.own / RAW_FILE) or {}).get("orientations") or {}
+    return tuple(sorted(found, key=lambda orientation: (-found[orientation], orientation)))
+
+
 def curation_of(prepared: PreparedFolder) -> str:
     """Returns the folder in `.nnunet_assets/raw` that was looked at last; empty: nnUNet_raw itself, or nothing yet."""
     return str((read_json(prepared.own / RAW_FILE) or {}).get("curation", ""))

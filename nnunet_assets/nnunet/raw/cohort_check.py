@@ -11,7 +11,6 @@ from nnunet_assets.core.dataset.findings import Finding, Severity
 from nnunet_assets.core.dataset.intake import Intensities
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.cases.case_check import CaseFacts
-from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.images.nifti import most_voxel_bytes, shape_text
 from nnunet_assets.nnunet.images.personal_data import is_personal_name
@@ -30,8 +29,6 @@ SMALLEST_FEATURE_MAP = 4
 _LEAST_SPREAD = 0.05
 """Of a typical image's range of intensities: cases as alike as copies must not make every other one odd."""
 _IQR_OF_NORMAL = 1.349
-_DIRECTIONS = ("LR", "PA", "IS")
-"""What NIfTI's world axes lead to, down and up: left and right, posterior and anterior, inferior and superior."""
 
 
 def count_findings(cases: Sequence[str], description: DatasetDescription, n_folds: int) -> Iterator[Finding]:
@@ -252,7 +249,7 @@ def _is_odd_spacing(fact: CaseFacts, spacings: np.ndarray) -> bool:
 
 
 def _odd_orientations(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
-    orientations = [(fact.case, _orientation(fact.geometry)) for fact in facts if fact.geometry]
+    orientations = [(fact.case, fact.geometry.orientation) for fact in facts if fact.geometry]
     ((usual, n_usual),) = Counter(orientation for _, orientation in orientations).most_common(1)
     for case, orientation in orientations:
         if orientation != usual:
@@ -262,13 +259,6 @@ def _odd_orientations(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
                 "of left and right. Reorient image and label like those of the others."
             )
             yield Finding("D072", "warning", message, case)
-
-
-def _orientation(geometry: Geometry) -> str:
-    """Returns where the axes of a file lead, such as RAS; of an oblique one, the direction that is nearest."""
-    axes = geometry.directions.T[: len(geometry.shape)]
-    nearest = np.abs(axes).argmax(axis=1)
-    return "".join(_DIRECTIONS[world][int(axis[world] > 0)] for axis, world in zip(axes, nearest, strict=True))
 
 
 def _odd_intensities(known: Sequence[tuple[str, Intensities]], channel_name: str) -> Iterator[Finding]:

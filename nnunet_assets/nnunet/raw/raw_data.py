@@ -5,6 +5,7 @@ read by nnU-Net's reader, and what its integrity check asks of them is asked her
 reader says.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ class RawDataset:
         voxels_checked: Whether the files are NIfTI, read here; where not, nnU-Net's own check runs in any case.
         spacing_mm: Voxel size by axis of the file (X, Y, Z; nnU-Net's plans have Z, Y, X); None without readable cases.
         shape: Number of voxels by axis, likewise.
+        orientations: As in `RawRecord`.
         labels: By foreground label name.
         case_hashes: By case, the digest of its images and label, and of the files beside them.
         kept_names: As in `digest_schemes`.
@@ -107,6 +109,7 @@ class RawDataset:
     voxels_checked: bool
     spacing_mm: tuple[Spread, ...] | None
     shape: tuple[Spread, ...] | None
+    orientations: Mapping[str, int]
     labels: Mapping[str, LabelStatistics]
     case_hashes: Mapping[str, str]
     kept_names: Mapping[str, str]
@@ -145,6 +148,7 @@ class RawDataset:
             digest_scheme=SCHEME,
             kept_names=self.kept_names,
             companions=self.companions,
+            orientations=self.orientations,
         )
 
     @property
@@ -244,6 +248,7 @@ def inspect_raw_dataset(
         voxels_checked=reads_nifti_here(reader, description.file_ending),
         spacing_mm=_by_axis([fact.geometry.spacing_mm for fact in facts if fact.geometry]),
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
+        orientations=Counter(fact.geometry.orientation for fact in facts if fact.geometry),
         labels=labels,
         case_hashes={case: json_sha256(content) for case, content in contents.items()},
         kept_names=kept,

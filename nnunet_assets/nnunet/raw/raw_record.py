@@ -22,6 +22,8 @@ class RawRecord:
         digest_scheme: By which the digests were made (`digest_schemes`); records of older versions do not say: 1.
         kept_names: Cases with a digest of the first scheme though files lie beside theirs, to the digest of these.
         companions: By case, the files beside its images and label: what each is of, its path and SHA-256.
+        orientations: Where the images' axes lead, such as `LPS`, to the number of cases; empty in older records, and
+            where no place of an image is known.
     """
 
     content_hash: str
@@ -35,3 +37,4 @@ class RawRecord:
     digest_scheme: int = 1
     kept_names: Mapping[str, str] = field(default_factory=dict)
     companions: Mapping[str, Sequence[tuple[str, str, str | None]]] = field(default_factory=dict)
+    orientations: Mapping[str, int] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary
 from nnunet_assets.errors import SummaryError
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
 
 METRIC_NAMES = {"dice": "Dice", "iou": "IoU"}
@@ -49,6 +51,7 @@ def about_experiment(
     return AboutModel(
         numbers=numbers_of(summary, how) if summary else {},
         n_cases=_n_cases(roots, experiment, None if is_full_model else summary),
+        orientations=known_orientations(PreparedFolder(roots, experiment.dataset)),
     )
 
 

@@ -22,6 +22,8 @@ from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.declarations.project import Project, declared_if_any
 from nnunet_assets.errors import ConfigError, PackageError, PredictionError, did_you_mean, first_offenders
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.usable import usable_ensemble, usable_experiment
 
@@ -110,7 +112,7 @@ def _of_experiment(
         usable = usable_experiment(settings, experiment, wanted)
     if checkpoint and any(member.checkpoint != checkpoint for member in usable.members):
         usable = _with_checkpoint(usable, checkpoint, experiment)
-    return _found(usable, None)
+    return _found(usable, None, known_orientations(PreparedFolder(settings.roots, experiment.dataset)))
 
 
 def _fold_named(fold: str) -> str:
@@ -200,14 +202,17 @@ def _found_package(package: "ModelPackage") -> NamedModel:
     return _found(package.usable, package.description.images)
 
 
-def _found(usable: UsableModel, expected: ExpectedImages | None) -> NamedModel:
+def _found(
+    usable: UsableModel, expected: ExpectedImages | None, orientations: tuple[str, ...] = ()
+) -> NamedModel:
     from nnunet_assets.nnunet.packages.expected_images import expected_images
 
     first = usable.members[0]
     description = parse_dataset_json(first.folder / DATASET_JSON)
     _refuse_unlike(usable.members, description)
     if expected is None:
-        expected = expected_images(first.folder, first.experiment.configuration, description.n_training)
+        configuration = first.experiment.configuration
+        expected = expected_images(first.folder, configuration, description.n_training, orientations)
     return NamedModel(usable, description, expected)
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.errors import PredictionError
+from nnunet_assets.errors import PredictionError, first_offenders
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.named_model import NamedModel
+from nnunet_assets.workflows.model.output_checks import refuse_output
 
 if TYPE_CHECKING:
+    from nnunet_assets.nnunet.new_images.found_images import FoundImages
     from nnunet_assets.nnunet.predictions.checked_images import CheckedImages
     from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
     from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags
@@ -122,8 +124,12 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
 
     description = model.description
     folder = OutputFolder(asked.output, description.file_ending)
-    _refuse_output(asked)
+    if not 0 < asked.step_size <= 1:
+        raise PredictionError(f"-step_size is {asked.step_size:g}: the share of a patch must lie in (0, 1].")
+    refuse_output(asked.output, asked.images, asked.pattern)
     found = find_images(asked.images, description, pattern=asked.pattern, channels=asked.channels)
+    if asked.pattern is not None:
+        progress.say(_said_of_pattern(found))
     checked = check_images(
         "What is to be predicted",
         found.cases,
@@ -156,16 +162,12 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
     )
 
 
-def _refuse_output(asked: Asked) -> None:
-    if not 0 < asked.step_size <= 1:
-        raise PredictionError(f"-step_size is {asked.step_size:g}: the share of a patch must lie in (0, 1].")
-    if asked.output.exists() and not asked.output.is_dir():
-        raise PredictionError(f"{asked.output} is a file. Name a folder for the masks.")
-    images = {path.resolve() if path.is_dir() else path.resolve().parent for path in asked.images}
-    if asked.output.resolve() in images:
-        raise PredictionError(
-            f"{asked.output} holds the images, and the masks would lie among them. Name another folder."
-        )
+def _said_of_pattern(found: "FoundImages") -> str:
+    """Returns which file became which case: a pattern that is a little wrong still finds something."""
+    shown = [f"{case.case} is {case.images[0].relative_to(found.folder)}" for case in found.cases]
+    n = len(shown)
+    renamed = f" {len(found.renamed)} names have signs that no case may have, and got others." if found.renamed else ""
+    return f"The pattern finds {n} case{'s' if n > 1 else ''}: {first_offenders(shown, 3)}.{renamed}"
 
 
 def _made_by(model: NamedModel, asked: Asked) -> "MadeBy":

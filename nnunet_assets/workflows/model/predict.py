@@ -1,7 +1,8 @@
 """New images predicted by a model into a folder of the user's, with what there is to say of each mask.
 
-On disk see `nnunet.predictions.output_folder`; beside the masks lie `predictions.csv` (a row a case),
-`predictions.json` (the model, the flags, and what each mask was made from) and `previews/CASE.png`.
+On disk see `nnunet.predictions.output_folder`; beside the masks lie `predictions.csv` (a row a case), `images.csv` (a
+row a file: of which case and channel it is), `predictions.json` (the model, the flags, and what each mask was made from)
+and `previews/CASE.png`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,8 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
         device = end.device
     pictures.draw_all(progress)
     digest = json_sha256(made_by.settings)
-    write_files(folder, model, made_by, digest, cases=list(wanted), warnings=plan.warnings, reader=plan.checked.reader)
+    checked = plan.checked
+    write_files(folder, model, made_by, digest, cases=checked.cases, warnings=plan.warnings, reader=checked.reader)
     return PredictedImages(
         folder.folder, model.usable.title, digest, tuple(wanted), len(missing), device, plan.warnings
     )

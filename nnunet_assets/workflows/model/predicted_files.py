@@ -1,4 +1,4 @@
-"""What lies beside masks that were predicted: a table of volumes, and a picture of each case."""
+"""What lies beside masks: a table of volumes, which file became which case, a manifest, and a picture of each case."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
     from nnunet_assets.nnunet.predictions.written_mask import MaskRecord
 
-CSV_FILE, JSON_FILE, PREVIEWS = "predictions.csv", "predictions.json", "previews"
+CSV_FILE, JSON_FILE, PREVIEWS, IMAGES_FILE = "predictions.csv", "predictions.json", "previews", "images.csv"
 
 _WITHOUT_MM = ("NaturalImage2DIO",)
 """nnU-Net's readers of formats without a voxel size."""
@@ -66,17 +66,33 @@ def write_table(
     write_atomically(file, text.getvalue().encode())
 
 
+def write_image_table(file: Path, images: Mapping[str, Sequence[str]]) -> None:
+    """Writes a row a file: of which case and channel it is, as `--pattern` or its name said.
+
+    Args:
+        file: The CSV file.
+        images: By case the paths, in the order of the channels.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "channel", "file"])
+    for case, paths in images.items():
+        writer.writerows([case, channel, path] for channel, path in enumerate(paths))
+    # A name that is no text, which a disk may hold, is written as Python shows it.
+    write_atomically(file, text.getvalue().encode(errors="backslashreplace"))
+
+
 def write_files(
     folder: "OutputFolder",
     model: NamedModel,
     made_by: "MadeBy",
     digest: str,
     *,
-    cases: Sequence[str],
+    cases: "Sequence[CheckedCase]",
     warnings: Sequence[Finding],
     reader: str | None,
 ) -> None:
-    """Writes the table and the manifest of every mask that was made in a folder.
+    """Writes the tables and the manifest of every mask that was made in a folder.
 
     Args:
         folder: With the masks.
@@ -88,7 +104,10 @@ def write_files(
         reader: nnU-Net's, that reads the images.
     """
     finished = folder.finished()
-    warned = folder.keep_warnings({case: [one.code for one in warnings if one.case == case] for case in cases})
+    codes = {case.name: [one.code for one in warnings if one.case == case.name] for case in cases}
+    warned = folder.keep_warnings(codes)
+    files = folder.keep_images({case.name: [str(path) for path in case.images] for case in cases})
+    write_image_table(folder.folder / IMAGES_FILE, {case: files.get(case, ()) for case in finished})
     is_mm = reader not in _WITHOUT_MM
     write_table(folder.folder / CSV_FILE, finished, model.description, warned, digest, is_mm=is_mm)
     made = {

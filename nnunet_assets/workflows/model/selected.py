@@ -1,7 +1,7 @@
 """The model that `best_configuration` chose, as one that predicts, with what is known of how it was chosen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.files.digests import json_sha256
@@ -13,6 +13,8 @@ from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import SummaryError, first_offenders
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.usable import usable_member
 
@@ -82,7 +84,9 @@ def selected_model(settings: Settings, project: Project, dataset: str) -> Select
         postprocessing=chosen.steps,
         digest=model_digest([one.digest for one in found], chosen.steps),
     )
-    return SelectedModel(model, experiments, shared, about_choice(best, shared), best)
+    about = about_choice(best, shared)
+    known = known_orientations(PreparedFolder(settings.roots, dataset))
+    return SelectedModel(model, experiments, shared, replace(about, orientations=known), best)
 
 
 def _refuse_older(settings: Settings, best: "BestConfiguration", member: Experiment) -> None:

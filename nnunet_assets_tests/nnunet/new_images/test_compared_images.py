@@ -16,7 +16,8 @@ PLANES = replace(VOLUMES, spacing_low=(999.0, 1.0, 1.0), spacing_high=(999.0, 1.
 
 
 def facts(case: str, *digests: str, shape: tuple[int, ...] = (9, 8, 7)) -> CaseFacts:
-    geometry = Geometry(f"{case}.nii.gz", shape, (1.0,) * len(shape), ())
+    identity = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))
+    geometry = Geometry(f"{case}.nii.gz", shape, (1.0,) * len(shape), identity)
     return CaseFacts(case, digests, None, voxel_sha256=digests, geometry=geometry, are_voxels_read=True)
 
 
@@ -34,3 +35,23 @@ def test_a_single_slice_is_named_where_the_model_knows_volumes(shape: tuple[int,
     found = list(comparison_findings([facts("a", "1", shape=shape)], VOLUMES))
     assert ["is one slice" in finding.message for finding in found] == [True] * is_plane
     assert not any("is one slice" in one.message for one in comparison_findings([facts("a", "1", shape=shape)], PLANES))
+
+
+# Rows to the world, which NIfTI has as RAS: the file's axes lead left, posterior, superior.
+LPS_AXES = ((-1.0, 0.0, 0.0, 0.0), (0.0, -1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("of_training", "is_odd"),
+    [(("RAS",), True), (("LPS",), False), (("RAS", "LPS"), False), ((), False), (("RA",), False)],
+)
+def test_an_image_that_lies_otherwise_than_every_training_image_is_named(
+    of_training: tuple[str, ...], is_odd: bool
+) -> None:
+    case = facts("a", "1")
+    turned = replace(case, geometry=Geometry("a.nii.gz", (9, 8, 7), (1.0, 1.0, 1.0), LPS_AXES))
+    found = list(comparison_findings([turned], replace(VOLUMES, orientations=of_training)))
+    assert [finding.code for finding in found] == ["D081"] * is_odd
+    if is_odd:
+        assert "Case 'a' is stored along LPS, and the training images along RAS." in found[0].message
+        assert "Reorient it to RAS" in found[0].message

@@ -54,12 +54,12 @@ def test_what_is_wrong_with_an_image_is_said_before_any_work(
         ({"step_size": 0.0}, "must lie in (0, 1]"),
         ({"step_size": float("nan")}, "must lie in (0, 1]"),
         ({"output": "images"}, "the masks would lie among them"),
-        ({"output": "images/new_1_0000.nii.gz"}, "is a file"),
+        ({"output": "images/masks", "pattern": "{case}_{channel}.nii.gz"}, "may take masks for images"),
     ],
 )
 def test_flags_and_folders_of_no_use_are_refused(project: PredictProject, changes: dict[str, Any], said: str) -> None:
     if "output" in changes:
-        changes = {"output": project.images.parent / changes["output"]}
+        changes = {**changes, "output": project.images.parent / changes["output"]}
     with pytest.raises(PredictionError, match=re.escape(said)):
         project.plan(**changes)
 
@@ -69,6 +69,8 @@ def test_images_unlike_those_of_the_training_are_warned_of(project: PredictProje
     expected = replace(found.expected, spacing_low=(1.0, 1.0, 1.0), spacing_high=(2.0, 2.0, 2.0), n_cases=7)
     plan = project.plan(replace(found, expected=expected))
     assert [finding.code for finding in plan.warnings] == ["D072", "D072"]
+    turned = replace(found, expected=replace(expected, orientations=("LPS",), spacing_low=None))
+    assert [finding.code for finding in project.plan(turned).warnings] == ["D081", "D081"]
     # 5 x 2 x 1 mm as nnU-Net has it.
     assert "voxels of 5 × 2 × 1 mm" in plan.warnings[0].message
     assert HIGHER.shape == REFERENCE.shape

@@ -96,6 +96,26 @@ def test_a_killed_prediction_goes_on_with_the_cases_that_are_missing(project: Pr
     assert list((project.output / ".nnunet_assets" / "parts").iterdir()) == []
 
 
+def test_what_a_pattern_finds_is_said_and_written_beside_the_masks(project: PredictProject) -> None:
+    for number, folder in enumerate(("scan 1", "scan 2")):
+        (project.images / folder).mkdir()
+        old = project.images / f"new_{number + 1}_0000.nii.gz"
+        old.rename(project.images / folder / "ct.nii.gz")
+    project.predict(pattern="{case}/{channel}.nii.gz", channels=["ct"])
+    assert project.progress.said[0] == (
+        "The pattern finds 2 cases: scan_1 is scan 1/ct.nii.gz, scan_2 is scan 2/ct.nii.gz. 2 names have signs that no "
+        "case may have, and got others."
+    )
+    other = write_case(project.images.parent / "other.nii.gz", REFERENCE)
+    project.predict(images=[other])
+    assert list(csv.reader((project.output / "images.csv").read_text().splitlines())) == [
+        ["case", "channel", "file"],
+        ["other", "0", str(other)],
+        ["scan_1", "0", str(project.images / "scan 1" / "ct.nii.gz")],
+        ["scan_2", "0", str(project.images / "scan 2" / "ct.nii.gz")],
+    ]
+
+
 def test_a_mask_whose_record_is_not_there_was_not_made_here(project: PredictProject) -> None:
     project.output.mkdir()
     (project.output / "new_1.nii.gz").write_text("somebody's own work")
