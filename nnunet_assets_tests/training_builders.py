@@ -1,6 +1,7 @@
 """A prepared phantom and real, tiny trainings of it: what a fold needs, without Dagster."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -88,6 +89,26 @@ class PhantomProject:
         write_json_atomically(file, content)
         stamp = plans_stamp(self.prepared, "nnUNetPlans")
         stamp_plans(self.prepared, "nnUNetPlans", stamp, self.prepared.plans("nnUNetPlans").planned_digest)
+
+    def prepare_cascade(self) -> tuple[Experiment, Experiment]:
+        """Plans and preprocesses a cascade, whose first stage has voxels of twice the size; returns both stages.
+
+        The phantom is planned with `3d_fullres` already: nnU-Net plans no cascade of images as small as these.
+        """
+        plans = json.loads(self.prepared.plans_file("nnUNetPlans").read_text())
+        plans["plans_name"] = "CascadePlans"
+        full = plans["configurations"]["3d_fullres"]
+        plans["configurations"]["3d_lowres"] = {
+            **full,
+            "data_identifier": "CascadePlans_3d_lowres",
+            "spacing": [2 * mm for mm in full["spacing"]],
+            "next_stage": "3d_cascade_fullres",
+        }
+        plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+        self.prepared.plans_file("CascadePlans").write_text(json.dumps(plans))
+        self.prepare("CascadePlans", configurations=["3d_lowres", "3d_cascade_fullres"])
+        lowres = Experiment(DATASET, "3d_lowres", plans="CascadePlans", variant="tiny")
+        return lowres, replace(lowres, configuration="3d_cascade_fullres")
 
     def copy_to(self, folder: Path, **changes: Any) -> "PhantomProject":
         """Returns the project in another folder, times and all; `changes` are to the value."""

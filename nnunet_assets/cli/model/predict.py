@@ -163,6 +163,8 @@ def _show_plan(plan: "PlannedPrediction", *, as_json: bool) -> None:
 
 
 def _show(done: "PredictedImages", *, as_json: bool) -> None:
+    from nnunet_assets.workflows.model.predicted_files import CSV_FILE, PREVIEWS
+
     if as_json:
         content = {
             "folder": str(done.folder),
@@ -176,4 +178,9 @@ def _show(done: "PredictedImages", *, as_json: bool) -> None:
         click.echo(json.dumps(content, indent=2))
         return
     click.echo(f"{done.headline}")
-    click.echo(f"Masks, volumes and pictures: {done.folder}")
+    pictures = "; pictures are in previews" if (done.folder / PREVIEWS).is_dir() else ""
+    click.echo(f"Masks: {done.folder}. Volumes and warnings are in {CSV_FILE} there{pictures}.")
+    if done.n_warned:
+        click.echo(
+            f"Look with care at {'1 case' if done.n_warned == 1 else f'{done.n_warned} cases'}: see the warnings."
+        )

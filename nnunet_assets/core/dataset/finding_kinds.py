@@ -95,4 +95,6 @@ FINDING_KINDS: Mapping[str, FindingKind] = {
     "D078": FindingKind("3D TIFFs without a spacing", "Write CASE.json with the spacing beside image and label."),
     "D079": FindingKind("a reader that reads nothing here", "Name one of nnU-Net's readers, or take the key away."),
     "D080": FindingKind("labels where the images are blank", "Look whether image and label belong together."),
+    "D081": FindingKind("stored otherwise than the training images", "Reorient the image like those."),
+    "D082": FindingKind("resampled to nothing, or beyond the memory", "Look whether the header is right, and in mm."),
 }

@@ -8,10 +8,8 @@ from nnunet_assets.core.model.training_range import intensity_findings, spacing_
 from nnunet_assets.nnunet.cases.case_check import CaseFacts
 from nnunet_assets.nnunet.images.case_geometry import Geometry
 from nnunet_assets.nnunet.images.nifti import shape_text
+from nnunet_assets.nnunet.new_images.resampled_images import PLANE_SPACING_MM
 from nnunet_assets.nnunet.raw.cohort_check import doubles
-
-PLANE_SPACING_MM = 999.0
-"""What nnU-Net's readers take for the third axis of an image that has two, at the least."""
 
 
 def comparison_findings(facts: Sequence[CaseFacts], expected: ExpectedImages) -> Iterator[Finding]:
@@ -35,10 +33,10 @@ def _orientation(case: str, own: str, of_training: Sequence[str]) -> Iterator[Fi
     known = [one for one in of_training if len(one) == len(own)]
     if known and own not in known:
         message = (
-            f"Case {case!r} is stored along {own}, and the training images along {' or '.join(known)}. nnU-Net's reader "
-            "takes the voxels as they lie in the file, whatever its header says of left and right: the network sees "
-            f"the image mirrored or turned, and may take one side for the other. Reorient it to {known[0]}, or look at "
-            "the mask with care."
+            f"Case {case!r} is stored along {own}, and the training images along {' or '.join(known)}. nnU-Net takes "
+            "the voxels as they lie in the file, whatever its header says of left and right: the network sees the "
+            f"image mirrored or turned, and may take one side for the other. Reorient it to {known[0]}, or look at the "
+            "mask with care."
         )
         yield Finding("D081", "warning", message, case)
 

@@ -65,7 +65,7 @@ def former_raw(prepared: PreparedFolder) -> dict[str, Any] | None:
 
 
 def known_orientations(prepared: PreparedFolder) -> tuple[str, ...]:
-    """Returns where the axes of the training images lead, such as `LPS`, the commonest first; empty: it is not known."""
+    """Returns where the axes of the training images lead, such as `LPS`, the commonest first; empty: not known."""
     found: dict[str, int] = (read_json(prepared.own / RAW_FILE) or {}).get("orientations") or {}
     return tuple(sorted(found, key=lambda orientation: (-found[orientation], orientation)))
 

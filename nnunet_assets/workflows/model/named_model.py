@@ -202,9 +202,7 @@ def _found_package(package: "ModelPackage") -> NamedModel:
     return _found(package.usable, package.description.images)
 
 
-def _found(
-    usable: UsableModel, expected: ExpectedImages | None, orientations: tuple[str, ...] = ()
-) -> NamedModel:
+def _found(usable: UsableModel, expected: ExpectedImages | None, orientations: tuple[str, ...] = ()) -> NamedModel:
     from nnunet_assets.nnunet.packages.expected_images import expected_images
 
     first = usable.members[0]

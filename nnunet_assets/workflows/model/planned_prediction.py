@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.dataset.findings import Finding
+from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import PredictionError, first_offenders
 from nnunet_assets.settings import Settings
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.checked_images import CheckedImages
     from nnunet_assets.nnunet.predictions.output_folder import MadeBy, OutputFolder
     from nnunet_assets.nnunet.predictions.prediction_request import PredictionFlags
+
+SUBJECT = "What is to be predicted"
+"""The first words of a refusal of images."""
 
 MASK_SHARE = 0.05
 """Bytes of a compressed mask for each voxel, at most; of real organs it is less."""
@@ -118,6 +121,7 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
     from nnunet_assets.nnunet.cases.fact_cache import FactCache
     from nnunet_assets.nnunet.new_images.compared_images import comparison_findings
     from nnunet_assets.nnunet.new_images.found_images import find_images
+    from nnunet_assets.nnunet.new_images.resampled_images import resampled_findings
     from nnunet_assets.nnunet.predictions.checked_images import check_images
     from nnunet_assets.nnunet.predictions.output_folder import OutputFolder
     from nnunet_assets.nnunet.raw.name_check import clashing_names
@@ -131,7 +135,7 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
     if asked.pattern is not None:
         progress.say(_said_of_pattern(found))
     checked = check_images(
-        "What is to be predicted",
+        SUBJECT,
         found.cases,
         found.findings,
         found.folder,
@@ -143,7 +147,10 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
         trusted=settings.trusted_code,
         further=lambda reader: clashing_names([case.case for case in found.cases], description.file_ending, reader),
     )
-    warnings = (*checked.warnings, *comparison_findings(checked.facts, model.expected))
+    n_channels, n_labels = len(description.channel_names), len(description.labels)
+    resampled = tuple(resampled_findings(checked.facts, model.usable.members, n_channels, n_labels))
+    refuse_errors(SUBJECT, resampled)
+    warnings = (*checked.warnings, *resampled, *comparison_findings(checked.facts, model.expected))
     wanted = {case.name: case.images_hash for case in checked.cases}
     made_by = _made_by(model, asked)
     conflicts = folder.conflicts(made_by, wanted)

@@ -1,8 +1,8 @@
 """New images predicted by a model into a folder of the user's, with what there is to say of each mask.
 
 On disk see `nnunet.predictions.output_folder`; beside the masks lie `predictions.csv` (a row a case), `images.csv` (a
-row a file: of which case and channel it is), `predictions.json` (the model, the flags, and what each mask was made from)
-and `previews/CASE.png`.
+row a file: which case and channel it is), `predictions.json` (the model, the flags, what each mask was made from) and
+`previews/CASE.png`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,13 @@ class PredictedImages:
         on = f" on {self.device}" if self.device else ""
         n = len(self.cases)
         others = "" if self.n_predicted == n else ", the others before"
-        return f"{self.n_predicted} of {n} cases were predicted now{on}{others}."
+        were = "case was" if n == 1 else "cases were"
+        return f"{self.n_predicted} of {n} {were} predicted now{on}{others}."
+
+    @property
+    def n_warned(self) -> int:
+        """How many cases there is something to say of."""
+        return len({finding.case for finding in self.warnings if finding.case})
 
 
 def predict_images(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
@@ -73,9 +79,13 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
     _refuse_small_disk(plan)
     model_files = {name: first.folder / name for name in (DATASET_JSON, "plans.json")}
     folder.begin(made_by, wanted, model_files, overwrites=plan.asked.overwrite)
+    missing = folder.missing(wanted)
+    if missing:
+        n_there = len(wanted) - len(missing)
+        there = f"; {n_there} {'is' if n_there == 1 else 'are'} there already" if n_there else ""
+        progress.say(f"{model.usable.title} predicts {_cases_text(len(missing))} into {folder.folder}{there}.")
     if plan.warnings:
         progress.warn(findings_text(plan.warnings))
-    missing = folder.missing(wanted)
     pictures = Previews(folder, plan.checked.cases if plan.asked.previews else (), model.description)
     device = None
     if missing:
@@ -89,6 +99,10 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
     return PredictedImages(
         folder.folder, model.usable.title, digest, tuple(wanted), len(missing), device, plan.warnings
     )
+
+
+def _cases_text(n: int) -> str:
+    return "1 case" if n == 1 else f"{n} cases"
 
 
 def _refuse_small_disk(plan: PlannedPrediction) -> None:

@@ -110,27 +110,7 @@ def test_configurations_of_ones_own_train_as_plain_nnunet_trains_them_on_the_cas
 
 def test_a_cascade_trains_on_what_every_fold_of_its_first_stage_predicted(project: Any) -> None:
     project.prepare(configurations=["3d_fullres"])
-    plans = json.loads(project.prepared.plans_file("nnUNetPlans").read_text())
-    plans["plans_name"] = "CascadePlans"
-    full = plans["configurations"]["3d_fullres"]
-    plans["configurations"]["3d_lowres"] = {
-        **full,
-        "data_identifier": "CascadePlans_3d_lowres",
-        "spacing": [2 * mm for mm in full["spacing"]],
-        "next_stage": "3d_cascade_fullres",
-    }
-    plans["configurations"]["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
-    project.prepared.plans_file("CascadePlans").write_text(json.dumps(plans))
-    prepare(
-        project.roots,
-        DATASET,
-        "CascadePlans",
-        configurations=["3d_lowres", "3d_cascade_fullres"],
-        trainers=["nnUNetTrainer"],
-        environment=project.environment,
-    )
-    lowres = Experiment(DATASET, "3d_lowres", plans="CascadePlans", variant="tiny")
-    cascade = replace(lowres, configuration="3d_cascade_fullres")
+    lowres, cascade = project.prepare_cascade()
     project.train("fold_0", lowres)
     with pytest.raises(FoldError, match=r"fold_1 of .* is not finished \(.*\), and the cascade reads its predictions"):
         check_previous_stage(dataset_of(project.roots, cascade), cascade)

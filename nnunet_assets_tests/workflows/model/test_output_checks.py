@@ -39,7 +39,9 @@ def test_a_pattern_that_looks_below_the_folder_finds_no_masks_there(images: Path
         refuse_output(images / "masks" / "today", [images], "{x}/{case}.nii")
 
 
-@pytest.mark.parametrize(("output", "said"), [("file", "is a file. Name"), ("file/out", "cannot be made: .*/file is a")])
+@pytest.mark.parametrize(
+    ("output", "said"), [("file", "is a file. Name"), ("file/out", "cannot be made: .*/file is a")]
+)
 def test_a_file_is_no_folder(images: Path, output: str, said: str) -> None:
     (images.parent / "file").touch()
     with pytest.raises(PredictionError, match=said):
@@ -59,10 +61,14 @@ def test_a_disk_that_is_mounted_for_reading_is_one_of_them(images: Path) -> None
         "from pathlib import Path; from nnunet_assets.workflows.model.output_checks import refuse_output;"
         f"refuse_output(Path({str(disk / 'out')!r}), [Path({str(images)!r})], None)"
     )
-    script = f"mount -t tmpfs -o ro tmpfs {disk} || exit 77; exec python -c \"$1\""
+    script = f'mount -t tmpfs -o ro tmpfs {disk} || exit 77; exec python -c "$1"'
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     found = subprocess.run(
-        ["unshare", "-rm", "bash", "-c", script, "bash", code], env=environment, capture_output=True, text=True, check=False
+        ["unshare", "-rm", "bash", "-c", script, "bash", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if found.returncode == 77:
         pytest.skip("this user may not mount a file system of its own")
