@@ -92,10 +92,10 @@ class TerminalProgress:
             if not bar.console.is_terminal:  # where even its end would be an empty line
                 return
             self._bar, self._what = bar, what
-        self._bar.start()
         left = self._steps.seconds_left
         shown = "" if left is None or n_done == n else f"about {duration(left)} left"
         self._bar.update(self._bar.task_ids[0], completed=n_done, total=n, left=shown)
+        self._bar.start()
 
     def _has_terminal(self) -> bool:
         return (sys.stderr if self._to_stderr else sys.stdout).isatty()

@@ -11,6 +11,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
+from nnunet_assets_tests.faults.predict_trials import ALONE, PredictTrial, die_at_random_moments
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.training_builders import DATASET, FOLDS, TINY, PhantomProject
 
@@ -28,7 +29,6 @@ attributes: {{dataset: {DATASET}, configuration: {stage}, plans: CascadePlans, v
     for stage in ("3d_lowres", "3d_cascade_fullres")
 )
 N_CASES = 4
-ALONE = {"nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
 SEQUENTIAL = ("-npp", "0", "-nps", "0", "-device", "cpu")
 
 
@@ -138,3 +138,13 @@ def test_a_cascade_in_which_the_first_stage_died_goes_on_from_the_masks_that_are
     assert masks(output) == wanted
     assert (output / "new_1.npz").read_bytes() == probabilities
     assert (stage / "new_0.nii.gz").stat().st_mtime_ns == before["new_0.nii.gz"]
+
+
+def test_a_cascade_killed_at_random_moments_is_finished_by_the_next_run(cascade: Cascade, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index in range(6):
+        image = cascade.images / f"new_{index % 2}_0000.nii.gz"
+        shutil.copyfile(image, tmp_path / "images" / f"new_{index}_0000.nii.gz")
+    name = "/".join(cascade.fullres.key_prefix)
+    trial = PredictTrial(cascade.settings.project, name, tmp_path / "images", ("--disable_tta",))
+    assert sum(die_at_random_moments(trial, tmp_path, 12, n_stages=2).values()) == 12

@@ -3,34 +3,27 @@
 And what it makes by several models, a postprocessing and probabilities, beside nnU-Net's own functions.
 """
 
-import json
 import os
-import random
-import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
-from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.model.about_model import AboutModel
+from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
+from nnunet_assets_tests.faults.predict_trials import ALONE, PredictTrial, die_at_random_moments
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, PhantomProject
 
 pytestmark = pytest.mark.faults
 
 N_CASES, N_KILLS = 12, 20
-ALONE = {"nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -48,84 +41,31 @@ def images(tmp_path: Path, trained_phantom: PhantomProject) -> Path:
     return tmp_path / "images"
 
 
-def start(folder: Path, package: Path, images: Path, output: Path, *flags: str) -> "subprocess.Popen[bytes]":
-    program = Path(sys.executable).with_name("nnunet-assets")
-    command = [program, "predict", package, images, "-o", output, "-device", "cpu", "--project", folder, *flags]
-    with (folder / "predict.log").open("ab") as log:
-        return subprocess.Popen(
-            [str(word) for word in command],
-            env={**os.environ, **ALONE},
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def packed(member: Member, *models: tuple[str, ...], steps: Sequence[Step] = ()) -> UsableModel:
+    """Returns a model whose members are these folds, a variant each."""
+    members = [
+        replace(member, experiment=replace(EXPERIMENT, variant=f"v{number}"), folds=folds)
+        for number, folds in enumerate(models)
+    ]
+    return UsableModel("phantom", tuple(members), tuple(steps), "0" * 64)
 
 
-def run(folder: Path, package: Path, images: Path, output: Path, *flags: str) -> None:
-    process = start(folder, package, images, output, *flags)
-    assert process.wait(600) == 0, (folder / "predict.log").read_text()
-
-
-def kill(process: "subprocess.Popen[bytes]", victim: str) -> None:
-    """Kills the command, its child, or both, and waits until nothing of them is left."""
-    command = psutil.Process(process.pid)
-    children = command.children(recursive=True)
-    for one in [*(children if victim != "command" else []), *([command] if victim != "child" else [])]:
-        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
-            one.send_signal(signal.SIGKILL)
-    process.wait(600)
-    psutil.wait_procs(children, timeout=60)
-
-
-def wait_for_masks(process: "subprocess.Popen[bytes]", output: Path, n: int) -> None:
-    """Waits until there are so many masks, or the command has ended."""
-    deadline = time.monotonic() + 600
-    while process.poll() is None and len(list(output.glob("*.nii.gz"))) < min(n, N_CASES - 1):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def masks(output: Path) -> dict[str, tuple[str, int]]:
-    return {path.name: (file_sha256(path), path.stat().st_mtime_ns) for path in output.glob("*.nii.gz")}
-
-
+@pytest.mark.parametrize(
+    ("models", "flags"),
+    [((("fold_0",),), ()), ((("fold_0",), ("fold_1",)), ("--save_probabilities",))],
+    ids=["one member", "two members, with probabilities"],
+)
 def test_a_prediction_killed_at_random_moments_is_finished_by_the_next_run(
-    tmp_path: Path, images: Path, member: Member
+    tmp_path: Path,
+    images: Path,
+    member: Member,
+    models: tuple[tuple[str, ...], ...],
+    flags: tuple[str, ...],
 ) -> None:
-    package, quick = tmp_path / "package", "--disable_tta"
-    write_package(UsableModel("phantom", (replace(member, folds=("fold_0",)),), (), "0" * 64), AboutModel(), package)
-    began = time.monotonic()
-    run(tmp_path, package, images, tmp_path / "whole", quick)
-    seconds = time.monotonic() - began
-    wanted = {name: sha256 for name, (sha256, _) in masks(tmp_path / "whole").items()}
-    assert len(wanted) == N_CASES
-
-    moments, output, n_left = random.Random(7), tmp_path / "out", Counter[int]()
-    finished: dict[str, tuple[str, int]] = {}
-    for number in range(N_KILLS):
-        process = start(tmp_path, package, images, output, quick)
-        wait_for_masks(process, output, len(finished) + moments.randint(0, 3))
-        try:
-            process.wait(moments.uniform(0, 2 * seconds / N_CASES))
-        except subprocess.TimeoutExpired:
-            kill(process, ("command", "child", "all")[number % 3])
-        found = masks(output)
-        assert {name: sha256 for name, (sha256, _) in found.items()}.items() <= wanted.items()
-        assert {name: found.get(name) for name in finished} == finished  # neither gone nor made again
-        finished = found
-        n_left[len(found)] += 1
-        if len(found) == N_CASES:  # for the kills that are left: begin again
-            shutil.rmtree(output)
-            finished = {}
-    run(tmp_path, package, images, output, quick)
-    assert {name: sha256 for name, (sha256, _) in masks(output).items()} == wanted
-    said = Counter(re.findall(r"^(case_\d+) is predicted", (output / ".nnunet_assets/output.log").read_text(), re.M))
-    assert max(said.values()) == 1
+    write_package(packed(member, *models, steps=((1, 2),)), AboutModel(), tmp_path / "package")
+    trial = PredictTrial(tmp_path, tmp_path / "package", images, ("--disable_tta", *flags))
+    n_left = die_at_random_moments(trial, tmp_path, N_KILLS)
     assert len(n_left) >= 3, n_left
-    assert list((output / ".nnunet_assets" / "parts").iterdir()) == []
-    assert len(json.loads((output / "predictions.json").read_text())["cases"]) == N_CASES
-    assert len(list((output / "previews").iterdir())) == N_CASES
 
 
 OF_NNUNET = """
@@ -174,15 +114,12 @@ def test_an_ensemble_and_its_postprocessing_are_nnunets_bit_by_bit(
         check=True,
         capture_output=True,
     )
-    members = []
-    for variant, fold in (("a", "fold_0"), ("b", "fold_1")):
-        members.append(replace(member, experiment=replace(EXPERIMENT, variant=variant), folds=(fold,)))
-    model = UsableModel("both", tuple(members), ((1, 2), (2,)), "0" * 64)
+    model = packed(member, ("fold_0",), ("fold_1",), steps=((1, 2), (2,)))
     write_package(model, AboutModel(), tmp_path / "package")
-
     flags = ("-step_size", "0.7", "--no-previews")
-    run(tmp_path, tmp_path / "package", images, tmp_path / "raw", *flags, "--save_probabilities", "--no-postprocessing")
-    run(tmp_path, tmp_path / "package", images, tmp_path / "cleaned", *flags)
+    raw = PredictTrial(tmp_path, tmp_path / "package", images, (*flags, "--save_probabilities", "--no-postprocessing"))
+    raw.run(tmp_path / "raw")
+    PredictTrial(tmp_path, tmp_path / "package", images, flags).run(tmp_path / "cleaned")
 
     for ours, folder in ((tmp_path / "raw", "ensemble"), (tmp_path / "cleaned", "cleaned")):
         found = {path.name: path.read_bytes() for path in ours.glob("*.nii.gz")}

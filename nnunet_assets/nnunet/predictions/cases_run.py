@@ -22,7 +22,7 @@ from nnunet_assets.processes.variables import EXPORT
 from nnunet_assets.processes.workers import MAX_EXPORT_PROCESSES, usable_cpus, worker_variables
 
 DEVICE_FILE = "device.json"
-"""In the work folder: what the child predicted on."""
+"""In the work folder, once a child has loaded the model: what it predicts on."""
 
 PREDICTING = "cases predicted"
 
@@ -85,8 +85,8 @@ def run_cases(run: CasesRun, progress: Progress, on_poll: Callable[[], None] = l
 
     Args:
         run: What to do.
-        progress: Told of the cases predicted now and those to predict, first with 0 when a child starts, then about
-            twice a second once there is one; and of a wait for a GPU, and a restart.
+        progress: Told of the cases predicted now and those to predict, first with 0 until a child has loaded the model,
+            then about twice a second once there is one; and of a wait for a GPU, and a restart.
         on_poll: Called about twice a second, in the caller's thread.
     """
     request, n_cases = run.request, len(run.request.cases)
@@ -97,7 +97,8 @@ def run_cases(run: CasesRun, progress: Progress, on_poll: Callable[[], None] = l
     else:
 
         def look() -> None:
-            if n := run.n_done:
+            # Until the model is loaded the count begins anew: what that took says nothing of the time that is left.
+            if (n := run.n_done) or not (request.work_folder / DEVICE_FILE).exists():
                 progress.step(PREDICTING, n, n_cases)
             on_poll()
 
@@ -191,6 +192,7 @@ class _Device:
                 if not taken:
                     raise _NothingLeft
                 self.part = replace(self.run, request=replace(self.run.request, cases=taken, work_folder=self.folder))
+            (self.folder / DEVICE_FILE).unlink(missing_ok=True)
             self.on_start()
             return run_child(
                 CHILD,

@@ -51,8 +51,8 @@ def predict_cases(request: PredictionRequest) -> None:
     from nnunetv2.configuration import default_num_processes
 
     device = resolve_device(request.device)
-    write_json_atomically(request.work_folder / DEVICE_FILE, {"device": device_name(device)})
     predictors = [MemberPredictor(member, request.flags, device) for member in request.members]
+    write_json_atomically(request.work_folder / DEVICE_FILE, {"device": device_name(device)})
     if request.is_repeatable:
         compute_repeatably()
     n_threads = max(1, min(MOST_THREADS, default_num_processes))

@@ -83,7 +83,8 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
     if missing:
         n_there = len(wanted) - len(missing)
         there = f"; {n_there} {'is' if n_there == 1 else 'are'} there already" if n_there else ""
-        progress.say(f"{model.usable.title} predicts {_cases_text(len(missing))} into {folder.folder}{there}.")
+        are = "1 case is" if len(missing) == 1 else f"{len(missing)} cases are"
+        progress.say(f"{are} to be predicted into {folder.folder} by {model.usable.title}{there}.")
     if plan.warnings:
         progress.warn(findings_text(plan.warnings))
     pictures = Previews(folder, plan.checked.cases if plan.asked.previews else (), model.description)
@@ -99,10 +100,6 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
     return PredictedImages(
         folder.folder, model.usable.title, digest, tuple(wanted), len(missing), device, plan.warnings
     )
-
-
-def _cases_text(n: int) -> str:
-    return "1 case" if n == 1 else f"{n} cases"
 
 
 def _refuse_small_disk(plan: PlannedPrediction) -> None:

@@ -20,6 +20,8 @@ from nnunet_assets.core.verification.json_differences import CLOSE, json_differe
 from nnunet_assets.core.verification.table_differences import CellDifference
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.packages.expected_images import expected_images
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.packed_files import packed_dataset_json, packed_plans
 from nnunet_assets.workflows.model.about import numbers_of
@@ -100,7 +102,10 @@ def _images(walk: Walk, package: ModelPackage, n_cases: int | None) -> Iterator[
     first = package.description.members[0]
     folder = experiment_of(first).model_folder(walk.roots)
     try:
-        expected = expected_images(folder, first.configuration, n_cases)
+        # Packages of older versions do not say how the images lie.
+        is_said = bool(package.description.images.orientations)
+        orientations = known_orientations(PreparedFolder(walk.roots, first.dataset)) if is_said else ()
+        expected = expected_images(folder, first.configuration, n_cases, orientations)
     except (NnunetAssetsError, OSError) as error:
         sentence = f"On which images it was trained cannot be compared: {error}"
         yield Finding("source", "images", "unknown", sentence)
