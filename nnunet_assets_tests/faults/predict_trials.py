@@ -47,12 +47,16 @@ class PredictTrial:
         """All that the commands say."""
         return self.project / "predict.log"
 
-    def start(self, output: Path) -> "subprocess.Popen[bytes]":
+    def command(self, output: Path) -> list[str]:
+        """Returns what a user types."""
         program = Path(sys.executable).with_name("nnunet-assets")
         words = [program, "predict", self.model, self.images, "-o", output, "-device", "cpu", *self.flags]
+        return [str(word) for word in [*words, "--project", self.project]]
+
+    def start(self, output: Path) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [str(word) for word in [*words, "--project", self.project]],
+                self.command(output),
                 env={**os.environ, **ALONE},
                 cwd=self.project,
                 stdout=log,

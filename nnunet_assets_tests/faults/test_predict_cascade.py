@@ -15,7 +15,7 @@ from nnunet_assets_tests.faults.predict_trials import ALONE, PredictTrial, die_a
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.training_builders import DATASET, FOLDS, TINY, PhantomProject
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 VARIANT = "{name: tiny, " + ", ".join(f"{name}: {number}" for name, number in TINY.items()) + "}"
 DECLARED = f"""

@@ -21,7 +21,7 @@ from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble
 from nnunet_assets_tests.faults.predict_trials import ALONE, PredictTrial, die_at_random_moments
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, PhantomProject
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 N_CASES, N_KILLS = 12, 20
 
