@@ -36,7 +36,7 @@ class Devices:
         monkeypatch.setattr(cases_run, "POLL_SECONDS", 0.01)
 
     @contextmanager
-    def lease(self, device: str, environment: Mapping[str, str], *, progress: Any) -> Iterator[DeviceLease]:
+    def lease(self, device: str, environment: Mapping[str, str], *, progress: Any, **_: Any) -> Iterator[DeviceLease]:
         while True:
             for gpu in self.gpus:
                 if self.free[gpu.uuid].acquire(blocking=False):
