@@ -82,7 +82,8 @@ def _edges(labels: np.ndarray) -> np.ndarray:
             is_other, edge = before != after, np.moveaxis(is_edge, axis, 0)
             edge[:-steps] |= is_other
             edge[steps:] |= is_other
-    return is_edge & (labels != 0)
+    edges: np.ndarray = is_edge & (labels != 0)
+    return edges
 
 
 def _colour(value: int) -> str:

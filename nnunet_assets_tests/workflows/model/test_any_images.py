@@ -3,7 +3,7 @@
 import gzip
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from nnunet_assets_tests.raw_builders import write_json
 
 IMAGE = "new_2_0000.nii.gz"
 # Offset in the header, form and values: sizes, types, voxel sizes, scaling, and the place by both of its forms.
-FIELDS = {
+FIELDS: dict[str, tuple[int, str, Sequence[float]]] = {
     "number of axes": (40, "<h", [0, 1, 2, 4, 5, 8, -1]),
     "voxels along x": (42, "<h", [0, 1, 7, 11, -3, 32767]),
     "voxels along t": (48, "<h", [0, 2, 3]),
@@ -54,14 +54,17 @@ def header_edits(draw: st.DrawFn) -> tuple[str, Callable[[Path], None]]:
         content = bytearray(gzip.decompress(path.read_bytes()))
         for name, value in values.items():
             offset, form, _ = FIELDS[name]
-            struct.pack_into(form, content, offset, value)
+            struct.pack_into(form, content, offset, value if form == "<f" else int(value))
         path.write_bytes(gzip.compress(bytes(content), 1))
 
     return f"{values}", edit
 
 
 def renamed(name: str) -> tuple[str, Callable[[Path], None]]:
-    return f"named {name!r}", lambda path: shutil.move(path, path.with_name(name))
+    def rename(path: Path) -> None:
+        path.rename(path.with_name(name))
+
+    return f"named {name!r}", rename
 
 
 NAMES = [IMAGE.removesuffix(".gz"), "new_2.nii.gz", "new_2_0001.nii.gz", "new_1.nii.gz", ".nii.gz", "_0000.nii.gz"]
