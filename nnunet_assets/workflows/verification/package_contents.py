@@ -20,10 +20,10 @@ from nnunet_assets.core.verification.json_differences import CLOSE, json_differe
 from nnunet_assets.core.verification.table_differences import CellDifference
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.packages.expected_images import expected_images
-from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.packed_files import packed_dataset_json, packed_plans
+from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.prepared.raw_records import known_orientations
 from nnunet_assets.workflows.model.about import numbers_of
 from nnunet_assets.workflows.model.usable import model_title
 from nnunet_assets.workflows.verification.known_results import KnownResult

@@ -76,6 +76,15 @@ def request_of(folder: Path, n_cases: int, device: str = "auto") -> PredictionRe
     return PredictionRequest((), (), PredictionFlags(), device, folder / "work", tuple(cases))
 
 
+@pytest.mark.parametrize(("own", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_on_a_cpu_threads_that_wait_leave_the_processors_to_others_unless_the_user_wants_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, str], policy: str
+) -> None:
+    devices = Devices(0, monkeypatch)
+    run_cases(CasesRun(request_of(tmp_path, 2, "cpu"), own), RecordedProgress())
+    assert [one["OMP_WAIT_POLICY"] for one in devices.environments] == [policy]
+
+
 def test_each_device_predicts_its_part_and_no_case_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     devices, progress = Devices(3, monkeypatch), RecordedProgress()
     end = run_cases(CasesRun(request_of(tmp_path, 10), {}), progress)
