@@ -1,6 +1,6 @@
 """Packages damaged and forged at random: each is refused in a sentence or is what it was, and nothing is half-made.
 
-A few examples in every run; thousands of the same in `make test-faults`.
+A few examples in every run; a thousand of each in `make test-faults`.
 """
 
 import json
@@ -66,6 +66,7 @@ ODD_NAMES = [
     "members/model.json",
 ]
 
+DAMAGES = damages()
 ODD_ENTRIES = ("renamed", "inside", "doubled", "mode", "content", "left out", "deflated")
 PLACES = ("trainer", "checkpoint", "configuration", "dataset", "plans", "variant", "path", "previous", "folds", "name")
 
@@ -123,7 +124,7 @@ def opened_or_refused(path: Path, cache: Path) -> ModelPackage | None:
 @st.composite
 def changes_of_folder(draw: st.DrawFn) -> Callable[[Path], None]:
     """Draws what somebody did to the folder of a package, and whether he gave it digests that fit."""
-    file_index, (_, damage) = draw(st.integers(0, 50)), draw(damages())
+    file_index, (_, damage) = draw(st.integers(0, 50)), draw(DAMAGES)
     kind = draw(st.sampled_from(["damaged", "damaged", "forged", "added", "moved", "linked", "swapped"]))
     name, value, key = (
         draw(st.sampled_from(ODD_NAMES)),
@@ -197,8 +198,8 @@ def check_damaged_folder(template: ModelPackage, folder: Path, changes: list[Cal
     for change in changes:
         try:
             change(package)
-        except (OSError, IndexError, ZeroDivisionError):  # what was changed before it does not let it be
-            continue
+        except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError):
+            continue  # what was changed before it does not let it be
     before = tree(folder)
     opened = opened_or_refused(package, folder / "cache")
     assert tree(folder) == before
@@ -274,9 +275,10 @@ def test_a_damaged_or_forged_zip_is_refused_or_is_the_package(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3000)
 @given(changes=st.lists(changes_of_folder(), min_size=1, max_size=3))
-@settings(max_examples=3000)
-def test_thousands_of_damaged_folders(
+@settings(max_examples=1000)
+def test_a_thousand_damaged_folders(
     template: ModelPackage, tmp_path_factory: pytest.TempPathFactory, changes: list[Callable[[Path], None]]
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged")
@@ -285,9 +287,10 @@ def test_thousands_of_damaged_folders(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(3000)
 @given(data=st.data())
-@settings(max_examples=3000)
-def test_thousands_of_damaged_zips(
+@settings(max_examples=1000)
+def test_a_thousand_damaged_zips(
     template: ModelPackage, zipped: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged")

@@ -31,7 +31,7 @@ from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, TINY, PhantomProject
 
-pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults]
+pytestmark = [*MLFLOW_WARNINGS, pytest.mark.faults, pytest.mark.timeout(3000)]
 
 ADDRESS = "models:/Phantom organ@champion"
 CONFIG = ExperimentConfig(
