@@ -1,19 +1,19 @@
 """What holds for every test."""
 
 import os
-import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.nnunet.preparation import planning
+from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.child import end_workers_in_silence
 from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
+from nnunet_assets_tests.made_once import made_once
+from nnunet_assets_tests.nnunet_in_process import child_in_process
 from nnunet_assets_tests.tracked_projects import new_store, own_environment, tracked, tracked_template, with_store
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
 
@@ -60,32 +60,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(SLOWEST)))
 
 
-@contextmanager
-def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
-    """Yields a folder that all test processes of a run share, and whether it is still to be filled."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder, whole = shared / name, shared / f"{name}.whole"
-    with kernel_lock(shared / f"{name}.lock"):
-        if not whole.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        yield folder, not whole.exists()
-        whole.touch()
-
-
 @pytest.fixture(scope="session")
 def prepared_phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomProject:
     """A phantom of 6 cases in 2 folds, planned and preprocessed by real nnU-Net: to be copied, not to be changed.
 
     Its networks are narrow, but for the trials that kill what they train: those need the time that it takes.
     """
-    with _made_once(tmp_path_factory, "prepared_phantom") as (folder, is_new):
+    with made_once(tmp_path_factory, "prepared_phantom") as (folder, is_new):
         project = PhantomProject(roots_in(folder))
         if is_new:
             # No augmentation workers: that number is nnU-Net's planner's for its threads, of which there must be one.
-            alone = {**project.environment, "nnUNet_n_proc_DA": "0"}
-            assert project.build().prepare(environment=alone).made == ("plans", "3d_fullres")
+            alone = {**project.environment, "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "0"}
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(planning, "run_child", child_in_process(prepare_dataset))
+                assert project.build().prepare(environment=alone).made == ("plans", "3d_fullres")
             if "not faults" in request.config.option.markexpr:
                 project.narrow()
     return project
@@ -94,7 +82,7 @@ def prepared_phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="session")
 def trained_phantom(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> PhantomProject:
     """The prepared phantom, both folds of which real nnU-Net trained for 3 epochs: to be copied, not to be changed."""
-    with _made_once(tmp_path_factory, "trained_phantom") as (folder, is_new):
+    with made_once(tmp_path_factory, "trained_phantom") as (folder, is_new):
         if is_new:
             project = prepared_phantom.copy_to(folder)
             assert all(project.train(fold).is_new for fold in FOLDS)

@@ -14,6 +14,7 @@ from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.environment import OF_A_PROJECT, environment_without
+from nnunet_assets_tests.made_once import made_once
 
 DATASET = "Dataset004_Hippocampus"
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
@@ -22,8 +23,9 @@ EXPERIMENT = Experiment(DATASET, "3d_fullres")
 @pytest.fixture(scope="session")
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A new tracking store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("store")
-    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
+    with made_once(tmp_path_factory, "store") as (folder, is_new):
+        if is_new:
+            connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
     return (folder / "mlflow.db").read_bytes()
 
 
@@ -45,12 +47,13 @@ def with_store(tmp_path: Path, new_store: bytes, own_environment: None) -> Setti
 @pytest.fixture(scope="session")
 def tracked_template(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path:
     """A project with three finished folds, in MLflow too; made once, since tracking takes seconds."""
-    folder = tmp_path_factory.mktemp("tracked")
-    (folder / "data").mkdir()
-    (folder / "data" / "mlflow.db").write_bytes(new_store)
-    settings = Settings.from_environment(folder, {})
-    for fold, cases in FOLDS.items():
-        track_fold(settings, EXPERIMENT, write_fold(EXPERIMENT.model_folder(settings.roots), fold, cases))
+    with made_once(tmp_path_factory, "tracked") as (folder, is_new):
+        if is_new:
+            (folder / "data").mkdir()
+            (folder / "data" / "mlflow.db").write_bytes(new_store)
+            settings = Settings.from_environment(folder, {})
+            for fold, cases in FOLDS.items():
+                track_fold(settings, EXPERIMENT, write_fold(EXPERIMENT.model_folder(settings.roots), fold, cases))
     return folder
 
 

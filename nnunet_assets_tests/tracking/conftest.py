@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets_tests.environment import environment_without
-from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MlflowServer
 
 
@@ -15,17 +14,9 @@ def _bounded_mlflow() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("template")
-    Tracked(f"sqlite:///{folder}/mlflow.db", folder)
-    return (folder / "mlflow.db").read_bytes()
-
-
 @pytest.fixture
-def uri(template: bytes, tmp_path: Path) -> str:
-    (tmp_path / "mlflow.db").write_bytes(template)
+def uri(new_store: bytes, tmp_path: Path) -> str:
+    (tmp_path / "mlflow.db").write_bytes(new_store)
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 

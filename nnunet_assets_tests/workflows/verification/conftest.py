@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.settings import Settings
+from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.verification_builders import export_all, finished_project, summarize
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Two experiments with summaries, a comparison, evaluations and every export; nobody may change it."""
-    settings = finished_project(tmp_path_factory.mktemp("verified") / "project")
-    summarize(settings)
-    export_all(settings)
-    return settings
+    with made_once(tmp_path_factory, "verified") as (folder, is_new):
+        if is_new:
+            settings = finished_project(folder / "project")
+            summarize(settings)
+            export_all(settings)
+    return Settings.from_environment(folder / "project", {})
 
 
 @pytest.fixture
