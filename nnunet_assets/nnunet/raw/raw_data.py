@@ -248,7 +248,8 @@ def inspect_raw_dataset(
         voxels_checked=reads_nifti_here(reader, description.file_ending),
         spacing_mm=_by_axis([fact.geometry.spacing_mm for fact in facts if fact.geometry]),
         shape=_by_axis([fact.geometry.shape for fact in facts if fact.geometry]),
-        orientations=Counter(fact.geometry.orientation for fact in facts if fact.geometry),
+        # A dict: `asdict` cannot copy a Counter.
+        orientations=dict(Counter(fact.geometry.orientation for fact in facts if fact.geometry)),
         labels=labels,
         case_hashes={case: json_sha256(content) for case, content in contents.items()},
         kept_names=kept,

@@ -3,6 +3,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
 from nnunet_assets.core.files.digests import json_sha256
@@ -11,10 +13,13 @@ from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, wanted_digests
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.nnunet.prepared.raw_records import curated_folder, read_raw, write_raw
+from nnunet_assets.nnunet.prepared.raw_records import curated_folder, known_orientations, read_raw, write_raw
+from nnunet_assets.nnunet.raw.raw_data import inspect_raw_dataset
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets_tests.builders import build_manifest
 from nnunet_assets_tests.prepared_builders import CASES, EXPERIMENT, write_cases, write_plans, write_prepared
+from nnunet_assets_tests.raw_builders import write_tiny_dataset
+from nnunet_assets_tests.training_builders import roots_in
 
 FULLRES = ("nnUNetPlans", "3d_fullres")
 
@@ -270,3 +275,17 @@ def test_a_dataset_without_raw_data_on_this_machine_is_described_by_the_copy_tha
     before = read(prepared).ingredients("3d_fullres")
     (prepared.folder / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}')
     assert read(prepared).ingredients("3d_fullres") != before
+
+
+def test_it_is_kept_how_the_images_lie_and_older_records_do_not_say(tmp_path: Path) -> None:
+    folder = write_tiny_dataset(tmp_path / "raw", n_cases=4)
+    image = nibabel.load(folder / "imagesTr" / "case_3_0000.nii.gz")
+    turned = image.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    for part in ("imagesTr/case_3_0000.nii.gz", "labelsTr/case_3.nii.gz"):
+        voxels = np.asarray(nibabel.load(folder / part).dataobj)
+        nibabel.save(nibabel.Nifti1Image(voxels, turned), folder / part)
+    prepared = PreparedFolder(roots_in(tmp_path), folder.name)
+    assert known_orientations(prepared) == ()
+    write_raw(prepared, inspect_raw_dataset(folder.parent, folder.name, 2).record)
+    assert known_orientations(prepared) == ("RAS", "LPS")
+    assert read_raw(prepared).orientations == {"RAS": 3, "LPS": 1}
