@@ -73,7 +73,7 @@ def find_best_configuration(
     if most > 1:
         there = ensembles_there(settings.roots, project, dataset)
         notes += found.notes if found else _missing(settings.roots, project, dataset, summaries, there, most)
-        notes += [f"{name} is no candidate: {problem}" for name, problem in there.outdated.items()]
+        notes += [f"{name} is no candidate: {problem}" for name, problem in there.reasons.items()]
         summaries += there.summaries
         members |= there.members
     score = partial(scores_after_steps, settings, progress=progress, notes=notes)
@@ -92,8 +92,7 @@ def _missing(  # noqa: PLR0917 (one use)
         wanted = wanted_ensembles(roots, project, dataset, summaries, most)
     except ConfigError as error:
         return [str(error)]
-    known = {frozenset(of) for of in there.members.values()}
-    missing = [f"{ENSEMBLES}/{name}" for name, of in wanted.items() if frozenset(of) not in known]
+    missing = [f"{ENSEMBLES}/{name}" for name in there.missing(wanted)]
     sentence = (
         f"Not made, and no candidates: {first_offenders(missing)}. Materialize found_ensembles, or run `nnunet-assets "
         f"best {dataset}`, which predicts their members' validation cases."

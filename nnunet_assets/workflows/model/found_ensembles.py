@@ -41,12 +41,20 @@ class EnsemblesThere:
     Attributes:
         summaries: Of those that are whole, and of their members as these are now.
         members: Of these, in the order of their names.
-        outdated: Of the others, by name, what is wrong.
+        outdated: The others, with their members.
+        reasons: Of these, by name, what is wrong.
     """
 
     summaries: tuple[CvSummary, ...]
     members: Mapping[Experiment, tuple[Experiment, ...]]
-    outdated: Mapping[str, str]
+    outdated: Mapping[Experiment, tuple[Experiment, ...]]
+    reasons: Mapping[str, str]
+
+    def missing(self, wanted: Members) -> dict[str, tuple[Experiment, ...]]:
+        """Returns what is not there of what is wanted; one that is outdated keeps its name."""
+        there = {frozenset(of) for of in self.members.values()}
+        names = {frozenset(of): ensemble.configuration for ensemble, of in self.outdated.items()}
+        return {names.get(frozenset(of), name): of for name, of in wanted.items() if frozenset(of) not in there}
 
 
 @dataclass(frozen=True)
@@ -81,26 +89,23 @@ class FoundEnsembles:
         return f"{n} ensemble{'' if n == 1 else 's'}{now if n else ''}{unfit}"
 
 
-def ensembles_there(
-    roots: Roots, project: Project, dataset: str, *, declared: Sequence[Experiment] | None = None
-) -> EnsemblesThere:
+def ensembles_there(roots: Roots, project: Project, dataset: str) -> EnsemblesThere:
     """Returns the ensembles on the disk that nobody declared, of declared experiments; one of the same members once.
 
     Args:
         roots: nnU-Net's folders.
         project: What is declared.
         dataset: Whose ensembles.
-        declared: The experiments that may be members; None: all that are declared.
     """
     # nnU-Net's side of ensembles loads more than whoever only declares them has use for.
     from nnunet_assets.nnunet.ensembles.ensemble_fold import recorded_members
 
-    allowed = [one.identity for one in project.experiments_of(dataset)] if declared is None else declared
-    by_name = {one.name_in_dataset: one for one in allowed}
+    by_name = {one.identity.name_in_dataset: one.identity for one in project.experiments_of(dataset)}
     seen = {frozenset(of) for of in project.members.values()}
     summaries: list[CvSummary] = []
     members: dict[Experiment, tuple[Experiment, ...]] = {}
-    outdated: dict[str, str] = {}
+    outdated: dict[Experiment, tuple[Experiment, ...]] = {}
+    reasons: dict[str, str] = {}
     for folder in sorted((roots.results / dataset / ENSEMBLES).glob("[!.]*")):
         ensemble, names = Experiment.ensemble(dataset, folder.name), recorded_members(folder)
         of = tuple(by_name[name] for name in names if name in by_name)
@@ -108,12 +113,13 @@ def ensembles_there(
             continue
         found, problems = complete_summaries(roots, {ensemble: shared_by_declaration(project, of)})
         if not found:
-            outdated[ensemble.name_in_dataset] = problems[ensemble.name_in_dataset]
+            outdated[ensemble] = of
+            reasons |= problems
             continue
         seen.add(frozenset(of))
         summaries += found
         members[ensemble] = of
-    return EnsemblesThere(tuple(summaries), members, outdated)
+    return EnsemblesThere(tuple(summaries), members, outdated, reasons)
 
 
 def shared_by_declaration(project: Project, members: Sequence[Experiment]) -> list[str]:
@@ -200,7 +206,8 @@ def make_found_ensembles(
         return FoundEnsembles(nothing_because=NOTHING)
     there = ensembles_there(roots, project, dataset)
     known = {frozenset(of): ensemble.configuration for ensemble, of in there.members.items()}
-    missing = {name: of for name, of in wanted.items() if frozenset(of) not in known}
+    missing = there.missing(wanted)
+    known |= {frozenset(of): name for name, of in missing.items()}
     found = _Found(settings, dataset, config.ensembles_to_find.device, environment, destination, dagster_run_id)
     for folds, of_folds in _by_folds(project, missing):
         found.make(of_folds, folds, progress)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnunet_assets.core.fold.case_results import LabelScore, read_case_results
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.ensembles.ensembling_process import make_ensembles, mean_probabilities
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, EnsemblingRequest, FoldToEnsemble
@@ -17,13 +18,15 @@ from nnunet_assets_tests.training_builders import PhantomProject
 LABELS = {"labels": {"background": 0, "organ": 1, "tumour": 2}}
 IGNORED = {"labels": {"background": 0, "organ": 1, "ignore": 2}}
 REGIONS = {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+ABSENT = {"labels": {"background": 0, "organ": 1, "tumour": 2, "ghost": 3}}
 KINDS: dict[str, tuple[dict[str, Any], int, int]] = {
     "labels": (LABELS, 3, 2),
     "three members": (LABELS, 3, 3),
     "regions": (REGIONS, 2, 2),
     "ignore": (IGNORED, 2, 3),
+    "absent": (ABSENT, 4, 2),
 }
-"""What dataset.json says, how many numbers a voxel has, and how many members there are."""
+"""What dataset.json says, how many numbers a voxel has, and how many members there are. No case has a ghost."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,10 @@ def _write_probabilities(folder: Path, cases_folder: Path, case: str, n_heads: i
     folder.mkdir(exist_ok=True)
     shape = load_pickle(cases_folder / f"{case}.pkl")["shape_before_cropping"]
     rng = np.random.default_rng([len(folder.parent.name), int(folder.name[-1]), n_heads])
-    np.savez(folder / f"{case}.npz", probabilities=rng.random((n_heads, *shape), dtype=np.float32))
+    probabilities = rng.random((n_heads, *shape), dtype=np.float32)
+    if folder.parent.name == "absent":
+        probabilities[3] = 0
+    np.savez(folder / f"{case}.npz", probabilities=probabilities)
     shutil.copyfile(cases_folder / f"{case}.pkl", folder / f"{case}.pkl")
 
 
@@ -97,7 +103,7 @@ def test_scores_are_those_of_nnunets_evaluation(made: dict[str, FoldToEnsemble],
 
     fold = made[kind]
     found = load_summary_json(str(fold.folder / SUMMARY_FILE))
-    wanted: dict[str, list[Any]] = {"regions": [(1, 2), 2], "ignore": [1]}
+    wanted: dict[str, list[Any]] = {"regions": [(1, 2), 2], "ignore": [1], "absent": [1, 2, 3]}
     values = wanted.get(kind, [1, 2])
     assert {*found["mean"]} == {*values}
     by_case = {Path(entry["prediction_file"]).name: entry["metrics"] for entry in found["metric_per_case"]}
@@ -106,9 +112,18 @@ def test_scores_are_those_of_nnunets_evaluation(made: dict[str, FoldToEnsemble],
         reference = fold.references / case.file.name
         ignored = 2 if kind == "ignore" else None
         alone = compute_metrics(str(reference), str(case.file), SimpleITKIO(), values, ignored)["metrics"]
-        assert {value: scores["Dice"] for value, scores in by_case[case.file.name].items()} == {
-            value: scores["Dice"] for value, scores in alone.items()
-        }
+        dices = {value: scores["Dice"] for value, scores in by_case[case.file.name].items()}
+        expected = {value: scores["Dice"] for value, scores in alone.items()}
+        assert dices == pytest.approx(expected, abs=0, nan_ok=True)
+        assert [value for value, dice in dices.items() if np.isnan(dice)] == ([3] if kind == "absent" else [])
+
+
+def test_a_label_that_no_case_has_is_undefined_and_no_zero(made: dict[str, FoldToEnsemble]) -> None:
+    fold = made["absent"]
+    names = [case.name for case in fold.cases]
+    cases = read_case_results(fold.folder, ABSENT["labels"], names, file_ending=".nii.gz")
+    assert [case.scores["ghost"] for case in cases] == [LabelScore(None, None)] * 2
+    assert all(case.scores["organ"].dice is not None for case in cases)
 
 
 def test_members_are_added_in_the_order_in_which_they_are_given(tmp_path: Path) -> None:

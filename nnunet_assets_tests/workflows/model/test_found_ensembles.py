@@ -162,6 +162,19 @@ def test_one_of_the_same_members_under_another_name_is_not_made_again(settings: 
     assert len(ensembles_there(settings.roots, project, DATASET).members) == 3
 
 
+def test_one_that_is_outdated_is_made_again_under_its_name(settings: Settings, project: Project) -> None:
+    make_ensemble(settings, DATASET, EXPERIMENTS[:2], "mine", progress=SILENT)
+    folder = EXPERIMENTS[0].fold_folder(settings.roots, "fold_1")
+    commit_fold(folder, replace(read_committed(folder), seconds={"training": 99.0}))
+    assert [one.configuration for one in ensembles_there(settings.roots, project, DATASET).outdated] == ["mine"]
+
+    result = found(settings, project, max_members=2)
+
+    assert "mine" in result.made
+    assert (len(result.members), len(result.digests)) == (3, 3)
+    assert ensembles_there(settings.roots, project, DATASET).outdated == {}
+
+
 def test_one_that_was_made_of_others_keeps_its_name(settings: Settings, project: Project) -> None:
     name = ensemble_name(EXPERIMENTS[:2])
     make_ensemble(settings, DATASET, EXPERIMENTS, name, progress=SILENT)
