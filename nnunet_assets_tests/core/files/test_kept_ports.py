@@ -19,7 +19,7 @@ def test_ports_stay_until_others_are_asked_for(tmp_path: Path) -> None:
     assert chosen_ports(tmp_path, 1, 65535) == Ports(1, 65535)
 
 
-@pytest.mark.parametrize("port", [0, -1, 65536, "5000", 5000.0, True, None, [5000]])
+@pytest.mark.parametrize("port", [0, -1, 65536, 70000, "5000", 5000.0, True, None, [5000]])
 def test_what_is_no_port_is_passed_over(tmp_path: Path, port: Any) -> None:
     (tmp_path / ".dagster").mkdir()
     (tmp_path / ".dagster" / "ports.json").write_text(json.dumps({"dagster": 65535, "mlflow": port, "other": 1}))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.model.package_files import read_steps
-from nnunet_assets.core.model.postprocessing_steps import STEP_FUNCTION, steps_to_json
+from nnunet_assets.core.model.postprocessing_steps import STEP_FUNCTION, parse_steps, steps_to_json
 from nnunet_assets.errors import PackageError
 
 
@@ -68,6 +68,12 @@ def test_what_nnunet_does_not_take_is_refused_with_the_file(tmp_path: Path, argu
 def test_another_function_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"'os\.system', which is not nnU-Net's one step"):
         read_steps(written(tmp_path, {"labels_or_regions": 1}, function="os.system"))
+
+
+def test_of_several_other_functions_the_first_is_named(tmp_path: Path) -> None:
+    content = {"postprocessing_fns": [STEP_FUNCTION, "os.system", "os.remove"], "postprocessing_kwargs": [{}] * 3}
+    with pytest.raises(PackageError, match=r"'os\.system'"):
+        parse_steps(content, tmp_path)
 
 
 @pytest.mark.parametrize(

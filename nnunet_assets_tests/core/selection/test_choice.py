@@ -46,6 +46,11 @@ def test_of_equally_simple_ones_that_with_the_better_mean_is_taken_and_then_the_
     assert chosen(units([[0.5, 0.9, 0.7], [0.9, 0.5, 0.8]], simplicity=[np.inf, np.inf])) == 1
 
 
+def test_means_that_differ_in_their_last_digits_alone_are_the_same() -> None:
+    assert chosen(units([[0.5, 0.9, 0.7], [0.5, 0.9, 0.7 + 3 * 4e-13]], simplicity=[1, 1])) == 0
+    assert chosen(units([[0.5, 0.9, 0.7], [0.5, 0.9, 0.7 + 3 * 4e-12]], simplicity=[1, 1])) == 1
+
+
 def test_a_patient_that_is_drawn_twice_counts_as_two() -> None:
     scores = [[0.8, 0.5, 0.7], [0.5, 0.9, 0.6]]
     twice = units([[*row, row[1]] for row in scores])

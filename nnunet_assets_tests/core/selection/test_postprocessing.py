@@ -132,6 +132,14 @@ def test_later_steps_are_looked_at_on_what_earlier_ones_left(tmp_path: Path) -> 
     assert [one.because for one in found.effects()[1:]] == ["it changes no score"] * 2
 
 
+def test_every_weighting_is_decided_by_the_steps_that_it_takes_itself(labels: StepPlan) -> None:
+    # The first take none; the others take the foreground's, after which the first would take that of the lesion.
+    first, other = (row("12.2.1.1.."), row("12.22121..")), (row("11.12....."), row("11.12..2.."))
+    found = scored(labels, [first] * 7 + [other] * 7)
+    weights = np.repeat([[1.0, 0.0], [0.0, 1.0]], 7, axis=1)
+    assert [found.steps(int(one)) for one in found.taken(weights)] == [(), ((1, 2),)]
+
+
 def test_of_five_patients_no_step_is_taken(labels: StepPlan) -> None:
     found = scored(labels, FALSE_ISLANDS[:5])
     assert taken(found) == ()

@@ -54,5 +54,7 @@ def test_what_contradicts_is_named_with_the_rule(asked: dict[str, Any], sentence
 
 def test_all_contradictions_are_said_at_once() -> None:
     options = TrainingOptions(num_gpus=2, deterministic=True, validation_only=True)
+    # What is not asked for contradicts nothing.
+    check_options(TrainingOptions(validation_only=True), device="cpu")
     with pytest.raises(ConfigError, match=r"the device is 'cpu'.*\n.*deterministic is set.*\n.*retrain cannot be set"):
         check_options(options, device="cpu", retrain=True)

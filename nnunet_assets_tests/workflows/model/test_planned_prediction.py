@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.errors import DatasetError, PredictionError
+from nnunet_assets.nnunet.predictions import cases_run
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.predict_builders import PredictProject, write_predict_project
 from nnunet_assets_tests.raw_builders import write_volume
@@ -24,7 +25,18 @@ def test_a_dry_run_writes_nothing(project: PredictProject) -> None:
     assert plan.missing == ("new_1", "new_2")
     # 480 voxels a case, three labels of four bytes and a twentieth of a byte for the mask.
     assert plan.needed_bytes == round(2 * 480 * (12 + 0.05))
+    # A compressed mask is much less, and probabilities are kept where somebody asks for them.
+    assert project.plan().needed_bytes == round(2 * 480 * 0.05)
     assert not project.output.exists()
+
+
+def test_what_is_finished_is_not_made_again_unless_somebody_says_so(
+    project: PredictProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases_run, "run_child", project.child)
+    project.predict()
+    assert project.plan().missing == ()
+    assert project.plan(overwrite=True).missing == ("new_1", "new_2")
 
 
 @pytest.mark.parametrize(
