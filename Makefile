@@ -8,9 +8,10 @@ RUN    := $(VENV)/bin/
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
 
-# A file's tests share what they prepare, so that a file runs in one process.
+# A file's tests share what they prepare, so that a file runs in one process. Bytecode is kept, whatever the shell says:
+# tests start a few hundred processes.
 test: $(VENV)/.installed-test lint
-	$(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # An hour and more: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test

@@ -57,7 +57,7 @@ class MlflowServer:
                 env=environment,
                 cwd=self.folder,
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self._answers():
             assert self._process.poll() is None, (self.folder / "server.log").read_text()
             assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
