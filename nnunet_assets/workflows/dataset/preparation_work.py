@@ -8,6 +8,7 @@ from pathlib import Path
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
 from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import DamagedFileError, DatasetError, PlanningError
 from nnunet_assets.nnunet.preparation.case_sizes import Size, planned_voxels, unplanned_voxels, usual_saved_bytes
@@ -15,8 +16,6 @@ from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curated_folder
 from nnunet_assets.nnunet.raw.raw_root import dataset_folder
 from nnunet_assets.settings import Settings, trusted_code
-
-GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,15 @@ class PreparationWork:
         """Returns it a line each."""
         reads = "its cases, which are made first"
         if self.raw_bytes is not None:
-            reads = f"{self.n_cases} cases, {self.raw_bytes / GB:.2f} GB on the disk"
+            reads = f"{self.n_cases} cases, {bytes_text(self.raw_bytes)} on the disk"
         room = "not known before the cases are read, and of some configurations not before nnU-Net has planned"
         if self.saved_bytes:
-            least, most = (f"{n_bytes / GB:.2f}" for n_bytes in self.saved_bytes)
+            least, most = map(bytes_text, self.saved_bytes)
             whence = "by the plans" if self.is_planned else "by the cases' headers, before nnU-Net crops them"
-            room = f"about {least} to {most} GB for preprocessed cases, {whence}"
+            room = f"about {least} to {most} for preprocessed cases, {whence}"
         return [
             f"Preparation reads {reads}. How long that takes is not known before it is done.",
-            f"Disk for the preparation: {room}; {self.free_bytes / GB:.2f} GB are free",
+            f"Disk for the preparation: {room}; {bytes_text(self.free_bytes)} are free",
         ]
 
 

@@ -10,6 +10,7 @@ from nnunet_assets.core.files.layout import DEFAULT_TRAINER, FULL_FOLD, FoldPlac
 from nnunet_assets.core.fold.fold import Fold, finished_siblings
 from nnunet_assets.core.fold.journal import journal_path, n_saved_epochs, read_records
 from nnunet_assets.core.fold.validation_work import ValidationWork
+from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.core.training.trained_epoch import duration
 from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -29,7 +30,6 @@ from nnunet_assets.workflows.fold.train import AskedNow, fold_request
 NNUNET_EPOCHS = 1000
 """What nnU-Net's own trainer trains."""
 
-GB = 1e9
 
 BEGUN = ("interrupted", "trained")
 """States of a fold that is gone on with."""
@@ -70,7 +70,7 @@ class DryRun:
         if self.seconds is not None:
             took = f"about {duration(self.seconds)}, by what epochs of this model's folds took here"
         if self.disk_bytes is not None:
-            room = f"about {self.disk_bytes / GB:.2f} GB for checkpoints"
+            room = f"about {bytes_text(self.disk_bytes)} for checkpoints"
         epochs = "" if not self.epochs_left else f", {self.epochs_left} epochs"
         lines = [f"{self.title}{epochs}:", *(f"  {n}. {step}" for n, step in enumerate(self.steps, 1))]
         if not self.steps:
@@ -80,7 +80,7 @@ class DryRun:
             *(self.preparation.in_words() if self.preparation else ()),
             f"Device: {self.device}",
             f"Time for training and validation: {took}",
-            f"Disk for the fold: {room}; {self.free_bytes / GB:.2f} GB are free at {self.folder}",
+            f"Disk for the fold: {room}; {bytes_text(self.free_bytes)} are free at {self.folder}",
             f"Prepared data: {self.preprocessed}",
             "This was a dry run: nothing was written.",
         ]

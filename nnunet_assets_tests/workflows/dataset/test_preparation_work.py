@@ -10,6 +10,7 @@ from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.progress import SILENT
+from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
@@ -46,7 +47,7 @@ def test_of_raw_data_its_cases_and_their_bytes_are_known(settings: Settings) -> 
     folder = write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4, n_channels=2)
     found = work(settings)
     assert (found.n_cases, found.raw_bytes, found.saved_bytes) == (4, bytes_of(folder), None)
-    assert found.in_words()[0].startswith("Preparation reads 4 cases, 0.00 GB on the disk.")
+    assert found.in_words()[0].startswith(f"Preparation reads 4 cases, {bytes_text(bytes_of(folder))} on the disk.")
     assert "not known before the cases are read" in found.in_words()[1]
 
 
