@@ -130,11 +130,12 @@ class FoldBackfills:
         return asked
 
     def cancel(self, backfill_id: str) -> list[str]:
-        """Asks the daemon to end a backfill with all its runs; returns its folds."""
+        """Asks the daemon to end a backfill with all its runs; returns its folds, but for those that are finished."""
         backfill = self._backfill(backfill_id)
         if backfill.status == BulkActionStatus.REQUESTED:
             self._instance.update_backfill(backfill.with_status(BulkActionStatus.CANCELING))
-        return sorted(self._folds_of(backfill))
+        asked = Ongoing(backfill.backfill_timestamp, backfill_id)
+        return sorted(fold for fold in self._folds_of(backfill) if self.run_of(fold, asked).state != "succeeded")
 
     def is_over(self, backfill_id: str) -> bool:
         """Tells whether Dagster starts nothing more for a backfill."""

@@ -58,8 +58,10 @@ def test_what_is_begun_is_found_again_by_whoever_looks(instance: dg.DagsterInsta
 
 def test_canceling_is_left_to_the_daemon_and_names_the_folds(instance: dg.DagsterInstance) -> None:
     backfills = backfills_of(instance)
-    asked = backfills.begin(["fold_1", "fold_0"], [])
+    asked = backfills.begin(["fold_1", "fold_0", "fold_2"], [])
+    add_run(instance, "fold_2", dg.DagsterRunStatus.SUCCESS)
 
+    # A finished fold is not ended by it.
     assert backfills.cancel(asked.backfill_id) == ["fold_0", "fold_1"]
 
     assert instance.get_backfill(asked.backfill_id).status == BulkActionStatus.CANCELING
