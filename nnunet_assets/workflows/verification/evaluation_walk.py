@@ -144,7 +144,7 @@ def _measured(walk: Walk, settings: Settings, result: KnownResult, target: Targe
             if (own / file).is_file()
             for one in table_differences(_rows(own / file), _rows(folder / file))
         ]
-    return _differences(result, expected) + list(dict.fromkeys(of_cases))
+    return _of_rules(result, target) + _differences(result, expected) + list(dict.fromkeys(of_cases))
 
 
 def _of_own_table(result: KnownResult, target: Target) -> list[CellDifference]:
@@ -168,7 +168,7 @@ def _of_own_table(result: KnownResult, target: Target) -> list[CellDifference]:
         "n_expected": found.n_expected,
         "bootstrap": bootstrap.to_json(),
     }
-    return _differences(result, expected) + differences
+    return _of_rules(result, target) + _differences(result, expected) + differences
 
 
 def _unlike_recorded(row: Mapping[str, Any], recorded: Any) -> Iterator[CellDifference]:
@@ -178,6 +178,24 @@ def _unlike_recorded(row: Mapping[str, Any], recorded: Any) -> Iterator[CellDiff
         one, other = row[name], getattr(score, name)
         if (one is None) != (other is None) or (one is not None and abs(one - other) > SAME_SCORE):
             yield CellDifference(f"{row['case']}, {row['label']}, {name}", str(one), str(other))
+
+
+def _of_rules(result: KnownResult, target: Target) -> list[CellDifference]:
+    """Returns where what an evaluation says of how it measured contradicts itself, or its labels are not the model's.
+
+    Raises:
+        VerificationError: A version of the metrics that is not known here measured it.
+    """
+    from nnunet_assets.core.evaluation.metric_policy import DEFINITIONS, METRICS_VERSION, READ_VERSIONS
+
+    version = result.content["metrics_version"]
+    if version not in READ_VERSIONS:
+        raise VerificationError(f"version {version!r} of the metrics measured it, which is not known here.")
+    policy = replace(target, **_rules(result)).declared
+    expected = {"policy": policy.to_json(), "policy_digest": policy.digest_of_version(version)}
+    if version == METRICS_VERSION:
+        expected["definitions"] = DEFINITIONS
+    return json_differences({name: result.content.get(name) for name in expected}, expected)
 
 
 def _differences(result: KnownResult, expected: Mapping[str, Any]) -> list[CellDifference]:

@@ -1,8 +1,10 @@
 """The raw data against what the folds recorded: every file read again, or by the last look where that is to do."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.verification.findings import Finding, Level, Verdict
 from nnunet_assets.errors import DamagedFileError, NnunetAssetsError, first_offenders
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from nnunet_assets.nnunet.raw.raw_data import RawDataset
 
 RAW_DATA = "raw data"
+
+_OF_CASES = frozenset({"dataset", "numTraining"})
+"""What such a copy may say otherwise: which cases there are."""
 
 
 def raw_finding(walk: Walk, dataset: str, wanted: str) -> Finding:
@@ -36,11 +41,12 @@ def raw_finding(walk: Walk, dataset: str, wanted: str) -> Finding:
         return input_finding(RAW_DATA, wanted, there, now, f"no record of them in {prepared.own}")
     try:
         found = _read_again(walk, prepared, record)
+        is_same = found.content_hash == wanted and not _is_described_otherwise(prepared)
     except (NnunetAssetsError, OSError) as error:
         known = " As they were looked at last, they were those that the folds were trained on." * (last == wanted)
         sentence = f"The raw data of {dataset} cannot be read again: {error}{known}"
         return Finding("inputs", RAW_DATA, "unknown", sentence)
-    if found.content_hash == wanted:
+    if is_same:
         sentence = (
             f"The folds were trained on the raw data in {walk.roots.raw / dataset}: the images and labels of "
             f"{found.n_cases} cases were read again, and dataset.json."
@@ -81,6 +87,13 @@ def _read_again(walk: Walk, prepared: PreparedFolder, record: Mapping[str, Any])
 
     root = curated_roots(prepared).raw
     return inspect_raw_dataset(root, prepared.dataset, 1, walk.progress, former=record or None, trusted=walk.trusted)
+
+
+def _is_described_otherwise(prepared: PreparedFolder) -> bool:
+    """Says whether dataset.json says something else than the copy of it that nnU-Net was given, where it was."""
+    place = Path(prepared.dataset, DATASET_JSON)
+    own, copy = (parse_dataset_json(root / place).raw for root in (prepared.roots.raw, curated_roots(prepared).raw))
+    return any(own.get(key) != copy.get(key) for key in {*own, *copy} - _OF_CASES)
 
 
 def _since_then(found: "RawDataset", record: Mapping[str, Any], *, is_of_last_look: bool) -> str:

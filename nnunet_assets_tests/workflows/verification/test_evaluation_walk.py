@@ -72,6 +72,17 @@ def test_without_the_masks_it_is_held_against_its_own_table_and_this_against_wha
     assert "cannot be held against its own table" in said(walked(project, known, quick=True), "unknown")[0]
 
 
+def test_rules_that_contradict_themselves_are_named(whole: Settings) -> None:
+    content = evaluation(whole).content
+    organ = {**content["policy"]["labels"]["organ"], "values": [2]}
+    rules = {**content["policy"], "labels": {**content["policy"]["labels"], "organ": organ}}
+    for name, value in {"policy": rules, "policy_digest": "0" * 64, "definitions": {}}.items():
+        other = replace(evaluation(whole), content={**content, name: value})
+        assert said(walked(whole, other, quick=True), "changed"), name
+    other = replace(evaluation(whole), content={**content, "metrics_version": 9})
+    assert "version 9 of the metrics" in said(walked(whole, other, quick=True), "unknown")[0]
+
+
 def test_another_mask_gives_other_distances(project: Settings) -> None:
     write_case(EXPERIMENT.fold_folder(project.roots, "fold_0") / "validation" / "a.nii.gz", REFERENCE)
     assert len(said(walked(project, evaluation(project)), "changed")) > 1

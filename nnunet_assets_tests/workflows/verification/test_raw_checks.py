@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.progress import Silent
+from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.verification.findings import Finding
+from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.raw_checks import input_finding, raw_finding
 from nnunet_assets.workflows.verification.walk import Walk
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_case
-from nnunet_assets_tests.verification_builders import DATASET, inputs_of
+from nnunet_assets_tests.verification_builders import DATASET, SPLITS, inputs_of
 
 
 def found(settings: Settings, *, quick: bool = False, wanted: str | None = None) -> Finding:
@@ -76,6 +79,15 @@ def test_whatever_is_different_is_named(project: Settings, change: Callable[[Pat
     assert finding.verdict == "changed"
     assert finding.sentence.endswith(said), finding.sentence
     assert found(project, quick=True).verdict == "holds"
+
+
+def test_where_nnunet_was_given_a_copy_the_users_own_description_counts_too(project: Settings) -> None:
+    raw = project.roots.raw / DATASET
+    write_splits(raw, SPLITS)
+    look_at_raw_data(project.roots, DATASET, 2, Curation())
+    assert found(project).verdict == "holds"
+    description(raw)
+    assert found(project).sentence.endswith("dataset.json changed since.")
 
 
 def test_what_was_looked_at_since_then_is_different_without_more(whole: Settings) -> None:
