@@ -119,7 +119,10 @@ def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.M
         seen.update(identity=config.identity, fold=fold, asked=asked, data=settings.data)
         return "the request"
 
-    def trained(_settings: Settings, request: Any, destination: Any, _progress: Any, *, retrain: bool) -> Any:
+    def trained(
+        _settings: Settings, request: Any, destination: Any, _progress: Any, *, retrain: bool, engine: Any
+    ) -> Any:
+        assert engine.name == "local"
         seen.update(request=request, uri=destination and destination.tracking_uri)
         return retrain
 

@@ -54,6 +54,7 @@ def train_fold(
     from nnunet_assets.declarations.named_fold import NamedFold, undeclared_remark
     from nnunet_assets.declarations.project import declared_if_any
     from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.fold.chosen_engine import chosen_engine
     from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
     from nnunet_assets.workflows.fold.train import AskedNow
 
@@ -65,7 +66,8 @@ def train_fold(
         progress.say(remark)
     asked = AskedNow(retrain=retrain, device=device)
     request = prepared_request(settings, declared, config, key, asked, progress=progress)
-    return train_from_there(settings, request, Destination.of(settings) if track else None, progress, retrain=retrain)
+    destination, engine = Destination.of(settings) if track else None, chosen_engine(settings, config, device=device)
+    return train_from_there(settings, request, destination, progress, retrain=retrain, engine=engine)
 
 
 def adopt(folder: Path | str, *, track: bool = True, project: Path | str | None = None) -> "AdoptionReport":

@@ -16,6 +16,7 @@ from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
+from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
     DatasetName,
@@ -230,6 +231,8 @@ class ExperimentConfig(RegisteredDeclaration):
     """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
     tensorboard: bool = TrainingOptions.tensorboard
     """Write the curves for TensorBoard too, into .nnunet_assets/tensorboard of each fold."""
+    engine: EngineConfig | None = None
+    """Where its folds train, and with what, over what engine.yaml says. Absent: as the project."""
     owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""
@@ -239,6 +242,8 @@ class ExperimentConfig(RegisteredDeclaration):
     def _does_not_contradict_itself(self) -> "ExperimentConfig":
         for sentence in contradictions(self.options(Path()), device=self.device):
             raise ValueError(sentence.removesuffix("."))
+        if self.engine and (problem := self.engine.problem_with(device=self.device, num_gpus=self.num_gpus)):
+            raise ValueError(problem)
         if self.test_set and self.disable_checkpointing:
             raise ValueError("`test_set` predicts with the folds' checkpoints, and `disable_checkpointing` writes none")
         if self.registered_as and self.disable_checkpointing:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.engine_file import engine_contradictions, read_engine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
 from nnunet_assets.declarations.planned import PlannedConfigurations
@@ -165,6 +166,10 @@ def read_project(project: Path) -> Project:
     is_whole = knows_all and not reader.problems
     ensembles = read_ensembles(reader.ensembles, reader.experiments, reader.datasets, knows_all=is_whole)
     reader.problems.extend(ensembles.problems)
+    engine, engine_problems = read_engine(root)
+    reader.problems.extend(engine_problems)
+    if not engine_problems:
+        reader.problems.extend(engine_contradictions(reader.experiments, engine))
     if reader.problems:
         raise ConfigError(_in_words(folder, reader.problems))
     return Project(

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,6 +37,9 @@ PR_SET_PDEATHSIG = 1
 
 LOG_FILE, FAILURE_FILE = "output.log", "failure.json"
 
+LEAVE_FILE = "LEAVE"
+"""In a child's folder; whoever makes it asks the child to save its work when that is whole next, and to end."""
+
 
 @dataclass(frozen=True)
 class ChildResult:
@@ -61,6 +64,7 @@ def run_child(
     environment: Mapping[str, str],
     on_poll: Callable[[], None] = lambda: None,
     poll_seconds: float = 0.5,
+    pass_fds: Sequence[int] = (),
 ) -> ChildResult:
     """Runs a module as a child to its end; whatever ends this call early ends the child's whole process group first.
 
@@ -72,6 +76,7 @@ def run_child(
         environment: The child's whole environment. What it starts in turn imports nothing from the current folder.
         on_poll: Called about every `poll_seconds` while the child runs, and once after its end.
         poll_seconds: Seconds between two looks at the child.
+        pass_fds: Open files that the child and its workers hold too, as one whose lock is theirs.
     """
     write_json_atomically(folder / REQUEST_FILE, dataclass_to_json(request))
     (folder / FAILURE_FILE).unlink(missing_ok=True)
@@ -86,6 +91,7 @@ def run_child(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
         try:
             while not _ended_within(child, poll_seconds):

@@ -17,14 +17,14 @@ from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import FailureClass, failure_class
 
-Cure = Literal["with half the worker processes", "as it was"]
+Cure = Literal["with half the worker processes", "as it was", "in a new job"]
 
 CURES: Mapping[FailureClass, Cure] = {
     FailureClass.OUT_OF_MEMORY: "with half the worker processes",
     FailureClass.KILLED: "with half the worker processes",
     FailureClass.GPU_LOST: "as it was",
 }
-MAX_RESTARTS: Mapping[Cure, int] = {"with half the worker processes": 2, "as it was": 1}
+MAX_RESTARTS: Mapping[Cure, int] = {"with half the worker processes": 2, "as it was": 1, "in a new job": 2}
 
 RESTARTS_FILE = "restarts.jsonl"
 

@@ -220,7 +220,7 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "  Folds: 5",
         "4: attributes.Folds: is not a field here. Did you mean folds? Fields: dataset, folds, splits, "
         "nsd_tolerance_mm, lesion_labels, phantom, quarantine, repair_headers_mm, files_from, "
-        "verify_integrity, owners, register, register_margin, intended_use, licence.",
+        "verify_integrity, found_ensembles, owners, register, register_margin, intended_use, licence.",
     ),
     "case of TYPE": (
         (1, 1),

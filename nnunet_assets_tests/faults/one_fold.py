@@ -1,19 +1,28 @@
 """One fold from its state on disk to its COMMIT, tracked: `python -m nnunet_assets_tests.faults.one_fold FOLD TRAINER`.
 
 What the fold's asset does, in a process that may be killed and without Dagster's own seconds. Folders and tracking
-server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`)
-and whether it keeps its probabilities (`NPZ_VARIABLE`).
+server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`),
+whether it keeps its probabilities (`NPZ_VARIABLE`), whether it begins anew (`RETRAIN_VARIABLE`), and what a job of
+Slurm gets where one trains it (`SLURM_VARIABLE`).
 It ends with the fold's exit code; a signal counts as 128 + n.
 """
 
+import json
 import os
 import sys
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.fold_request import FoldRequest
+from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.engines.engine import Engine
+from nnunet_assets.engines.job_engine import JobEngine
+from nnunet_assets.engines.local import LOCAL
+from nnunet_assets.engines.patience import Patience
+from nnunet_assets.engines.slurm import SlurmQueue
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
@@ -28,6 +37,8 @@ OVERRIDES = {"num_epochs": 6, "num_iterations_per_epoch": 2, "num_val_iterations
 
 N_RANKS_VARIABLE = "NNUNET_ASSETS_TRIAL_RANKS"
 NPZ_VARIABLE = "NNUNET_ASSETS_TRIAL_NPZ"
+RETRAIN_VARIABLE = "NNUNET_ASSETS_TRIAL_RETRAIN"
+SLURM_VARIABLE = "NNUNET_ASSETS_TRIAL_SLURM"
 
 
 def main(fold: str, trainer: str) -> int:
@@ -47,12 +58,23 @@ def main(fold: str, trainer: str) -> int:
         poll_seconds=0.2,
     )
     try:
-        with fold_lease(experiment.place_of(settings.roots, fold)), tracker:
-            run_fold(request, settings.roots, environment=os.environ)
+        with fold_lease(experiment.place_of(settings.roots, fold)):
+            engine, retrain = _engine(), RETRAIN_VARIABLE in os.environ
+            refuse_other_job(request, settings.roots, engine, environment=os.environ, retrain=retrain)
+            with tracker:
+                run_fold(request, settings.roots, environment=os.environ, retrain=retrain, engine=engine)
     except FoldFailed as failure:
         print(failure, flush=True)
         return failure.code if failure.code >= 0 else 128 - failure.code
     return 0
+
+
+def _engine() -> Engine:
+    """Returns where the fold trains; a queue is asked more often than anywhere else."""
+    if SLURM_VARIABLE not in os.environ:
+        return LOCAL
+    resources = Resources(cpus=4, memory_gb=1.0, **json.loads(os.environ[SLURM_VARIABLE]))
+    return JobEngine(SlurmQueue(os.environ), resources, Patience(look=5.0))
 
 
 if __name__ == "__main__":

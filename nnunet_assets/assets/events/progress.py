@@ -11,10 +11,11 @@ class LogProgress:
 
     Args:
         log: The run's.
+        relays: Whether it logs what a fold's process reports of itself, which writes to no log where it runs in a job.
     """
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
+    def __init__(self, log: logging.Logger, *, relays: bool = False) -> None:
+        self._log, self._relays = log, relays
         self._count = Count()
 
     def say(self, sentence: str) -> None:
@@ -26,10 +27,13 @@ class LogProgress:
         self._log.warning(sentence)
 
     def relay(self, sentence: str) -> None:
-        """Passes over it: the fold's process writes to this log by itself, through Pipes."""
+        """Passes over it where the fold's process writes to this log by itself, through Pipes."""
+        if self._relays:
+            self._log.info(sentence)
 
     def epoch(self, trained: TrainedEpoch) -> None:
-        """Passes over it, as over what is relayed."""
+        """Logs it where it is relayed."""
+        self.relay(str(trained))
 
     def poll(self) -> None:
         """Does nothing meanwhile."""

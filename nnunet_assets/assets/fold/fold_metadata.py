@@ -1,6 +1,8 @@
 """What the web UI shows of a fold that is finished."""
 
 import base64
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -33,9 +35,20 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
             for kind, n in manifest.peak_memory_bytes.items()
         },
         "device": dg.MetadataValue.text(manifest.device),
+        **_job(manifest.details.get("job") or {}),
         "folder": dg.MetadataValue.path(trained.finished.folder),
         "versions": dg.MetadataValue.json(dict(manifest.versions)),
         **_tracking(trained),
+    }
+
+
+def _job(job: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """Returns the cluster's job that finished the fold, with where it ran and what it asked for."""
+    if not job:
+        return {}
+    return {
+        "job": dg.MetadataValue.text(f"{job.get('engine')} {job.get('id')} on {job.get('node')}"),
+        "job_requested": dg.MetadataValue.json(dict(job.get("requested", {}))),
     }
 
 

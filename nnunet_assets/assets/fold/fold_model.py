@@ -1,8 +1,8 @@
 """`fold_model`: five trained and validated models, one a partition."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 
 import dagster as dg
@@ -19,6 +19,7 @@ from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.dagster_home import pool_limit_of
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request, train_fold
 
 DESCRIPTION = """One trained and validated model a fold, in nnU-Net's own folder `fold_k`.
@@ -30,6 +31,9 @@ of the learning curve is an estimate on random patches."""
 
 RETRY_TAG = "dagster/retry_number"
 """Dagster's own, on a run that it started by itself in place of one that died."""
+
+JOB_TAG, JOB_STATE_TAG = "nnunet_assets/job", "nnunet_assets/job_state"
+"""On a run whose fold a cluster's job trains: the job's id, and how it waits or where it runs."""
 
 INSTEAD_TAG = "nnunet_assets/instead_of"
 """On a run that a sensor of ours started in place of one that died: that one's id."""
@@ -146,19 +150,36 @@ def materialize_fold(
     with shown_as_failure():
         asked_by = first_try(context.instance, context.run).run_id
         request = fold_request(settings, config, fold, asked, dagster_run_id=context.run.run_id, asked_by=asked_by)
-        with pipes_session(context) as pipes:
+        engine = chosen_engine(settings, config, device=asked.device, note=job_tags(context))
+        # Pipes' files lie on this machine; what a job does, its files tell.
+        is_here = is_trained_here(engine)
+        no_pipes: AbstractContextManager[Mapping[str, str]] = nullcontext({})
+        with pipes_session(context) if is_here else no_pipes as pipes:
             trained = train_fold(
                 settings,
                 request,
                 destination_of(mlflow, settings),
-                LogProgress(context.log),
+                LogProgress(context.log, relays=not is_here),
                 environment={**shared, **pipes},
                 retrain=asked.retrain,
+                engine=engine,
             )
         metadata = fold_metadata(trained)
     if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
     return dg.MaterializeResult(data_version=dg.DataVersion(trained.finished.sha256), metadata={**metadata, **edited})
+
+
+def job_tags(context: dg.AssetExecutionContext) -> Callable[[str, str], None]:
+    """Returns what shows in the tags of a run, while it lasts, which job it waits for and how that is."""
+
+    def note(job_id: str, state: str) -> None:
+        try:
+            context.instance.add_run_tags(context.run.run_id, {JOB_TAG: job_id, JOB_STATE_TAG: state})
+        except Exception as error:  # noqa: BLE001 (whatever a database raises: no reason to end a job)
+            context.log.warning(f"The run's tags cannot be written: {error}")
+
+    return note
 
 
 def first_try(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:

@@ -135,6 +135,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any], at_work:
     from nnunet_assets.declarations.project import declared_if_any, read_project
     from nnunet_assets.project_folder.network_drives import network_sentences
     from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.fold.chosen_engine import chosen_engine
     from nnunet_assets.workflows.fold.rerun import rerun_of
     from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
 
@@ -169,7 +170,13 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any], at_work:
         rerun.check(changes, accepted=flags.despite_changes)
     destination = None if flags.tracker_disable else Destination.of(settings)
     trained = train_from_there(
-        settings, request, destination, progress, retrain=flags.retrain, continue_training=going_on
+        settings,
+        request,
+        destination,
+        progress,
+        retrain=flags.retrain,
+        continue_training=going_on,
+        engine=chosen_engine(settings, config, device=asked.device),
     )
     result = _result(trained)
     progress.say(_in_words(result))

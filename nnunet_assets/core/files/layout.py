@@ -197,6 +197,11 @@ class FoldPlace:
         return lock_of(self.folder)
 
     @property
+    def job_lock(self) -> Path:
+        """The file whose kernel lock a cluster's job holds that trains the fold, on the machine where it runs."""
+        return job_lock_of(self.folder)
+
+    @property
     def title(self) -> str:
         """The fold in one line for people: `Dataset004_Hippocampus / nnUNetTrainer__nnUNetPlans__2d, fold_3`."""
         return f"{self.experiment.title}, {self.fold}"
@@ -205,6 +210,11 @@ class FoldPlace:
 def lock_of(fold_folder: Path) -> Path:
     """Returns what `FoldPlace.lock` is, of a fold whose experiment need not be known."""
     return fold_folder.parent / SUMMARY_FOLDER / f"{fold_folder.name}.lock"
+
+
+def job_lock_of(fold_folder: Path) -> Path:
+    """Returns what `FoldPlace.job_lock` is, of a fold whose experiment need not be known."""
+    return fold_folder.parent / SUMMARY_FOLDER / f"{fold_folder.name}.job.lock"
 
 
 def comparison_folder(roots: Roots, dataset: str) -> Path:

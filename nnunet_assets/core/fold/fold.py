@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from nnunet_assets.core.files.kernel_lock import is_owned
-from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, FoldPlace, lock_of
+from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, FoldPlace, job_lock_of, lock_of
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FINAL_CHECKPOINT, FinishedFold, Manifest, read_committed
 
 State = Literal["absent", "running", "interrupted", "trained", "finished", "adopted", "changed", "foreign"]
@@ -72,7 +72,8 @@ def finished_siblings(fold_folder: Path) -> Iterator[tuple[Path, Manifest]]:
 def _state(folder: Path, finished: FinishedFold | None) -> State:
     if finished is not None:
         return "adopted" if finished.manifest.is_adopted else "finished"
-    if is_owned(lock_of(folder)):
+    # A job goes on where who supervised it was killed.
+    if is_owned(lock_of(folder)) or is_owned(job_lock_of(folder)):
         return "running"
     if (folder / OWN_FOLDER / COMMIT_FILE).is_file():
         return "changed"

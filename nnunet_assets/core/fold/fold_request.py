@@ -48,9 +48,13 @@ class FoldAttempt(FoldRequest):
         attempt: Names the attempt, over all processes that go on with it.
         waited_seconds: How long the fold waited already, for a GPU or in earlier starts of its process.
         meeting_folder: Where the processes that train it together find each other; None: there is one alone.
+        own_folder: Where this attempt's request and output lie; None: in the fold's hidden folder.
+        job: What a cluster's job says of itself, for the manifest; None: it is none.
     """
 
     fold_folder: Path
     attempt: str
     waited_seconds: float
     meeting_folder: Path | None
+    own_folder: Path | None = None
+    job: Mapping[str, Any] | None = None

@@ -87,16 +87,6 @@ def commit_again(
     settle_again(fold_folder)
 
 
-@contextmanager
-def settled_again(fold_folder: Path) -> Iterator[None]:
-    """Leaves no new validation half made or half taken over, before the block and after it, however that ends."""
-    settle_again(fold_folder)
-    try:
-        yield
-    finally:
-        settle_again(fold_folder)
-
-
 def settle_again(fold_folder: Path) -> None:
     """Takes over a new validation that is whole, and throws away one that is not; only the fold's owner may."""
     again = fold_folder / AGAIN_FOLDER

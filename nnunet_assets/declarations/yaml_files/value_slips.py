@@ -16,6 +16,8 @@ _EXAMPLES = {
     "lesion_labels": "[tumour]",
     "files_from": "[/data/images]",
     "members": "[2d, 3d_fullres]",
+    "options": '["--qos=long"]',
+    "modules": "[cuda/12.1]",
 }
 _OTHER_WORDS = {"gpu": "cuda", "nvidia": "cuda", "metal": "mps", "apple": "mps", "any": "auto", "processor": "cpu"}
 """What others call what nnU-Net and this package have another word for."""

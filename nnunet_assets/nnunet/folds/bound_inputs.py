@@ -5,7 +5,9 @@ after each restart and at the validation, days later. Data that is prepared anew
 fold. So its process is given a root in which these are as they were when the fold began.
 
 On disk, in `nnUNet_preprocessed/DATASET/.nnunet_assets/bound/ID/`: `owner.lock`, held by the process that owns the
-fold, and `DATASET/` with copies of the small files, links of the references, and links to the sets of cases.
+fold, `DATASET/` with copies of the small files, links of the references, and links to the sets of cases; and for a job
+that reads them, perhaps longer than that process lives, `used_by_job`, its folder, and `read_locks`, the locks of the
+sets.
 """
 
 import fcntl
@@ -21,6 +23,7 @@ from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.splits.splits import SPLITS_FILE
+from nnunet_assets.engines.job_files import READ_LOCKS_FILE, is_used_by_job
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.prepared.case_sets import CaseSet, link_or_copy
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -56,14 +59,21 @@ def bound_roots(dataset: PreparedDataset, experiment: Experiment) -> Iterator[Ro
                 )
         _remove_left(place.parent)
         # After the lock is closed: on network drives an open file cannot go. What stays, the next fold removes.
-        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        stack.callback(_remove_unless_used, place)
         (place / experiment.dataset).mkdir(parents=True)
         owner = stack.enter_context((place / "owner.lock").open("w"))
         flock(owner, fcntl.LOCK_EX)
         for name, case_set in sets.items():
             _link_folder(case_set.cases, place / experiment.dataset / name)
         _bind_rest(prepared, place / experiment.dataset, experiment.plans)
+        (place / READ_LOCKS_FILE).write_text("".join(f"{one.readers_lock}\n" for one in sets.values()))
         yield replace(curated_roots(prepared, dataset.raw.curation), preprocessed=place)
+
+
+def _remove_unless_used(place: Path) -> None:
+    """Removes what was bound, unless a job still reads it: who supervised that may be gone, or could not end it."""
+    if not is_used_by_job(place):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _bind_rest(prepared: PreparedFolder, folder: Path, plans: str) -> None:
@@ -99,7 +109,7 @@ def _remove_left(folder: Path) -> None:
                 flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            shutil.rmtree(left.parent, ignore_errors=True)
+            _remove_unless_used(left.parent)
 
 
 def _refuse_damaged(case_set: CaseSet, references: Path, experiment: Experiment, configuration: str) -> None:

@@ -1,7 +1,7 @@
 """One fold brought to its COMMIT, from the parent's side: what is refused, what is kept, and what is trained."""
 
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +12,6 @@ from nnunet_assets.core.files.layout import FULL_FOLD, STOP_FILE, Experiment, Fo
 from nnunet_assets.core.fold.commit import FinishedFold, Manifest
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
-from nnunet_assets.core.fold.validation_again import settled_again
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.engines.engine import Engine
@@ -27,6 +26,7 @@ from nnunet_assets.nnunet.folds.fold_attempt import (
 )
 from nnunet_assets.nnunet.folds.fold_child import train_in_child
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.followed_job import refuse_other_job, settled
 from nnunet_assets.nnunet.folds.validation_files import is_current, reason_to_validate, say_lack
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code
 from nnunet_assets.nnunet.plans.plans import Plans
@@ -106,8 +106,12 @@ def run_fold(
     experiment = request.experiment
     place = experiment.place_of(roots, request.fold)
     prepared = PreparedFolder(roots, experiment.dataset)
-    with _full_disk_classified(place), fold_lease(place), settled_again(place.folder):
+    with _full_disk_classified(place), fold_lease(place), ExitStack() as stack:
         retrain = retrain and not is_begun(place, request)
+        is_followed = refuse_other_job(
+            request, roots, engine, environment=environment, retrain=retrain, progress=progress
+        )
+        stack.enter_context(settled(place, is_followed=is_followed))
         dataset = _unchanged(request, prepared)
         _check_batch(request, dataset.plans)
         _refuse_foreign_code(dataset, trusted_code(environment))
@@ -130,7 +134,14 @@ def run_fold(
             progress.warn(f"{place.title} is trained; its validation runs again, since {reason}.")
             request = replace(request, options=replace(request.options, validation_only=True))
         return _train(
-            request, fold, dataset, environment=environment, retrain=retrain, engine=engine, progress=progress
+            request,
+            fold,
+            dataset,
+            environment=environment,
+            retrain=retrain,
+            engine=engine,
+            is_followed=is_followed,
+            progress=progress,
         )
 
 
@@ -142,12 +153,14 @@ def _train(
     environment: Mapping[str, str],
     retrain: bool,
     engine: Engine,
+    is_followed: bool,
     progress: Progress,
 ) -> FoldOutcome:
     """Trains or validates what is missing of a fold, on the dataset as it is bound for it."""
     place, experiment, prepared = fold.place, request.experiment, dataset.place
     check_variables(environment)
-    (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
+    if not is_followed:
+        (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt
     with (
         room_for_attempt(fold, request, progress, retrain=retrain) as (attempt, before),
         bound_roots(dataset, experiment) as bound,

@@ -33,6 +33,7 @@ from nnunet_assets.core.fold.version_history import (
 )
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.engines.job_files import open_record
 from nnunet_assets.errors import DamagedFileError, FoldError
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.trainer.parameters import package_versions
@@ -114,7 +115,8 @@ def room_for_attempt(
     """
     state, place, fold_folder = fold.state, fold.place, fold.place.folder
     changed = ""
-    if state in {"interrupted", "trained", "finished"} and not retrain:
+    # The fold's lease is the caller's: what runs is a job that is followed.
+    if state in {"interrupted", "trained", "finished", "running"} and not retrain:
         changed = " and ".join(changes_since_begun(place, request))
         if not changed and (state != "finished" or (fold_folder / FINAL_CHECKPOINT).is_file()):
             with _nothing_left_of_none(place):
@@ -136,7 +138,8 @@ def room_for_attempt(
         with nullcontext() if superseded else _nothing_left_of_none(place):
             yield uuid.uuid4().hex, None
     finally:
-        if superseded and not journal_path(fold_folder).exists():
+        # A job that could not be ended goes on where it is.
+        if superseded and not journal_path(fold_folder).exists() and not open_record(fold_folder):
             if fold_folder.exists():
                 fold_folder.rename(superseded.with_name(f"{superseded.name}_not_begun"))
             superseded.rename(fold_folder)
@@ -152,7 +155,9 @@ def _nothing_left_of_none(place: FoldPlace) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):  # a full disk: why it ended is said without it
-            if place.folder.is_dir() and not (journal_path(place.folder).exists() or any(place.folder.glob("*.pth"))):
+            is_begun = journal_path(place.folder).exists() or any(place.folder.glob("*.pth"))
+            # A job that could not be ended is found by what lies there.
+            if place.folder.is_dir() and not (is_begun or open_record(place.folder)):
                 kept = not_begun_folder(place)
                 shutil.rmtree(kept, ignore_errors=True)
                 kept.parent.mkdir(parents=True, exist_ok=True)

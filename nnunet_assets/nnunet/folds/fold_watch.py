@@ -15,6 +15,7 @@ from nnunet_assets.core.fold.validation_again import OUTPUT_FOLDER
 from nnunet_assets.core.fold.validation_work import ValidationWork, pass_seconds_of_others, trained_epoch
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.training.trained_epoch import duration
+from nnunet_assets.engines.job_files import JOBS_FOLDER
 from nnunet_assets.processes.child import LOG_FILE
 
 SILENT_SECONDS = 30 * 60
@@ -205,6 +206,7 @@ def _signs(fold_folder: Path) -> Iterator[float]:
     for path in (
         journal_path(fold_folder),
         fold_folder / OWN_FOLDER / LOG_FILE,
+        *fold_folder.glob(f"{OWN_FOLDER}/{JOBS_FOLDER}/*/{LOG_FILE}"),
         *fold_folder.glob("training_log_*.txt"),
         fold_folder / "validation",
         fold_folder / OUTPUT_FOLDER / "validation",

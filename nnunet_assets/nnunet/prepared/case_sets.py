@@ -46,6 +46,7 @@ class CaseSet:
         self.folder = folder
         self.cases = folder / "cases"
         self.parts = folder / "parts"
+        self.readers_lock = folder / "readers.lock"
         self._made_from = folder / "made_from.json"
         self._manifest = folder / "manifest.json"
         self._checked = folder / "checked"
@@ -156,7 +157,7 @@ class CaseSet:
         Raises:
             PlanningError: There is no such set, or not any more.
         """
-        with _locked(self.folder / "readers.lock", fcntl.LOCK_SH | fcntl.LOCK_NB) as is_locked:
+        with _locked(self.readers_lock, fcntl.LOCK_SH | fcntl.LOCK_NB) as is_locked:
             if not is_locked or not self.is_whole:
                 raise PlanningError(
                     f"The preprocessed cases in {self.cases} were removed meanwhile, or are not whole. Materialize "
@@ -166,7 +167,7 @@ class CaseSet:
 
     def remove_unless_read(self) -> None:
         """Removes the set where nobody reads it."""
-        with _locked(self.folder / "readers.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as is_locked:
+        with _locked(self.readers_lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_locked:
             if is_locked:
                 # Whole or gone, whatever kills this.
                 removed = self.folder.with_name(f".removed_{self.folder.name}")

@@ -8,7 +8,15 @@ from filelock import Timeout
 
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, REQUEST_FILE, SUMMARY_FOLDER, Roots
+from nnunet_assets.core.files.layout import (
+    FULL_FOLD,
+    OWN_FOLDER,
+    REQUEST_FILE,
+    SUMMARY_FOLDER,
+    Roots,
+    job_lock_of,
+    lock_of,
+)
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.processes.fold_lock import acquire
 
@@ -42,16 +50,17 @@ def trained_folds(roots: Roots, dataset: str) -> list[TrainedFold]:
 
 
 def running_folds(roots: Roots, dataset: str) -> list[str]:
-    """Returns the folds of the dataset that some process holds its lease of now: `nnUNetTrainer__..., fold_0`.
+    """Returns the folds of the dataset that some process trains now, here or in a job: `nnUNetTrainer__..., fold_0`.
 
     Raises:
         FoldError: A lock is another user's.
     """
     return [
-        f"{title}, {lock.stem}"
+        f"{title}, {fold}"
         for title, model in _models(roots, dataset)
-        for lock in sorted((model / SUMMARY_FOLDER).glob("fold_*.lock"))
-        if lock.stem != FULL_FOLD and _is_held(lock)
+        # `fold_0.lock`, `fold_0.job.lock`
+        for fold in sorted({lock.name.partition(".")[0] for lock in (model / SUMMARY_FOLDER).glob("fold_*.lock")})
+        if fold != FULL_FOLD and is_running(model, fold)
     ]
 
 
@@ -64,7 +73,7 @@ def _models(roots: Roots, dataset: str) -> Iterator[tuple[str, Path]]:
 
 
 def is_running(model: Path, fold: str) -> bool:
-    """Says whether some process holds a fold's lease.
+    """Says whether some process holds a fold's lease, or a job's.
 
     Args:
         model: nnU-Net's folder of the model.
@@ -73,8 +82,8 @@ def is_running(model: Path, fold: str) -> bool:
     Raises:
         FoldError: The lock is another user's.
     """
-    lock = model / SUMMARY_FOLDER / f"{fold}.lock"
-    return lock.exists() and _is_held(lock)
+    locks = (lock_of(model / fold), job_lock_of(model / fold))
+    return any(lock.exists() and _is_held(lock) for lock in locks)
 
 
 def _is_held(path: Path) -> bool:

@@ -75,6 +75,7 @@ def manifest_of(
             "started": started.isoformat(),
             "ended": ended.isoformat(),
             "stopped_early": stopped_early,
+            **({"job": dict(request.job)} if request.job else {}),
         },
         scores=scores_digest(results[SUMMARY_FILE].read_bytes()),
     )

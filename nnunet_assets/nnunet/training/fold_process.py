@@ -54,7 +54,7 @@ from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end,
 from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.training.validation_passes import write_validation_work
 from nnunet_assets.nnunet.training.validation_series import validation_series
-from nnunet_assets.processes.child import ChildFailure, child_main
+from nnunet_assets.processes.child import LEAVE_FILE, ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.reporter import reporter
 
@@ -75,7 +75,7 @@ def train_fold(request: FoldAttempt) -> None:
         if place is None:
             train_as_rank(request, checkpoint, Rank(), progress)
         else:
-            own = fold_folder / OWN_FOLDER
+            own = request.own_folder or fold_folder / OWN_FOLDER
             run_ranks(RANK_MODULE, options.num_gpus, own, checkpoint, progress, meeting_folder=place)
         progress.say(f"{request.fold} is finished.")
 
@@ -105,7 +105,10 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
     logger = open_journal(trainer, request, whole_batch, progress) if rank.is_first and earlier is None else None
     if rank.is_first:
         write_validation_work(trainer)
-    stopped = _train(trainer, options, rank, logger, progress, start=start, is_trained=is_trained)
+    leave_file = request.own_folder / LEAVE_FILE if request.own_folder else None
+    stopped = _train(
+        trainer, options, rank, logger, progress, start=start, is_trained=is_trained, leave_file=leave_file
+    )
     progress.say("Training is done; predicting and scoring the validation cases.")
     validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)
     if rank.is_first:
@@ -193,6 +196,7 @@ def _train(
     *,
     start: float,
     is_trained: bool,
+    leave_file: Path | None,
 ) -> str | None:
     """Trains what is missing; returns why it ended early, None: it did not."""
     fold_folder = Path(trainer.output_folder)
@@ -201,7 +205,7 @@ def _train(
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, progress) if logger else lambda: None
-    stop_early(trainer, fold_folder, options, start, agree=rank.agree)
+    stop_early(trainer, fold_folder, options, start, agree=rank.agree, leave_file=leave_file)
     stopped = train(trainer, progress)
     close()
     if rank.is_first:

@@ -88,4 +88,6 @@ def records_so_far(
     )
     for group, values in whole_batch.items():
         params[group] = {**params[group], **values}
+    if request.job:  # without its node: a host's name stays here
+        params["job"] = {name: value for name, value in request.job.items() if name != "node"}
     return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]

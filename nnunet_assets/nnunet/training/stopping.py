@@ -31,6 +31,9 @@ RESERVED_SHARE = 0.1
 """The part of a time budget that is kept for the validation where no other fold says how long it takes."""
 
 
+LEAVING = "The time of the job is nearly over: the training is saved, and the process ends."
+
+
 class TrainingStopped(Exception):  # noqa: N818 - reads as what happened
     """Leaves nnU-Net's loop after a whole epoch; the message is the reason."""
 
@@ -78,8 +81,11 @@ def stop_early(
     started: float,
     *,
     agree: Callable[[str | None], str | None] = lambda reason: reason,
+    leave_file: Path | None = None,
 ) -> None:
     """Makes the trainer raise `TrainingStopped` at the end of the epoch after which there is a reason to.
+
+    Where `leave_file` is there, the epoch is saved and the process ends, to go on elsewhere.
 
     Args:
         trainer: The trainer.
@@ -88,6 +94,10 @@ def stop_early(
         started: When the fold was asked for, on `time.monotonic`'s clock.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
+        leave_file: Made by a cluster's job whose time is nearly over; None: this is none.
+
+    Raises (from the trainer's `on_epoch_end`):
+        ChildFailure: The process was asked to leave, and the epoch is saved.
     """
     end_epoch = trainer.on_epoch_end
     minutes = options.time_budget_minutes
@@ -97,7 +107,10 @@ def stop_early(
 
     def on_epoch_end() -> None:
         nonlocal ended_at
-        end_epoch()
+        if leave_file and not trainer.disable_checkpointing and trainer.current_epoch + 1 < trainer.num_epochs:
+            _leave_if_asked(trainer, leave_file, end_epoch, agree)
+        else:
+            end_epoch()
         now = time.monotonic()
         epoch_seconds, ended_at = now - ended_at, now
         if trainer.current_epoch >= trainer.num_epochs:
@@ -112,6 +125,25 @@ def stop_early(
             raise TrainingStopped(reason)
 
     trainer.on_epoch_end = on_epoch_end
+
+
+def _leave_if_asked(
+    trainer: NnunetTrainer,
+    leave_file: Path,
+    end_epoch: Callable[[], None],
+    agree: Callable[[str | None], str | None],
+) -> None:
+    """Ends an epoch that is not the last, and the process after it where it is asked to."""
+    leaves = agree(LEAVING if leave_file.exists() else None)
+    save_every = trainer.save_every
+    if leaves:
+        trainer.save_every = 1
+    try:
+        end_epoch()
+    finally:
+        trainer.save_every = save_every
+    if leaves:
+        raise ChildFailure(ExitCode.STOPPED, f"{leaves} It goes on after epoch {trainer.current_epoch - 1}.")
 
 
 def train(trainer: NnunetTrainer, progress: Progress) -> str | None:

@@ -92,7 +92,7 @@ class RunWriter:
         if finished is not None and scores is not None:
             # Before the files: whoever reads these meanwhile sees that they are not of these scores.
             now = {names.SCORES: scores, names.SCORED_AT: str(max(time.time_ns() // 1_000_000, ending.time_ms))}
-            tags = {**now, names.VALIDATED: finished.manifest.validated}
+            tags = {**now, names.VALIDATED: finished.manifest.validated, **self._job_tags(finished)}
             client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()], synchronous=True)
         client.set_terminated(run.run_id, ending.status, ending.time_ms)
         run.is_closed = run.ending == ending
@@ -119,6 +119,12 @@ class RunWriter:
             self.kept_files[file] = sentence
             return False
         return True
+
+    def _job_tags(self, finished: FinishedFold) -> dict[str, str]:
+        tags = names.job_tags(finished.manifest.details.get("job") or {})
+        if self._pseudonyms and names.HOST in tags:
+            tags[names.HOST] = self._pseudonyms.of("host", tags[names.HOST])
+        return self._pseudonyms.hidden(tags) if self._pseudonyms else tags
 
     def _write_metrics(self, client: "MlflowClient", run: FoldRun, group: Sequence[Record], last_epoch: int) -> None:
         from mlflow.entities import Metric

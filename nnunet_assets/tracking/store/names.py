@@ -55,6 +55,13 @@ FAILURE = "nnunet_assets.failure"
 DAGSTER_RUN_ID = "dagster_run_id"
 """The word of dagster-mlflow."""
 HOST = "nnunet_assets.host"
+"""The machine that trains; of a cluster's job its node."""
+ENGINE = "nnunet_assets.engine"
+"""`slurm` of a fold that a cluster's job trains; no such tag otherwise."""
+JOB = "nnunet_assets.job"
+"""The cluster's id of the job that finished the fold."""
+REQUESTED = "nnunet_assets.requested"
+"""What that job asked for, as JSON."""
 ADOPTED = "nnunet_assets.adopted"
 """`yes` of a fold that was trained elsewhere; no such tag otherwise."""
 SEVERAL_GPUS = "nnunet_assets.several_gpus"
@@ -266,6 +273,15 @@ def experiment_tags(experiment: Experiment, run_type: RunType) -> dict[str, str]
 def peak_memory_metric(kind: str) -> str:
     """Returns the metric of a manifest's kind of memory, such as `peak_memory_gpu_bytes`."""
     return PEAK_MEMORY.replace("KIND", escaped(kind))
+
+
+def job_tags(job: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags of the job that finished a fold, as its manifest describes it; nothing where it was none."""
+    if not job:
+        return {}
+    requested = json.dumps(job.get("requested", {}), ensure_ascii=False)
+    tags = {ENGINE: job.get("engine"), JOB: job.get("id"), HOST: job.get("node")}
+    return {**{tag: str(value) for tag, value in tags.items() if value}, REQUESTED: cut(requested, MAX_TAG_LENGTH)}
 
 
 def search_tags(params: Mapping[str, Any]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from nnunet_assets.processes.machine.torch_devices import check_device
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.dataset.preparation_work import PreparationWork, preparation_work
 from nnunet_assets.workflows.dataset.prepare import Readiness, readiness
+from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here
 from nnunet_assets.workflows.fold.start import is_to_validate, refuse_missing_fold, starting_point
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request
 
@@ -114,7 +115,8 @@ def dry_run(
     check_options(options, device=device, retrain=asked.retrain, continue_training=continue_training)
     place = config.identity.place_of(settings.roots, fold)
     refuse_missing_fold(settings, project, config, fold)
-    check_device(device, options.num_gpus, settings.child_environment())
+    if is_trained_here(chosen_engine(settings, config, device=device)):
+        check_device(device, options.num_gpus, settings.child_environment())
     if not asked.retrain:
         check_versions(place, despite_changes=asked.despite_changes)
     ready, there = readiness(settings, config), Fold.read(place, check_files=True)

@@ -13,6 +13,8 @@ from nnunet_assets.core.splits.splits_files import readable_splits
 from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.engines.engine import Engine
+from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, check_may_be_trained, check_versions
 from nnunet_assets.nnunet.folds.fold_inputs import check_fold, no_such_fold
@@ -22,6 +24,7 @@ from nnunet_assets.processes.machine.torch_devices import check_device
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.dataset.prepare import ensure_prepared
+from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here
 from nnunet_assets.workflows.fold.train import AskedNow, TrainedFold, fold_request, train_fold
 
 
@@ -52,7 +55,8 @@ def prepared_request(
     @cache
     def before_work() -> None:
         refuse_missing_fold(settings, project, config, fold)
-        check_device(device, options.num_gpus, settings.child_environment())
+        if is_trained_here(chosen_engine(settings, config, device=device)):
+            check_device(device, options.num_gpus, settings.child_environment())
 
     dataset = ensure_prepared(
         settings,
@@ -96,7 +100,7 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
     if retrain and state != "absent":
         return "training anew; the one that is there is kept among the superseded folds."
     check_may_be_trained(fold, request.options)
-    if state in ("finished", "interrupted", "trained") and (others := _changes(fold, request)):
+    if state in ("finished", "interrupted", "trained", "running") and (others := _changes(fold, request)):
         raise FoldError(
             f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
@@ -111,6 +115,7 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         "finished": "finished already; nothing is trained. --retrain trains it anew.",
         "interrupted": "interrupted before; going on from its last checkpoint, with or without --c. --retrain begins "
         "anew.",
+        "running": "a job trains it already, and is followed.",
         "trained": "trained before; only its validation runs, with or without --c. --retrain begins anew.",
     }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
 
@@ -138,6 +143,7 @@ def train_from_there(
     *,
     retrain: bool,
     continue_training: bool = False,
+    engine: Engine = LOCAL,
 ) -> TrainedFold:
     """Says where the fold starts from, and brings it to its COMMIT as `train_fold` does.
 
@@ -150,4 +156,4 @@ def train_from_there(
         there = Fold.read(place, check_files=True)
         point = starting_point(there, request, retrain=retrain, continue_training=continue_training)
         progress.say(f"{place.title}: {point}")
-        return train_fold(settings, request, destination, progress, retrain=retrain, known=there)
+        return train_fold(settings, request, destination, progress, retrain=retrain, known=there, engine=engine)

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_lock import fold_lease
@@ -30,7 +32,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import HOST, fold_tags
+from nnunet_assets.tracking.store.names import ENGINE, HOST, fold_tags
 from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
@@ -183,12 +185,13 @@ def train_fold(
         NnunetAssetsError: As `run_fold`.
     """
     place = request.experiment.place_of(settings.roots, request.fold)
+    passed_on = settings.child_environment(environment)
 
     def train() -> FoldOutcome:
         return run_fold(
             request,
             settings.roots,
-            environment=settings.child_environment(environment),
+            environment=passed_on,
             retrain=retrain,
             known=known,
             engine=engine,
@@ -197,7 +200,10 @@ def train_fold(
 
     # First: a second run of a fold that trains must not touch its MLflow run.
     with fold_lease(place):
-        outcome, report = tracked(train, settings, request, destination, progress) if destination else (train(), None)
+        refuse_other_job(request, settings.roots, engine, environment=passed_on, retrain=retrain, progress=progress)
+        outcome, report = (
+            tracked(train, settings, request, destination, progress, engine=engine) if destination else (train(), None)
+        )
     return TrainedFold(
         request=request,
         finished=outcome.finished,
@@ -217,6 +223,8 @@ def tracked(
     request: FoldRequest,
     destination: Destination,
     progress: Progress,
+    *,
+    engine: Engine = LOCAL,
 ) -> tuple[FoldOutcome, TrackingReport]:
     """Trains a fold beside its MLflow run; tracking that fails is said and counted, and never ends the training.
 
@@ -228,15 +236,18 @@ def tracked(
         request.experiment, request.fold, request.inputs, validated=validated, dagster_run_id=request.dagster_run_id
     )
     n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
+    is_here = engine.name == LOCAL.name
+    # Of another machine the tags come with its manifest, and nobody samples it.
+    machine = {HOST: socket.gethostname()} if is_here else {ENGINE: engine.name}
     with FoldTracker(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),
         fold_folder=place.folder,
-        tags={**tags, HOST: socket.gethostname()},
+        tags={**tags, **machine},
         run_name=fold_run_name(request.experiment, request.fold),
     ) as tracker:
         try:
-            with SystemSampler(place.folder, n_gpus):
+            with SystemSampler(place.folder, n_gpus) if is_here else nullcontext():
                 outcome = train()
         except Exception as error:
             failure = str(error.failure) if isinstance(error, FoldFailed) else "crashed"

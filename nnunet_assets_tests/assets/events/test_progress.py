@@ -36,6 +36,17 @@ def test_sentences_have_their_levels_and_what_pipes_bring_is_not_said_twice(
     ]
 
 
+def test_what_a_job_reports_is_logged_where_pipes_bring_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    progress = LogProgress(logging.getLogger("a run"), relays=True)
+    progress.relay("The training begins.")
+    progress.epoch(TrainedEpoch(0, 10, {}))
+    assert [record.message for record in caplog.records] == [
+        "The training begins.",
+        str(TrainedEpoch(0, 10, {})),
+    ]
+
+
 def test_a_line_in_half_a_minute_at_most_says_how_long_the_rest_takes(
     progress: LogProgress, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

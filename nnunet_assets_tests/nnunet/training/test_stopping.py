@@ -207,3 +207,50 @@ class TestTheNextProcessKnowsWhyTheOneBeforeEnded:
         trainer: Any = Trainer(clock, RISING)
         trainer.current_epoch = 2
         assert earlier_end(trainer, fold_folder) == "4 epochs early, in an earlier process"
+
+
+class SavingTrainer(Trainer):
+    """One that saves an epoch in so many, as nnU-Net does, and makes the file that asks it to leave in one of them."""
+
+    def __init__(self, clock: Any, leave_file: Path, asked_in_epoch: int) -> None:
+        super().__init__(clock, RISING)
+        self.leave_file, self.asked_in_epoch = leave_file, asked_in_epoch
+        self.save_every, self.disable_checkpointing = 50, False
+        self.saved: list[int] = []
+
+    def on_epoch_end(self) -> None:
+        if (self.current_epoch + 1) % self.save_every == 0:
+            self.saved.append(self.current_epoch)
+        super().on_epoch_end()
+
+    def run_training(self) -> None:
+        for _ in range(self.current_epoch, self.num_epochs):
+            if self.current_epoch == self.asked_in_epoch:
+                self.leave_file.touch()
+            self.on_epoch_end()
+        self.on_train_end()
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_a_training_whose_job_is_nearly_over_saves_the_epoch_that_it_is_in_and_goes(
+    clock: Any, fold_folder: Path, epoch: int
+) -> None:
+    leave_file = fold_folder / OWN_FOLDER / "LEAVE"
+    trainer: Any = SavingTrainer(clock, leave_file, epoch)
+    stop_early(trainer, fold_folder, TrainingOptions(), started=0.0, leave_file=leave_file)
+    with pytest.raises(ChildFailure, match=f"nearly over: .* It goes on after epoch {epoch}") as caught:
+        trainer.run_training()
+    assert caught.value.code == ExitCode.STOPPED
+    assert trainer.saved == [epoch]
+    assert (trainer.save_every, trainer.is_ended) == (50, False)
+
+
+def test_after_the_last_epoch_and_without_checkpoints_there_is_nothing_to_save(clock: Any, fold_folder: Path) -> None:
+    for asked_in_epoch, disable_checkpointing in ((5, False), (2, True)):
+        leave_file = fold_folder / OWN_FOLDER / f"LEAVE{asked_in_epoch}"
+        trainer: Any = SavingTrainer(clock, leave_file, asked_in_epoch)
+        trainer.disable_checkpointing = disable_checkpointing
+        stop_early(trainer, fold_folder, TrainingOptions(), started=0.0, leave_file=leave_file)
+        trainer.run_training()
+        assert trainer.is_ended
+        assert trainer.saved == []

@@ -1,0 +1,81 @@
+"""`engine.yaml` of a project's folder: where its folds train, if not on the machine that supervises them."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.engine_config import EngineConfig
+from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
+from nnunet_assets.declarations.yaml_files.sentences import validation_problems
+from nnunet_assets.declarations.yaml_files.yaml_source import Problem, read_documents
+from nnunet_assets.errors import ConfigError
+
+ENGINE_FILE = "engine.yaml"
+
+
+def read_engine(project: Path) -> tuple[EngineConfig, list[FileProblem]]:
+    """Returns what a project declares of its engine, and what is wrong with it; no file declares nothing.
+
+    Args:
+        project: The project's folder.
+    """
+    from pydantic import ValidationError
+
+    file = project / ENGINE_FILE
+    if not file.exists():
+        return EngineConfig(), []
+    documents, problems = read_documents(file)
+    if len(documents) > 1:
+        sentence = "one document is all that this file may have: remove the line `---` and what follows."
+        problems.append(Problem(documents[1].line, (), sentence))
+    config = EngineConfig()
+    for document in documents[:1]:
+        problems.extend(document.problems)
+        if document.value is None:
+            continue
+        if not isinstance(document.value, dict):
+            sentence = "must be fields, one `name: value` a line, such as `kind: slurm`."
+            problems.append(Problem(document.line, (), sentence))
+            continue
+        known = {problem.location for problem in document.problems}
+        try:
+            config = EngineConfig.model_validate(document.value)
+        except ValidationError as error:
+            found = validation_problems(error, EngineConfig, document, ())
+            problems.extend(problem for problem in found if problem.location not in known)
+    return config, [FileProblem(ENGINE_FILE, problem) for problem in problems]
+
+
+def engine_contradictions(
+    experiments: Iterable[Declared[ExperimentConfig]], engine: EngineConfig
+) -> Iterator[FileProblem]:
+    """Yields the experiments that train on more GPUs than the project's jobs get.
+
+    Args:
+        experiments: The valid ones.
+        engine: The project's.
+    """
+    for declared in experiments:
+        config = declared.config
+        own = config.engine.over(engine) if config.engine else engine
+        if problem := own.problem_with(device=config.device, num_gpus=config.num_gpus):
+            yield declared.problem(("attributes", "num_gpus"), f"by {ENGINE_FILE} {problem}.")
+
+
+def declared_engine(project: Path, experiment: ExperimentConfig) -> EngineConfig:
+    """Returns where an experiment's folds train: what it declares itself, and the project's for the rest.
+
+    Args:
+        project: The project's folder.
+        experiment: The experiment.
+
+    Raises:
+        ConfigError: The project's file is wrong, or the two together contradict the experiment.
+    """
+    base, problems = read_engine(project)
+    if problems:
+        raise ConfigError("\n".join([f"{project / ENGINE_FILE} is wrong:", *map(str, problems)]))
+    config = experiment.engine.over(base) if experiment.engine else base
+    if problem := config.problem_with(device=experiment.device, num_gpus=experiment.num_gpus):
+        raise ConfigError(f"{experiment.identity.title}: {problem}, in {project / ENGINE_FILE} or `engine`.")
+    return config

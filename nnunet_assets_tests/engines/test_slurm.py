@@ -1,0 +1,261 @@
+"""Folds on a real Slurm, with a process that trains nothing: what controller, daemons and jobs make of them.
+
+The same with real trainings, and MLflow, in `faults/test_slurm_kills.py`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.core.fold.commit import read_committed
+from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.training.resources import Resources
+from nnunet_assets.engines.job_files import open_record
+from nnunet_assets.engines.job_queue import JobOrder, QueueRefusedError, QueueSilentError
+from nnunet_assets.engines.slurm import SlurmQueue
+from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.engines import stub_fold
+from nnunet_assets_tests.engines.one_supervisor import EXPERIMENT, OPTIONS
+from nnunet_assets_tests.engines.real_slurm import RealSlurm
+from nnunet_assets_tests.prepared_builders import write_prepared
+from nnunet_assets_tests.tiny_request import with_modules_of
+
+
+class Supervised:
+    """A fold in a folder of its own, and those who supervise it."""
+
+    def __init__(self, folder: Path, slurm: RealSlurm) -> None:
+        self.folder, self.slurm = folder, slurm
+        self.roots, _ = write_prepared(folder)
+        self.place = EXPERIMENT.place_of(self.roots, "fold_0")
+        self.log = folder / "supervisors.log"
+
+    def start(self, *, epoch_seconds: float = 0.0, **options: Any) -> "subprocess.Popen[bytes]":
+        variables = {OPTIONS: json.dumps(options), stub_fold.EPOCH_SECONDS: str(epoch_seconds)}
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "nnunet_assets_tests.engines.one_supervisor", str(self.folder)],
+                env={**with_modules_of(self.folder), **self.slurm.variables, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def run(self, **options: Any) -> int:
+        return self.start(**options).wait(240)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def epochs(self) -> list[int | None]:
+        return [one.epoch for one in read_records(journal_path(self.place.folder)) if one.kind == "epoch"]
+
+    @property
+    def n_jobs(self) -> int:
+        return len(list((self.place.own / "jobs").iterdir()))
+
+    def wait_for(self, what: Callable[[], Any], seconds: float = 90) -> Any:
+        until = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < until, self.said
+            time.sleep(0.05)
+        return found
+
+    def check_finished(self, n_epochs: int = 4) -> dict[str, Any]:
+        """Checks that each epoch was trained once and that no job is left; returns what is recorded of the job."""
+        self.slurm.wait_until_idle()
+        manifest = read_committed(self.place.folder, check_files=True)
+        assert manifest, self.said
+        assert self.epochs == list(range(n_epochs))
+        assert open_record(self.place.folder) is None
+        found: dict[str, Any] = manifest.details["job"]
+        return found
+
+
+@pytest.fixture
+def fold(tmp_path: Path, slurm: RealSlurm) -> Supervised:
+    return Supervised(tmp_path, slurm)
+
+
+def test_a_fold_is_trained_in_a_job_on_the_gpu_that_it_is_given(fold: Supervised) -> None:
+    assert fold.run() == 0, fold.said
+    job = fold.check_finished()
+    assert job["node"] in ("n1", "n2")
+    assert job["requested"] == {"gpus": 1, "cpus": 4, "memory_gb": 1.0, "time_limit_minutes": 10}
+    printed = (fold.place.own / "output.log").read_text()
+    # Four processors were given, and this machine may have fewer.
+    assert f"GPUs 0, workers {max(1, min(4, len(os.sched_getaffinity(0))) - 1)}\n" in printed
+    assert f"runs on {job['node']}, after" in fold.said
+
+
+# --- slower, or more of the same ----------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+def test_a_job_that_is_cancelled_goes_on_in_another(fold: Supervised) -> None:
+    process = fold.start(epoch_seconds=1.0)
+    fold.wait_for(lambda: len(fold.epochs) == 2)
+    fold.slurm.call("scancel", *fold.slurm.jobs())
+    assert process.wait(120) == 0, fold.said
+    fold.check_finished()
+    assert fold.n_jobs == 2
+    assert "started again in a new job" in fold.said
+
+
+@pytest.mark.faults
+def test_a_time_limit_cuts_a_fold_as_often_as_it_has_to(fold: Supervised) -> None:
+    # A minute is the shortest limit; Slurm warns 15 s before it, or up to a minute earlier.
+    assert fold.start(epoch_seconds=20.0, n_epochs=5, time_limit_minutes=1).wait(600) == 0, fold.said
+    fold.check_finished(5)
+    assert fold.n_jobs >= 3
+    assert "The time of the job is nearly over." in fold.said
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", ["in the queue", "in training"])
+def test_a_supervisor_that_is_killed_leaves_a_job_that_the_next_one_follows(fold: Supervised, moment: str) -> None:
+    if moment == "in the queue":
+        for node in ("n1", "n2"):
+            fold.slurm.call("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    try:
+        process = fold.start(epoch_seconds=10.0)
+        fold.wait_for(lambda: fold.epochs if moment == "in training" else "PENDING (" in fold.said)
+        process.kill()
+        process.wait()
+        assert len(fold.slurm.jobs()) == 1
+        assert fold.run(retrain=True) == ExitCode.OWNED, fold.said
+        assert fold.run(n_epochs=5) == ExitCode.OWNED, fold.said
+        process = fold.start(epoch_seconds=2.0)
+        fold.wait_for(lambda: "which an earlier run submitted, goes on" in fold.said)
+    finally:
+        for node in ("n1", "n2"):
+            if moment == "in the queue":
+                fold.slurm.resume(node)
+    assert process.wait(120) == 0, fold.said
+    fold.check_finished()
+    assert fold.n_jobs == 1
+
+
+@pytest.mark.faults
+def test_a_second_supervisor_is_told_of_the_first_and_nothing_is_trained_twice(fold: Supervised) -> None:
+    first = fold.start(epoch_seconds=1.0)
+    fold.wait_for(fold.slurm.jobs)
+    assert fold.run() == ExitCode.OWNED
+    assert "is being trained by another process" in fold.said
+    assert first.wait(120) == 0, fold.said
+    fold.check_finished()
+    assert fold.n_jobs == 1
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_ends_its_job(fold: Supervised, number: signal.Signals) -> None:
+    process = fold.start(epoch_seconds=1.0)
+    fold.wait_for(lambda: len(fold.epochs) == 1)
+    began = time.monotonic()
+    process.send_signal(number)
+    process.wait(60)
+    assert time.monotonic() - began < 30
+    assert fold.slurm.jobs() == []
+    assert open_record(fold.place.folder) is None
+    assert fold.run() == 0, fold.said
+    fold.check_finished()
+
+
+@pytest.mark.faults
+def test_a_node_that_is_lost_costs_the_epochs_since_the_last_checkpoint(fold: Supervised) -> None:
+    process = fold.start(epoch_seconds=2.0)
+    fold.wait_for(lambda: len(fold.epochs) == 2)
+    (node,) = fold.slurm.call("squeue", "--noheader", "--format=%N").split()
+    fold.slurm.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        assert process.wait(120) == 0, fold.said
+    finally:
+        fold.slurm.resume(node)
+    fold.check_finished()
+    assert fold.n_jobs == 2
+
+
+@pytest.mark.faults
+def test_folds_that_find_no_free_gpu_wait_and_say_so(fold: Supervised) -> None:
+    fillers = [
+        fold.slurm.call("sbatch", "--parsable", "--gres=gpu:2", "--time=5", "--output=/dev/null", "--wrap=sleep 300")
+        for _ in range(2)
+    ]
+    process = fold.start()
+    fold.wait_for(lambda: "PENDING (Resources, place 1 of 1 that wait)" in fold.said)
+    fold.slurm.call("scancel", *(job.strip() for job in fillers))
+    assert process.wait(120) == 0, fold.said
+    fold.check_finished()
+
+
+@pytest.mark.faults
+def test_what_slurm_refuses_is_told_in_its_words(slurm: RealSlurm, tmp_path: Path) -> None:
+    queue = SlurmQueue({**os.environ, **slurm.variables})
+    with pytest.raises(QueueRefusedError, match="invalid partition specified: nope"):
+        queue.submit(JobOrder("nnunet_assets-x", tmp_path, Resources(partition="nope")))
+    assert queue.find("nnunet_assets-x") is None
+    # A job that is held is taken whatever it asks for.
+    for asked, reason in ((Resources(gpus=9), "BadConstraints"), (Resources(cpus=99), "PartitionConfig")):
+        job_id = queue.submit(JobOrder("nnunet_assets-x", tmp_path, asked))
+        assert queue.look(job_id).reason == "JobHeldUser"
+        queue.release(job_id)
+        until = time.monotonic() + 30
+        while queue.look(job_id).reason != reason:
+            assert time.monotonic() < until, queue.look(job_id)
+            time.sleep(0.2)
+        queue.cancel(job_id)
+    assert queue.look("4294967").state == "GONE"
+    queue.cancel("4294967")
+
+
+def slurm_that_says(folder: Path, **programs: str) -> SlurmQueue:
+    """Returns a queue whose commands are these scripts; the others are not there."""
+    for name, script in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return SlurmQueue({"PATH": str(folder)})
+
+
+DOWN = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
+LOST = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
+
+
+@pytest.mark.parametrize("ask", [lambda q: q.look("1"), lambda q: q.find("x"), lambda q: q.cancel("1")])
+def test_a_controller_that_is_down_says_nothing_of_a_job(tmp_path: Path, ask: Callable[[SlurmQueue], Any]) -> None:
+    queue = slurm_that_says(tmp_path, squeue=DOWN, scancel=DOWN, scontrol=DOWN)
+    with pytest.raises(QueueSilentError, match="Unable to contact slurm controller"):
+        ask(queue)
+
+
+def test_a_submission_whose_answer_was_lost_is_found_by_its_name(tmp_path: Path) -> None:
+    order = JobOrder("nnunet_assets-x", tmp_path, Resources())
+    assert slurm_that_says(tmp_path, sbatch=LOST, squeue="echo 12").submit(order) == "12"
+    with pytest.raises(QueueSilentError, match="Socket timed out"):
+        slurm_that_says(tmp_path, sbatch=LOST, squeue="exit 0").submit(order)
+
+
+def test_a_job_that_nothing_is_printed_of_is_asked_for_elsewhere(tmp_path: Path) -> None:
+    unknown = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+    programs = {"squeue": "exit 0", "scontrol": unknown}
+    assert slurm_that_says(tmp_path, **programs).look("7").state == "GONE"
+    found = slurm_that_says(tmp_path, **programs, sacct="echo 'TIMEOUT|0:0|n1'").look("7")
+    assert (found.state, found.node) == ("TIMEOUT", "n1")
+
+
+def test_of_its_own_variables_slurm_gets_the_place_of_its_configuration_alone(tmp_path: Path) -> None:
+    queue = SlurmQueue({"PATH": str(tmp_path), "SLURM_CONF": "/etc/x", "SLURM_JOB_ID": "3", "SBATCH_ARRAY_INX": "1-9"})
+    (tmp_path / "squeue").write_text('#!/bin/sh\necho "$SLURM_CONF,$SLURM_JOB_ID,$SBATCH_ARRAY_INX"\n')
+    (tmp_path / "squeue").chmod(0o755)
+    assert queue.find("x") == "/etc/x,,"
