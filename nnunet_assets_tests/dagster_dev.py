@@ -16,6 +16,8 @@ from typing import Any
 
 BACKFILL = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+LAUNCH = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUNS = "{ runsOrError { ... on Runs { results { runId status tags { key value } } } } }"
 
 
@@ -49,6 +51,23 @@ class DagsterDev:
         result = self.query(BACKFILL, p=params)["launchPartitionBackfill"]
         assert result["__typename"] == "LaunchBackfillSuccess", result
         return str(result["backfillId"])
+
+    def launch(self, *assets: tuple[str, ...], partition: str | None = None) -> str:
+        """Materializes assets in a run of their own, at once, and returns its id."""
+        selector = {
+            "repositoryLocationName": "nnunet_assets",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": list(path)} for path in assets],
+        }
+        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+        params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}
+        result = self.query(LAUNCH, p=params)["launchRun"]
+        assert result["__typename"] == "LaunchRunSuccess", result
+        return str(result["run"]["runId"])
+
+    def status(self, run_id: str) -> str:
+        return str(next(run["status"] for run in self.query(RUNS)["runsOrError"]["results"] if run["runId"] == run_id))
 
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         """Returns the runs that have these tags ('dagster/partition' as dagster__partition), newest first."""

@@ -10,27 +10,32 @@ from typing import Any
 import psutil
 import pytest
 
+from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.declarations.project import read_project
+from nnunet_assets.jobs import experiment_job_names, preparation_keys
+from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD
 from nnunet_assets_tests.dagster_dev import dagster_dev
-from nnunet_assets_tests.phantom_builders import DATASET, PREPARATION, phantom_project, variant
+from nnunet_assets_tests.phantom_builders import DATASET, phantom_project, variant
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
 
-EXPERIMENT = Experiment(DATASET, "3d_fullres", variant="tiny")
+FOLDS = ("fold_0", "fold_1")
+EXPERIMENT = Experiment(DATASET, "2d", variant="tiny")
 FOLD_MODEL = (*EXPERIMENT.key_prefix, "fold_model")
-LONG = Experiment(DATASET, "3d_fullres", variant="long")
+LONG = Experiment(DATASET, "2d", variant="long")
 LONG_FOLD_MODEL = (*LONG.key_prefix, "fold_model")
 
 EXPERIMENTS = [
-    {**variant("tiny", num_epochs=3, num_iterations_per_epoch=2), "owners": ["team:phantom"]},
-    {**variant("long", num_iterations_per_epoch=1), "folds": [0]},
+    {**variant("tiny", num_epochs=3, num_iterations_per_epoch=2), "configuration": "2d", "owners": ["team:phantom"]},
+    {**variant("long", num_iterations_per_epoch=1), "configuration": "2d", "folds": [0]},
 ]
 
 
@@ -46,6 +51,12 @@ def settings(project: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def dev(project: Any) -> Iterator[Any]:
+    """`dagster dev`, asked for both folds before it begins: its daemon looks for backfills then, and every 30 s."""
+    declared = read_project(project)
+    ensure_instance(project)
+    with open_instance(project) as instance:
+        backfills = FoldBackfills(instance, EXPERIMENT, experiment_job_names(declared.experiments[0])[0])
+        backfills.begin(FOLDS, preparation_keys(declared, DATASET))
     with dagster_dev(project) as running:
         yield running
 
@@ -53,8 +64,7 @@ def dev(project: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def trained(dev: Any, settings: Settings) -> Any:
     """Both folds, by a backfill that the daemon runs; the summary is left to the sensor."""
-    dev.backfill(*PREPARATION, FOLD_MODEL)
-    folders = [EXPERIMENT.fold_folder(settings.roots, fold) for fold in ("fold_0", "fold_1")]
+    folders = [EXPERIMENT.fold_folder(settings.roots, fold) for fold in FOLDS]
     dev.wait_for("the end of both folds", lambda: all(read_committed(folder) for folder in folders), 400)
     return folders
 
@@ -166,13 +176,13 @@ def test_a_browser_shows_the_assets_and_the_page_of_a_fold(dev: Any, trained: An
 
 def test_a_terminated_fold_leaves_no_process_and_a_killed_run(dev: Any, trained: Any, settings: Settings) -> None:
     folder = LONG.fold_folder(settings.roots, "fold_0")
-    backfill = dev.backfill(LONG_FOLD_MODEL, partitions=["fold_0"])
+    run_id = dev.launch(LONG_FOLD_MODEL, partition="fold_0")
     dev.wait_for("its first epoch", lambda: _epochs(folder))
-    run = dev.runs(dagster__backfill=backfill)[0]
+    dev.wait_for("its MLflow run", lambda: _mlflow_status(settings, LONG) == "RUNNING")
     children = _processes_of(folder)
     assert children
-    dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run["runId"])
-    dev.wait_for("its end", lambda: dev.runs(dagster__backfill=backfill)[0]["status"] == "CANCELED", 60)
+    dev.query("mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run_id)
+    dev.wait_for("its end", lambda: dev.status(run_id) == "CANCELED", 60)
     assert psutil.wait_procs(children, 10)[1] == []
     assert _processes_of(folder) == []
     assert read_committed(folder) is None

@@ -127,21 +127,9 @@ def test_a_run_goes_on_through_a_reload_a_restart_of_the_web_ui_and_down(
     project: ServedProject, dagster: DagsterDev
 ) -> None:
     began, ended = project.folder / "began", project.folder / "ended"
-    dagster.query(
-        "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename } }",
-        p={
-            "selector": {
-                "repositoryLocationName": "nnunet_assets",
-                "repositoryName": "__repository__",
-                "jobName": "__ASSET_JOB",
-                "assetSelection": [{"path": ["slow_fold"]}],
-            },
-            "mode": "default",
-        },
-    )
+    run_id = dagster.launch(("slow_fold",))
     wait_until(began.exists)
     worker = psutil.Process(int(began.read_text()))
-    run_id = dagster.runs()[0]["runId"]
 
     dagster.query("mutation { reloadWorkspace { __typename } }")
     psutil.Process(project.processes()["webserver"]).kill()
