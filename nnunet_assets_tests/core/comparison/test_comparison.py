@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnunet_assets.core.comparison import comparison as module
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.fold.commit import UNKNOWN
@@ -95,6 +96,19 @@ def test_cases_that_only_one_of_the_two_has_defined_count_in_its_mean_and_in_the
     for one in found.differences:
         assert one.mean == mean_of(found, "left", one.label) - mean_of(found, "right", one.label)
     assert {(one.experiment, one.label): one.n_worst for one in found.standings}[("right", None)] == 1
+
+
+def test_labels_that_are_drawn_for_a_few_at_a_time_are_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"label {k}" for k in range(5)]
+    both = [
+        experiment(name, {label: scores[k:] + scores[:k] for k, label in enumerate(names)})
+        for name, scores in (("first", FIRST), ("second", SECOND))
+    ]
+    at_once = compared(*both)
+    assert {one.label for one in at_once.differences} == {*names, None}
+    # Two experiments, two labels.
+    monkeypatch.setattr(module, "_COLUMNS_AT_ONCE", 4)
+    assert compared(*both).to_json() == at_once.to_json()
 
 
 def test_p_values_are_corrected_over_the_pairs_of_a_metric_and_label() -> None:

@@ -17,6 +17,8 @@ def test_ports_stay_until_others_are_asked_for(tmp_path: Path) -> None:
     assert chosen_ports(tmp_path, 3100, None) == Ports(3100, 5001)
     assert Settings.from_environment(tmp_path, {}).tracking_ui == "http://127.0.0.1:5001"
     assert chosen_ports(tmp_path, 1, 65535) == Ports(1, 65535)
+    keep_ports(tmp_path, Ports(1, 65535))
+    assert chosen_ports(tmp_path, None, None) == Ports(1, 65535)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 70000, "5000", 5000.0, True, None, [5000]])

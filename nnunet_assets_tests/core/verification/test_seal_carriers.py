@@ -1,5 +1,6 @@
 """Where each kind of file has its seal, and what survives a copy."""
 
+import csv
 import struct
 import zlib
 
@@ -93,6 +94,11 @@ def test_pixels_that_do_not_unpack_are_an_error() -> None:
 def test_a_file_of_another_kind_stays_as_it_is() -> None:
     assert sealed(b"PAR1", "cv_table.parquet", SEALING) == b"PAR1"
     assert sealed(b"no end", "cv_report.html", SEALING) == b"no end"
+
+
+def test_a_csv_that_is_not_as_it_is_written_here_gets_no_seal() -> None:
+    with pytest.raises(csv.Error):
+        sealed(b'a,b\r\n"x"y,1\r\n', "cv_table.csv", SEALING)
 
 
 def test_each_row_of_a_csv_names_its_source() -> None:

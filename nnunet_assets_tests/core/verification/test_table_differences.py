@@ -38,6 +38,12 @@ def test_a_cell_is_named_with_what_is_there_and_what_should_be() -> None:
     assert found.sentence() == "organ, dice, mean is 0.8812345678901234, and should be 0.8712345678901234."
 
 
+def test_a_row_without_a_name_is_told_by_its_number() -> None:
+    numbers = [["n", "dice"], ["1", "0.5"], ["2", "0.75"]]
+    (found,) = table_differences([*numbers[:2], ["2", "0.25"]], numbers)
+    assert found.where == "row 2, dice"
+
+
 def test_a_changed_name_is_a_cell_too() -> None:
     (found,) = table_differences(changed(3, 0, "lesions"), TABLE)
     assert (found.found, found.expected) == ("lesions", "lesion")

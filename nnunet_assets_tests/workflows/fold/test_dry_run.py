@@ -12,6 +12,7 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DatasetError, DeviceError, FoldError
@@ -117,6 +118,14 @@ def test_the_time_is_by_the_folds_own_epochs_else_by_the_slowest_of_the_others(s
     assert (own.epochs_left, own.seconds) == (None, None)
     interrupted(settings.roots, 20, "fold_1")
     assert asked(settings, fold="fold_1").seconds == pytest.approx(30 * 20.0 + of_validation)
+
+
+def test_the_time_holds_what_is_known_of_the_validation_before_any_fold_ends(settings: Settings) -> None:
+    interrupted(settings.roots, 20)
+    folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
+    ValidationWork({"a": 10, "b": 20}, epoch_passes=10.0, device="cpu").write(folder)
+    # 30 passes, of which 10 take as long as an epoch.
+    assert asked(settings).seconds == pytest.approx(30 * 20.0 + 3 * 20.0)
 
 
 def test_a_finished_fold_needs_nothing_but_what_is_asked(settings: Settings) -> None:

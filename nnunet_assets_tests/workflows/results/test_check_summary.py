@@ -98,6 +98,9 @@ def test_without_a_split_nobody_knows_which_cases_are_missing(roots: Roots) -> N
     found = checked(roots, "each_case_once")
 
     assert (len(found.problems), found.description.partition(":")[0]) == (1, "Unknown")
+    # What is JSON and no split is none either.
+    write_json_atomically(roots.preprocessed / EXPERIMENT.dataset / "splits_final.json", {"train": []})
+    assert checked(roots, "each_case_once").problems == found.problems
 
 
 def test_an_outlier_and_a_label_that_is_nowhere_are_named(roots: Roots) -> None:
