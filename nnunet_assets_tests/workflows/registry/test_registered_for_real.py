@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,12 @@ def served(real: RealVersion, folder: Path) -> Iterator[str]:
     with bare_environment(real) as environment, (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *words],
-            env={**environment, "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600"},
+            env={
+                **environment,
+                "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600",
+                # MLflow looks for uvicorn there.
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}",
+            },
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -157,7 +162,8 @@ def served(real: RealVersion, folder: Path) -> Iterator[str]:
                 time.sleep(0.2)
             yield uri
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
