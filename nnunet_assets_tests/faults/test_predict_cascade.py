@@ -120,7 +120,9 @@ def test_a_cascade_and_its_package_and_zip_predict_what_nnunet_predicts(cascade:
     ):
         output = tmp_path / "zip" / folder.name
         model_words = ("-m", folder, "-i", cascade.images, "-o", output, "-f", "0", "1")
-        cascade.run("nnUNetv2_predict_from_modelfolder", *model_words, *words, *SEQUENTIAL, results=installed)
+        # This command knows no other way than by processes.
+        alone = ("-npp", "1", "-nps", "1", "-device", "cpu")
+        cascade.run("nnUNetv2_predict_from_modelfolder", *model_words, *words, *alone, results=installed)
     assert masks(tmp_path / "zip" / second.name) == wanted
 
 
