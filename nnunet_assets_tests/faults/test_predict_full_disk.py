@@ -54,7 +54,8 @@ def test_a_full_disk_leaves_whole_masks_and_a_sentence(tmp_path: Path, trained_p
         )
         output = done.stdout + done.stderr
         assert "first 1" in output, output
-        assert re.search("no space", output.split("first 1")[0] + done.stderr, re.IGNORECASE), output
+        # Known before the work, or in the middle of it.
+        assert re.search("no space|make room", done.stderr, re.IGNORECASE), output
         assert "Traceback" not in output
         left = digests(disk.with_name(f"{disk.name}.small"))
         masks = {name for name in left if name.endswith(".nii.gz")}
