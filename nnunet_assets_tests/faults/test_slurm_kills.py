@@ -77,9 +77,9 @@ def test_a_fold_that_nothing_happens_to(trial: Trial, slurm: RealSlurm, said: Ca
     began = time.monotonic()
     trial.wait_for(slurm.jobs)
     submitted = time.monotonic() - began
-    trial.wait_for(lambda: trial.epochs)
+    trial.wait_for(lambda: trial.epochs, seconds=400)
     first = time.monotonic() - began
-    trial.wait_for(lambda: read_committed(trial.fold_folder()))
+    trial.wait_for(lambda: read_committed(trial.fold_folder()), seconds=400)
     committed = time.monotonic()
     assert trial.wait(process) == 0, trial.output
     said(
@@ -92,7 +92,7 @@ def test_a_fold_that_nothing_happens_to(trial: Trial, slurm: RealSlurm, said: Ca
 
 def test_a_job_that_is_cancelled_in_the_middle(trial: Trial, slurm: RealSlurm, said: Callable[..., None]) -> None:
     process = trial.start()
-    trial.wait_for(lambda: (n_saved_epochs(trial.fold_folder()) or 0) >= 2)
+    trial.wait_for(lambda: (n_saved_epochs(trial.fold_folder()) or 0) >= 2, seconds=400)
     slurm.call("scancel", *slurm.jobs())
     assert trial.wait(process) == 0, trial.output
     said(**check(trial, slurm))
@@ -117,7 +117,7 @@ def test_a_time_limit_that_cuts_it_twice(
 
 def test_a_supervisor_that_is_killed(trial: Trial, slurm: RealSlurm, said: Callable[..., None]) -> None:
     process = trial.start()
-    trial.wait_for(lambda: len(trial.epochs) >= 2)
+    trial.wait_for(lambda: len(trial.epochs) >= 2, seconds=400)
     process.kill()
     process.wait()
     (job,) = slurm.jobs()
@@ -144,7 +144,7 @@ def test_two_supervisors(trial: Trial, slurm: RealSlurm, said: Callable[..., Non
 
 def test_a_node_that_is_set_down(trial: Trial, slurm: RealSlurm, said: Callable[..., None]) -> None:
     process = trial.start()
-    trial.wait_for(lambda: (n_saved_epochs(trial.fold_folder()) or 0) >= 2)
+    trial.wait_for(lambda: (n_saved_epochs(trial.fold_folder()) or 0) >= 2, seconds=400)
     (node,) = slurm.call("squeue", "--noheader", "--format=%N").split()
     slurm.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
