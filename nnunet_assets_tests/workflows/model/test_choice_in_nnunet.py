@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from nnunet_assets import api
+from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment, comparison_folder
+from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.selection.best_configuration import POSTPROCESSED, BestConfiguration
 from nnunet_assets.declarations.project import read_project
@@ -48,9 +50,21 @@ def settings(trained_phantom: PhantomProject, tmp_path_factory: pytest.TempPathF
     """A project of two experiments; the folds of the second are those of the first with noise on their weights."""
     folder = tmp_path_factory.mktemp("chosen")
     project = trained_phantom.copy_to(folder)
-    add_member(project.roots, OTHER, noise=0.02)
+    for fold in sorted(add_member(project.roots, OTHER, noise=0.02).glob("fold_*")):
+        name_trainer(fold, OTHER.trainer)
     write_project(folder / "project", {"defs.yaml": DECLARED})
     return Settings.from_environment(folder / "project", {**os.environ, **project.roots.environment()})
+
+
+def name_trainer(fold: Path, trainer: str) -> None:
+    """Has a finished fold's checkpoint say that this trainer made it, and commits it as it is now."""
+    import torch
+
+    file = fold / FINAL_CHECKPOINT
+    torch.save({**torch.load(file, map_location="cpu", weights_only=False), "trainer_name": trainer}, file)
+    manifest = read_committed(fold)
+    assert manifest is not None
+    commit_fold(fold, replace(manifest, files={**manifest.files, FINAL_CHECKPOINT: file_sha256(file)}))
 
 
 @pytest.fixture(scope="module")
