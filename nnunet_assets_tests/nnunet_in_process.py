@@ -8,7 +8,7 @@ import multiprocessing
 import multiprocessing.dummy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,12 @@ multiprocessing.get_context = lambda method=None: multiprocessing.dummy if metho
 
 @contextmanager
 def nnunet_in_process(variables: Mapping[str, str | Path]) -> Iterator[None]:
-    """Lets nnU-Net be called: with these variables, in threads, and no warning of its libraries is an error."""
+    """Lets nnU-Net be called: with these variables, in threads, and no warning of its libraries is an error.
+
+    What our processes change in nnU-Net, for as long as they live, is as it was afterwards.
+    """
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
     from nnunetv2.utilities import utils
 
     get_context = multiprocessing.get_context
@@ -44,6 +49,9 @@ def nnunet_in_process(variables: Mapping[str, str | Path]) -> Iterator[None]:
             patch.setenv(name, str(value))
         patch.setattr(multiprocessing, "get_context", in_threads)
         patch.setattr(utils, "Pool", ThreadPool)
+        patch.setattr(fingerprint_extractor, "multiprocessing", fingerprint_extractor.multiprocessing)
+        for reader_writer in LIST_OF_IO_CLASSES:
+            patch.setattr(reader_writer, "write_seg", reader_writer.write_seg)
         yield
 
 
@@ -60,8 +68,7 @@ def child_in_process(work: Callable[[Any], None]) -> Callable[..., ChildResult]:
         **_: Any,
     ) -> ChildResult:
         write_json_atomically(folder / REQUEST_FILE, dataclass_to_json(request))
-        (folder / LOG_FILE).touch()
-        with nnunet_in_process(environment):
+        with nnunet_in_process(environment), (folder / LOG_FILE).open("a") as log, redirect_stdout(log):
             code, problem = outcome_of(lambda: work(sent_request(folder, type(request))), folder / LOG_FILE)
         on_poll()
         return ChildResult(code, problem, "")

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from nnunet_assets.core.files.layout import FoldPlace
-from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.files.digests import FileStat, stat_of
+from nnunet_assets.core.files.layout import OWN_FOLDER, FoldPlace
+from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold
 
 
 @dataclass
@@ -12,11 +13,11 @@ class FoldAtWork:
 
     Attributes:
         place: Where it lies; None: the command is not as far as that.
-        before: What names its COMMIT then; None: it was not finished.
+        before: What its COMMIT looked like from outside; None: it had none. Nothing of it is read for that.
     """
 
     place: FoldPlace | None = None
-    before: str | None = None
+    before: FileStat | None = None
 
     def begin(self, place: FoldPlace) -> None:
         """Takes the fold, as it is now."""
@@ -29,12 +30,11 @@ class FoldAtWork:
             retrain: Whether it was to be trained anew.
             validates: Whether a trained fold was only to be validated.
         """
-        now = _commit(self.place) if self.place else None
-        if self.place is None or now is None:
+        if self.place is None or FinishedFold.read(self.place.folder) is None:
             again = "The same command without --retrain" if retrain else "The same command"
             return f"Interrupted. {again} goes on from the last checkpoint, where one is written already."
         fold = self.place.fold
-        if now != self.before:
+        if _commit(self.place) != self.before:
             later = " What MLflow does not have of it yet, `nnunet-assets sync` sends."
             return f"Interrupted, but {fold} is finished: {self.place.folder}.{later}"
         if validates:
@@ -43,6 +43,6 @@ class FoldAtWork:
         return f"Interrupted. {fold} was finished before, and is as it was.{anew}"
 
 
-def _commit(place: FoldPlace) -> str | None:
-    finished = FinishedFold.read(place.folder)
-    return finished.sha256 if finished else None
+def _commit(place: FoldPlace) -> FileStat | None:
+    commit = place.folder / OWN_FOLDER / COMMIT_FILE
+    return stat_of(commit) if commit.exists() else None

@@ -108,7 +108,7 @@ def test_a_trained_fold_links_to_its_run_where_there_is_one(
     link: str | None,
 ) -> None:
     report = TrackingReport(ids[1], ids[0], None, 3, 0, 0, None, is_done=True)
-    monkeypatch.setattr(module, "tracked", lambda *_: (finishes(fold_folder), report))
+    monkeypatch.setattr(module, "tracked", lambda *_, **__: (finishes(fold_folder), report))
     served = Destination("http://mlflow.example", settings.data)
 
     trained = module.train_fold(settings, REQUEST, served, SILENT)
