@@ -4,11 +4,12 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from nnunet_assets.tracking.registry.registration import register_package, set_a
 from nnunet_assets.tracking.registry.versions import list_versions
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.registry_builders import MODEL, registration, run_in, write_package
 from nnunet_assets_tests.tracking.servers import (
     MLFLOW_WARNINGS,
@@ -62,6 +64,7 @@ def server(tmp_path: Path) -> Iterator[MlflowServer]:
 
 @pytest.fixture(params=["sqlite", "server"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+    write_project(tmp_path, {})
     (tmp_path / "data").mkdir()
     is_served = request.param == "server"
     uri = request.getfixturevalue("server").uri if is_served else f"sqlite:///{tmp_path}/data/mlflow.db"
@@ -88,7 +91,14 @@ def start(folder: Path, words: Sequence[str], **variables: str) -> "subprocess.P
 
 def registering(destination: Destination, package: Path, run_id: str, **variables: str) -> "subprocess.Popen[str]":
     place = [destination.tracking_uri, str(destination.artifacts), str(package), run_id]
-    return start(package.parent, [sys.executable, "-W", "ignore", "-c", REGISTER, *place], **variables)
+    # Where this package of tests is found.
+    return start(Path(__file__).parents[2], [sys.executable, "-W", "ignore", "-c", REGISTER, *place], **variables)
+
+
+def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Waits for a process; returns its exit code and what it printed."""
+    printed, _ = process.communicate(timeout=600)
+    return process.returncode, printed
 
 
 def stored_models(folder: Path) -> set[str]:
@@ -118,14 +128,14 @@ def test_a_clearing_that_is_killed_at_random_moments_is_finished_by_the_next(
         time.sleep(moments.choice([0.02, 0.2, 1.0]) * moments.random())
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(600)
+        end(process)
         n_left += len(left_models(destination))
         assert kept.version in [one.version for one in list_versions(destination)]
-    dry = start(tmp_path, [*command(destination, "models", "--clear", "--dry-run"), "--json"])
-    wanted = json.loads(dry.communicate(timeout=600)[0])
+    _, printed = end(start(tmp_path, command(destination, "models", "--clear", "--dry-run", "--json")))
+    wanted = json.loads(printed[printed.index("{") :])
     assert {one["model_id"] for one in wanted["left"]} == {one.model_id for one in left_models(destination)}
-    final = start(tmp_path, clear)
-    assert final.wait(600) == 0, final.stdout and final.stdout.read()
+    code, printed = end(start(tmp_path, clear))
+    assert code == 0, printed
     found = list_versions(destination)
     assert {alias for one in found for alias in one.aliases} == {"champion", "challenger"}
     assert left_models(destination) == []
@@ -157,7 +167,7 @@ def test_registrations_killed_at_random_moments_are_taken_up_by_the_next(
     moments, run_id = random.Random(5), run_in(destination)
     package = write_package(tmp_path / "p", "weights")
     began = time.monotonic()
-    assert registering(destination, write_package(tmp_path / "first", "first"), run_id).wait(600) == 0
+    assert end(registering(destination, write_package(tmp_path / "first", "first"), run_id))[0] == 0
     seconds = time.monotonic() - began
     for _ in range(8):
         process = registering(destination, package, run_id)
@@ -165,8 +175,8 @@ def test_registrations_killed_at_random_moments_are_taken_up_by_the_next(
             process.wait(moments.uniform(0.4 * seconds, seconds))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(600)
-    assert registering(destination, package, run_id).wait(600) == 0
+        end(process)
+    assert end(registering(destination, package, run_id))[0] == 0
     found = list_versions(destination, MODEL)
     assert [one.version for one in found] == [2, 1]
     assert left_models(destination) == []
@@ -194,7 +204,7 @@ def test_a_server_that_dies_while_ten_register_is_a_sentence_and_all_are_there_a
         assert "MLflow at http://127.0.0.1" in output, output
     server.start()
     for package in packages:
-        assert registering(destination, package, run_id).wait(600) == 0
+        assert end(registering(destination, package, run_id))[0] == 0
     found = list_versions(destination, MODEL)
     assert {one.digest for one in found} == set(map(package_digest, packages))
     assert len(found) == 10
@@ -235,7 +245,7 @@ def test_a_server_that_refuses_now_and_then_is_tried_again_or_said(server: Mlflo
             assert "Traceback" not in output, output
             assert process.returncode == 0 or output.splitlines()[-1].startswith("Error: "), output
     for package in packages:
-        assert registering(destination, package, run_id).wait(600) == 0
+        assert end(registering(destination, package, run_id))[0] == 0
     assert {one.digest for one in list_versions(destination)} == set(map(package_digest, packages))
     assert len(list_versions(destination)) == 4
     assert left_models(destination) == []
@@ -247,6 +257,7 @@ COMMANDS = (("models",), ("models", "--clear", "--yes"), PROMOTE, (*PROMOTE, "--
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_says_in_a_sentence_that_nothing_answers(tmp_path: Path, words: tuple[str, ...]) -> None:
+    write_project(tmp_path, {})
     once = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with silent() as mute, answering(500, b"oops") as failing, answering(200, b"<html>login</html>") as foreign:
         for uri in ("http://127.0.0.1:9", mute, failing, foreign):
@@ -259,9 +270,7 @@ def test_every_command_says_in_a_sentence_that_nothing_answers(tmp_path: Path, w
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_database_that_somebody_holds_is_waited_for_or_said(tmp_path: Path, words: tuple[str, ...]) -> None:
-    import sqlite3
-    from contextlib import closing
-
+    write_project(tmp_path, {})
     (tmp_path / "data").mkdir()
     destination = Destination(f"sqlite:///{tmp_path}/data/mlflow.db", tmp_path / "data" / "artifacts")
     register_package(destination, registration(write_package(tmp_path / "p"), run_in(destination)))

@@ -118,7 +118,7 @@ def serving(rule: Callable[[Request], Answer | None]) -> Iterator[FalseServer]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 (the names that http.server looks for)
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 (the names that http.server looks for)
 
         def log_message(self, *_arguments: object) -> None:
             pass
