@@ -5,11 +5,14 @@ nnunet_assets: whatever has nnunetv2 and torch in the pinned versions can serve 
 as bytes: no path of a caller is ever opened, and nothing of nnU-Net's environment variables is asked for.
 """
 
+import gzip
+import io
 import json
 import logging
 import math
 import tempfile
 import threading
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +72,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
                         f"Row {number} has {type(content).__name__} as channel {channel}, and not the bytes of a file: "
                         "in JSON they are sent as base64. A path is opened nowhere."
                     )
+                if self._ending.endswith(".gz"):
+                    _refuse_torn(number, channel, bytes(content))
                 file.write_bytes(content)
                 files.append(str(file))
             self._check(number, files)
@@ -227,6 +232,19 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
         reader = _reader(self._folder / member["path"])()
         load_postprocess_save(str(mask), str(cleaned), reader, functions, wanted)
         return cleaned
+
+
+def _refuse_torn(number: int, channel: int, content: bytes) -> None:
+    """Refuses a file that did not come whole: nnU-Net's reader takes what there is of it, and the rest for zeros."""
+    try:
+        with gzip.open(io.BytesIO(content)) as whole:
+            while whole.read(1 << 20):
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        raise _refused(
+            f"Row {number} is no case that can be read: the file of channel {channel} is cut short, damaged or not "
+            f"gzipped ({_reason(error)}). Send it again, whole."
+        ) from error
 
 
 def _reason(error: Exception) -> str:

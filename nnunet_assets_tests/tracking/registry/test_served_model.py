@@ -1,12 +1,14 @@
 """What a served model answers to requests that are none; a real one predicts in `test_registered_for_real`."""
 
 import base64
+import gzip
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnunet_assets.nnunet.packages.package_writing import write_package
@@ -95,10 +97,25 @@ def test_a_broken_request_is_answered_in_a_sentence(server: Any, request_of: Any
 
 def test_what_is_no_image_and_no_device_is_said(server: Any, image: Path) -> None:
     whole = image.read_bytes()
-    torn = text_of(server.post("/invocations", json=sent(encoded(whole[: len(whole) // 2]))))
-    assert "Row 0 is no case that nnU-Net can read as .nii.gz: RuntimeError: " in torn
+    empty = gzip.compress(b"no image")
+    text = text_of(server.post("/invocations", json=sent(encoded(empty))))
+    assert "Row 0 is no case that nnU-Net can read as .nii.gz: RuntimeError: " in text
     device = text_of(server.post("/invocations", json=sent(encoded(whole), params={"device": "tpu"})))
     assert "The device 'tpu' is not known. It is auto, cpu, cuda, cuda:1 or mps." in device
+
+
+def test_an_image_that_did_not_come_whole_is_refused_although_nnunets_reader_takes_it(
+    server: Any, tmp_path: Path
+) -> None:
+    import SimpleITK
+
+    noise = np.random.default_rng(1).normal(size=(32, 32, 32)).astype(np.float32)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(noise), str(tmp_path / "whole.nii.gz"))
+    content = (tmp_path / "whole.nii.gz").read_bytes()
+    damaged = content[:5000] + bytes(100) + content[5100:]
+    for torn in (content[: len(content) // 2], content[:-4], damaged, content[10:]):
+        text = text_of(server.post("/invocations", json=sent(encoded(torn))))
+        assert "the file of channel 0 is cut short, damaged or not gzipped (" in text
 
 
 def test_a_prediction_that_fails_is_a_sentence_and_the_next_request_is_answered(server: Any, image: Path) -> None:
