@@ -39,7 +39,7 @@ class nnUNetTrainerSlow(nnUNetTrainer):
 
     def on_train_epoch_start(self):
         super().on_train_epoch_start()
-        time.sleep(10)
+        time.sleep(14)
 """
 
 
@@ -106,7 +106,7 @@ def test_a_time_limit_that_cuts_it_twice(
     place = tmp_path / "trainers"
     place.mkdir()
     (place / "nnUNetTrainerSlow.py").write_text(dedent(SLOW))
-    variables = {**slurm.variables, "nnUNet_extTrainer": str(place), SLURM_VARIABLE: '{"time_limit_minutes": 2}'}
+    variables = {**slurm.variables, "nnUNet_extTrainer": str(place), SLURM_VARIABLE: '{"time_limit_minutes": 1}'}
     trial = make_trial(trainer="nnUNetTrainerSlow", variables=variables)
     process = trial.start()
     assert process.wait(1500) == 0, trial.output
