@@ -49,7 +49,7 @@ from nnunet_assets.engines.job_files import (
 )
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, JobQueue, QueueRefusedError, QueueSilentError
 from nnunet_assets.engines.job_watch import Note, QueueWatch, ended_without_a_word
-from nnunet_assets.engines.patience import Patience
+from nnunet_assets.engines.patience import Patience, ask_until_answered, pause
 from nnunet_assets.engines.slurm_script import environment_script
 from nnunet_assets.errors import ConfigError, DamagedFileError
 from nnunet_assets.processes.child import LOG_FILE, ChildResult
@@ -142,7 +142,7 @@ class JobEngine:
             if time.monotonic() > until:
                 problem = f"A job of before still holds {lock}. Find out where it runs, and end it there."
                 return ChildResult(ExitCode.OWNED, problem, "")
-            self._pause(progress)
+            pause(progress, self._patience.poll, self._patience.poll)
         return None
 
     def _prepare(self, work: FoldWork) -> JobRecord:
@@ -205,16 +205,8 @@ class JobEngine:
         return record, look
 
     def _ask(self, question: Callable[[], _T], progress: Progress) -> _T:
-        """Asks the queue until it answers."""
-        is_told = False
-        while True:
-            try:
-                return question()
-            except QueueSilentError as error:
-                if not is_told:
-                    progress.warn(f"{self._queue.title} does not answer and is asked again until it does. {error}")
-                is_told = True
-                self._pause(progress, self._patience.first_look)
+        silence = f"{self._queue.title} does not answer and is asked again until it does."
+        return ask_until_answered(question, progress, silence, self._patience.first_look, self._patience.poll)
 
     # --- while it runs --------------------------------------------------------------------------------------------
 
@@ -286,12 +278,6 @@ class JobEngine:
     def _close(self, record: JobRecord, own_folder: Path, how: str) -> None:
         if own_folder.is_dir():
             close_record(own_folder, _newest(record, own_folder), how)
-
-    def _pause(self, progress: Progress, seconds: float | None = None) -> None:
-        until = time.monotonic() + (self._patience.poll if seconds is None else seconds)
-        while (left := until - time.monotonic()) > 0:
-            progress.poll()
-            time.sleep(min(left, self._patience.poll))
 
 
 def _is_answer(result: ChildResult, record: JobRecord, work: FoldWork) -> bool:

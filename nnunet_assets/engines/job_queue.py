@@ -95,6 +95,10 @@ class JobQueue(Protocol):
     def title(self) -> str:
         """What people call it: `Slurm`."""
 
+    @property
+    def cancel_command(self) -> str:
+        """By which a person ends a job, before its id: `scancel`."""
+
     def submit(self, order: JobOrder) -> str:
         """Takes a job, which does not start before `release`; returns its id.
 

@@ -22,8 +22,9 @@ from nnunet_assets.engines.job_files import (
     read_from_job,
     request_digest,
 )
-from nnunet_assets.engines.job_queue import JobQueue, QueueSilentError
+from nnunet_assets.engines.job_queue import JobQueue
 from nnunet_assets.engines.named import queue_named
+from nnunet_assets.engines.patience import ask_until_answered
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 
@@ -77,8 +78,7 @@ def is_to_be_followed(
     what = "and is to be trained anew" if retrain else what
     raise FoldFailed(
         f"{place.title} is being trained by {queue.title}'s job {job_id}, {what}. Nothing is moved or trained beside "
-        "it: ask for the same to follow it, wait for its end, or end it "
-        f"({'scancel ' + job_id if record.engine == 'slurm' else 'by its engine'}).",
+        f"it: ask for the same to follow it, wait for its end, or end it ({queue.cancel_command} {job_id}).",
         ExitCode.OWNED,
         "",
     )
@@ -107,19 +107,10 @@ def _living(record: JobRecord, place: FoldPlace, queue: JobQueue, progress: Prog
     """Returns the id of a job that goes on; None: it is over, or there never was one."""
     if read_from_job(Ended, job_folder(place.own, record.job) / ENDED_FILE):
         return None
-    is_told = False
-    while True:
-        try:
-            job_id = record.job_id or queue.find(record.name)
-            return None if job_id is None or queue.look(job_id).is_over else job_id
-        except QueueSilentError as error:
-            if not is_told:
-                progress.warn(
-                    f"A job may train {place.title}, and {queue.title} does not answer. It is asked until it does. "
-                    f"{error}"
-                )
-            is_told = True
-            until = time.monotonic() + SILENT_SECONDS
-            while time.monotonic() < until:
-                progress.poll()
-                time.sleep(0.5)
+
+    def living() -> str | None:
+        job_id = record.job_id or queue.find(record.name)
+        return None if job_id is None or queue.look(job_id).is_over else job_id
+
+    silence = f"A job may train {place.title}, and {queue.title} does not answer. It is asked until it does."
+    return ask_until_answered(living, progress, silence, SILENT_SECONDS)

@@ -1,6 +1,14 @@
 """How long a job is waited for, and how often a cluster is asked: what a hurried test may change."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+from nnunet_assets.core.progress import Progress
+from nnunet_assets.engines.job_queue import QueueSilentError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -22,3 +30,34 @@ class Patience:
     last_words: float = 20.0
     end: float = 120.0
     lock: float = 600.0
+
+
+def ask_until_answered(
+    question: Callable[[], _T], progress: Progress, silence: str, seconds: float, poll: float = 0.5
+) -> _T:
+    """Asks a queue until it answers; the first silence is a warning.
+
+    Args:
+        question: Raises `QueueSilentError` where there is no answer.
+        progress: Is warned once, and polled meanwhile.
+        silence: What the warning says, before the queue's own words.
+        seconds: Between two questions.
+        poll: Between two polls.
+    """
+    is_told = False
+    while True:
+        try:
+            return question()
+        except QueueSilentError as error:
+            if not is_told:
+                progress.warn(f"{silence} {error}")
+            is_told = True
+            pause(progress, seconds, poll)
+
+
+def pause(progress: Progress, seconds: float, poll: float) -> None:
+    """Waits for so many seconds, and polls meanwhile."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        progress.poll()
+        time.sleep(min(left, poll))

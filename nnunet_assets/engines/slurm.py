@@ -45,7 +45,7 @@ class SlurmQueue:
             those of a job in which this process may run.
     """
 
-    name, title = "slurm", "Slurm"
+    name, title, cancel_command = "slurm", "Slurm", "scancel"
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         kept = {name: value for name, value in variables.items() if not name.startswith(("SLURM_", "SBATCH_"))}
@@ -94,7 +94,7 @@ class SlurmQueue:
 
     def cancel(self, job_id: str) -> None:
         """As `JobQueue.cancel`."""
-        code, _, said = self._run("scancel", job_id)
+        code, _, said = self._run(self.cancel_command, job_id)
         if code and UNKNOWN_JOB not in said:
             raise QueueSilentError(f"scancel {job_id}: {_without_prefix(said)}")
 

@@ -49,7 +49,7 @@ class FakeQueue:
     held: dict[str, JobOrder] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
-    name, title = "slurm", "Slurm"
+    name, title, cancel_command = "slurm", "Slurm", "scancel"
 
     def submit(self, order: JobOrder) -> str:
         job_id = str(len(self.names) + 1)

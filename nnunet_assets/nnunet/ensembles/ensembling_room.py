@@ -4,11 +4,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.errors import PredictionError
+from nnunet_assets.nnunet.probabilities.probabilities import cases_at_once
 from nnunet_assets.processes.machine.disk_space import lacking_room
-from nnunet_assets.processes.machine.memory import free_memory_bytes
-from nnunet_assets.processes.workers import usable_cpus
 
 MERGE_COPIES = 3
 """How many arrays of the size of a case's probabilities are in memory while their mean is taken: the sum, what is added
@@ -57,14 +55,7 @@ def means_at_once(largest_bytes: int) -> int:
     Raises:
         PredictionError: Not even one fits into the memory.
     """
-    free, needed = free_memory_bytes(), MERGE_COPIES * largest_bytes
-    if needed > free:
-        raise PredictionError(
-            f"The probabilities of the largest case take {bytes_text(largest_bytes)}, and {bytes_text(needed)} of "
-            f"memory while their mean is taken; {bytes_text(free)} are free. End what else runs, or use a "
-            "larger machine."
-        )
-    return max(1, min(usable_cpus(), free // max(1, needed)))
+    return cases_at_once(largest_bytes, MERGE_COPIES, "while their mean is taken")
 
 
 def _refuse(results: Path, on_disk: Mapping[str, int], fold: str) -> None:

@@ -117,13 +117,27 @@ def exports_at_once(largest_bytes: int) -> int:
     Raises:
         PredictionError: Not even one fits into the memory.
     """
-    free, needed = free_memory_bytes(), EXPORT_COPIES * largest_bytes
+    return min(MOST_THREADS, cases_at_once(largest_bytes, EXPORT_COPIES, "while they are made"))
+
+
+def cases_at_once(largest_bytes: int, n_copies: int, when: str) -> int:
+    """Returns of how many cases the memory holds the probabilities at once, at most one a processor.
+
+    Args:
+        largest_bytes: What those of the largest case take.
+        n_copies: How many arrays of that size are in memory for a case.
+        when: For the error, while what: `while they are made`.
+
+    Raises:
+        PredictionError: Not even one fits into the memory.
+    """
+    free, needed = free_memory_bytes(), n_copies * largest_bytes
     if needed > free:
         raise PredictionError(
             f"The probabilities of the largest case take {bytes_text(largest_bytes)}, and {bytes_text(needed)} of "
-            f"memory while they are made; {bytes_text(free)} are free. End what else runs, or use a larger machine."
+            f"memory {when}; {bytes_text(free)} are free. End what else runs, or use a larger machine."
         )
-    return max(1, min(MOST_THREADS, usable_cpus(), free // max(1, needed)))
+    return max(1, min(usable_cpus(), free // max(1, needed)))
 
 
 def _bytes(reference: Path, reader: str, n_heads: int) -> int:

@@ -16,7 +16,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold, read_committed
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import FoldError, PredictionError
-from nnunet_assets.nnunet.ensembles import ensembling, ensembling_room
+from nnunet_assets.nnunet.ensembles import ensembling
 from nnunet_assets.nnunet.ensembles.ensembling import Ensembled, Wanted, make_ensembles
 from nnunet_assets.nnunet.probabilities import probabilities
 from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore, probability_bytes
@@ -199,12 +199,13 @@ def test_a_disk_without_room_for_all_that_is_kept_is_refused_before_anything_is_
     assert make(roots) == Ensembled(8, {"pair": FOLDS})
 
 
-@pytest.mark.parametrize("module", [ensembling_room, probabilities])
+@pytest.mark.parametrize(("copies", "when"), [(2, "while their mean is taken"), (3, "while they are made")])
 def test_a_case_that_does_not_fit_into_the_memory_is_refused(
-    roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch, module: Any
+    roots: Roots, child: EnsemblingChild, monkeypatch: pytest.MonkeyPatch, copies: int, when: str
 ) -> None:
-    monkeypatch.setattr(module, "free_memory_bytes", lambda: 2 * CASE_BYTES)
-    with pytest.raises(PredictionError, match=r"The probabilities of the largest case take 6\.6 KiB, and .* are free"):
+    monkeypatch.setattr(probabilities, "free_memory_bytes", lambda: copies * CASE_BYTES)
+    refused = rf"The probabilities of the largest case take 6\.6 KiB, and .* of memory {when}; .* are free"
+    with pytest.raises(PredictionError, match=refused):
         make(roots)
     assert not child.predicted
 
