@@ -48,9 +48,9 @@ from nnunet_assets.engines.job_files import (
     write_record,
 )
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, JobQueue, QueueRefusedError, QueueSilentError
+from nnunet_assets.engines.job_script import environment_script
 from nnunet_assets.engines.job_watch import Note, QueueWatch, ended_without_a_word
 from nnunet_assets.engines.patience import Patience, ask_until_answered, pause
-from nnunet_assets.engines.slurm_script import environment_script
 from nnunet_assets.errors import ConfigError, DamagedFileError
 from nnunet_assets.processes.child import LOG_FILE, ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode, FailureClass, failure_class

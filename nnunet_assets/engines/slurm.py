@@ -12,7 +12,8 @@ from dataclasses import replace
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.engines.job_files import SCRIPT_FILE
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, QueueRefusedError, QueueSilentError
-from nnunet_assets.engines.slurm_script import batch_script, sbatch_arguments
+from nnunet_assets.engines.job_script import job_script
+from nnunet_assets.engines.slurm_script import sbatch_arguments
 from nnunet_assets.engines.slurm_texts import (
     HELD,
     LOOK_FORMAT,
@@ -54,7 +55,7 @@ class SlurmQueue:
 
     def submit(self, order: JobOrder) -> str:
         """As `JobQueue.submit`."""
-        write_atomically(order.folder / SCRIPT_FILE, batch_script(order).encode())
+        write_atomically(order.folder / SCRIPT_FILE, job_script(order).encode())
         code, printed, said = self._run("sbatch", *sbatch_arguments(order))
         job_id = printed.strip().partition(";")[0]
         if code == 0 and job_id.isdecimal():

@@ -1,37 +1,10 @@
-"""What Slurm is given of a job: the arguments of `sbatch`, the batch script, and the variables of the fold's process.
+"""What `sbatch` is called with. Nothing that a user wrote becomes shell text: no shell reads these arguments."""
 
-Nothing that a user wrote becomes shell text. Partition, account and options are arguments of a command that no shell
-reads; the script holds names of modules and of files, quoted; values of variables are quoted.
-"""
-
-import re
-import shlex
-from collections.abc import Mapping
-from pathlib import Path
-
-from nnunet_assets.engines.job_files import ENVIRONMENT_FILE, JOB_LOG_FILE, SCRIPT_FILE
+from nnunet_assets.engines.job_files import JOB_LOG_FILE, SCRIPT_FILE
 from nnunet_assets.engines.job_queue import JobOrder
-from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.interpreter import python_command
-
-JOB_MODULE = "nnunet_assets.engines.job_process"
 
 WARNING_SECONDS = 300
 """How long before its end the job is told to save: most epochs end within. Slurm tells up to a minute early."""
-
-NODES_OWN = re.compile(
-    r"SLURM.*|SBATCH_.*|SRUN_.*|PBS_.*|LSB_.*|\w+_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
-    r"|HOSTNAME|TMPDIR|TMP|TEMP|XDG_RUNTIME_DIR|DAGSTER_PIPES_.*"
-)
-"""Variables that say something of the machine where a process runs: those of the supervisor's stay there."""
-
-_FIND_MODULES = """\
-if ! type module > /dev/null 2>&1; then
-  for file in /etc/profile.d/{modules,lmod}.sh /usr/share/lmod/lmod/init/bash /usr/share/modules/init/bash; do
-    if [ -r "$file" ]; then . "$file"; break; fi
-  done
-fi
-"""
 
 
 def sbatch_arguments(order: JobOrder) -> list[str]:
@@ -66,30 +39,3 @@ def sbatch_arguments(order: JobOrder) -> list[str]:
         *asked.options,
         str(order.folder / SCRIPT_FILE),
     ]
-
-
-def batch_script(order: JobOrder) -> str:
-    """Returns the batch script; its shell becomes the job's process, which so gets the signals meant for it."""
-    asked, folder = order.resources, order.folder
-    failed = f"|| exit {ExitCode.BAD_INPUT:d}"
-    # Until Python listens, the signal that the time is nearly over would end the job.
-    lines = ["#!/bin/bash", "trap '' USR1", f". {_quoted(folder / ENVIRONMENT_FILE)} {failed}"]
-    if asked.prologue:
-        lines.append(f". {_quoted(asked.prologue)} {failed}")
-    if asked.modules:
-        lines += [_FIND_MODULES.rstrip(), *(f"module load {_quoted(name)} {failed}" for name in asked.modules)]
-    command = python_command("-u", "-m", JOB_MODULE, str(folder))
-    return "\n".join([*lines, f"exec {shlex.join(command)}", ""])
-
-
-def environment_script(variables: Mapping[str, str]) -> str:
-    """Returns what sets the variables of the fold's process, as far as they are not the machine's own."""
-    return "".join(
-        f"export {name}={shlex.quote(value)}\n"
-        for name, value in sorted(variables.items())
-        if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and not NODES_OWN.fullmatch(name)
-    )
-
-
-def _quoted(text: Path | str) -> str:
-    return shlex.quote(str(text))
