@@ -4,7 +4,6 @@ Beside it, `fold_k.owner.json` names who held it last.
 """
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.supervisor import FoldFailed
 
 
@@ -45,7 +45,7 @@ def fold_lease(place: FoldPlace) -> Iterator[None]:
     try:
         write_json_atomically(
             owner_file,
-            {"host": socket.gethostname(), "process": os.getpid(), "since": datetime.now(UTC).isoformat()},
+            {"host": host_name(), "process": os.getpid(), "since": datetime.now(UTC).isoformat()},
         )
         yield
     finally:

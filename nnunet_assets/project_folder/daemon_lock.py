@@ -9,7 +9,6 @@ the shell that it comes from hold the lock beside it.
 
 import os
 import runpy
-import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from nnunet_assets.core.files.json_file import JsonError, read_json_bytes, write
 from nnunet_assets.core.files.kernel_lock import is_owned, kernel_lock, owner_lock
 from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_to_json
 from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.interpreter import python_command
 
 LOCK, OWNER, STARTING = "daemon.lock", "daemon.owner.json", "starting.lock"
@@ -66,12 +66,15 @@ def held_command(home: Path, command: str, page: str, module: str, *arguments: s
 
 def lock_owner(home: Path) -> DaemonOwner | None:
     """Returns who holds the lock; None: nobody, and a file that says who did is an old one."""
-    if not is_owned(home / LOCK):
-        return None
+    return last_owner(home) or UNKNOWN if is_owned(home / LOCK) else None
+
+
+def last_owner(home: Path) -> DaemonOwner | None:
+    """Returns who held the lock last, and may do so on a machine whose locks are not seen here; None: nobody knows."""
     try:
         return dataclass_from_json(DaemonOwner, read_json_bytes(home / OWNER))
     except (OSError, JsonError):
-        return UNKNOWN
+        return None
 
 
 @contextmanager
@@ -106,7 +109,7 @@ def _become(home: Path, command: str, page: str, module: str, arguments: Sequenc
         lock.acquire()
     except Timeout:
         sys.exit(f"Another process holds {home / LOCK}: a daemon of this instance runs already.")
-    owner = DaemonOwner(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(), command, page)
+    owner = DaemonOwner(host_name(), os.getpid(), datetime.now(UTC).isoformat(), command, page)
     write_json_atomically(home / OWNER, dataclass_to_json(owner))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

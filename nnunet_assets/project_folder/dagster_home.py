@@ -45,6 +45,11 @@ run_queue:
   # A fold that waits starts within a second after the one before it has ended.
   dequeue_interval_seconds: 1
 
+run_launcher:
+  # Dagster's own, which also writes on each run on which machine it runs.
+  module: nnunet_assets.project_folder.run_launcher
+  class: HostRunLauncher
+
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10

@@ -6,7 +6,6 @@ another machine or in another container.
 """
 
 import shlex
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,11 +19,15 @@ from dotenv import dotenv_values
 
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import NnunetAssetsError
-from nnunet_assets.project_folder.daemon_lock import UNKNOWN, DaemonOwner, lock_owner
+from nnunet_assets.processes.host_name import host_name
+from nnunet_assets.project_folder.daemon_lock import UNKNOWN, DaemonOwner, last_owner, lock_owner
 from nnunet_assets.project_folder.dagster_home import last_sign_of_daemon
 
 SIGN_SECONDS = 30
 """How often Dagster's daemon writes that it lives."""
+
+OLD_SECONDS = 24 * 3600
+"""No two clocks of one project differ by that: a daemon elsewhere, whose last sign is older, is gone."""
 
 _PROGRAMS = {"dagster": "dev", "dg": "dev", "dagster-daemon": "run", "dagster._daemon": "run"}
 """Programs and modules to the word that makes them a daemon."""
@@ -60,7 +63,7 @@ def find_daemons(project: Path) -> Iterator[RunningDaemon]:
     owner = lock_owner(home)
     if owner is not None:
         yield _of_ours(owner, project)
-    family = {owner.process} if owner and owner.host == socket.gethostname() else set()
+    family = {owner.process} if owner and owner.host == host_name() else set()
     for process in _daemons_of_users(home):
         with suppress(psutil.Error):
             parents = {process.pid, *(parent.pid for parent in process.parents())}
@@ -112,7 +115,7 @@ def _of_ours(owner: DaemonOwner, project: Path) -> RunningDaemon:
             "",
             f"It holds {project / '.dagster' / 'daemon.lock'}; `lsof` or `fuser -v` on that file names it.",
         )
-    is_here = owner.host == socket.gethostname()
+    is_here = owner.host == host_name()
     place = "" if is_here else f" on {owner.host}"
     who = f"Process {owner.process}{place} (`{owner.command}`, since {_local_time(owner.since)})"
     if owner.command.endswith(" up"):
@@ -132,25 +135,30 @@ def _of_users(process: psutil.Process) -> RunningDaemon:
 def _elsewhere(project: Path, progress: Progress) -> RunningDaemon | None:
     """Returns a daemon that no process of this machine explains; waits for its next sign where the last one is young.
 
-    Clocks of two machines differ: whether a sign is a new one is told by its being another one.
+    Clocks of two machines differ: whether a sign is a new one is told by its being another one. Where the last daemon
+    that is known was another machine's, a sign may be young however old it looks.
     """
+    owner = last_owner(project / ".dagster")
+    named = owner if owner and owner.host != host_name() else None
     last = last_sign_of_daemon(project)
     age = time.time() - last if last is not None else None
-    if age is None or abs(age) > 2 * SIGN_SECONDS:
+    if age is None or abs(age) > (OLD_SECONDS if named else 2 * SIGN_SECONDS):
         return None
-    wait = min(2 * SIGN_SECONDS - abs(age), SIGN_SECONDS + 5)
+    wait = SIGN_SECONDS + 5 if named else min(2 * SIGN_SECONDS - abs(age), SIGN_SECONDS + 5)
     progress.say(
         f"A Dagster daemon gave a sign of life {abs(age):.0f} s ago, and none runs on this machine. Looking for up to "
-        f"{wait:.0f} s whether one does elsewhere ..."
+        f"{wait:.0f} s whether one does {f'on {named.host}' if named else 'elsewhere'} ..."
     )
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
         time.sleep(1)
         if last_sign_of_daemon(project) != last:
+            if named:
+                return _of_ours(named, project)
             return RunningDaemon(
                 "A process on another machine, in another container or of another user",
                 "",
-                f"End it there: it gave a sign of life this moment in {project / '.dagster'}.",
+                "End it there: it gave a sign of life this moment in Dagster's instance.",
             )
     return None
 

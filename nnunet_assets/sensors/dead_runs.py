@@ -12,7 +12,9 @@ from typing import Literal
 
 import dagster as dg
 import psutil
+from dagster._core.storage.runs import SqliteRunStorage
 
+from nnunet_assets.processes.host_name import HOST_TAG, host_name
 from nnunet_assets.resources.mlflow import destination_in
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.store.destination import Destination
@@ -42,25 +44,35 @@ MOST_ENDINGS = 500
 )
 def close_dead_runs(context: dg.SensorEvaluationContext, project: ProjectResource) -> dg.SensorResult:
     """Tells Dagster, then MLflow; what MLflow could not be told stays before the cursor, for the next tick."""
-    n_reported = report_dead_runs(context)
+    n_reported, n_elsewhere = report_dead_runs(context)
     cursor, endings = _new_endings(context)
     n_closed = _close_mlflow_runs(destination_in(context.repository_def, project.settings), endings) if endings else 0
     found = f"Runs without their process: {n_reported}. Failed or canceled since the last look: {len(endings)}."
-    return dg.SensorResult(skip_reason=f"{found} MLflow runs closed: {n_closed}.", cursor=json.dumps(cursor))
+    others = f" Left to the machines that they run on: {n_elsewhere}." if n_elsewhere else ""
+    return dg.SensorResult(skip_reason=f"{found} MLflow runs closed: {n_closed}.{others}", cursor=json.dumps(cursor))
 
 
-def report_dead_runs(context: dg.SensorEvaluationContext) -> int:
-    """Reports every active run of this code location whose process is gone, frees its slots, and returns how many.
+def report_dead_runs(context: dg.SensorEvaluationContext) -> tuple[int, int]:
+    """Reports every active run of this code location and machine whose process is gone, and frees its slots.
 
-    Of this location only: Dagster starts a run where the sensors of its location are evaluated, and so this is the
-    machine on which to look for the process. A launcher that starts runs elsewhere looks after them itself.
+    A launcher that starts runs elsewhere looks after them itself.
+
+    Returns:
+        How many it reported, and how many are of other machines, where their numbers mean other processes or none.
     """
     instance = context.instance
     if not isinstance(instance.run_launcher, dg.DefaultRunLauncher):
-        return 0
+        return 0, 0
     here = context.code_location_origin.location_name if context.code_location_origin else None
-    active = instance.get_runs(dg.RunsFilter(statuses=WITH_PROCESS))
-    return sum(_report_if_dead(instance, run) for run in active if _location(run) == here)
+    active = [run for run in instance.get_runs(dg.RunsFilter(statuses=WITH_PROCESS)) if _location(run) == here]
+    of_this_host = [run for run in active if _is_of_this_host(instance, run)]
+    return sum(_report_if_dead(instance, run) for run in of_this_host), len(active) - len(of_this_host)
+
+
+def _is_of_this_host(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    host = run.tags.get(HOST_TAG)
+    # One without the tag is of Dagster's own launcher: a database in a file is one machine's, a server anybody's.
+    return host == host_name() if host else isinstance(instance.run_storage, SqliteRunStorage)
 
 
 def _location(run: dg.DagsterRun) -> str | None:

@@ -144,6 +144,31 @@ def test_the_last_sign_of_one_that_was_killed_is_waited_for_once(tmp_path: Path,
     assert re.match(r"A Dagster daemon gave a sign of life 0 s ago, and none runs on this machine.*up to 2 s", said)
 
 
+def test_where_locks_are_each_machine_s_own_the_first_is_named_by_its_record_and_found_by_its_signs(
+    tmp_path: Path, signs: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = DaemonOwner("login1", 7, "2026-11-30T03:00:00+00:00", "nnunet-assets up", "http://127.0.0.1:3000")
+    monkeypatch.setattr(running_daemons, "last_owner", lambda _home: owner)
+    # The clock of the other machine is ten minutes behind.
+    signs += [time.time() - 600, time.time() - 599]
+    progress = RecordedProgress()
+    with pytest.raises(
+        SecondDaemonError, match=r"^Process 7 on login1 \(`nnunet-assets up`.*End it, on login1: nnunet"
+    ):
+        refuse_second_daemon(tmp_path, progress)
+    (said,) = progress.said
+    assert said.endswith("whether one does on login1 ...")
+
+
+def test_a_daemon_of_another_machine_that_gives_no_sign_keeps_nobody_out(
+    tmp_path: Path, signs: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_daemons, "SIGN_SECONDS", -4)
+    monkeypatch.setattr(running_daemons, "last_owner", lambda _home: DaemonOwner("login1", 7, "", "", ""))
+    signs.append(time.time() - 600)
+    refuse_second_daemon(tmp_path, RecordedProgress())
+
+
 def test_an_old_sign_is_not_waited_for(tmp_path: Path, signs: list[float]) -> None:
     signs.append(time.time() - 3)
     refuse_second_daemon(tmp_path, RecordedProgress(pytest.fail))

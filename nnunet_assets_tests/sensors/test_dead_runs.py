@@ -1,5 +1,6 @@
 """Runs whose process is gone, on a real Dagster instance in files, with real processes that are really killed."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -14,8 +15,9 @@ from dagster._core.events import EngineEventData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.processes.host_name import HOST_TAG
 from nnunet_assets.resources.project_folder import ProjectResource
-from nnunet_assets.sensors import close_dead_runs
+from nnunet_assets.sensors import close_dead_runs, dead_runs
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.sensors.test_sensors import FLAT, History, made_by
@@ -54,9 +56,11 @@ class Machine:
         *,
         seconds_ago: float = 0,
         location: str | None = None,
+        host: str | None = None,
     ) -> str:
         """Adds a run as its worker leaves it behind: in a status, and with the event by which it said its number."""
-        run = dg.DagsterRun("training", status=status, remote_job_origin=location_of_run(location))
+        tags = {HOST_TAG: host} if host else {}
+        run = dg.DagsterRun("training", status=status, tags=tags, remote_job_origin=location_of_run(location))
         self.instance.add_run(run)
         if pid is not None:
             said = f"Started process for run (pid: {pid})."
@@ -178,6 +182,25 @@ def test_a_run_of_another_code_location_may_have_its_process_on_another_machine(
     run = machine.run(machine.killed_process(), location="elsewhere")
     machine.tick()
     assert machine.status(run) == STARTED
+
+
+def test_a_run_of_another_machine_is_left_to_it_and_counted(machine: Machine) -> None:
+    there, here = (machine.run(machine.killed_process(), host=host) for host in ("another", socket.gethostname()))
+
+    said = machine.tick()
+
+    assert [machine.status(run) for run in (there, here)] == [STARTED, FAILURE]
+    assert said.startswith("Runs without their process: 1.")
+    assert said.endswith(" Left to the machines that they run on: 1.")
+
+
+def test_on_a_database_server_a_run_that_names_no_machine_may_be_any_machine_s(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_runs, "SqliteRunStorage", type(None))
+    anybodys, ours = (machine.run(machine.killed_process(), host=host) for host in (None, socket.gethostname()))
+    machine.tick()
+    assert [machine.status(run) for run in (anybodys, ours)] == [STARTED, FAILURE]
 
 
 def test_runs_that_a_cluster_starts_are_the_cluster_s(

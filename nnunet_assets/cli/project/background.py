@@ -1,6 +1,7 @@
 """Processes that outlive the terminal: started, found again by a record in the project's `run`, and stopped.
 
-On disk, in `run/`: `NAME.json` (process, command, page, unit of systemd if it is one) and `NAME.log`.
+On disk, in `run/`: `NAME.json` (process, its machine, command, page, unit of systemd if it is one) and `NAME.log`. The
+folder may be shared by several machines: a number means a process on its own one alone.
 """
 
 import subprocess
@@ -15,6 +16,7 @@ from nnunet_assets.cli.project import systemd
 from nnunet_assets.core.files.json_file import read_json_bytes, write_json_atomically
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.errors import NnunetAssetsError
+from nnunet_assets.processes.host_name import host_name
 
 STOP_SECONDS = 30
 
@@ -28,17 +30,24 @@ class Background:
         command: What it runs; with the number, it tells whether it is still the same.
         url: A page that answers once it is up; None: it has none.
         unit: systemd's unit; None: a detached process.
+        host: The machine that it was started on; None: an earlier version, which meant this one, wrote none.
     """
 
     pid: int
     command: list[str]
     url: str | None
     unit: str | None
+    host: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the machine that it was started on."""
+        return self.host in (None, host_name())
 
     def is_alive(self) -> bool:
-        """Tells whether it runs; a process that ended and that nobody waited for does not."""
+        """Tells whether it runs on this machine; a process that ended and that nobody waited for does not."""
         try:
-            return psutil.Process(self.pid).cmdline() == self.command
+            return self.is_here and psutil.Process(self.pid).cmdline() == self.command
         except psutil.Error:
             return False
 
@@ -49,14 +58,29 @@ def log_file(project: Path, name: str) -> Path:
 
 
 def find(project: Path, name: str) -> Background | None:
-    """Returns the process of that name; None where it does not run.
+    """Returns the process of that name; None where it does not run on this machine.
 
     Raises:
         NnunetAssetsError: Its record cannot be read, so that nobody can say whether it runs.
     """
-    record = _record(project, name)
+    found = _recorded(project, name)
+    return found if found and found.is_alive() else None
+
+
+def find_elsewhere(project: Path, name: str) -> Background | None:
+    """Returns the process of that name that another machine started, and which runs there unless it ended.
+
+    Raises:
+        NnunetAssetsError: As `find`.
+    """
+    found = _recorded(project, name)
+    return found if found and not found.is_here else None
+
+
+def _recorded(project: Path, name: str) -> Background | None:
+    record = record_file(project, name)
     try:
-        found = dataclass_from_json(Background, read_json_bytes(record))
+        return dataclass_from_json(Background, read_json_bytes(record))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -64,7 +88,6 @@ def find(project: Path, name: str) -> Background | None:
             f"{record} is damaged or of another version, so nobody can say whether {name} runs ({error}). Stop {name} "
             "by hand if it does, and delete the file."
         ) from error
-    return found if found.is_alive() else None
 
 
 def start(
@@ -78,8 +101,8 @@ def start(
         pid = systemd.start(unit, command, folder=project, log=log, environment=environment)
     else:
         pid = _detached(command, project, log, environment)
-    started = Background(pid, list(command), url, unit)
-    write_json_atomically(_record(project, name), asdict(started))
+    started = Background(pid, list(command), url, unit, host_name())
+    write_json_atomically(record_file(project, name), asdict(started))
     return started
 
 
@@ -92,11 +115,12 @@ def stop(project: Path, name: str) -> bool:
         systemd.stop(found.unit)
     else:
         _end(found)
-    _record(project, name).unlink(missing_ok=True)
+    record_file(project, name).unlink(missing_ok=True)
     return True
 
 
-def _record(project: Path, name: str) -> Path:
+def record_file(project: Path, name: str) -> Path:
+    """Returns where stands which process it is."""
     return project / "run" / f"{name}.json"
 
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project import background
 from nnunet_assets.cli.project.server_output import shown_output
 from nnunet_assets.cli.project.server_processes import (
@@ -36,6 +37,7 @@ from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.kept_ports import Ports, chosen_ports, keep_ports
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
 from nnunet_assets.project_folder.daemon_lock import held_command, starting
@@ -109,6 +111,12 @@ def start_in_background(settings: Settings, port: int | None = None, mlflow_port
         if running["daemon"] is None:
             refuse_second_daemon(settings.project, progress)
         refuse_taken_ports(missing)
+        for server in missing:
+            if left := background.find_elsewhere(settings.project, server.name):
+                progress.warn(
+                    f"{server.name} was started on {left.host}, too (process {left.pid}), and nothing here tells "
+                    "whether it still runs there. If it does, end it there by its number."
+                )
         if any(server.name == "mlflow" for server in missing):
             _make_store(settings)
         mlflow = running.get("mlflow")
@@ -148,16 +156,29 @@ def _background_servers(settings: Settings, ports: Ports) -> list[Server]:
 
 @click.command()
 @folder_or_project
-def down(folder: Path) -> None:
-    """Stop what `up` started for the project in FOLDER; folds that train go on."""
+def down(folder: Path) -> int:
+    """Stop what `up` started for the project in FOLDER; folds that train go on.
+
+    Ends with 1 where `up` was called on another machine: processes are stopped on their own one.
+    """
     settings = project_settings(folder)
+    elsewhere = False
     for name in ("webserver", "daemon", "mlflow"):
+        if left := background.find_elsewhere(settings.project, name):
+            elsewhere = True
+            click.echo(
+                f"{name} was started on {left.host} (process {left.pid}), and this is {host_name()}. Stop it there: "
+                f"nnunet-assets down {shlex.quote(str(settings.project))}. If that machine is gone, delete "
+                f"{background.record_file(settings.project, name)}."
+            )
+            continue
         was_running = background.stop(settings.project, name)
         click.echo(f"Stopped {name}." if was_running else f"{name} is not running.")
         if was_running and name == "daemon":
             _forget_daemon(settings)
-    if other := find_daemon(settings.project):
+    if (other := find_daemon(settings.project)) and not elsewhere:
         click.echo(f"{other.who} runs on, which `up` did not start. {other.remedy}")
+    return ERROR if elsewhere else DONE
 
 
 def _wait(server: "subprocess.Popen[bytes]", settings: Settings, progress: Progress) -> int:

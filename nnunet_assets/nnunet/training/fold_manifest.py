@@ -2,7 +2,6 @@
 
 import platform
 import resource
-import socket
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.nnunet.trainer.trainer import validation_cases
+from nnunet_assets.processes.host_name import host_name
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def manifest_of(
             "options": asdict(request.options),
             "validation_cases": validation_cases(trainer),
             "dagster_run_id": request.dagster_run_id,
-            "host": socket.gethostname(),
+            "host": host_name(),
             "python": platform.python_version(),
             "started": started.isoformat(),
             "ended": ended.isoformat(),

@@ -6,7 +6,6 @@ where, a host by its pseudonym. Case names and pictures go as they are, which is
 """
 
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import MANIFEST_FILE
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
 
@@ -61,4 +61,4 @@ def _hosts(fold_folder: Path) -> set[str]:
         (details.get("host") if isinstance(details, dict) else None),
         readable_json(fold_folder / "debug.json").get("hostname"),
     )
-    return {host for host in (socket.gethostname(), *named) if host and isinstance(host, str)} - {"unknown"}
+    return {host for host in (host_name(), *named) if host and isinstance(host, str)} - {"unknown"}

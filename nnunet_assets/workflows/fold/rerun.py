@@ -4,7 +4,6 @@ It trains in a variant of its own, `rerun_` and the first digits of the run's ID
 settings are the run's own if they give the training hash that it recorded; pretrained weights are part of that hash.
 """
 
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, expe
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.machine.device_lease import gpu_models, usable_gpus
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
@@ -200,5 +200,5 @@ def _device_name(device: str, variables: Mapping[str, str], then: str | None) ->
 
 def _host(settings: Settings) -> str:
     """Returns this machine's name as a run at the tracking server would have it."""
-    host, pseudonyms = socket.gethostname(), Destination.of(settings).pseudonyms(None)
+    host, pseudonyms = host_name(), Destination.of(settings).pseudonyms(None)
     return pseudonyms.of("host", host) if pseudonyms else host

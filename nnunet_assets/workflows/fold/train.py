@@ -1,6 +1,5 @@
 """A fold is trained: what is asked of it, and what comes out."""
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_lock import fold_lease
+from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
@@ -238,7 +238,7 @@ def tracked(
     n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     is_here = engine.name == LOCAL.name
     # Of another machine the tags come with its manifest, and nobody samples it.
-    machine = {HOST: socket.gethostname()} if is_here else {ENGINE: engine.name}
+    machine = {HOST: host_name()} if is_here else {ENGINE: engine.name}
     with FoldTracker(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),

@@ -1,8 +1,13 @@
+import json
+import socket
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nnunet_assets.cli.project import background
+from nnunet_assets.cli.project.background import Background
 from nnunet_assets.errors import NnunetAssetsError
 
 
@@ -16,3 +21,27 @@ def test_a_record_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path, c
     (tmp_path / "run" / "daemon.json").write_text(content)
     with pytest.raises(NnunetAssetsError, match=r"daemon\.json is damaged or of another version.*delete the file\."):
         background.find(tmp_path, "daemon")
+
+
+def test_a_record_of_another_machine_is_no_process_of_this_one_whatever_its_number(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    mine = psutil.Process()
+    record = Background(mine.pid, mine.cmdline(), None, None, "login1")
+    (tmp_path / "run" / "daemon.json").write_text(json.dumps(asdict(record)))
+
+    assert background.find(tmp_path, "daemon") is None
+    assert background.find_elsewhere(tmp_path, "daemon") == record
+    assert background.stop(tmp_path, "daemon") is False
+    assert (tmp_path / "run" / "daemon.json").exists()
+
+
+@pytest.mark.parametrize("host", [None, socket.gethostname()])
+def test_a_record_of_this_machine_or_of_an_earlier_version_is(tmp_path: Path, host: str | None) -> None:
+    (tmp_path / "run").mkdir()
+    mine = psutil.Process()
+    record = Background(mine.pid, mine.cmdline(), None, None, host)
+    written = {name: value for name, value in asdict(record).items() if value is not None or name != "host"}
+    (tmp_path / "run" / "daemon.json").write_text(json.dumps(written))
+
+    assert background.find(tmp_path, "daemon") == record
+    assert background.find_elsewhere(tmp_path, "daemon") is None
