@@ -23,7 +23,7 @@ from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig, VariantConfig
-from nnunet_assets.declarations.engine_config import EngineConfig
+from nnunet_assets.declarations.engine_config import ProjectEngine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
@@ -202,7 +202,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
         ("`nnunet_assets.components.NnunetDataset`", DATASET_MODELS),
         ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
         ("`nnunet_assets.components.Ensemble`", {"": EnsembleConfig}),
-        ("`engine`", {"": EngineConfig}),
+        ("`engine`", {"": ProjectEngine}),
         ("`variant`", {"": VariantConfig}),
     ],
 )

@@ -23,7 +23,14 @@ from nnunet_assets.assets.summary.cv_report import build_cv_report
 from nnunet_assets.assets.summary.cv_summary import build_cv_summary
 from nnunet_assets.assets.summary.cv_tables import build_cv_tables
 from nnunet_assets.assets.summary.dataset_report import build_dataset_report
-from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, Experiment, dataset_key
+from nnunet_assets.core.files.layout import (
+    DEFAULT_PLANS,
+    DEFAULT_TRAINER,
+    JOBS_POOL,
+    TRAINING_POOL,
+    Experiment,
+    dataset_key,
+)
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
@@ -85,15 +92,20 @@ def experiment_definitions(project: Project, config: ExperimentConfig) -> dg.Def
     folds, dataset = project.folds_of(config), project.dataset(config.dataset)
     previous = project.previous_stage(config)
     group = experiment_group(config.identity)
+    pool = TRAINING_POOL if project.engine_of(config).is_here else JOBS_POOL
     return dg.Definitions(
         assets=[
-            build_fold_model(config=config, folds=folds, previous=previous, group=group),
+            build_fold_model(config=config, folds=folds, previous=previous, group=group, pool=pool),
             build_cv_summary(config=config, folds=folds, group=group),
             build_cv_tables(config=config, group=group),
             build_cv_figures(config=config, dataset=dataset, group=group),
             build_cv_report(config=config, dataset=dataset, group=group),
             build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
-            *([build_full_model(config=config, previous=previous, group=group)] if config.full_model else []),
+            *(
+                [build_full_model(config=config, previous=previous, group=group, pool=pool)]
+                if config.full_model
+                else []
+            ),
             *(
                 [build_test_predictions(config=config, dataset=dataset, folds=folds, previous=previous, group=group)]
                 if config.test_set

@@ -95,6 +95,11 @@ class EngineConfig(Declaration):
         """The engine, where nothing is left to come before it."""
         return self.kind or "local"
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the devices and the processors of this machine are those that folds train on."""
+        return self.chosen == "local"
+
     def resources(self, *, device: str, num_gpus: int) -> Resources:
         """Returns what a job gets.
 
@@ -104,7 +109,7 @@ class EngineConfig(Declaration):
         """
         gpus = self.gpus if self.gpus is not None else 0 if device == "cpu" else num_gpus
         lists: dict[str, Any] = {name: tuple(getattr(self, name) or ()) for name in ("options", "modules")}
-        rest = self.model_dump(exclude={"kind", "gpus", *lists}, exclude_none=True)
+        rest = self.model_dump(include=set(EngineConfig.model_fields) - {"kind", "gpus", *lists}, exclude_none=True)
         return Resources(gpus=gpus, **rest, **lists)
 
     def problem_with(self, *, device: str, num_gpus: int) -> str | None:
@@ -114,6 +119,13 @@ class EngineConfig(Declaration):
             device: As for `resources`.
             num_gpus: As for `resources`.
         """
-        if self.chosen == "local" or self.gpus is None or device in ("cpu", "mps") or self.gpus >= num_gpus:
+        if self.is_here or self.gpus is None or device in ("cpu", "mps") or self.gpus >= num_gpus:
             return None
         return f"the job gets {self.gpus} GPUs, and the fold trains on {num_gpus} (num_gpus): ask for as many"
+
+
+class ProjectEngine(EngineConfig):
+    """What `engine.yaml` of a project's folder declares."""
+
+    folds_at_once: Annotated[int, Field(ge=1)] = 5
+    """How many folds may be in jobs of the cluster at once, those that wait in its queue included."""

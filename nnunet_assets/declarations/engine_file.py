@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig
+from nnunet_assets.declarations.engine_config import EngineConfig, ProjectEngine
 from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
 from nnunet_assets.declarations.yaml_files.sentences import validation_problems
 from nnunet_assets.declarations.yaml_files.yaml_source import Problem, read_documents
@@ -13,7 +13,7 @@ from nnunet_assets.errors import ConfigError
 ENGINE_FILE = "engine.yaml"
 
 
-def read_engine(project: Path) -> tuple[EngineConfig, list[FileProblem]]:
+def read_engine(project: Path) -> tuple[ProjectEngine, list[FileProblem]]:
     """Returns what a project declares of its engine, and what is wrong with it; no file declares nothing.
 
     Args:
@@ -23,12 +23,12 @@ def read_engine(project: Path) -> tuple[EngineConfig, list[FileProblem]]:
 
     file = project / ENGINE_FILE
     if not file.exists():
-        return EngineConfig(), []
+        return ProjectEngine(), []
     documents, problems = read_documents(file)
     if len(documents) > 1:
         sentence = "one document is all that this file may have: remove the line `---` and what follows."
         problems.append(Problem(documents[1].line, (), sentence))
-    config = EngineConfig()
+    config = ProjectEngine()
     for document in documents[:1]:
         problems.extend(document.problems)
         if document.value is None:
@@ -39,11 +39,16 @@ def read_engine(project: Path) -> tuple[EngineConfig, list[FileProblem]]:
             continue
         known = {problem.location for problem in document.problems}
         try:
-            config = EngineConfig.model_validate(document.value)
+            config = ProjectEngine.model_validate(document.value)
         except ValidationError as error:
-            found = validation_problems(error, EngineConfig, document, ())
+            found = validation_problems(error, ProjectEngine, document, ())
             problems.extend(problem for problem in found if problem.location not in known)
     return config, [FileProblem(ENGINE_FILE, problem) for problem in problems]
+
+
+def engine_of(experiment: ExperimentConfig, project: EngineConfig) -> EngineConfig:
+    """Returns where an experiment's folds train: what it declares itself, and the project's for the rest."""
+    return experiment.engine.over(project) if experiment.engine else project
 
 
 def engine_contradictions(
@@ -57,13 +62,12 @@ def engine_contradictions(
     """
     for declared in experiments:
         config = declared.config
-        own = config.engine.over(engine) if config.engine else engine
-        if problem := own.problem_with(device=config.device, num_gpus=config.num_gpus):
+        if problem := engine_of(config, engine).problem_with(device=config.device, num_gpus=config.num_gpus):
             yield declared.problem(("attributes", "num_gpus"), f"by {ENGINE_FILE} {problem}.")
 
 
 def declared_engine(project: Path, experiment: ExperimentConfig) -> EngineConfig:
-    """Returns where an experiment's folds train: what it declares itself, and the project's for the rest.
+    """Returns where an experiment's folds train, with the project's file read anew.
 
     Args:
         project: The project's folder.
@@ -75,7 +79,7 @@ def declared_engine(project: Path, experiment: ExperimentConfig) -> EngineConfig
     base, problems = read_engine(project)
     if problems:
         raise ConfigError("\n".join([f"{project / ENGINE_FILE} is wrong:", *map(str, problems)]))
-    config = experiment.engine.over(base) if experiment.engine else base
+    config = engine_of(experiment, base)
     if problem := config.problem_with(device=experiment.device, num_gpus=experiment.num_gpus):
         raise ConfigError(f"{experiment.identity.title}: {problem}, in {project / ENGINE_FILE} or `engine`.")
     return config

@@ -12,7 +12,8 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.engine_file import engine_contradictions, read_engine
+from nnunet_assets.declarations.engine_config import EngineConfig, ProjectEngine
+from nnunet_assets.declarations.engine_file import engine_contradictions, engine_of, read_engine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
 from nnunet_assets.declarations.planned import PlannedConfigurations
@@ -57,6 +58,7 @@ class Project:
         declared: Where each dataset, by its name, and each experiment and ensemble stands.
         ensembles: Each ensemble once, on declared experiments.
         members: Each ensemble, with the experiments whose probabilities it averages.
+        engine: Where folds train, as far as their experiment does not say otherwise.
     """
 
     root: Path
@@ -68,6 +70,7 @@ class Project:
     declared: Mapping[Experiment | str, Declared[Any]] = field(default_factory=dict, repr=False, compare=False)
     ensembles: tuple[EnsembleConfig, ...] = ()
     members: Mapping[Experiment, tuple[Experiment, ...]] = field(default_factory=dict)
+    engine: ProjectEngine = field(default_factory=ProjectEngine)
 
     def dataset(self, name: str) -> DatasetConfig:
         """Returns the declaration of a dataset.
@@ -135,6 +138,15 @@ class Project:
         folds = experiment.folds if experiment.folds is not None else range(self.dataset(experiment.dataset).folds)
         return [fold_key(index) for index in sorted(folds)]
 
+    def engine_of(self, experiment: ExperimentConfig) -> EngineConfig:
+        """Returns where an experiment's folds train."""
+        return engine_of(experiment, self.engine)
+
+    @property
+    def in_jobs(self) -> tuple[ExperimentConfig, ...]:
+        """The experiments whose folds train in a cluster's jobs."""
+        return tuple(one for one in self.experiments if not self.engine_of(one).is_here)
+
     def previous_stage(self, experiment: ExperimentConfig) -> Experiment | None:
         """Returns the experiment whose predictions a cascade reads; None: it is none, as far as the plans are known."""
         return self.stages.get(experiment.identity)
@@ -190,6 +202,7 @@ def read_project(project: Path) -> Project:
         },
         ensembles=tuple(declared.config for declared in reader.ensembles),
         members=ensembles.members,
+        engine=engine,
     )
 
 

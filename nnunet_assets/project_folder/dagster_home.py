@@ -15,14 +15,15 @@ import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.json_file import refuse_what_never_ends
-from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
 from nnunet_assets.errors import ConfigError, first_offenders
+from nnunet_assets.project_folder.jobs_at_once import FEWEST_RUNS, KEPT, jobs_at_once, keep_runs
 from nnunet_assets.settings import Settings, dagster_home
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-DAGSTER_YAML = """\
+DAGSTER_YAML = f"""\
 # Settings of Dagster's instance for this project. Edit them freely: they are written only where they are missing.
 telemetry:
   enabled: false
@@ -39,7 +40,8 @@ concurrency:
     granularity: op
     default_limit: 1
   runs:
-    max_concurrent_runs: 10
+    {KEPT}
+    max_concurrent_runs: {FEWEST_RUNS}
 
 run_queue:
   # A fold that waits starts within a second after the one before it has ended.
@@ -71,7 +73,8 @@ _NVIDIA_SMI_SECONDS = 20
 def ensure_instance(project: Path) -> Path:
     """Returns the project's DAGSTER_HOME, with settings, and with a limit of one training a device unless it has one.
 
-    Does nothing where both are there already.
+    Does nothing where both are there already; but how many folds a cluster's jobs train at once is what the project
+    declares now.
 
     Raises:
         ConfigError: As `pool_limit`; or the settings are a link that leads nowhere.
@@ -89,6 +92,10 @@ def ensure_instance(project: Path) -> Path:
         write_atomically(file, DAGSTER_YAML.encode())
     if pool_limit(settings.project) is None:
         set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
+    if (at_once := jobs_at_once(settings.project)) is not None:
+        if pool_limit(settings.project, JOBS_POOL) != at_once:
+            set_pool_limit(settings.project, at_once, JOBS_POOL)
+        keep_runs(file, at_once)
     return home
 
 
@@ -98,8 +105,12 @@ def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
     return {name: value for name, value in yaml.safe_load(DAGSTER_YAML).items() if name not in written}
 
 
-def pool_limit(project: Path) -> int | None:
+def pool_limit(project: Path, pool: str = TRAINING_POOL) -> int | None:
     """Returns how many folds may train at once, as it was set; None where only Dagster's default applies.
+
+    Args:
+        project: A project that has an instance.
+        pool: Here, or in a cluster's jobs.
 
     Raises:
         ConfigError: As `open_instance`. Each database is asked for something: a server that meets a damaged one later
@@ -108,24 +119,36 @@ def pool_limit(project: Path) -> int | None:
     with open_instance(project) as instance:
         instance.get_runs(limit=1)
         instance.all_instigator_state()
-        return pool_limit_of(instance)
+        return pool_limit_of(instance, pool)
 
 
-def pool_limit_of(instance: "DagsterInstance") -> int | None:
+def pool_limit_of(instance: "DagsterInstance", pool: str = TRAINING_POOL) -> int | None:
     """Returns the same of an instance that is open already."""
     limits = instance.event_log_storage.get_pool_limits()
-    return next((pool.limit for pool in limits if pool.name == TRAINING_POOL and not pool.from_default), None)
+    return next((one.limit for one in limits if one.name == pool and not one.from_default), None)
 
 
-def set_pool_limit(project: Path, n: int) -> None:
+def runs_at_once(project: Path) -> int | None:
+    """Returns how many runs may go on at once in a project that has an instance; None: as many as there are.
+
+    Raises:
+        ConfigError: As `open_instance`.
+    """
+    with open_instance(project) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+    return queue.max_concurrent_runs if queue and queue.max_concurrent_runs >= 0 else None
+
+
+def set_pool_limit(project: Path, n: int, pool: str = TRAINING_POOL) -> None:
     """Sets how many folds may train at once, as `dagster instance concurrency set` does.
 
     Args:
         project: A project whose instance has settings already.
         n: At least 1, normally the number of devices.
+        pool: As for `pool_limit`.
     """
     with open_instance(project) as instance:
-        instance.event_log_storage.set_concurrency_slots(TRAINING_POOL, n)
+        instance.event_log_storage.set_concurrency_slots(pool, n)
 
 
 def last_sign_of_daemon(project: Path) -> float | None:

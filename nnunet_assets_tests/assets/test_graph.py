@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets_tests.assets.graphs import declared, graph
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"
@@ -167,6 +168,16 @@ def test_a_full_model_is_declared_beside_the_folds_and_needs_no_split() -> None:
     assert full.code_version == spec_of(SHORT, "fold_model").code_version
     with pytest.raises(Exception, match="full_model"):
         spec_of(SHORT, "full_model")
+
+
+def test_folds_in_jobs_have_a_pool_of_their_own_and_what_computes_here_keeps_its() -> None:
+    dataset = DatasetConfig(dataset=HIPPOCAMPUS)
+    engine = EngineConfig(kind="slurm")
+    config = SHORT.model_copy(update={"engine": engine, "full_model": True, "test_set": True})
+    assets = graph(declared([dataset], [config])).resolve_asset_graph()
+    pools = {node.key.path[-1]: node.pools for node in assets.asset_nodes}
+    assert pools["fold_model"] == pools["full_model"] == {"nnunet_jobs"}
+    assert pools["test_predictions"] == {"nnunet_training"}
 
 
 def test_a_full_model_is_no_part_of_the_summary() -> None:

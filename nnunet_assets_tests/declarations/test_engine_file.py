@@ -67,6 +67,15 @@ def test_what_an_experiment_declares_goes_before_it_and_the_rest_is_the_projects
     assert engine_of(project(tmp_path / "2", WHOLE, "  engine: {kind: local}\n")).chosen == "local"
 
 
+def test_how_many_folds_train_at_once_is_for_the_project_to_say(tmp_path: Path) -> None:
+    declared = read_project(project(tmp_path / "1", "kind: slurm\nfolds_at_once: 50\n"))
+    assert declared.engine.folds_at_once == 50
+    assert declared.in_jobs == declared.experiments
+    assert declared.engine.resources(device="cpu", num_gpus=1) == Resources(gpus=0)
+    with pytest.raises(ConfigError, match=r"engine\.folds_at_once: is not a field here"):
+        read_project(project(tmp_path / "2", "", "  engine: {folds_at_once: 2}\n"))
+
+
 @pytest.mark.parametrize(("device", "num_gpus", "gpus"), [("auto", 1, 1), ("cuda", 3, 3), ("cpu", 1, 0)])
 def test_a_job_has_the_gpus_that_its_fold_trains_on(device: str, num_gpus: int, gpus: int) -> None:
     assert EngineConfig(kind="slurm").resources(device=device, num_gpus=num_gpus).gpus == gpus
@@ -83,6 +92,7 @@ def test_where_a_fold_trains_is_no_part_of_what_is_trained(tmp_path: Path) -> No
     [
         ("kind: Slurm", "kind: Slurm is not allowed. Did you mean slurm? Allowed: local, slurm."),
         ("cpu: 4", "cpu: is not a field here. Did you mean cpus?"),
+        ("folds_at_once: 0", "folds_at_once: 0 is out of range: it must be at least 1."),
         ("cpus: 0", "cpus: 0 is out of range: it must be at least 1."),
         ("memory_gb: 60G", "memory_gb: must be a number, not 60G."),
         ("time_limit_minutes: 24:00", "time_limit_minutes: YAML reads 24:00 as a number in base 60."),

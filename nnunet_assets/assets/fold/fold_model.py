@@ -86,9 +86,22 @@ class FoldRunConfig(dg.Config):
 
 
 def build_fold_model(
-    *, config: ExperimentConfig, folds: Sequence[str], previous: Experiment | None, group: str
+    *,
+    config: ExperimentConfig,
+    folds: Sequence[str],
+    previous: Experiment | None,
+    group: str,
+    pool: str = TRAINING_POOL,
 ) -> dg.AssetsDefinition:
-    """Returns the partitioned asset of one experiment; `previous` is the stage of a cascade that it starts from."""
+    """Returns the partitioned asset of one experiment.
+
+    Args:
+        config: What is declared.
+        folds: `fold_0`, `fold_1`, ...
+        previous: The stage of a cascade that it starts from.
+        group: In the web UI.
+        pool: Dagster's, whose limit is how many train at once: of this machine, or of a cluster's jobs.
+    """
     experiment, declared = config.identity, config
 
     @dg.asset(
@@ -101,7 +114,7 @@ def build_fold_model(
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
         code_version=config.training_hash()[:16],
         op_tags=queued_as(config.training_hash()),
-        pool=TRAINING_POOL,
+        pool=pool,
     )
     def fold_model(
         context: dg.AssetExecutionContext,

@@ -14,8 +14,10 @@ It has no validation cases: nnU-Net scores it on cases that it was trained on, s
 the cross-validation's summary, which says how well models trained in this way do on new cases."""
 
 
-def build_full_model(*, config: ExperimentConfig, previous: Experiment | None, group: str) -> dg.AssetsDefinition:
-    """Returns the asset of one experiment; `previous` is the stage of a cascade that it starts from."""
+def build_full_model(
+    *, config: ExperimentConfig, previous: Experiment | None, group: str, pool: str = TRAINING_POOL
+) -> dg.AssetsDefinition:
+    """Returns the asset of one experiment; arguments as for `build_fold_model`."""
     declared, training_hash = config, config.training_hash()
 
     @dg.asset(
@@ -27,7 +29,7 @@ def build_full_model(*, config: ExperimentConfig, previous: Experiment | None, g
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
         code_version=training_hash[:16],
         op_tags=queued_as(training_hash),
-        pool=TRAINING_POOL,
+        pool=pool,
     )
     def full_model(
         context: dg.AssetExecutionContext,

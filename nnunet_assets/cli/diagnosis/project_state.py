@@ -8,11 +8,13 @@ import yaml
 
 from nnunet_assets.cli.diagnosis.declared_things import absent_findings
 from nnunet_assets.cli.diagnosis.findings import Finding
-from nnunet_assets.core.files.layout import TRAINING_POOL
+from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
+from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, unread_variables
-from nnunet_assets.project_folder.dagster_home import count_gpus, pool_limit, unset_settings
+from nnunet_assets.project_folder.dagster_home import count_gpus, pool_limit, runs_at_once, unset_settings
+from nnunet_assets.project_folder.jobs_at_once import OTHER_RUNS, jobs_at_once
 from nnunet_assets.project_folder.private_files import open_to_others
 from nnunet_assets.project_folder.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from
 from nnunet_assets.settings import ENV_FILE, Settings, project_variables, wrong_variables
@@ -82,6 +84,7 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
         wanted = yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
         found = f"{file} does not set it, unlike a new project's."
         yield Finding("warning", f"Dagster's {name}", found, f"Add to it, or say otherwise: {name}: {wanted}")
+    yield from job_findings(settings)
     n_devices = max(1, count_gpus(settings.variables))
     found = f"folds at once: {'1, by default' if limit is None else limit}; devices: {n_devices}"
     if (1 if limit is None else limit) == n_devices:
@@ -93,6 +96,23 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
             f"Unless it is meant so: DAGSTER_HOME={home} dagster instance concurrency set {TRAINING_POOL} {n_devices}"
         )
         yield Finding("warning", f"pool {TRAINING_POOL}", f"{found}.", remedy)
+
+
+def job_findings(settings: Settings) -> Iterator[Finding]:
+    """Compares how many folds are to be in a cluster's jobs at once with what Dagster's instance lets."""
+    wanted = jobs_at_once(settings.project)
+    if wanted is None:
+        return
+    limit, runs = pool_limit(settings.project, JOBS_POOL), runs_at_once(settings.project)
+    found = f"folds at once in jobs: {wanted} ({ENGINE_FILE})"
+    if limit != wanted:
+        remedy = "`nnunet-assets dev`, `up` and `backfill` set it as declared."
+        yield Finding("warning", f"pool {JOBS_POOL}", f"{found}; Dagster lets {limit or 1}.", remedy)
+    elif runs is not None and runs < wanted + OTHER_RUNS:
+        remedy = f"Set max_concurrent_runs: {wanted + OTHER_RUNS} in {settings.dagster_home / 'dagster.yaml'}."
+        yield Finding("warning", f"pool {JOBS_POOL}", f"{found}; Dagster lets {runs} runs go on at once.", remedy)
+    else:
+        yield Finding("ok", f"pool {JOBS_POOL}", found)
 
 
 def _variable_findings(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import console
 from nnunet_assets.declarations.absent import absent_data
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.processes.variables import unread_variables
 from nnunet_assets.project_folder.network_drives import network_sentences
@@ -43,6 +44,8 @@ def check_config(project: Path) -> int:
     for dataset in declared.datasets:
         _print_experiments(terminal, declared, dataset.dataset)
         _print_ensembles(terminal, declared, dataset.dataset)
+    if declared.in_jobs:
+        click.echo(_in_jobs(declared))
     for name, sentence in unread_variables(settings.variables):
         click.echo(f"{name} {sentence}")
     for sentence in network_sentences(settings):
@@ -52,6 +55,18 @@ def check_config(project: Path) -> int:
     if data or choices:
         click.echo("\n".join(["But not everything that they name is there:", *map(str, (*data, *choices))]))
     return ERROR if choices else INCOMPLETE if data else DONE
+
+
+def _in_jobs(project: Project) -> str:
+    """Says which folds train in a cluster's jobs, and how many at once."""
+    engines = sorted({project.engine_of(experiment).chosen for experiment in project.in_jobs})
+    n, n_all = len(project.in_jobs), len(project.experiments)
+    what = "All folds" if n == n_all else f"The folds of {n} of {n_all} experiments"
+    at_once = project.engine.folds_at_once
+    return (
+        f"{what} train in jobs of {' and '.join(engines)}, at most {at_once} at once, those that wait there included "
+        f"(folds_at_once in {ENGINE_FILE})."
+    )
 
 
 def _dataset_rows(project: Project) -> list[dict[str, str]]:

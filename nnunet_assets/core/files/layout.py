@@ -22,7 +22,11 @@ DEFAULT_TRAINER = "nnUNetTrainer"
 DEFAULT_PLANS = "nnUNetPlans"
 
 TRAINING_POOL = "nnunet_training"
-"""Dagster's pool of fold trainings: its limit is how many train at once, normally one for each device."""
+"""Dagster's pool of what computes on this machine: its limit is how many folds train at once, normally one for each
+device."""
+
+JOBS_POOL = "nnunet_jobs"
+"""Dagster's pool of folds whose process runs in a cluster's jobs: its limit is the user's, in engine.yaml."""
 
 OWN_FOLDER = ".nnunet_assets"
 """Inside a fold and inside a preprocessed dataset: what this package writes there, hidden from nnU-Net's listings."""

@@ -39,6 +39,15 @@ def test_shows_what_is_declared(tmp_path: Path) -> None:
     assert result.stdout.endswith(f"No errors in the declarations of {tmp_path}.\n")
 
 
+def test_says_which_folds_train_in_jobs_and_how_many_at_once(tmp_path: Path) -> None:
+    there = EXPERIMENT.replace("configuration: 2d", "configuration: 3d_fullres") + "  engine: {kind: slurm}\n"
+    write_with_data(tmp_path, {"a/defs.yaml": documents(DATASET, EXPERIMENT, there)})
+    limit = "at most 5 at once, those that wait there included (folds_at_once in engine.yaml)."
+    assert f"\nThe folds of 1 of 2 experiments train in jobs of slurm, {limit}\n" in check(tmp_path).stdout
+    (tmp_path / "engine.yaml").write_text("kind: slurm\nfolds_at_once: 40\n")
+    assert "\nAll folds train in jobs of slurm, at most 40 at once" in check(tmp_path).stdout
+
+
 ENSEMBLE = """\
 type: nnunet_assets.components.Ensemble
 attributes:
