@@ -50,6 +50,7 @@ from nnunet_assets.engines.job_files import (
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, JobQueue, QueueRefusedError, QueueSilentError
 from nnunet_assets.engines.job_script import environment_script
 from nnunet_assets.engines.job_watch import Note, QueueWatch, ended_without_a_word
+from nnunet_assets.engines.late_jobs import end_late_ones
 from nnunet_assets.engines.patience import Patience, ask_until_answered, pause
 from nnunet_assets.errors import ConfigError, DamagedFileError
 from nnunet_assets.processes.child import LOG_FILE, ChildResult
@@ -193,6 +194,7 @@ class JobEngine:
             record = replace(record, job_id=job_id)
             write_record(work.folder, record)
         job_id = str(record.job_id)
+        end_late_ones(self._queue, record)
         look = self._ask(lambda: self._queue.look(job_id), progress) if is_left else None
         has_started = (order.folder / STARTED_FILE).exists()
         if not has_started and not (look and look.is_over):
@@ -276,8 +278,10 @@ class JobEngine:
         self._close(record, own_folder, "It was ended with the run that supervised it.")
 
     def _close(self, record: JobRecord, own_folder: Path, how: str) -> None:
+        newest = _newest(record, own_folder)
+        end_late_ones(self._queue, newest)
         if own_folder.is_dir():
-            close_record(own_folder, _newest(record, own_folder), how)
+            close_record(own_folder, newest, how)
 
 
 def _is_answer(result: ChildResult, record: JobRecord, work: FoldWork) -> bool:

@@ -112,6 +112,12 @@ class JobQueue(Protocol):
     def find(self, name: str) -> str | None:
         """Returns the id of the newest job of a name; None: there is none."""
 
+    def cancel_others(self, name: str, job_id: str) -> None:
+        """Ends the jobs of a name but this one: of submissions that were taken after nobody waited for them any more.
+
+        None of them was ever let go, so that none of them runs.
+        """
+
     def look(self, job_id: str) -> JobLook:
         """Returns how a job is."""
 

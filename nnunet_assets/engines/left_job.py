@@ -23,6 +23,7 @@ from nnunet_assets.engines.job_files import (
     request_digest,
 )
 from nnunet_assets.engines.job_queue import JobQueue
+from nnunet_assets.engines.late_jobs import end_late_ones
 from nnunet_assets.engines.named import queue_named
 from nnunet_assets.engines.patience import ask_until_answered
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -70,6 +71,7 @@ def is_to_be_followed(
         # How it failed, who goes on with it asks.
         told = read_from_job(Ended, job_folder(place.own, record.job) / ENDED_FILE)
         if not is_same or (told and told.problem is None):
+            end_late_ones(queue, record)
             close_record(place.own, record, "It ended while nobody supervised it.")
         return False
     if is_same:

@@ -75,10 +75,13 @@ class SlurmQueue:
 
     def find(self, name: str) -> str | None:
         """As `JobQueue.find`."""
-        code, printed, said = self._run("squeue", "--noheader", "--states=all", f"--name={name}", "--format=%i")
-        if code:
-            raise QueueSilentError(f"squeue: {_without_prefix(said)}")
-        return max(printed.split(), key=_number, default=None)
+        return max(self._named(name, "all"), key=_number, default=None)
+
+    def cancel_others(self, name: str, job_id: str) -> None:
+        """As `JobQueue.cancel_others`."""
+        for other in self._named(name, "PENDING"):
+            if other != job_id:
+                self.cancel(other)
 
     def look(self, job_id: str) -> JobLook:
         """As `JobQueue.look`."""
@@ -98,6 +101,13 @@ class SlurmQueue:
         code, _, said = self._run(self.cancel_command, job_id)
         if code and UNKNOWN_JOB not in said:
             raise QueueSilentError(f"scancel {job_id}: {_without_prefix(said)}")
+
+    def _named(self, name: str, states: str) -> list[str]:
+        """Returns the ids of the jobs of a name in these states."""
+        code, printed, said = self._run("squeue", "--noheader", f"--states={states}", f"--name={name}", "--format=%i")
+        if code:
+            raise QueueSilentError(f"squeue: {_without_prefix(said)}")
+        return printed.split()
 
     def _ended(self, job_id: str) -> JobLook:
         """Returns how a job ended; the controller knows it for some minutes, the database of accounts for long."""

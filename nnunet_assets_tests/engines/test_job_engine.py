@@ -109,6 +109,28 @@ def test_a_fold_is_trained_in_one_job_that_its_manifest_names(lab: Lab) -> None:
     assert lab.asked == ["submit 1", "release 1"]
 
 
+@pytest.mark.parametrize("when", ["before it has its id", "while it runs"])
+def test_a_submission_that_the_queue_takes_late_is_ended(lab: Lab, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    def take_late(queue: FakeQueue, order: JobOrder) -> None:
+        late = str(len(queue.names) + 1)
+        queue.names[late], queue.held[late] = order.name, order
+        queue.states[late] = JobLook("PENDING", "JobHeldUser")
+
+    def goes_on(queue: FakeQueue, job_id: str, order: JobOrder) -> None:
+        if when == "while it runs":
+            take_late(queue, order)
+        trains()(queue, job_id, order)
+
+    if when == "before it has its id":
+        submit = FakeQueue.submit
+        monkeypatch.setattr(
+            FakeQueue, "submit", lambda queue, order: (submit(queue, order), take_late(queue, order))[0]
+        )
+    lab.run(goes_on)
+    assert (lab.queue.states["1"].state, lab.queue.states["2"].state) == ("COMPLETED", "CANCELLED")
+    lab.check_finished()
+
+
 def test_the_job_is_on_the_disk_by_name_before_there_is_one_and_by_id_before_it_may_start(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ The same with real trainings, and MLflow, in `faults/test_slurm_kills.py`.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,12 +19,15 @@ import pytest
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.training.resources import Resources
+from nnunet_assets.engines import slurm as slurm_module
 from nnunet_assets.engines.job_files import open_record
 from nnunet_assets.engines.job_queue import JobOrder, QueueRefusedError, QueueSilentError
 from nnunet_assets.engines.slurm import SlurmQueue
+from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.machine.fold_samples import SYSTEM_MEMORY, system_path
 from nnunet_assets_tests.engines import stub_fold
-from nnunet_assets_tests.engines.one_supervisor import EXPERIMENT, OPTIONS
+from nnunet_assets_tests.engines.one_supervisor import EXPERIMENT, OPTIONS, supervise
 from nnunet_assets_tests.engines.real_slurm import RealSlurm
 from nnunet_assets_tests.prepared_builders import write_prepared
 from nnunet_assets_tests.tiny_request import with_modules_of
@@ -120,6 +124,11 @@ def test_a_time_limit_cuts_a_fold_as_often_as_it_has_to(fold: Supervised) -> Non
     fold.check_finished(5)
     assert fold.n_jobs >= 3
     assert "The time of the job is nearly over." in fold.said
+    # The node's curves, one job after the other.
+    samples = list(read_records(system_path(fold.place.folder)))
+    assert [one.epoch for one in samples] == list(range(len(samples)))
+    assert len(samples) >= 3
+    assert all(one.values[SYSTEM_MEMORY] > 10_000_000 for one in samples)
 
 
 @pytest.mark.faults
@@ -135,6 +144,7 @@ def test_a_supervisor_that_is_killed_leaves_a_job_that_the_next_one_follows(fold
         process.wait()
         assert len(fold.slurm.jobs()) == 1
         assert fold.run(retrain=True) == ExitCode.OWNED, fold.said
+        assert "and is to be trained anew. Nothing is moved or trained beside it" in fold.said
         assert fold.run(n_epochs=5) == ExitCode.OWNED, fold.said
         process = fold.start(epoch_seconds=2.0)
         fold.wait_for(lambda: "which an earlier run submitted, goes on" in fold.said)
@@ -244,6 +254,61 @@ def test_a_submission_whose_answer_was_lost_is_found_by_its_name(tmp_path: Path)
     assert slurm_that_says(tmp_path, sbatch=LOST, squeue="echo 12").submit(order) == "12"
     with pytest.raises(QueueSilentError, match="Socket timed out"):
         slurm_that_says(tmp_path, sbatch=LOST, squeue="exit 0").submit(order)
+
+
+def test_a_submission_that_is_taken_after_its_command_was_given_up_is_found_or_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_module, "COMMAND_SECONDS", 0.5)
+    order = JobOrder("nnunet_assets-x", tmp_path, Resources())
+    queue = slurm_that_says(
+        tmp_path,
+        # The first one is slow, and the controller takes it when its command is gone.
+        sbatch=f"cd {tmp_path}; if [ -e slow ]; then echo 13; else : > slow; exec /bin/sleep 5; fi",
+        squeue=f'echo "$*" >> {tmp_path}/asked; /bin/cat {tmp_path}/queue',
+        scancel=f"echo $1 >> {tmp_path}/ended",
+    )
+    (tmp_path / "queue").touch()
+    with pytest.raises(QueueSilentError, match="sbatch did not end within"):
+        queue.submit(order)
+    monkeypatch.undo()
+    assert queue.find(order.name) is None
+    assert queue.submit(order) == "13"
+    (tmp_path / "queue").write_text("13\n12\n")
+    queue.cancel_others(order.name, "13")
+    assert (tmp_path / "ended").read_text() == "12\n"
+    assert (tmp_path / "asked").read_text().splitlines()[-1].split()[1:3] == [
+        "--states=PENDING",
+        "--name=nnunet_assets-x",
+    ]
+
+
+@pytest.mark.faults
+def test_a_late_duplicate_of_a_job_is_ended_and_the_fold_trained_once(
+    slurm: RealSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, place = shutil.which("sbatch", path=slurm.variables["PATH"]), tmp_path / "slow"
+    place.mkdir()
+    # Given up after some seconds, and taken all the same, after the second one.
+    (place / "sbatch").write_text(
+        f'#!/bin/bash\nif [ -e {place}/called ]; then exec {real} "$@"; fi\ntouch {place}/called\n'
+        f'(sleep 9; {real} "$@") > {place}/late 2>&1 < /dev/null &\nexec sleep 60\n'
+    )
+    (place / "sbatch").chmod(0o755)
+    monkeypatch.setattr(slurm_module, "COMMAND_SECONDS", 5.0)
+    write_prepared(tmp_path / "fold")
+    for name, value in {**slurm.variables, "PATH": f"{place}:{slurm.variables['PATH']}"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", with_modules_of(tmp_path / "fold")["PYTHONPATH"])
+    monkeypatch.setenv(stub_fold.EPOCH_SECONDS, "4")
+    monkeypatch.setattr(fold_child, "FOLD_MODULE", stub_fold.MODULE)
+
+    supervise(tmp_path / "fold")
+
+    late = (place / "late").read_text().strip()
+    assert late.isdecimal()
+    assert slurm.call("squeue", "--noheader", "--states=all", f"--jobs={late}", "--format=%T").strip() == "CANCELLED"
+    assert slurm.jobs() == []
 
 
 def test_a_job_that_nothing_is_printed_of_is_asked_for_elsewhere(tmp_path: Path) -> None:

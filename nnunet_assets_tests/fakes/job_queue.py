@@ -71,6 +71,11 @@ class FakeQueue:
         self._note(f"find {name}")
         return max((job_id for job_id, known in self.names.items() if known == name), default=None)
 
+    def cancel_others(self, name: str, job_id: str) -> None:
+        for other, known in self.names.items():
+            if known == name and other != job_id and other in self.held:
+                self.cancel(other)
+
     def look(self, job_id: str) -> JobLook:
         self._note(f"look {job_id}")
         return self.states.get(job_id, JobLook(GONE))

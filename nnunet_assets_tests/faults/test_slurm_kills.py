@@ -125,6 +125,7 @@ def test_a_supervisor_that_is_killed(trial: Trial, slurm: RealSlurm, said: Calla
     trial.variables[RETRAIN_VARIABLE] = "1"
     refused = trial.start()
     assert refused.wait(240) == ExitCode.OWNED, trial.output
+    assert f"is being trained by Slurm's job {job}, and is to be trained anew. Nothing is moved" in trial.output
     del trial.variables[RETRAIN_VARIABLE]
     assert slurm.jobs() in ([job], [])
     assert trial.run() == 0, trial.output
