@@ -37,6 +37,7 @@ from nnunet_assets.engines.local import meeting_folder
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.child import LEAVE_FILE, run_child
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.machine.fold_samples import SystemSampler
 from nnunet_assets.processes.variables import FOLDERS
 from nnunet_assets.processes.workers import usable_cpus, worker_variables
 
@@ -82,7 +83,8 @@ def _run(folder: Path) -> Ended:
             return Ended(ExitCode.OWNED, f"Another job holds the fold, or is its newest one ({task.lock}).")
         write_for_job(folder / STARTED_FILE, Started(node, time.time()))
         n_gpus = task.attempt.options.num_gpus
-        with meeting_folder(n_gpus) as place, _reading(os.environ.get(PREPROCESSED)):
+        sampler = SystemSampler(task.attempt.fold_folder, n_gpus if task.resources.gpus else 0)
+        with meeting_folder(n_gpus) as place, _reading(os.environ.get(PREPROCESSED)), sampler:
             result = run_child(
                 task.module,
                 _attempt(task, node, Path(place) if place else None),

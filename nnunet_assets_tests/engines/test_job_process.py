@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.kernel_lock import is_owned
+from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines import job_process
 from nnunet_assets.engines.job_files import JobRecord, JobTask, write_for_job, write_record
 from nnunet_assets.engines.job_process import machine_variables
+from nnunet_assets.processes.child import ChildResult
+from nnunet_assets.processes.machine.fold_samples import SYSTEM_MEMORY, SystemSampler, system_path
 from nnunet_assets_tests.engines.test_local import work
 from nnunet_assets_tests.living_processes import living
 from nnunet_assets_tests.tiny_request import with_modules_of
@@ -64,6 +68,36 @@ def test_a_job_that_is_confined_to_fewer_processors_than_it_was_given_counts_tho
     monkeypatch.setattr(job_process, "usable_cpus", lambda: 4)
     found = machine_variables({"SLURM_CPUS_PER_TASK": "8"}, task(tmp_path, resources=Resources(gpus=0)), 1)
     assert (found["nnUNet_n_proc_DA"], found["OMP_NUM_THREADS"]) == ("3", "4")
+
+
+def test_the_curves_of_the_machine_are_those_of_the_node_that_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = task(tmp_path)
+    folder, fold = asked.attempt.own_folder, asked.attempt.fold_folder
+    assert folder
+    folder.mkdir(parents=True)
+    write_for_job(folder / "task.json", asked)
+    write_record(folder.parents[1], JobRecord("slurm", "abc", "1", "digest", None, 0.0))
+
+    def held() -> float:
+        """Returns the most memory that a sample has, in bytes."""
+        return max((one.values[SYSTEM_MEMORY] for one in read_records(system_path(fold))), default=0)
+
+    def child_of_job(*_: object, **__: object) -> ChildResult:
+        with subprocess.Popen([sys.executable, "-c", "held = b'x' * 50_000_000\nwhile True: pass"]) as child:
+            append_record(journal_path(fold), "start", {})
+            until = time.monotonic() + 30
+            while held() < 50_000_000:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            child.kill()
+        return ChildResult(0, None, "")
+
+    monkeypatch.setattr(job_process, "run_child", child_of_job)
+    monkeypatch.setattr(job_process, "SystemSampler", partial(SystemSampler, seconds=0.05))
+    assert job_process._run(folder).code == 0
+    assert held() < 1_000_000_000
 
 
 @pytest.mark.faults

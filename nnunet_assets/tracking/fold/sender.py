@@ -24,9 +24,9 @@ from nnunet_assets.core.fold.journal import (
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.fold.version_history import mixed_in_words, mixed_versions, read_stages
 from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.processes.machine.fold_samples import system_path
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, alone, attempt_of, is_same_place
 from nnunet_assets.tracking.fold.run_writer import RunWriter
-from nnunet_assets.tracking.fold.system_metrics import system_path
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import groups
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
 from nnunet_assets.errors import TrackingError, first_offenders
+from nnunet_assets.processes.machine import fold_samples
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 """How a run ended."""
@@ -107,13 +108,9 @@ BEST_EPOCH = "best_epoch"
 BEST_PSEUDO_DICE_EMA = "best_pseudo_dice_ema"
 
 # Metrics of the machine while a fold trains.
-SYSTEM_CPU = "system/cpu_percent"
-"""Of the fold's processes; 100 is one core."""
-SYSTEM_MEMORY = "system/memory_used_bytes"
-"""Of the fold's processes; what they share counts once."""
-SYSTEM_GPU_MEMORY = "system/gpu_memory_used_bytes"
-SYSTEM_GPU_UTILIZATION = "system/gpu_utilization_percent"
-SYSTEM_GPU_POWER = "system/gpu_power_watts"
+SYSTEM_CPU, SYSTEM_MEMORY = fold_samples.SYSTEM_CPU, fold_samples.SYSTEM_MEMORY
+SYSTEM_GPU_MEMORY = fold_samples.SYSTEM_GPU_MEMORY
+SYSTEM_GPU_UTILIZATION, SYSTEM_GPU_POWER = fold_samples.SYSTEM_GPU_UTILIZATION, fold_samples.SYSTEM_GPU_POWER
 
 # Metrics of a raw dataset.
 CASES = "cases"

@@ -1,4 +1,4 @@
-"""How busy the machine is while a fold trains: sampled beside the tracker, spooled on disk, sent with the epochs.
+"""How busy the machine is while a fold trains: sampled by who started its process, spooled on disk, sent with epochs.
 
 Spooled in `fold_k/.nnunet_assets/system.jsonl`, in the journal's form of lines: an `epoch` record is one sample, its
 number the step. A sample costs some milliseconds of this process and one call of nvidia-smi where there is one; what
@@ -18,14 +18,22 @@ import psutil
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
-from nnunet_assets.tracking.store import names
 
 SAMPLE_SECONDS = 15.0
 
+# Series, by MLflow's names; all names of MLflow's are told in `tracking.store.names`.
+SYSTEM_CPU = "system/cpu_percent"
+"""Of the fold's processes; 100 is one core."""
+SYSTEM_MEMORY = "system/memory_used_bytes"
+"""Of the fold's processes; what they share counts once."""
+SYSTEM_GPU_MEMORY = "system/gpu_memory_used_bytes"
+SYSTEM_GPU_UTILIZATION = "system/gpu_utilization_percent"
+SYSTEM_GPU_POWER = "system/gpu_power_watts"
+
 GPU_QUERIES: Mapping[str, tuple[str, Callable[[list[float]], float]]] = {
-    "memory.used": (names.SYSTEM_GPU_MEMORY, lambda values: sum(values) * 1024**2),  # it tells MiB
-    "utilization.gpu": (names.SYSTEM_GPU_UTILIZATION, fmean),
-    "power.draw": (names.SYSTEM_GPU_POWER, sum),
+    "memory.used": (SYSTEM_GPU_MEMORY, lambda values: sum(values) * 1024**2),  # it tells MiB
+    "utilization.gpu": (SYSTEM_GPU_UTILIZATION, fmean),
+    "power.draw": (SYSTEM_GPU_POWER, sum),
 }
 """nvidia-smi's field to series, and how the fold's GPUs become one number: their sum, or the mean of a percentage."""
 
@@ -40,7 +48,8 @@ def system_path(fold_folder: Path) -> Path:
 class SystemSampler:
     """Samples this process's children, which are the fold's, until it is closed; used as a context manager.
 
-    It waits for the journal to change, as the tracker does: a fold that is finished already has no samples.
+    Of a fold in a job that is the job's own process, so that the samples are those of its node. It waits for the
+    journal to change, as the tracker does: a fold that is finished already has no samples.
 
     Args:
         fold_folder: nnU-Net's `fold_k`.
@@ -105,7 +114,7 @@ class SystemSampler:
             with suppress(psutil.Error):
                 percent += process.cpu_percent()
                 memory += _memory_bytes(process)
-        return {names.SYSTEM_CPU: percent, names.SYSTEM_MEMORY: float(memory), **gpu_sample(self._gpus())}
+        return {SYSTEM_CPU: percent, SYSTEM_MEMORY: float(memory), **gpu_sample(self._gpus())}
 
     def _gpus(self) -> list[str]:
         """Returns what nvidia-smi calls the fold's GPUs: index, or UUID where the fold's process was given one."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, append_record, read_records
+from nnunet_assets.processes.machine.fold_samples import SystemSampler, gpu_sample, parse_gpus, system_path
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
-from nnunet_assets.tracking.fold.system_metrics import SystemSampler, gpu_sample, parse_gpus, system_path
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
