@@ -82,6 +82,7 @@ def run_fold(
     retrain: bool = False,
     known: Fold | None = None,
     engine: Engine = LOCAL,
+    is_followed: bool | None = None,
     progress: Progress = LOGGED,
 ) -> FoldOutcome:
     """Brings a fold to its COMMIT: keeps a finished or adopted one, resumes an interrupted one, trains what is missing.
@@ -94,6 +95,7 @@ def run_fold(
             asker began already is gone on with.
         known: The fold as the caller read it, with every byte; it is read again under its lease, see `Fold.read`.
         engine: Where the fold's process runs.
+        is_followed: What `refuse_other_job` said under the lease that the caller still holds; None: it is asked here.
         progress: Is warned of a wait for a GPU, a restart, a long silence, an interrupted training that other inputs
             put aside; the epochs are relayed to it.
 
@@ -108,9 +110,10 @@ def run_fold(
     prepared = PreparedFolder(roots, experiment.dataset)
     with _full_disk_classified(place), fold_lease(place), ExitStack() as stack:
         retrain = retrain and not is_begun(place, request)
-        is_followed = refuse_other_job(
-            request, roots, engine, environment=environment, retrain=retrain, progress=progress
-        )
+        if is_followed is None:
+            is_followed = refuse_other_job(
+                request, roots, engine, environment=environment, retrain=retrain, progress=progress
+            )
         stack.enter_context(settled(place, is_followed=is_followed))
         dataset = _unchanged(request, prepared)
         _check_batch(request, dataset.plans)

@@ -27,10 +27,10 @@ from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.host_name import host_name
+from nnunet_assets.processes.machine.fold_samples import SystemSampler
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
-from nnunet_assets.tracking.fold.system_metrics import SystemSampler
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import ENGINE, HOST, fold_tags
 from nnunet_assets.tracking.store.run_names import fold_run_name
@@ -187,20 +187,24 @@ def train_fold(
     place = request.experiment.place_of(settings.roots, request.fold)
     passed_on = settings.child_environment(environment)
 
-    def train() -> FoldOutcome:
-        return run_fold(
-            request,
-            settings.roots,
-            environment=passed_on,
-            retrain=retrain,
-            known=known,
-            engine=engine,
-            progress=progress,
-        )
-
     # First: a second run of a fold that trains must not touch its MLflow run.
     with fold_lease(place):
-        refuse_other_job(request, settings.roots, engine, environment=passed_on, retrain=retrain, progress=progress)
+        is_followed = refuse_other_job(
+            request, settings.roots, engine, environment=passed_on, retrain=retrain, progress=progress
+        )
+
+        def train() -> FoldOutcome:
+            return run_fold(
+                request,
+                settings.roots,
+                environment=passed_on,
+                retrain=retrain,
+                known=known,
+                engine=engine,
+                is_followed=is_followed,
+                progress=progress,
+            )
+
         outcome, report = (
             tracked(train, settings, request, destination, progress, engine=engine) if destination else (train(), None)
         )
@@ -237,7 +241,7 @@ def tracked(
     )
     n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     is_here = engine.name == LOCAL.name
-    # Of another machine the tags come with its manifest, and nobody samples it.
+    # Of another machine the tags come with its manifest, and the job samples it.
     machine = {HOST: host_name()} if is_here else {ENGINE: engine.name}
     with FoldTracker(
         destination,

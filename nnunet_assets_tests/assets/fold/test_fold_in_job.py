@@ -9,6 +9,7 @@ from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.engines import job_engine, left_job, named
+from nnunet_assets.engines.job_files import open_record
 from nnunet_assets.engines.patience import Patience
 from nnunet_assets_tests.assets.graphs import declared, graph, materialized
 from nnunet_assets_tests.fakes.job_queue import FakeQueue
@@ -26,12 +27,15 @@ def test_a_run_on_a_login_node_shows_the_job_its_epochs_and_where_it_ran(
     for module in (named, left_job):
         monkeypatch.setattr(module, "queue_named", lambda *_: queue)
     monkeypatch.setattr(job_engine, "Patience", lambda: Patience(poll=0.01, first_look=0.01, look=0.01))
+    asked: list[Path] = []
+    monkeypatch.setattr(left_job, "open_record", lambda folder: (asked.append(folder), open_record(folder))[1])
     config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", device="cpu")
     assets = graph(declared([DatasetConfig(dataset=DATASET, folds=2)], [config]))
 
     result = materialized(assets, "fold_model", folder=project, instance=instance, partition="fold_0")
 
     assert result.success
+    assert len(asked) == 1, "whether another job trains the fold is asked once on the way to it"
     key = fold_model_key(Experiment(DATASET, "3d_fullres"))
     (event,) = [one for one in result.get_asset_materialization_events() if one.asset_key == key]
     metadata = event.materialization.metadata
