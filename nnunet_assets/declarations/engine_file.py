@@ -54,7 +54,7 @@ def engine_of(experiment: ExperimentConfig, project: EngineConfig) -> EngineConf
 def engine_contradictions(
     experiments: Iterable[Declared[ExperimentConfig]], engine: EngineConfig
 ) -> Iterator[FileProblem]:
-    """Yields the experiments that train on more GPUs than the project's jobs get.
+    """Yields the experiments that cannot train as they and the project together declare it.
 
     Args:
         experiments: The valid ones.
@@ -62,8 +62,10 @@ def engine_contradictions(
     """
     for declared in experiments:
         config = declared.config
-        if problem := engine_of(config, engine).problem_with(device=config.device, num_gpus=config.num_gpus):
-            yield declared.problem(("attributes", "num_gpus"), f"by {ENGINE_FILE} {problem}.")
+        own = engine_of(config, engine)
+        if problem := own.problem_with(device=config.device, num_gpus=config.num_gpus, is_whole=True):
+            field = "num_gpus" if "(num_gpus)" in problem else "engine"
+            yield declared.problem(("attributes", field), f"by {ENGINE_FILE} {problem}.")
 
 
 def declared_engine(project: Path, experiment: ExperimentConfig) -> EngineConfig:
@@ -80,6 +82,6 @@ def declared_engine(project: Path, experiment: ExperimentConfig) -> EngineConfig
     if problems:
         raise ConfigError("\n".join([f"{project / ENGINE_FILE} is wrong:", *map(str, problems)]))
     config = engine_of(experiment, base)
-    if problem := config.problem_with(device=experiment.device, num_gpus=experiment.num_gpus):
+    if problem := config.problem_with(device=experiment.device, num_gpus=experiment.num_gpus, is_whole=True):
         raise ConfigError(f"{experiment.identity.title}: {problem}, in {project / ENGINE_FILE} or `engine`.")
     return config

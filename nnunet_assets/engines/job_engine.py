@@ -244,7 +244,11 @@ class JobEngine:
             append_whole(own_folder / LOG_FILE, printed)
         tail = redacted(printed[-4000:].decode(errors="replace"))
         ended = read_from_job(Ended, folder / ENDED_FILE)
-        if ended:
+        if ended and ended.code == ExitCode.STOPPED and look is None:
+            # Why it was ended, the job itself is not told.
+            with suppress(QueueSilentError):
+                look = self._queue.look(str(record.job_id))
+        if ended and not (look and look.state == "OUT_OF_MEMORY"):
             return ChildResult(ended.code, ended.problem, tail)
         told = str(readable_json(folder / "failure.json").get("message", ""))
         seen = look or JobLook("GONE")
@@ -254,7 +258,7 @@ class JobEngine:
 
     def _end(self, record: JobRecord, own_folder: Path, progress: Progress) -> None:
         """Ends a job and waits until it is gone; what interrupts this leaves it to the next supervisor."""
-        record = _newest(record, own_folder)
+        record, lock = _newest(record, own_folder), job_lock_of(own_folder.parent)
         began, asked_at, silence = time.monotonic(), -math.inf, ""
         while (now := time.monotonic()) < began + self._patience.end:
             try:
@@ -264,7 +268,8 @@ class JobEngine:
                 if now > asked_at + ASK_AGAIN_SECONDS:
                     self._queue.cancel(job_id)
                     asked_at = now
-                if self._queue.look(job_id).is_over:
+                # What the cluster calls over may still hold a GPU, on a node that it lost.
+                if self._queue.look(job_id).is_over and not is_owned(lock):
                     break
             except QueueSilentError as error:
                 silence = f" {error}"
@@ -274,12 +279,14 @@ class JobEngine:
                 f"The job {record.job_id or record.name} was asked to end and is not gone after "
                 f"{self._patience.end:.0f} s.{silence} The next run of the fold follows it."
             )
+            self._queue.forget(record.name)
             return
         self._close(record, own_folder, "It was ended with the run that supervised it.")
 
     def _close(self, record: JobRecord, own_folder: Path, how: str) -> None:
         newest = _newest(record, own_folder)
         end_late_ones(self._queue, newest)
+        self._queue.forget(record.name)
         if own_folder.is_dir():
             close_record(own_folder, newest, how)
 

@@ -6,6 +6,8 @@ folder `jobs/ID/`, which only its user may read, since paths by fold would be sh
     task.json          what the job is asked
     environment.sh     the variables of the fold's process; removed when the job is known to be over
     job.sh, job.log    what the cluster runs, and what that prints
+    ray_order.json, ray.json, ray.log
+                       of Ray's driver, where Ray runs it
     request.json, output.log, failure.json
                        of the fold's process, as anywhere
     started.json       written by the job: on which machine it runs
@@ -31,6 +33,10 @@ RECORD_FILE, JOBS_FOLDER = "job.json", "jobs"
 TASK_FILE, STARTED_FILE, ENDED_FILE = "task.json", "started.json", "ended.json"
 ENVIRONMENT_FILE, SCRIPT_FILE, JOB_LOG_FILE = "environment.sh", "job.sh", "job.log"
 
+PARENT_VARIABLE, ID_VARIABLE = "NNUNET_ASSETS_JOB_PARENT", "NNUNET_ASSETS_JOB_ID"
+NODE_VARIABLE, TASK_VARIABLE = "NNUNET_ASSETS_JOB_NODE", "NNUNET_ASSETS_JOB_TASK"
+"""What a job is told by who starts its script, where the cluster itself tells it nothing in variables of its own."""
+
 USED_FILE = "used_by_job"
 """In a fold's own `nnUNet_preprocessed`: the folder of the job that reads it, whoever supervises that."""
 
@@ -44,7 +50,7 @@ class JobRecord:
     """The newest job of a fold.
 
     Attributes:
-        engine: `slurm`.
+        engine: `slurm` or `ray`.
         job: Names the job's folder, and stands in its name, by which it is found before its id is known.
         job_id: The cluster's; None: it was about to be asked for one.
         request: Digest of what is asked, whoever asks, see `request_digest`.
@@ -72,7 +78,7 @@ class JobTask:
     """What a job is asked.
 
     Attributes:
-        engine: `slurm`.
+        engine: `slurm` or `ray`.
         module: As in `FoldWork`.
         attempt: What the fold's process gets, but for what shows itself on the machine.
         n_halvings: As in `FoldWork`.
@@ -209,8 +215,16 @@ def is_used_by_job(bound: Path) -> bool:
     return False
 
 
-def described(task: JobTask, job_id: str, node: str) -> dict[str, Any]:
-    """Returns what is told of a job in the manifest and in MLflow."""
+def described(task: JobTask, job_id: str, node: str, cluster_task: str | None = None) -> dict[str, Any]:
+    """Returns what is told of a job in the manifest and in MLflow.
+
+    Args:
+        task: What it is asked.
+        job_id: The cluster's id of it.
+        node: Where it runs.
+        cluster_task: The cluster's id of the task in it; None: it knows none.
+    """
     asked = dataclass_to_json(task.resources)
-    requested = {name: value for name, value in asked.items() if value not in (None, [])}
-    return {"engine": task.engine, "id": job_id, "node": node, "requested": requested}
+    requested = {name: value for name, value in asked.items() if value not in (None, [], {})}
+    found = {"engine": task.engine, "id": job_id, "node": node, "requested": requested}
+    return {**found, "task": cluster_task} if cluster_task else found

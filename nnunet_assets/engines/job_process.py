@@ -23,9 +23,13 @@ from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.engines.job_files import (
     ENDED_FILE,
+    ID_VARIABLE,
+    NODE_VARIABLE,
+    PARENT_VARIABLE,
     READ_LOCKS_FILE,
     STARTED_FILE,
     TASK_FILE,
+    TASK_VARIABLE,
     Ended,
     JobTask,
     Started,
@@ -35,7 +39,7 @@ from nnunet_assets.engines.job_files import (
 )
 from nnunet_assets.engines.local import meeting_folder
 from nnunet_assets.errors import NnunetAssetsError
-from nnunet_assets.processes.child import LEAVE_FILE, run_child
+from nnunet_assets.processes.child import LEAVE_FILE, die_with_parent, run_child
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.machine.fold_samples import SystemSampler
 from nnunet_assets.processes.variables import FOLDERS
@@ -44,7 +48,7 @@ from nnunet_assets.processes.workers import usable_cpus, worker_variables
 LOCK_SECONDS = 60.0
 """How long a job of before, which is just ending, may hold the fold."""
 
-STOPPED = "The job was ended (SIGTERM): by its time limit, its cluster, or somebody's scancel."
+STOPPED = "The job was ended (SIGTERM): by its time limit, its cluster, or whoever cancelled it."
 
 
 class _Stopped(BaseException):
@@ -54,6 +58,8 @@ class _Stopped(BaseException):
 def main(folder: Path) -> NoReturn:
     """Runs the fold's process to its end, and ends with its exit code."""
     _stop_on_signals(folder)
+    if parent := os.environ.get(PARENT_VARIABLE):
+        die_with_parent(int(parent))
     try:
         ended = _run(folder)
     except _Stopped:
@@ -75,8 +81,8 @@ def _run(folder: Path) -> Ended:
     except JsonError as error:
         problem = f"{folder / TASK_FILE} is not what this version of nnunet_assets writes ({error}). {sys.executable}"
         return Ended(ExitCode.BAD_INPUT, problem)
-    # Slurm's name of the machine: several may share a host's.
-    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    # Slurm's name of the machine: several may share a host's. A Ray may have been started in a job of Slurm.
+    node = os.environ.get(NODE_VARIABLE) or os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     with _lock(task.lock) as handle:
         record = read_record(task.attempt.fold_folder)
         if handle is None or record is None or record.job != folder.name:
@@ -97,12 +103,12 @@ def _run(folder: Path) -> Ended:
 
 def _attempt(task: JobTask, node: str, place: Path | None) -> FoldAttempt:
     queued = max(0.0, time.time() - task.submitted_at)
-    job_id = os.environ.get("SLURM_JOB_ID", "unknown")
+    job_id = os.environ.get(ID_VARIABLE) or os.environ.get("SLURM_JOB_ID", "unknown")
     return replace(
         task.attempt,
         waited_seconds=task.attempt.waited_seconds + queued,
         meeting_folder=place,
-        job=described(task, job_id, node),
+        job=described(task, job_id, node, os.environ.get(TASK_VARIABLE)),
     )
 
 
@@ -115,6 +121,8 @@ def machine_variables(variables: Mapping[str, str], task: JobTask, n_gpus: int) 
         n_gpus: On how many GPUs the fold trains together.
     """
     given = [int(text) for name in CPU_VARIABLES if (text := variables.get(name, "")).isdecimal()]
+    if task.engine == "ray":  # it counts what was asked for, and tells a task nothing of it
+        given = [task.resources.cpus or 1]
     n_cpus = min([*given[:1], usable_cpus()])
     workers = worker_variables(variables, n_cpus, n_sharing=n_gpus, n_halvings=task.n_halvings)
     is_on_cpu = not task.resources.gpus and not variables.get("OMP_NUM_THREADS")
@@ -124,7 +132,7 @@ def machine_variables(variables: Mapping[str, str], task: JobTask, n_gpus: int) 
 PREPROCESSED = FOLDERS[1]
 
 CPU_VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
-"""Where the cluster says how many processors the job has, the first of them that is set."""
+"""Where Slurm says how many processors the job has, the first of them that is set."""
 
 
 @contextmanager

@@ -64,6 +64,8 @@ class JobLook:
         starts_at: When the queue expects it to start; None: it does not say.
         place: How many jobs of its partition are before it, this one included, and how many wait; None: not known.
         exit_code: That of its script; None: not known.
+        may_never_start: Whether it waits for what the cluster does not have, so that time alone does not end that.
+        said: How it ended, in a sentence without its full stop; None: the queue says nothing more than the state.
     """
 
     state: str
@@ -72,6 +74,8 @@ class JobLook:
     starts_at: str | None = None
     place: tuple[int, int] | None = None
     exit_code: int | None = None
+    may_never_start: bool = False
+    said: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -96,8 +100,8 @@ class JobQueue(Protocol):
         """What people call it: `Slurm`."""
 
     @property
-    def cancel_command(self) -> str:
-        """By which a person ends a job, before its id: `scancel`."""
+    def cancel_command(self) -> str | None:
+        """By which a person ends a job, before its id: `scancel`; None: none outlives who submitted it."""
 
     def submit(self, order: JobOrder) -> str:
         """Takes a job, which does not start before `release`; returns its id.
@@ -123,3 +127,6 @@ class JobQueue(Protocol):
 
     def cancel(self, job_id: str) -> None:
         """Asks a job to end; it may take a while. One that has ended stays as it is."""
+
+    def forget(self, name: str) -> None:
+        """Lets go of what this process keeps for a job of a name that is over; none of its calls comes after that."""

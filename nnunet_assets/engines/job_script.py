@@ -17,7 +17,7 @@ from nnunet_assets.processes.interpreter import python_command
 JOB_MODULE = "nnunet_assets.engines.job_process"
 
 NODES_OWN = re.compile(
-    r"SLURM.*|SBATCH_.*|SRUN_.*|PBS_.*|LSB_.*|\w+_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
+    r"SLURM.*|SBATCH_.*|SRUN_.*|PBS_.*|LSB_.*|RAY_.*|\w+_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
     r"|HOSTNAME|TMPDIR|TMP|TEMP|XDG_RUNTIME_DIR|DAGSTER_PIPES_.*"
 )
 """Variables that say something of the machine where a process runs: those of the supervisor's stay there."""

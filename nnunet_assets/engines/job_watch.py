@@ -110,7 +110,7 @@ class QueueWatch:
         reason = f" ({look.reason}{place})" if look.reason else place
         self._note(self._job_id, f"{look.state}{reason}{start}")
         sentence = f"The job {self._job_id} is {look.state}{reason}{start}."
-        if look.reason not in NEVER:
+        if look.reason not in NEVER and not look.may_never_start:
             self._progress.say(sentence)
             return
         self._progress.warn(
@@ -131,6 +131,7 @@ def ended_without_a_word(title: str, job_id: str, look: JobLook, told: str, tail
     """
     last = tail.strip().splitlines()[-1:] or ["nothing"]
     printed = f"The last it printed was: {last[0]}"
+    told = told or (f"{look.said}." if look.said else "")
     if fate := _FATES.get(look.state):
         node = f" on {look.node}" if look.node else ""
         return ExitCode.STOPPED, f"{title}'s job {job_id}{node} {fate}. {told or printed}"

@@ -25,14 +25,19 @@ from nnunet_assets.engines.job_files import (
 from nnunet_assets.engines.job_queue import JobQueue
 from nnunet_assets.engines.late_jobs import end_late_ones
 from nnunet_assets.engines.named import queue_named
-from nnunet_assets.engines.patience import ask_until_answered
+from nnunet_assets.engines.patience import ask_until_answered, pause
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 
-ENDING_SECONDS = 10.0
-"""How long a job that has told its end may take to let the fold go."""
+ENDING_SECONDS = 30.0
+"""How long a job that is over may take to let the fold go: its process may be saving, or hear of it a little later."""
+LOST_SECONDS = 600.0
+"""How long a fold that is asked for as before waits for a job that goes on unknown to its cluster."""
 SILENT_SECONDS = 5.0
 """Between two questions to a queue that does not answer."""
+TOLD_SECONDS = 3.0
+"""A shorter wait is not worth a word."""
+POLL_SECONDS = 0.5
 
 
 def is_to_be_followed(
@@ -62,12 +67,13 @@ def is_to_be_followed(
     """
     record = open_record(place.folder)
     if record is None:
-        _refuse_unknown(place)
+        _refuse_unknown(place, ENDING_SECONDS, progress)
         return False
     is_same = _is_same(record, request) and record.engine == engine.name and not retrain
     queue = queue_named(record.engine, variables)
     job_id = _living(record, place, queue, progress)
     if job_id is None:
+        _refuse_unknown(place, LOST_SECONDS if is_same else ENDING_SECONDS, progress)
         # How it failed, who goes on with it asks.
         told = read_from_job(Ended, job_folder(place.own, record.job) / ENDED_FILE)
         if not is_same or (told and told.problem is None):
@@ -78,25 +84,32 @@ def is_to_be_followed(
         return True
     what = "and is asked for on another engine now" if record.engine != engine.name else "with other data or settings"
     what = "and is to be trained anew" if retrain else what
+    by = f" ({queue.cancel_command} {job_id})" if queue.cancel_command else ""
     raise FoldFailed(
         f"{place.title} is being trained by {queue.title}'s job {job_id}, {what}. Nothing is moved or trained beside "
-        f"it: ask for the same to follow it, wait for its end, or end it ({queue.cancel_command} {job_id}).",
+        f"it: ask for the same to follow it, wait for its end, or end it{by}.",
         ExitCode.OWNED,
         "",
     )
 
 
-def _refuse_unknown(place: FoldPlace) -> None:
-    until = time.monotonic() + ENDING_SECONDS
+def _refuse_unknown(place: FoldPlace, seconds: float, progress: Progress) -> None:
+    """Waits until no job holds the fold that nobody knows of, as one that ends just now; refuses one that stays."""
+    began, is_told = time.monotonic(), False
     while is_owned(place.job_lock):
-        if time.monotonic() > until:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise FoldFailed(
-                f"{place.title} is being trained by a job that the fold's folder does not name: {place.job_lock} is "
-                "held. Find out where it runs, as on a machine that its cluster lost, and end it there.",
+                f"{place.title} is being trained by a job that its cluster, or the fold's folder, does not name: "
+                f"{place.job_lock} is held. Find out where it runs, as on a machine that its cluster lost, and end it "
+                "there.",
                 ExitCode.OWNED,
                 "",
             )
-        time.sleep(0.5)
+        if waited > TOLD_SECONDS and not is_told:
+            progress.warn(f"A job of before still holds {place.title}. It is waited for, up to {seconds:.0f} s.")
+            is_told = True
+        pause(progress, POLL_SECONDS, POLL_SECONDS)
 
 
 def _is_same(record: JobRecord, request: FoldRequest) -> bool:

@@ -9,10 +9,11 @@ from nnunet_assets.engines.job_engine import JobEngine
 from nnunet_assets.engines.job_queue import JobQueue
 from nnunet_assets.engines.job_watch import Note
 from nnunet_assets.engines.local import LOCAL
+from nnunet_assets.engines.ray_cluster.queue import RayQueue
 from nnunet_assets.engines.slurm import SlurmQueue
 from nnunet_assets.errors import FoldError
 
-EngineName = Literal["local", "slurm"]
+EngineName = Literal["local", "slurm", "ray"]
 
 
 def engine_named(
@@ -37,6 +38,8 @@ def queue_named(name: str, variables: Mapping[str, str]) -> JobQueue:
     """
     if name == "slurm":
         return SlurmQueue(variables)
+    if name == "ray":
+        return RayQueue(variables)
     raise FoldError(
         f"A job of the engine {name!r} trains the fold, and this version of nnunet_assets knows "
         f"{', '.join(get_args(EngineName))}. Use the version that submitted it, or end the job and delete the fold's "

@@ -102,6 +102,9 @@ class SlurmQueue:
         if code and UNKNOWN_JOB not in said:
             raise QueueSilentError(f"scancel {job_id}: {_without_prefix(said)}")
 
+    def forget(self, name: str) -> None:
+        """As `JobQueue.forget`: nothing is kept."""
+
     def _named(self, name: str, states: str) -> list[str]:
         """Returns the ids of the jobs of a name in these states."""
         code, printed, said = self._run("squeue", "--noheader", f"--states={states}", f"--name={name}", "--format=%i")

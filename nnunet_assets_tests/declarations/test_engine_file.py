@@ -76,6 +76,40 @@ def test_how_many_folds_train_at_once_is_for_the_project_to_say(tmp_path: Path) 
         read_project(project(tmp_path / "2", "", "  engine: {folds_at_once: 2}\n"))
 
 
+RAY = """\
+kind: ray
+address: 10.0.0.1:6379
+gpus: 0.5
+cpus: 8
+memory_gb: 32
+custom_resources: {fast_disk: 1}
+"""
+
+
+def test_a_task_of_ray_has_a_part_of_a_gpu_and_what_only_ray_knows(tmp_path: Path) -> None:
+    found = engine_of(project(tmp_path, RAY)).resources(device="auto", num_gpus=1)
+    assert found == Resources(
+        gpus=0.5, cpus=8, memory_gb=32, address="10.0.0.1:6379", custom_resources={"fast_disk": 1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "kind", "given"),
+    [
+        (RAY, "{kind: slurm, gpus: 1, partition: gpu}", "slurm", {"gpus": 1, "cpus": 8, "partition": "gpu"}),
+        (WHOLE, "{kind: ray}", "ray", {"gpus": 2, "cpus": 12, "gpu_type": "a100", "modules": ("cuda/12.1",)}),
+    ],
+)
+def test_another_engine_than_the_projects_takes_over_what_both_understand(
+    tmp_path: Path, whole: str, own: str, kind: str, given: dict[str, object]
+) -> None:
+    found = engine_of(project(tmp_path, whole, f"  engine: {own}\n"))
+    assert found.chosen == kind
+    asked = found.resources(device="cuda", num_gpus=1)
+    assert given.items() <= vars(asked).items()
+    assert (asked.address, asked.options, asked.account, asked.time_limit_minutes) == (None, (), None, None)
+
+
 @pytest.mark.parametrize(("device", "num_gpus", "gpus"), [("auto", 1, 1), ("cuda", 3, 3), ("cpu", 1, 0)])
 def test_a_job_has_the_gpus_that_its_fold_trains_on(device: str, num_gpus: int, gpus: int) -> None:
     assert EngineConfig(kind="slurm").resources(device=device, num_gpus=num_gpus).gpus == gpus
@@ -90,7 +124,7 @@ def test_where_a_fold_trains_is_no_part_of_what_is_trained(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("kind: Slurm", "kind: Slurm is not allowed. Did you mean slurm? Allowed: local, slurm."),
+        ("kind: Slurm", "kind: Slurm is not allowed. Did you mean slurm? Allowed: local, slurm, ray."),
         ("cpu: 4", "cpu: is not a field here. Did you mean cpus?"),
         ("folds_at_once: 0", "folds_at_once: 0 is out of range: it must be at least 1."),
         ("cpus: 0", "cpus: 0 is out of range: it must be at least 1."),
@@ -113,10 +147,18 @@ def test_where_a_fold_trains_is_no_part_of_what_is_trained(tmp_path: Path) -> No
         ("modules: [-v]", "is not a name of letters, digits"),
         ("prologue: set_up.sh", "prologue: 'set_up.sh' is not the absolute path of a file"),
         ('prologue: "/a\\n#SBATCH --uid=0"', "is not the absolute path of a file"),
+        ("num_gpus: 1", "num_gpus: is not a field here"),
+        ("custom_resources: {fast_disk: two}", "custom_resources.fast_disk: must be a number, not two"),
+        ("gpus: 1.5", "gpus: 1.5 is neither a whole number of GPUs nor a part of one"),
+        ("address: 10.0.0.1", "address: '10.0.0.1' is not where a Ray cluster is reached: HOST:PORT of its head"),
+        ("address: ray://10.0.0.1:10001", "is not where a Ray cluster is reached"),
+        ("address: http://10.0.0.1:8265", "is not where a Ray cluster is reached"),
+        ("custom_resources: {fast_disk: 0}", "0 is out of range: it must be more than 0"),
+        ("custom_resources: {'a b': 1}", "'a b' is not a name of letters, digits"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, line: str, sentence: str) -> None:
-    text = f"gpus: 1\n{line}\n"
+    text = f"cpus: 4\n{line}\n".replace("cpus: 4\ncpus", "gpus: 1\ncpus")
     if not sentence:  # one argument, of whose value Slurm may think what it likes
         assert engine_of(project(tmp_path, text)).options == ["--qos=long --uid=0"]
         return
@@ -145,9 +187,20 @@ def test_an_experiments_own_is_told_at_its_own_line(tmp_path: Path) -> None:
     [
         ("kind: slurm\ngpus: 1\n", "  num_gpus: 2\n", "by engine.yaml the job gets 1 GPUs, and the fold trains on 2"),
         ("", "  num_gpus: 2\n  engine: {kind: slurm, gpus: 1}\n", "the job gets 1 GPUs, and the fold trains on 2"),
+        ("kind: ray\ncpus: 8\ngpus: 0.5\n", "  num_gpus: 2\n", "the job gets 0.5 GPUs, and the fold trains on 2"),
+        ("kind: ray\n", "", "kind: ray needs `cpus`, the processors of each fold"),
+        (
+            "kind: ray\ncpus: 8\n",
+            "  engine: {partition: gpu}\n",
+            "partition: Ray knows nothing of the kind, Slurm does",
+        ),
+        ("kind: slurm\n", "  engine: {gpus: 0.5}\n", "0.5 is a part of a GPU, and Slurm gives whole ones"),
+        ("kind: slurm\naddress: auto\n", "", "engine.yaml:2: address: Slurm knows nothing of the kind, Ray does"),
+        ("kind: ray\noptions: []\n", "", "engine.yaml:2: options: Ray knows nothing of the kind"),
+        ("kind: slurm\ngpus: 0.5\n", "", "engine.yaml:2: gpus: 0.5 is a part of a GPU"),
     ],
 )
-def test_a_job_with_fewer_gpus_than_its_fold_is_refused(
+def test_what_contradicts_the_engine_or_the_fold_is_refused(
     tmp_path: Path, engine: str, experiment: str, sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):

@@ -288,6 +288,41 @@ def test_the_job_of_a_supervisor_that_was_killed_is_followed(
     lab.check_finished()
 
 
+@pytest.mark.parametrize(
+    ("options", "is_waited_for"), [({}, True), ({"retrain": True}, False), ({"engine": LOCAL}, False)]
+)
+def test_a_job_that_its_cluster_does_not_know_and_that_holds_the_fold_is_waited_for_or_refused(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], is_waited_for: bool
+) -> None:
+    kill_at_poll(lab, monkeypatch, stays("RUNNING", "n1"))
+    lab.queue.states["1"] = JobLook("GONE")
+    held = iter([True] * 3)
+    monkeypatch.setattr(left_job, "is_owned", lambda _: next(held, False))
+    monkeypatch.setattr(left_job, "POLL_SECONDS", 0.001)
+    before = sorted(lab.place.model_folder.rglob("*"))
+    if is_waited_for:
+        assert lab.run(**options).is_new
+        lab.check_finished()
+        assert lab.queue.forgotten == [f"nnunet_assets-{one.name}" for one in _by_age(lab.place.own / "jobs")]
+        return
+    with pytest.raises(FoldFailed, match=r"does not name: .*job\.lock is held") as caught:
+        lab.run(**options)
+    assert caught.value.failure == "owned"
+    assert sorted(lab.place.model_folder.rglob("*")) == before
+
+
+def test_a_job_that_was_ended_for_lack_of_memory_is_no_interruption(lab: Lab) -> None:
+    lab.run(trains(1, ended=CUT, state="OUT_OF_MEMORY"))
+    (line,) = (lab.place.own / "restarts.jsonl").read_text().splitlines()
+    restart = json.loads(line)
+    assert (restart["failure"], restart["started_again"]) == ("out_of_memory", "with half the worker processes")
+    lab.check_finished()
+
+
+def _by_age(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda one: (one / "task.json").stat().st_mtime_ns)
+
+
 @pytest.mark.parametrize("options", [{"retrain": True}, {"overrides": {"num_epochs": 5}}, {"engine": LOCAL}])
 def test_a_living_job_of_another_request_is_refused_and_nothing_is_moved(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]

@@ -39,6 +39,7 @@ class FakeQueue:
         states: By id, how the jobs are.
         held: By id, jobs that were taken and not released.
         names: By id, what they are called.
+        forgotten: Names of the jobs that it was told are over.
     """
 
     preprocessed: Path
@@ -48,6 +49,7 @@ class FakeQueue:
     states: dict[str, JobLook] = field(default_factory=dict)
     held: dict[str, JobOrder] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    forgotten: list[str] = field(default_factory=list)
 
     name, title, cancel_command = "slurm", "Slurm", "scancel"
 
@@ -84,6 +86,9 @@ class FakeQueue:
         self._note(f"cancel {job_id}")
         if not self.states[job_id].is_over:
             self.states[job_id] = JobLook("CANCELLED", None, "n1")
+
+    def forget(self, name: str) -> None:
+        self.forgotten.append(name)
 
     @property
     def living(self) -> list[str]:

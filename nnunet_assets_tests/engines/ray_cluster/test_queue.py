@@ -1,0 +1,97 @@
+"""Ray as a queue of jobs, with drivers that are played by a script: no Ray is needed, or loaded."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.training.resources import Resources
+from nnunet_assets.engines.job_queue import JobOrder, QueueRefusedError, QueueSilentError
+from nnunet_assets.engines.ray_cluster import queue as queue_module
+from nnunet_assets.engines.ray_cluster.queue import RayQueue, no_answer
+from nnunet_assets.errors import ConfigError
+from nnunet_assets_tests.living_processes import living
+
+TELL = "import json, sys, time; told = lambda **t: open('ray.json', 'w').write(json.dumps(t))\n"
+CONNECTED = TELL + "told(state='HELD', job_id='07000000')\n"
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> JobOrder:
+    return JobOrder("nnunet_assets-abc", tmp_path, Resources(gpus=1, cpus=4))
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    """Scripts of the drivers to come, in turn."""
+    scripts: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(queue_module, "refuse_missing", lambda: None)
+    monkeypatch.setattr(queue_module, "python_command", lambda *_: [sys.executable, "-S", "-u", "-c", scripts.pop(0)])
+    yield scripts
+    assert scripts == []
+
+
+def test_a_driver_hears_the_words_and_ends_with_its_input(played: list[str], order: JobOrder) -> None:
+    played.append(CONNECTED + "for line in sys.stdin: print('heard', line.strip())\n")
+    queue = RayQueue({})
+    assert queue.find(order.name) is None
+    assert queue.submit(order) == "07000000"
+    assert queue.find(order.name) == "07000000"
+    assert queue.submit(order) == "07000000"  # asked again, as after an answer that was lost
+    assert queue.look("07000000").state == "PENDING"
+    assert not queue.look("07000000").is_over
+    pid = queue._drivers[order.name].process.pid
+    queue.release("07000000")
+    queue.cancel("07000000")
+    queue.forget(order.name)
+    assert living([pid]) == []
+    assert (order.folder / "ray.log").read_text().splitlines() == ["heard release", "heard cancel"]
+    assert queue.look("07000000").state == "GONE"
+    queue.forget(order.name)
+
+
+def test_a_driver_that_ends_without_a_word_is_the_end_of_its_task(played: list[str], order: JobOrder) -> None:
+    played.append(CONNECTED + "sys.exit('Failed to connect to GCS.')\n")
+    queue = RayQueue({})
+    queue.submit(order)
+    queue._drivers[order.name].process.wait(10)
+    queue.release("07000000")
+    look = queue.look("07000000")
+    assert look.is_over
+    assert look.said == "Its driver ended, as where the cluster's head is lost: Failed to connect to GCS."
+    queue.forget(order.name)
+
+
+def test_a_cluster_of_other_versions_refuses_and_one_that_does_not_answer_is_silent(
+    played: list[str], order: JobOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played += [TELL + "told(refusal='Version mismatch: 2.9')\n", "raise SystemExit('ConnectionError: none')", CONNECTED]
+    queue = RayQueue({})
+    with pytest.raises(QueueRefusedError, match=r"Version mismatch: 2\.9"):
+        queue.submit(order)
+    with pytest.raises(QueueSilentError, match="ConnectionError: none"):
+        queue.submit(order)
+    with pytest.raises(QueueSilentError, match="tried again in a moment"):  # not a Python a second
+        queue.submit(order)
+    monkeypatch.setattr(queue, "_next_try", time.monotonic())
+    assert queue.submit(order) == "07000000"
+    queue.forget(order.name)
+
+
+def test_an_address_at_which_nothing_listens_costs_no_process(played: list[str], order: JobOrder) -> None:
+    queue = RayQueue({"RAY_ADDRESS": "127.0.0.1:1"})
+    with pytest.raises(QueueSilentError, match=r"Nothing answers at 127\.0\.0\.1:1 .*ray start --head"):
+        queue.submit(order)
+    assert not played
+    assert no_answer("auto") is None
+    assert no_answer("127.0.0.1:99999")
+
+
+def test_without_ray_nothing_is_begun_and_the_extra_is_named(order: JobOrder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'nnunet_assets\[ray\]'"):
+        RayQueue({}).submit(order)
+    assert not list(order.folder.iterdir())
