@@ -120,7 +120,12 @@ def test_a_task_that_nothing_ends_is_given_up_and_says_so(tmp_path: Path, monkey
 def test_a_wait_has_a_reason_and_a_start_has_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = PlayedCluster([None, None, RayTold("CANCELLED")])
     played = Played(tmp_path, cluster, Resources(gpus=3, cpus=4), ["release"])
-    cluster.nodes = lambda: write_for_job(tmp_path / "started.json", Started("gpu1 (1f2e)", 0.0)) or [{"GPU": 2.0}]
+
+    def nodes() -> list[Mapping[str, float]]:
+        write_for_job(tmp_path / "started.json", Started("gpu1 (1f2e)", 0.0))
+        return [{"GPU": 2.0}]
+
+    monkeypatch.setattr(cluster, "nodes", nodes)
     played.run(monkeypatch)
     wait = next(one for one in played.told if one.state == "PENDING")
     assert wait.may_never_start

@@ -1,5 +1,6 @@
 """Ray as a queue of jobs, with drivers that are played by a script: no Ray is needed, or loaded."""
 
+import importlib.util
 import sys
 import time
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def test_an_address_at_which_nothing_listens_costs_no_process(played: list[str],
 
 
 def test_without_ray_nothing_is_begun_and_the_extra_is_named(order: JobOrder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'nnunet_assets\[ray\]'"):
         RayQueue({}).submit(order)
     assert not list(order.folder.iterdir())
