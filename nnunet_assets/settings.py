@@ -8,6 +8,7 @@ that reads the `.env`: there the environment has it all.
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -159,7 +160,31 @@ def project_variables(project: Path) -> dict[str, str]:
     Raises:
         ConfigError: As `_declared`.
     """
-    return {**os.environ, **{name: value for name, (value, _) in _declared(project / ENV_FILE).items()}}
+    return {**os.environ, **env_file_variables(project)}
+
+
+def env_file_variables(project: Path) -> dict[str, str]:
+    """Returns what the project's `.env` sets.
+
+    Raises:
+        ConfigError: As `_declared`.
+    """
+    return {name: value for name, (value, _) in _declared(project / ENV_FILE).items()}
+
+
+@contextmanager
+def in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of this process for a while: for Dagster, which looks up there what `dagster.yaml` refers to."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def wrong_variables(project: Path, variables: Mapping[str, str]) -> list[VariableProblem]:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from shlex import quote as quote_for_shell
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,9 +17,18 @@ import yaml
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.json_file import refuse_what_never_ends
 from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
+from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project_folder.jobs_at_once import FEWEST_RUNS, KEPT, jobs_at_once, keep_runs
-from nnunet_assets.settings import Settings, dagster_home
+from nnunet_assets.project_folder.postgres_instance import (
+    DAGSTER_URL_VARIABLE,
+    STORAGE_YAML,
+    instance_database,
+    look_at_instance,
+    referred_variables,
+)
+from nnunet_assets.project_folder.postgres_server import DatabaseError, unusable
+from nnunet_assets.settings import dagster_home, env_file_variables, in_environment, project_settings, project_variables
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -79,7 +89,7 @@ def ensure_instance(project: Path) -> Path:
     Raises:
         ConfigError: As `pool_limit`; or the settings are a link that leads nowhere.
     """
-    settings = Settings.from_environment(project)
+    settings = project_settings(project)
     home = settings.dagster_home
     file = home / "dagster.yaml"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,7 +99,9 @@ def ensure_instance(project: Path) -> Path:
             "written anew."
         )
     if not file.exists():
-        write_atomically(file, DAGSTER_YAML.encode())
+        # By the `.env` alone: what a shell happens to set is perhaps another project's.
+        storage = STORAGE_YAML if DAGSTER_URL_VARIABLE in env_file_variables(settings.project) else ""
+        write_atomically(file, f"{DAGSTER_YAML}{storage}".encode())
     if pool_limit(settings.project) is None:
         set_pool_limit(settings.project, max(1, count_gpus(settings.variables)))
     if (at_once := jobs_at_once(settings.project)) is not None:
@@ -163,6 +175,26 @@ def forget_signs_of_daemon(project: Path) -> None:
         instance.wipe_daemon_heartbeats()
 
 
+def schema_problem(project: Path) -> tuple[str, str] | None:
+    """Returns what is wrong with the version of the tables of an instance, and what to do; None: nothing.
+
+    Raises:
+        ConfigError: As `open_instance`.
+    """
+    with open_instance(project) as instance:
+        found, wanted = instance.event_log_storage.alembic_version()
+    if found == wanted:
+        return None
+    from dagster import __version__
+
+    home = dagster_home(project)
+    return (
+        f"its tables are of another version ({found}) than the installed Dagster {__version__} works with ({wanted}).",
+        f"Have it saved (pg_dump), end all that use it, and: cd {quote_for_shell(str(home.parent))} && "
+        "dagster instance migrate",
+    )
+
+
 def count_gpus(variables: Mapping[str, str]) -> int:
     """Returns how many NVIDIA GPUs a process with these variables may use, without loading torch.
 
@@ -190,15 +222,36 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
     """Opens the instance of a project that has one, in this process.
 
     Raises:
-        ConfigError: Its settings or its databases cannot be read; Dagster lets through what YAML and SQLite raise.
+        ConfigError: Its settings or its databases cannot be read; Dagster lets through what YAML, SQLite and psycopg2
+            raise.
     """
+    home = dagster_home(project)
+    with suppress(FileNotFoundError):
+        refuse_what_never_ends(home / "dagster.yaml")
+    variables = project_variables(home.parent)
+    database = instance_database(home / "dagster.yaml", variables)
+    if database:
+        # Dagster tries for a quarter of a minute to reach a server that is down.
+        look_at_instance(database)
+    referred = referred_variables(home / "dagster.yaml")
+    with in_environment({name: variables[name] for name in referred if name in variables}):
+        instance = _opened(home)
+        try:
+            with instance:
+                yield instance
+        except Exception as error:
+            if isinstance(error.__cause__, sqlite3.Error):
+                raise _of_databases(home, error.__cause__) from error
+            if database and (said := _said_by_server(error)):
+                raise DatabaseError(unusable(said, database.url, database.name)) from error
+            raise
+
+
+def _opened(home: Path) -> "DagsterInstance":
     from dagster import DagsterInstance
 
-    home = dagster_home(project)
     try:
-        with suppress(FileNotFoundError):
-            refuse_what_never_ends(home / "dagster.yaml")
-        instance = DagsterInstance.from_config(str(home))
+        return DagsterInstance.from_config(str(home))
     except Exception as error:
         if isinstance(error.__cause__, sqlite3.Error):
             raise _of_databases(home, error.__cause__) from error
@@ -206,13 +259,16 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
             f"Dagster's instance in {home} cannot be opened: {_one_line(error)}. Correct {home / 'dagster.yaml'}, or "
             "move it away: it is written anew."
         ) from error
-    try:
-        with instance:
-            yield instance
-    except Exception as error:
-        if not isinstance(error.__cause__, sqlite3.Error):
-            raise
-        raise _of_databases(home, error.__cause__) from error
+
+
+def _said_by_server(error: BaseException) -> str | None:
+    """Returns what psycopg2 said, where it is the origin of an error."""
+    link: BaseException | None = error
+    while link is not None:
+        if type(link).__module__.partition(".")[0] == "psycopg2":
+            return str(link)
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def _of_databases(home: Path, error: sqlite3.Error) -> ConfigError:
@@ -236,5 +292,5 @@ def _is_damaged(database: Path) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = redacted(" ".join(str(error).split())) or type(error).__name__
     return (text if len(text) <= 300 else f"{text[:300]} ...").rstrip(".")

@@ -38,16 +38,21 @@ def doctor(project: Path) -> int:
 
 
 def _findings(project: Path) -> Iterator[Finding]:
-    from nnunet_assets.cli.diagnosis import daemon, installation, machine, project_state
+    from nnunet_assets.cli.diagnosis import daemon, databases, installation, machine, project_state
 
     yield from installation.package_findings()
     settings, of_variables = project_state.read_settings(project)
     yield from of_variables
     yield from installation.torch_findings(settings.child_environment())
     yield from project_state.declaration_findings(settings)
-    yield from project_state.instance_findings(settings)
-    yield from daemon.daemon_findings(settings)
-    yield from project_state.tracking_findings(settings)
+    of_databases = list(databases.database_findings(settings))
+    yield from of_databases
+    wrong = {f.what for f in of_databases if f.level == "error"}
+    if databases.DAGSTER not in wrong:
+        yield from project_state.instance_findings(settings)
+        yield from daemon.daemon_findings(settings)
+    if databases.MLFLOW not in wrong:
+        yield from project_state.tracking_findings(settings)
     yield from machine.folder_findings(settings)
     yield from machine.memory_findings()
     yield from machine.worker_findings(settings.variables, {f.what for f in of_variables if f.level == "error"})

@@ -1,7 +1,7 @@
 """`init`: a project folder with an example that works at once."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -12,8 +12,9 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project_folder.dagster_home import ensure_instance, pool_limit
+from nnunet_assets.project_folder.env_file import dotenv_quoted
 from nnunet_assets.project_folder.network_drives import network_sentences
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import Settings, is_project
 
 EXAMPLE = f"{EXPERIMENTS_FOLDER}/example/defs.yaml"
 
@@ -29,12 +30,30 @@ _FILES = {
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def init(folder: Path) -> None:
+@click.option(
+    "--postgres",
+    is_flag=True,
+    help="Keep what Dagster and MLflow record in PostgreSQL, also of a project that is there. The URLs are taken from "
+    "DAGSTER_POSTGRES_URL and MLFLOW_TRACKING_URI, or asked for.",
+)
+def init(folder: Path, postgres: bool) -> None:
     """Make a project in FOLDER: an example experiment, and the files by which Dagster finds it.
 
     Nothing that is there is overwritten. An interrupted init is simply repeated.
     """
-    root = init_project(folder)
+    if postgres:
+        from nnunet_assets.cli.project.init_postgres import put_on_postgres
+
+        root = folder.resolve()
+        is_there = is_project(root)
+        if not is_there:
+            init_project(root, begins=put_on_postgres)
+        else:
+            put_on_postgres(root)
+            ensure_instance(root)
+            return
+    else:
+        root = init_project(folder)
     there = shlex.quote(str(folder))
     for sentence in network_sentences(Settings.from_environment(root)):
         click.echo(sentence, err=True)
@@ -49,8 +68,12 @@ Made a project in {root}; folds that train at once: {pool_limit(root)}.
 For data of your own: nnunet-assets import-dataset --help. If something does not work: nnunet-assets doctor.""")
 
 
-def init_project(folder: Path) -> Path:
+def init_project(folder: Path, begins: Callable[[Path], None] = lambda _: None) -> Path:
     """Makes a project and returns its absolute folder; repeated on a fresh project it changes nothing.
+
+    Args:
+        folder: The project's.
+        begins: What is done when its files are there, and Dagster's instance is not.
 
     Raises:
         ConfigError: The folder holds a project, or files of the same names, or cannot be written.
@@ -62,6 +85,7 @@ def init_project(folder: Path) -> Path:
         for name, content in contents.items():
             if not (root / name).exists():
                 write_atomically(root / name, content.encode(), is_private=name == ".env")
+        begins(root)
         ensure_instance(root)
     except OSError as error:
         raise ConfigError(f"The project cannot be written to {root}: {error.strerror}.") from error
@@ -73,12 +97,7 @@ def _content(template: str, root: Path) -> str:
     if template != "env":
         return text
     dagster_home = Settings.from_environment(root).dagster_home
-    return Template(text).substitute(project=_dotenv_quoted(root), dagster_home=_dotenv_quoted(dagster_home))
-
-
-def _dotenv_quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return Template(text).substitute(project=dotenv_quoted(root), dagster_home=dotenv_quoted(dagster_home))
 
 
 def _refuse_clashes(root: Path, contents: Mapping[str, str]) -> None:

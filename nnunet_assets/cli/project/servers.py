@@ -36,6 +36,7 @@ from nnunet_assets.cli.project_option import folder_or_project
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core.files.kept_ports import Ports, chosen_ports, keep_ports
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.text.postgres_url import is_postgres
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
@@ -51,6 +52,7 @@ from nnunet_assets.tracking.training_pages import APP_NAME
 
 PORTS = click.IntRange(1, 65535)
 WATCH_SECONDS = 30.0
+STORE_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 
 
 @click.command()
@@ -240,6 +242,8 @@ def _environment(settings: Settings, mlflow_page: str) -> dict[str, str]:
         # Jobs of MLflow's own (evaluations of language models) would take ten processes of 240 MB.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         MLFLOW_UI_VARIABLE: settings.variables.get(MLFLOW_UI_VARIABLE) or mlflow_page,
+        # For `mlflow server`: its environment others cannot read, its command line they can.
+        **({STORE_VARIABLE: settings.tracking_uri} if is_postgres(settings.tracking_uri) else {}),
     }
 
 
@@ -253,10 +257,12 @@ def _imports(settings: Settings) -> dict[str, str]:
 
 
 def _mlflow(settings: Settings, port: int) -> list[Server]:
-    """Returns the server that shows the project's own tracking store; none where the store is a server already."""
+    """Returns the server that shows the project's tracking store; none where the store is a server already."""
     if not _has_own_store(settings):
         return []
-    command = ["mlflow", "server", "--backend-store-uri", settings.tracking_uri, "--host", HOST, "--port", str(port)]
+    command = ["mlflow", "server", "--host", HOST, "--port", str(port)]
+    if not is_postgres(settings.tracking_uri):
+        command += ["--backend-store-uri", settings.tracking_uri]
     command += ["--artifacts-destination", str(settings.artifacts), "--workers", "1"]
     # uvicorn puts the current folder before everything else, unless it is given another one.
     command += ["--uvicorn-opts", f"--app-dir={shlex.quote(sysconfig.get_path('stdlib'))}"]
@@ -267,7 +273,7 @@ def _mlflow(settings: Settings, port: int) -> list[Server]:
 
 
 def _make_store(settings: Settings) -> None:
-    """Opens the project's own store once: two first openings at once, by server and run, would ruin it for good."""
+    """Opens the project's store once: two first openings at once, by server and run, would ruin it for good."""
     if _has_own_store(settings):
         from nnunet_assets.tracking.store.client import connect
         from nnunet_assets.tracking.store.destination import Destination
@@ -278,7 +284,8 @@ def _make_store(settings: Settings) -> None:
 
 
 def _has_own_store(settings: Settings) -> bool:
-    return settings.tracking_uri.startswith("sqlite:")
+    """Tells whether runs go into a database from here, of which nobody shows pages yet."""
+    return settings.tracking_uri.startswith("sqlite:") or is_postgres(settings.tracking_uri)
 
 
 def _page(url: str | None) -> str:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from nnunet_assets.core.text.postgres_url import is_postgres
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NotMadeYetError, TrackingError
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.experiment_page import missing_tags
+from nnunet_assets.tracking.store.postgres_store import open_postgres_store
 from nnunet_assets.tracking.store.server_errors import DATABASE_SCHEMES, explain, one_line, scheme, unreachable
 from nnunet_assets.tracking.store.sqlite_store import LOCK_SECONDS, database_path, import_store, open_sqlite_store
 
@@ -81,6 +83,11 @@ def connect(destination: Destination) -> "MlflowClient":
 
     if scheme(tracking_uri) == "sqlite":
         return open_sqlite_store(destination)
+    if is_postgres(tracking_uri):
+        # A connection for as long as something is asked: fifty folds that wait would hold fifty, and one that is kept
+        # fails after the server was restarted.
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+        return open_postgres_store(tracking_uri)
     try:
         client = MlflowClient(tracking_uri=tracking_uri)
         client.search_experiments(max_results=1)
@@ -154,7 +161,8 @@ def probe(destination: Destination, timeout_seconds: float = PROBE_SECONDS) -> s
     def look() -> str:
         # The first page holds 1000: more than that needs no exact number.
         n_experiments = len(connect(destination).search_experiments())
-        kind = "SQLite store" if scheme(tracking_uri) == "sqlite" else "MLflow store"
+        kinds = {"sqlite": "SQLite store", "postgresql": "PostgreSQL store"}
+        kind = kinds.get(scheme(tracking_uri), "MLflow store")
         from mlflow import __version__
 
         noun = "experiment" if n_experiments == 1 else "experiments"
@@ -168,7 +176,7 @@ def _import_mlflow(tracking_uri: str) -> None:
     prepare_environment()
     import mlflow  # noqa: F401
 
-    if scheme(tracking_uri) == "sqlite":
+    if scheme(tracking_uri) in DATABASE_SCHEMES:
         import_store()
 
 

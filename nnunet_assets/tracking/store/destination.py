@@ -1,10 +1,13 @@
 """The one value that says where tracking goes, and what of it may leave this machine."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from nnunet_assets.core.text.postgres_url import is_postgres, read_postgres_url
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
 from nnunet_assets.tracking.store.server_errors import scheme
@@ -71,8 +74,13 @@ class Destination:
 
 
 def is_local(tracking_uri: str) -> bool:
-    """Tells whether what is sent there stays on this machine: an SQLite file, or a host that is the loopback."""
+    """Tells whether what is sent there stays on this machine: a file, a socket, or a host that is the loopback."""
     host = urlsplit(tracking_uri).hostname or ""
+    if is_postgres(tracking_uri):
+        with suppress(ConfigError):
+            host = read_postgres_url(tracking_uri, "MLFLOW_TRACKING_URI").host
+        if not host or host.startswith("/"):
+            return True
     if scheme(tracking_uri) == "sqlite" or host == "localhost":
         return True
     try:

@@ -7,12 +7,14 @@ which decides whether to try again, and a full sentence.
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from nnunet_assets.core.text.postgres_url import read_postgres_url
 from nnunet_assets.core.text.redaction import redacted
-from nnunet_assets.errors import NnunetAssetsError, TrackingError
+from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
+from nnunet_assets.project_folder.postgres_server import unusable
 
 Cause = Literal["unreachable", "unauthorized", "foreign", "unusable", "gone", "refused"]
 """`unreachable`: no answer, or an error of the server's own; later it may work. `unauthorized`: it asks for other
@@ -76,6 +78,11 @@ def explained(tracking_uri: str, loss: str = "") -> Iterator[None]:
 
 def _no_answer(error: Exception, tracking_uri: str) -> str:
     place, text = f"MLflow at {redacted(tracking_uri)}", one_line(str(error))
+    if scheme(tracking_uri) == "postgresql":
+        # The innermost error is the server's own word, without the statement that it was the answer to.
+        with suppress(ConfigError):
+            url = read_postgres_url(tracking_uri, "MLFLOW_TRACKING_URI")
+            return unusable(str(list(_chain(error))[-1]), url, "MLFLOW_TRACKING_URI")
     if scheme(tracking_uri) in DATABASE_SCHEMES:
         return f"{place} cannot be used: {text}."
     if _http_status(error) is not None or "RetryError" in (type(link).__name__ for link in _chain(error)):
@@ -104,6 +111,10 @@ _SENTENCES: dict[Cause, str] = {
 }
 
 
+_TRANSIENT = ("OperationalError", "InterfaceError", "DisconnectionError", "PendingRollbackError")
+"""What SQLAlchemy and psycopg2 raise of a connection that broke, of which MLflow calls some a wrong request."""
+
+
 def _origin_cause(origin: BaseException | None, tracking_uri: str) -> Cause:
     """Returns why we raised an error of our own: for what MLflow said, or for something that a person must change."""
     if not isinstance(origin, Exception) or isinstance(origin, sqlite3.Error | ModuleNotFoundError):
@@ -120,6 +131,8 @@ def _cause(error: Exception) -> Cause:
         return "foreign"
     if _error_code(error) == "RESOURCE_DOES_NOT_EXIST" or "Current state is deleted" in str(error):
         return "gone"
+    if any(type(link).__name__ in _TRANSIENT for link in _chain(error)):
+        return "unreachable"
     is_final = status is not None and 400 <= status < 500 and status not in (408, 429)
     return "refused" if is_final else "unreachable"
 

@@ -159,13 +159,20 @@ def _check(database: Path) -> None:
     _check_version(database, versions[0])
 
 
-def _check_version(database: Path, version: str) -> None:
-    """Refuses a store of another MLflow version, which MLflow would upgrade while opening it, without a backup."""
+def mlflow_revision() -> str | None:
+    """Returns the version of the tables that the installed MLflow works with, as alembic notes it."""
     import mlflow
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    if version != scripts.get_current_head():
+    return scripts.get_current_head()
+
+
+def _check_version(database: Path, version: str) -> None:
+    """Refuses a store of another MLflow version, which MLflow would upgrade while opening it, without a backup."""
+    import mlflow
+
+    if version != mlflow_revision():
         raise TrackingError(
             f"The tracking store {database} was made by another version of MLflow than the installed "
             f"{mlflow.__version__}, or its first opening was interrupted. Copy the file for safety, then run "
