@@ -182,9 +182,10 @@ def schema_problem(project: Path) -> tuple[str, str] | None:
         ConfigError: As `open_instance`.
     """
     with open_instance(project) as instance:
-        found, wanted = instance.event_log_storage.alembic_version()
-    if found == wanted:
+        versions = instance.event_log_storage.alembic_version()
+    if versions is None or versions[0] == versions[1]:
         return None
+    found, wanted = versions
     from dagster import __version__
 
     home = dagster_home(project)
@@ -226,8 +227,11 @@ def open_instance(project: Path) -> "Iterator[DagsterInstance]":
             raise.
     """
     home = dagster_home(project)
-    with suppress(FileNotFoundError):
-        refuse_what_never_ends(home / "dagster.yaml")
+    try:
+        with suppress(FileNotFoundError):
+            refuse_what_never_ends(home / "dagster.yaml")
+    except OSError as error:
+        raise _unopened(home, error) from error
     variables = project_variables(home.parent)
     database = instance_database(home / "dagster.yaml", variables)
     if database:
@@ -255,10 +259,14 @@ def _opened(home: Path) -> "DagsterInstance":
     except Exception as error:
         if isinstance(error.__cause__, sqlite3.Error):
             raise _of_databases(home, error.__cause__) from error
-        raise ConfigError(
-            f"Dagster's instance in {home} cannot be opened: {_one_line(error)}. Correct {home / 'dagster.yaml'}, or "
-            "move it away: it is written anew."
-        ) from error
+        raise _unopened(home, error) from error
+
+
+def _unopened(home: Path, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Dagster's instance in {home} cannot be opened: {_one_line(error)}. Correct {home / 'dagster.yaml'}, or "
+        "move it away: it is written anew."
+    )
 
 
 def _said_by_server(error: BaseException) -> str | None:

@@ -14,7 +14,8 @@ _PLAIN = ("postgres", "postgresql")
 _SECONDS = "connect_timeout=10"
 """Else a machine that is down, and answers with nothing, is waited for two minutes."""
 
-PATTERN = f"{DRIVER}://USER:PASSWORD@HOST:5432/DATABASE"
+PATTERN = f"{DRIVER}://<user>:<password>@<host>:5432/<database>"
+"""With brackets: what looks like a password is masked wherever a message is shown."""
 
 
 @dataclass(frozen=True)

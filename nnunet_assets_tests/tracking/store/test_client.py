@@ -242,8 +242,14 @@ def test_a_place_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None
 
 
 def test_a_missing_database_driver_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match=r"postgresql://\*\*\*@127.0.0.1:1/db needs the Python package psycopg"):
-        connect(Destination("postgresql://me:hunter2@127.0.0.1:1/db", tmp_path))
+    with pytest.raises(TrackingError, match=r"mysql://\*\*\*@127.0.0.1:1/db needs the Python package MySQLdb"):
+        connect(Destination("mysql://u:s3cret@127.0.0.1:1/db", tmp_path))
+
+
+def test_what_sqlalchemy_takes_for_psycopg_3_is_said_with_what_to_write(tmp_path: Path) -> None:
+    said = r"^MLFLOW_TRACKING_URI begins with postgresql://, for which SQLAlchemy 2.1 takes psycopg 3. Write postg"
+    with pytest.raises(TrackingError, match=said):
+        connect(Destination("postgresql://u:s3cret@127.0.0.1:1/db", tmp_path))
 
 
 @pytest.mark.parametrize(
