@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nnunet_assets.cli import completions
-from nnunet_assets.cli.exit_codes import DONE, ERROR
+from nnunet_assets.cli.exit_codes import DONE, ERROR, INTERRUPTED
 from nnunet_assets.cli.finite_numbers import FiniteRange
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
@@ -126,7 +126,7 @@ def train(**given: Any) -> int:
         result |= {"status": "failed", "error": str(error)}
     if flags.as_json:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
-    return ERROR if result["status"] in ("interrupted", "failed") else DONE
+    return {"interrupted": INTERRUPTED, "failed": ERROR}.get(result["status"], DONE)
 
 
 def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any], at_work: "FoldAtWork") -> dict[str, Any]:

@@ -230,7 +230,7 @@ def test_a_kill_interrupts_it_though_a_script_in_the_background_ignores_ctrl_c(m
     finally:
         signal.signal(signal.SIGINT, before)
 
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert json.loads(result.stdout)["status"] == "interrupted"
 
 
