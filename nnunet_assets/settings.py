@@ -30,6 +30,7 @@ from nnunet_assets.processes.variables import (
     VariableProblem,
     listed,
     variable_problems,
+    with_own_trainers,
 )
 
 ENV_FILE = ".env"
@@ -100,8 +101,8 @@ class Settings:
         )
 
     def child_environment(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`."""
-        return child_environment({**self.variables, **more}, self.child_variables)
+        """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`, and our trainers."""
+        return with_own_trainers(child_environment({**self.variables, **more}, self.child_variables))
 
     @property
     def places(self) -> Places:

@@ -18,6 +18,8 @@ from nnunet_assets.processes.child_environment import WANDB_SWITCH, is_pattern
 EXPORT, AUGMENTATION = "nnUNet_def_n_proc", "nnUNet_n_proc_DA"
 FOLDERS = tuple(Roots(raw=Path(), preprocessed=Path(), results=Path()).environment())
 EXTERNAL_TRAINERS, COMPILE = "nnUNet_extTrainer", "nnUNet_compile"
+OWN_TRAINERS = Path(__file__).resolve().parents[1] / "trainers"
+"""The folder of this package for `EXTERNAL_TRAINERS`."""
 
 PROJECT_VARIABLE = "NNUNET_ASSETS_PROJECT"
 MLFLOW_UI_VARIABLE = "NNUNET_ASSETS_MLFLOW_UI"
@@ -143,6 +145,13 @@ def _folders_of_trainers(name: str, value: str) -> VariableProblem | None:
             remedy = f"Correct it; several folders stand with {os.pathsep!r} between them."
             return VariableProblem(name, sentence, remedy)
     return None
+
+
+def with_own_trainers(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment in which nnU-Net finds our trainers, behind those of the user's own folders."""
+    folders = [folder for folder in variables.get(EXTERNAL_TRAINERS, "").split(os.pathsep) if folder.strip()]
+    others = [folder for folder in folders if folder != str(OWN_TRAINERS)]
+    return {**variables, EXTERNAL_TRAINERS: os.pathsep.join([*others, str(OWN_TRAINERS)])}
 
 
 def listed(value: str) -> tuple[str, ...]:

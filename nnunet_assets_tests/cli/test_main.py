@@ -189,6 +189,6 @@ def test_ctrl_c_in_the_first_import_ends_in_words(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from nnunet_assets.cli import run; run()"
 
-    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
 
     assert (ended.returncode, ended.stderr.split()) == (130, ["Interrupted."])

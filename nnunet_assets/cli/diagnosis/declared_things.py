@@ -18,5 +18,5 @@ def absent_findings(project: Project, settings: Settings) -> Iterator[Finding]:
 
 def wrong_choices(project: Project, settings: Settings) -> list[FileProblem]:
     """Returns the trainers, plans and weights that are not there, which no data that is brought changes."""
-    trainers = trainer_names(settings.variables) if project.experiments else None
+    trainers = trainer_names(settings.child_environment()) if project.experiments else None
     return list(absent_choices(project, settings.roots, trainers))

@@ -25,7 +25,7 @@ from nnunet_assets.nnunet.packages.slim_checkpoint import check_slim_checkpoint
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
-from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE, with_own_trainers
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,11 @@ def _check_member(
 ) -> None:
     plans, dataset_json = folder / within(member, PLANS_FILE), folder / within(member, DATASET_JSON)
     refuse_foreign_code_in(plans, dataset_json, trusted)
-    if member.trainer not in trusted and member.trainer not in _nnunets_trainers():
+    if member.trainer not in trusted and member.trainer not in _known_trainers():
         raise PackageError(
-            f"{folder} was trained by {member.trainer!r}, which is none of nnU-Net's trainers, and predicting runs "
-            f"the trainer's code. If you have that trainer and trust it, add its name to {TRUSTED_CODE_VARIABLE} in "
-            "the environment or the project's .env."
+            f"{folder} was trained by {member.trainer!r}, which is none of nnU-Net's trainers, nor of ours, and "
+            f"predicting runs the trainer's code. If you have that trainer and trust it, add its name to "
+            f"{TRUSTED_CODE_VARIABLE} in the environment or the project's .env."
         )
     if member.configuration not in Plans.read(plans).configurations:
         raise PackageError(f"{plans} has no configuration {member.configuration!r}. Have the package made anew.")
@@ -115,9 +115,9 @@ def _check_member(
 
 
 @cache
-def _nnunets_trainers() -> frozenset[str]:
-    """Returns the names of nnU-Net's own trainers, not of those that the environment adds."""
-    return trainer_names({}) or frozenset()
+def _known_trainers() -> frozenset[str]:
+    """Returns the names of nnU-Net's own trainers and of ours, not of those that the environment adds."""
+    return trainer_names(with_own_trainers({})) or frozenset()
 
 
 def _steps(file: Path, description: ModelDescription) -> tuple[Step, ...]:

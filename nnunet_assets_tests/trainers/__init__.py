@@ -1,0 +1,1 @@
+"""Tests of the trainers that come with the package."""
