@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.processes.variables import EXTERNAL_TRAINERS, OWN_TRAINERS
 from nnunet_assets.settings import Settings, project_settings
 from nnunet_assets.tracking.store.sqlite_store import database_path
 
@@ -67,8 +68,14 @@ def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path: 
         "HOME": "/me",
     }
     settings = Settings.from_environment(tmp_path, variables)
-    assert set(settings.child_environment()) == set(variables) - {"OTHER"}
+    assert set(settings.child_environment()) == {*variables, EXTERNAL_TRAINERS} - {"OTHER"}
     assert "OTHER" not in settings.child_environment({"OTHER": "d"})
+
+
+def test_children_find_our_trainers_behind_the_users_own(tmp_path: Path) -> None:
+    settings = Settings.from_environment(tmp_path, {EXTERNAL_TRAINERS: f"{tmp_path}: :{OWN_TRAINERS}"})
+    assert settings.child_environment()[EXTERNAL_TRAINERS] == f"{tmp_path}:{OWN_TRAINERS}"
+    assert Settings.from_environment(tmp_path, {}).child_environment()[EXTERNAL_TRAINERS] == str(OWN_TRAINERS)
 
 
 @pytest.mark.parametrize("wrong", ["*", "MINE OTHER", "1ST", "MINE=a"])

@@ -6,7 +6,7 @@ Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the as
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -29,15 +29,7 @@ from nnunet_assets.declarations.fields import (
 from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
-
-TUNABLE = (
-    *("optimizer_name", "lr_schedule", "max_lr", "warmup_epochs", "loss_function", "dropout_rate", "augmentation"),
-    *("warmup_batches", "slice_batch"),
-)
-"""The fields of a variant that nnU-Net's own trainer does not have."""
-
-TUNABLE_TRAINER = "nnUNetTrainerTunable"
-"""Which trains as nnU-Net's own does, where none of these is set."""
+from nnunet_assets.declarations.tunable_trainers import problem_with_choices
 
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
 """The options of a training that change its result."""
@@ -167,26 +159,8 @@ class VariantConfig(Declaration):
     """Losses at lower resolutions too. nnU-Net: true."""
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Write checkpoint_latest.pth every so many epochs. nnU-Net: 50."""
-    optimizer_name: Literal["SGD", "AdamW"] | None = None
-    """Optimizer of a tunable trainer. nnUNetTrainerTunable: SGD."""
-    lr_schedule: Literal["poly", "OneCycle", "cosine"] | None = None
-    """How the learning rate of a tunable trainer goes. nnUNetTrainerTunable: poly."""
-    max_lr: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Peak of OneCycle, which begins at initial_lr. nnUNetTrainerTunable: 25 times initial_lr."""
-    warmup_epochs: Annotated[int, Field(ge=0)] | None = None
-    """Epochs over which cosine rises to initial_lr. nnUNetTrainerTunable: 0."""
-    loss_function: Literal["dice_ce", "dice", "ce"] | None = None
-    """Loss of a tunable trainer: Dice and cross-entropy, or one of them. nnUNetTrainerTunable: dice_ce."""
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """How likely a tunable trainer drops a feature map behind a convolution. nnUNetTrainerTunable: 0."""
-    augmentation: Literal["nnunet", "light", "none", "DA5"] | None = None
-    """Augmentation of a tunable trainer; light: rotation, scaling and mirroring alone. nnUNetTrainerTunable: nnunet."""
-    warmup_batches: Annotated[int, Field(ge=0)] | None = None
-    """Batches that BatchNorm is calibrated by before each validation. nnUNetTrainerTunable: 0; ...TunableBN: 20."""
-    slice_batch: Annotated[int, Field(ge=0)] | None = None
-    """Patches that pass at once in that calibration; 0: the whole batch. nnUNetTrainerTunable: 0."""
     hyperparameters: dict[str, Any] = {}
-    """Further attributes of a custom trainer, by name: numbers, texts, true or false. nnU-Net: none."""
+    """Further attributes of a trainer that has them, by name: numbers, texts, true or false. nnU-Net: none."""
     pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
     """Checkpoint to take the first weights from, by a path, absolute or from the project's folder. nnU-Net: none."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -269,9 +243,8 @@ class ExperimentConfig(RegisteredDeclaration):
     def _does_not_contradict_itself(self) -> "ExperimentConfig":
         for sentence in contradictions(self.options(Path()), device=self.device):
             raise ValueError(sentence.removesuffix("."))
-        tuned = [name for name in TUNABLE if self.variant and name in self.variant.overrides()]
-        if tuned and self.trainer == DEFAULT_TRAINER:
-            raise ValueError(f"{DEFAULT_TRAINER} has no {tuned[0]}; write `trainer: {TUNABLE_TRAINER}`")
+        if self.variant and (problem := problem_with_choices(self.trainer, self.variant.hyperparameters)):
+            raise ValueError(problem)
         if self.engine and (problem := self.engine.problem_with(device=self.device, num_gpus=self.num_gpus)):
             raise ValueError(problem)
         if self.test_set and self.disable_checkpointing:
