@@ -10,7 +10,7 @@ from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices, problem_with_choices
 from nnunet_assets.processes.variables import OWN_TRAINERS
 
-FIELDS = {"dataset": "Dataset004_Hippocampus", "configuration": "2d"}
+FIELDS: dict[str, Any] = {"dataset": "Dataset004_Hippocampus", "configuration": "2d"}
 
 
 def test_the_trainers_and_their_choices_are_those_of_the_sources() -> None:
