@@ -46,11 +46,13 @@ class JobOrder:
         name: By which it is found.
         folder: The job's own.
         resources: What it is to get.
+        module: What its script runs, with the folder as its argument.
     """
 
     name: str
     folder: Path
     resources: Resources
+    module: str = "nnunet_assets.engines.job_process"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from nnunet_assets.engines.job_queue import JobOrder
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.interpreter import python_command
 
-JOB_MODULE = "nnunet_assets.engines.job_process"
-
 NODES_OWN = re.compile(
     r"SLURM.*|SBATCH_.*|SRUN_.*|PBS_.*|LSB_.*|RAY_.*|\w+_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
     r"|HOSTNAME|TMPDIR|TMP|TEMP|XDG_RUNTIME_DIR|DAGSTER_PIPES_.*"
@@ -41,7 +39,7 @@ def job_script(order: JobOrder) -> str:
         lines.append(f". {_quoted(asked.prologue)} {failed}")
     if asked.modules:
         lines += [_FIND_MODULES.rstrip(), *(f"module load {_quoted(name)} {failed}" for name in asked.modules)]
-    command = python_command("-u", "-m", JOB_MODULE, str(folder))
+    command = python_command("-u", "-m", order.module, str(folder))
     return "\n".join([*lines, f"exec {shlex.join(command)}", ""])
 
 

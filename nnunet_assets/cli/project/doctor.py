@@ -11,20 +11,22 @@ from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.cli.exit_codes import DONE, ERROR
 from nnunet_assets.cli.project_option import project_option_if_any
 from nnunet_assets.cli.terminal import console
+from nnunet_assets.core.progress import SILENT
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
 @click.command()
+@click.option("--probe", is_flag=True, help="Have a small job of the declared cluster try locks and clocks there.")
 @project_option_if_any
-def doctor(project: Path) -> int:
+def doctor(project: Path, probe: bool) -> int:
     """Check what a project needs to train, and say what to do about each problem.
 
     Ends with 1 where something is wrong (✗); what only deserves attention (!) leaves it at 0.
     """
     terminal = console()
     with terminal.status("Looking at packages, devices, folders, Dagster's instance and the tracking store ..."):
-        findings = list(_findings(project))
+        findings = list(_findings(project, probe=probe))
     terminal.print(_table(findings))
     n_errors = sum(finding.level == "error" for finding in findings)
     n_warnings = sum(finding.level == "warning" for finding in findings)
@@ -37,8 +39,8 @@ def doctor(project: Path) -> int:
     return ERROR if n_errors else DONE
 
 
-def _findings(project: Path) -> Iterator[Finding]:
-    from nnunet_assets.cli.diagnosis import daemon, databases, installation, machine, project_state
+def _findings(project: Path, *, probe: bool) -> Iterator[Finding]:
+    from nnunet_assets.cli.diagnosis import daemon, databases, installation, locks, machine, project_state
 
     yield from installation.package_findings()
     settings, of_variables = project_state.read_settings(project)
@@ -54,6 +56,7 @@ def _findings(project: Path) -> Iterator[Finding]:
     if databases.MLFLOW not in wrong:
         yield from project_state.tracking_findings(settings)
     yield from machine.folder_findings(settings)
+    yield from locks.lock_findings(settings, SILENT, on_engine=probe)
     yield from machine.memory_findings()
     yield from machine.worker_findings(settings.variables, {f.what for f in of_variables if f.level == "error"})
 
