@@ -31,6 +31,7 @@ from nnunet_assets.workflows.results.export_tables import export_tables
 from nnunet_assets.workflows.results.predict import predict_test_set
 from nnunet_assets.workflows.results.summarize import make_summary
 from nnunet_assets.workflows.verification.verify import verify
+from nnunet_assets_tests.comparison_builders import DECLARED
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case, write_fold
 from nnunet_assets_tests.prediction_builders import PredictingChild, write_test_set
 from nnunet_assets_tests.project_builders import write_project
@@ -50,17 +51,6 @@ SPLITS = [
     {"train": CASES["fold_0"], "val": CASES["fold_1"]},
 ]
 TEST_CASES = ("new_1", "new_2")
-
-DECLARED = """
-type: nnunet_assets.components.NnunetDataset
-attributes: {dataset: Dataset001_Tiny, folds: 2}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d}
----
-type: nnunet_assets.components.CrossValidationExperiment
-attributes: {dataset: Dataset001_Tiny, configuration: 2d, variant: {name: long, num_epochs: 2000}}
-"""
 
 
 def finished_project(folder: Path) -> Settings:

@@ -57,17 +57,25 @@ class MlflowServer:
                 env=environment,
                 cwd=self.folder,
             )
-        deadline = time.monotonic() + 180
-        while not self._answers():
-            assert self._process.poll() is None, (self.folder / "server.log").read_text()
-            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
-            time.sleep(0.1)
+        try:
+            self._wait_for_an_answer(self._process, 180)
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def _wait_for_an_answer(self, process: "subprocess.Popen[bytes]", seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._answers():
+            log = (self.folder / "server.log").read_text()
+            assert process.poll() is None, log
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
 
     def _answers(self) -> bool:
         try:
