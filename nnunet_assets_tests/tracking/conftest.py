@@ -22,7 +22,7 @@ def uri(new_store: bytes, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Iterator[MlflowServer]:
-    """A running server, started once since it takes several seconds; a test that kills it starts it again."""
+    """A running server, started once since it takes several seconds; no test ends it."""
     folder = tmp_path_factory.mktemp("mlflow_server")
     (folder / "server.db").write_bytes(new_store)
     server = MlflowServer(folder)

@@ -107,8 +107,8 @@ class FalseServer:
 
 
 @contextmanager
-def serving(rule: Callable[[Request], Answer | None]) -> Iterator[FalseServer]:
-    """Runs a server that gives the rule's answer; None drops the connection without one."""
+def serving(rule: Callable[[Request], Answer | None], port: int = 0) -> Iterator[FalseServer]:
+    """Runs a server that gives the rule's answer; None drops the connection without one. Port 0 is any free one."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -131,7 +131,7 @@ def serving(rule: Callable[[Request], Answer | None]) -> Iterator[FalseServer]:
         def log_message(self, *_arguments: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     false_server = FalseServer(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -160,6 +160,22 @@ def forwarded(request: Request, uri: str) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read(), {"Content-Type": error.headers["Content-Type"]}
+
+
+class Road:
+    """The way to a server, on a port of its own; while it is closed, every connection is refused as by a dead one.
+
+    To kill the server itself costs several seconds for the next one; that is for `faults.test_tracking_server`.
+    """
+
+    def __init__(self, server: MlflowServer) -> None:
+        self._server, self._port = server, free_port()
+        self.uri = f"http://127.0.0.1:{self._port}"
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        with serving(lambda request: forwarded(request, self._server.uri), self._port):
+            yield
 
 
 @contextmanager

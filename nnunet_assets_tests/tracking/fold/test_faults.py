@@ -21,6 +21,7 @@ from nnunet_assets_tests.tracking.servers import (
     FalseServer,
     MlflowServer,
     Request,
+    Road,
     answering,
     forwarded,
     free_port,
@@ -32,14 +33,12 @@ pytestmark = MLFLOW_WARNINGS
 
 
 @pytest.fixture
-def server(mlflow_server: MlflowServer) -> Iterator[MlflowServer]:
-    """The session's server, running, without the runs of the tests before, of whichever module."""
-    mlflow_server.start()
+def server(mlflow_server: MlflowServer) -> MlflowServer:
+    """The session's server, without the runs of the tests before, of whichever module."""
     tracked = Tracked(mlflow_server.uri, Path("/nowhere"))
     for run in tracked.runs:
         tracked.delete(run)
-    yield mlflow_server
-    mlflow_server.start()
+    return mlflow_server
 
 
 @pytest.fixture
@@ -51,32 +50,32 @@ def losses(last: int) -> list[tuple[int, float]]:
     return [(epoch, epoch / 10) for epoch in range(last + 1)]
 
 
-def test_a_server_that_is_killed_and_restarted_gets_every_epoch_exactly_once(
+def test_a_server_that_dies_and_comes_back_gets_every_epoch_exactly_once(
     server: MlflowServer, fold: Path, tmp_path: Path
 ) -> None:
-    tracked = Tracked(server.uri, tmp_path)
-    with tracker(server.uri, fold) as following:
+    road, tracked = Road(server), Tracked(server.uri, tmp_path)
+    with tracker(road.uri, fold) as following:
         start(fold)
         train(fold, 0, 2)
-        wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(2))
-        server.kill()
+        with road.open():
+            wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(2))
         train(fold, 3, 5)
         time.sleep(0.5)  # several tries fail meanwhile
-        server.start()
-        train(fold, 6, 6)
-        wait_until(lambda: tracked.history("train_loss") == losses(6))
-        report = following.finish("FINISHED", contents={"learning_curve.png": b"\x89PNG"})
+        with road.open():
+            train(fold, 6, 6)
+            wait_until(lambda: tracked.history("train_loss") == losses(6))
+            report = following.finish("FINISHED", contents={"learning_curve.png": b"\x89PNG"})
     assert (report.n_sent, report.n_waiting, report.problem) == (8, 0, None)
     run = tracked.run
-    assert report.url == f"{server.uri}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    assert report.url == f"{road.uri}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     assert (run.info.status, tracked.files()) == ("FINISHED", ["learning_curve.png", "params.json"])
 
 
 def test_what_a_dead_server_did_not_get_at_the_end_is_sent_later(
     server: MlflowServer, fold: Path, tmp_path: Path
 ) -> None:
-    server.kill()
-    with tracker(server.uri, fold) as following:
+    road = Road(server)
+    with tracker(road.uri, fold) as following:
         start(fold)
         train(fold, 0, 2)
         validate(fold)
@@ -84,12 +83,12 @@ def test_what_a_dead_server_did_not_get_at_the_end_is_sent_later(
         report = following.finish("FINISHED", contents={"learning_curve.png": b"\x89PNG"}, timeout_seconds=1)
         assert time.monotonic() - began < 3
     assert (report.run_id, report.n_sent, report.n_waiting) == (None, 0, 5)
-    assert f"MLflow at {server.uri} is not reachable: Connection refused." in str(report.problem)
+    assert f"MLflow at {road.uri} is not reachable: Connection refused." in str(report.problem)
     ended_ms = time.time_ns() // 1_000_000
-    server.start()
-    for _ in range(2):  # repeating it changes nothing
-        report = send_waiting(Destination(server.uri, tmp_path / "artifacts"), fold)
-        assert (report.n_sent, report.n_waiting, report.problem) == (5, 0, None)
+    with road.open():
+        for _ in range(2):  # repeating it changes nothing
+            report = send_waiting(Destination(road.uri, tmp_path / "artifacts"), fold)
+            assert (report.n_sent, report.n_waiting, report.problem) == (5, 0, None)
     tracked = Tracked(server.uri, tmp_path)
     assert tracked.history("train_loss") == losses(2)
     assert tracked.run.info.status == "FINISHED"

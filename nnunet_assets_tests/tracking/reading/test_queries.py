@@ -52,7 +52,6 @@ def test_a_server_that_does_not_answer_any_more_is_an_error_with_its_address(mon
 def test_a_real_server_gives_the_numbers_of_the_folder_and_without_files_the_same_means_over_folds(
     tmp_path: Path, mlflow_server: MlflowServer
 ) -> None:
-    mlflow_server.start()
     environment = {"MLFLOW_TRACKING_URI": mlflow_server.uri, "MLFLOW_EXPERIMENT_NAME": "a name of the user's"}
     settings = Settings.from_environment(tmp_path, environment)
     for fold, cases in FOLDS.items():

@@ -104,7 +104,6 @@ class TestRegistryOfSqlite(RegistryContract):
 class TestRegistryOfServer(RegistryContract):
     @pytest.fixture
     def destination(self, mlflow_server: MlflowServer, tmp_path: Path) -> Destination:
-        mlflow_server.start()
         self._served = mlflow_server.folder / "served"
         return Destination(mlflow_server.uri, tmp_path / "artifacts")
 
