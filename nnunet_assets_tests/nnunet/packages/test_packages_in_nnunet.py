@@ -1,11 +1,8 @@
 """Packages of a real training, used by nnU-Net as it is: read, installed from the zip, cleaned up after."""
 
-import os
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,52 +13,15 @@ from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.nnunet.packages.package_zip import place_in_results, write_package_zip
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model.usable import usable_experiment
-from nnunet_assets_tests.nnunet_in_process import SPAWNED_IN_THREADS
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.package_builders import ABOUT
 from nnunet_assets_tests.training_builders import DATASET, EXPERIMENT, FOLDS, PhantomProject
 
-BY_NNUNET = """
-import os, shutil, sys
-from pathlib import Path
-import SimpleITK
-import torch
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.model_sharing.model_import import install_model_from_zip_file
-from nnunetv2.postprocessing.remove_connected_components import apply_postprocessing_to_folder
-from batchgenerators.utilities.file_and_folder_operations import load_pickle
-
-out, image, zipped, line, *models = sys.argv[1:]
-install_model_from_zip_file(zipped)
-for number, model in enumerate(models):
-    predictor = nnUNetPredictor(perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(model, (0, 1), "checkpoint_final.pth")
-    Path(f"{out}/{number}").mkdir()
-    predictor.predict_from_files_sequential([[image]], [f"{out}/{number}/case"], save_probabilities=False)
-# A mask with more than one piece of each label, which a short training may not leave.
-Path(f"{out}/pieces").mkdir()
-mask = SimpleITK.ReadImage(f"{out}/0/case.nii.gz")
-pieces = SimpleITK.GetArrayFromImage(mask)
-pieces[:] = 0
-pieces[1:5, 1:5, 1:5] = 1
-pieces[5:7, 1:5, 1:5] = 2
-pieces[1:3, 8:10, 8:10] = 1
-pieces[6:8, 8:10, 8:10] = 2
-made = SimpleITK.GetImageFromArray(pieces)
-made.CopyInformation(mask)
-SimpleITK.WriteImage(made, f"{out}/pieces/case.nii.gz")
-os.chdir(models[1])
-exec(line)
-steps = load_pickle(f"{models[1]}/postprocessing.pkl")
-shutil.copy(f"{models[0]}/dataset.json", f"{out}/pieces")
-apply_postprocessing_to_folder(f"{out}/pieces", f"{out}/cleaned", *steps, f"{models[0]}/plans.json", num_processes=1)
-"""
-
 
 @pytest.fixture(scope="module")
-def used(trained_phantom: PhantomProject, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def used(trained_phantom: PhantomProject, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where nnU-Net left what it predicts with the folds, with their package and with the zip that it installed."""
     folder = tmp_path_factory.mktemp("used")
-    (folder / "out").mkdir()
     variables = {**trained_phantom.environment, **trained_phantom.roots.environment()}
     settings = Settings.from_environment(folder, variables)
     model = usable_experiment(settings, EXPERIMENT, FOLDS, [(1,), (1, 2)])
@@ -69,25 +29,53 @@ def used(trained_phantom: PhantomProject, tmp_path_factory: pytest.TempPathFacto
     write_package_zip(package, folder / "model.zip")
     installed = folder / "results" / place_in_results(package)
     image = trained_phantom.roots.raw / DATASET / "imagesTr" / "phantom_000_0000.nii.gz"
-    models = [model.members[0].folder, package.folder, installed]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            SPAWNED_IN_THREADS + BY_NNUNET,
-            folder / "out",
-            image,
-            folder / "model.zip",
-            _line(),
-            *models,
-        ],
-        env={**os.environ, **trained_phantom.roots.environment(), "nnUNet_results": str(folder / "results")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with nnunet_in_process(trained_phantom.roots.environment()), pytest.MonkeyPatch.context() as patch:
+        from nnunetv2.model_sharing import model_import
+
+        patch.setattr(model_import, "nnUNet_results", str(folder / "results"))
+        model_import.install_model_from_zip_file(str(folder / "model.zip"))
+        for number, place in enumerate((model.members[0].folder, package.folder, installed)):
+            _predict(place, image, folder / "out" / str(number))
+        _write_pieces(folder / "out" / "0" / "case.nii.gz", folder / "out" / "pieces")
+        _clean_up(package.folder, folder / "out" / "pieces", folder / "out" / "cleaned", patch)
     return folder
+
+
+def _predict(model: Path, image: Path, out: Path) -> None:
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    out.mkdir(parents=True)
+    predictor = nnUNetPredictor(perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(model), (0, 1), "checkpoint_final.pth")
+    predictor.predict_from_files_sequential([[str(image)]], [str(out / "case")], save_probabilities=False)
+
+
+def _write_pieces(like: Path, out: Path) -> None:
+    """Writes a mask with more than one piece of each label, which a short training may not leave."""
+    import SimpleITK
+
+    mask = SimpleITK.ReadImage(str(like))
+    pieces = np.zeros_like(SimpleITK.GetArrayFromImage(mask))
+    pieces[1:5, 1:5, 1:5] = 1
+    pieces[5:7, 1:5, 1:5] = 2
+    pieces[1:3, 8:10, 8:10] = 1
+    pieces[6:8, 8:10, 8:10] = 2
+    made = SimpleITK.GetImageFromArray(pieces)
+    made.CopyInformation(mask)
+    out.mkdir()
+    SimpleITK.WriteImage(made, str(out / "case.nii.gz"))
+
+
+def _clean_up(package: Path, masks: Path, out: Path, patch: pytest.MonkeyPatch) -> None:
+    from batchgenerators.utilities.file_and_folder_operations import load_pickle
+    from nnunetv2.postprocessing.remove_connected_components import apply_postprocessing_to_folder
+
+    patch.chdir(package)
+    exec(_line(), {})
+    steps = load_pickle(str(package / "postprocessing.pkl"))
+    shutil.copy(package / "dataset.json", masks)
+    apply_postprocessing_to_folder(str(masks), str(out), *steps, str(package / "plans.json"), num_processes=1)
 
 
 def _line() -> str:
