@@ -23,6 +23,7 @@ from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
 
 pytestmark = [
@@ -43,14 +44,6 @@ def scored(context):
 
 dg.materialize([scored], resources={"mlflow": MlflowResource()}, instance=dg.DagsterInstance.ephemeral())
 """
-
-
-@pytest.fixture(scope="module")
-def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A new store, made once: MLflow takes 2 s for it."""
-    folder = tmp_path_factory.mktemp("template")
-    connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
-    return (folder / "mlflow.db").read_bytes()
 
 
 @pytest.fixture(autouse=True)
@@ -305,10 +298,7 @@ def test_a_sensor_learns_it_without_making_another_librarys_resource() -> None:
 
 def test_processes_that_use_it_first_all_at_once_all_get_their_run(project: Path) -> None:
     (project / "data" / "mlflow.db").unlink()
-    command = [sys.executable, "-W", "ignore", "-c", FIRST_USE]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(N_AT_ONCE)]
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * N_AT_ONCE, errors
+    run_at_once(N_AT_ONCE, FIRST_USE, imports=f"{WITH_STORES}\nimport dagster, dagster_mlflow")
     assert [run.info.status for run in runs(project)] == ["FINISHED"] * N_AT_ONCE
     assert not list((project / "data").glob(".mlflow.db*"))
 

@@ -18,6 +18,7 @@ from nnunet_assets.tracking.fold.fold_run import alone
 from nnunet_assets.tracking.store import sqlite_store
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
 from nnunet_assets.tracking.store.destination import Destination, is_local, run_url
+from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
 
 pytestmark = MLFLOW_WARNINGS
@@ -45,38 +46,15 @@ def opening(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
-def whole_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole_store(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path:
     """A folder with a whole store."""
-    folder = tmp_path_factory.mktemp("store")
-    connect(Destination(store(folder), folder / "artifacts"))
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "mlflow.db").write_bytes(new_store)
     return folder
 
 
-# Forked when MLflow is loaded, and let go at one time: nothing but the store is raced for.
-OPEN_AT_ONCE = f"""
-import os, sys
-from nnunet_assets.tracking.store.client import prepare_environment
-prepare_environment()
-import mlflow
-gate, holder = os.pipe()
-children = []
-for _ in range(5):
-    if not (child := os.fork()):
-        os.close(holder)
-        os.read(gate, 1)
-        exec({OPEN!r})
-        sys.exit()
-    children.append(child)
-os.close(holder)
-sys.exit(sum(os.waitpid(child, 0)[1] for child in children) > 0)
-"""
-
-
-def test_five_processes_that_open_a_new_store_at_once_all_get_the_same_experiment(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", OPEN_AT_ONCE, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["1"] * 5
+def test_three_processes_that_open_a_new_store_at_once_all_get_the_same_experiment(tmp_path: Path) -> None:
+    assert run_at_once(3, OPEN, tmp_path, imports=WITH_STORES).split() == ["1"] * 3
 
 
 def test_a_first_opening_that_is_killed_leaves_nothing_half_made(tmp_path: Path) -> None:
@@ -92,16 +70,18 @@ def test_a_first_opening_that_is_killed_leaves_nothing_half_made(tmp_path: Path)
     assert connect(Destination(store(tmp_path), tmp_path / "artifacts")).search_experiments()
 
 
-def test_a_new_store_makes_its_folder_and_puts_the_artifacts_beside_it(tmp_path: Path) -> None:
+def test_a_new_store_is_made_where_its_quoted_uri_says_with_its_folder_and_the_artifacts_beside_it(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "a folder" / "Größe"
-    client = connect(Destination(store(folder), folder / "artifacts"))
+    client = connect(Destination(f"sqlite:///{folder}/a%20b%3F%2520c.db", folder / "artifacts"))
     experiment = client.get_experiment(
         get_or_create_experiment(
             client, "Dataset004_Hippocampus", Destination(client.tracking_uri, folder / "artifacts")
         )
     )
     assert experiment.artifact_location == (folder / "artifacts").as_uri()
-    assert (folder / "artifacts").is_dir()
+    assert {path.name for path in folder.iterdir()} == {"a b?%20c.db", "a b?%20c.db.lock", "artifacts"}
 
 
 @pytest.mark.parametrize("uri", ["file:///data/mlruns", "/data/mlruns", "mlruns", ""])
@@ -123,11 +103,6 @@ def test_a_relative_store_is_refused_with_the_absolute_uri(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TrackingError, match=f"With four slashes it is absolute: sqlite:///{tmp_path}/mlflow.db"):
         connect(Destination("sqlite:///mlflow.db", tmp_path))
-
-
-def test_a_store_is_made_where_its_quoted_uri_says(tmp_path: Path) -> None:
-    connect(Destination(f"sqlite:///{tmp_path}/a%20b%3F%2520c.db", tmp_path / "artifacts")).search_experiments()
-    assert {path.name for path in tmp_path.iterdir()} == {"a b?%20c.db", "a b?%20c.db.lock", "artifacts"}
 
 
 def test_a_store_in_memory_is_refused(tmp_path: Path) -> None:
@@ -287,11 +262,11 @@ def test_probing_a_server_that_never_answers_ends_in_time(tmp_path: Path) -> Non
     assert time.monotonic() - started < 4
 
 
-def test_making_a_new_store_on_a_slow_disk_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = sqlite_store._make
-
+def test_making_a_new_store_on_a_slow_disk_is_no_silence(
+    tmp_path: Path, new_store: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slowly(database: Path) -> None:
-        make(database)
+        database.write_bytes(new_store)
         time.sleep(3)
 
     monkeypatch.setattr(sqlite_store, "_make", slowly)
