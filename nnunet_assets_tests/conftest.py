@@ -10,6 +10,7 @@ from hypothesis import settings
 from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.child import end_workers_in_silence
+from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.nnunet_in_process import child_in_process
@@ -33,6 +34,12 @@ end_workers_in_silence()
 # Test processes and what they start share the cores: threads that wait for each other double what a training costs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Beside more test processes than there are processors, a refresh of Dagster's, which gives way, would wait for ever.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    from nnunet_assets.resources.project_folder import REFRESH_NICENESS
+
+    os.setpriority(os.PRIO_PROCESS, 0, max(REFRESH_NICENESS - 1, os.getpriority(os.PRIO_PROCESS, 0)))
+
 SLOWEST = (
     "test_end_to_end.py",
     "test_fold_process.py",  # trains what the files after it borrow
@@ -45,6 +52,12 @@ SLOWEST = (
     "test_packages_in_nnunet.py",
 )
 """They go first: side by side with the others, nobody waits for them at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors, where nobody says otherwise: files that wait for servers leave one free."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else usable_cpus() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
