@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the slowest files begin."""
     rank = {name: index for index, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).name, len(SLOWEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Takes what was imported and collected out of the garbage collector's rounds, each of which would walk it all."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
