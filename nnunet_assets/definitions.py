@@ -18,6 +18,7 @@ from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.jobs import build_jobs, training_jobs
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
+from nnunet_assets.resources.patient_events import patient_in_process_executor
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.run_repository import RunRepository
 from nnunet_assets.sensors import (
@@ -133,7 +134,7 @@ def _surroundings(root: Path) -> dg.Definitions:
     return dg.Definitions(
         resources={PROJECT_KEY: ProjectResource(folder=str(root))},
         # No middle process between the run worker and the fold: a kill of the worker reaches the fold at once.
-        executor=dg.in_process_executor,
+        executor=patient_in_process_executor,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.executor_definition import IN_PROC_CONFIG
 
 PAUSE_SECONDS = 10.0
 """Between two attempts, of which each takes some seconds by itself."""
@@ -75,6 +76,16 @@ class PatientEvents:
             print("Dagster's database does not answer; the run goes on, and waits with its events.", file=sys.stderr)
             return False
         return True
+
+
+@dg.executor(name="in_process", config_schema=IN_PROC_CONFIG)
+def patient_in_process_executor(init_context: dg.InitExecutorContext) -> dg.Executor:
+    """Returns Dagster's own `in_process_executor`, for a run that waits for its database.
+
+    An executor is the one thing that every run of a code location has, also one of a user's own assets.
+    """
+    be_patient(init_context.instance)
+    return dg.in_process_executor.executor_creation_fn(init_context)  # type: ignore[misc]
 
 
 def be_patient(instance: dg.DagsterInstance) -> None:

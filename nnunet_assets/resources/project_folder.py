@@ -6,7 +6,6 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from nnunet_assets.resources.patient_events import be_patient
 from nnunet_assets.settings import Settings
 
 REFRESH_TAG = "nnunet_assets/refresh"
@@ -25,12 +24,10 @@ class ProjectResource(dg.ConfigurableResource):
         return Settings.from_environment(Path(self.folder))
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Has the run wait for a database that is away, and leave the processors to trainings where it follows a fold.
+        """Leaves the processors to trainings where the run is one that follows a fold by itself.
 
-        A run has a process of its own, which ends with it.
+        Such a run has a process of its own, which ends with it.
         """
-        if context.instance:
-            be_patient(context.instance)
         if context.run and REFRESH_TAG in context.run.tags:
             niceness = max(REFRESH_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
             os.setpriority(os.PRIO_PROCESS, 0, niceness)

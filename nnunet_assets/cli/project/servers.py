@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sysconfig
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -38,8 +38,10 @@ from nnunet_assets.core.files.kept_ports import Ports, chosen_ports, keep_ports
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.text.postgres_url import is_postgres
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, with_safe_imports
+from nnunet_assets.processes.machine.other_users import other_users
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
 from nnunet_assets.project_folder.daemon_lock import held_command, starting
 from nnunet_assets.project_folder.dagster_home import ensure_instance, forget_signs_of_daemon
@@ -199,8 +201,10 @@ def _wait(server: "subprocess.Popen[bytes]", settings: Settings, progress: Progr
 
 def _forget_daemon(settings: Settings) -> None:
     """Has the next start not wait for a sign of the daemon that was ended just now."""
-    if find_daemon(settings.project) is None:
-        forget_signs_of_daemon(settings.project)
+    # A database that is down keeps nobody from stopping what else runs.
+    with suppress(ConfigError):
+        if find_daemon(settings.project) is None:
+            forget_signs_of_daemon(settings.project)
 
 
 def _checked_settings(folder: Path) -> Settings:
@@ -217,6 +221,12 @@ def _make_ready(settings: Settings) -> None:
         click.echo(sentence)
     if changed := stop_importing_from_project(settings.project):
         click.echo(changed)
+    if others := other_users():
+        shown = first_offenders(others)
+        click.echo(
+            f"Others are at work on this machine ({shown}), and whoever is logged in here reaches the pages, where "
+            "runs are started and ended in your name. `Login nodes` in docs/hosts.md says what to do."
+        )
     answer_signals()
 
 

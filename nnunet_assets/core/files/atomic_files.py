@@ -3,11 +3,12 @@
 import errno
 import os
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from nnunet_assets.core.files.file_age import age_seconds
 
 UNFINISHED_SECONDS = 5
 """A temporary file that is younger may still be written."""
@@ -88,7 +89,7 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.glob(".*"):
         is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
         with suppress(FileNotFoundError):  # another process may just give it its name
-            if is_temporary and time.time() - path.stat().st_mtime > UNFINISHED_SECONDS:
+            if is_temporary and age_seconds(path) > UNFINISHED_SECONDS:
                 path.unlink()
 
 

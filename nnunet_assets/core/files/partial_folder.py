@@ -8,12 +8,12 @@ import fcntl
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import fsync_path, fsync_tree
+from nnunet_assets.core.files.file_age import age_seconds
 from nnunet_assets.core.files.kernel_lock import flock
 
 _PARTIAL = re.compile(r"\..+\.partial-[0-9a-f]{8}")
@@ -78,7 +78,7 @@ def remove_abandoned(parent: Path) -> list[str]:
             lock.unlink(missing_ok=True)
     for lock in parent.glob(f".*{_LOCK}"):
         with suppress(FileNotFoundError):
-            is_old = time.time() - lock.stat().st_mtime > _LOCKING_SECONDS
+            is_old = age_seconds(lock) > _LOCKING_SECONDS
             if _PARTIAL.fullmatch(lock.name.removesuffix(_LOCK)) and is_old and _is_free(lock):
                 lock.unlink()
     return removed

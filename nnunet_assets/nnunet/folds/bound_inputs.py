@@ -12,7 +12,6 @@ sets.
 
 import fcntl
 import shutil
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnunet_assets.core.files.droppings import is_dropping
+from nnunet_assets.core.files.file_age import age_seconds
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.splits.splits import SPLITS_FILE
@@ -103,7 +103,7 @@ def _remove_left(folder: Path) -> None:
     """Removes what folds left whose owner was killed."""
     for left in folder.glob("*/owner.lock"):
         with suppress(FileNotFoundError), left.open("r+") as file:  # another fold that starts may be first
-            if time.time() - left.stat().st_mtime < JUST_MADE_SECONDS:
+            if age_seconds(left) < JUST_MADE_SECONDS:
                 continue
             try:
                 flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,7 +18,6 @@ reads there costs no space, and what it deletes there is not lost. Nothing here 
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import fsync_path, remove_unfinished
 from nnunet_assets.core.files.droppings import is_dropping
+from nnunet_assets.core.files.file_age import age_seconds
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.errors import PlanningError, first_offenders
@@ -268,7 +268,7 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 def _is_younger(path: Path, seconds: float) -> bool:
     try:
-        return time.time() - path.stat().st_mtime < seconds
+        return age_seconds(path) < seconds
     except FileNotFoundError:
         return False
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 
 SALT_FILE = "pseudonym_salt"
@@ -68,9 +69,9 @@ class Pseudonyms:
         try:
             fresh.write_bytes(secrets.token_bytes(32))
             with suppress(FileExistsError):
-                os.link(fresh, self._salt_file)
+                _name_once(fresh, self._salt_file)
         finally:
-            fresh.unlink()
+            fresh.unlink(missing_ok=True)
         return self._salt_file.read_bytes()
 
     @cached_property
@@ -82,3 +83,20 @@ class Pseudonyms:
         ids = {str(case) for split in splits for part in split.values() for case in part}
         longest_first = "|".join(re.escape(case) for case in sorted(ids, key=len, reverse=True))
         return re.compile(rf"(?<![A-Za-z0-9.])(?:{longest_first})(?![A-Za-z0-9]|[.-]\d)") if ids else None
+
+
+def _name_once(fresh: Path, file: Path) -> None:
+    """Gives a whole file its name, unless it is taken.
+
+    Raises:
+        FileExistsError: It is.
+    """
+    try:
+        os.link(fresh, file)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, as some network drives are
+        with kernel_lock(f"{file}.lock"):
+            if file.exists():
+                raise FileExistsError(file) from None
+            fresh.rename(file)

@@ -1,7 +1,10 @@
 """What must not leave this machine, and what may."""
 
+import errno
 import json
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,6 +77,22 @@ def test_pseudonyms_are_the_same_in_every_run_of_a_project_and_in_no_other(tmp_p
     salt = tmp_path / "a" / "pseudonym_salt"
     assert stat.S_IMODE(salt.stat().st_mode) == 0o600
     assert [path.name for path in salt.parent.iterdir()] == ["pseudonym_salt"]
+
+
+def test_a_file_system_without_hard_links_keeps_one_key_for_whoever_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first, second = (Pseudonyms(tmp_path / "mlartifacts", None) for _ in range(2))
+    first_name = first.of("case", "x")
+    assert second.of("case", "x") == first_name
+    with ThreadPoolExecutor(8) as threads:
+        others = [Pseudonyms(tmp_path / "b" / "mlartifacts", None) for _ in range(8)]
+        assert len(set(threads.map(lambda one: one.of("case", "x"), others))) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "pseudonym_salt", "pseudonym_salt.lock"}
 
 
 def test_without_splits_no_case_is_known(tmp_path: Path) -> None:
