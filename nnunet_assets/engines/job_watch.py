@@ -62,6 +62,7 @@ class QueueWatch:
         self._queue, self._job_id, self._submitted_at, self._progress = queue, job_id, submitted_at, progress
         self._note = note
         self._most, self._wait = patience.look, patience.first_look
+        self._running_look = patience.running_look
         self._next = time.monotonic() + self._wait
         self._told: tuple[str, str | None] | None = None
         self._told_at, self._told_place = 0.0, None  # type: tuple[float, tuple[int, int] | None]
@@ -71,7 +72,7 @@ class QueueWatch:
         """Takes, once, that the job runs; from then on its own files tell its end, and the queue is asked rarely."""
         if self.started:
             return
-        self.started, self._wait = started, self._most
+        self.started, self._most, self._wait = started, self._running_look, self._running_look
         self._next = time.monotonic() + self._wait
         self._note(self._job_id, f"RUNNING on {started.node}")
         waited = duration_text(max(0.0, started.at - self._submitted_at))

@@ -18,7 +18,9 @@ class Patience:
     Attributes:
         poll: Between two looks at the job's files.
         first_look: Until the queue is asked of a job for the first time; each wait is twice the one before.
-        look: Between two questions to the queue, at most.
+        look: Between two questions to the queue, at most, while the job waits.
+        running_look: The same while it runs: its own files tell its end, and only a lost node does not. Hundreds of
+            supervisors ask one controller.
         last_words: How long a job that is over may take to show its files, which come over a network.
         end: How long an interrupted supervisor waits for its job to be gone.
         lock: How long a job of before may hold the fold, as one on a lost machine.
@@ -27,6 +29,7 @@ class Patience:
     poll: float = 0.5
     first_look: float = 2.0
     look: float = 30.0
+    running_look: float = 120.0
     last_words: float = 20.0
     end: float = 120.0
     lock: float = 600.0

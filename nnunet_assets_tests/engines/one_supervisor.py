@@ -52,7 +52,7 @@ def supervise(
     )
     if engine == "slurm":
         resources = replace(resources, time_limit_minutes=time_limit_minutes)
-    on = JobEngine(queue_named(engine, os.environ), resources, Patience(look=3.0))
+    on = JobEngine(queue_named(engine, os.environ), resources, Patience(look=3.0, running_look=3.0))
     progress = RecordedProgress(lambda sentence: print(sentence, flush=True))
     fold_child.FOLD_MODULE = stub_fold.MODULE
     return run_fold(request, roots, environment=os.environ, engine=on, retrain=retrain, progress=progress)

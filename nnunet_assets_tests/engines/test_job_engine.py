@@ -28,7 +28,7 @@ from nnunet_assets_tests.fakes.job_queue import FakeQueue, Job, stays, trains
 from nnunet_assets_tests.prepared_builders import DATASET, dataset_of, write_prepared
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
-QUICK = Patience(poll=0.001, first_look=0.001, look=0.002, last_words=0.01, end=0.05, lock=0.05)
+QUICK = Patience(poll=0.001, first_look=0.001, look=0.002, running_look=0.002, last_words=0.01, end=0.05, lock=0.05)
 EXPERIMENT = Experiment(DATASET, "3d_fullres", variant="short")
 RESOURCES = Resources(gpus=1, cpus=4, partition="gpu")
 CUT = Ended(75, "The job was ended (SIGTERM).")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from nnunet_assets.core.fold.commit import read_committed
@@ -104,6 +105,39 @@ def test_a_fold_is_trained_in_a_job_on_the_gpu_that_it_is_given(fold: Supervised
 
 
 # --- slower, or more of the same ----------------------------------------------------------------------------------
+
+
+@pytest.mark.faults
+def test_a_secret_of_the_supervisors_environment_shows_nowhere(
+    fold: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "hunter2-" + "x" * 40
+    monkeypatch.setenv("NNUNET_ASSETS_TRIAL_PASSWORD", secret)
+    process = fold.start(epoch_seconds=3.0)
+    fold.wait_for(lambda: fold.epochs)
+    (job_id,) = fold.slurm.jobs()
+    (folder,) = (fold.place.own / "jobs").iterdir()
+    environment = folder / "environment.sh"
+    assert secret in environment.read_text()
+    assert [oct(one.stat().st_mode & 0o777) for one in (environment, folder, folder.parent)] == [
+        "0o600",
+        "0o700",
+        "0o700",
+    ]
+    shown = {
+        "scontrol": fold.slurm.call("scontrol", "--details", "show", "job", job_id),
+        "script": fold.slurm.call("scontrol", "write", "batch_script", job_id, "-"),
+        "squeue": fold.slurm.call("squeue", "--format=%all"),
+        "ps": "\n".join(" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])),
+    }
+    assert f"JobId={job_id}" in shown["scontrol"]
+    assert "nnunet_assets.engines.job_process" in shown["script"]
+    assert str(folder) in shown["ps"]
+    assert [name for name, text in shown.items() if secret in text] == []
+    assert process.wait(120) == 0, fold.said
+    fold.check_finished()
+    left = [file for file in fold.folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
+    assert left == []
 
 
 @pytest.mark.faults

@@ -1,13 +1,43 @@
-"""What `sbatch` is called with."""
+"""What `sbatch` is called with, whatever a declaration holds."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from nnunet_assets.core.training.resources import Resources
+from nnunet_assets.declarations.engine_config import OWN_OPTIONS, EngineConfig
 from nnunet_assets.engines.job_queue import JobOrder
+from nnunet_assets.engines.job_script import job_script
 from nnunet_assets.engines.slurm_script import sbatch_arguments
+
+SMUGGLED = "x\n#SBATCH --uid=0 --export=ALL"
+PIECES = (
+    "#SBATCH",
+    "--export=ALL",
+    "--uid=0",
+    "--wrap=id",
+    "\n",
+    "\r",
+    "\x85",
+    "\u2028",
+    "'",
+    '"',
+    "$(id)",
+    "`id`",
+    "; id",
+    " ",
+)
+"""What a text may be made of, so that one in many means harm."""
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.lists(
+    st.sampled_from(PIECES) | st.sampled_from(OWN_OPTIONS) | st.text("-=gpu/", max_size=4), max_size=5
+).map("".join)
 
 ORDER = JobOrder("nnunet_assets-abc", Path("/data/fold_0/jobs/abc"), Resources())
 
@@ -36,3 +66,65 @@ def test_without_gpus_none_is_asked_for() -> None:
 def test_slurms_own_patterns_in_a_path_are_no_patterns() -> None:
     odd = replace(ORDER, folder=Path("/data/100%j/abc"))
     assert "--output=/data/100%%j/abc/job.log" in sbatch_arguments(odd)
+
+
+def declared(**fields: Any) -> Resources | None:
+    """Returns what a job gets by a declaration; None: it is refused."""
+    try:
+        return EngineConfig(kind="slurm", **fields).resources(device="cuda", num_gpus=1)
+    except ValidationError:
+        return None
+
+
+@given(st.sampled_from(["partition", "account", "gpu_type"]), ANY_TEXT)
+@example("partition", SMUGGLED)
+@example("account", "a --uid=0")
+@example("gpu_type", "a100:8,license")
+def test_a_word_of_a_declaration_is_refused_or_the_value_of_its_own_argument(field: str, text: str) -> None:
+    asked = declared(**{field: text})
+    if asked is None:
+        return
+    arguments = sbatch_arguments(replace(ORDER, resources=asked))
+    shown = f"--gres=gpu:{text}:1" if field == "gpu_type" else f"--{field}={text}"
+    others = [one for one in sbatch_arguments(ORDER) if not one.startswith("--gres=")]
+    assert sorted(arguments) == sorted({*others, "--gres=gpu:1" if field != "gpu_type" else shown, shown})
+    assert job_script(replace(ORDER, resources=asked)) == job_script(ORDER)
+
+
+@given(ANY_TEXT)
+@example(f"--comment={SMUGGLED}")
+@example("--exp=ALL")
+@example("--comment=#SBATCH --uid=0")
+def test_an_option_of_a_declaration_is_refused_or_one_argument_that_decides_nothing_of_the_supervision(
+    text: str,
+) -> None:
+    for option in (text, f"--{text}", f"--comment={text}"):
+        asked = declared(options=[option])
+        if asked is None:
+            continue
+        arguments = sbatch_arguments(replace(ORDER, resources=asked))
+        name = option.partition("=")[0]
+        assert arguments[:-2] == sbatch_arguments(ORDER)[:-1]
+        assert arguments[-2:] == [option, sbatch_arguments(ORDER)[-1]]
+        assert option.isprintable() or not any(ord(letter) < 32 or ord(letter) == 127 for letter in option)
+        assert not [own for own in OWN_OPTIONS if own.startswith(name)]
+        assert job_script(replace(ORDER, resources=asked)) == job_script(ORDER)
+
+
+@given(st.lists(ANY_TEXT, max_size=2), ANY_TEXT)
+@example(["cuda"], f"/{SMUGGLED}")
+@example(["cuda"], "/it's $(id) here")
+def test_modules_and_prologue_are_refused_or_words_that_no_shell_reads_as_its_own(
+    modules: list[str], prologue: str
+) -> None:
+    for file in (prologue, f"/{prologue}"):
+        asked = declared(modules=modules, prologue=file)
+        if asked is None:
+            continue
+        script = job_script(replace(ORDER, resources=asked))
+        assert ["#SBATCH" in line for line in script.splitlines()[:2]] == [False, False]
+        # Slurm reads its own lines up to the first command, which is the second line.
+        assert script.splitlines()[1] == "trap '' USR1"
+        read = [shlex.split(line) for line in script.split("\n") if line.startswith((". ", "module load "))]
+        assert [words[1] for words in read if words[0] == "."][1:] == [file]
+        assert [words[2] for words in read if words[0] == "module"] == modules

@@ -74,7 +74,7 @@ def _engine() -> Engine:
     if SLURM_VARIABLE not in os.environ:
         return LOCAL
     resources = Resources(cpus=4, memory_gb=1.0, **json.loads(os.environ[SLURM_VARIABLE]))
-    return JobEngine(SlurmQueue(os.environ), resources, Patience(look=5.0))
+    return JobEngine(SlurmQueue(os.environ), resources, Patience(look=5.0, running_look=5.0))
 
 
 if __name__ == "__main__":

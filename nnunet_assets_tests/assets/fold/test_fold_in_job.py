@@ -26,7 +26,9 @@ def test_a_run_on_a_login_node_shows_the_job_its_epochs_and_where_it_ran(
     queue = FakeQueue(roots.preprocessed)
     for module in (named, left_job):
         monkeypatch.setattr(module, "queue_named", lambda *_: queue)
-    monkeypatch.setattr(job_engine, "Patience", lambda: Patience(poll=0.01, first_look=0.01, look=0.01))
+    monkeypatch.setattr(
+        job_engine, "Patience", lambda: Patience(poll=0.01, first_look=0.01, look=0.01, running_look=0.01)
+    )
     asked: list[Path] = []
     monkeypatch.setattr(left_job, "open_record", lambda folder: (asked.append(folder), open_record(folder))[1])
     config = ExperimentConfig(dataset=DATASET, configuration="3d_fullres", device="cpu")
