@@ -24,6 +24,8 @@ from typing import Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.json_file import readable_json
@@ -44,7 +46,7 @@ from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
-from nnunet_assets.settings import Settings
+from nnunet_assets.settings import project_settings
 from nnunet_assets_tests.dagster_dev import free_port
 from nnunet_assets_tests.engines import stub_fold
 from nnunet_assets_tests.engines.real_slurm import RealSlurm, lack, real_slurm
@@ -246,7 +248,7 @@ def begin(project: ServedProject, n_folds: int) -> None:
 
 
 def fold_places(project: ServedProject) -> list[FoldPlace]:
-    roots = Settings.from_environment(project.folder).roots
+    roots = project_settings(project.folder).roots
     experiments = [config.identity for config in read_project(project.folder).experiments]
     return [one.place_of(roots, fold) for one in experiments for fold in ("fold_0", "fold_1")]
 

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.processes.child import LEAVE_FILE, ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -20,12 +21,12 @@ EPOCH_SECONDS = "NNUNET_ASSETS_STUB_EPOCH_SECONDS"
 
 def train(attempt: FoldAttempt) -> None:
     seconds = float(os.environ.get(EPOCH_SECONDS, "0"))
-    assert attempt.own_folder
+    folder = attempt.own_folder or attempt.fold_folder / OWN_FOLDER
     print(f"GPUs {os.environ.get('CUDA_VISIBLE_DEVICES')}, workers {os.environ[AUGMENTATION]}", flush=True)
 
     def on_epoch() -> None:
         time.sleep(seconds)
-        if (attempt.own_folder / LEAVE_FILE).exists():
+        if (folder / LEAVE_FILE).exists():
             raise ChildFailure(ExitCode.STOPPED, "The time of the job is nearly over.")
 
     print(*played_fold(attempt, Path(os.environ[FOLDERS[1]]), on_epoch), sep="\n", flush=True)
