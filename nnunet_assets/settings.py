@@ -30,7 +30,7 @@ from nnunet_assets.processes.variables import (
     VariableProblem,
     listed,
     variable_problems,
-    with_own_trainers,
+    with_trainers,
 )
 
 ENV_FILE = ".env"
@@ -101,8 +101,9 @@ class Settings:
         )
 
     def child_environment(self, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`, and our trainers."""
-        return with_own_trainers(child_environment({**self.variables, **more}, self.child_variables))
+        """Returns what a process that runs nnU-Net gets of the environment, or of it and `more`, and all trainers."""
+        variables = child_environment({**self.variables, **more}, self.child_variables)
+        return with_trainers(variables, project_trainers(self.project))
 
     @property
     def places(self) -> Places:
@@ -123,6 +124,11 @@ class Settings:
 def dagster_home(project: Path) -> Path:
     """Returns Dagster's instance folder of a project, absolute, whatever is wrong with its settings."""
     return project.resolve() / ".dagster"
+
+
+def project_trainers(project: Path) -> Path:
+    """Returns the folder in which a project's own trainers lie, which need not be there."""
+    return project / "trainers"
 
 
 def is_project(folder: Path) -> bool:

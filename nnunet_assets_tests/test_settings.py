@@ -75,7 +75,10 @@ def test_what_children_get_beside_what_they_need_is_named_by_the_user(tmp_path: 
 def test_children_find_our_trainers_behind_the_users_own(tmp_path: Path) -> None:
     settings = Settings.from_environment(tmp_path, {EXTERNAL_TRAINERS: f"{tmp_path}: :{OWN_TRAINERS}"})
     assert settings.child_environment()[EXTERNAL_TRAINERS] == f"{tmp_path}:{OWN_TRAINERS}"
-    assert Settings.from_environment(tmp_path, {}).child_environment()[EXTERNAL_TRAINERS] == str(OWN_TRAINERS)
+    settings = Settings.from_environment(tmp_path, {})
+    assert settings.child_environment()[EXTERNAL_TRAINERS] == str(OWN_TRAINERS)
+    (tmp_path / "trainers").mkdir()
+    assert settings.child_environment()[EXTERNAL_TRAINERS] == f"{tmp_path / 'trainers'}:{OWN_TRAINERS}"
 
 
 @pytest.mark.parametrize("wrong", ["*", "MINE OTHER", "1ST", "MINE=a"])

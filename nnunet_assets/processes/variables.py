@@ -147,11 +147,17 @@ def _folders_of_trainers(name: str, value: str) -> VariableProblem | None:
     return None
 
 
-def with_own_trainers(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns an environment in which nnU-Net finds our trainers, behind those of the user's own folders."""
-    folders = [folder for folder in variables.get(EXTERNAL_TRAINERS, "").split(os.pathsep) if folder.strip()]
-    others = [folder for folder in folders if folder != str(OWN_TRAINERS)]
-    return {**variables, EXTERNAL_TRAINERS: os.pathsep.join([*others, str(OWN_TRAINERS)])}
+def with_trainers(variables: Mapping[str, str], *more: Path) -> dict[str, str]:
+    """Returns an environment in which nnU-Net finds our trainers, behind those of the user's own folders.
+
+    Args:
+        variables: The environment, which may name the user's folders.
+        more: Folders of the user's beside these; one that is not there is left out.
+    """
+    named = [folder for folder in variables.get(EXTERNAL_TRAINERS, "").split(os.pathsep) if folder.strip()]
+    folders = dict.fromkeys([*named, *(str(folder) for folder in more if folder.is_dir())])
+    folders.pop(str(OWN_TRAINERS), None)
+    return {**variables, EXTERNAL_TRAINERS: os.pathsep.join([*folders, str(OWN_TRAINERS)])}
 
 
 def listed(value: str) -> tuple[str, ...]:

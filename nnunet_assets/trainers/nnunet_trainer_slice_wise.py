@@ -19,25 +19,10 @@ class nnUNetTrainerSliceWise(nnUNetTrainerTunable):  # noqa: N801 - as nnU-Net's
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        _choose(self)
+        self.optimizer_name, self.weight_decay = "AdamW", 1e-2
+        self.lr_schedule, self.initial_lr, self.max_lr = "OneCycle", 1e-4, 1e-3
+        self.augmentation = "light"
 
 
-class nnUNetTrainerSliceWiseBN(nnUNetTrainerTunableBN):  # noqa: N801 - as nnU-Net's are called
-    """The same with BatchNorm, calibrated before each validation."""
-
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net's signature
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        _choose(self)
-
-
-def _choose(trainer: nnUNetTrainerTunable) -> None:
-    trainer.optimizer_name, trainer.weight_decay = "AdamW", 1e-2
-    trainer.lr_schedule, trainer.initial_lr, trainer.max_lr = "OneCycle", 1e-4, 1e-3
-    trainer.augmentation = "light"
+class nnUNetTrainerSliceWiseBN(nnUNetTrainerSliceWise, nnUNetTrainerTunableBN):  # noqa: N801 - as nnU-Net's are called
+    """The same with BatchNorm in place of InstanceNorm, calibrated by 20 batches."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.processes.variables import with_own_trainers
+from nnunet_assets.processes.variables import with_trainers
 from nnunet_assets_tests.nnunet.trainer.test_parameters import CONFIGURATION, DATASET, DATASET_JSON, PLANS
 from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 
@@ -26,7 +26,7 @@ class TinyTrainers:
         cases.mkdir(parents=True)
         (cases / "case_0.b2nd").touch()
         roots = {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
-        self.variables = with_own_trainers(roots)
+        self.variables = with_trainers(roots)
 
     def build(self, name: str, *, dataset: Mapping[str, Any] = DATASET_JSON, **chosen: Any) -> Any:
         """Returns a trainer, not initialized."""
@@ -41,6 +41,20 @@ class TinyTrainers:
             assert hasattr(trainer, attribute)
             setattr(trainer, attribute, value)
         return trainer
+
+    def build_by_name_of_arguments(self, name: str) -> Any:
+        """Builds a trainer as nnU-Net's `get_trainer_from_args` does."""
+        import torch
+        from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+        found = recursive_find_trainer_class_by_name(name)
+        return found(
+            plans=copy.deepcopy(PLANS),
+            configuration="3d_fullres",
+            fold=0,
+            dataset_json=dict(DATASET_JSON),
+            device=torch.device("cpu"),
+        )
 
     def initialized(self, name: str, **chosen: Any) -> Any:
         """Returns a trainer with a network, and batches for its calibration."""

@@ -7,6 +7,7 @@ from nnunet_assets.declarations.absent import absent_choices, absent_data
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.yaml_files.documents import FileProblem
 from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
+from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
 from nnunet_assets.settings import Settings
 
 
@@ -17,6 +18,14 @@ def absent_findings(project: Project, settings: Settings) -> Iterator[Finding]:
 
 
 def wrong_choices(project: Project, settings: Settings) -> list[FileProblem]:
-    """Returns the trainers, plans and weights that are not there, which no data that is brought changes."""
-    trainers = trainer_names(settings.child_environment()) if project.experiments else None
-    return list(absent_choices(project, settings.roots, trainers))
+    """Returns the trainers, plans and weights that are not there or do not fit, which no data that comes changes."""
+    if not project.experiments:
+        return []
+    environment = settings.child_environment()
+    found = found_trainers(environment).trainers
+    unbuildable = [
+        project.problem(experiment.identity, ("attributes", "trainer"), problem)
+        for experiment in project.experiments
+        if (source := found.get(experiment.trainer)) and (problem := source.problem)
+    ]
+    return [*absent_choices(project, settings.roots, trainer_names(environment)), *unbuildable]

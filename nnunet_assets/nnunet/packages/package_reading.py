@@ -25,7 +25,7 @@ from nnunet_assets.nnunet.packages.slim_checkpoint import check_slim_checkpoint
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
-from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE, with_own_trainers
+from nnunet_assets.processes.variables import TRUSTED_CODE_VARIABLE, with_trainers
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _check_member(
 @cache
 def _known_trainers() -> frozenset[str]:
     """Returns the names of nnU-Net's own trainers and of ours, not of those that the environment adds."""
-    return trainer_names(with_own_trainers({})) or frozenset()
+    return trainer_names(with_trainers({})) or frozenset()
 
 
 def _steps(file: Path, description: ModelDescription) -> tuple[Step, ...]:

@@ -20,8 +20,8 @@ def trainer_names(variables: Mapping[str, str]) -> frozenset[str] | None:
         variables: The environment of the process that will look for the trainer.
     """
     found: set[str] = set()
-    for folder in _folders(variables):
-        for path in _modules(folder):
+    for folder in trainer_folders(variables):
+        for path in trainer_modules(folder):
             try:
                 # Not the text of a file of another encoding: the parser reads what the file declares.
                 tree = ast.parse(path.read_bytes())
@@ -31,7 +31,8 @@ def trainer_names(variables: Mapping[str, str]) -> frozenset[str] | None:
     return None if "*" in found else frozenset(found)
 
 
-def _folders(variables: Mapping[str, str]) -> Iterator[Path]:
+def trainer_folders(variables: Mapping[str, str]) -> Iterator[Path]:
+    """Yields the folders in which nnU-Net looks, in its order; those of the environment may not be there."""
     spec = find_spec("nnunetv2")
     for package in (spec.submodule_search_locations or []) if spec else []:
         yield Path(package) / "training" / "nnUNetTrainer"
@@ -40,12 +41,13 @@ def _folders(variables: Mapping[str, str]) -> Iterator[Path]:
             yield Path(folder)
 
 
-def _modules(folder: Path) -> Iterator[Path]:
+def trainer_modules(folder: Path) -> Iterator[Path]:
+    """Yields the files of a folder that nnU-Net imports in search of a trainer."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.suffix == ".py" and path.name != "__init__.py":
             yield path
         elif (path / "__init__.py").is_file():
-            yield from _modules(path)
+            yield from trainer_modules(path)
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
