@@ -93,7 +93,8 @@ class Place:
         stays_well = good.code != 1 or READY in good.output
         is_told = done.code != 1 or READY in done.output or any(name in done.output for name in _names_of(path))
         # Another name in it declares something else: what was asked for is not declared then.
-        is_told = is_told or (file.name == "defs.yaml" and "declare" in done.output)
+        says_what_is_declared = "declare" in done.output or "Experiments: " in done.output
+        is_told = is_told or (file.name == "defs.yaml" and says_what_is_declared)
         if not problem and stays_well and not is_told:
             problem = f"{file} is not named: {done.output}"
         if not problem and (elsewhere := done.written_outside(self.project, self.outside)):
