@@ -115,9 +115,10 @@ def connect_to_read(destination: Destination) -> "MlflowClient":
     if folder is None:
         _check_uri(tracking_uri)
         if is_to_be_made(tracking_uri):
+            file = database_path(tracking_uri)
             raise NotMadeYetError(
-                f"The tracking store {database_path(tracking_uri)} is not there: nothing was tracked so far, or it "
-                "lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
+                f"The tracking store {file} is {'empty' if file.exists() else 'not there'}: nothing was tracked so "
+                "far, or it lies elsewhere. Name it with --tracking-uri or MLFLOW_TRACKING_URI."
             )
         _import_mlflow(tracking_uri)
         return _within(PROBE_SECONDS, lambda: connect(destination), tracking_uri)
@@ -181,12 +182,15 @@ def _import_mlflow(tracking_uri: str) -> None:
 
 
 def is_to_be_made(tracking_uri: str) -> bool:
-    """Tells whether it is an SQLite store whose file is not there yet.
+    """Tells whether it is an SQLite store whose file is not there yet, or still empty.
 
     Raises:
         TrackingError: As `sqlite_store.database_path`.
     """
-    return scheme(tracking_uri) == "sqlite" and not database_path(tracking_uri).exists()
+    if scheme(tracking_uri) != "sqlite":
+        return False
+    file = database_path(tracking_uri)
+    return not file.exists() or (file.is_file() and file.stat().st_size == 0)
 
 
 def get_or_create_experiment(client: "MlflowClient", name: str, destination: Destination) -> str:

@@ -40,6 +40,14 @@ def test_a_store_that_is_not_there_is_not_made(with_store: Settings, tmp_path: P
     assert not (tmp_path / "other.db").exists()
 
 
+def test_an_empty_store_is_not_filled_by_looking(with_store: Settings, tmp_path: Path) -> None:
+    (empty := tmp_path / "other.db").touch()
+    result = run(with_store, "list", "--tracking-uri", f"sqlite:///{empty}")
+    assert result.exit_code == 1
+    assert f"{empty} is empty: nothing was tracked so far" in result.stderr
+    assert empty.stat().st_size == 0
+
+
 def test_a_results_folder_without_models_is_an_error(with_store: Settings, tmp_path: Path) -> None:
     for folder, sentence in ((tmp_path, "holds no model"), (tmp_path / "no", "is not there")):
         result = run(with_store, "list", "--results", folder)
