@@ -109,7 +109,7 @@ def test_a_project_trains_packs_and_predicts_with_it_as_plain_nnunet_does(
     for file in sorted((project / "data" / "nnUNet_raw" / "Dataset952_Phantom" / "imagesTr").iterdir())[:2]:
         shutil.copy(file, images)
     trusted = {"NNUNET_ASSETS_TRUSTED_CODE": trainer}
-    words = ["-i", images, "-device", "cpu", "--project", project]
+    words: list[str | Path] = ["-i", images, "-device", "cpu", "--project", project]
     ours("predict", name, *words, "-f", "0", "-o", tmp_path / "of_experiment")
     ours("predict", tmp_path / "model.zip", *words, "-o", tmp_path / "of_zip", **trusted)
 

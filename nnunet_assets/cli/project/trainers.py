@@ -40,8 +40,8 @@ def trainers(names: tuple[str, ...], *, new: str | None, project: Path, as_json:
         click.echo(json.dumps([_json(found, name) for name in wanted], indent=2, ensure_ascii=False))
     else:
         _print(found, wanted)
-    for file, problem in found.unread.items():
-        click.echo(f"{file} cannot be read as Python, and nnU-Net would fail in it: {problem}.", err=True)
+    for file, why in found.unread.items():
+        click.echo(f"{file} cannot be read as Python, and nnU-Net would fail in it: {why}.", err=True)
     for name in wanted:
         if problem := found.trainers[name].problem:
             click.echo(problem, err=True)

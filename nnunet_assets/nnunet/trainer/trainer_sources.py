@@ -140,7 +140,7 @@ def _set_by(constructor: ast.FunctionDef) -> Iterator[tuple[str, Any]]:
     """Yields what a constructor sets on the trainer, wherever that is plain in the source."""
     for node in ast.walk(constructor):
         if isinstance(node, ast.AnnAssign) and node.value:
-            pairs = [(node.target, node.value)]
+            pairs: list[tuple[ast.expr, ast.expr]] = [(node.target, node.value)]
         elif isinstance(node, ast.Assign):
             pairs = [pair for target in node.targets for pair in _paired(target, node.value)]
         else:
