@@ -1,6 +1,9 @@
 """A project on a real PostgreSQL: made, looked at, and what is said where it cannot work."""
 
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +20,11 @@ from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.project_folder.dagster_home import open_instance, pool_limit
 from nnunet_assets.settings import project_settings
+from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.real_postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, postgres_server
+from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
@@ -204,3 +209,69 @@ def test_who_can_is_asked_and_one_database_for_both_is_refused(
     assert "DAGSTER_POSTGRES_URL and MLFLOW_TRACKING_URI name one database, nnunet@127.0.0.1" in result.stderr
     assert QUOTED_PASSWORD not in result.output
     assert not (tmp_path / "new" / ".dagster" / "dagster.yaml").exists()
+
+
+def losses(last: int) -> list[tuple[int, float]]:
+    return [(epoch, epoch / 10) for epoch in range(last + 1)]
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_mlflow_gets_each_epoch_once_from_a_training_during_which_its_database_is_away(
+    server: PostgresServer, project: Path, tmp_path: Path, mode: str
+) -> None:
+    server.make(f"epochs_{mode}")
+    uri = server.url(f"epochs_{mode}")
+    fold, tracked = tmp_path / "fold_0", Tracked(uri, tmp_path)
+    with tracker(uri, fold) as following:
+        start(fold)
+        train(fold, 0, 2)
+        wait_until(lambda: bool(tracked.runs) and tracked.history("train_loss") == losses(2))
+        server.stop(mode)
+        train(fold, 3, 5)
+        time.sleep(2)  # several tries fail meanwhile
+        server.start()
+        train(fold, 6, 6)
+        wait_until(lambda: tracked.history("train_loss") == losses(6))
+        report = following.finish("FINISHED")
+    assert (report.n_waiting, report.problem) == (0, None)
+    assert tracked.run.info.status == "FINISHED"
+
+
+def test_what_a_database_that_was_down_at_the_end_did_not_get_is_sent_later(
+    server: PostgresServer, project: Path, tmp_path: Path
+) -> None:
+    server.make("later")
+    uri, fold = server.url("later"), tmp_path / "fold_0"
+    server.stop()
+    with tracker(uri, fold) as following:
+        start(fold)
+        train(fold, 0, 2)
+        report = following.finish("FINISHED", timeout_seconds=1)
+    assert report.n_waiting > 0
+    assert "PostgreSQL at 127.0.0.1:" in str(report.problem)
+    assert QUOTED_PASSWORD not in str(report.problem)
+    server.start()
+    for _ in range(2):
+        report = send_waiting(Destination(uri, tmp_path / "artifacts"), fold)
+        assert (report.n_waiting, report.problem) == (0, None)
+    tracked = Tracked(uri, tmp_path)
+    assert (tracked.history("train_loss"), tracked.run.info.status) == (losses(2), "FINISHED")
+
+
+OPENS = """
+import sys
+from pathlib import Path
+
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+
+print(len(connect(Destination(sys.argv[1], Path("/nowhere"))).search_experiments()))
+"""
+
+
+def test_five_processes_that_open_new_tables_at_once_all_get_them(server: PostgresServer, project: Path) -> None:
+    server.make("crowd")
+    command = [sys.executable, "-c", OPENS, server.url("crowd")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
+    assert [process.communicate(timeout=300)[0] for process in running] == ["1\n"] * 5
+    assert server.execute("crowd", "SELECT count(*) FROM alembic_version") == [(1,)]
