@@ -31,7 +31,7 @@ from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
 from nnunet_assets.declarations.tunable_trainers import problem_with_choices
 
-RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
+RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience", "restore_best")
 """The options of a training that change its result."""
 
 
@@ -169,6 +169,8 @@ class VariantConfig(Declaration):
     """One process for training and augmentation, and deterministic algorithms only; slower. nnU-Net: false."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop after so many epochs without a better moving average of the pseudo Dice. nnU-Net: train every epoch."""
+    restore_best: bool = TrainingOptions.restore_best
+    """End with the weights of the best epoch by that average, in the final checkpoint. nnU-Net: false."""
 
     @field_validator("hyperparameters")
     @classmethod

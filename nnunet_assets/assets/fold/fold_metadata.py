@@ -22,12 +22,14 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
     """Returns a fold's scores, its learning curve, what its training took, and its MLflow run."""
     manifest = trained.finished.manifest
     stopped, mixed = manifest.details.get("stopped_early"), mixed_in_words(manifest.mixed_versions)
+    restored = manifest.details.get("restored_epoch")
     picture = base64.b64encode(learning_curve_png(trained.records)).decode()
     return {
         **_scores(trained.scores),
         "learning_curve": dg.MetadataValue.md(f"![learning curve](data:image/png;base64,{picture})"),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
+        **({"weights_of_epoch": dg.MetadataValue.int(restored)} if restored is not None else {}),
         **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
         **{f"{section}_time": dg.MetadataValue.text(duration_text(s)) for section, s in manifest.seconds.items()},
         **{

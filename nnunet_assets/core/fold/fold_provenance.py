@@ -17,7 +17,7 @@ OF_ONE_PROCESS = ("batch_size", "oversample_foreground_percent")
 """What the files of a fold that several processes trained (DDP) say of the first one's share; the whole batch is that
 of the plans. Version 0.1 took the share for the whole."""
 
-CHANGING_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience")
+CHANGING_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience", "restore_best")
 """The options that are part of a training's digest; see `TrainingOptions`."""
 
 

@@ -15,6 +15,7 @@ class TrainingOptions:
         seed: Seeds Python, numpy, torch and the augmentation workers; None: not seeded.
         deterministic: One process for training and augmentation, and deterministic algorithms only.
         patience: Stop after so many epochs without a better moving average of the pseudo Dice; None: train them all.
+        restore_best: End with the weights of the epoch that was best by that moving average, in the final checkpoint.
         num_gpus: GPUs that one training uses together.
         npz: Write the class probabilities of the validation cases, as `nnUNetv2_find_best_configuration` needs them
             for ensembles.
@@ -31,6 +32,7 @@ class TrainingOptions:
     seed: int | None = None
     deterministic: bool = False
     patience: int | None = None
+    restore_best: bool = False
 
     num_gpus: int = 1
     npz: bool = False

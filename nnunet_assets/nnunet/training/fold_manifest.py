@@ -20,6 +20,7 @@ from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.nnunet.trainer.trainer import validation_cases
+from nnunet_assets.nnunet.training.best_weights import restored_epoch
 from nnunet_assets.processes.host_name import host_name
 
 if TYPE_CHECKING:
@@ -75,10 +76,16 @@ def manifest_of(
             "started": started.isoformat(),
             "ended": ended.isoformat(),
             "stopped_early": stopped_early,
+            **_restored(request, fold_folder),
             **({"job": dict(request.job)} if request.job else {}),
         },
         scores=scores_digest(results[SUMMARY_FILE].read_bytes()),
     )
+
+
+def _restored(request: FoldAttempt, fold_folder: Path) -> dict[str, int]:
+    epoch = restored_epoch(fold_folder) if request.options.restore_best else None
+    return {} if epoch is None else {"restored_epoch": epoch}
 
 
 def manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:

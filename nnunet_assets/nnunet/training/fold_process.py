@@ -45,6 +45,7 @@ from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
 from nnunet_assets.nnunet.trainer.trainer import build_trainer, label_names
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
+from nnunet_assets.nnunet.training.best_weights import end_with_best_weights
 from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.training.fold_manifest import manifest_again, manifest_of, note_peak_memory
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger, open_journal, records_so_far
@@ -206,6 +207,8 @@ def _train(
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, progress) if logger else lambda: None
     stop_early(trainer, fold_folder, options, start, agree=rank.agree, leave_file=leave_file)
+    if options.restore_best:
+        end_with_best_weights(trainer, progress)
     stopped = train(trainer, progress)
     close()
     if rank.is_first:

@@ -11,6 +11,7 @@ def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:
         "seed": None,
         "deterministic": False,
         "patience": None,
+        "restore_best": False,
         "num_gpus": 1,
         "npz": False,
         "disable_checkpointing": False,
