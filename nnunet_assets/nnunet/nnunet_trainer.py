@@ -104,6 +104,7 @@ class NnunetTrainer(Protocol):
     load_checkpoint: Callable[[Any], None]
     on_train_start: Callable[[], None]
     on_epoch_end: Callable[[], None]
+    on_train_end: Callable[[], None]
 
     def initialize(self) -> None:
         """Builds network, optimizer and loss."""
@@ -113,9 +114,6 @@ class NnunetTrainer(Protocol):
 
     def run_training(self) -> None:
         """Trains to the last epoch."""
-
-    def on_train_end(self) -> None:
-        """Writes the final checkpoint."""
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Predicts and scores the validation cases."""
