@@ -15,10 +15,25 @@ from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.nnunet_in_process import child_in_process
-from nnunet_assets_tests.tracked_projects import new_store, own_environment, tracked, tracked_template, with_store
+from nnunet_assets_tests.tracked_projects import (
+    copied_stores,
+    new_store,
+    own_environment,
+    tracked,
+    tracked_template,
+    with_store,
+)
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
 
-__all__ = ["new_store", "own_environment", "stores_in_memory", "tracked", "tracked_template", "with_store"]
+__all__ = [
+    "copied_stores",
+    "new_store",
+    "own_environment",
+    "stores_in_memory",
+    "tracked",
+    "tracked_template",
+    "with_store",
+]
 
 # A shared machine is slow now and then: a timing is no property of the code.
 settings.register_profile("any machine", deadline=None)

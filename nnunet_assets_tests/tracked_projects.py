@@ -10,8 +10,8 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.settings import Settings
-from nnunet_assets.tracking.store.client import connect
-from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store import sqlite_store
+from nnunet_assets.tracking.store.client import prepare_environment
 from nnunet_assets_tests.cross_validation_builders import FOLDS, track_fold, write_fold
 from nnunet_assets_tests.environment import OF_A_PROJECT, environment_without
 from nnunet_assets_tests.made_once import made_once
@@ -20,12 +20,34 @@ DATASET = "Dataset004_Hippocampus"
 EXPERIMENT = Experiment(DATASET, "3d_fullres")
 
 
+make_store = sqlite_store._make
+"""What makes a new store, for those who test that."""
+
+
 @pytest.fixture(scope="session")
 def new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A new tracking store, made once: MLflow takes 2 s for it."""
+    return _new_store(tmp_path_factory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A store that a test has made in its process is a copy of that one."""
+
+    def copy(database: Path) -> None:
+        database.touch(mode=0o600)
+        database.write_bytes(_new_store(tmp_path_factory))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite_store, "_make", copy)
+        yield
+
+
+def _new_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with made_once(tmp_path_factory, "store") as (folder, is_new):
         if is_new:
-            connect(Destination(f"sqlite:///{folder}/mlflow.db", folder / "artifacts"))
+            prepare_environment()
+            make_store(folder / "mlflow.db")
     return (folder / "mlflow.db").read_bytes()
 
 

@@ -19,6 +19,7 @@ from nnunet_assets.tracking.store import sqlite_store
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
 from nnunet_assets.tracking.store.destination import Destination, is_local, run_url
 from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
+from nnunet_assets_tests.tracked_projects import make_store
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
 
 pytestmark = MLFLOW_WARNINGS
@@ -45,6 +46,12 @@ def opening(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.fixture
+def _makes_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has MLflow make the store, not a copy."""
+    monkeypatch.setattr(sqlite_store, "_make", make_store)
+
+
 @pytest.fixture(scope="module")
 def whole_store(tmp_path_factory: pytest.TempPathFactory, new_store: bytes) -> Path:
     """A folder with a whole store."""
@@ -57,6 +64,7 @@ def test_three_processes_that_open_a_new_store_at_once_all_get_the_same_experime
     assert run_at_once(3, OPEN, tmp_path, imports=WITH_STORES).split() == ["1"] * 3
 
 
+@pytest.mark.usefixtures("_makes_stores")
 def test_a_first_opening_that_is_killed_leaves_nothing_half_made(tmp_path: Path) -> None:
     process = opening(tmp_path)
     fresh = tmp_path / ".mlflow.db.new"
@@ -70,6 +78,7 @@ def test_a_first_opening_that_is_killed_leaves_nothing_half_made(tmp_path: Path)
     assert connect(Destination(store(tmp_path), tmp_path / "artifacts")).search_experiments()
 
 
+@pytest.mark.usefixtures("_makes_stores")
 def test_a_new_store_is_made_where_its_quoted_uri_says_with_its_folder_and_the_artifacts_beside_it(
     tmp_path: Path,
 ) -> None:
