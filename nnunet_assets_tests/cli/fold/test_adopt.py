@@ -22,6 +22,7 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.fold import adopted_fold_run
 from nnunet_assets_tests.foreign_fold_builders import (
     BEGIN,
     DATASET,
@@ -40,8 +41,8 @@ KEY = dg.AssetKey([*EXPERIMENT.key_prefix, "fold_model"])
 
 
 @pytest.fixture
-def foreign(with_store: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project that declares an experiment of two folds, which plain nnU-Net trained."""
+def in_database(with_store: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project that declares an experiment of two folds, which plain nnU-Net trained; its store is a database."""
     write_foreign_project(with_store)
     with_store.dagster_home.mkdir()
     monkeypatch.setattr(dg.DagsterInstance, "from_config", lambda _home: instance)
@@ -49,13 +50,21 @@ def foreign(with_store: Settings, instance: dg.DagsterInstance, monkeypatch: pyt
     return with_store
 
 
+@pytest.fixture
+def foreign(in_database: Settings, stores_in_memory: None, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same with its store in memory, and without drawing a curve for each fold that is adopted."""
+    monkeypatch.setattr(adopted_fold_run, "learning_curve_png", lambda _records: b"\x89PNG")
+    return in_database
+
+
 def run(settings: Settings, command: str, *arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [command, "--project", str(settings.project), *map(str, arguments)])
 
 
 def test_adopted_folds_are_in_mlflow_in_dagster_and_in_every_summary(
-    foreign: Settings, instance: dg.DagsterInstance
+    in_database: Settings, instance: dg.DagsterInstance
 ) -> None:
+    foreign = in_database
     result = run(foreign, "adopt", foreign.roots.results, "--json")
 
     assert result.exit_code == 0, result.output
@@ -276,9 +285,6 @@ def test_a_fold_that_a_tracked_trainer_made_is_one_to_adopt(foreign: Settings) -
 
 
 def test_a_server_that_is_down_leaves_the_curves_to_sync(foreign: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-
-    from nnunet_assets.workflows.fold import adopted_fold_run
-
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     send = send_waiting
     monkeypatch.setattr(adopted_fold_run, "send_waiting", lambda *a, **k: send(*a, **k, timeout_seconds=0.1))
