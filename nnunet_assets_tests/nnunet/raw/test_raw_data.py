@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from nnunet_assets.nnunet.images import nifti
 from nnunet_assets.nnunet.importing.import_described import plan_described
 from nnunet_assets.nnunet.raw.raw_data import Spread, inspect_raw_dataset
 from nnunet_assets_tests.nnunet.raw.tiny_dataset import image_of, inspect, label_of, the_finding
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.raw_builders import (
     DATASET,
     REAL_DATA,
@@ -205,17 +204,11 @@ class TestCounts:
         assert len(set(inspect(folder).record.image_hashes.values())) == 6
 
 
-VERIFY = """
-import sys
-from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
-if __name__ == "__main__":
-    verify_dataset_integrity(sys.argv[1], 1)
-"""
-
-
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the hippocampus cases are not at {REAL_DATA}")
-def test_the_real_hippocampus_cases_are_good_here_and_for_nnunet(tmp_path: Path) -> None:
+def test_the_real_hippocampus_cases_are_good_here_and_for_nnunet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     roots = Roots(tmp_path / "raw", tmp_path / "preprocessed", tmp_path / "results")
     imported = plan_described(REAL_DATA, roots.raw, dataset="Dataset004_Hippocampus").carry_out()
     found = inspect_raw_dataset(roots.raw, "Dataset004_Hippocampus", 5)
@@ -225,14 +218,8 @@ def test_the_real_hippocampus_cases_are_good_here_and_for_nnunet(tmp_path: Path)
     assert (found.n_cases, imported.n_test) == (50, 4)
     assert found.labels["Anterior"].n_cases == found.labels["Posterior"].n_cases == 50
     assert [axis.median for axis in found.spacing_mm] == [1.0, 1.0, 1.0]
-    script = tmp_path / "verify.py"
-    script.write_text(VERIFY)
-    result = subprocess.run(
-        [sys.executable, script, imported.folder],
-        env=os.environ | roots.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "your dataset is most likely OK" in result.stdout
+    with nnunet_in_process(roots.environment()):
+        from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+        verify_dataset_integrity(str(imported.folder), 1)
+    assert "your dataset is most likely OK" in capsys.readouterr().out
