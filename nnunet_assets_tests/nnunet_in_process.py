@@ -20,6 +20,13 @@ from nnunet_assets.core.files.layout import REQUEST_FILE
 from nnunet_assets.core.files.typed_json import Dataclass, dataclass_to_json
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, outcome_of, sent_request
 
+SPAWNED_IN_THREADS = """
+import multiprocessing, multiprocessing.dummy
+get_context = multiprocessing.get_context
+multiprocessing.get_context = lambda method=None: multiprocessing.dummy if method == "spawn" else get_context(method)
+"""
+"""What a process runs first that is to spawn none."""
+
 
 @contextmanager
 def nnunet_in_process(variables: Mapping[str, str | Path]) -> Iterator[None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets_tests.nnunet_in_process import SPAWNED_IN_THREADS
 from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject
@@ -34,15 +35,19 @@ trainer.perform_actual_validation()
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject) -> tuple[PhantomProject, Path]:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, prepared_phantom: PhantomProject, new_store: bytes
+) -> tuple[PhantomProject, Path]:
     """The project, and the folder in whose store the run lies."""
     folder = tmp_path_factory.mktemp("python")
+    (folder / "data").mkdir()
+    (folder / "data" / "mlflow.db").write_bytes(new_store)
     project = prepared_phantom.copy_to(folder)
     variables = {"NNUNET_ASSETS_PROJECT": str(folder), "nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1"}
     environment = {**os.environ, **project.roots.environment(), **variables}
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, project.prepared.folder, DATASET],
+        [sys.executable, "-c", SPAWNED_IN_THREADS + TRAIN, project.prepared.folder, DATASET],
         env=environment,
         capture_output=True,
         text=True,
