@@ -1,13 +1,17 @@
-"""The code location as Dagster's own commands load it, each in a process of its own as on a user's machine."""
+"""The code location as Dagster loads it; by its own commands in a process of its own, as on a user's machine."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from nnunet_assets.cli.project.init import init_project
+from nnunet_assets.definitions import load_definitions, project_definitions
+from nnunet_assets.resources.mlflow import MlflowResource, destination_in
+from nnunet_assets.settings import Settings
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 # And numpy and nibabel, which only the check of a raw dataset needs.
@@ -37,23 +41,6 @@ print(sorted(sensor.name for sensor in repository.sensor_defs), [job.name for jo
 """
 
 
-WHERE = """
-import sys
-from pathlib import Path
-import dagster as dg
-from nnunet_assets.definitions import load_definitions, project_definitions
-from nnunet_assets.resources.mlflow import MlflowResource, destination_in
-from nnunet_assets.settings import Settings
-
-MINE = dg.Definitions(resources={"mlflow": MlflowResource(mlflow_tracking_uri="https://merged.example.org")})
-definitions = {
-    "own": lambda: load_definitions(Path.cwd()),
-    "merged": lambda: dg.Definitions.merge(project_definitions(Path.cwd()), MINE),
-}[sys.argv[1]]()
-repository = definitions.get_repository_def()
-repository.load_all_definitions()
-print(destination_in(repository, Settings.from_environment(Path.cwd())).tracking_uri)
-"""
 OF_THE_PROJECT = """
 import dagster as dg
 from nnunet_assets.resources.mlflow import MlflowResource
@@ -96,35 +83,50 @@ def test_a_projects_definitions_load_without_anything_heavy(project: Path) -> No
     ]
 
 
+def names_in(project: Path) -> tuple[int, list[str], list[str]]:
+    """Returns how many assets a project has, and the names of its sensors and schedules."""
+    repository = load_definitions(project).get_repository_def()
+    repository.load_all_definitions()
+    sensors, schedules = repository.sensor_defs, repository.schedule_defs
+    return (
+        len(repository.asset_graph.get_all_asset_keys()),
+        [one.name for one in sensors],
+        [one.name for one in schedules],
+    )
+
+
 def test_a_project_that_declares_nothing_loads(project: Path) -> None:
     (project / "experiments" / "example" / "defs.yaml").unlink()
 
-    assert loaded(project) == ["[]", "0 assets", "['close_dead_runs'] []"]
+    assert names_in(project) == (0, ["close_dead_runs"], [])
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `execution_type` of function `AssetsDefinition")  # of Dagster's own code
 def test_datasets_without_an_experiment_load(tmp_path: Path) -> None:
     write_project(tmp_path, {"defs.yaml": DATASET})
     (tmp_path / "dg.toml").write_text(
         (Path(__file__).parents[1] / "nnunet_assets/cli/project/templates/dg.toml").read_text()
     )
 
-    assert loaded(tmp_path)[1] == "3 assets"
+    assert names_in(tmp_path)[0] == 3
 
 
-def where_tracking_goes(project: Path, definitions: str) -> str:
-    done = run(project, "-c", WHERE, definitions)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+def where_tracking_goes(project: Path, definitions: dg.Definitions) -> str:
+    repository = definitions.get_repository_def()
+    repository.load_all_definitions()
+    return destination_in(repository, Settings.from_environment(project, {})).tracking_uri
 
 
 def test_a_code_location_merges_an_mlflow_resource_of_its_own(project: Path) -> None:
-    assert where_tracking_goes(project, "merged") == "https://merged.example.org"
+    mine = dg.Definitions(resources={"mlflow": MlflowResource(mlflow_tracking_uri="https://merged.example.org")})
+    merged = dg.Definitions.merge(project_definitions(project), mine)
+    assert where_tracking_goes(project, merged) == "https://merged.example.org"
 
 
 def test_an_mlflow_resource_among_the_projects_definitions_stands_in_for_the_default(project: Path) -> None:
-    assert where_tracking_goes(project, "own") == f"sqlite:///{project}/data/mlflow.db"
+    assert where_tracking_goes(project, load_definitions(project)) == f"sqlite:///{project}/data/mlflow.db"
     (project / "experiments" / "resources.py").write_text(OF_THE_PROJECT)
-    assert where_tracking_goes(project, "own") == "https://project.example.org"
+    assert where_tracking_goes(project, load_definitions(project)) == "https://project.example.org"
 
 
 def test_a_new_project_is_valid_for_dagster(project: Path) -> None:
