@@ -182,6 +182,8 @@ def _stop_on_signals(folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     signal.signal(signal.SIGUSR1, leave)
+    # `ray start` blocks SIGINT for all that it starts, and what is blocked is so for their children too.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1})
 
 
 if __name__ == "__main__":

@@ -23,7 +23,13 @@ import psutil
 FOLDER_VARIABLE = "NNUNET_ASSETS_REAL_RAY"
 """Every process of it inherits this one: so are they found, whoever their parent is by now."""
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_memory_monitor_refresh_ms": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+    # The machine of the tests has few processors, which others use: workers begin when they are needed, and at once.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
+}
 START_SECONDS = 240
 
 

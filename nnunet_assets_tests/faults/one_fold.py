@@ -3,7 +3,7 @@
 What the fold's asset does, in a process that may be killed and without Dagster's own seconds. Folders and tracking
 server come from the environment, as for any project, and so does in how many processes it trains (`N_RANKS_VARIABLE`),
 whether it keeps its probabilities (`NPZ_VARIABLE`), whether it begins anew (`RETRAIN_VARIABLE`), and what a job of
-Slurm gets where one trains it (`SLURM_VARIABLE`).
+Slurm or a task of Ray gets where one trains it (`SLURM_VARIABLE`, `RAY_VARIABLE`).
 It ends with the fold's exit code; a signal counts as 128 + n.
 """
 
@@ -18,8 +18,8 @@ from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.job_engine import JobEngine
 from nnunet_assets.engines.local import LOCAL
+from nnunet_assets.engines.named import EngineName, queue_named
 from nnunet_assets.engines.patience import Patience
-from nnunet_assets.engines.slurm import SlurmQueue
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
@@ -39,6 +39,7 @@ N_RANKS_VARIABLE = "NNUNET_ASSETS_TRIAL_RANKS"
 NPZ_VARIABLE = "NNUNET_ASSETS_TRIAL_NPZ"
 RETRAIN_VARIABLE = "NNUNET_ASSETS_TRIAL_RETRAIN"
 SLURM_VARIABLE = "NNUNET_ASSETS_TRIAL_SLURM"
+RAY_VARIABLE = "NNUNET_ASSETS_TRIAL_RAY"
 
 
 def main(fold: str, trainer: str) -> int:
@@ -71,10 +72,12 @@ def main(fold: str, trainer: str) -> int:
 
 def _engine() -> Engine:
     """Returns where the fold trains; a queue is asked more often than anywhere else."""
-    if SLURM_VARIABLE not in os.environ:
-        return LOCAL
-    resources = Resources(cpus=4, memory_gb=1.0, **json.loads(os.environ[SLURM_VARIABLE]))
-    return JobEngine(SlurmQueue(os.environ), resources, Patience(look=5.0, running_look=5.0))
+    engines: dict[EngineName, str] = {"slurm": SLURM_VARIABLE, "ray": RAY_VARIABLE}
+    for name, variable in engines.items():
+        if variable in os.environ:
+            resources = Resources(cpus=4, memory_gb=1.0, **json.loads(os.environ[variable]))
+            return JobEngine(queue_named(name, os.environ), resources, Patience(look=5.0, running_look=5.0))
+    return LOCAL
 
 
 if __name__ == "__main__":

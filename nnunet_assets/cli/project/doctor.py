@@ -40,13 +40,14 @@ def doctor(project: Path, probe: bool) -> int:
 
 
 def _findings(project: Path, *, probe: bool) -> Iterator[Finding]:
-    from nnunet_assets.cli.diagnosis import daemon, databases, installation, locks, machine, project_state
+    from nnunet_assets.cli.diagnosis import daemon, databases, installation, locks, machine, project_state, ray_cluster
 
     yield from installation.package_findings()
     settings, of_variables = project_state.read_settings(project)
     yield from of_variables
     yield from installation.torch_findings(settings.child_environment())
     yield from project_state.declaration_findings(settings)
+    yield from ray_cluster.ray_findings(settings)
     of_databases = list(databases.database_findings(settings))
     yield from of_databases
     wrong = {f.what for f in of_databases if f.level == "error"}

@@ -6,6 +6,7 @@ supervisor: the end of the standard input is the end of all three.
 """
 
 import os
+import re
 import select
 import sys
 import time
@@ -265,12 +266,13 @@ STATES: Mapping[str, TaskState] = {
 
 def told_by_error(error: BaseException) -> RayTold:
     """Returns how a task ended for which Ray raises an error."""
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines()]
-    first = next(filter(None, lines), type(error).__name__)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip().rstrip(".") for line in plain.splitlines() if line.strip()] or [type(error).__name__]
     for kind in type(error).__mro__:
         if state := STATES.get(kind.__name__):
-            return RayTold(state, reason=first)
-    return RayTold("FAILED", reason=f"{type(error).__name__}: {first}")
+            return RayTold(state, reason=None if state == "CANCELLED" else lines[0])
+    # A traceback, which ends with what was raised.
+    return RayTold("FAILED", reason=lines[-1])
 
 
 if __name__ == "__main__":

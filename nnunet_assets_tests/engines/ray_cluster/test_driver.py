@@ -143,11 +143,17 @@ def test_rays_errors_are_read_by_their_names_those_of_their_kinds_too() -> None:
     class RayTaskError(Exception):
         pass
 
+    class TaskCancelledError(RayTaskError):
+        pass
+
     class NewerError(OutOfMemoryError):
         pass
 
     assert told_by_error(NewerError("\nTask was killed.\nmore")) == RayTold("OUT_OF_MEMORY", reason="Task was killed")
-    assert told_by_error(RayTaskError("")) == RayTold("FAILED", reason="RayTaskError: RayTaskError")
+    trace = "\x1b[36mray::nnunet_assets-abc()\x1b[39m (pid=7)\n  File x, line 3\nOSError: [Errno 28] No space left"
+    assert told_by_error(RayTaskError(trace)) == RayTold("FAILED", reason="OSError: [Errno 28] No space left")
+    assert told_by_error(TaskCancelledError(trace)) == RayTold("CANCELLED")
+    assert told_by_error(RayTaskError("")) == RayTold("FAILED", reason="RayTaskError")
 
 
 def test_a_task_says_what_it_could_not_start_and_how_the_process_ended() -> None:
