@@ -61,6 +61,9 @@ JOB_CURES: Mapping[FailureClass, Cure] = {**CURES, FailureClass.INTERRUPTED: "in
 """A time limit, a lost node, a job that somebody else ended: none of them is a failure while epochs are saved."""
 
 
+WHY_SECONDS = 3.0
+"""A queue may hear of the end of a job a little later than the job's own files tell it."""
+
 ASK_AGAIN_SECONDS = 10.0
 """A request to end a job may be lost."""
 
@@ -245,14 +248,21 @@ class JobEngine:
         tail = redacted(printed[-4000:].decode(errors="replace"))
         ended = read_from_job(Ended, folder / ENDED_FILE)
         if ended and ended.code == ExitCode.STOPPED and look is None:
-            # Why it was ended, the job itself is not told.
-            with suppress(QueueSilentError):
-                look = self._queue.look(str(record.job_id))
+            look = self._last_look(str(record.job_id))
         if ended and not (look and look.state == "OUT_OF_MEMORY"):
             return ChildResult(ended.code, ended.problem, tail)
         told = str(readable_json(folder / "failure.json").get("message", ""))
         seen = look or JobLook("GONE")
         return ChildResult(*ended_without_a_word(self._queue.title, str(record.job_id), seen, told, tail), tail)
+
+    def _last_look(self, job_id: str) -> JobLook | None:
+        """Returns how the queue sees a job that was ended, which is not told why; None: it does not say."""
+        until = time.monotonic() + min(WHY_SECONDS, self._patience.last_words)
+        with suppress(QueueSilentError):
+            while not (look := self._queue.look(job_id)).is_over and time.monotonic() < until:
+                time.sleep(self._patience.poll)
+            return look
+        return None
 
     # --- its end --------------------------------------------------------------------------------------------------
 

@@ -58,9 +58,9 @@ class _Stopped(BaseException):
 def main(folder: Path) -> NoReturn:
     """Runs the fold's process to its end, and ends with its exit code."""
     _stop_on_signals(folder)
-    if parent := os.environ.get(PARENT_VARIABLE):
-        die_with_parent(int(parent))
     try:
+        if parent := os.environ.get(PARENT_VARIABLE):
+            die_with_parent(int(parent))
         ended = _run(folder)
     except _Stopped:
         ended = Ended(ExitCode.STOPPED, STOPPED)

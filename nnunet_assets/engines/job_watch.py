@@ -132,7 +132,7 @@ def ended_without_a_word(title: str, job_id: str, look: JobLook, told: str, tail
     """
     last = tail.strip().splitlines()[-1:] or ["nothing"]
     printed = f"The last it printed was: {last[0]}"
-    told = told or (f"{look.said}." if look.said else "")
+    told = f"{look.said}." if look.said else told
     if fate := _FATES.get(look.state):
         node = f" on {look.node}" if look.node else ""
         return ExitCode.STOPPED, f"{title}'s job {job_id}{node} {fate}. {told or printed}"

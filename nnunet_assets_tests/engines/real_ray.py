@@ -64,7 +64,7 @@ class RealRay:
         """What finds it."""
         return {"RAY_ADDRESS": self.address}
 
-    def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8) -> None:
+    def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8, **variables: str) -> None:
         """Starts a node, and waits until it is there."""
         known = set(self._raylets())
         head = name == "head"
@@ -89,7 +89,7 @@ class RealRay:
         ]
         done = subprocess.run(
             command,
-            env={**os.environ, **QUIET, FOLDER_VARIABLE: str(self.folder)},
+            env={**os.environ, **QUIET, **variables, FOLDER_VARIABLE: str(self.folder)},
             capture_output=True,
             text=True,
             check=False,

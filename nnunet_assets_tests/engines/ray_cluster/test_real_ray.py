@@ -29,12 +29,13 @@ DRIVER, JOB, FOLD = "ray_cluster.driver", "engines.job_process", "engines.stub_f
 OTHER_VERSION = """
 import json, sys, ray
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
+own, ray.__version__ = ray.__version__, sys.argv[2] or ray.__version__
 ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
 found = json.loads(_internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster"))
-found["ray_version"] = sys.argv[2] or ray.__version__
+found["ray_version"] = sys.argv[3] or own
 _internal_kv_put(b"CLUSTER_METADATA", json.dumps(found).encode(), overwrite=True, namespace=b"cluster")
 """
-"""Makes a cluster one that another version of Ray started; empty: this version again."""
+"""Makes a cluster that one version of Ray started one of another; empty: of the version that is installed."""
 
 
 @pytest.fixture(scope="module")
@@ -171,15 +172,30 @@ def test_two_folds_share_a_gpu_of_which_each_is_given_a_half(tmp_path: Path, ray
         ray.kill_node("half")
 
 
-def test_a_cluster_of_another_version_is_refused_in_its_words(fold: Supervised, ray: RealRay) -> None:
-    def set_version(version: str) -> None:
-        subprocess.run([sys.executable, "-c", OTHER_VERSION, ray.address, version], check=True, timeout=120)
+def test_a_task_that_ray_kills_for_lack_of_memory_goes_on_with_fewer_workers_twice(
+    fold: Supervised, ray: RealRay
+) -> None:
+    nearly_full = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "200"}
+    ray.add_node("full", **nearly_full)
+    try:
+        code = fold.run(custom_resources={"full": 1}, epoch_seconds=20.0)
+    finally:
+        ray.kill_node("full")
+    assert code == ExitCode.OUT_OF_MEMORY, fold.said
+    assert "killed due to the node running low on memory" in fold.said
+    assert fold.said.count("It is started again with half the worker processes") == 2
+    fold.wait_until_gone(5)
 
-    set_version("2.9.0")
+
+def test_a_cluster_of_another_version_is_refused_in_its_words(fold: Supervised, ray: RealRay) -> None:
+    def set_version(before: str, after: str) -> None:
+        subprocess.run([sys.executable, "-c", OTHER_VERSION, ray.address, before, after], check=True, timeout=120)
+
+    set_version("", "2.9.0")
     try:
         assert fold.run() == ExitCode.BAD_INPUT, fold.said
     finally:
-        set_version("")
+        set_version("2.9.0", "")
     assert "Ray refuses the job: Version mismatch: The cluster was started with: Ray: 2.9.0" in fold.said
     fold.wait_until_gone(1)
     assert fold.run() == 0, fold.said
@@ -223,7 +239,7 @@ def _is_below(process: psutil.Process, pid: int) -> bool:
 
 
 def test_a_head_that_is_lost_is_waited_for_and_the_fold_goes_on_on_the_next(fold: Supervised, ray: RealRay) -> None:
-    process = fold.start(epoch_seconds=3.0, n_epochs=6)
+    process = fold.start(epoch_seconds=15.0, n_epochs=12)
     fold.wait_for(lambda: len(fold.epochs) >= 1)
     (trainer,) = fold.processes(FOLD)
     ray.gcs().kill()
@@ -238,7 +254,7 @@ def test_a_head_that_is_lost_is_waited_for_and_the_fold_goes_on_on_the_next(fold
     ray.add_node("head", gpus=0, cpus=0)
     ray.add_node("n1")
     assert process.wait(300) == 0, fold.said
-    fold.check_finished(6)
+    fold.check_finished(12)
     print(json.dumps({"the fold's process ended after": ended_after}))
 
 
