@@ -5,6 +5,7 @@ gone, or is about to be, and the fold's own lock says when. This process never l
 """
 
 import importlib.util
+import re
 import socket
 import subprocess
 import time
@@ -203,5 +204,6 @@ def _last_line(file: Path) -> str:
     with suppress(OSError):
         lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
         if lines:
-            return lines[-1][:500]
+            # Ray's own begin with time and place: `[2026-11-30 13:49:53,443 E 26029 26380] rpc_client.h:204: `.
+            return re.sub(r"^\[[^\]]*\] \S+:\d+: ", "", lines[-1])[:300]
     return "it printed nothing"

@@ -55,7 +55,9 @@ def test_a_driver_hears_the_words_and_ends_with_its_input(played: list[str], ord
 
 
 def test_a_driver_that_ends_without_a_word_is_the_end_of_its_task(played: list[str], order: JobOrder) -> None:
-    played.append(CONNECTED + "sys.exit('Failed to connect to GCS.')\n")
+    played.append(
+        CONNECTED + "sys.exit('[2026-11-30 13:49:53,443 E 2 3] rpc_client.h:204: Failed to connect to GCS.')\n"
+    )
     queue = RayQueue({})
     queue.submit(order)
     queue._drivers[order.name].process.wait(10)
