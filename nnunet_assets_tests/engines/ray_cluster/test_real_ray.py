@@ -239,7 +239,7 @@ def _is_below(process: psutil.Process, pid: int) -> bool:
 
 
 def test_a_head_that_is_lost_is_waited_for_and_the_fold_goes_on_on_the_next(fold: Supervised, ray: RealRay) -> None:
-    process = fold.start(epoch_seconds=15.0, n_epochs=12)
+    process = fold.start(epoch_seconds=15.0, n_epochs=8)
     fold.wait_for(lambda: len(fold.epochs) >= 1)
     (trainer,) = fold.processes(FOLD)
     ray.gcs().kill()
@@ -254,7 +254,7 @@ def test_a_head_that_is_lost_is_waited_for_and_the_fold_goes_on_on_the_next(fold
     ray.add_node("head", gpus=0, cpus=0)
     ray.add_node("n1")
     assert process.wait(300) == 0, fold.said
-    fold.check_finished(12)
+    fold.check_finished(8)
     print(json.dumps({"the fold's process ended after": ended_after}))
 
 
