@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -154,7 +155,7 @@ def test_two_folds_share_a_gpu_of_which_each_is_given_a_half(tmp_path: Path, ray
     try:
         processes = [fold.start(epoch_seconds=3.0) for fold in folds]
         for fold in folds:
-            fold.wait_for(lambda fold=fold: fold.epochs)
+            fold.wait_for(partial(_has_begun, fold))
         assert [len(fold.processes(FOLD)) for fold in folds] == [1, 1]
         third = Supervised(tmp_path / "third", ray.variables, **asked)
         waits = third.start()
@@ -175,8 +176,7 @@ def test_two_folds_share_a_gpu_of_which_each_is_given_a_half(tmp_path: Path, ray
 def test_a_task_that_ray_kills_for_lack_of_memory_goes_on_with_fewer_workers_twice(
     fold: Supervised, ray: RealRay
 ) -> None:
-    nearly_full = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "200"}
-    ray.add_node("full", **nearly_full)
+    ray.add_node("full", RAY_memory_usage_threshold="0.001", RAY_memory_monitor_refresh_ms="200")
     try:
         code = fold.run(custom_resources={"full": 1}, epoch_seconds=20.0)
     finally:
@@ -232,6 +232,10 @@ def test_a_fold_whose_node_is_lost_goes_on_on_another(fold: Supervised, ray: Rea
             ray.add_node("n1")
     fold.check_finished()
     assert fold.n_jobs == 2
+
+
+def _has_begun(fold: Supervised) -> bool:
+    return bool(fold.epochs)
 
 
 def _is_below(process: psutil.Process, pid: int) -> bool:
