@@ -56,6 +56,10 @@ concurrency:
 run_queue:
   # A fold that waits starts within a second after the one before it has ended.
   dequeue_interval_seconds: 1
+  # A run that cannot leave the queue, as while definitions are reloaded or a database was away, is tried again each
+  # minute for an hour, and not failed.
+  max_user_code_failure_retries: 60
+  user_code_failure_retry_delay: 60
 
 run_launcher:
   # Dagster's own, which also writes on each run on which machine it runs.

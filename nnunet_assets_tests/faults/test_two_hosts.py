@@ -173,5 +173,6 @@ def test_a_database_that_goes_down_delays_a_run_and_loses_nothing(
     # The servers go on with it, too.
     for name in ("began", "ended"):
         (project.folder / name).unlink()
-    again = launched_at_last(dagster)
-    wait_until(lambda: instance.get_run_by_id(again).status == DagsterRunStatus.SUCCESS, 180)
+    launched_at_last(dagster)
+    # What Dagster began to launch while it found itself again is tried again by itself, after its `start_timeout`.
+    wait_until((project.folder / "ended").exists, 420)

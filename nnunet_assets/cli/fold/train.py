@@ -209,7 +209,7 @@ def _where_tracked(destination: "Destination", tracking: "TrackingReport", url: 
 
     if url and tracking.run_id and shows_run(url, destination, tracking.run_id):
         return f"Tracked in MLflow: {url}"
-    seen = " `nnunet-assets dev` shows it." if destination.tracking_uri.startswith("sqlite") else ""
+    seen = "" if destination.tracking_uri.startswith("http") else " `nnunet-assets dev` shows it."
     return f"Tracked in MLflow, run {tracking.run_id}.{seen}"
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project import background
 from nnunet_assets.cli.project.background import Background
 from nnunet_assets.errors import NnunetAssetsError
@@ -45,3 +47,21 @@ def test_a_record_of_this_machine_or_of_an_earlier_version_is(tmp_path: Path, ho
 
     assert background.find(tmp_path, "daemon") == record
     assert background.find_elsewhere(tmp_path, "daemon") is None
+
+
+def test_down_on_another_machine_says_where_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "run").mkdir()
+    record = tmp_path / "run" / "daemon.json"
+    record.write_text(json.dumps(asdict(Background(4711, ["python"], None, None, "login1"))))
+
+    result = CliRunner().invoke(main, ["down", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "webserver is not running.",
+        f"daemon was started on login1 (process 4711), and this is {socket.gethostname()}. Stop it there: "
+        f"nnunet-assets down {tmp_path}. If that machine is gone, delete {record}.",
+        "mlflow is not running.",
+    ]
+    assert record.exists()
