@@ -15,10 +15,10 @@ from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.engine_config import EngineConfig, ProjectEngine
 from nnunet_assets.declarations.engine_file import engine_contradictions, engine_of, read_engine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.ensemble_rules import read_ensembles, shared_indices
-from nnunet_assets.declarations.planned import PlannedConfigurations
-from nnunet_assets.declarations.rules import contradictions, undeclared_sentence
-from nnunet_assets.declarations.splitting import with_known_folds
+from nnunet_assets.declarations.rules.contradictions import contradictions, undeclared_sentence
+from nnunet_assets.declarations.rules.ensembles import read_ensembles, shared_indices
+from nnunet_assets.declarations.rules.planned import PlannedConfigurations
+from nnunet_assets.declarations.rules.splitting import with_known_folds
 from nnunet_assets.declarations.yaml_files.documents import (
     ENSEMBLE_TYPE,
     EXPERIMENT_TYPE,

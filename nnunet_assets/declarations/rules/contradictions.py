@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nnunet_assets.core.dataset.configurations import unknown_configuration
 from nnunet_assets.core.files.layout import plans_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.planned import PlannedConfigurations
+from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.yaml_files.documents import DATASET_TYPE, Declared, FileProblem
 from nnunet_assets.errors import did_you_mean
 
