@@ -168,15 +168,16 @@ def waiting(folder: Path, slurm: RealSlurm, n_folds: int) -> bool:
             time.sleep(20)
             found = workers(project)
             before = {one.pid: cpu_seconds(one) for one in found}
-            weights = [weight(one) for one in found]
+            weights = [weight(*family(one)) for one in found]
             time.sleep(WATCHED_SECONDS)
             percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
-            others = [f"{one.name()} {weight(one)['pss']:.0f}" for one in rest(project, found)]
+            others = [f"{weight(one)['pss']:.0f}" for one in rest(project)]
             sizes = {name: median(one[name] for one in weights) for name in weights[0]}
             print(
                 f"waiting: {len(found)} run workers, each {sizes['pss']:.0f} MiB of its own and its share (PSS), "
                 f"{sizes['uss']:.0f} MiB its own (USS), {sizes['rss']:.0f} MiB resident, "
-                f"{sizes['threads']:.0f} threads, {sizes['files']:.0f} open files, {median(percent):.2f} % of a core; "
+                f"{sizes['processes']:.0f} processes, {sizes['threads']:.0f} threads, {sizes['files']:.0f} open files, "
+                f"{median(percent):.2f} % of a core; "
                 f"all of them {sum(one['pss'] for one in weights) / 1024:.1f} GiB; "
                 f"daemon and servers in MiB: {', '.join(others)}"
             )
@@ -197,7 +198,7 @@ def training(folder: Path, slurm: RealSlurm) -> bool:
         before = {one.pid: cpu_seconds(one) for one in found}
         time.sleep(WATCHED_SECONDS)
         percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
-        sizes = [weight(one)["pss"] for one in found]
+        sizes = [weight(*family(one))["pss"] for one in found]
         assert not any(read_committed(place.folder) for place in places)
         print(
             f"training: {len(found)} supervisors, an epoch in {EPOCH_SECONDS:.0f} s, each sent to MLflow; "
@@ -263,9 +264,17 @@ def workers(project: ServedProject) -> list[psutil.Process]:
     return [one for one in processes(project) if one.pid in [owner.get("process") for owner in owners]]
 
 
-def rest(project: ServedProject, workers: list[psutil.Process]) -> list[psutil.Process]:
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """Returns a run's process and what it started: Dagster's four that copy its output, `squeue`."""
+    with suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return [process]
+
+
+def rest(project: ServedProject) -> list[psutil.Process]:
     """Returns the daemon, the servers, and what they started beside the runs."""
-    return [one for one in processes(project) if one not in workers and "SLURM_JOB_ID" not in one.environ()]
+    of_runs = [one for worker in workers(project) for one in family(worker)]
+    return [one for one in processes(project) if one not in of_runs and weight(one)["pss"] > 50]
 
 
 def processes(project: ServedProject) -> list[psutil.Process]:
@@ -277,21 +286,26 @@ def processes(project: ServedProject) -> list[psutil.Process]:
     return found
 
 
-def weight(process: psutil.Process) -> Mapping[str, float]:
-    """Returns sizes in MiB, and numbers of threads and open files; zeros of a process that is gone."""
-    with suppress(psutil.Error):
-        memory = process.memory_full_info()
-        sizes = {name: getattr(memory, name) / 1024**2 for name in ("pss", "uss", "rss")}
-        return {**sizes, "threads": process.num_threads(), "files": process.num_fds()}
-    return dict.fromkeys(("pss", "uss", "rss", "threads", "files"), 0.0)
+def weight(*processes: psutil.Process) -> Mapping[str, float]:
+    """Returns sizes in MiB, and numbers of processes, threads and open files; nothing of a process that is gone."""
+    found = dict.fromkeys(("pss", "uss", "rss", "processes", "threads", "files"), 0.0)
+    for process in processes:
+        with suppress(psutil.Error):
+            memory = process.memory_full_info()
+            sizes = {name: getattr(memory, name) / 1024**2 for name in ("pss", "uss", "rss")}
+            counts = {"processes": 1, "threads": process.num_threads(), "files": process.num_fds()}
+            found = {name: value + (sizes | counts)[name] for name, value in found.items()}
+    return found
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Returns what a process used, and what it started and waited for, such as `squeue`."""
-    with suppress(psutil.Error):
-        times = process.cpu_times()
-        return float(times.user + times.system + times.children_user + times.children_system)
-    return 0.0
+    """Returns what a run's process and its family used, and what they started and waited for, such as `squeue`."""
+    seconds = 0.0
+    for one in family(process):
+        with suppress(psutil.Error):
+            times = one.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 def wait_for(what: Callable[[], bool], words: str, seconds: float) -> None:
