@@ -223,7 +223,7 @@ def served(folder: Path, n_folds: int, *, stub: bool) -> Iterator[ServedProject]
     if stub:
         (project / "experiments" / "stub").mkdir()
         (project / "experiments" / "stub" / "stub.py").write_text(STUB)
-    (project / "engine.yaml").write_text(f"kind: slurm\ngpus: 1\ncpus: 2\nfolds_at_once: {n_folds}\n")
+    (project / "engine.yaml").write_text(f"kind: slurm\ngpus: 1\ncpus: 2\nmemory_gb: 1\nfolds_at_once: {n_folds}\n")
     roots, _ = write_prepared(project / "data")
     with (project / ".env").open("a") as file:
         file.writelines(f"{name}={value}\n" for name, value in roots.environment().items())
@@ -232,8 +232,10 @@ def served(folder: Path, n_folds: int, *, stub: bool) -> Iterator[ServedProject]
     try:
         yield up
     finally:
+        started = processes(up)
         up.down()
-        for process in workers(up):
+        # Code servers stay for as long as a run that they started goes on.
+        for process in started:
             with suppress(psutil.Error):
                 process.kill()
 
