@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.core.text.postgres_url import is_postgres, read_postgres_url
@@ -12,6 +12,7 @@ from nnunet_assets.errors import ConfigError
 WORD = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, categories=["L", "N", "P", "S"]), min_size=1)
 
 
+@settings(max_examples=50)
 @given(user=WORD, password=WORD, database=WORD)
 def test_what_a_url_says_is_what_sqlalchemy_reads(user: str, password: str, database: str) -> None:
     from sqlalchemy.engine import make_url
