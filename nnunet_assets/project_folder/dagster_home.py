@@ -5,6 +5,7 @@ The instance lies in `.dagster` of the project, so that two projects never share
 
 import sqlite3
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from nnunet_assets.core.files.json_file import refuse_what_never_ends
 from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import ConfigError, first_offenders
+from nnunet_assets.processes.host_name import HOST_TAG, host_name
 from nnunet_assets.project_folder.jobs_at_once import FEWEST_RUNS, KEPT, jobs_at_once, keep_runs
 from nnunet_assets.project_folder.postgres_instance import (
     DAGSTER_URL_VARIABLE,
@@ -171,6 +173,20 @@ def last_sign_of_daemon(project: Path) -> float | None:
     """Returns when a daemon last wrote into the instance that it lives, in seconds since 1970; None: none ever did."""
     with open_instance(project) as instance:
         return max((sign.timestamp for sign in instance.get_daemon_heartbeats().values()), default=None)
+
+
+def runs_elsewhere(project: Path) -> dict[str, int]:
+    """Returns how many runs go on, as far as Dagster knows, on each machine that is not this one.
+
+    Raises:
+        ConfigError: As `open_instance`.
+    """
+    from dagster import DagsterRunStatus, RunsFilter
+
+    with_process = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    with open_instance(project) as instance:
+        hosts = [run.tags.get(HOST_TAG) for run in instance.get_runs(RunsFilter(statuses=with_process))]
+    return dict(Counter(host for host in hosts if host and host != host_name()))
 
 
 def forget_signs_of_daemon(project: Path) -> None:

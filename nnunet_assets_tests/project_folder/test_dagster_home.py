@@ -7,17 +7,21 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from nnunet_assets.cli.diagnosis.daemon import daemon_findings
 from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.processes.host_name import HOST_TAG, host_name
 from nnunet_assets.project_folder.dagster_home import (
     count_gpus,
     ensure_instance,
     open_instance,
     pool_limit,
+    runs_elsewhere,
     set_pool_limit,
 )
+from nnunet_assets.settings import Settings
 
 
 @pytest.fixture
@@ -209,3 +213,18 @@ def test_no_command_that_works_on_the_instance_ends_in_a_traceback_of_a_damaged_
     assert isinstance(said.exception, SystemExit), said.exception
     assert said.exit_code == 1
     assert f"file is not a database: {database}. Put a backup in its place" in said.output
+
+
+def test_runs_that_go_on_elsewhere_are_counted_by_machine_and_shown_by_doctor(tmp_path: Path) -> None:
+    project = init_project(tmp_path)
+    started = dg.DagsterRunStatus.STARTED
+    hosts = ["login1", "login1", host_name(), None]
+    with open_instance(project) as instance:
+        for host in hosts:
+            instance.add_run(dg.DagsterRun("training", status=started, tags={HOST_TAG: host} if host else {}))
+        instance.add_run(dg.DagsterRun("training", status=dg.DagsterRunStatus.SUCCESS, tags={HOST_TAG: "login2"}))
+
+    assert runs_elsewhere(project) == {"login1": 2}
+    finding = next(daemon_findings(Settings.from_environment(project, {})))
+    assert (finding.level, finding.what) == ("ok", "runs on login1")
+    assert finding.found == "2 go on there, as Dagster has it; a daemon on that machine alone knows"

@@ -217,17 +217,22 @@ def _checked_settings(folder: Path) -> Settings:
 def _make_ready(settings: Settings) -> None:
     """Makes the project's Dagster instance where there is none, and nothing of it open to others."""
     ensure_instance(settings.project)
-    for sentence in [*make_private(settings.project), *network_sentences(settings)]:
+    for sentence in [*make_private(settings.project), *network_sentences(settings), *loopback_sentences()]:
         click.echo(sentence)
     if changed := stop_importing_from_project(settings.project):
         click.echo(changed)
-    if others := other_users():
-        shown = first_offenders(others)
-        click.echo(
-            f"Others are at work on this machine ({shown}), and whoever is logged in here reaches the pages, where "
-            "runs are started and ended in your name. `Login nodes` in docs/hosts.md says what to do."
-        )
     answer_signals()
+
+
+def loopback_sentences() -> list[str]:
+    """Returns what is said where other people can reach the pages: on a login node, that is."""
+    others = other_users()
+    if not others:
+        return []
+    return [
+        f"Others are at work on this machine ({first_offenders(others)}), and whoever is logged in here reaches the "
+        "pages, where runs are started and ended in your name. `Login nodes` in docs/hosts.md says what to do."
+    ]
 
 
 def answer_signals() -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from nnunet_assets.cli.main import main
-from nnunet_assets.cli.project import background
+from nnunet_assets.cli.project import background, servers
 from nnunet_assets.cli.project.background import Background
 from nnunet_assets.errors import NnunetAssetsError
 
@@ -65,3 +65,11 @@ def test_down_on_another_machine_says_where_and_stops_nothing(tmp_path: Path) ->
         "mlflow is not running.",
     ]
     assert record.exists()
+
+
+def test_on_a_machine_with_other_people_it_is_said_who_reaches_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "other_users", list)
+    assert servers.loopback_sentences() == []
+    monkeypatch.setattr(servers, "other_users", lambda: ["jan", "mara"])
+    (said,) = servers.loopback_sentences()
+    assert said.startswith("Others are at work on this machine (jan, mara), and whoever is logged in here reaches")
