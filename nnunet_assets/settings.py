@@ -105,6 +105,11 @@ class Settings:
         variables = child_environment({**self.variables, **more}, self.child_variables)
         return with_trainers(variables, project_trainers(self.project))
 
+    def cluster_environment(self) -> dict[str, str]:
+        """Returns what a cluster's own commands, or its driver, get: also how Ray is reached, its token included."""
+        of_ray = {name: value for name, value in self.variables.items() if name.startswith("RAY_")}
+        return {**self.child_environment(), **of_ray}
+
     @property
     def places(self) -> Places:
         """The folders whose place on the disk is in nothing that is made to be shown."""

@@ -44,7 +44,7 @@ def _tried(
     what: str, kind: str | None, resources: Resources, settings: Settings, progress: Progress
 ) -> Iterator[Finding]:
     folders, variables = _folders(settings), settings.child_environment()
-    queue = queue_named(kind, variables) if kind else None
+    queue = queue_named(kind, settings.cluster_environment()) if kind else None
     seconds = QUEUE_SECONDS if kind else HERE_SECONDS
     try:
         proof = prove_locks(folders, queue, resources, variables, seconds=seconds, progress=progress)

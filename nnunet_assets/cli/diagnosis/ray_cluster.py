@@ -29,7 +29,7 @@ def ray_findings(settings: Settings, probe: Probe = cluster_nodes) -> Iterator[F
     declared = {project.engine_of(one).address for one in project.in_jobs if project.engine_of(one).chosen == "ray"}
     for address in sorted(declared, key=str):
         try:
-            nodes = probe(address, settings.child_environment())
+            nodes = probe(address, settings.cluster_environment())
         except ConfigError as error:
             yield Finding("error", WHAT, str(error))
             return

@@ -38,8 +38,8 @@ DRIVER_MODULE = "nnunet_assets.engines.ray_cluster.driver"
 
 CONNECT_SECONDS = 60.0
 """How long a driver may take to import Ray, on a slow disk, and to connect."""
-RETRY_SECONDS = 10.0
-"""Between two drivers that find no cluster: each of them costs two seconds of a processor."""
+RETRY_SECONDS, MOST_RETRY_SECONDS = 10.0, 120.0
+"""Between two drivers that find no cluster, twice as long each time: each costs two seconds of a processor."""
 PORT_SECONDS = 3.0
 DRIVER_END_SECONDS = 10.0
 
@@ -76,7 +76,7 @@ class RayQueue:
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
         self._drivers: dict[str, _Driver] = {}
-        self._next_try = 0.0
+        self._next_try, self._retry_seconds = 0.0, RETRY_SECONDS
 
     def submit(self, order: JobOrder) -> str:
         """As `JobQueue.submit`.
@@ -95,11 +95,13 @@ class RayQueue:
                 raise QueueRefusedError(told.refusal)
             if driver.process.poll() is not None:
                 self.forget(order.name)
-                self._next_try = time.monotonic() + RETRY_SECONDS
+                self._next_try = time.monotonic() + self._retry_seconds
+                self._retry_seconds = min(2 * self._retry_seconds, MOST_RETRY_SECONDS)
                 raise QueueSilentError(_last_line(order.folder / DRIVER_LOG_FILE))
             if time.monotonic() > until:
                 raise QueueSilentError(f"It does not take the connection within {CONNECT_SECONDS:.0f} s.")
             time.sleep(0.05)
+        self._retry_seconds = RETRY_SECONDS
         return told.job_id
 
     def release(self, job_id: str) -> None:

@@ -25,7 +25,7 @@ def chosen_engine(
     """
     declared = declared_engine(settings.project, config)
     resources = declared.resources(device=device or config.device, num_gpus=config.num_gpus)
-    return engine_named(declared.chosen, resources, settings.child_environment(), note)
+    return engine_named(declared.chosen, resources, settings.cluster_environment(), note)
 
 
 def is_trained_here(engine: Engine) -> bool:

@@ -79,6 +79,12 @@ def test_a_cluster_of_other_versions_refuses_and_one_that_does_not_answer_is_sil
         queue.submit(order)
     with pytest.raises(QueueSilentError, match="tried again in a moment"):  # not a Python a second
         queue.submit(order)
+    assert queue._next_try - time.monotonic() == pytest.approx(10, abs=5)
+    played.insert(0, "raise SystemExit('ConnectionError: none')")
+    monkeypatch.setattr(queue, "_next_try", time.monotonic())
+    with pytest.raises(QueueSilentError, match="ConnectionError: none"):
+        queue.submit(order)
+    assert queue._next_try - time.monotonic() == pytest.approx(20, abs=5)
     monkeypatch.setattr(queue, "_next_try", time.monotonic())
     assert queue.submit(order) == "07000000"
     queue.forget(order.name)
