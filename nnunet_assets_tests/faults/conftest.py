@@ -83,8 +83,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def make_trial(prepared: Prepared, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
     """Makes the trial of a test; takes its trainer and variables."""
 
-    def make(**changes: Any) -> Trial:
-        return new_trial(tmp_path / "trial", prepared.data, prepared.sibling, prepared.store, **changes)
+    def make(name: str = "trial", **changes: Any) -> Trial:
+        return new_trial(tmp_path / name, prepared.data, prepared.sibling, prepared.store, **changes)
 
     yield make
-    shutil.rmtree(tmp_path / "trial", ignore_errors=True)  # 60 MB, and there are many
+    for folder in tmp_path.iterdir():  # 60 MB each, and there are many
+        shutil.rmtree(folder, ignore_errors=True)

@@ -59,7 +59,17 @@ def wait_until_gone(trial: Trial, seconds: float = 30) -> float:
     return time.monotonic() - began
 
 
-def test_a_fold_that_nothing_happens_to(trial: Trial, ray: RealRay, said: Callable[..., None]) -> None:
+def test_what_ray_adds_to_a_fold_that_nothing_happens_to(
+    make_trial: Callable[..., Trial], trial: Trial, ray: RealRay, said: Callable[..., None]
+) -> None:
+    here = make_trial(name="here")
+    process, began = here.start(), time.monotonic()
+    here.wait_for(lambda: here.epochs, seconds=400)
+    first_here = time.monotonic() - began
+    here.wait_for(lambda: read_committed(here.fold_folder()), seconds=400)
+    committed = time.monotonic()
+    assert here.wait(process) == 0, here.output
+    ended_here = time.monotonic() - committed
     process, began = trial.start(), time.monotonic()
     own = trial.fold_folder() / ".nnunet_assets"
     trial.wait_for(lambda: list(own.glob("jobs/*/ray.json")))
@@ -79,11 +89,12 @@ def test_a_fold_that_nothing_happens_to(trial: Trial, ray: RealRay, said: Callab
     trial.wait_for(lambda: read_committed(trial.fold_folder()), seconds=400)
     committed = time.monotonic()
     assert trial.wait(process) == 0, trial.output
+    ended = time.monotonic() - committed
     said(
         connected_after=f"{connected:.1f} s",
         started_after=f"{started:.1f} s",
-        first_epoch_after=f"{first:.1f} s",
-        ended_after_commit=f"{time.monotonic() - committed:.1f} s",
+        first_epoch_after=f"{first:.1f} s (here {first_here:.1f} s)",
+        ended_after_commit=f"{ended:.1f} s (here {ended_here:.1f} s)",
         driver=f"{memory.rss / 1e6:.0f} MB resident, {memory.uss / 1e6:.0f} MB of its own, {n_threads} threads, "
         f"{driver_share / seconds:.1%} of a processor (supervisor {supervisor_share / seconds:.1%})",
         **check(trial),
