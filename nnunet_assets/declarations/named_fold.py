@@ -204,7 +204,7 @@ def _flags_of(experiment: Experiment) -> list[str]:
 
 
 def _variant_name(changing: Mapping[str, Any]) -> str | None:
-    names = {"pretrained_weights": "pretrained", "deterministic": "deterministic"}
+    names = {"pretrained_weights": "pretrained", "deterministic": "deterministic", "restore_best": "best"}
     return "-".join(names.get(option, f"{option}{value}") for option, value in changing.items()) or None
 
 

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed everything that draws random numbers.")
 @click.option("--deterministic", is_flag=True, help="One process, deterministic algorithms only; slower.")
 @click.option("--patience", type=click.IntRange(min=1), help="Stop after so many epochs without a better pseudo Dice.")
+@click.option("--restore-best", is_flag=True, help="End with the weights of the epoch of the best pseudo Dice.")
 @click.option(
     "--time-budget-minutes",
     type=FiniteRange(min=0, min_open=True),

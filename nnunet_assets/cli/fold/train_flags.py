@@ -32,6 +32,7 @@ class Flags:
     seed: int | None
     deterministic: bool
     patience: int | None
+    restore_best: bool
     time_budget_minutes: float | None
     tensorboard: bool
     retrain: bool
