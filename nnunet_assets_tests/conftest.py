@@ -66,6 +66,11 @@ SLOWEST = (
     "test_tracked_trainer.py",
     "test_ranks_training.py",
     "test_packages_in_nnunet.py",
+    "test_current_folder.py",
+    "test_definitions.py",
+    "test_mlflow.py",
+    "test_client.py",
+    "test_results_stay.py",
 )
 """They go first: side by side with the others, nobody waits for them at the end."""
 
