@@ -12,6 +12,7 @@ from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.child import end_workers_in_silence
 from nnunet_assets.processes.workers import usable_cpus
+from nnunet_assets_tests.alembic_revisions import revisions_loaded_once
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.nnunet_in_process import child_in_process
@@ -29,6 +30,7 @@ __all__ = [
     "copied_stores",
     "new_store",
     "own_environment",
+    "revisions_loaded_once",
     "stores_in_memory",
     "tracked",
     "tracked_template",
