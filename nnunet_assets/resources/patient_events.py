@@ -19,6 +19,8 @@ PAUSE_SECONDS = 10.0
 """Between two attempts, of which each takes some seconds by itself."""
 LONGEST_SECONDS = 24 * 3600.0
 """After that the run ends, and a run that is started instead finds the fold as it is on the disk."""
+ENDING_SECONDS = 60.0
+"""The same once the run was interrupted while it waited: whoever ends it is not to wait for a database, too."""
 MOST_LINES = 10_000
 """Of a log, kept in memory; older ones are in the fold's own log all the same."""
 
@@ -39,6 +41,7 @@ class PatientEvents:
         # Lines come from the thread that listens to a fold's process, too.
         self._lock = threading.RLock()
         self._next_attempt = 0.0
+        self._longest = LONGEST_SECONDS
 
     def handle(self, event: dg.EventLogEntry, *, batch_metadata: Any = None) -> None:
         """Takes an event in place of `DagsterInstance.handle_new_event`."""
@@ -48,11 +51,15 @@ class PatientEvents:
                 if time.monotonic() >= self._next_attempt:
                     self._try_lines()
                 return
-            until = time.monotonic() + LONGEST_SECONDS
+            until = time.monotonic() + self._longest
             while not self._try_all(event, batch_metadata):
                 if time.monotonic() > until:
                     self._write(event, batch_metadata=batch_metadata)
-                self._pause(PAUSE_SECONDS)
+                try:
+                    self._pause(PAUSE_SECONDS)
+                except BaseException:  # what signals raise
+                    self._longest = ENDING_SECONDS
+                    raise
 
     def _try_all(self, event: dg.EventLogEntry, batch_metadata: Any) -> bool:
         if not self._try_lines():

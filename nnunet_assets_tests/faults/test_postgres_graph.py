@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
 from nnunet_assets.cli.main import main
@@ -55,6 +56,9 @@ def project(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
     served = ServedProject(folder, free_port(), free_port())
     served.up()
     yield folder
+    # What follows the summary by itself would wait for a database that does not come back.
+    with open_instance(folder) as instance:
+        wait_until(lambda: instance.get_runs_count(RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)) == 0, 600)
     served.down()
 
 

@@ -94,6 +94,21 @@ def test_after_a_day_the_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         patient(database).handle(step("the step succeeded"))
 
 
+def test_who_interrupts_a_run_that_waits_need_not_wait_for_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patient_events, "ENDING_SECONDS", -1.0)
+    database = Database()
+    database.is_away = True
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    events = patient(database, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        events.handle(step("the step succeeded"))
+    with pytest.raises(RuntimeError, match="too many retries"):
+        events.handle(step("the step failed"))
+
+
 def test_an_event_that_no_database_takes_is_no_matter_of_waiting() -> None:
     def refuse(event: dg.EventLogEntry, *, batch_metadata: Any = None) -> None:
         raise psycopg2.errors.UntranslatableCharacter("unsupported Unicode escape sequence")
