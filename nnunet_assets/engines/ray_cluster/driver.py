@@ -42,9 +42,9 @@ from nnunet_assets.processes.exit_codes import ExitCode
 
 POLL_SECONDS = 0.5
 REASON_SECONDS = 5.0
-TASK_GRACE_SECONDS = GRACE_SECONDS + 5.0
+TASK_GRACE_SECONDS = GRACE_SECONDS + 20.0
 """How long the job's process may take to end, which gives the fold's process `GRACE_SECONDS`."""
-FORCE_SECONDS = TASK_GRACE_SECONDS + 5.0
+FORCE_SECONDS = TASK_GRACE_SECONDS + 10.0
 """After so long a task that was asked to end is killed with its worker."""
 LOST_SECONDS = 15.0
 """After so long more a task that does not even answer to that is given up; it ends with this process."""
