@@ -126,9 +126,9 @@ def test_what_changes_the_result_may_not() -> None:
     [
         ("--seed 7", "seed7"),
         ("--seed 0 --deterministic --patience 50", "seed0-deterministic-patience50"),
+        ("--patience 50 --restore-best", "patience50-best"),
         ("-pretrained_weights /w/a.pth", "pretrained"),
         ("--seed 7 --variant mine", "mine"),
-        ("--patience 50 --restore-best", "patience50-best"),
     ],
 )
 def test_flags_that_change_the_result_make_a_variant_of_their_own(typed: str, name: str) -> None:

@@ -87,10 +87,10 @@ def test_a_killed_training_resumes_to_the_very_weights_of_one_that_was_not(proje
     assert weights_are_equal(project, experiment.variant, "golden")
 
 
-def test_a_training_that_stopped_early_ends_with_its_best_weights_after_a_kill_too(project: Any) -> None:
+def test_a_training_ends_with_its_best_weights_after_a_kill_too(project: Any) -> None:
     experiment = variant("best")
     killed: list[int] = []
-    options = replace(REPEATABLE, patience=2, restore_best=True)
+    options = replace(REPEATABLE, restore_best=True)
 
     def kill() -> None:
         if not killed and len(epochs_of(project, experiment)) >= 2:
@@ -98,14 +98,13 @@ def test_a_training_that_stopped_early_ends_with_its_best_weights_after_a_kill_t
             trainer.kill()
             killed.append(trainer.pid)
 
-    overrides = {**EACH_EPOCH, "num_epochs": 30, "initial_lr": 0.5}
+    overrides = {**EACH_EPOCH, "num_epochs": 6, "initial_lr": 0.5}
     project.train("fold_0", experiment, overrides=overrides, options=options, progress=RecordedProgress(on_poll=kill))
 
     folder = project.folder("fold_0", experiment)
     manifest = read_committed(folder)
     ema = [record.values["pseudo_dice_ema"] for record in epochs_of(project, experiment)]
     assert killed
-    assert "was best in epoch" in manifest.details["stopped_early"]
     assert manifest.details["restored_epoch"] == max(range(len(ema)), key=ema.__getitem__)
     assert have_equal_weights(folder / FINAL, folder / BEST)
 
