@@ -23,6 +23,20 @@ Planned = Mapping[str, Mapping[str, Any]]
 """What a plans file holds under `configurations`: name to what it says itself."""
 
 
+def planned_in(content: Mapping[str, Any], source: Path | str) -> Planned:
+    """Returns what a plans file holds of its configurations; none where it names none.
+
+    Raises:
+        PlanningError: That is no mapping of names to what each says.
+    """
+    planned = content.get("configurations", {})
+    if not isinstance(planned, dict):
+        raise PlanningError(f"In {source} `configurations` is {planned!r:.40}, no names with plans. Restore the file.")
+    if odd := [name for name, plan in planned.items() if not isinstance(plan, dict)]:
+        raise PlanningError(f"In {source} the configuration {odd[0]} is {planned[odd[0]]!r:.40}. Restore the file.")
+    return planned
+
+
 def with_inherited(planned: Planned, configuration: str, source: Path | str) -> dict[str, Any]:
     """Returns what a configuration says, over what it inherits from others, over however many of them.
 
@@ -128,9 +142,9 @@ def plans_digests(content: Mapping[str, Any], configuration: str, source: Path |
     folds have the digest of the whole file, where one more configuration made other plans of it.
 
     Raises:
-        PlanningError: As `with_inherited`.
+        PlanningError: As `with_inherited` and `planned_in`.
     """
-    planned = content.get("configurations", {})
+    planned = planned_in(content, source)
     used = lineage(planned, configuration, source) if configuration in planned else []
     return json_sha256(_only(content, [*CONFIGURATIONS, *used])), json_sha256(content)
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.dataset.configurations import next_stages, resolved, with_inherited, without_own
+from nnunet_assets.core.dataset.configurations import next_stages, planned_in, resolved, with_inherited, without_own
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.errors import PlanningError
@@ -93,6 +93,5 @@ class Plans:
 
     @property
     def _own(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the file holds of each configuration, without what it inherits."""
-        own: Mapping[str, Mapping[str, Any]] = (self.content or {}).get("configurations", {})
-        return own
+        """What the file holds of each configuration, without what it inherits; a `PlanningError` where it is odd."""
+        return planned_in(self.content or {}, self.file)

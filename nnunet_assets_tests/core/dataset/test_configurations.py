@@ -151,3 +151,19 @@ def test_a_fold_of_what_was_added_counts_all_that_it_inherits() -> None:
 def test_the_next_stage_is_a_name_or_a_list_of_them(stages: Any, names: list[str]) -> None:
     assert next_stages({"next_stage": stages}) == names
     assert next_stages({}) == []
+
+
+@pytest.mark.parametrize(
+    ("configurations", "sentence"),
+    [
+        (None, "`configurations` is None, no names with plans"),
+        (["2d"], "`configurations` is ['2d'], no names with plans"),
+        ("2d", "`configurations` is '2d', no names with plans"),
+        ({"2d": None}, "the configuration 2d is None. Restore the file."),
+        ({"2d": {}, "3d_fullres": [1]}, "the configuration 3d_fullres is [1]. Restore the file."),
+    ],
+)
+def test_plans_of_another_form_are_told(configurations: Any, sentence: str) -> None:
+    with pytest.raises(PlanningError) as caught:
+        plans_digests({"configurations": configurations}, "2d", "/data/plans.json")
+    assert f"In /data/plans.json {sentence}" in str(caught.value)
