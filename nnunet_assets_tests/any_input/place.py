@@ -1,8 +1,10 @@
 """Where commands are tried: a project that is as good as new each time, and a folder beside it full of odd things."""
 
 import os
+import resource
 import shutil
 import stat
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +19,9 @@ KEPT = {
     *("checkpoints.json", "checkpoint_final.pth", "pseudonym_salt"),
 }
 """What a user, a training or a decision made: a damaged one may be repairable, and is never written over."""
+
+MOST_BYTES = 2**30
+"""What a command may take of the memory beyond the most that this process ever had: libraries, a few small files."""
 
 REMADE = {("adopt", "journal.jsonl"), ("adopt", "manifest.json"), ("adopt", "COMMIT"), ("accept", "baseline.json")}
 """Commands whose work it is to write these anew."""
@@ -84,9 +89,11 @@ class Place:
             self._throw_away()
         path = self.project / file
         damage(path)
-        before = _state(path)
+        before, peak = _state(path), _peak_bytes()
         done = run(filled(line, project=self.project, outside=self.outside), self.outside, {})
         problem = done.fault
+        if not problem and (taken := _peak_bytes() - peak) > MOST_BYTES:
+            problem = f"{file} made it take {taken / 2**30:.1f} GiB more than anything before."
         may_change = (line[0], file.name) in REMADE or (before is None and file.name in WRITTEN_WHERE_MISSING)
         if not problem and file.name in KEPT and not may_change and _state(path) != before:
             problem = f"{file} was damaged, and is written over."
@@ -122,6 +129,11 @@ class Place:
         (self.outside / "nowhere").symlink_to("missing")
         os.mkfifo(self.outside / "pipe")
         os.mknod(self.outside / "socket", stat.S_IFSOCK | 0o600)
+
+
+def _peak_bytes() -> int:
+    """Returns the most memory that this process had so far; Linux counts kibibytes, macOS bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _names_of(path: Path) -> tuple[str, ...]:
