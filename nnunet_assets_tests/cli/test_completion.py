@@ -70,7 +70,7 @@ def test_bash_takes_what_was_written(home: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
-@pytest.mark.parametrize(("typed", "offered"), [("tr", "train"), ("train --dr", "--dry-run")])
+@pytest.mark.parametrize(("typed", "offered"), [("summ", "summarize"), ("train --dr", "--dry-run")])
 def test_fish_completes_with_what_was_written(home: Path, typed: str, offered: str) -> None:
     run("fish")
     code = f'complete -C "nnunet-assets {typed}"'

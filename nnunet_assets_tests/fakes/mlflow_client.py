@@ -305,7 +305,7 @@ def stores_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         database = database_path(destination.tracking_uri)
         database.parent.mkdir(parents=True, exist_ok=True)
         destination.artifacts.mkdir(parents=True, exist_ok=True)
-        database.touch()  # who only reads asks whether it is there
+        database.write_bytes(b"in memory")  # who only reads asks whether something is there
         return stores.setdefault(destination.tracking_uri, InMemoryMlflow(destination.tracking_uri))
 
     monkeypatch.setattr(client, "open_sqlite_store", opened)

@@ -51,6 +51,9 @@ def _tried(
     except NnunetAssetsError as error:
         yield Finding("error", what, str(error))
         return
+    except (OSError, UnicodeError) as error:  # a full disk; a name that is no text in this terminal's locale
+        yield Finding("warning", what, f"could not be tried: {error}.", "Mend that, and call this again.")
+        return
     yield from _found(what, folders, proof)
 
 

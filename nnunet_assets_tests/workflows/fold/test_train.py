@@ -47,12 +47,12 @@ def experiment(variant: dict[str, object] | None = None, **fields: object) -> Ex
 
 
 def test_a_run_asks_for_what_is_declared(settings: Settings) -> None:
-    config = experiment({"seed": 7, "num_epochs": 2, "hyperparameters": {"max_lr": 0.1}}, npz=True, device="cpu")
+    config = experiment({"seed": 7, "num_epochs": 2, "hyperparameters": {"momentum": 0.1}}, npz=True, device="cpu")
 
     request = fold_request(settings, config, "fold_1", AskedNow(), dagster_run_id="run-1")
 
     assert request.options == TrainingOptions(seed=7, npz=True)
-    assert request.overrides == {"num_epochs": 2, "max_lr": 0.1}
+    assert request.overrides == {"num_epochs": 2, "momentum": 0.1}
     assert (request.fold, request.device, request.dagster_run_id) == ("fold_1", "cpu", "run-1")
     assert request.inputs.training_hash == config.training_hash()
 
