@@ -109,6 +109,12 @@ class Experiment:
     plans: str = DEFAULT_PLANS
     variant: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses what is no text with a TypeError: a record that was damaged, whose names would become folders."""
+        for name, value in vars(self).items():
+            if not isinstance(value, str) and (name, value) != ("variant", None):
+                raise TypeError(f"{name} of an experiment is {value!r:.40}, and no text")
+
     @classmethod
     def ensemble(cls, dataset: str, name: str) -> "Experiment":
         """Returns the identity of an ensemble of a dataset's experiments."""

@@ -29,7 +29,7 @@ from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.file_age import age_seconds
 from nnunet_assets.core.files.json_file import read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
-from nnunet_assets.errors import PlanningError, first_offenders
+from nnunet_assets.errors import DamagedFileError, PlanningError, first_offenders
 from nnunet_assets.nnunet.prepared.case_records import CaseRecord, FileRecord, Ingredients
 
 CHECKED_FOR_SECONDS = 24 * 3600
@@ -77,10 +77,20 @@ class CaseSet:
         return str((read_json(self._made_from) or {}).get("why", ""))
 
     def records(self) -> dict[str, CaseRecord]:
-        """Returns the cases that are whole."""
+        """Returns the cases that are whole.
+
+        Raises:
+            DamagedFileError: What is recorded of them is damaged.
+        """
         content = (read_json(self._manifest) or {}).get("cases", {})
         parts = {path.name.removesuffix(".json"): read_json(path) for path in self.parts.glob("*.json")}
-        return {case: CaseRecord.from_json(record) for case, record in {**content, **parts}.items() if record}
+        try:
+            return {case: CaseRecord.from_json(record) for case, record in {**content, **parts}.items() if record}
+        except (LookupError, TypeError, AttributeError) as error:
+            raise DamagedFileError(
+                f"{self._manifest}, or what lies in {self.parts.name} beside it, is not as this package writes it "
+                f"({error!r}). Remove the folder {self.folder}: its cases are made again."
+            ) from error
 
     @property
     def n_parts(self) -> int:

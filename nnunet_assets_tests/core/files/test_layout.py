@@ -76,3 +76,10 @@ def test_what_is_beside_a_fold_and_beside_the_models_has_its_place() -> None:
         "short/MyTrainer__MyPlans__2d",
     )
     assert EXPERIMENT.name_in_dataset == EXPERIMENT.name
+
+
+@pytest.mark.parametrize("odd", [{"variant": []}, {"variant": {}}, {"dataset": None}, {"plans": 1}, {"trainer": True}])
+def test_an_experiment_of_a_damaged_record_is_refused(odd: dict[str, object]) -> None:
+    (name,) = odd
+    with pytest.raises(TypeError, match=f"^{name} of an experiment is "):
+        Experiment(**{"dataset": "Dataset004_Hippocampus", "configuration": "2d", **odd})  # type: ignore[arg-type]

@@ -313,3 +313,15 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     (case_set.folder / "manifest.json").write_text("{")
     with pytest.raises(DamagedFileError, match=r"manifest\.json is not valid JSON .* delete it to have it made again"):
         case_set.records()
+
+
+@pytest.mark.parametrize(
+    "cases", [None, [1], "a", {"a": "x"}, {"a": {"files": {}}}, {"a": {"raw": "r", "files": [1]}}], ids=str
+)
+def test_a_manifest_of_another_form_is_named(tmp_path: Path, cases: Any) -> None:
+    case_set = whole_set(tmp_path)
+    (case_set.folder / "manifest.json").write_text(json.dumps({"cases": cases}))
+    with pytest.raises(DamagedFileError) as caught:
+        case_set.records()
+    assert str(caught.value).startswith(f"{case_set.folder / 'manifest.json'}, or what lies in ")
+    assert str(caught.value).endswith(f"Remove the folder {case_set.folder}: its cases are made again.")
