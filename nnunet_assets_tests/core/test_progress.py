@@ -95,6 +95,10 @@ def test_the_time_that_is_left_goes_by_the_share_of_the_work(clock: Clock) -> No
     count.take("cases predicted", 1, 3, 0.75)  # the large one
     assert count.seconds_left == pytest.approx(20.0)
     assert str(count) == "1 of 3 cases predicted, about 1 min left"
+    count.take("cases predicted again", 10, 20, 0.6)  # a part was done before
+    clock.seconds += 10
+    count.take("cases predicted again", 15, 20, 0.8)
+    assert count.seconds_left == pytest.approx(10.0)
     clock.seconds += 30
     count.take("cases read", 1, 100)  # what came before says nothing of it
     assert count.seconds_left is None

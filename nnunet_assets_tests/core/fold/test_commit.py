@@ -158,9 +158,10 @@ class TestValidatedAgain:
         self.write(fold_folder, dict(reversed(DICES.items())), path="D:\\x\\validation")
         assert read_committed(fold_folder, check_files=True) is not None
 
-    def test_another_score_does_not(self, fold_folder: Path) -> None:
+    @pytest.mark.parametrize("score", [0.5000000000000001, 0.4, 0.3, 0.2, 0.1, 0.0])
+    def test_another_score_does_not(self, fold_folder: Path, score: float) -> None:
         self.committed(fold_folder, schema=2)
-        self.write(fold_folder, {**DICES, "a": 0.5000000000000001})
+        self.write(fold_folder, {**DICES, "a": score})
         assert read_committed(fold_folder) is None
 
     def test_of_schema_1_the_means_at_the_end_of_the_journal_prove_it(self, fold_folder: Path) -> None:
@@ -221,3 +222,11 @@ def test_a_validation_again_has_the_same_result_by_its_scores_or_in_schema_1_by_
     assert not now.has_same_result(replace(elsewhere, scores="scores-1:b"))
     assert not now.has_same_result(replace(now, files={**files, "checkpoint_final.pth": "others"}))
     assert not replace(old, files={}).has_same_result(replace(old, files={}))
+
+
+def test_the_versions_of_a_package_are_all_it_was_made_under_or_the_one_that_is_known(fold_folder: Path) -> None:
+    manifest = replace(manifest_of(fold_folder), versions={"torch": "2.15"})
+    assert (manifest.versions_of("torch"), manifest.versions_of("numpy")) == (["2.15"], [])
+    stages = [{"first_epoch": n, "versions": {"torch": version}} for n, version in enumerate(["2.14", "2.15"])]
+    mixed = replace(manifest, details={"stages": stages})
+    assert (mixed.versions_of("torch"), mixed.versions_of("numpy")) == (["2.14", "2.15"], [])

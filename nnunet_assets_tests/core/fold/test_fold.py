@@ -15,7 +15,7 @@ from nnunet_assets.core.files.kernel_lock import owner_lock
 from nnunet_assets.core.files.layout import FoldPlace, Roots
 from nnunet_assets.core.fold import commit
 from nnunet_assets.core.fold.commit import commit_fold
-from nnunet_assets.core.fold.fold import Fold, fold_state
+from nnunet_assets.core.fold.fold import Fold, finished_siblings, fold_state
 from nnunet_assets_tests.builders import EXPERIMENT, build_manifest, summary_entry, write_validation_summary
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -185,3 +185,14 @@ def test_a_lock_that_cannot_be_looked_at_owns_no_fold(place: Any, monkeypatch: p
 
     monkeypatch.setattr(FileLock, "acquire", refused)
     assert Fold.read(place).state == "foreign"
+
+
+def test_the_siblings_of_a_fold_are_the_other_finished_ones_that_were_trained_here(tmp_path: Path) -> None:
+    folders = [tmp_path / f"fold_{number}" for number in range(4)]
+    for folder in folders[:3]:
+        write_validation_summary(folder, [summary_entry("case", {"1": 0.5})])
+        manifest = build_manifest(folder)
+        commit_fold(folder, replace(manifest, details={"adopted": {}}) if folder.name == "fold_2" else manifest)
+    folders[3].mkdir()
+
+    assert [folder for folder, _ in finished_siblings(folders[1])] == [folders[0]]
