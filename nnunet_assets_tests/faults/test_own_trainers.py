@@ -21,9 +21,10 @@ from nnunet_assets_tests.faults.trials import Trial, resume_and_check
 from nnunet_assets_tests.nnunet.training.test_training_options import epochs_of, have_equal_weights
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 from nnunet_assets_tests.training_builders import DATASET, TINY, PhantomProject, fold_processes, roots_in
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS]
 
 DECLARED = """
 type: nnunet_assets.components.NnunetDataset

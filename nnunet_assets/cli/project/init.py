@@ -108,7 +108,9 @@ def _refuse_clashes(root: Path, contents: Mapping[str, str]) -> None:
     for name, content in contents.items():
         path = root / name
         # A user's .gitignore stays as it is; it may well be older than the project.
-        if path.exists() and name != ".gitignore" and path.read_bytes() != content.encode():
+        # What is no file, such as a pipe, is in the way, and is not read: nobody may ever write into it.
+        is_another = path.exists() and not (path.is_file() and path.read_bytes() == content.encode())
+        if is_another and name != ".gitignore":
             clashes.append(path)
     if clashes:
         names = first_offenders([path.relative_to(root) for path in clashes])

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,17 @@ def test_a_project_or_a_file_in_the_way_is_never_touched(tmp_path: Path, name: s
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
     assert (tmp_path / name).read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("name", [".env", "workspace.yaml"])
+def test_a_pipe_or_a_folder_in_the_way_is_not_read(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError, match=rf"files in the way of one: {name}\. Nothing was written"):
+        init_project(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(ConfigError, match=rf"files in the way of one: {name}\. Nothing was written"):
+        init_project(tmp_path)
 
 
 def test_a_gitignore_of_the_users_own_stays(tmp_path: Path) -> None:
