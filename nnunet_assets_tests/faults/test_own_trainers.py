@@ -54,7 +54,7 @@ OWN = [
 def test_a_killed_fold_of_a_trainer_of_ours_goes_on(
     make_trial: Callable[..., Trial], said: Callable[..., None], n_epochs: int
 ) -> None:
-    trial = make_trial(trainer="nnUNetTrainerSliceWiseBN")
+    trial = make_trial(trainer="nnUNetTrainerSliceWiseBN", variables=with_trainers({}))
     process = trial.start()
     trial.wait_for(lambda: len(trial.epochs) >= n_epochs)
     for trainer in trial.trainers():
