@@ -2,14 +2,16 @@
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices, problem_with_choices
-from nnunet_assets.processes.variables import OWN_TRAINERS
+from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
+from nnunet_assets.processes.variables import EXTERNAL_TRAINERS, OWN_TRAINERS
 
+PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
 FIELDS: dict[str, Any] = {"dataset": "Dataset004_Hippocampus", "configuration": "2d"}
 
 
@@ -58,3 +60,25 @@ def test_an_experiment_looks_at_its_trainers_choices() -> None:
     with pytest.raises(ValueError, match=r"loss_function is 'focal'; it is to be 'dice_ce', 'dice' or 'ce'"):
         ExperimentConfig(**FIELDS, trainer="nnUNetTrainerTunable", variant=variant)
     assert ExperimentConfig(**FIELDS, trainer="nnUNetTrainerMine", variant=variant).variant == variant
+
+
+def test_the_words_of_a_choice_are_those_that_the_trainers_know() -> None:
+    from nnunet_assets.trainers import nnunet_trainer_tunable as trainers
+
+    known = {
+        "optimizer_name": trainers.OPTIMIZERS,
+        "lr_schedule": trainers.SCHEDULES,
+        "loss_function": trainers.LOSSES,
+        "augmentation": trainers.AUGMENTATIONS,
+    }
+    for name, words in known.items():
+        literal, _ = get_args(TunableChoices.model_fields[name].annotation)
+        assert set(get_args(literal)) == set(words)
+
+
+def test_the_page_has_each_choice_with_the_trainers_own() -> None:
+    rows = [line.split("|")[1:3] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    told = {name.strip(" `"): own.strip(" `") for name, own in rows if not name.strip(" `").startswith("nnUNet")}
+    own = found_trainers({EXTERNAL_TRAINERS: str(OWN_TRAINERS)}).settings("nnUNetTrainerTunable")
+
+    assert told == {**{name: str(value) for name, value in own.items()}, "max_lr": "25 times `initial_lr"}

@@ -3,12 +3,9 @@
 The same with real trainings, and MLflow, in `faults/test_slurm_kills.py`.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from nnunet_assets.core.fold.commit import read_committed
-from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines import slurm as slurm_module
 from nnunet_assets.engines.job_files import open_record
@@ -28,64 +24,24 @@ from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.machine.fold_samples import SYSTEM_MEMORY, system_path
 from nnunet_assets_tests.engines import stub_fold
-from nnunet_assets_tests.engines.one_supervisor import EXPERIMENT, OPTIONS, supervise
+from nnunet_assets_tests.engines.one_supervisor import supervise
 from nnunet_assets_tests.engines.real_slurm import RealSlurm
+from nnunet_assets_tests.engines.supervised import Supervised as SupervisedFold
 from nnunet_assets_tests.prepared_builders import write_prepared
 from nnunet_assets_tests.tiny_request import with_modules_of
 
 
-class Supervised:
-    """A fold in a folder of its own, and those who supervise it."""
+class Supervised(SupervisedFold):
+    """A fold in a folder of its own, and those who supervise it on the nodes of a Slurm."""
 
     def __init__(self, folder: Path, slurm: RealSlurm) -> None:
-        self.folder, self.slurm = folder, slurm
-        self.roots, _ = write_prepared(folder)
-        self.place = EXPERIMENT.place_of(self.roots, "fold_0")
-        self.log = folder / "supervisors.log"
-
-    def start(self, *, epoch_seconds: float = 0.0, **options: Any) -> "subprocess.Popen[bytes]":
-        variables = {OPTIONS: json.dumps(options), stub_fold.EPOCH_SECONDS: str(epoch_seconds)}
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "nnunet_assets_tests.engines.one_supervisor", str(self.folder)],
-                env={**with_modules_of(self.folder), **self.slurm.variables, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def run(self, **options: Any) -> int:
-        return self.start(**options).wait(240)
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def epochs(self) -> list[int | None]:
-        return [one.epoch for one in read_records(journal_path(self.place.folder)) if one.kind == "epoch"]
-
-    @property
-    def n_jobs(self) -> int:
-        return len(list((self.place.own / "jobs").iterdir()))
-
-    def wait_for(self, what: Callable[[], Any], seconds: float = 90) -> Any:
-        until = time.monotonic() + seconds
-        while not (found := what()):
-            assert time.monotonic() < until, self.said
-            time.sleep(0.05)
-        return found
+        super().__init__(folder, slurm.variables)
+        self.slurm = slurm
 
     def check_finished(self, n_epochs: int = 4) -> dict[str, Any]:
-        """Checks that each epoch was trained once and that no job is left; returns what is recorded of the job."""
+        """Checks that no job is left either."""
         self.slurm.wait_until_idle()
-        manifest = read_committed(self.place.folder, check_files=True)
-        assert manifest, self.said
-        assert self.epochs == list(range(n_epochs))
-        assert open_record(self.place.folder) is None
-        found: dict[str, Any] = manifest.details["job"]
-        return found
+        return super().check_finished(n_epochs)
 
 
 @pytest.fixture
