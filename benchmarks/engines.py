@@ -40,12 +40,13 @@ from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.job_engine import JobEngine
 from nnunet_assets.engines.job_files import STARTED_FILE, Started, read_from_job, read_record
 from nnunet_assets.engines.local import LOCAL
-from nnunet_assets.engines.slurm import SlurmQueue
+from nnunet_assets.engines.slurm_cluster.queue import SlurmQueue
 from nnunet_assets.jobs import experiment_job_names
 from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
-from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
+from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import project_settings
 from nnunet_assets_tests.dagster_dev import free_port
 from nnunet_assets_tests.engines import stub_fold

@@ -43,7 +43,7 @@ from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
-from nnunet_assets.project_folder.dagster_home import set_pool_limit
+from nnunet_assets.project_folder.instance_state import set_pool_limit
 
 REPEATS = 7
 FIVE = {"five": 2, "five_long": 20}

@@ -12,18 +12,17 @@ from nnunet_assets.core.files.layout import FoldPlace
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.engines.engine import Engine
+from nnunet_assets.engines.job_end import close_job
 from nnunet_assets.engines.job_files import (
     ENDED_FILE,
     Ended,
     JobRecord,
-    close_record,
     job_folder,
     open_record,
     read_from_job,
     request_digest,
 )
 from nnunet_assets.engines.job_queue import JobQueue
-from nnunet_assets.engines.late_jobs import end_late_ones
 from nnunet_assets.engines.named import queue_named
 from nnunet_assets.engines.patience import ask_until_answered, pause
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -77,8 +76,7 @@ def is_to_be_followed(
         # How it failed, who goes on with it asks.
         told = read_from_job(Ended, job_folder(place.own, record.job) / ENDED_FILE)
         if not is_same or (told and told.problem is None):
-            end_late_ones(queue, record)
-            close_record(place.own, record, "It ended while nobody supervised it.")
+            close_job(queue, record, place.own, "It ended while nobody supervised it.")
         return False
     if is_same:
         return True

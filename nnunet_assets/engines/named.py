@@ -10,7 +10,7 @@ from nnunet_assets.engines.job_queue import JobQueue
 from nnunet_assets.engines.job_watch import Note
 from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.engines.ray_cluster.queue import RayQueue
-from nnunet_assets.engines.slurm import SlurmQueue
+from nnunet_assets.engines.slurm_cluster.queue import SlurmQueue
 from nnunet_assets.errors import FoldError
 
 EngineName = Literal["local", "slurm", "ray"]

@@ -21,7 +21,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.project_folder.daemon_lock import UNKNOWN, DaemonOwner, last_owner, lock_owner
-from nnunet_assets.project_folder.dagster_home import last_sign_of_daemon
+from nnunet_assets.project_folder.instance_state import last_sign_of_daemon
 
 SIGN_SECONDS = 30
 """How often Dagster's daemon writes that it lives."""

@@ -15,6 +15,7 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines import left_job
+from nnunet_assets.engines.job_end import JobEnd
 from nnunet_assets.engines.job_engine import JobEngine
 from nnunet_assets.engines.job_files import Ended, JobRecord, is_used_by_job, open_record, read_record, write_record
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, QueueRefusedError
@@ -235,7 +236,7 @@ def kill_at_poll(lab: Lab, monkeypatch: pytest.MonkeyPatch, *script: Job, **opti
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(JobEngine, "_end", lambda *_: None)
+        patch.setattr(JobEnd, "end", lambda *_: None)
         with pytest.raises(Killed):
             lab.run(*script, on_poll=die, **options)
 
@@ -355,7 +356,7 @@ def test_a_supervisor_killed_before_it_knew_the_id_leaves_a_held_job_that_is_fou
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(JobEngine, "_end", lambda *_: None)
+        patch.setattr(JobEnd, "end", lambda *_: None)
         patch.setattr(FakeQueue, "submit", die)
         with pytest.raises(Killed):
             lab.run()
@@ -372,7 +373,7 @@ def test_a_supervisor_killed_before_there_was_a_job_leaves_nothing_to_wait_for(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(JobEngine, "_end", lambda *_: None)
+        patch.setattr(JobEnd, "end", lambda *_: None)
         patch.setattr(FakeQueue, "submit", die)
         with pytest.raises(Killed):
             lab.run()

@@ -1,4 +1,4 @@
-"""What a job settles on the machine that its cluster chose; that it runs at all is in `test_slurm.py`."""
+"""What a job settles on the machine that its cluster chose; that it runs is in `slurm_cluster/test_real_slurm.py`."""
 
 import subprocess
 import sys

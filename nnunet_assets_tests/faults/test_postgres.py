@@ -18,7 +18,8 @@ from nnunet_assets.cli.project import init_postgres
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError, TrackingError
-from nnunet_assets.project_folder.dagster_home import open_instance, pool_limit
+from nnunet_assets.project_folder.instance_state import pool_limit
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.client import connect

@@ -19,7 +19,7 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.jobs import experiment_job_names, preparation_keys
 from nnunet_assets.processes.host_name import HOST_TAG, host_name
-from nnunet_assets.project_folder.dagster_home import open_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination

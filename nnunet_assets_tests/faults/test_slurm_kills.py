@@ -2,7 +2,7 @@
 
     pytest -m faults nnunet_assets_tests/faults/test_slurm_kills.py
 
-Skipped where Slurm is not installed. What needs no training is in `engines/test_slurm.py`.
+Skipped where Slurm is not installed. What needs no training is in `engines/slurm_cluster/test_real_slurm.py`.
 """
 
 import json

@@ -20,7 +20,7 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.processes.host_name import HOST_TAG, host_name
-from nnunet_assets.project_folder.dagster_home import open_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets_tests.cli.project.test_servers import SLEEPS
 from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
 from nnunet_assets_tests.real_postgres import PostgresServer, postgres_server

@@ -1,27 +1,11 @@
-import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from click.testing import CliRunner
 
-from nnunet_assets.cli.diagnosis.daemon import daemon_findings
-from nnunet_assets.cli.main import main
-from nnunet_assets.cli.project.init import init_project
-from nnunet_assets.core.files.layout import TRAINING_POOL
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.processes.host_name import HOST_TAG, host_name
-from nnunet_assets.project_folder.dagster_home import (
-    count_gpus,
-    ensure_instance,
-    open_instance,
-    pool_limit,
-    runs_elsewhere,
-    set_pool_limit,
-)
-from nnunet_assets.settings import Settings
+from nnunet_assets.project_folder.dagster_home import count_gpus, ensure_instance
+from nnunet_assets.project_folder.instance_state import pool_limit, set_pool_limit
 
 
 @pytest.fixture
@@ -94,20 +78,6 @@ def test_what_the_user_changed_in_the_instance_stays(tmp_path: Path, nvidia_smi:
     assert pool_limit(tmp_path) == 3
 
 
-def test_a_limit_that_dagster_took_from_its_default_is_not_a_limit_that_was_set(
-    tmp_path: Path, nvidia_smi: Path
-) -> None:
-    from dagster import DagsterInstance
-
-    ensure_instance(tmp_path)
-    with DagsterInstance.from_config(str(tmp_path / ".dagster")) as instance:
-        instance.event_log_storage.delete_concurrency_limit(TRAINING_POOL)
-        # What Dagster does when a step asks for a slot of a pool that it does not know yet.
-        instance.event_log_storage.initialize_concurrency_limit_to_default(TRAINING_POOL)
-
-    assert pool_limit(tmp_path) is None
-
-
 @dg.op
 def finds_bad_data() -> None:
     raise dg.Failure("bad data")
@@ -144,15 +114,6 @@ def test_a_run_starts_again_once_where_its_process_died_and_not_where_an_asset_f
         assert will_start_again(again.run_id) == "false"
 
 
-@pytest.mark.parametrize("content", ["telemetry: [", "nonsense: 1", "storage: x"])
-def test_an_instance_with_settings_that_dagster_cannot_use_is_named(tmp_path: Path, content: str) -> None:
-    home = tmp_path / ".dagster"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(content)
-    with pytest.raises(ConfigError, match=rf"instance in {home} cannot be opened: .* Correct .*dagster\.yaml"):
-        open_instance(tmp_path).__enter__()
-
-
 @pytest.mark.parametrize("target", ["dagster.yaml", "nowhere"])
 def test_a_link_to_nowhere_in_place_of_the_settings_is_named_and_stays(tmp_path: Path, target: str) -> None:
     (tmp_path / ".dagster").mkdir()
@@ -160,71 +121,3 @@ def test_a_link_to_nowhere_in_place_of_the_settings_is_named_and_stays(tmp_path:
     with pytest.raises(ConfigError, match=r"dagster\.yaml is a link that leads nowhere"):
         ensure_instance(tmp_path)
     assert (tmp_path / ".dagster" / "dagster.yaml").readlink() == Path(target)
-
-
-def test_a_pipe_in_place_of_the_settings_is_named_and_not_waited_for(tmp_path: Path) -> None:
-    (tmp_path / ".dagster").mkdir()
-    os.mkfifo(tmp_path / ".dagster" / "dagster.yaml")
-    with pytest.raises(ConfigError, match="It is a pipe, a socket or a device, and no file"):
-        open_instance(tmp_path).__enter__()
-
-
-def test_a_database_whose_writer_was_killed_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
-    home = ensure_instance(tmp_path)
-    (runs,), (index,) = home.rglob("runs.db"), home.rglob("index.db")
-    with closing(sqlite3.connect(index, isolation_level=None)) as writer:
-        writer.execute("PRAGMA journal_mode = DELETE")
-        writer.execute("PRAGMA cache_size = 1")
-        writer.execute("BEGIN")
-        writer.execute("CREATE TABLE numbers (n TEXT)")
-        writer.executemany("INSERT INTO numbers VALUES (?)", [(f"{n:0200}",) for n in range(3000)])
-        half = {file: file.read_bytes() for file in (index, Path(f"{index}-journal"))}
-        writer.execute("ROLLBACK")
-    for file, content in half.items():
-        file.write_bytes(content)
-    runs.write_bytes(b"no database " * 100)
-    said = rf"file is not a database: {runs}\. Put"
-    with pytest.raises(ConfigError, match=said), open_instance(tmp_path) as instance:
-        instance.get_runs()
-
-
-@pytest.mark.parametrize("name", ["runs.db", "index.db", "schedules.db"])
-def test_an_instance_with_a_damaged_database_is_named(tmp_path: Path, name: str) -> None:
-    home = ensure_instance(tmp_path)
-    (database,) = home.rglob(name)
-    database.write_bytes(b"no database " * 100)
-    said = rf"instance in {home} cannot be used: file is not a database: {database}\. Put"
-    with pytest.raises(ConfigError, match=said), open_instance(tmp_path) as instance:
-        _ = (instance.get_runs(), instance.all_asset_keys(), instance.all_instigator_state())
-    # Before a server starts that would tell its log alone.
-    with pytest.raises(ConfigError, match=said):
-        ensure_instance(tmp_path)
-
-
-@pytest.mark.parametrize("command", ["demo", "up", "dev", "backfill"])
-def test_no_command_that_works_on_the_instance_ends_in_a_traceback_of_a_damaged_one(
-    tmp_path: Path, command: str
-) -> None:
-    init_project(tmp_path)
-    (database,) = (tmp_path / ".dagster").rglob("runs.db")
-    database.write_bytes(b"no database " * 100)
-    project = ["--project", str(tmp_path)] if command == "backfill" else [str(tmp_path)]
-    said = CliRunner().invoke(main, [command, *project])
-    assert isinstance(said.exception, SystemExit), said.exception
-    assert said.exit_code == 1
-    assert f"file is not a database: {database}. Put a backup in its place" in said.output
-
-
-def test_runs_that_go_on_elsewhere_are_counted_by_machine_and_shown_by_doctor(tmp_path: Path) -> None:
-    project = init_project(tmp_path)
-    started = dg.DagsterRunStatus.STARTED
-    hosts = ["login1", "login1", host_name(), None]
-    with open_instance(project) as instance:
-        for host in hosts:
-            instance.add_run(dg.DagsterRun("training", status=started, tags={HOST_TAG: host} if host else {}))
-        instance.add_run(dg.DagsterRun("training", status=dg.DagsterRunStatus.SUCCESS, tags={HOST_TAG: "login2"}))
-
-    assert runs_elsewhere(project) == {"login1": 2}
-    finding = next(daemon_findings(Settings.from_environment(project, {})))
-    assert (finding.level, finding.what) == ("ok", "runs on login1")
-    assert finding.found == "2 go on there, as Dagster has it; a daemon on that machine alone knows"

@@ -6,7 +6,8 @@ from nnunet_assets.cli.diagnosis import project_state
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.layout import JOBS_POOL
-from nnunet_assets.project_folder.dagster_home import ensure_instance, pool_limit, runs_at_once, set_pool_limit
+from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.instance_state import pool_limit, runs_at_once, set_pool_limit
 from nnunet_assets.project_folder.jobs_at_once import KEPT, jobs_at_once
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project

@@ -7,7 +7,8 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.processes.host_name import HOST_TAG, host_name
-from nnunet_assets.project_folder.dagster_home import DAGSTER_YAML, open_instance
+from nnunet_assets.project_folder.dagster_home import DAGSTER_YAML
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.project_folder.run_launcher import HostRunLauncher
 
 

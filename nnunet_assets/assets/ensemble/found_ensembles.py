@@ -11,7 +11,7 @@ from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_k
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
-from nnunet_assets.project_folder.dagster_home import pool_limit_of
+from nnunet_assets.project_folder.instance_state import pool_limit_of
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource

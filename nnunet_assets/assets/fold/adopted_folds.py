@@ -10,7 +10,7 @@ from nnunet_assets.assets.fold.recorded_folds import recorded_folds
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.adoption.adoption import Adopted
 from nnunet_assets.nnunet.results.results import result_of
-from nnunet_assets.project_folder.dagster_home import open_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import Settings
 
 

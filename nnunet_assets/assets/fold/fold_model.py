@@ -16,7 +16,7 @@ from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
-from nnunet_assets.project_folder.dagster_home import pool_limit_of
+from nnunet_assets.project_folder.instance_state import pool_limit_of
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here

@@ -14,7 +14,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
-from nnunet_assets.project_folder.dagster_home import pool_limit_of
+from nnunet_assets.project_folder.instance_state import pool_limit_of
 from nnunet_assets.reports.tables.gap_tables import gap_notes, gap_records
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource

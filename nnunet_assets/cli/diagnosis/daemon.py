@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.project_folder.dagster_home import runs_elsewhere
+from nnunet_assets.project_folder.instance_state import runs_elsewhere
 from nnunet_assets.project_folder.running_daemons import find_daemons
 from nnunet_assets.settings import Settings
 

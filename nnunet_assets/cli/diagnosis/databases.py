@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.text.postgres_url import PostgresUrl, is_postgres
 from nnunet_assets.errors import NnunetAssetsError
-from nnunet_assets.project_folder.dagster_home import runs_at_once, schema_problem
+from nnunet_assets.project_folder.instance_state import runs_at_once, schema_problem
 from nnunet_assets.project_folder.jobs_at_once import FEWEST_RUNS
 from nnunet_assets.project_folder.postgres_instance import instance_database, look_at_instance
 from nnunet_assets.project_folder.postgres_server import DatabaseLook

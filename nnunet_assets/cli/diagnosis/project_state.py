@@ -13,7 +13,8 @@ from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, unread_variables
-from nnunet_assets.project_folder.dagster_home import count_gpus, pool_limit, runs_at_once, unset_settings
+from nnunet_assets.project_folder.dagster_home import count_gpus, unset_settings
+from nnunet_assets.project_folder.instance_state import pool_limit, runs_at_once
 from nnunet_assets.project_folder.jobs_at_once import OTHER_RUNS, jobs_at_once
 from nnunet_assets.project_folder.private_files import open_to_others
 from nnunet_assets.project_folder.workspace_file import NOWHERE, WORKSPACE_FILE, imports_from

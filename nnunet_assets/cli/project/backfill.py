@@ -62,7 +62,8 @@ def backfill(
 
     from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
     from nnunet_assets.jobs import experiment_job_names
-    from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
+    from nnunet_assets.project_folder.dagster_home import ensure_instance
+    from nnunet_assets.project_folder.opened_instance import open_instance
 
     ensure_instance(settings.project)
     with open_instance(settings.project) as instance:

@@ -20,7 +20,8 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, NnunetAssetsError, TrackingError
 from nnunet_assets.processes.variables import PROJECT_VARIABLE
-from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
+from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.reports.tables.summary_tables import to_short_records
 from nnunet_assets.settings import Settings, is_project, project_settings
 

@@ -11,8 +11,9 @@ import click
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.errors import ConfigError, first_offenders
-from nnunet_assets.project_folder.dagster_home import ensure_instance, pool_limit
+from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.project_folder.env_file import dotenv_quoted
+from nnunet_assets.project_folder.instance_state import pool_limit
 from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.settings import Settings, is_project
 

@@ -44,7 +44,8 @@ from nnunet_assets.processes.interpreter import PYTHON_PATH, python_command, wit
 from nnunet_assets.processes.machine.other_users import other_users
 from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIABLE
 from nnunet_assets.project_folder.daemon_lock import held_command, starting
-from nnunet_assets.project_folder.dagster_home import ensure_instance, forget_signs_of_daemon
+from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.instance_state import forget_signs_of_daemon
 from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.project_folder.private_files import make_private
 from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon, second_daemons

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
 from nnunet_assets.core.summary.cv_groups import CvRecord
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.project_folder.dagster_home import open_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import Settings
 
 

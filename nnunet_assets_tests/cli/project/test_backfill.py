@@ -20,7 +20,8 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project import backfill
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.project_folder import running_daemons
-from nnunet_assets.project_folder.dagster_home import ensure_instance, open_instance
+from nnunet_assets.project_folder.dagster_home import ensure_instance
+from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project

@@ -16,7 +16,7 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.project_folder import network_drives
-from nnunet_assets.project_folder.dagster_home import set_pool_limit
+from nnunet_assets.project_folder.instance_state import set_pool_limit
 from nnunet_assets.project_folder.running_daemons import RunningDaemon
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination

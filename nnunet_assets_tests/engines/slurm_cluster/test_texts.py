@@ -3,7 +3,7 @@
 import pytest
 
 from nnunet_assets.engines.job_queue import GONE, JobLook
-from nnunet_assets.engines.slurm_texts import gone, look_of, place_of, shown_by_sacct, shown_by_scontrol
+from nnunet_assets.engines.slurm_cluster.texts import gone, look_of, place_of, shown_by_sacct, shown_by_scontrol
 
 CANCELLED = (
     "JobId=1 JobName=nnunet_assets-abc UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=4294901759 Nice=0 "

@@ -13,8 +13,8 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.engines.job_files import SCRIPT_FILE
 from nnunet_assets.engines.job_queue import JobLook, JobOrder, QueueRefusedError, QueueSilentError
 from nnunet_assets.engines.job_script import job_script
-from nnunet_assets.engines.slurm_script import sbatch_arguments
-from nnunet_assets.engines.slurm_texts import (
+from nnunet_assets.engines.slurm_cluster.arguments import sbatch_arguments
+from nnunet_assets.engines.slurm_cluster.texts import (
     HELD,
     LOOK_FORMAT,
     SACCT_FIELDS,

@@ -14,7 +14,7 @@ from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.declarations.engine_config import OWN_OPTIONS, EngineConfig
 from nnunet_assets.engines.job_queue import JobOrder
 from nnunet_assets.engines.job_script import job_script
-from nnunet_assets.engines.slurm_script import sbatch_arguments
+from nnunet_assets.engines.slurm_cluster.arguments import sbatch_arguments
 
 SMUGGLED = "x\n#SBATCH --uid=0 --export=ALL"
 PIECES = (

@@ -1,0 +1,1 @@
+"""Slurm as an engine: its commands, what they are called with, and what they print."""
