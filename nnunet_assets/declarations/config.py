@@ -5,14 +5,16 @@ Plain pydantic, without Dagster, so that `nnunet-assets check-config` and the as
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nnunet_assets.core.dataset.curation import Curation
+from nnunet_assets.core.dataset.plan_sizes import PlanSizes
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment
+from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, MAX_NAME_LENGTH, NAME_PATTERN, Experiment
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
@@ -33,6 +35,9 @@ from nnunet_assets.declarations.tunable_trainers import problem_with_choices
 
 RESULT_OPTIONS = ("pretrained_weights", "seed", "deterministic", "patience", "restore_best")
 """The options of a training that change its result."""
+
+SIZES = ("batch_size", "patch_size")
+"""The fields of a variant that change plans, and no attribute of a trainer."""
 
 
 def _each_once(folds: list[int]) -> list[int]:
@@ -57,6 +62,12 @@ def _attribute_problem(name: str, value: object) -> str | None:
             f"{name} is the text {value!r}, which looks like a number. YAML takes 1.0e-3 for one, but not 1e-3 or 0,1"
         )
     return None
+
+
+def _by_axis(sizes: list[int]) -> list[int]:
+    if len(sizes) not in (2, 3):
+        raise ValueError(f"{sizes} are no sizes of a patch: give two (y, x) or three (z, y, x)")
+    return sizes
 
 
 def _absolute(folder: str) -> str:
@@ -159,6 +170,10 @@ class VariantConfig(Declaration):
     """Losses at lower resolutions too. nnU-Net: true."""
     save_every: Annotated[int, Field(ge=1)] | None = None
     """Write checkpoint_latest.pth every so many epochs. nnU-Net: 50."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Patches in a batch, by plans derived from the dataset's. nnU-Net: as planned."""
+    patch_size: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], AfterValidator(_by_axis)] | None = None
+    """Voxels of a patch in nnU-Net's order (y, x or z, y, x), by plans derived likewise. nnU-Net: as planned."""
     hyperparameters: dict[str, Any] = {}
     """Further attributes of a trainer that has them, by name: numbers, texts, true or false. nnU-Net: none."""
     pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
@@ -184,7 +199,7 @@ class VariantConfig(Declaration):
 
     @model_validator(mode="after")
     def _changes_something(self) -> "VariantConfig":
-        if not self.overrides() and not self.options():
+        if not self.overrides() and not self.options() and not self.sizes:
             raise ValueError(
                 f"variant {self.name!r} overrides nothing; leave it out, or set at least one hyperparameter"
             )
@@ -192,12 +207,17 @@ class VariantConfig(Declaration):
 
     def overrides(self) -> dict[str, Any]:
         """Returns trainer attribute to value, only what is set."""
-        own = self.model_dump(exclude={"name", "hyperparameters", *RESULT_OPTIONS}, exclude_none=True)
+        own = self.model_dump(exclude={"name", "hyperparameters", *SIZES, *RESULT_OPTIONS}, exclude_none=True)
         return {**own, **self.hyperparameters}
 
     def options(self) -> dict[str, Any]:
         """Returns what else changes the result, as `TrainingOptions` names it, only what is set."""
         return self.model_dump(include=set(RESULT_OPTIONS), exclude_defaults=True)
+
+    @property
+    def sizes(self) -> PlanSizes:
+        """What plans are derived with."""
+        return PlanSizes(self.batch_size, tuple(self.patch_size) if self.patch_size else None)
 
 
 class ExperimentConfig(RegisteredDeclaration):
@@ -247,6 +267,10 @@ class ExperimentConfig(RegisteredDeclaration):
             raise ValueError(sentence.removesuffix("."))
         if self.variant and (problem := problem_with_choices(self.trainer, self.variant.hyperparameters)):
             raise ValueError(problem)
+        if len(derived := self.identity.plans) > MAX_NAME_LENGTH:
+            raise ValueError(
+                f"the plans of this variant are named {derived}; at most {MAX_NAME_LENGTH} characters are allowed"
+            )
         if self.engine and (problem := self.engine.problem_with(device=self.device, num_gpus=self.num_gpus)):
             raise ValueError(problem)
         if self.test_set and self.disable_checkpointing:
@@ -258,15 +282,25 @@ class ExperimentConfig(RegisteredDeclaration):
         return self
 
     @property
+    def sizes(self) -> PlanSizes:
+        """What the plans of the experiment are derived with from those that are declared."""
+        return self.variant.sizes if self.variant else PlanSizes()
+
+    @property
     def identity(self) -> Experiment:
-        """The experiment that this declares."""
+        """The experiment that this declares; its plans are the derived ones."""
         return Experiment(
             dataset=self.dataset,
             configuration=self.configuration,
             trainer=self.trainer,
-            plans=self.plans,
+            plans=self.sizes.plans_name(self.plans),
             variant=self.variant.name if self.variant else None,
         )
+
+    @property
+    def declared_identity(self) -> Experiment:
+        """The experiment in the words of its declaration, in which plans are those that its own are derived from."""
+        return replace(self.identity, plans=self.plans)
 
     def options(self, project: Path) -> TrainingOptions:
         """Returns how each fold is trained.
@@ -300,7 +334,7 @@ class ExperimentConfig(RegisteredDeclaration):
         return json_sha256(
             {
                 "configuration": self.configuration,
-                "plans": self.plans,
+                "plans": self.identity.plans,
                 "trainer": self.trainer,
                 "variant": self.variant.name if self.variant else None,
                 "overrides": self.variant.overrides() if self.variant else {},

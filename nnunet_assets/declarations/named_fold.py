@@ -127,7 +127,7 @@ def chosen_experiment(named: NamedFold, dataset: str, project: Project) -> Exper
     trainer, plans = named.trainer or DEFAULT_TRAINER, named.plans or DEFAULT_PLANS
     identity = Experiment(dataset, configuration, trainer, plans, name)
     for declared in project.experiments:
-        if declared.identity == identity:
+        if identity in (declared.declared_identity, declared.identity):
             _refuse_other_settings(declared, changing, project)
             return declared.model_copy(update=unchanging)
     if not changing:
@@ -175,7 +175,8 @@ def experiment_of(**fields: Any) -> ExperimentConfig:
 
 def _refuse_half_named(named: NamedFold, identity: Experiment, project: Project) -> None:
     """Refuses what would begin nnU-Net's 1000 epochs in the place of a declared training, for want of a flag."""
-    fitting = [one.identity for one in project.experiments_of(identity.dataset) if _is_of(one.identity, named)]
+    declared = [one.declared_identity for one in project.experiments_of(identity.dataset)]
+    fitting = [one for one in declared if _is_of(one, named)]
     if not fitting or named.undeclared:
         return
     lines = [

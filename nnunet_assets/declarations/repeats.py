@@ -25,7 +25,7 @@ def _training_but_seed(config: ExperimentConfig) -> str:
         {
             "dataset": config.dataset,
             "configuration": config.configuration,
-            "plans": config.plans,
+            "plans": config.identity.plans,
             "trainer": config.trainer,
             "overrides": config.variant.overrides() if config.variant else {},
             "options": {name: value for name, value in options.items() if name != "seed"},

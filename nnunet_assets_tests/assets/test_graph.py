@@ -160,6 +160,14 @@ def test_only_the_check_of_the_raw_data_stops_what_follows() -> None:
     assert {check.name for check in checks if check.blocking} == {"is_consistent"}
 
 
+def test_folds_on_plans_derived_for_their_variant_follow_from_the_plans_that_are_declared() -> None:
+    sized = SHORT.model_copy(update={"variant": VariantConfig(name="short", batch_size=4)})
+    folds = spec_of(sized, "fold_model")
+
+    assert folds.key.path[-2].endswith("__nnUNetPlans_bs4__3d_fullres")
+    assert "preprocessed_plans" in [dep.asset_key.path[-1] for dep in folds.deps]
+
+
 def test_a_full_model_is_declared_beside_the_folds_and_needs_no_split() -> None:
     full = spec_of(SHORT.model_copy(update={"full_model": True}), "full_model")
 

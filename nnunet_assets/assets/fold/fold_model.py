@@ -106,7 +106,7 @@ def build_fold_model(
 
     @dg.asset(
         key=fold_model_key(experiment),
-        deps=[*model_deps(experiment, previous), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
+        deps=[*model_deps(config, previous), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
         partitions_def=fold_partitions(folds),
         group_name=group,
         kinds={"pytorch", "mlflow"},
@@ -127,9 +127,12 @@ def build_fold_model(
     return fold_model
 
 
-def model_deps(experiment: Experiment, previous: Experiment | None) -> list[dg.AssetDep]:
-    """Returns what every model of an experiment is made from; splits are what its folds need beside it."""
-    deps = [dg.AssetDep(dg.AssetKey(plans_key(experiment.dataset, experiment.plans)))]
+def model_deps(config: ExperimentConfig, previous: Experiment | None) -> list[dg.AssetDep]:
+    """Returns what every model of an experiment is made from; splits are what its folds need beside it.
+
+    Plans that are derived for a variant follow from those that are declared, and share their cases.
+    """
+    deps = [dg.AssetDep(dg.AssetKey(plans_key(config.dataset, config.plans)))]
     if previous:
         deps.append(dg.AssetDep(fold_model_key(previous), partition_mapping=dg.AllPartitionMapping()))
     return deps

@@ -22,7 +22,7 @@ def build_full_model(
 
     @dg.asset(
         key=dg.AssetKey([*config.identity.key_prefix, "full_model"]),
-        deps=model_deps(config.identity, previous),
+        deps=model_deps(config, previous),
         group_name=group,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,

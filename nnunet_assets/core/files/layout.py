@@ -13,6 +13,8 @@ from nnunet_assets.errors import ConfigError
 
 DATASET_PATTERN = r"^Dataset[0-9]{3}_[A-Za-z0-9._-]{1,64}$"
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+MAX_NAME_LENGTH = 64
+"""By that pattern."""
 CONFIGURATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 CONFIGURATIONS = ("2d", "3d_fullres", "3d_lowres", "3d_cascade_fullres")
 """Those that nnU-Net's planner makes; a plans file may have others."""

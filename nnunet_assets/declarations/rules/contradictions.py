@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from nnunet_assets.core.dataset.configurations import unknown_configuration
-from nnunet_assets.core.files.layout import plans_key
+from nnunet_assets.core.files.layout import Experiment, plans_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.yaml_files.documents import DATASET_TYPE, Declared, FileProblem
@@ -38,6 +38,7 @@ def contradictions(
         elif knows_all and dataset not in invalid_datasets:
             yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
     yield from _configurations_unknown(experiments, planned)
+    yield from _sizes_unfit(experiments, planned)
     yield from _stages_missing(experiments, folds, planned)
 
 
@@ -74,9 +75,17 @@ def _dataset_clashes(datasets: Sequence[Declared[DatasetConfig]]) -> Iterator[Fi
 def _experiment_clashes(experiments: Sequence[Declared[ExperimentConfig]]) -> Iterator[FileProblem]:
     """Yields experiments that are the same, or become the same in the names that Dagster or the disk gives them."""
     first_by_name: dict[str, tuple[tuple[str, ...], Declared[ExperimentConfig]]] = {}
+    by_words: dict[Experiment, Declared[ExperimentConfig]] = {}
     for declared in experiments:
         identity = declared.config.identity
-        for key in (identity.key_prefix, plans_key(identity.dataset, identity.plans)):
+        alike = by_words.setdefault(declared.config.declared_identity, declared)
+        if alike.config.sizes != declared.config.sizes:
+            sentence = (
+                f"{declared.config.declared_identity.title} is declared at {alike.place} with other batch_size or "
+                "patch_size, and nobody could tell them apart by their words. Give the variant a name of its own."
+            )
+            yield declared.problem(("attributes", "variant", "name"), sentence)
+        for key in (identity.key_prefix, plans_key(identity.dataset, declared.config.plans)):
             first_key, first = first_by_name.setdefault(_escaped(key), (key, declared))
             if first is declared:
                 continue
@@ -122,6 +131,17 @@ def _configurations_unknown(
             yield declared.problem(("attributes", "configuration"), sentence)
 
 
+def _sizes_unfit(
+    experiments: Sequence[Declared[ExperimentConfig]], planned: PlannedConfigurations
+) -> Iterator[FileProblem]:
+    """Yields patch sizes that the network of a configuration cannot have, as far as it is planned."""
+    for declared in experiments:
+        config = declared.config
+        plan = (planned.of(config.dataset, config.plans) or {}).get(config.configuration)
+        if problem := config.sizes.problem_with(config.configuration, plan):
+            yield declared.problem(("attributes", "variant", "patch_size"), problem)
+
+
 def _stages_missing(
     experiments: Sequence[Declared[ExperimentConfig]], n_folds: Mapping[str, int], planned: PlannedConfigurations
 ) -> Iterator[FileProblem]:
@@ -135,7 +155,8 @@ def _stages_missing(
         wanted = f"{declared.config.configuration} starts from the predictions of {stage.title}"
         previous = by_identity.get(stage)
         if previous is None:
-            sentence = f"{wanted}, which is not declared. Declare it with the same trainer, plans and variant name."
+            name = ", batch_size and patch_size" if declared.config.sizes else " name"
+            sentence = f"{wanted}, which is not declared. Declare it with the same trainer, plans and variant{name}."
             yield declared.problem(location, sentence)
         elif declared.config.test_set and not previous.config.test_set:
             sentence = f"{wanted}, for the test set too; set `test_set: true` at {previous.place} as well."

@@ -15,6 +15,7 @@ from nnunet_assets.errors import DamagedFileError, PlanningError, did_you_mean
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in
 from nnunet_assets.nnunet.plans.plan_card import why_dropped
 from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.preparation.derived_plans import derive_again
 from nnunet_assets.nnunet.preparation.folds_on_plans import refuse_other_version
 from nnunet_assets.nnunet.preparation.patch_padding import Padding, padding
 from nnunet_assets.nnunet.preparation.planning_request import PlanningRequest
@@ -138,6 +139,7 @@ def prepare(
                 n_processes_is_set=n_asked is not None,
             )
             _run(prepared, request, environment, watch)
+            derive_again(prepared, plans)
         made = PreparedDataset(prepared, raw, prepared.plans(plans))
         planned = made.plans.configurations
         available = [configuration for configuration in configurations if configuration in planned]

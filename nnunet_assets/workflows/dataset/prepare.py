@@ -4,12 +4,13 @@ Each step records what it did beside the data, whoever asked for it, so that eve
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE, OnNewCases
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -17,6 +18,7 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.splits_config import SplitsConfig
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.plans.plans import Plans
+from nnunet_assets.nnunet.preparation.derived_plans import derived_plans, write_derived
 from nnunet_assets.nnunet.preparation.planning import PreparedPlans, check_configuration, is_prepared, prepare
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
@@ -267,6 +269,8 @@ def ensure_prepared(
     """
     prepared = PreparedFolder(settings.roots, config.dataset)
     plans = check_configuration(prepared, config.plans, config.configuration)
+    if plans:  # refused before any work where it can be
+        derived_plans(plans, config.sizes, config.configuration)
     declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
     raw = _looked_at(prepared)
@@ -293,7 +297,25 @@ def ensure_prepared(
         wanted = Wanted(config.plans, (config.configuration,), (config.trainer,))
         plan(settings, dataset, wanted, progress, despite_changes=despite_changes)
         found = PreparedDataset.read(prepared, config.plans)
-    return found
+    return _on_derived(found, config)
+
+
+def prepared_for(roots: Roots, config: ExperimentConfig) -> PreparedDataset:
+    """Returns the dataset as it is, with the plans of an experiment: derived for it where its variant has sizes.
+
+    Raises:
+        PlanningError: As `read_raw`; or its configuration cannot have the sizes, or somebody edited what was derived.
+        DamagedFileError: A record, or the plans, are damaged.
+    """
+    return _on_derived(PreparedDataset.read(PreparedFolder(roots, config.dataset), config.plans), config)
+
+
+def _on_derived(dataset: PreparedDataset, config: ExperimentConfig) -> PreparedDataset:
+    """Returns the dataset with the derived plans, which are on the disk then."""
+    derived = derived_plans(dataset.plans, config.sizes, config.configuration)
+    if derived is not dataset.plans:
+        write_derived(dataset.place, derived)
+    return replace(dataset, plans=derived)
 
 
 @dataclass(frozen=True)
@@ -320,7 +342,10 @@ def readiness(settings: Settings, config: ExperimentConfig) -> Readiness:
     prepared = PreparedFolder(settings.roots, config.dataset)
     plans, raw = check_configuration(prepared, config.plans, config.configuration), _looked_at(prepared)
     found = PreparedDataset(prepared, raw, plans) if raw and plans else None
-    return Readiness(raw, _is_split(prepared), found if found and is_prepared(found, config.configuration) else None)
+    if found is None or not is_prepared(found, config.configuration):
+        return Readiness(raw, _is_split(prepared), None)
+    derived = derived_plans(found.plans, config.sizes, config.configuration)
+    return Readiness(raw, _is_split(prepared), replace(found, plans=derived))
 
 
 def _looked_at(prepared: PreparedFolder) -> RawRecord | None:

@@ -24,7 +24,6 @@ from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
-from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.host_name import host_name
 from nnunet_assets.processes.machine.fold_samples import SystemSampler
@@ -34,6 +33,7 @@ from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import ENGINE, HOST, fold_tags
 from nnunet_assets.tracking.store.run_names import fold_run_name
+from nnunet_assets.workflows.dataset.prepare import prepared_for
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 
 
@@ -106,7 +106,7 @@ def fold_request(
             "first, without validation_only."
         )
     training_hash = config.training_hash(_weights_sha256(options.pretrained_weights))
-    dataset = dataset or PreparedDataset.read(PreparedFolder(settings.roots, config.dataset), config.plans)
+    dataset = dataset or prepared_for(settings.roots, config)
     if commits := check_previous_stage(dataset, config.identity):
         training_hash = json_sha256([training_hash, *commits])
     inputs = fold_inputs(dataset, config.identity, fold, training_hash)
