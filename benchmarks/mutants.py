@@ -1,13 +1,15 @@
 """How many small faults the tests of `core` and of the use cases find: mutants by Cosmic Ray, sampled by a seed.
 
-    python benchmarks/mutants.py [--mutants 200] [--seed 0] [--processes 2] [--goal 0.9] [PATH ...]
+    python benchmarks/mutants.py [--mutants 200] [--seed 0] [--part 1/4] [--processes 2] [--goal 0.9] [PATH ...]
 
 A mutant is one place of the code changed in one way: another operator, number, comparison, a branch turned around. Each
 runs against the tests of its own module alone (`core/fold/commit.py`: `core/fold/test_commit.py`), in a copy of the
 tree. Places are drawn, then one change of each, so that an operator with many replacements is not drawn more often.
-Annotations are left out, since no test can see them, and decorators, of which the first import finds most. Modules
-without tests of their own are named, and not drawn from; where nothing can be changed (types, constants), none are
-needed. PATH limits it to some folders or files. Needs the extra `mutants`. Exit code 1: fewer than the goal.
+Annotations are left out, since no test can see them, and decorators, of which the first import finds most; so are a few
+keywords that change no result, see `WITHOUT_EFFECT`. Modules without tests of their own are named, and not drawn from;
+where nothing can be changed (types, constants), none are needed. PATH limits it to some folders or files, and `--part`
+to every fourth of what is drawn, say, for a machine that others use too. Needs the extra `mutants`. Exit code 1: fewer
+than the goal.
 """
 
 import argparse
@@ -37,6 +39,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, TESTS = "nnunet_assets", "nnunet_assets_tests"
 FOLDERS = (f"{PACKAGE}/core", f"{PACKAGE}/workflows")
 TIMEOUT_SECONDS = 180
+
+WITHOUT_EFFECT = {
+    # Of two things that the code beside it made of the same length: it fails where that is wrong.
+    ("zip", "strict"): True,
+    # What a debugger shows of a value.
+    ("field", "repr"): False,
+    # In which order numpy multiplies: the speed, and a last digit.
+    ("einsum", "optimize"): True,
+}
+"""By function and keyword, a value whose opposite gives the same results, so that no test can tell them apart."""
 
 # What the tests import of others is there already when a process for them is forked: most of what a mutant costs.
 FORKS = multiprocessing.get_context("forkserver")
@@ -72,6 +84,7 @@ def main() -> int:
     parser.add_argument("paths", nargs="*", default=FOLDERS)
     parser.add_argument("--mutants", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--part", default="1/1", help="as in 2/4: the second of four parts of what is drawn")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--goal", type=float, default=0.9)
     arguments = parser.parse_args()
@@ -80,7 +93,8 @@ def main() -> int:
     for path in modules:
         if path not in tested_modules and (n_places := len({mutant.start for mutant in mutants_of(path)})):
             print(f"no tests of its own: {path.relative_to(ROOT)} ({n_places} places)")
-    drawn = draw(tested_modules, arguments.mutants, random.Random(arguments.seed))
+    part, n_parts = map(int, arguments.part.split("/"))
+    drawn = draw(tested_modules, arguments.mutants, random.Random(arguments.seed))[part - 1 :: n_parts]
     with tempfile.TemporaryDirectory() as folder:
         copies: SimpleQueue[Path] = SimpleQueue()
         for index in range(arguments.processes):
@@ -96,7 +110,8 @@ def main() -> int:
             print(f"survived: {mutant}")
     counts = Counter(outcomes)
     share = 1 - counts["survived"] / len(drawn)
-    print(f"{len(drawn)} mutants, seed {arguments.seed}: {dict(counts)}; {share:.1%} found, goal {arguments.goal:.0%}")
+    which = f"{len(drawn)} mutants, seed {arguments.seed}, part {arguments.part}"
+    print(f"{which}: {dict(counts)}; {share:.1%} found, goal {arguments.goal:.0%}")
     return 0 if share >= arguments.goal else 1
 
 
@@ -148,7 +163,7 @@ def mutants_of(module: Path) -> Iterator[Mutant]:
 
 
 def invisible_spans(tree: ast.Module) -> list[tuple[Position, Position]]:
-    """Returns where annotations, decorators with their `@` and imports for type checkers stand."""
+    """Returns where annotations, decorators with their `@`, imports for type checkers and idle keywords stand."""
     hidden: list[ast.expr | ast.stmt] = []
     spans: list[tuple[Position, Position]] = []
     for node in ast.walk(tree):
@@ -158,9 +173,17 @@ def invisible_spans(tree: ast.Module) -> list[tuple[Position, Position]]:
             hidden.append(node.returns)
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation:
             hidden.append(node.annotation)
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            hidden += [one.value for one in node.keywords if _is_without_effect(name, one)]
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             hidden.append(node)
     return [*spans, *(((node.lineno, node.col_offset), _end(node)) for node in hidden)]
+
+
+def _is_without_effect(function: str, keyword: ast.keyword) -> bool:
+    value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+    return value is not None and value is WITHOUT_EFFECT.get((function, keyword.arg or ""))
 
 
 def _end(node: ast.expr | ast.stmt) -> Position:
