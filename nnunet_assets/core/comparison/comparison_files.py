@@ -17,7 +17,7 @@ from nnunet_assets.core.comparison.comparison import (
     NoiseFloor,
     Standing,
 )
-from nnunet_assets.core.files.json_file import load_materialized
+from nnunet_assets.core.files.json_file import OTHER_FORM, load_materialized
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.multiplicity import SeedNoise
 from nnunet_assets.errors import SummaryError
@@ -54,7 +54,7 @@ def comparison_of(content: Mapping[str, Any]) -> Comparison:
         if content["schema_version"] in OLDER_SCHEMAS:
             return _comparison({**content, "differences": [_of_schema_1(one) for one in content["differences"]]})
         problem = f"schema {content['schema_version']!r} in place of {SCHEMA_VERSION}"
-    except (KeyError, TypeError, AttributeError) as error:
+    except OTHER_FORM as error:
         problem = repr(error)
     raise ValueError(problem)
 

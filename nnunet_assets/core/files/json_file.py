@@ -20,6 +20,17 @@ MOST_CONTAINERS = 16_000_000
 """An empty list of two bytes takes seventy; so many, lists and objects, take less than two gigabytes."""
 
 
+OTHER_FORM = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
+"""What Python raises where JSON has another form than was meant: a name is missing, a list stands for an object, a
+text for a number. Whoever reads what is not its own expects them all: which one comes hangs on what lies there."""
+
+UNREADABLE = (OSError, *OTHER_FORM)
+"""The same, where the file may be missing, too."""
+
+UNUSABLE = (NnunetAssetsError, *UNREADABLE)
+"""The same, where what is read is checked, too."""
+
+
 class JsonError(ValueError):
     """A file holds no JSON, or more of it than is read."""
 

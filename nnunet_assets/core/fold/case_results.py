@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import parse_json, read_json_bytes
+from nnunet_assets.core.files.json_file import OTHER_FORM, parse_json, read_json_bytes
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
@@ -94,7 +94,7 @@ def case_results(
     names = _names_by_values(labels)
     try:
         entries = list(parse_json(content)["metric_per_case"])
-    except (ValueError, KeyError, TypeError) as error:
+    except OTHER_FORM as error:
         raise SummaryError(
             f"{path} is torn, or not an evaluation of nnU-Net with its metric_per_case ({error!r}). {REMEDY}"
         ) from error
@@ -129,7 +129,7 @@ def _case_result(entry: Any, names: Mapping[frozenset[int], str], path: Path, fi
             for key, metrics in entry["metrics"].items()
         }
         scores.pop(frozenset([0]), None)  # what scored the background too, as nnU-Net does not
-    except (KeyError, TypeError, AttributeError) as error:
+    except OTHER_FORM as error:
         raise SummaryError(f"A case in {path} is not as nnU-Net writes it: {error!r}. {REMEDY}") from error
     if set(scores) != set(names):
         raise SummaryError(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import FileStat, file_sha256, now_ns, stat_of
-from nnunet_assets.core.files.json_file import load_json, parse_json, read_json_bytes, write_json_atomically
+from nnunet_assets.core.files.json_file import OTHER_FORM, load_json, parse_json, read_json_bytes, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.members import changed_members
 from nnunet_assets.core.fold.recorded_scores import are_recorded
@@ -159,7 +159,7 @@ class Manifest:
             values = {key: value for key, value in content.items() if key != "schema"}
             manifest = cls(**{**values, "inputs": FoldInputs(**content["inputs"])})
             return _without_paths(manifest) if content["schema"] == 1 and manifest.is_adopted else manifest
-        except (KeyError, TypeError) as error:
+        except OTHER_FORM as error:
             raise ValueError(f"not a manifest: {error}") from error
 
 

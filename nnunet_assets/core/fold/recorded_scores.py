@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import UNREADABLE, UNUSABLE, load_json
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, SUMMARY_FOLDER
 from nnunet_assets.core.fold.case_results import CaseResult, case_results
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.statistics.estimate import mean_of_defined
-from nnunet_assets.errors import SummaryError
 
 
 def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], commit: str) -> bool:
@@ -31,7 +30,7 @@ def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], com
         description = load_json(fold_folder.parent / "dataset.json")
         path, ending = fold_folder / SUMMARY_FILE, description["file_ending"]
         cases = case_results(content, path, description["labels"], case_ids, ending)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SummaryError):
+    except UNUSABLE:
         return False
     recorded = _in_summary(fold_folder.parent / SUMMARY_FOLDER / CV_SUMMARY_FILE, commit)
     if recorded is not None:
@@ -45,7 +44,7 @@ def _in_summary(file: Path, commit: str) -> Mapping[str, Any] | None:
     try:
         folds = load_json(file)["folds"]
         found = [fold["cases"] for fold in folds if fold.get("commit_sha256") == commit]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except UNREADABLE:
         return None
     return found[0] if found else None
 

@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any
 
-from nnunet_assets.core.files.json_file import parse_json
+from nnunet_assets.core.files.json_file import OTHER_FORM, parse_json
 
 SCHEME = "scores-1"
 
@@ -41,7 +41,7 @@ def scores_digest(content: bytes) -> str | None:
         entries = parse_json(content)["metric_per_case"]
         cases = sorted([file_name_of(entry["prediction_file"]), _labels(entry["metrics"])] for entry in entries)
         canonical = json.dumps(cases, ensure_ascii=True, separators=(",", ":"))
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except OTHER_FORM:
         return None
     return f"{SCHEME}:{hashlib.sha256(canonical.encode()).hexdigest()}"
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.fold import finished_siblings
 from nnunet_assets.core.training.trained_epoch import TrainedEpoch
@@ -46,7 +46,7 @@ class ValidationWork:
             content = load_json(fold_folder / FILE)
             passes = {str(case): int(n) for case, n in content["passes"].items()}
             return cls(passes, float(content["epoch_passes"]), str(content["device"]))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except UNREADABLE:
             return None
 
     def write(self, fold_folder: Path) -> None:

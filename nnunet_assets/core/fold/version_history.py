@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import journal_path, read_records
 
@@ -42,7 +42,7 @@ def read_stages(fold_folder: Path) -> list[Stage]:
     try:
         content = load_json(fold_folder / OWN_FOLDER / VERSIONS_FILE)
         return [Stage(**stage) for stage in content["stages"]]
-    except (OSError, ValueError, LookupError, TypeError):
+    except UNREADABLE:
         first = next(read_records(journal_path(fold_folder)), None)
         versions = first.values.get("params", {}).get("versions", {}) if first and first.kind == "start" else {}
         return [Stage(0, "training", versions, {})] if versions else []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.json_file import JsonError, load_materialized
+from nnunet_assets.core.files.json_file import OTHER_FORM, JsonError, load_materialized
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.selection.best_configuration import SCHEMA_VERSION, BestConfiguration
 from nnunet_assets.errors import SummaryError
@@ -24,7 +24,7 @@ def read_best_configuration(file: Path) -> BestConfiguration:
     content = load_materialized(file, "best_configuration", SummaryError)
     try:
         return best_configuration_of(content)
-    except (JsonError, KeyError, TypeError, AttributeError) as error:
+    except OTHER_FORM as error:
         raise SummaryError(
             f"{file} is not as this version writes it ({error}). Materialize best_configuration again."
         ) from error

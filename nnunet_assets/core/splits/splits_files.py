@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.json_file import load_json, write_json_atomically
+from nnunet_assets.core.files.json_file import OTHER_FORM, load_json, write_json_atomically
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, fold_key
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.splits.splits import NO_SPLITS, SPLITS_FILE, Split, SplitSettings, coverage, is_splits
@@ -99,7 +99,7 @@ def read_record(preprocessed_dataset: Path) -> SplitsRecord:
         return SplitsRecord()
     except ValueError as error:
         raise DatasetError(f"{path} is not valid JSON ({error}). Restore it, or delete it.") from None
-    except (LookupError, TypeError, AttributeError) as error:
+    except OTHER_FORM as error:
         raise DatasetError(f"{path} is not as this package writes it ({error!r}). Restore it, or delete it.") from error
 
 

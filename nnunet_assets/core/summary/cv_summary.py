@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.fold.commit import FoldInputs
@@ -260,7 +261,7 @@ class CvSummary(FoldProgress):
                 summary = replace(summary, training_only=tuple(alone))
             numbers = {key: value for key, value in content.items() if key not in ("schema", "schema_version")}
             follows = _follows(numbers, summary.to_json())
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        except OTHER_FORM as error:
             raise SummaryError(f"The summary is not as this package writes it: {error!r}. {remedy}") from error
         if not follows:
             raise SummaryError(f"The numbers in the summary do not follow from its cases: it was edited. {remedy}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.dataset.configurations import resolved
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
@@ -39,7 +39,7 @@ class PlannedConfigurations:
         stamp = self.file(dataset, plans).parent / OWN_FOLDER / f"{plans}.json"
         try:
             return list(load_json(stamp)["own_configurations"])
-        except (OSError, ValueError, LookupError, TypeError):
+        except UNREADABLE:
             return ()
 
     def _read(self, dataset: str, plans: str) -> Mapping[str, Mapping[str, Any]] | None:
@@ -48,5 +48,5 @@ class PlannedConfigurations:
         try:
             planned = load_json(self.file(dataset, plans))["configurations"]
             return resolved(planned, self.file(dataset, plans))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except UNREADABLE:
             return None  # planning says what is wrong with it

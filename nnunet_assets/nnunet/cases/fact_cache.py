@@ -21,7 +21,7 @@ from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DatasetDescription
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import FileStat, json_sha256, now_ns, stat_of
-from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.json_file import UNREADABLE, readable_json
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.nnunet.cases import case_check, reader_check
 from nnunet_assets.nnunet.cases.case_check import CaseFacts, case_paths
@@ -86,7 +86,7 @@ class FactCache:
         try:
             is_same = entry["stats"] == _as_json(stats_of(files, self._reader))
             return dataclass_from_json(CaseFacts, json.dumps(entry["facts"])) if is_same else None
-        except (OSError, TypeError, KeyError, ValueError):
+        except UNREADABLE:
             return None
 
     def keep(self, files: CaseFiles, stats: Stats, looked_at_ns: int, facts: CaseFacts) -> None:

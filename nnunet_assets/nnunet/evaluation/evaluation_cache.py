@@ -15,6 +15,7 @@ from typing import Any
 from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.atomic_files import append_whole, written_whole
 from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, now_ns, stat_of
+from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
@@ -172,7 +173,7 @@ class KeptCases:
                 stats = tuple(map(tuple, entry["stats"]))
                 pair = FilePair((stats[0], stats[1]), tuple(entry["sha256"]), entry.get("is_settled", False))
                 self._index((entry["fold"], entry["case"]), pair, start, is_new=False)
-        except (ValueError, KeyError, TypeError, IndexError):
+        except OTHER_FORM:
             return
 
     def _index(self, key: CaseKey, pair: FilePair, start: int, *, is_new: bool = True) -> None:

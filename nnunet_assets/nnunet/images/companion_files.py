@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.images.nifti import VolumeError
 
@@ -75,7 +75,7 @@ def tiff_spacing(sidecar: Path, name: str) -> tuple[float, float, float] | None:
             return z, y, x
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         pass
     raise VolumeError(
         "D077",

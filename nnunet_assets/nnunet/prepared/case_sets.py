@@ -27,7 +27,7 @@ from pathlib import Path
 from nnunet_assets.core.files.atomic_files import fsync_path, remove_unfinished
 from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.file_age import age_seconds
-from nnunet_assets.core.files.json_file import read_json, write_json_atomically
+from nnunet_assets.core.files.json_file import OTHER_FORM, read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import flock
 from nnunet_assets.errors import DamagedFileError, PlanningError, first_offenders
 from nnunet_assets.nnunet.prepared.case_records import CaseRecord, FileRecord, Ingredients
@@ -86,7 +86,7 @@ class CaseSet:
         parts = {path.name.removesuffix(".json"): read_json(path) for path in self.parts.glob("*.json")}
         try:
             return {case: CaseRecord.from_json(record) for case, record in {**content, **parts}.items() if record}
-        except (LookupError, TypeError, AttributeError) as error:
+        except OTHER_FORM as error:
             raise DamagedFileError(
                 f"{self._manifest}, or what lies in {self.parts.name} beside it, is not as this package writes it "
                 f"({error!r}). Remove the folder {self.folder}: its cases are made again."

@@ -11,7 +11,7 @@ from typing import Any
 from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.digests import FileStat, now_ns, stat_of
-from nnunet_assets.core.files.json_file import load_json, read_json
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json, read_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.version_history import NNUNET, is_other_minor
@@ -189,7 +189,7 @@ def _plans_hash_of_fold(folder: Path) -> str | None:
         return manifest.inputs.plans_hash
     try:
         return str(load_json(folder / OWN_FOLDER / REQUEST_FILE)["inputs"]["plans_hash"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except UNREADABLE:
         return None
 
 

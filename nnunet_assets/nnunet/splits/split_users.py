@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import readable_json, write_json_atomically
+from nnunet_assets.core.files.json_file import OTHER_FORM, readable_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.progress import Progress
@@ -137,7 +137,7 @@ def _noted_fold(content: Any, dataset: str, roots: Roots, *, is_there: bool) -> 
         title = " / ".join(filter(None, (content["variant"], experiment)))
         model = roots.for_variant(content["variant"]).results / dataset / experiment
         trained = TrainedFold(title, fold, content["splits_hash"], None)
-    except (LookupError, TypeError):
+    except OTHER_FORM:
         return None
     if not (is_there and model.is_dir()):
         return trained  # the drive is not mounted, or the model was moved: believed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import (
     FULL_FOLD,
@@ -106,7 +106,7 @@ def _folds_of(model: Path, experiment: str) -> Iterator[TrainedFold]:
             if any(folder.glob("checkpoint_*.pth")):
                 yield TrainedFold(experiment, folder.name, None, None)
             continue
-        except (OSError, ValueError, LookupError, TypeError):  # another user's, or torn
+        except UNREADABLE:  # another user's, or torn
             yield TrainedFold(experiment, folder.name, None, None)
             continue
         manifest = read_committed(folder)

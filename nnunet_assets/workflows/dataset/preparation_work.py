@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, DatasetDescription, parse_dataset_json
-from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.json_file import UNUSABLE, readable_json
 from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import DamagedFileError, DatasetError, PlanningError
@@ -105,7 +105,7 @@ def _planned(prepared: PreparedFolder, config: ExperimentConfig) -> float | None
     try:
         plans = prepared.plans(config.plans)
         return planned_voxels(fingerprint, plans.content or {}, plans.configurations[config.configuration])
-    except (DamagedFileError, KeyError, TypeError, ValueError, IndexError):
+    except UNUSABLE:
         return None
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
-from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.json_file import UNUSABLE, readable_json
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
@@ -148,7 +148,7 @@ def input_findings(walk: Walk, experiment: Experiment, inputs: FoldInputs) -> It
         content = readable_json(file)
         try:
             digests = set(plans_digests(content, experiment.configuration, file)) if content else set()
-        except (PlanningError, LookupError, TypeError, AttributeError):
+        except UNUSABLE:
             digests = set()
         yield input_finding(f"plans in {place}", inputs.plans_hash, digests, f"the plans in {file}", f"no {file}")
     try:

@@ -13,13 +13,14 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.evaluation.evaluation import COLUMNS
 from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.json_file import UNUSABLE
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
 from nnunet_assets.core.verification.table_differences import CellDifference, table_differences
 from nnunet_assets.core.verification.table_rows import csv_rows
-from nnunet_assets.errors import NnunetAssetsError, VerificationError
+from nnunet_assets.errors import VerificationError
 from nnunet_assets.reports.tables.case_table import read_case_rows
 from nnunet_assets.reports.text.rows import csv_text
 from nnunet_assets.settings import Settings
@@ -64,7 +65,7 @@ def _of_experiment(
     try:
         target = _target(settings, result, experiment, folds)
         differences = _of_own_table(result, target) if walk.is_quick else _measured(walk, settings, result, target)
-    except (NnunetAssetsError, OSError, LookupError, TypeError, ValueError) as error:
+    except UNUSABLE as error:
         how = "held against its own table" if walk.is_quick else "measured again"
         yield Finding("masks", result.title, "unknown", f"{result.subject} cannot be {how}: {error}")
     else:

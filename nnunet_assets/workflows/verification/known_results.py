@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.files.digests import json_sha256
-from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.json_file import UNUSABLE, readable_json
 from nnunet_assets.core.files.layout import (
     CV_SUMMARY_FILE,
     ENSEMBLES,
@@ -19,7 +19,6 @@ from nnunet_assets.core.files.layout import (
 )
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.verification.earlier_result_files import earlier_result_files
-from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.results.results_folder import models_in
 from nnunet_assets.reports.tables.remade_exports import (
     Exports,
@@ -67,7 +66,7 @@ class KnownResult:
         """The tables that are made from it; none where its content is not as this package writes it."""
         try:
             return {**_exports(self.kind, self.content), **self._tables_of_cases()}
-        except (NnunetAssetsError, LookupError, TypeError, AttributeError, ValueError):
+        except UNUSABLE:
             return {}
 
     def _tables_of_cases(self) -> Exports:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
-from nnunet_assets.core.files.json_file import JsonError, load_json
+from nnunet_assets.core.files.json_file import OTHER_FORM, load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment
 from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.core.fold.commit import FinishedFold
@@ -139,9 +139,8 @@ def _of_summary(package: ModelPackage, scored: CvSummary | None, summary: KnownR
     differences = _of_numbers(description.numbers, expected)
     yield from difference_findings("source", "its model.json", differences)
     if not differences:
-        n = len(description.numbers)
-        mean = f"Dice of {description.numbers['dice'].mean:.3f}" if "dice" in description.numbers else "numbers"
-        sentence = f"Its {mean} and {n - 1} other numbers are those of {summary.title}."
+        mean, n_others = description.numbers["dice"].mean, len(description.numbers) - 1
+        sentence = f"Its Dice of {mean:.3f} and {n_others} other numbers are those of {summary.title}."
         yield Finding("source", "dice", "holds", sentence)
 
 
@@ -179,7 +178,7 @@ def _as_chosen(package: ModelPackage, choice: KnownResult) -> list[CellDifferenc
 
     try:
         best: BestConfiguration = best_configuration_of(choice.content)
-    except (JsonError, LookupError, TypeError, AttributeError):
+    except OTHER_FORM:
         return None
     description = package.description
     about = about_choice(best, description.members[0].folds)

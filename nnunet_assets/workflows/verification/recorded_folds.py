@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.json_file import UNREADABLE, load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold, commit_sha256
 from nnunet_assets.core.fold.fold_result import FoldResult
@@ -88,7 +88,7 @@ def _why_unfinished(folder: Path, commit: str | None) -> State:
             return "replaced"
         details = load_json(folder / OWN_FOLDER / MANIFEST_FILE)["details"]
         return "members" if changed_members(folder, details, commit_sha256) else "damaged"
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except UNREADABLE:
         return "replaced"
 
 

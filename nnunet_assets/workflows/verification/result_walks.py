@@ -6,11 +6,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, PARQUET_FILE, evaluation_folder
+from nnunet_assets.core.files.json_file import OTHER_FORM, UNREADABLE, UNUSABLE
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
-from nnunet_assets.errors import NnunetAssetsError, SummaryError
+from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.case_table import read_case_names, read_metrics
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.evaluation_walk import evaluation_findings
@@ -53,12 +54,12 @@ def _of_summaries(walk: Walk, settings: Settings, result: KnownResult, known: Kn
     content, dataset = result.content, str(result.content.get("dataset", result.of))
     try:
         names = _experiments(content)
-    except (LookupError, TypeError, AttributeError) as error:
+        digests = dict(content.get(MADE_FROM) or content.get("made_of") or {})
+    except OTHER_FORM as error:
         yield Finding(
             "source", result.title, "changed", f"{result.subject} is not as this package writes it: {error!r}."
         )
         return
-    digests = content.get(MADE_FROM) or content.get("made_of") or {}
     found: list[KnownResult] = []
     for name in names:
         summary = _summary_of(experiment_named(name, dataset), digests.get(name), known)
@@ -96,7 +97,7 @@ def _made_anew(
             expected = _choice(walk, settings, result.content, summaries, dataset)
         else:
             expected = _comparison(result.content, summaries, dataset)
-    except (NnunetAssetsError, LookupError, TypeError, AttributeError) as error:
+    except UNUSABLE as error:
         sentence = f"{result.subject} cannot be made again from its summaries: {error}"
         yield Finding("source", result.title, "unknown", sentence)
         return
@@ -180,7 +181,7 @@ def _gap(walk: Walk, settings: Settings, result: KnownResult, known: Known) -> I
     try:
         gaps = find_gaps(read_metrics(test, GAP_COLUMNS), read_metrics(validation, GAP_COLUMNS), read_case_names(test))
         expected = gaps_to_json(gaps, result.content["predictions"], result.content["folds"])
-    except (OSError, ValueError, LookupError) as error:
+    except UNREADABLE as error:
         sentence = f"The tables of cases of {result.title} cannot be read any more: {error}"
         yield Finding("source", result.title, "unknown", sentence)
         return

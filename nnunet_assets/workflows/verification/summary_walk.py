@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
@@ -39,7 +40,7 @@ def summary_findings(walk: Walk, content: Mapping[str, Any], title: str) -> list
         recorded = {one["fold"]: one.get("commit_sha256") for one in content["folds"]}
         inputs = FoldInputs(**content["inputs"])
         folds = [recorded_fold(walk.roots, experiment, fold, commit) for fold, commit in recorded.items()]
-    except (LookupError, TypeError, AttributeError) as error:
+    except OTHER_FORM as error:
         return [Finding("source", title, "changed", f"{title} is not as this package writes it: {error!r}.")]
     findings = [*_against_folds(content, folds, title), *(fold.finding() for fold in folds)]
     key = f"{experiment.title}: {sorted(recorded.items(), key=str)}"
