@@ -179,7 +179,7 @@ def judge_against(
         return Verdict(rule, False, f"Worse than {champion_name}, as far as can be told: {'; '.join(worse)}.", numbers)
     shown = numbers.get("difference", 0.0)
     sentence = (
-        f"Dice {fixed(float(shown), 4)} above {champion_name} on {numbers.get('cases', 0)} {where}, lower end of "
+        f"Dice {fixed(float(shown), 4)} above {champion_name} on {numbers['cases']} {where}, lower end of "
         f"the 95 % interval {fixed(float(numbers.get('low', 0.0)), 4)}, margin {margin:g}."
     )
     return Verdict(rule, True, sentence, numbers)

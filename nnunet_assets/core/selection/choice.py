@@ -62,7 +62,7 @@ class Units:
         np.add.at(sums, unit, np.where(is_defined, scores, 0.0).transpose(1, 0, 2))
         np.add.at(counts, unit, is_defined.astype(float).transpose(1, 0, 2))
         sums, counts = sums.transpose(1, 0, 2), counts.transpose(1, 0, 2)
-        fold, patient = (np.unique(names, return_inverse=True)[1].reshape(-1) for names in pairs)
+        fold, patient = (np.unique(names, return_inverse=True)[1].ravel() for names in pairs)
         return cls(sums, counts, fold, patient, np.asarray(simplicity, dtype=float))
 
     @property
@@ -113,18 +113,17 @@ class Units:
 
     def pseudo_scores(self) -> Array:
         """Returns what each unit adds to the foreground means, `(M, n_units)`, as large as a score, 0 on average."""
-        everything = np.ones((1, len(self.fold)))
-        found: Array = self._moved(*self.label_sums(everything))[0] * len(self.fold)
+        (moved,) = self._moved(*self.label_sums(np.ones((1, len(self.fold)))))
+        found: Array = moved * len(self.fold)
         return found
 
     def _moved(self, sums: Array, counts: Array) -> Array:
         """Returns what each unit moves the foreground means by, `(n_weightings, M, n_units)`, to first order."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            label_means = np.where(counts > 0, sums / counts, 0.0)
-            n_labels = np.maximum((counts > 0).sum(axis=2, keepdims=True), 1)
-            share = np.where(counts > 0, 1 / (counts * n_labels), 0.0)  # of a case in the mean
+        there = np.maximum(counts, 1)
+        n_labels = np.maximum((counts > 0).sum(axis=2, keepdims=True), 1)
+        share = 1 / (there * n_labels)  # of a case in the mean
         moved: Array = np.einsum("dml,mul->dmu", share, self.sums, optimize=True)
-        moved -= np.einsum("dml,mul->dmu", share * label_means, self.counts, optimize=True)
+        moved -= np.einsum("dml,mul->dmu", share * sums / there, self.counts, optimize=True)
         return moved
 
     def differences(self, weights: Array, allowed: NDArray[np.bool_] | None = None) -> "Differences":
@@ -169,15 +168,15 @@ class Differences:
 def units_of_cases(folds: Sequence[str], patients: Sequence[str]) -> tuple[NDArray[np.str_], Indices]:
     """Returns fold and patient of each unit, `(2, n_units)`, and which unit each case belongs to."""
     pairs, unit = np.unique(np.array([folds, patients], dtype=np.str_), axis=1, return_inverse=True)
-    return pairs, unit.reshape(-1)
+    return pairs, unit.ravel()
 
 
 def foreground(sums: Array, counts: Array) -> Array:
     """Returns the mean of the label means, over the last axis; NaN where no label is defined."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = np.where(counts > 0, sums / counts, 0.0)
-        n_labels = (counts > 0).sum(axis=-1)
-        return np.where(n_labels > 0, means.sum(axis=-1) / n_labels, np.nan)
+    means = sums / np.maximum(counts, 1)
+    with np.errstate(invalid="ignore"):
+        found: Array = means.sum(axis=-1) / (counts > 0).sum(axis=-1)
+    return found
 
 
 def student(n: Array) -> Array:
@@ -185,5 +184,5 @@ def student(n: Array) -> Array:
     from scipy.special import stdtrit
 
     degrees, places = np.unique(np.maximum(n - 1, 1), return_inverse=True)
-    found: Array = stdtrit(degrees, 0.5 + CONFIDENCE / 2)[places.reshape(-1)]
+    found: Array = stdtrit(degrees, 0.5 + CONFIDENCE / 2)[places.ravel()]
     return found

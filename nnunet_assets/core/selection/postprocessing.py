@@ -152,12 +152,16 @@ class PostprocessedScores:
 
     def effects(self) -> tuple[StepEffect, ...]:
         """Returns every step as it was looked at, on all cases."""
-        everything = np.ones((1, self.n_units))
-        taken = int(self.taken(everything)[0])
+        (taken,) = map(int, self.taken(self._everything))
         return tuple(
             self._described(place, taken & ((1 << place) - 1), is_taken=bool(taken >> place & 1))
             for place in range(len(self.plan.steps))
         )
+
+    @property
+    def _everything(self) -> Array:
+        """Every unit once, as the only weighting."""
+        return np.ones((1, self.n_units))
 
     def _context(self, place: int) -> int:
         """Returns the bits of the earlier steps that a step's effect hangs on."""
@@ -193,16 +197,15 @@ class PostprocessedScores:
             self._effects[key] = _Effect(
                 gains=self._by_unit(np.array(gains)) / max(n_there, 1),
                 n_cases=np.bincount(self.unit, minlength=self.n_units).astype(float),
-                n_holed=self._by_unit(is_lowered[None].astype(float))[0],
+                n_holed=np.bincount(self.unit, is_lowered, minlength=self.n_units).astype(float),
             )
         return self._effects[key]
 
     def _described(self, place: int, before: int, *, is_taken: bool) -> StepEffect:
         effect = self._effect(place, before & self._context(place))
-        everything = np.ones((1, self.n_units))
-        mean, reach = (float(one[0]) for one in effect.gain(everything))
+        mean, reach = (one.item() for one in effect.gain(self._everything))
         by_unit = effect.gains.sum(axis=0)
-        changes = bool(np.abs(effect.gains).max(initial=0.0) > SAME_SCORE)
+        changes = effect.changes
         has_interval = changes and self.n_units >= MIN_PATIENTS
         names = [name for name, places in self.plan.matters.items() if place in places]
         return StepEffect(
@@ -258,17 +261,21 @@ class _Effect:
     n_cases: Array
     n_holed: Array
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes a score at all."""
+        return bool(np.abs(self.gains).max() > SAME_SCORE)
+
     def is_taken(self, weights: Array) -> NDArray[np.bool_]:
         """Returns whether the step is taken under each weighting."""
-        if not np.abs(self.gains).max(initial=0.0) > SAME_SCORE:
+        if not self.changes:
             return np.zeros(len(weights), dtype=bool)
         mean, reach = self.gain(weights)
         n_cases = np.maximum(weights @ self.n_cases, 1)
         is_worse = ((weights @ self.gains.T) / n_cases[:, None] < -SAME_SCORE).any(axis=1)
-        is_holed = (weights > 0) @ (self.n_holed > 0)
-        found: NDArray[np.bool_] = (
-            (weights.sum(axis=1) >= MIN_PATIENTS) & (mean - reach > SAME_SCORE) & ~is_worse & ~is_holed
-        )
+        is_holed = (weights * self.n_holed).any(axis=1)
+        is_gain = mean - reach > SAME_SCORE
+        found: NDArray[np.bool_] = (weights.sum(axis=1) >= MIN_PATIENTS) & is_gain & ~(is_worse | is_holed)
         return found
 
     def gain(self, weights: Array) -> tuple[Array, Array]:
@@ -277,6 +284,7 @@ class _Effect:
         n_cases = np.maximum(weights @ self.n_cases, 1)
         mean = (weights @ by_unit) / n_cases
         moved = (by_unit - self.n_cases * mean[:, None]) / n_cases[:, None]
-        n = weights.sum(axis=1)
-        errors = np.sqrt(np.einsum("du,du->d", weights, moved**2) * n / np.maximum(n - 1, 1))
-        return mean, np.where(n > 1, errors * student(n), np.inf)
+        # Of one patient there is no spread, and it takes more of them for a step anyway.
+        n = np.maximum(weights.sum(axis=1), 2)
+        errors = np.sqrt(np.einsum("du,du->d", weights, moved**2) * n / (n - 1))
+        return mean, errors * student(n)

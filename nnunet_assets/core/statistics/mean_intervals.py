@@ -185,12 +185,12 @@ class PatientWeights:
         n_columns = values.shape[1]
         return WeightedMeans(
             sums=weighted[:n_columns],
-            counts=weighted[n_columns:][kind_of_column.reshape(-1)],
+            counts=weighted[n_columns:][kind_of_column.ravel()],
             chances=self._stream("").random(self._n_resamples),
             n_patients=n_patients,
             n_cases_added=_divided((counts**2).sum(axis=0), counts.sum(axis=0)),
-            smallest=np.where(is_defined, values, np.inf).min(axis=0, initial=np.inf),
-            largest=np.where(is_defined, values, -np.inf).max(axis=0, initial=-np.inf),
+            smallest=np.where(is_defined, values, np.inf).min(axis=0),
+            largest=np.where(is_defined, values, -np.inf).max(axis=0),
         )
 
     def _by_patient(self, values: Array) -> Array:

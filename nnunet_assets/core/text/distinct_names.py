@@ -55,8 +55,9 @@ def _windows(names: Sequence[str], longest: int) -> list[str]:
     start = _n_shared(names)
     n_after = min(_n_shared([name[::-1] for name in names]), min(map(len, names)) - start)
     differing = max(len(name) - start - n_after for name in names)
-    room = longest - 2 * len(_CUT)
-    first = max(0, start - max(0, (room - differing) // 2))
+    room = longest - 2
+    # Never the beginning: it was shown before, and does not tell them apart.
+    first = start - max(0, (room - differing) // 2)
     return [_window(name, first, longest) for name in names]
 
 
@@ -71,8 +72,6 @@ def _window(name: str, first: int, longest: int) -> str:
         return name
     if len(name) - first < longest:  # to its end
         return f"{_CUT}{name[1 - longest :]}"
-    if first == 0:
-        return f"{name[: longest - 1]}{_CUT}"
     return f"{_CUT}{name[first : first + longest - 2]}{_CUT}"
 
 
