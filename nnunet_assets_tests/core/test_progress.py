@@ -118,3 +118,68 @@ def test_a_count_of_nothing_yet_is_none(clock: Clock) -> None:
     count = Count()
     clock.seconds += 3600.0
     assert (str(count), count.seconds_left, count.is_due()) == ("0 of 0 ", None, False)
+
+
+def test_each_step_says_whether_it_begins_a_count(clock: Clock) -> None:
+    count = Count()
+    steps = [
+        ("a", 0, 4),
+        ("a", 1, 4),
+        ("a", 1, 4),
+        ("a", 2, 4),
+        ("a", 1, 4),
+        ("a", 1, 5),
+        ("b", 1, 5),
+        ("b", 2, 5),
+        ("b", 0, 5),
+    ]
+    assert [count.take(*step) for step in steps] == [True, False, False, False, True, True, True, False, True]
+    # The time that is left is that of the count that was begun.
+    clock.seconds += 100
+    count.take("b", 1, 5)
+    assert count.seconds_left == pytest.approx(400.0)
+
+
+def test_a_count_of_nothing_is_done_at_once_and_its_share_whole(clock: Clock) -> None:
+    count = Count()
+    count.take("a", 0, 0)
+    clock.seconds += 3600.0
+    assert (count.seconds_left, count.is_due()) == (None, False)
+    count.take("b", 0, 2, 0.5)
+    clock.seconds += 3600.0
+    count.take("b", 1, 2, 0.25)  # the work grew meanwhile
+    assert (count.seconds_left, count.is_due()) == (None, False)
+    assert str(count) == "1 of 2 b"
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(20, 1), (60, 1), (91, 2), (150, 2), (210, 4), (3600, 60)])
+def test_what_is_left_is_said_in_minutes_and_at_least_one(clock: Clock, seconds: float, minutes: int) -> None:
+    count = Count()
+    count.take("a", 0, 2)
+    clock.seconds += seconds
+    count.take("a", 1, 2)
+    assert str(count) == f"1 of 2 a, about {minutes} min left"
+    count.take("a", 2, 2)
+    assert str(count) == "2 of 2 a"
+
+
+@pytest.mark.parametrize(
+    ("share", "seconds", "is_due"),
+    [
+        (0.05, 30.0, True),
+        (0.05, 29.9, False),
+        (0.0499, 30.0, False),
+        (0.0499, 1799.0, False),
+        (0.0499, 1800.0, True),
+        (0.0, 1800.0, False),
+    ],
+)
+def test_a_line_is_due_by_share_or_by_silence(clock: Clock, share: float, seconds: float, is_due: bool) -> None:
+    count = Count()
+    count.take("a", 1, 9, 0.5)
+    clock.seconds += seconds
+    count.take("a", 2, 9, 0.5 + share)
+    assert count.is_due() is is_due
+    # What was shown is not shown again.
+    clock.seconds += 30.0
+    assert not count.is_due() or not is_due

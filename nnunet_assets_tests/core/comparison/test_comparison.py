@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from math import sqrt
 from typing import Any
@@ -11,6 +12,7 @@ from nnunet_assets.core.comparison.compared_experiments import ComparedExperimen
 from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS
+from nnunet_assets.core.statistics.halves import Halves
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -362,3 +364,66 @@ def test_json_holds_everything_and_null_where_it_is_undefined() -> None:
     assert json.loads(text)["schema_version"] == 2
     assert json.loads(text)["differences"][0]["mean"] is None
     assert json.loads(text)["bootstrap"]["clustered_by"] == "case"
+
+
+class TestWhoIsFirst:
+    LOW, MIDDLE, HIGH = ([value - down for value in FIRST] for down in (0.2, 0.001, 0.0))
+
+    def test_is_who_is_first_in_the_foreground_and_not_in_a_label(self) -> None:
+        both = compared(
+            experiment("left", {"A": self.HIGH, "B": [0.1] * 8}), experiment("right", {"A": self.LOW, "B": [0.9] * 8})
+        )
+        assert both.headline().startswith("2 experiments on 8 shared cases: right is first in ")
+
+    def test_is_told_apart_on_whichever_side_the_others_stand(self) -> None:
+        for low in (["a", "c"], ["c", "d"], ["a", "b1"]):
+            three = compared(experiment("b", self.HIGH), *(experiment(name, self.LOW) for name in low))
+            assert ": b is first in Dice" in three.headline(), three.headline()
+
+    def test_names_up_to_three_from_which_it_is_not_told_apart_whatever_their_names(self) -> None:
+        alike = [experiment(name, self.HIGH) for name in ("e", "a", "z", "f", "b")]
+        found = compared(experiment("c", [value + 0.001 for value in self.HIGH[:-1]] + [0.8]), *alike).headline()
+        assert re.search(r": \w has the highest .* \(0\.675\), not told apart from \w, \w, \w and 2 more$", found), (
+            found
+        )
+
+    def test_shows_a_mean_of_nothing_as_nothing(self) -> None:
+        assert "(0.000)" in compared(experiment("a", [0.0] * 8), experiment("b", [0.0] * 8)).headline()
+
+
+def test_cases_and_standings_are_counted_over_all_labels() -> None:
+    left = experiment("left", {"A": [0.5, 0.6, 0.7], "B": [None, None, 0.4]})
+    right = experiment("right", {"A": [0.4, 0.5, 0.6], "B": [0.0, 0.0, 0.5]})
+    (found,) = foreground(compared(left, right))
+    assert (found.n_cases, found.n_defined_in_one) == (3, 2)
+    nothing = compared(experiment("a", {"A": FIRST, "B": [None] * 8}), experiment("b", {"A": FIRST, "B": [0.0] * 8}))
+    worst = {(one.experiment, one.label): one.n_worst for one in nothing.standings}
+    assert (worst["a", "B"], worst["b", "B"], worst["b", None], worst["b", "A"]) == (0, 8, 8, 0)
+
+
+def test_one_case_is_one_case() -> None:
+    (found,) = foreground(compared(experiment("a", [0.5]), experiment("b", [0.6])))
+    assert found.no_p_because == f"1 case, and a test needs {MIN_PATIENTS}"
+
+
+def test_an_experiment_that_repeats_none_is_no_set() -> None:
+    alone = compared(experiment("a", FIRST), experiment("b", SECOND), repeats=[frozenset({"a"})])
+    assert (alone.noise, len(foreground(alone))) == ((), 1)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5, 7])
+def test_labels_are_compared_alike_however_many_at_a_time(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    scores = {label: [value - k / 100 for value in FIRST] for k, label in enumerate("ABC")}
+    pair = experiment("a", scores), experiment("b", dict.fromkeys("ABC", SECOND))
+    whole = compared(*pair)
+    seen: list[int] = []
+    means = Halves.means
+
+    def noted(self: Halves, values: Any) -> Any:
+        seen.append(values.shape[1])
+        return means(self, values)
+
+    monkeypatch.setattr(Halves, "means", noted)
+    monkeypatch.setattr(module, "_COLUMNS_AT_ONCE", at_once)
+    assert compared(*pair) == whole
+    assert seen == {1: [2, 2, 2], 2: [2, 2, 2], 3: [2, 2, 2], 5: [4, 2], 7: [6]}[at_once]

@@ -5,10 +5,22 @@ from typing import Any
 
 import pytest
 
+from nnunet_assets.core.files import digests
 from nnunet_assets.core.files.digests import file_sha256
-from nnunet_assets.core.fold.commit import FoldInputs, Manifest, commit_fold, commit_sha256, read_committed
+from nnunet_assets.core.fold import commit
+from nnunet_assets.core.fold.commit import (
+    UNKNOWN,
+    FinishedFold,
+    FoldInputs,
+    Manifest,
+    commit_fold,
+    commit_sha256,
+    has_committed_scores,
+    read_committed,
+    scores_on_disk,
+)
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 
 DICES = {"a": 0.5, "b": 0.25, "c": float("nan")}
@@ -230,3 +242,133 @@ def test_the_versions_of_a_package_are_all_it_was_made_under_or_the_one_that_is_
     stages = [{"first_epoch": n, "versions": {"torch": version}} for n, version in enumerate(["2.14", "2.15"])]
     mixed = replace(manifest, details={"stages": stages})
     assert (mixed.versions_of("torch"), mixed.versions_of("numpy")) == (["2.14", "2.15"], [])
+
+
+def test_gpu_hours_are_those_of_every_gpu_in_training_and_validation(fold_folder: Path) -> None:
+    manifest = replace(manifest_of(fold_folder), seconds={"training": 3600.0, "validation": 1800.0}, details={})
+    assert replace(manifest, device="NVIDIA H200").gpu_hours == 1.5
+    two = replace(manifest, device="NVIDIA H200", details={"options": {"num_gpus": 2}})
+    assert two.gpu_hours == 3.0
+    assert [replace(two, device=device).gpu_hours for device in ("cpu", "mps")] == [None, None]
+
+
+def test_what_is_unknown_of_one_may_be_the_same_and_of_both_is(fold_folder: Path) -> None:
+    inputs = FoldInputs("raw", "plans", UNKNOWN, "training")
+    other = FoldInputs(UNKNOWN, "plans", UNKNOWN, "others")
+    assert inputs.differences(other) == ["raw data (unknown of one)", "training settings"]
+    assert other.differences(inputs) == ["raw data (unknown of one)", "training settings"]
+
+
+def test_the_checkpoint_that_was_validated_is_said_by_the_options(fold_folder: Path) -> None:
+    manifest = replace(manifest_of(fold_folder), details={})
+    best = replace(manifest, details={"options": {"val_best": True}})
+    assert [one.validated for one in (manifest, best)] == ["checkpoint_final.pth", "checkpoint_best.pth"]
+    adopted = replace(best, details={**best.details, "adopted": "2026-11-20"})
+    assert (adopted.validated, adopted.is_adopted, best.is_adopted) == (UNKNOWN, True, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([], "not a manifest: no object"),
+        ({"schema": 3}, "schema 3, where 2 and older are read"),
+        ({}, "schema None"),
+        ({"schema": 2}, "not a manifest: 'inputs'"),
+        ({"schema": 2, "inputs": {"raw_hash": "a"}}, "not a manifest: .*missing"),
+        ({"schema": 2, "inputs": 3}, "not a manifest: "),
+        ({"schema": 2, "inputs": {}, "more": 1}, "not a manifest: "),
+    ],
+)
+def test_what_is_no_manifest_says_so(content: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Manifest.from_json(content)
+
+
+@pytest.mark.parametrize(("schema", "adopted"), [(1, False), (2, True)])
+def test_names_that_look_like_paths_are_taken_for_paths_of_adopted_folds_of_the_first_schema_alone(
+    fold_folder: Path, schema: int, adopted: bool
+) -> None:
+    details: dict[str, Any] = {"validation_cases": ["C:\\data\\case_00"], **({"adopted": "2026"} if adopted else {})}
+    content = {"schema": schema, **asdict(replace(manifest_of(fold_folder), details=details))}
+    assert Manifest.from_json(content).details == details
+
+
+def test_files_of_json_are_read_whether_checkpoints_are_or_not(fold_folder: Path) -> None:
+    (fold_folder / "plans.json").write_text("{}")
+    manifest = manifest_of(fold_folder)
+    files = {**manifest.files, "plans.json": file_sha256(fold_folder / "plans.json")}
+    commit_fold(fold_folder, replace(manifest, files=files))
+    assert read_committed(fold_folder) is not None
+    (fold_folder / "plans.json").write_text("[]")
+    assert read_committed(fold_folder) is None
+
+
+def test_a_checkpoint_that_was_read_and_is_the_same_file_is_not_read_again(
+    fold_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 0.0)
+    read: list[str] = []
+    monkeypatch.setattr(commit, "file_sha256", lambda path: read.append(path.name) or file_sha256(path))
+    first = FinishedFold.read(fold_folder, check_files=True)
+    assert first is not None
+    assert (read, list(first.checked)) == (["checkpoint_final.pth"], ["checkpoint_final.pth"])
+    assert FinishedFold.read(fold_folder, check_files=True, known=first) == first
+    assert read == ["checkpoint_final.pth"]
+    assert FinishedFold.read(fold_folder, check_files=True, known=replace(first, checked={})) == first
+    # Of another content than was wanted then, it proves nothing.
+    other = replace(first, manifest=replace(first.manifest, files={"checkpoint_final.pth": "other"}))
+    assert FinishedFold.read(fold_folder, check_files=True, known=other) == first
+    assert len(read) == 3
+    checkpoint = fold_folder / "checkpoint_final.pth"
+    checkpoint.write_bytes(b"weightz, longer")
+    assert FinishedFold.read(fold_folder, check_files=True, known=first) is None
+
+
+def test_a_file_that_may_still_change_within_a_tick_is_read_again(
+    fold_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SAFETY_SECONDS", 1e6)
+    found = FinishedFold.read(fold_folder, check_files=True)
+    assert found is not None
+    assert found.checked == {}
+
+
+def test_a_finished_fold_is_named_by_its_manifest_its_commit_and_its_scores(fold_folder: Path) -> None:
+    found = FinishedFold.read(fold_folder)
+    assert found is not None
+    written = (fold_folder / ".nnunet_assets" / "COMMIT").stat().st_mtime_ns
+    assert found.commit == (commit_sha256(fold_folder), written)
+    assert found.summary == RESULTS["validation/summary.json"]
+    assert replace(found, manifest=replace(found.manifest, scores="scores-1:a")).scores == "scores-1:a"
+    bare = replace(found, manifest=replace(found.manifest, scores=None))
+    assert bare.scores == scores_digest(RESULTS["validation/summary.json"])
+    assert replace(found, summary=None).scores is None
+    assert scores_on_disk(fold_folder) == found.scores
+    assert scores_on_disk(fold_folder.with_name("fold_9")) is None
+
+
+def test_scores_are_the_committed_ones_by_bytes_by_digest_or_by_record(fold_folder: Path) -> None:
+    content = json.dumps({"metric_per_case": []}).encode()
+    digest = scores_digest(content)
+    manifest = replace(manifest_of(fold_folder), scores=digest)
+    assert has_committed_scores(fold_folder, manifest, content, "a")
+    assert has_committed_scores(fold_folder, manifest, RESULTS["validation/summary.json"], "a")
+    assert not has_committed_scores(fold_folder, manifest, b'{"metric_per_case": [1]}', "a")
+    nothing = replace(manifest, scores=None, files={}, details={})
+    assert not has_committed_scores(fold_folder, nothing, content, "a")
+
+
+def test_results_are_the_same_only_where_training_versions_epochs_and_what_was_validated_are(
+    fold_folder: Path,
+) -> None:
+    now = replace(manifest_of(fold_folder), scores="scores-1:a", details={})
+    others = (
+        replace(now, fold="fold_9"),
+        replace(now, inputs=replace(now.inputs, raw_hash="another")),
+        replace(now, versions={"torch": "1"}),
+        replace(now, n_epochs=99),
+        replace(now, details={"options": {"val_best": True}}),
+    )
+    assert now.has_same_result(replace(now, device="another", seconds={}))
+    assert not any(now.has_same_result(other) for other in others)
+    assert not replace(now, scores=None).has_same_result(replace(now, files={}))

@@ -174,3 +174,79 @@ def test_of_other_raw_data_and_no_test_set_or_another_one_it_stays_challenger_wi
         found = on_test_sets(champion, candidate)
         assert not found.passed
         assert f"nor on a test set, since {who} has predicted none with references" in found.sentence
+
+
+def test_a_verdict_is_borne_as_a_line_and_read_back() -> None:
+    for verdict, line in (
+        (Verdict("round_trip", True, "2 cases: equal."), "passed: 2 cases: equal."),
+        (Verdict("round_trip", False, "It failed."), "failed: It failed."),
+    ):
+        assert verdict.record == line
+        assert Verdict.recorded("round_trip", line) == verdict
+    assert not Verdict.recorded("round_trip", "perhaps: It failed.").passed
+    none = Verdict.recorded("round_trip", None)
+    assert (none.passed, none.sentence) == (False, "The rule round_trip was not looked at.")
+
+
+def test_what_is_kept_twice_is_kept_and_nothing_else_passes() -> None:
+    kept = [Verdict(rule, True, "") for rule in RULES]
+    assert passes([*kept, kept[0]])
+    assert not passes([*kept, Verdict("another", True, "")])
+    assert reasons(kept) == []
+
+
+def test_each_verdict_says_what_it_rests_on() -> None:
+    one = judge_cross_validation(FIVE[:1], FIVE[:1], FIVE[:1])
+    assert (one.rule, one.sentence) == ("cross_validation", "The fold is finished and scored.")
+    assert judge_cross_validation(FIVE, FIVE, FIVE).sentence == "All 5 folds are finished and scored."
+    assert judge_cross_validation(FIVE, FIVE[:4], FIVE).numbers == {"folds": 4, "folds_expected": 5}
+    assert not judge_cross_validation(FIVE, FIVE, ()).passed
+    both = judge_round_trip(1, {"case 1": 3, "case 2": 4})
+    assert both.numbers == {"cases": 1, "unequal_cases": 2, "unequal_voxels": 7}
+    assert both.sentence == "7 voxels of 2 of 1 case differ from the folds' own."
+    assert judge_round_trip(1, {}).sentence == "1 case, equal voxel by voxel to the folds' own."
+    assert judge_round_trip(0, {}).sentence == "There was no case to predict."
+    assert not judge_one_training({"raw data": "unknown"}).passed
+    assert judge_one_training({"raw data": "unknown in other words", "plans": "a"}).passed
+
+
+def test_what_passes_says_by_how_much_and_on_what() -> None:
+    found = against(scored([0.5] * 8), scored([0.75] * 8))
+    assert found.numbers == {"cases": 8, "margin": 0.01, "difference": 0.25, "low": 0.25, "high": 0.25}
+    assert found.sentence == (
+        "Dice 0.2500 above version 1 on 8 shared cases, lower end of the 95 % interval 0.2500, margin 0.01."
+    )
+    nothing = against(scored([None] * 8), scored([None] * 8))
+    assert nothing.passed
+    assert nothing.sentence == (
+        "Dice 0.0000 above version 1 on 0 shared cases, lower end of the 95 % interval 0.0000, margin 0.01."
+    )
+    assert judge_against(None, None).sentence == "There is no champion yet."
+
+
+def test_a_loss_of_the_whole_margin_is_too_much_and_a_label_may_lose_twice_it() -> None:
+    champion, half = scored([0.75] * 8), scored([0.5] * 8)
+    assert [against(champion, half, margin).passed for margin in (0.2, 0.25, 0.3)] == [False, False, True]
+    # The foreground is the mean of both labels: it loses half of what the lesion does.
+    with_lesion, worse = scored([0.75] * 8, lesion=[0.75] * 8), scored([0.75] * 8, lesion=[0.5] * 8)
+    assert [against(with_lesion, worse, margin).passed for margin in (0.12, 0.125, 0.13)] == [False, False, True]
+    found = against(with_lesion, worse, margin=0.125)
+    assert found.sentence == (
+        "Worse than version 1, as far as can be told: lesion differs by -0.2500, and its 95 % interval begins at "
+        "-0.2500, not above -0.25; the foreground differs by -0.1250, and its 95 % interval begins at -0.1250, not "
+        "above -0.125."
+    )
+    assert found.numbers["low"] == -0.125
+
+
+def test_whatever_cannot_be_compared_is_no_pass() -> None:
+    for champion, candidate in ((None, scored(DICES)), (scored(DICES), None), (scored(DICES[:5]), scored(DICES[:5]))):
+        assert not against(champion, candidate).passed
+    for champion in (scored(DICES, raw="others"), scored(DICES, raw="unknown")):
+        assert not against(champion, scored(DICES)).passed
+    assert not against(scored(DICES), scored(DICES, raw="unknown")).passed
+    strangers = ComparedExperiment("any", "raw", "splits", {"dice": {"organ": {"x": 0.5}}})
+    found = against(scored(DICES), strangers)
+    assert (found.passed, found.sentence.startswith("It cannot be compared with version 1: ")) == (False, True)
+    nothing = scored(DICES, tumour=[None] * 8)
+    assert not against(nothing, scored(DICES, tumour=[0.0, *[None] * 7])).passed

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.selection.choice import Units
+from nnunet_assets.core.selection import choice
+from nnunet_assets.core.selection.choice import Units, foreground, student, units_of_cases
 
 NAN = float("nan")
 
@@ -76,6 +77,84 @@ def test_an_undefined_mean_counts_as_a_perfect_one() -> None:
     found = units([[0.0, 0.0], [NAN, NAN]]).differences(np.ones((1, 2)))
     assert found.behind.tolist() == [[1.0, 0.0]]
     assert np.isnan(found.means[0, 1])
+
+
+def test_two_patients_of_one_mind_tell_them_apart() -> None:
+    assert chosen(units([[0.5, 0.5], [0.9, 0.9]])) == 1
+    found = units([[0.5, 0.5], [0.9, 0.9]]).differences(np.array([[1.0, 1.0], [2.0, 0.0], [1.0, 0.0], [0.0, 0.0]]))
+    assert found.reach[:, 0].tolist() == [pytest.approx(0.0), pytest.approx(0.0), np.inf, np.inf]
+
+
+def test_units_are_patients_within_folds() -> None:
+    pairs, unit = units_of_cases(["1", "0", "1", "0"], ["b", "b", "b", "a"])
+    assert (pairs.tolist(), unit.tolist()) == ([["0", "0", "1"], ["a", "b", "b"]], [2, 1, 2, 0])
+    found = units([[0.1, 0.2, 0.3, NAN]], folds=[1, 2, 1, 2], patients=[9, 9, 9, 8])
+    assert (found.n_folds, found.n_patients) == (2, 2)
+    assert (found.fold.tolist(), found.patient.tolist()) == ([0, 1, 1], [1, 0, 1])
+    assert found.sums[0, :, 0].tolist() == pytest.approx([0.4, 0.0, 0.2])
+    assert found.counts[0, :, 0].tolist() == [2.0, 0.0, 1.0]
+    three = units([[0.5] * 3] * 2)
+    assert (three.n_folds, three.n_patients) == (3, 3)
+
+
+def test_some_of_the_candidates_keep_their_scores_and_simplicity() -> None:
+    found = units([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], simplicity=[3, 2, 1]).some(np.array([2, 0]))
+    assert (found.sums[:, 0, 0].tolist(), found.simplicity.tolist()) == ([0.5, 0.1], [1.0, 3.0])
+    assert found.counts.shape == (2, 2, 1)
+
+
+def test_a_candidate_that_is_not_allowed_is_neither_the_best_nor_taken() -> None:
+    scores = [[0.1, 0.1, 0.1], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.9, 0.9, 0.9]]
+    found, everything = units(scores, simplicity=[0, 1, 1, 2]), np.ones((4, 3))
+    allowed = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0]], dtype=bool)
+    assert found.chosen(everything, allowed).tolist() == [3, 1, 2, 0]
+    verdict = found.differences(everything, allowed)
+    assert verdict.best.tolist() == [3, 1, 2, 0]
+    assert verdict.behind[1].tolist() == pytest.approx([0.4, 0.0, 0.0, -0.4])
+    # Even where every score is below 0, as negative distances are, one that is not allowed is not the best.
+    below = units([[-0.9] * 3, [-0.5] * 3])
+    assert below.differences(np.ones((1, 3)), np.array([[True, False]])).best.tolist() == [0]
+
+
+def test_weightings_are_taken_in_blocks_of_so_many_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = units([[0.5, 0.9, 0.7], [0.9, 0.5, 0.8]])
+    weights = np.array([[1.0, 0, 0], [0, 3, 0], [0, 0, 3], [3, 0, 0], [1, 1, 1]])
+    allowed = np.array([[True, True], [True, False], [False, True], [True, True], [True, True]])
+    expected, restricted = found.chosen(weights).tolist(), found.chosen(weights, allowed).tolist()
+    assert (expected, restricted) == ([0, 0, 1, 1, 0], [0, 0, 1, 1, 0])
+    for numbers, sizes in ((13, [2, 2, 1]), (18, [3, 2]), (5, [1] * 5), (30, [5])):
+        monkeypatch.setattr(choice, "_NUMBERS_AT_ONCE", numbers)
+        seen: list[int] = []
+        whole = Units._chosen
+
+        def noted(self: Units, block: Any, of: Any, seen: list[int] = seen, whole: Any = whole) -> Any:
+            seen.append(len(block))
+            return whole(self, block, of)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Units, "_chosen", noted)
+            assert found.chosen(weights).tolist() == expected
+            assert found.chosen(weights, allowed).tolist() == restricted
+        assert seen == [*sizes, *sizes]
+
+
+def test_pseudo_scores_are_how_far_each_patient_is_from_the_mean() -> None:
+    found = units([[0.1, 0.2, 0.6], [0.5, 0.5, NAN]]).pseudo_scores()
+    assert found.tolist() == [pytest.approx([-0.2, -0.1, 0.3]), [0.0, 0.0, 0.0]]
+    # Two labels, one of them in one case alone: each has half of the mean, and the one of one case never moves.
+    two = units([[[0.1, 0.4], [0.3, NAN]]]).pseudo_scores()
+    assert two.tolist() == [pytest.approx([-0.05, 0.05])]
+    nothing = units([[[NAN, 0.2], [NAN, 0.4]]]).pseudo_scores()
+    assert nothing.tolist() == [pytest.approx([-0.1, 0.1])]
+
+
+def test_a_foreground_mean_is_of_the_labels_that_are_defined() -> None:
+    sums, counts = np.array([[1.0, 3.0], [1.0, 0.0], [0.0, 0.0]]), np.array([[2.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
+    assert foreground(sums, counts).tolist() == pytest.approx([0.625, 1.0, NAN], nan_ok=True)
+
+
+def test_students_reach_goes_by_the_number_of_patients() -> None:
+    assert student(np.array([2.0, 6.0, 2.0, 31.0])).tolist() == pytest.approx([12.706, 2.571, 12.706, 2.042], abs=1e-3)
 
 
 SCORES = st.sampled_from([NAN, 0.0, 0.25, 0.5, 0.625, 0.75, 1.0])

@@ -8,7 +8,8 @@ import pytest
 
 from nnunet_assets.core.selection.candidates import Candidates
 from nnunet_assets.core.selection.choice import Units
-from nnunet_assets.core.selection.honest_number import HonestNumber, honest_number, luck_variance
+from nnunet_assets.core.selection.honest_number import SEED, HonestNumber, honest_number, luck_variance
+from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets_tests.core.selection.test_choice import NAN, chosen, units
 
 
@@ -174,3 +175,27 @@ def test_few_patients_widen_it() -> None:
     interval = found(units(scores, folds=[0, 1, 2, 2, 1, 0]), n_draws=4000).interval
     student = 2 * 2.571 * scores.std(ddof=1) / np.sqrt(6)
     assert 0.75 * student < interval.high - interval.low < 1.1 * student
+
+
+def test_the_interval_is_cut_where_students_would_be() -> None:
+    # Folds of one mean, so that nothing speaks for the luck of a training.
+    scores = np.array([0.2, 0.8, 0.3, 0.7, 0.4, 0.6])
+    number = found(units([scores], folds=[0, 0, 1, 1, 2, 2]), n_draws=200)
+    from scipy.stats import norm, t
+
+    drawn = np.random.default_rng(SEED).multinomial(6, [1 / 6] * 6, size=200) @ scores / 6
+    share = norm.cdf(-t.ppf(0.975, 5) * (6 / 5) ** 0.5)
+    low, high = (0.5 + np.quantile(drawn - drawn.mean(), one) for one in (share, 1 - share))
+    assert (number.interval.low, number.interval.high) == (round(float(low), 9), round(float(high), 9))
+
+
+def test_the_interval_ends_where_scores_do() -> None:
+    # A fold that is another one by the luck of its training: what the draws do not show widens the interval.
+    high, low = (units([scores], folds=[0, 0, 1, 1, 2, 2]) for scores in ([1.0] * 4 + [0.7] * 2, [0.0] * 4 + [0.3] * 2))
+    assert found(high, n_draws=200).interval == Interval(0.636723828, 1.0)
+    assert found(low, n_draws=200).interval == Interval(0.0, 0.363276172)
+
+
+def test_with_fewer_than_three_folds_there_is_no_number() -> None:
+    for folds, said in (([0, 0], "1 fold is finished"), ([0, 1], "2 folds are finished")):
+        assert str(honest_number(Candidates.plain(units([[0.5, 0.6]], folds=folds)))).startswith(said)

@@ -160,6 +160,72 @@ def test_labels_that_are_not_compared_have_no_say(labels: StepPlan) -> None:
     assert taken(found) == ((1, 2),)
 
 
+def test_where_no_label_is_anywhere_a_step_changes_nothing(labels: StepPlan) -> None:
+    found = scored(labels, [(row("...."), row("...."))] * 7)
+    assert taken(found) == ()
+    foreground = found.effects()[0]
+    assert (foreground.gain, foreground.because, foreground.interval) == (0.0, "it changes no score", None)
+    assert foreground.labels["organ"].gain == 0.0
+
+
+def test_one_patient_or_none_takes_no_step_and_its_gain_is_its_own(labels: StepPlan) -> None:
+    found = scored(labels, FALSE_ISLANDS[:1])
+    organ = found.effects()[1]
+    assert organ.gain == pytest.approx((1 - 8 / 9) / 2)
+    assert (organ.interval, organ.n_better, organ.n_worse, organ.is_taken) == (None, 1, 0, False)
+    seven = scored(labels, FALSE_ISLANDS[:7])
+    assert list(seven.taken(np.array([[0.0] * 7, [1.0] + [0.0] * 6, [5.0] + [0.0] * 6, [6.0] + [0.0] * 6]))) == [
+        0,
+        0,
+        0,
+        2,
+    ]
+
+
+def test_scores_after_the_steps_are_summed_by_patient(labels: StepPlan) -> None:
+    images = [(row("11.2...."), row("11.2.1..")), (row("11......"), row("11.2....")), (row("...."), row("...."))]
+    cases = [case_step_scores(np.array([one]), np.array([other]), labels) for one, other in images]
+    found = PostprocessedScores.of(labels, cases, np.array([0, 1, 1]), list(labels.labels))
+    assert found.n_units == 2
+    for step, organ in ((0, 0.8), (2, 1.0)):
+        sums, numbers = found.after(step)
+        assert sums == pytest.approx(np.array([[organ, 1.0], [1.0, 0.0]]))
+        assert numbers.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    # The foreground's step leaves the organ alone: the lesion is lost in the first, and rightly empty in the second.
+    sums, numbers = found.after(1)
+    assert (sums.tolist(), numbers.tolist()) == ([[1.0, 0.0], [1.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]])
+
+
+def test_patients_who_lose_are_counted_and_those_who_stay_are_not(labels: StepPlan) -> None:
+    loses, stays = (row("11.2...."), row("11.2....")), (row("11......"), row("11......"))
+    foreground = scored(labels, [loses] * 3 + [stays] * 5).effects()[0]
+    assert (foreground.n_better, foreground.n_worse, foreground.gain) == (0, 3, -3 / 16)
+    assert foreground.because == "its gain cannot be told from 0"
+    assert foreground.interval.low < foreground.gain < foreground.interval.high
+    assert round(foreground.interval.low, 9) == foreground.interval.low
+
+
+def test_a_step_is_described_on_what_the_steps_before_it_left(labels: StepPlan) -> None:
+    # The organ's step is taken; the lesion's, after it, gains what the lesion's alone would.
+    found = scored(labels, [(row("1111...22..." + "." * k), row("1111.1.22.2." + "." * k)) for k in range(8)])
+    assert [one.is_taken for one in found.effects()] == [False, True, True]
+    lesion = found.effects()[2]
+    assert list(lesion.labels) == ["lesion"]
+    assert (lesion.labels["lesion"].before, lesion.labels["lesion"].after) == (pytest.approx(0.8), 1.0)
+    assert found.steps(6) == ((1,), (2,))
+    assert (found.steps(0), found.steps(1)) == ((), ((1, 2),))
+
+
+def test_a_hole_counts_where_its_patient_does(regions: StepPlan) -> None:
+    apart = [(row("111122...1111"), row("111122.2.1111")) for _ in range(7)]
+    found = scored(regions, [*apart, (row("111122......."), row("121122......."))])
+    assert list(found.taken(np.array([[1.0] * 7 + [0.0], [1.0] * 8, [1.0] * 7 + [2.0]]))) == [2, 0, 0]
+    holed = found.effects()[1]
+    assert holed.because == "it makes holes in another label or region, in 1 patient"
+    two = scored(regions, [*apart * 4, *[(row("111122......."), row("121122......."))] * 2])
+    assert two.effects()[1].because == "it makes holes in another label or region, in 2 patients"
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
 def test_what_is_taken_is_what_the_rule_says_of_cases_written_out(seed: int, is_region: bool) -> None:

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from nnunet_assets.core.statistics import halves as halves_module
 from nnunet_assets.core.statistics.halves import N_HALVES, Halves, LabelMeans
 
 NAN = float("nan")
@@ -67,3 +68,35 @@ def test_where_the_denominators_agree_it_is_the_test_that_swaps_models_within_pa
     differences = left - right
     swapped = [np.dot(signs, differences) for signs in product((1, -1), repeat=9)]
     assert n_against == np.sum(np.array(swapped) >= differences.sum() - 1e-12)
+
+
+def test_the_halves_are_those_that_were_drawn_before() -> None:
+    """A comparison that an earlier version made is made again to the last digit."""
+    found = Halves([f"p{k:02}" for k in range(20)]).means(np.arange(20.0)[:, None])
+    assert found.by_half[0, [1, 2, 1024, -1]] == pytest.approx([77 / 9, 82 / 7, 23 / 3, 8.0])
+
+
+@pytest.mark.parametrize(("n_patients", "n_halves", "n"), [(3, 8, 8), (3, 7, 7), (3, 9, 8), (2, 8, 4), (4, 8, 8)])
+def test_all_halves_are_taken_where_they_are_few_enough(n_patients: int, n_halves: int, n: int) -> None:
+    halves = Halves([str(k) for k in range(n_patients)], n_halves=n_halves)
+    assert (halves.n_patients, len(halves), halves.has_all) == (n_patients, n, 2**n_patients <= n_halves)
+
+
+@pytest.mark.parametrize(("n_patients", "n_bytes"), [(16, 2), (17, 3), (24, 3), (25, 4)])
+def test_eight_patients_of_a_half_take_a_byte(n_patients: int, n_bytes: int) -> None:
+    assert Halves([f"{k:02}" for k in range(n_patients)])._packed.shape == (N_HALVES, n_bytes)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5, 8, 9])
+def test_means_do_not_hang_on_how_many_halves_are_taken_at_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    scores = np.array([[0.1, NAN], [0.3, 0.5], [0.5, NAN]])
+    whole = Halves(list("abc")).means(scores)
+    monkeypatch.setattr(halves_module, "_HALVES_AT_ONCE", at_once)
+    assert [start for start, _ in Halves(list("abc"))._blocks()] == list(range(0, 8, at_once))
+    assert Halves(list("abc")).means(scores).by_half == pytest.approx(whole.by_half, nan_ok=True)
+
+
+def test_some_columns_are_those_of_all_three_means() -> None:
+    found = Halves(list("ab")).means(np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])).columns(slice(1, 3))
+    assert (found.shown.tolist(), found.by_half.shape) == (pytest.approx([0.35, 0.45]), (2, 4))
+    assert found.by_patient.tolist() == [[0.2, 0.5], [0.3, 0.6]]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnunet_assets.core.statistics.estimate import Bootstrap
+from nnunet_assets.core.statistics import mean_intervals
+from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.mean_intervals import (
     BOUNDS,
     N_RESAMPLES,
@@ -201,3 +202,46 @@ def test_each_metric_is_bounded_as_it_can_be() -> None:
 
 def test_as_many_weights_are_drawn_as_the_pages_say() -> None:
     assert N_RESAMPLES == 9999
+
+
+class TestWhatWasDrawnBefore:
+    """A summary that an earlier version made is made again to the last digit that it shows."""
+
+    SCORES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.65, 0.75, 0.85)
+
+    def test_of_scores(self) -> None:
+        assert interval_of(self.SCORES) == Interval(0.448157556, 0.843584246)
+
+    def test_of_several_labels(self) -> None:
+        values = np.array(self.SCORES)
+        squares = np.where(np.arange(8) == 7, UNDEFINED, values**2)
+        found = PatientWeights(names(8)).means(np.stack([values, squares], axis=1)).interval_over_columns(SHARE)
+        assert found == Interval(0.367110069, 0.786851985)
+
+    def test_of_sizes(self) -> None:
+        values = np.arange(70) / 10 + 1
+        assert interval_of(values, bounds=SIZE) == Interval(3.949182574, 5.06209085)
+        assert interval_of(values, bounds=Bounds(None, None)) == Interval(3.867000518, 5.04696703)
+
+    @pytest.mark.parametrize("at_once", [1, 3, 7, 8])
+    def test_however_many_patients_are_taken_at_once(self, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+        monkeypatch.setattr(mean_intervals, "_PATIENTS_AT_ONCE", at_once)
+        assert interval_of(self.SCORES) == Interval(0.448157556, 0.843584246)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "fewest"),
+    [(SHARE, 6), (SIZE, 60), (Bounds(None, None), 60), (Bounds(None, 1.0), 60), (Bounds(-1.0, None), 60)],
+)
+def test_without_a_bound_on_either_side_it_takes_more_patients(bounds: Bounds, fewest: int) -> None:
+    assert bounds.min_patients == fewest
+
+
+def test_of_no_case_there_is_no_weight_and_of_each_column_its_own_range() -> None:
+    weights = PatientWeights(["a", "a", "b"], n_resamples=5)
+    found = weights.means(np.array([[0.2, UNDEFINED], [0.4, UNDEFINED], [0.9, UNDEFINED]]))
+    assert weights.n_patients == 2
+    assert (found.n_patients.tolist(), found.n_cases_added.tolist()) == ([2, 0], [pytest.approx(5 / 3), 0.0])
+    assert (found.smallest.tolist(), found.largest.tolist()) == ([0.2, np.inf], [0.9, -np.inf])
+    assert (found.chances >= 0).all()
+    assert (found.chances <= 1).all()

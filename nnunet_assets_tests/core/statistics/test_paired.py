@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nnunet_assets.core.statistics import paired as module
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.statistics.halves import Halves
 from nnunet_assets.core.statistics.paired import PairedDifference, paired_differences
@@ -127,3 +128,50 @@ def test_models_of_equal_means_are_told_apart_in_one_comparison_of_twenty(
 def test_a_model_that_hallucinates_and_misses_more_is_found() -> None:
     models = Model(0.05, 0.05), Model(0.25, 0.35)
     assert rates(models, n_patients=50, n_cohorts=200, seed=0).foreground > 0.8
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_pairs_do_not_hang_on_how_many_are_taken_at_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    scores = np.array(
+        [[0.5, 0.6, 0.7], [0.6, 0.8, 0.7], [0.1, 0.3, 0.2], [0.4, 0.4, 0.4], [0.7, 0.9, 0.6], [0.3, 0.5, 0.9]]
+    )
+    means = Halves([str(k) for k in range(6)]).means(scores)
+    pairs = [(0, 1), (2, 0), (1, 2)]
+    whole = list(paired_differences(means, pairs, DICE))
+    assert [round(one.mean or 0, 6) for one in whole] == [-0.15, 0.15, 0.0]
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", at_once)
+    assert list(paired_differences(means, pairs, DICE)) == whole
+
+
+def test_five_patients_have_a_difference_and_no_test() -> None:
+    found = paired([0.5] * 5, [0.75] * 5)
+    assert (found.mean, found.interval, found.p, found.effect) == (-0.25, None, None, pytest.approx(-1 / 3))
+    assert paired([0.5] * 6, [0.75] * 6).p == 2 / 64
+
+
+def test_where_one_mean_is_undefined_patients_are_counted_all_the_same() -> None:
+    found = paired([NAN] * 6, [0.5, NAN, NAN, 1.0, 0.0, NAN])
+    assert found == PairedDifference(None, None, None, None, 2, 0)
+
+
+def test_where_neither_errs_there_is_no_effect() -> None:
+    found = paired([1.0] * 6, [1.0] * 6)
+    assert (found.effect, found.p, found.interval) == (0.0, 1.0, Interval(0.0, 0.0))
+
+
+def test_a_distance_is_the_same_to_nine_decimals_and_a_share_to_twelve() -> None:
+    scale = scale_of("hd95_mm", 200.0)
+    assert paired([100.0] * 6, [100.0 + 4e-10] * 6, scale).n_left_better == 0
+    assert paired([100.0] * 6, [100.0 + 6e-10] * 6, scale).n_left_better == 6
+    assert paired([0.5] * 6, [0.5 - 4e-13] * 6).n_left_better == 0
+    assert paired([0.5] * 6, [0.5 - 4e-12] * 6).n_left_better == 6
+
+
+def test_an_interval_is_cut_where_two_and_a_half_percent_of_the_halves_lie_beyond() -> None:
+    # Of 128 halves 3.2 are too few: the fourth of either end, of differences 0.01, 0.02, 0.04 ... of each patient.
+    gains = [0.01 * 2**k for k in range(7)]
+    found = paired([0.0] * 7, gains)
+    means = Halves([f"p{k:03}" for k in range(7)]).means(np.array(gains)[:, None]).by_half[0]
+    ordered = sorted(-means[1:])
+    # The empty half speaks for neither side, and may lie at either end.
+    assert found.interval == Interval(round(float(ordered[2]), 9), round(float(ordered[-3]), 9))

@@ -137,3 +137,111 @@ def test_of_a_page_that_was_changed_the_place_is_shown() -> None:
     assert found.expected == f"{'x' * 32}Dice 0.871{'y' * 38}"
     (gone,) = text_differences("<p>\n", "<p>\n</p>\n")
     assert gone.sentence() == "line 2 is missing; it should be </p>."
+
+
+def test_rows_that_are_named_alike_are_taken_in_their_order() -> None:
+    rows = [["name", "n"], ["a", "1"], ["a", "2"], ["b", "3"]]
+    assert table_differences(rows, rows) == []
+    found = table_differences([rows[0], rows[3], rows[1], ["a", "5"]], rows)
+    assert [(one.where, one.found, one.expected) for one in found] == [("a, n", "5", "2")]
+    gone = table_differences(rows[:2], rows)
+    assert [(one.where, one.found, one.expected) for one in gone] == [
+        ("the row of a", None, "a, 2"),
+        ("the row of b", None, "b, 3"),
+    ]
+    more = table_differences([*rows, ["a", "9"], ["c", "4"]], rows)
+    assert [(one.where, one.found, one.expected) for one in more] == [
+        ("the row of a", "a, 9", None),
+        ("the row of c", "c, 4", None),
+    ]
+
+
+def test_blanks_around_a_cell_and_empty_cells_beyond_the_header_are_none() -> None:
+    rows = [["name", "n"], [" a ", " 1", "", " "]]
+    assert table_differences(rows, [["name", "n"], ["a", "1"]]) == []
+    short = table_differences([["name", "n"], ["a"]], [["name", "n"], ["a", "1"]])
+    assert [(one.where, one.found, one.expected) for one in short] == [("a, n", "", "1")]
+
+
+def test_rows_of_numbers_alone_are_named_by_their_place() -> None:
+    numbers = [["n", "dice"], ["1", "0.5"], ["2", "0.75"], ["3", ""]]
+    assert [one.where for one in table_differences(numbers[:3], numbers)] == ["the row of row 3"]
+    assert [one.where for one in table_differences([*numbers, ["4", "1"]], numbers)] == ["the row of row 4"]
+    # What is no finite number names a row.
+    named = [["n", "dice"], ["nan", "0.5"], ["inf", "0.75"]]
+    assert [one.where for one in table_differences([*named[:2], ["inf", "0.5"]], named)] == ["inf, dice"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "is_same"),
+    [
+        ("1", "1.0", True),
+        ("1.0", "1", True),
+        ("1e1", "10", True),
+        ("0.5", "0.50", True),
+        # Two digits, or three decimals, are enough to be a rounded number; halves go up, down or to even.
+        ("0.12", "0.1249", True),
+        ("0.13", "0.125", True),
+        ("0.12", "0.125", True),
+        ("0.14", "0.135", True),
+        ("0.11", "0.125", False),
+        ("0.1", "0.1249", False),
+        ("0.001", "0.0012", True),
+        ("0.01", "0.0121", False),
+        ("12", "12.4", True),
+        ("2", "2.4", False),
+        ("-0.12", "-0.1249", True),
+        ("0.1250", "0.125", True),
+        ("0.30000000000000004", "0.3", False),
+        ("0.1000000000000000055", "0.1", True),
+        ("0.2", "0.3", False),
+        ("inf", "inf", False),
+        ("nan", "nan", False),
+        ("1", "inf", False),
+        ("x", "1", False),
+        ("1", "x", False),
+    ],
+)
+def test_a_number_is_the_same_as_far_as_it_was_written(found: str, expected: str, is_same: bool) -> None:
+    assert is_same_number(found, expected) is is_same
+
+
+def test_lines_that_came_in_or_went_in_the_middle_are_named_by_where_they_are() -> None:
+    lines = [[letter] for letter in "abcdef"]
+    (came,) = line_differences([*lines[:2], ["x"], *lines[2:]], lines)
+    assert (came.where, came.found, came.expected) == ("line 3", "x", None)
+    (went,) = line_differences(lines[:2] + lines[3:], lines)
+    assert (went.where, went.found, went.expected) == ("line 3", None, "c")
+    two = line_differences([["a"], ["x"], ["y"], ["z"], ["f"]], [["a"], ["b"], ["f"]])
+    assert [(one.where, one.found, one.expected) for one in two] == [
+        ("line 2", "x", "b"),
+        ("line 3", "y", None),
+        ("line 4", "z", None),
+    ]
+
+
+def test_a_row_of_other_many_cells_is_one_difference_and_its_first_cell_names_the_others() -> None:
+    (found,) = line_differences([["a", "b"]], [["a", "b", "c"]])
+    assert (found.where, found.found, found.expected) == ("line 1", "a | b", "a | b | c")
+    both = line_differences([["x", "1"]], [["a", "2"]])
+    assert [one.where for one in both] == ["line 1", "line 1, x"]
+
+
+def test_of_a_changed_page_forty_letters_on_either_side_are_shown() -> None:
+    pairs = {
+        ("short", "shirt"): ("short", "shirt"),
+        ("a", "ab"): ("a", "ab"),
+        ("x" * 40 + "1", "x" * 40 + "2"): ("x" * 40 + "1", "x" * 40 + "2"),
+        ("x" * 41 + "1", "x" * 41 + "2"): ("x" * 40 + "1", "x" * 40 + "2"),
+    }
+    for texts, shown in pairs.items():
+        (found,) = text_differences(*texts)
+        assert (found.where, found.found, found.expected) == ("line 1", *shown)
+    (came,) = text_differences("a\nb\nc", "a\nc")
+    assert (came.where, came.found, came.expected) == ("line 2", "b", None)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(120, "x" * 120), (121, "x" * 117 + "...")])
+def test_a_hundred_and_twenty_letters_are_shown_whole(length: int, shown: str) -> None:
+    assert CellDifference("a", "x" * length, "y").sentence() == f"a is {shown}, and should be y."
+    assert CellDifference("a", "", "y").sentence() == "a is empty, and should be y."

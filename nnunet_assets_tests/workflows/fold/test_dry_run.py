@@ -4,6 +4,8 @@ import fcntl
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +15,8 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.core.fold.validation_work import ValidationWork
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.core.text.amounts import bytes_text
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DatasetError, DeviceError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
@@ -21,6 +24,7 @@ from nnunet_assets.processes.fold_lock import fold_lease
 from nnunet_assets.processes.machine import torch_devices
 from nnunet_assets.processes.machine.torch_devices import TorchDevices
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.fold import dry_run as module
 from nnunet_assets.workflows.fold.dry_run import DryRun, dry_run
 from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets_tests.cli.fold.test_opened_files import write_finished
@@ -172,3 +176,126 @@ def test_the_command_says_it_in_words_and_as_json(settings: Settings, monkeypatc
     content = json.loads(as_json.stdout)
     assert (content["status"], content["epochs_left"], content["fold"]) == ("dry run", 1000, "0")
     assert content["folder"] == str(EXPERIMENT.fold_folder(settings.roots, "fold_0"))
+
+
+def words_of(**changes: Any) -> list[str]:
+    whole: dict[str, Any] = {
+        "title": "A fold",
+        "steps": ("Training.",),
+        "device": "cpu",
+        "epochs_left": 5,
+        "seconds": 61.0,
+        "disk_bytes": 3_000_000,
+        "free_bytes": 4_000_000,
+        "folder": Path("fold"),
+        "preprocessed": Path("prepared"),
+    }
+    return DryRun(**{**whole, **changes}).in_words()
+
+
+def test_what_is_known_is_said_and_what_is_not_is_said_to_be_not() -> None:
+    assert words_of() == [
+        "A fold, 5 epochs:",
+        "  1. Training.",
+        "Device: cpu",
+        "Time for training and validation: about 1:01, by what epochs of this model's folds took here",
+        f"Disk for the fold: about {bytes_text(3_000_000)} for checkpoints; {bytes_text(4_000_000)} are free at fold",
+        "Prepared data: prepared",
+        "This was a dry run: nothing was written.",
+    ]
+    unknown = words_of(epochs_left=None, seconds=None, disk_bytes=None)
+    assert unknown[0] == "A fold:"
+    assert unknown[3].endswith("not known before the first epoch of a fold of this model")
+    assert "not known before the first checkpoint; three of them are there at once; " in unknown[4]
+    assert words_of(epochs_left=0)[0] == "A fold:"
+    assert words_of(steps=())[0] == "A fold: finished already; nothing would be done. --retrain trains it anew."
+    assert words_of(seconds=0.0)[3].startswith("Time for training and validation: about 0:00")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "n", "said"),
+    [
+        ("cpu", ["a"], 1, "cpu"),
+        ("mps", ["a"], 1, "mps"),
+        ("cuda", [], 1, "cuda"),
+        ("auto", [], 1, "a GPU where torch finds one, else the CPU; `nvidia-smi` names none"),
+        ("cuda", ["a", "b"], 2, "2 of these as they are free: A100, a GPU"),
+        ("auto", ["a"], 1, "1 of these as they are free: A100"),
+    ],
+)
+def test_a_device_is_named_as_far_as_it_is_known(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, *, device: str, gpus: list[str], n: int, said: str
+) -> None:
+    monkeypatch.setattr(module, "usable_gpus", lambda _: [SimpleNamespace(uuid=uuid) for uuid in gpus])
+    monkeypatch.setattr(module, "gpu_models", lambda _: {"a": "A100"})
+    assert module._device_in_words(device, settings, n) == said
+
+
+def test_what_other_versions_trained_is_looked_at_but_where_it_is_trained_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    monkeypatch.setattr(module, "check_versions", lambda _, *, despite_changes: looked.append(despite_changes))
+    asked(settings)
+    asked(settings, AskedNow(despite_changes=True))
+    asked(settings, AskedNow(retrain=True))
+    assert looked == [False, True]
+
+
+def test_a_fold_of_data_that_is_not_prepared_is_gone_on_with_or_refused_then(settings: Settings) -> None:
+    interrupted(settings.roots, 3)
+    (settings.roots.preprocessed / DATASET / "splits_final.json").unlink()
+    found = asked(settings)
+    assert found.steps == (
+        f"Splitting {DATASET} into 5 folds.",
+        "Going on with what is there, if it is of the data that is prepared then; else it is refused.",
+        "Predicting and scoring the fold's validation cases.",
+    )
+    assert asked(settings, AskedNow(retrain=True)).steps[1] == "Training from the beginning."
+    assert found.preparation is None
+
+
+def test_a_declared_dataset_is_split_as_it_is_declared(settings: Settings) -> None:
+    (settings.roots.preprocessed / DATASET / "splits_final.json").unlink()
+    datasets = tuple(DatasetConfig(dataset=name, folds=n) for name, n in (("Dataset000_Other", 4), (DATASET, 3)))
+    project = Project(settings.project, datasets, ())
+    assert dry_run(settings, project, CONFIG, "fold_0", AskedNow()).steps[0] == f"Splitting {DATASET} into 3 folds."
+
+
+@pytest.mark.parametrize(("n_done", "left"), [(0, 50), (1, 49), (49, 1), (50, 0), (60, 0)])
+def test_no_fewer_than_no_epochs_are_left(settings: Settings, n_done: int, left: int) -> None:
+    interrupted(settings.roots, n_done)
+    found = asked(settings)
+    assert found.epochs_left == left
+    assert f"{n_done} epochs are trained." in found.steps[0]
+
+
+def test_before_an_epoch_is_saved_all_are_left(settings: Settings) -> None:
+    interrupted(settings.roots, 0)
+    (EXPERIMENT.fold_folder(settings.roots, "fold_0") / ".nnunet_assets" / "saved_epochs").unlink()
+    found = asked(settings)
+    assert found.epochs_left == 50
+    assert found.steps[0].endswith(" 0 epochs are trained.")
+
+
+def test_the_first_start_says_how_many_epochs_there_are_unless_a_variant_does(settings: Settings) -> None:
+    interrupted(settings.roots, 20)
+    folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
+    for kind, n in (("start", 70), ("end", 80)):
+        append_record(journal_path(folder), kind, {"params": {"trainer": {"num_epochs": n}}})
+    assert asked(settings).epochs_left == 30
+    variant = CONFIG.model_copy(update={"variant": VariantConfig(name="short", num_epochs=5)})
+    assert asked(settings, config=variant).epochs_left == 5
+
+
+def test_a_validation_that_nothing_is_known_of_takes_no_time(settings: Settings) -> None:
+    interrupted(settings.roots, 20)
+    ValidationWork({}, epoch_passes=10.0, device="cpu").write(EXPERIMENT.fold_folder(settings.roots, "fold_0"))
+    assert asked(settings).seconds == pytest.approx(30 * 20.0)
+
+
+def test_a_finished_fold_whose_checkpoint_was_changed_is_not_finished(settings: Settings) -> None:
+    folder = write_finished(settings.roots)
+    (folder / "checkpoint_final.pth").write_bytes(b"changed")
+    with pytest.raises(FoldError):
+        asked(settings)

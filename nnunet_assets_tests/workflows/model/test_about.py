@@ -7,6 +7,7 @@ import pytest
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.progress import SILENT
@@ -14,6 +15,7 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.model import about
 from nnunet_assets.workflows.model.about import about_experiment, numbers_of, with_inputs
 from nnunet_assets.workflows.model.usable import usable_experiment
 from nnunet_assets_tests.builders import EXPERIMENT as BUILT
@@ -87,3 +89,40 @@ def test_every_member_names_what_it_was_made_from_the_stage_before_included(sett
     }
     nowhere = replace(model.members[0], folder=settings.project / "nowhere", previous=None)
     assert with_inputs(AboutModel(), [nowhere]).inputs == {cascade: {}}
+
+
+def test_cases_that_are_in_no_validation_were_trained_on_too(settings: Settings) -> None:
+    write(settings, EXPERIMENT, *FOLDS)
+    about_experiment(settings.roots, EXPERIMENT, FOLDS, SILENT)
+    summary = read_summary(EXPERIMENT.summary_folder(settings.roots) / "cv_summary.json")
+    for alone, n in ((None, 2), ((), 2), (("x", "y", "z"), 5)):
+        found = replace(summary, training_only=alone)
+        assert about._n_cases(settings.roots, EXPERIMENT, found) == n
+
+
+def test_how_many_cases_a_model_of_every_case_has_is_not_known_of_one_that_is_not_there(settings: Settings) -> None:
+    assert about_experiment(settings.roots, EXPERIMENT, FOLDS, SILENT, is_full_model=True).n_cases is None
+    write(settings, EXPERIMENT, *FOLDS)
+    whole = about_experiment(settings.roots, EXPERIMENT, FOLDS, SILENT, is_full_model=True)
+    assert (whole.n_cases, len(whole.numbers) > 0) == (None, True)
+    assert about_experiment(settings.roots, EXPERIMENT, FOLDS, SILENT).n_cases == 2
+
+
+def test_an_incomplete_cross_validation_has_no_numbers_and_is_no_error(settings: Settings) -> None:
+    write(settings, EXPERIMENT, "fold_0")
+    assert about_experiment(settings.roots, EXPERIMENT, FOLDS, SILENT).numbers == {}
+
+
+def test_a_checkpoint_that_its_manifest_names_is_among_what_a_member_was_made_from(settings: Settings) -> None:
+    write(settings, EXPERIMENT, *FOLDS)
+    (member,) = usable_experiment(settings, EXPERIMENT, FOLDS).members
+    name = f"{DATASET}/{EXPERIMENT.name}"
+    fold = EXPERIMENT.fold_folder(settings.roots, "fold_1")
+    manifest = read_committed(fold)
+    assert manifest is not None
+    (fold / "checkpoint_final.pth").write_bytes(b"weights")
+    sha256 = file_sha256(fold / "checkpoint_final.pth")
+    commit_fold(fold, replace(manifest, files={**manifest.files, "checkpoint_final.pth": sha256}))
+    made = with_inputs(AboutModel(), [member]).inputs[name]
+    assert made["fold_1/checkpoint_final.pth"] == sha256
+    assert "fold_0/checkpoint_final.pth" not in made

@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,14 @@ from nnunet_assets.core.files.layout import CONFIGURATION_PATTERN, Experiment
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.model.ensemble import ensemble_name, make_ensemble, shared_folds
+from nnunet_assets.workflows.model import ensemble
+from nnunet_assets.workflows.model.ensemble import (
+    MadeEnsemble,
+    ensemble_name,
+    make_ensemble,
+    make_named_ensemble,
+    shared_folds,
+)
 from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.project_builders import documents, write_project
 
@@ -92,3 +101,121 @@ def test_members_that_are_models_of_all_cases_only_have_no_fold_to_be_scored_on(
         write_fold(settings.roots, experiment, "fold_all", {"a": HIGHER})
     with pytest.raises(FoldError, match=r"no fold in common.*fold_all"):
         make_ensemble(settings, DATASET, [PLAIN, SHORT], "both", SILENT)
+
+
+@pytest.mark.parametrize("name", ["a", "a_b", "2d-3d_fullres", "x" * 64])
+def test_a_name_that_is_a_folder_of_ours_is_not(settings: Settings, name: str) -> None:
+    with pytest.raises(FoldError, match="no fold in common"):
+        make_ensemble(settings, DATASET, [PLAIN, FULLRES], name, SILENT)
+
+
+def test_a_name_of_configurations_that_say_all_has_no_digest() -> None:
+    two = "-".join(["2d", "3d_fullres"])
+    assert ensemble_name([PLAIN, FULLRES]) == two
+    for other in (replace(FULLRES, plans="other"), replace(FULLRES, trainer="T"), replace(FULLRES, variant="v")):
+        assert re.fullmatch(f"({two}|3d_fullres-2d)-[0-9a-f]{{8}}", ensemble_name([PLAIN, other]))
+    assert re.fullmatch(r"2d-3d_x-[0-9a-f]{8}", ensemble_name([PLAIN, replace(FULLRES, configuration="3d__x")]))
+    longest = replace(FULLRES, configuration="3" * 61)
+    assert ensemble_name([PLAIN, longest]) == f"2d-{longest.configuration}"
+    too_long = ensemble_name([PLAIN, replace(FULLRES, configuration="3" * 62)])
+    assert (len(too_long), too_long[:51]) == (59, f"2d-{'3' * 47}-")
+
+
+def test_a_member_that_trains_other_folds_leaves_those_that_all_have(settings: Settings) -> None:
+    for fold in ("fold_1", "fold_0"):
+        write_fold(settings.roots, PLAIN, fold, {"a": HIGHER})
+    with pytest.raises(FoldError, match=r"nnUNetTrainer__nnUNetPlans__2d \(fold_\d, fold_\d\), short.*\(none\)"):
+        shared_folds(settings, [PLAIN, SHORT])
+
+
+def test_a_made_one_says_where_it_lies_and_what_was_made() -> None:
+    summary: Any = SimpleNamespace(headline=lambda: "A line.", to_json=lambda: {"folds": []})
+    made: Any = SimpleNamespace(summary=summary)
+    found = MadeEnsemble(
+        Experiment.ensemble(DATASET, "both"),
+        (PLAIN, SHORT),
+        Path("both"),
+        ("fold_0", "fold_1"),
+        ("fold_1",),
+        7,
+        made,
+    )
+    assert (found.headline(), found.summary) == ("A line.", summary)
+    assert found.validation_folders == {fold: Path(f"both/{fold}/validation") for fold in ("fold_0", "fold_1")}
+    assert found.to_json() == {
+        "ensemble": "ensembles/both",
+        "members": ["nnUNetTrainer__nnUNetPlans__2d", "short/nnUNetTrainer__nnUNetPlans__2d"],
+        "folder": "both",
+        "folds_made": ["fold_1"],
+        "cases_predicted": 7,
+        "folds": [],
+    }
+
+
+ENSEMBLE = (
+    "type: nnunet_assets.components.Ensemble\n"
+    f"attributes: {{dataset: {DATASET}, name: NAME, members: [2d, 3d_fullres], device: cpu, "
+    "keep_probabilities: true}\n"
+)
+VARIANT = (
+    "type: nnunet_assets.components.CrossValidationExperiment\n"
+    f"attributes: {{dataset: {DATASET}, configuration: 2d, variant: {{name: short, num_epochs: 5}}}}\n"
+)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What is asked for where a person names an ensemble: members, name, folds, device, whether probabilities stay."""
+    seen: list[tuple[Any, ...]] = []
+
+    def noted(settings: Any, dataset: str, members: Any, name: Any, progress: Any, **options: Any) -> None:
+        seen.append((tuple(members), name, options["folds"], options["device"], options["keeps_probabilities"]))
+
+    monkeypatch.setattr(ensemble, "make_ensemble", noted)
+    return seen
+
+
+def project_with(folder: Path, *names: str) -> Settings:
+    ensembles = [ENSEMBLE.replace("NAME", name) for name in names]
+    write_project(folder, {"tiny/defs.yaml": documents(DECLARED, VARIANT, *ensembles)})
+    return Settings.from_environment(folder, {})
+
+
+def test_members_are_named_by_their_words(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
+    settings = project_with(tmp_path)
+    make_named_ensemble(settings, DATASET, ["short 2d", "3d_fullres"], None, SILENT)
+    make_named_ensemble(
+        settings, DATASET, ["short", "3d_fullres"], "mine", SILENT, device="cuda", keeps_probabilities=True
+    )
+    assert asked == [
+        ((SHORT, FULLRES), None, None, "auto", False),
+        ((SHORT, FULLRES), "mine", None, "cuda", True),
+    ]
+
+
+def test_a_declared_one_is_made_as_it_is_declared(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
+    settings = project_with(tmp_path, "both")
+    as_declared = ((PLAIN, FULLRES), "both", ["fold_0", "fold_1"], "cpu", True)
+    make_named_ensemble(settings, DATASET, [], None, SILENT)
+    make_named_ensemble(settings, DATASET, [], "both", SILENT)
+    make_named_ensemble(settings, DATASET, ["3d_fullres", "nnUNetTrainer__nnUNetPlans__2d"], "both", SILENT)
+    make_named_ensemble(settings, DATASET, [], "both", SILENT, device="cuda", keeps_probabilities=False)
+    assert asked[:2] == [as_declared] * 2
+    assert asked[2] == ((FULLRES, PLAIN), *as_declared[1:])
+    assert asked[3] == (*as_declared[:3], "cuda", False)
+
+
+def test_which_declared_one_is_meant_must_be_said(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
+    settings = project_with(tmp_path / "two", "both", "other")
+    with pytest.raises(ConfigError, match=r"declares no ensemble alone of .* Declared: both, other\."):
+        make_named_ensemble(settings, DATASET, [], None, SILENT)
+    with pytest.raises(ConfigError, match=r"declares no ensemble 'third' of "):
+        make_named_ensemble(settings, DATASET, [], "third", SILENT)
+    with pytest.raises(ConfigError, match=r"Declared: none\."):
+        make_named_ensemble(project_with(tmp_path / "none"), DATASET, [], None, SILENT)
+    with pytest.raises(ConfigError, match=r"both is declared, of other members: .*Give yours another name"):
+        make_named_ensemble(settings, DATASET, ["short 2d", "3d_fullres"], "both", SILENT)
+    # Members without a name are none that is declared, even where only one is.
+    make_named_ensemble(settings, DATASET, ["short 2d", "3d_fullres"], None, SILENT)
+    make_named_ensemble(settings, DATASET, [], "other", SILENT)
+    assert [one[1] for one in asked] == [None, "other"]

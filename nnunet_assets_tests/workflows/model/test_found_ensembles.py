@@ -20,7 +20,14 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model import found_ensembles
 from nnunet_assets.workflows.model.best import find_best_configuration
 from nnunet_assets.workflows.model.ensemble import ensemble_name, make_ensemble
-from nnunet_assets.workflows.model.found_ensembles import FoundEnsembles, ensembles_there, make_found_ensembles
+from nnunet_assets.workflows.model.found_ensembles import (
+    NOTHING,
+    EnsemblesThere,
+    FoundEnsembles,
+    ensembles_there,
+    make_found_ensembles,
+    shared_by_declaration,
+)
 from nnunet_assets_tests.ensemble_builders import EnsemblingChild, write_members
 from nnunet_assets_tests.prepared_builders import DATASET
 from nnunet_assets_tests.project_builders import documents, write_project
@@ -255,3 +262,82 @@ def roots_and_project(settings: Settings, project: Project) -> tuple[Roots, Proj
     make_ensemble(settings, DATASET, EXPERIMENTS[:2], None, progress=SILENT)
     gone = replace(project, experiments=project.experiments[1:])
     return settings.roots, gone
+
+
+@pytest.mark.parametrize(
+    ("n", "made", "unfit", "line"),
+    [
+        (0, {}, {}, "0 ensembles"),
+        (1, {}, {}, "1 ensemble, all there already"),
+        (1, {"a": 1}, {}, "1 ensemble, 1 made now from 5 predicted cases"),
+        (2, {"a": 1, "b": 2}, {"x": "It is."}, "2 ensembles, 2 made now from 5 predicted cases; not made with or of x"),
+        (0, {}, {"x": "It is.", "y": "It is."}, "0 ensembles; not made with or of x, y"),
+    ],
+)
+def test_the_headline_counts_what_is_there(n: int, made: Any, unfit: dict[str, str], line: str) -> None:
+    members = {str(k): tuple(EXPERIMENTS) for k in range(n)}
+    assert FoundEnsembles(members, made, n_predicted=5, unfit=unfit).headline() == line
+    assert FoundEnsembles(members, nothing_because="None.").headline() == "None."
+
+
+def test_what_is_missing_is_what_neither_lies_there_nor_is_outdated_under_another_name() -> None:
+    one, two, three = EXPERIMENTS
+    there = EnsemblesThere(
+        (), {Experiment.ensemble(DATASET, "x"): (two, one)}, {Experiment.ensemble(DATASET, "y"): (three, one)}, {}
+    )
+    wanted = {"a": (one, two), "b": (one, three), "c": (two, three)}
+    assert there.missing(wanted) == {"y": (one, three), "c": (two, three)}
+
+
+def test_experiments_that_share_no_fold_have_no_ensemble(settings: Settings, project: Project) -> None:
+    one, two, three = project.experiments
+    alone = replace(
+        project, experiments=(one.model_copy(update={"folds": [1]}), two.model_copy(update={"folds": [0]}), three)
+    )
+    assert shared_by_declaration(alone, EXPERIMENTS[:2]) == []
+    assert shared_by_declaration(alone, EXPERIMENTS[1:]) == ["fold_0"]
+    assert shared_by_declaration(alone, EXPERIMENTS[2:]) == ["fold_0", "fold_1"]
+
+
+def test_one_experiment_alone_has_nothing_to_be_made_of(settings: Settings, project: Project) -> None:
+    alone = replace(project, experiments=project.experiments[:1])
+    assert found(settings, alone).nothing_because == NOTHING
+    assert found(settings, project, max_members=1).nothing_because.endswith("are wanted (max_members: 1).")
+
+
+def test_an_ensemble_of_an_experiment_that_is_gone_is_none(roots_and_project: Any) -> None:
+    roots, project = roots_and_project
+    (roots.results / DATASET / "ensembles" / "zzz").mkdir()
+    there = ensembles_there(roots, project, DATASET)
+    assert (there.members, there.outdated, there.summaries, there.reasons) == ({}, {}, (), {})
+
+
+def test_members_that_do_not_agree_are_said_and_the_others_made(settings: Settings, project: Project) -> None:
+    result = found(settings, project, max_members=3)
+    assert max(map(len, result.members.values())) == 3
+    assert set(result.digests) == set(result.members) == set(result.made)
+    assert result.notes == ()
+
+
+def test_where_their_runs_go_their_tables_go_too(
+    settings: Settings, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[Experiment] = []
+    made: dict[str, Any] = {
+        "a": MadeStub(Experiment.ensemble(DATASET, "a"), 4),
+        "b": MadeStub(Experiment.ensemble(DATASET, "b"), 6),
+    }
+    monkeypatch.setattr(found_ensembles, "make_ensembles", lambda *_, **__: made)
+    monkeypatch.setattr(found_ensembles, "export_tables", lambda roots, of, destination: exported.append(of))
+    somewhere: Any = "somewhere"
+    result = found(settings, project, destination=somewhere)
+    assert exported == [one.ensemble for one in made.values()]
+    assert result.n_predicted == 6
+
+
+class MadeStub:
+    """An ensemble that was made, as far as it is counted."""
+
+    def __init__(self, ensemble: Experiment, n_predicted: int) -> None:
+        self.ensemble, self.n_predicted, self.made = ensemble, n_predicted, self
+        self.digest = "a"

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.errors import ConfigError, NnunetAssetsError, PredictionError
+from nnunet_assets.core.dataset.dataset_json import parse_dataset_json
+from nnunet_assets.errors import ConfigError, NnunetAssetsError, PackageError, PredictionError
 from nnunet_assets.nnunet.packages.package_writing import write_package
+from nnunet_assets.workflows.model import named_model
 from nnunet_assets_tests.package_builders import ABOUT, model_of, write_checkpoint, write_model
 from nnunet_assets_tests.predict_builders import DECLARED, NAME, PredictProject, write_predict_project
 from nnunet_assets_tests.prediction_builders import EXPERIMENT
 from nnunet_assets_tests.project_builders import write_project
-from nnunet_assets_tests.raw_builders import write_json
+from nnunet_assets_tests.raw_builders import tiny_json, write_json
 
 
 @pytest.fixture
@@ -127,3 +129,70 @@ def test_a_package_that_was_changed_is_refused(project: PredictProject, package:
     (package / "plans.json").write_text("{}")
     with pytest.raises(NnunetAssetsError, match=re.escape("was changed since it was made")):
         project.model(str(package))
+
+
+@pytest.mark.parametrize("fold", ["-1", "1.5", "", "fold_x", "fold_", "fold_-1", "all2"])
+def test_a_fold_is_a_number_or_all_or_the_key_of_one(project: PredictProject, fold: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"-f {fold!r} is no fold. Folds are 0, 1, ... or all.")):
+        project.model(folds=[fold])
+
+
+@pytest.mark.parametrize("folds", [["1"], ["fold_1"]])
+def test_a_fold_may_be_named_as_nnunet_or_as_its_folder_does(project: PredictProject, folds: list[str]) -> None:
+    assert project.model(folds=folds).usable.members[0].folds == ("fold_1",)
+
+
+def test_the_checkpoint_that_is_asked_for_lies_in_every_fold(project: PredictProject) -> None:
+    first, _ = project.checkpoints
+    write_checkpoint(first.with_name("checkpoint_best.pth"), EXPERIMENT, 0.5)
+    with pytest.raises(PredictionError) as error:
+        project.model(checkpoint="checkpoint_best.pth")
+    assert "has no checkpoint_best.pth in fold_1; fold_0 has checkpoint_best.pth, checkpoint_final.pth." in str(
+        error.value
+    )
+    for checkpoint in project.checkpoints:
+        checkpoint.with_name("checkpoint_best.pth").unlink(missing_ok=True)
+    with pytest.raises(PredictionError, match=r"in fold_0, fold_1; fold_0 has checkpoint_final\.pth\."):
+        project.model(checkpoint="checkpoint_best.pth")
+
+
+def test_a_package_has_no_folds_and_no_checkpoints_to_choose_from(project: PredictProject, package: Path) -> None:
+    for options in ({"folds": ["0"]}, {"checkpoint": "checkpoint_best.pth"}):
+        with pytest.raises(ConfigError, match=f"{re.escape(str(package))} is a package, .* Leave -f and -chk out"):
+            project.model(str(package), **options)
+        with pytest.raises(ConfigError, match="Leave -f and -chk out"):
+            project.model("models:/Liver/2", **options)
+
+
+def test_only_a_folder_with_folds_and_labels_is_taken_for_nnunets_own(project: PredictProject) -> None:
+    folder = Path(_of_plain_nnunet(project))
+    with pytest.raises(PredictionError, match="is nnU-Net's folder of a model"):
+        project.model(str(folder))
+    (folder / "fold_0").rmdir()
+    with pytest.raises(NnunetAssetsError, match=r"^(?!.*nnU-Net's folder of a model)"):
+        project.model(str(folder))
+    (folder / "fold_0").mkdir()
+    (folder / "dataset.json").unlink()
+    with pytest.raises(NnunetAssetsError, match=r"^(?!.*nnU-Net's folder of a model)"):
+        project.model(str(folder))
+
+
+@pytest.mark.parametrize("what", ["channel_names", "labels", "file_ending", "regions_class_order"])
+def test_members_that_read_or_predict_something_else_are_refused(tmp_path: Path, what: str) -> None:
+    members = [replace(write_model(tmp_path / name), folder=tmp_path / f"{name} model") for name in ("one", "other")]
+    changes: dict[str, dict[str, Any]] = {
+        "channel_names": {"channel_names": {"0": "another"}},
+        "labels": {"labels": {"background": 0, "organ": 1, "another": 2}},
+        "file_ending": {"file_ending": ".nrrd"},
+        "regions_class_order": {
+            "labels": {"background": 0, "organ": [1, 2], "lesion": 2},
+            "regions_class_order": [1, 2],
+        },
+    }
+    descriptions = [tiny_json(), {**tiny_json(), **changes[what]}]
+    for member, content in zip(members, descriptions, strict=True):
+        write_json(member.folder / "dataset.json", content)
+    first = parse_dataset_json(members[0].folder / "dataset.json")
+    named_model._refuse_unlike([members[0], members[0], members[0]], first)
+    with pytest.raises(PackageError, match=f"has other .*{what}.* so that their probabilities are not of the same"):
+        named_model._refuse_unlike([members[0], members[0], members[1]], first)

@@ -186,3 +186,19 @@ def test_an_end_while_it_is_zipped_leaves_nothing(
             usable_experiment(settings, EXPERIMENT, FOLDS), ABOUT, tmp_path / "out/model.zip", RecordedProgress()
         )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_link_to_nowhere_is_there_already(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "model").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(PackageError, match="is there already"):
+        pack(settings, tmp_path / "model")
+
+
+def test_a_zip_goes_into_a_folder_that_is_there_and_says_whether_nnunet_would_overwrite(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for is_by_its_name in (True, False):
+        monkeypatch.setattr(package, "is_by_its_name", lambda _, found=is_by_its_name: found)
+        for name in (f"model {is_by_its_name}.zip", f"model {is_by_its_name}"):
+            packaged = pack(settings, tmp_path / name)
+            assert packaged.may_overwrite is (is_by_its_name and name.endswith(".zip"))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,13 +25,15 @@ from nnunet_assets.core.registry.gate import (
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.download import download_version
+from nnunet_assets.tracking.registry.versions import RegisteredVersion
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.model.named_model import model_named
 from nnunet_assets.workflows.registry import register
-from nnunet_assets.workflows.registry.register import ModelToRegister, register_model
+from nnunet_assets.workflows.registry.register import ModelToRegister, Registered, register_model
 from nnunet_assets.workflows.registry.registered_models import promote_version
 from nnunet_assets_tests.canaries import FOLDER, HOST, USER
+from nnunet_assets_tests.core.model.descriptions import NUMBER, SINGLE
 from nnunet_assets_tests.package_builders import ABOUT, CASE, DATASET, EXPERIMENT, FOLDS, cascade, model_of, write_model
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.registry_builders import run_in
@@ -172,3 +175,70 @@ def _refuse_canaries(destination: Destination, home: Path, n: int = 6) -> None:
     for word in (CASE, HOST, USER, FOLDER, str(home), socket.gethostname()):
         assert [file.name for file in files if word.encode() in file.read_bytes()] == [], word
         assert [text for text in said if word in text] == [], word
+
+
+def version_of(number: int, *aliases: str, **tags: str) -> RegisteredVersion:
+    return RegisteredVersion("Liver", number, aliases, "0" * 64, None, tags, "", 0, None, None, None)
+
+
+def test_the_headline_says_what_became_of_the_version() -> None:
+    kept = tuple(Verdict(rule, True, f"{rule} is kept.") for rule in RULES)
+    broken = (*kept[1:], Verdict("cross_validation", False, "A fold is missing."))
+    before = version_of(3, "champion")
+    for registered, line in (
+        (Registered(version_of(2, "champion"), broken, before), "Liver, version 2 is the champion"),
+        (
+            Registered(version_of(2), kept, before),
+            "Liver, version 2 passes the gate, and version 3, which is newer, is the champion: nnunet-assets promote "
+            "decides otherwise",
+        ),
+        (Registered(version_of(2), broken, before), "Liver, version 2 stays challenger: A fold is missing."),
+        (Registered(version_of(2), broken, None), "Liver, version 2 stays challenger: A fold is missing."),
+        (Registered(version_of(2), kept, None), "Liver, version 2 stays challenger: "),
+    ):
+        assert registered.headline() == line
+
+
+def test_a_page_says_numbers_gate_state_use_and_licence() -> None:
+    kept, broken = Verdict("round_trip", True, "Equal."), Verdict("one_training", False, "Unknown.")
+    bare = replace(NUMBER, mean=0.5, interval=None, n_cases=3, estimand="So.")
+    said = replace(SINGLE, numbers={"dice": NUMBER, "iou": bare, "dice/organ": NUMBER})
+    text = register._description(said, [kept, broken])
+    title, state, numbers, gate, use, _ = text.split("\n\n")
+    assert (title, state) == ("A model", "Registered as challenger.")
+    assert numbers.splitlines() == [
+        "- dice: 0.870 [0.850, 0.890] (50 cases). Mean Dice of the cross-validation.",
+        "- iou: 0.500 (3 cases). So.",
+    ]
+    assert gate.splitlines() == ["- passed, round_trip: Equal.", "- **failed**, one_training: Unknown."]
+    assert use == ("Research use only: nobody said what it is for. It is no medical device. No licence was said.")
+    declared = replace(SINGLE, intended_use="Teaching.", licence="MIT")
+    assert "\n\nTeaching. Licence: MIT.\n\n" in register._description(declared, [])
+    champion = register._description(SINGLE, [], version_of(1, "champion"))
+    assert "\n\nRegistered as champion.\n\n" in champion
+    assert "by force" not in champion
+    tags = {"promoted.because": "why", "promoted.at": "2026-01-01"}
+    forced = register._description(SINGLE, [], version_of(1, **tags))
+    assert forced.endswith("\n\nPromoted by force on 2026-01-01: why")
+    assert "Registered as challenger." in forced
+
+
+def test_verdicts_go_in_the_order_of_the_rules_the_last_of_each() -> None:
+    verdicts = [Verdict(rule, False, "") for rule in reversed(RULES)]
+    found = register._in_order(*verdicts, Verdict("round_trip", True, "again"))
+    assert [one.rule for one in found] == list(RULES)
+    assert [one.passed for one in found] == [rule == "round_trip" for rule in RULES]
+
+
+def test_a_version_that_is_the_champion_is_not_compared_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment(tmp_path, {})
+    asked: list[Any] = []
+    monkeypatch.setattr(register, "judge_versions", lambda *values: asked.append(values[1:]))
+    model: Any = SimpleNamespace(margin=0.3)
+    own = register._against(settings, model, version_of(2), version_of(2, "champion"))
+    assert (own.passed, own.sentence, asked) == (True, "It is the champion.", [])
+    for champion in (None, version_of(1, "champion")):
+        register._against(settings, model, version_of(2), champion)
+        assert asked[-1] == ("0" * 64, champion, 0.3)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nnunet_assets.core.evaluation.step_scores import StepPlan
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import UsableModel
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.selection.selecting import StepScores
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
@@ -157,3 +159,70 @@ def test_folds_go_with_what_they_score_on_the_declared_test_set(
     assert (found is not None) == known
     if found is not None:
         assert (found.raw_hash, found.scores) == ("of the test set", {"dice": {"organ": {"t0": 0.7}}})
+
+
+def test_an_experiment_that_names_no_model_is_told_how_to(tmp_path: Path) -> None:
+    config = ExperimentConfig(dataset=DATASET, configuration="2d")
+    settings = Settings.from_environment(tmp_path, {})
+    with pytest.raises(ConfigError, match="nnUNetTrainer__nnUNetPlans__2d does not say under which name it is reg"):
+        register_declared(settings, declared([CONFIG], [config]), config, Destination.of(settings))
+    bare = CONFIG.model_copy(update={"registered_as": None})
+    with pytest.raises(ConfigError, match=f"{DATASET} does not say under which name its best configuration is reg"):
+        register_declared(settings, declared([bare]), bare, Destination.of(settings))
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_the_model_of_every_case_goes_alone_with_the_numbers_of_the_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def usable(_settings: Any, experiment: Experiment, folds: Any) -> UsableModel:
+        asked["packed"] = tuple(folds)
+        return model_of(write_model(tmp_path, experiment, list(folds)))
+
+    def about(_roots: Any, _identity: Any, folds: Any, _progress: Any, *, is_full_model: bool) -> Any:
+        asked["about"] = (tuple(folds), is_full_model)
+        return ABOUT
+
+    monkeypatch.setattr(module, "usable_experiment", usable)
+    monkeypatch.setattr(module, "up_to_date_summary", lambda _roots, _one, folds, _progress: tuple(folds))
+    monkeypatch.setattr(module, "about_experiment", about)
+    config = ExperimentConfig.model_validate(
+        {
+            "dataset": DATASET,
+            "configuration": "2d",
+            "register": "Tiny",
+            "register_full_model": is_full,
+            "full_model": is_full,
+            "device": "cpu",
+        }
+    )
+    project = declared([DatasetConfig(dataset=DATASET, folds=2)], [config])
+    found = module._trained(Settings.from_environment(tmp_path, {}), project, config, SILENT)
+    assert asked == {"packed": ("fold_all",) if is_full else FOLDS, "about": (FOLDS, is_full)}
+    assert (tuple(found.folds), found.summary, found.device) == (FOLDS, FOLDS, "cpu")
+
+
+def test_a_label_that_a_case_of_the_test_set_lacks_is_undefined_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ExperimentConfig.model_validate({"dataset": DATASET, "configuration": "2d", "test_set": True})
+    project = declared([DatasetConfig(dataset=DATASET, folds=2)], [config])
+    settings, found = Settings.from_environment(tmp_path, {}), SimpleNamespace(folds=FOLDS)
+    cases: dict[str, Any] = {"t0": {"organ": 0.5}, "t1": {"lesion": 0.25, "organ": None}}
+    monkeypatch.setattr(module, "scored_test_set", lambda *_: ScoredTestSet("digest", cases))
+    scores = module._test_scores(settings, project, config, found, SILENT)  # type: ignore[arg-type]
+    assert scores is not None
+    assert scores.scores == {"dice": {"lesion": {"t0": None, "t1": 0.25}, "organ": {"t0": 0.5, "t1": None}}}
+    assert list(scores.scores["dice"]) == ["lesion", "organ"]
+    monkeypatch.setattr(module, "scored_test_set", lambda *_: None)
+    assert module._test_scores(settings, project, config, found, SILENT) is None  # type: ignore[arg-type]
+    assert module._test_scores(settings, project, CONFIG, found, SILENT) is None  # type: ignore[arg-type]
+
+
+def test_an_experiment_is_scored_by_itself_whatever_it_is_called(tmp_path: Path) -> None:
+    _, scored = registered(tmp_path, CONFIG, "ensembles/both", MEMBERS[0])
+    assert scored == MEMBERS[0]
+    _, scored = registered(tmp_path / "other", CONFIG, "others/both", *MEMBERS)
+    assert scored == MEMBERS[0]

@@ -1,6 +1,9 @@
 """Versions that are shown, promoted by hand and cleared."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,10 +15,12 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry import clearing
 from nnunet_assets.tracking.registry.registration import describe, register_package, set_alias
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.registry import registered_models
 from nnunet_assets.workflows.registry.registered_models import (
     ClearedModels,
     clear_models,
     promote_version,
+    promoted_by_force,
     registered_versions,
 )
 from nnunet_assets.workflows.registry.version_scores import keep_scores, known_scores
@@ -101,3 +106,58 @@ def test_a_version_is_promoted_by_the_gate_or_by_who_says_why_and_needless_ones_
     assert [one.version for one in registered_versions(destination)] == [3, 2]
     assert known_scores(with_store, dry.versions[0].digest) is None
     assert known_scores(with_store, forced.digest) is not None
+
+
+@pytest.mark.parametrize(
+    ("declared", "margin"),
+    [
+        ((), 0.01),
+        (((MODEL, 0.2),), 0.2),
+        (((MODEL, 0.2), (MODEL, 0.1), ("Another", 0.05)), 0.1),
+        ((("Another", 0.05), (None, 0.03)), 0.01),
+    ],
+)
+def test_of_several_declarations_the_smallest_margin_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: tuple[tuple[str | None, float], ...], margin: float
+) -> None:
+    configs = [SimpleNamespace(registered_as=name, register_margin=one) for name, one in declared]
+    for experiments, ensembles in ((configs, []), ([], configs)):
+        project = SimpleNamespace(experiments=experiments, ensembles=ensembles)
+        monkeypatch.setattr(registered_models, "declared_if_any", lambda _, found=project: found)
+        assert registered_models._declared_margin(Settings.from_environment(tmp_path, {}), MODEL) == margin
+
+
+def test_who_was_promoted_by_force_says_when_and_why() -> None:
+    assert promoted_by_force({"promoted.at": "2026", "promoted.because": "why"}) == "Promoted by force on 2026: why"
+    assert promoted_by_force({}) == "Promoted by force on : "
+
+
+def test_what_was_cleared_is_as_large_as_its_known_files() -> None:
+    sizes: list[Any] = [SimpleNamespace(size_bytes=size) for size in (3, None, 4)]
+    assert ClearedModels(tuple(sizes), (sizes[2],)).n_bytes == 11
+    assert ClearedModels(()).n_bytes == 0
+
+
+def test_versions_are_cleared_one_after_the_other_and_scores_that_others_share_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = [
+        SimpleNamespace(name=name, digest=digest, size_bytes=1) for name, digest in (("a", "1"), ("a", "2"), ("b", "2"))
+    ]
+    left = [SimpleNamespace(name="a", digest="3", size_bytes=1)]
+    gone: list[str] = []
+    monkeypatch.setattr(registered_models, "registered_versions", lambda _: versions)
+    monkeypatch.setattr(registered_models, "to_be_cleared", lambda found, _: found[:2])
+    monkeypatch.setattr(registered_models, "left_models", lambda _: left)
+    monkeypatch.setattr(registered_models, "clear", lambda _, one: gone.append(f"version {one.digest}"))
+    monkeypatch.setattr(registered_models, "free", lambda _, one: gone.append(f"files {one.digest}"))
+    monkeypatch.setattr(registered_models, "forget_scores", lambda _, digest: gone.append(f"scores {digest}"))
+    settings, progress = Settings.from_environment(tmp_path, {}), RecordedProgress()
+    destination = Destination.of(settings)
+    dry = clear_models(settings, destination, progress=progress)
+    assert (len(dry.versions), len(dry.left), dry.is_done, gone, progress.steps) == (2, 1, False, [], [])
+    assert clear_models(settings, destination, "b", confirms=lambda _: pytest.fail("nothing to clear")).is_done is False
+    done = clear_models(settings, destination, "a", confirms=lambda found: found == dry, progress=progress)
+    assert done == replace(dry, is_done=True)
+    assert gone == ["version 1", "scores 1", "version 2", "files 3", "scores 3"]
+    assert progress.steps == [("versions cleared", n, 3) for n in (1, 2, 3)]

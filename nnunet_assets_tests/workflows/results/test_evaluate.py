@@ -12,11 +12,12 @@ from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
-from nnunet_assets.errors import EvaluationError
+from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results.evaluate import (
     Evaluated,
     Target,
+    declared_evaluation,
     evaluate,
     evaluate_as_declared,
     target_named,
@@ -175,3 +176,78 @@ class TestWhatAUserNames:
         assert [case.case for case in target.found.cases] == ["a", "b"]
         shutil.copyfile(given, references.parent / "dataset.json")
         assert target_named(settings, predictions, references=references).folder == evaluation_folder(predictions)
+
+    def test_is_the_folder_of_a_model_whose_folds_are_numbered(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        write_fold(settings.roots, EXPERIMENT, "fold_10", {"d": HIGHER})
+        for name in ("fold_all", "fold_x", "fold_²"):
+            (model / name).mkdir()
+        (model / "fold_3").touch()
+        assert target_named(settings, str(model)).found.folds == ["fold_0", "fold_2", "fold_10"]
+        # Of several experiments it is the one whose folder this is.
+        write_project(
+            settings.project, {"defs.yaml": DECLARED.replace("configuration: 2d", "configuration: 3d_fullres")}
+        )
+        assert target_named(settings, str(model)).tolerances_mm == {}
+
+    def test_is_no_model_without_labels_or_folds(self, settings: Settings) -> None:
+        model = EXPERIMENT.model_folder(settings.roots)
+        (model / "dataset.json").rename(settings.project / "dataset.json")
+        with pytest.raises(EvaluationError, match="is not the folder of a model"):
+            target_named(settings, str(model))
+        empty = settings.project / "empty"
+        empty.mkdir()
+        shutil.copyfile(settings.project / "dataset.json", empty / "dataset.json")
+        (empty / "fold_0").touch()
+        with pytest.raises(EvaluationError, match="is not the folder of a model"):
+            target_named(settings, str(empty))
+
+    def test_is_a_declared_ensemble(self, settings: Settings) -> None:
+        other = replace(EXPERIMENT, trainer="nnUNetTrainer_100epochs")
+        both = Experiment.ensemble(EXPERIMENT.dataset, "both")
+        declared = f"""{DECLARED}---
+type: nnunet_assets.components.CrossValidationExperiment
+attributes: {{dataset: Dataset001_Tiny, configuration: 2d, trainer: {other.trainer}}}
+---
+type: nnunet_assets.components.Ensemble
+attributes: {{dataset: Dataset001_Tiny, name: both, members: [nnUNetTrainer__nnUNetPlans__2d, {other.name}]}}
+"""
+        write_project(settings.project, {"defs.yaml": declared})
+        write_fold(settings.roots, both, "fold_1", {"b": HIGHER})
+        target = target_named(settings, "Dataset001_Tiny/ensembles/both")
+        assert (target.found.subject, target.found.folds) == (both.title, ["fold_1"])
+        with pytest.raises(EvaluationError, match="is neither a folder nor an experiment"):
+            target_named(settings, "Dataset001_Tiny/ensembles/others")
+
+    def test_has_its_labels_beside_the_masks_else_the_references_else_above_these(self, settings: Settings) -> None:
+        predictions = EXPERIMENT.fold_folder(settings.roots, "fold_0") / "validation"
+        references = references_of(settings.roots, EXPERIMENT)
+        given = EXPERIMENT.model_folder(settings.roots) / "dataset.json"
+        for place in (references.parent, references, predictions):
+            shutil.copyfile(given, place / "dataset.json")
+            assert target_named(settings, predictions, references=references).found.cases
+            (references.parent / "dataset.json").write_text("{")
+        (predictions / "dataset.json").write_text("{")
+        with pytest.raises(DatasetError):
+            target_named(settings, predictions, references=references)
+
+
+def test_its_tables_lie_beside_it_and_are_part_of_its_digest(settings: Settings) -> None:
+    found = evaluated(settings)
+    assert found.table_parquet == found.folder / "cases.parquet"
+    assert found.table_csv == found.folder / "cases.csv"
+    assert found.table_parquet.is_file()
+    before = found.digest()
+    found.table_csv.write_text("changed")
+    assert found.digest() != before
+
+
+def test_what_is_declared_now_is_read_and_nothing_else(settings: Settings) -> None:
+    dataset = DatasetConfig(dataset=EXPERIMENT.dataset, nsd_tolerance_mm={"organ": 5.0})
+    with pytest.raises(EvaluationError):
+        declared_evaluation(settings.roots, EXPERIMENT, dataset)
+    content = evaluated(settings, organ=5.0).content
+    assert declared_evaluation(settings.roots, EXPERIMENT, dataset) == content
+    for other in ({"nsd_tolerance_mm": {"organ": 6.0}}, {"lesion_labels": ["lesion"]}):
+        with pytest.raises(EvaluationError):
+            declared_evaluation(settings.roots, EXPERIMENT, dataset.model_copy(update=other))

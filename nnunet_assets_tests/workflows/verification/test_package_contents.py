@@ -12,6 +12,7 @@ import pytest
 
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, comparison_folder
+from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.usable_model import Member, UsableModel
@@ -20,6 +21,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.errors import PlanningError
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage, open_own_package
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.settings import Settings
@@ -27,6 +29,7 @@ from nnunet_assets.workflows.model.about import numbers_of
 from nnunet_assets.workflows.model.best import find_best_configuration
 from nnunet_assets.workflows.model.selected import about_choice, chosen_title
 from nnunet_assets.workflows.model.usable import model_title
+from nnunet_assets.workflows.verification import package_contents
 from nnunet_assets.workflows.verification.known_results import known_results
 from nnunet_assets.workflows.verification.package_contents import (
     commit_findings,
@@ -209,3 +212,73 @@ def test_other_commits_than_it_was_made_of_are_named(whole: Settings, packed: Se
     said = changed(list(commit_findings(found, found.description.members[0], [one for one in there if one])))
     assert len(said) == 2
     assert said[0].startswith("It was made of fold_0/commit 111111111111 of ")
+
+
+def test_plans_that_are_others_or_gone_are_named(packed: Settings, tmp_path: Path) -> None:
+    settings = Settings.from_environment(shutil.copytree(packed.project, tmp_path / "project"), {})
+    found = single(settings, tmp_path / "package")
+    (member,) = found.description.members
+    folder = EXPERIMENT.model_folder(settings.roots)
+    plans = load_json(folder / "plans.json")
+    write_json_atomically(folder / "plans.json", {**plans, "plans_name": "others"})
+    (folder / "dataset.json").unlink()
+    first, second = member_findings(walk(settings), found, member)
+    assert (first.verdict, first.sentence) == ("changed", "Plans_name is 'nnUNetPlans', and should be 'others'.")
+    assert (second.verdict, "cannot be compared with that of the project" in second.sentence) == ("unknown", True)
+
+
+def test_commits_and_checkpoints_that_it_was_made_of_say_nothing(
+    whole: Settings, packed: Settings, tmp_path: Path
+) -> None:
+    there = [one for fold in FOLDS if (one := FinishedFold.read(EXPERIMENT.fold_folder(whole.roots, fold)))]
+    name = "/".join(EXPERIMENT.key_prefix)
+    same = {f"{one.folder.name}/commit": one.sha256 for one in there}
+    same |= {f"{one.folder.name}/checkpoint_final.pth": one.manifest.files["checkpoint_final.pth"] for one in there}
+    for number, inputs in enumerate(({name: same}, {}, {"another": {"fold_0/commit": "1" * 64}})):
+        found = single(packed, tmp_path / str(number), inputs=inputs)
+        assert list(commit_findings(found, found.description.members[0], there)) == []
+
+
+def test_a_package_without_numbers_has_none_to_be_compared(packed: Settings, tmp_path: Path) -> None:
+    findings = described(packed, single(packed, tmp_path / "package", numbers={}))
+    assert {one.what for one in findings} == {"images"}
+    one_number = {"iou": dataclass_to_json(numbers_of(summary_of(packed), "so")["iou"])}
+    said = changed(described(packed, single(packed, tmp_path / "other", numbers=one_number)))
+    assert "Numbers.dice is missing" in said[0]
+
+
+def test_how_many_cases_it_was_trained_on_is_that_of_the_folds_and_what_only_trains(
+    packed: Settings, tmp_path: Path
+) -> None:
+    settings = Settings.from_environment(shutil.copytree(packed.project, tmp_path / "project"), {})
+    file = EXPERIMENT.summary_folder(settings.roots) / "cv_summary.json"
+    write_json_atomically(file, {**load_json(file), "training_only": ["x", "y"]})
+    found = single(settings, tmp_path / "package")
+    assert changed(described(settings, found)) == ["Images.n_cases is 8, and should be 10."]
+    file.write_text("{}")
+    assert changed(described(settings, found)) == []
+
+
+def test_images_that_nobody_can_say_any_more_are_unknown(
+    packed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = single(packed, tmp_path / "package")
+    for error in (PlanningError("No plans."), OSError("No disk.")):
+
+        def fails(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(package_contents, "expected_images", fails)
+        images = next(one for one in described(packed, found) if one.what == "images")
+        said = f"On which images it was trained cannot be compared: {error}"
+        assert (images.verdict, images.sentence) == ("unknown", said)
+
+
+def test_results_of_others_are_not_those_of_a_package(packed: Settings, tmp_path: Path) -> None:
+    found = single(packed, tmp_path / "package")
+    known = list(known_results(packed.roots))
+    others = [replace(one, experiment=LONG) for one in known if one.experiment == EXPERIMENT]
+    alone = list(description_findings(walk(packed), found, others))
+    assert any("There is no summary in this project" in one.sentence for one in alone)
+    nobody = [replace(one, experiment=None) for one in known]
+    assert any("There is no summary" in one.sentence for one in description_findings(walk(packed), found, nobody))

@@ -71,3 +71,32 @@ def test_references_and_predictions_that_are_gone_are_said(project: Settings) ->
     assert (finding.verdict, "is not recorded" in finding.sentence) == ("unknown", True)
     (EXPERIMENT.model_folder(project.roots) / "dataset.json").unlink()
     assert predictions_digest(project.roots, EXPERIMENT) is None
+
+
+def test_of_two_masks_the_changed_one_is_told_before_the_one_that_is_gone(project: Settings) -> None:
+    folder = store_of_test_set(project.roots, EXPERIMENT).folder
+    assert found(project)[0].sentence == "The masks of 2 test cases are, byte by byte, those that were predicted."
+    (folder / "new_2.nii.gz").unlink()
+    assert [one.verdict for one in found(project)] == ["unknown", "holds", "holds"]
+    (folder / "new_1.nii.gz").write_bytes(b"torn")
+    first = found(project)[0]
+    assert (first.verdict, first.level) == ("changed", "masks")
+    assert first.sentence.startswith("1 masks of 2 test cases were changed since they were predicted: new_1.")
+
+
+def test_images_are_read_again_but_where_it_is_quick(whole: Settings) -> None:
+    quick = list(prediction_findings(Walk(whole.roots, frozenset(), Silent(), True), EXPERIMENT))
+    assert [one.level for one in quick] == ["masks", "checkpoints"]
+    assert [one.level for one in found(whole)] == ["masks", "checkpoints", "inputs"]
+    assert found(whole)[1].sentence == (
+        "The test set was predicted with the checkpoints, plans and dataset.json of 2 folds."
+    )
+
+
+def test_images_that_are_no_test_set_any_more_are_named(project: Settings) -> None:
+    raw = project.roots.raw / DATASET
+    write_case(raw / "imagesTs" / "new_1_0000.nii.gz", HIGHER)
+    assert found(project)[2].sentence == "1 test cases have other images than were predicted: new_1."
+    for folder, name in (("imagesTs", "new_2_0000"), ("labelsTs", "new_2")):
+        (raw / folder / f"{name}.nii.gz").unlink()
+    assert found(project)[2].sentence == "2 test cases have other images than were predicted: new_1, new_2."

@@ -96,3 +96,63 @@ def test_many_differences_are_counted() -> None:
     found = list(difference_findings("file", "x", [CellDifference(str(number), "1", "2") for number in range(13)]))
     assert len(found) == 11
     assert found[-1].sentence == "3 more values of x are different."
+
+
+@pytest.mark.parametrize(("n", "n_named", "rest"), [(0, 0, 0), (1, 1, 0), (10, 10, 0), (11, 10, 1), (13, 10, 3)])
+def test_ten_differences_are_named_and_the_others_counted(n: int, n_named: int, rest: int) -> None:
+    found = list(difference_findings("source", "it", [CellDifference(f"place {k}", "1", "2") for k in range(n)]))
+    assert [one.what for one in found[:n_named]] == [f"it: place {k}" for k in range(n_named)]
+    assert [one.sentence for one in found[n_named:]] == [f"{rest} more values of it are different."] * (rest > 0)
+    assert all((one.level, one.verdict) == ("source", "changed") for one in found)
+    if n:
+        assert found[0].sentence == "Place 0 is 1, and should be 2."
+
+
+def test_what_older_versions_did_not_write_is_no_difference(whole: Settings) -> None:
+    content = content_of(whole)
+    for name in ("patients", "bootstrap", "worst_cases", "training_only", "gpu_hours"):
+        content.pop(name, None)
+    for fold in content["folds"]:
+        for name in ("commit_sha256", "gpu_hours", "peak_memory_bytes"):
+            fold.pop(name, None)
+    for metric in ("dice", "iou"):
+        for label in (content["foreground"], *content["labels"].values()):
+            for name in ("q1", "q3", "median", "interval"):
+                label[metric]["pooled"].pop(name, None)
+    assert at_source(walked(whole, content))[0][0] == "holds"
+    content["labels"]["organ"]["dice"]["pooled"].pop("mean")
+    assert "mean is missing" in at_source(walked(whole, content))[0][1]
+
+
+@pytest.mark.parametrize(
+    "edit", [{"experiment": 3}, {"experiment": {}}, {"folds": 3}, {"folds": [3]}, {"inputs": {}}, {"folds": [{}]}]
+)
+def test_a_summary_of_another_form_says_so(whole: Settings, edit: dict[str, Any]) -> None:
+    ((verdict, sentence),) = at_source(walked(whole, {**content_of(whole), **edit}))
+    assert (verdict, "The summary is not as this package writes it" in sentence) == ("changed", True)
+
+
+def test_folds_that_must_not_be_averaged_are_said(whole: Settings) -> None:
+    found = at_source(walked(whole, {**content_of(whole), "expected_folds": ["fold_0"]}))
+    assert found[0][0] == "changed"
+
+
+def test_cases_that_train_alone_and_patients_are_taken_as_they_are_written(whole: Settings) -> None:
+    content = content_of(whole)
+    alone = {**content, "training_only": ["x", "y"]}
+    assert at_source(walked(whole, alone)) == at_source(walked(whole, content))
+    assert content["bootstrap"] is not None
+    without = {**content, "bootstrap": None}
+    assert {verdict for verdict, _ in at_source(walked(whole, without))} == {"changed"}
+
+
+def test_masks_are_looked_at_once_for_all_summaries_of_the_same_folds(whole: Settings) -> None:
+    walk = Walk(whole.roots, frozenset(), Silent(), False)
+    first = summary_findings(walk, content_of(whole), "The summary")
+    assert {one.level for one in first} == {"source", "scores", "masks", "checkpoints", "inputs"}
+    looked_at = dict(walk.done)
+    again = summary_findings(walk, content_of(whole), "Another")
+    assert [one for one in again if one.level == "masks"] == [one for one in first if one.level == "masks"]
+    assert {key: id(value) for key, value in walk.done.items()} == {key: id(value) for key, value in looked_at.items()}
+    quick = Walk(whole.roots, frozenset(), Silent(), True)
+    assert "masks" not in {one.level for one in summary_findings(quick, content_of(whole), "The summary")}
