@@ -170,3 +170,37 @@ def test_each_check_is_described(roots: Roots) -> None:
 )
 def test_a_dice_that_is_too_low_reads_as_too_low(score: Score, row: list[str]) -> None:
     assert workflow._compared(score) == row
+
+
+def test_a_split_that_is_damaged_or_has_cases_that_train_alone_is_said(roots: Roots) -> None:
+    file = roots.preprocessed / EXPERIMENT.dataset / "splits_final.json"
+    write_json_atomically(file, [{"train": ["x"], "val": cases} for cases in (["a", "b", "c"], ["e"], ["d"])])
+    found = checked(roots, "each_case_once")
+    assert (found.problems, found.numbers["cases_training_only"]) == ([], 1)
+    assert found.description.endswith(
+        "each validated once, by its fold in the split. In training alone: 1 case (x); no fold validates them, and no "
+        "score is of them."
+    )
+    write_validation(roots, ["a", "b", "c"], ["e"], ["d"])
+    assert checked(roots, "each_case_once").description.endswith("each validated once, by its fold in the split.")
+    file.write_text("{")
+    found = checked(roots, "each_case_once")
+    assert (len(found.problems), "is not valid JSON" in found.description, found.numbers) == (
+        1,
+        True,
+        {"cases_validated": 4},
+    )
+
+
+def test_numbers_are_shown_to_four_digits_and_a_note_as_it_is(roots: Roots) -> None:
+    for index, dice in enumerate((0.9, 0.9, 0.91, 0.40004)):
+        write(roots, f"fold_{index}", **{f"case_{index}": (dice, dice)})
+    outlier = checked(roots, "no_fold_is_an_outlier", n_folds=4)
+    assert outlier.rows[3] == ["fold_3", "0.4000", "-0.5000"]
+    summary = make_summary(roots, EXPERIMENT, [f"fold_{k}" for k in range(4)]).summary
+    for note, said in (("", "none"), ("Ours.", "Ours.")):
+        baseline = Baseline.of(summary, accepted_at="2026-11-20", accepted_by="ada", note=note)
+        write_json_atomically(baseline_path(roots, EXPERIMENT), baseline.to_json())
+        texts = checked(roots, "dice_is_not_below_baseline", n_folds=4).texts
+        assert (texts["baseline_note"], texts["baseline_accepted"]) == (said, "2026-11-20 by ada")
+        assert texts["baseline_of"] == "fold_0, fold_1, fold_2, fold_3: 4 cases"

@@ -251,3 +251,21 @@ def test_what_is_declared_now_is_read_and_nothing_else(settings: Settings) -> No
     for other in ({"nsd_tolerance_mm": {"organ": 6.0}}, {"lesion_labels": ["lesion"]}):
         with pytest.raises(EvaluationError):
             declared_evaluation(settings.roots, EXPERIMENT, dataset.model_copy(update=other))
+
+
+def test_folds_of_plain_nnunet_are_taken_where_their_folder_is_named(settings: Settings) -> None:
+    model = EXPERIMENT.model_folder(settings.roots)
+    shutil.rmtree(model / "fold_2" / ".nnunet_assets")
+    for declared in (False, True):
+        if declared:
+            write_project(settings.project, {"defs.yaml": DECLARED})
+        target = target_named(settings, str(model))
+        assert (target.found.folds, target.others) == (["fold_0", "fold_2"], ["fold_2"])
+    assert target_named(settings, "/".join(EXPERIMENT.key_prefix)).found.folds == ["fold_0"]
+
+
+def test_a_folder_of_another_name_is_of_the_dataset_that_it_lies_in(settings: Settings) -> None:
+    model = EXPERIMENT.model_folder(settings.roots)
+    renamed = model.rename(model.with_name("mine"))
+    target = target_named(settings, str(renamed))
+    assert {case.reference.parent for case in target.found.cases} == {references_of(settings.roots, EXPERIMENT)}
