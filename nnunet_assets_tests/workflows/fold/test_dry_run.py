@@ -281,8 +281,8 @@ def test_before_an_epoch_is_saved_all_are_left(settings: Settings) -> None:
 def test_the_first_start_says_how_many_epochs_there_are_unless_a_variant_does(settings: Settings) -> None:
     interrupted(settings.roots, 20)
     folder = EXPERIMENT.fold_folder(settings.roots, "fold_0")
-    for kind, n in (("start", 70), ("end", 80)):
-        append_record(journal_path(folder), kind, {"params": {"trainer": {"num_epochs": n}}})
+    append_record(journal_path(folder), "start", {"params": {"trainer": {"num_epochs": 70}}})
+    append_record(journal_path(folder), "end", {"params": {"trainer": {"num_epochs": 80}}})
     assert asked(settings).epochs_left == 30
     variant = CONFIG.model_copy(update={"variant": VariantConfig(name="short", num_epochs=5)})
     assert asked(settings, config=variant).epochs_left == 5
