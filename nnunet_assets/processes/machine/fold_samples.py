@@ -20,6 +20,8 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
 
 SAMPLE_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""Until the first sample, and between two looks whether the training began: one of a minute has a curve too."""
 
 # Series, by MLflow's names; all names of MLflow's are told in `tracking.store.names`.
 SYSTEM_CPU = "system/cpu_percent"
@@ -80,14 +82,16 @@ class SystemSampler:
 
     def _run(self) -> None:
         try:
+            seconds = min(LOOK_SECONDS, self._seconds)
             while self._stamp() in (None, self._before):
-                if self._ended.wait(self._seconds):
+                if self._ended.wait(seconds):
                     return
             path = system_path(self._folder)
             number = self._first_number(path)
-            while not self._ended.wait(self._seconds):
+            self._sample()  # a percentage is of the time since the one before
+            while not self._ended.wait(seconds):
                 append_record(path, "epoch", self._sample(), epoch=number)
-                number += 1
+                number, seconds = number + 1, self._seconds
         except Exception as error:  # noqa: BLE001 (curves of the machine must never cost a training)
             _logger.warning("The machine is sampled no longer (%s): %s.", type(error).__name__, error)
 

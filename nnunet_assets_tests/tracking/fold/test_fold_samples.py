@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, append_record, read_records
+from nnunet_assets.processes.machine import fold_samples
 from nnunet_assets.processes.machine.fold_samples import SystemSampler, gpu_sample, parse_gpus, system_path
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.destination import Destination
@@ -63,6 +64,15 @@ def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold:
     assert sent == [(number, record.values["system/memory_used_bytes"]) for number, record in enumerate(taken)]
     # They are no records of the journal: its start and one epoch.
     assert report.n_sent == 2
+
+
+def test_a_fold_that_trains_for_less_than_two_samples_has_one(fold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_samples, "LOOK_SECONDS", 0.1)
+    with busy_child(), SystemSampler(fold, 0, seconds=600.0):
+        start(fold)
+        wait_until(lambda: len(samples(fold)) >= 1)
+    (taken,) = samples(fold)
+    assert taken.values["system/cpu_percent"] > 10
 
 
 def test_samples_of_an_outage_are_sent_later_and_once(uri: str, fold: Path, tmp_path: Path) -> None:
