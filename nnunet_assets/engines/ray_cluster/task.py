@@ -42,27 +42,43 @@ def run_job(folder: str, variables: dict[str, str], grace_seconds: float) -> dic
         variables["node"]: node,
         variables["task"]: context.get_task_id() or "",
     }
-    with open(os.path.join(folder, "job.log"), "ab") as log:  # noqa: PTH118, PTH123
-        job = subprocess.Popen(
-            ["/bin/bash", script],
-            cwd=folder,
-            env={**os.environ, **told},  # noqa: TID251
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    # What interrupts the start itself would leave a process that nobody knows: it is heard after that.
+    heard: list[int] = []
+    handlers = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(handler := signal.getsignal(number))  # one that stands in C cannot be put back
+    }
+    for number in handlers:
+        signal.signal(number, lambda number, _: heard.append(number))
+    job = None
     try:
+        try:
+            with open(os.path.join(folder, "job.log"), "ab") as log:  # noqa: PTH118, PTH123
+                job = subprocess.Popen(
+                    ["/bin/bash", script],
+                    cwd=folder,
+                    env={**os.environ, **told},  # noqa: TID251
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        for early in heard:
+            signal.raise_signal(early)
         while job.poll() is None:
             time.sleep(0.3)
     finally:
         # Ray interrupts this where the task is cancelled, and where its driver is gone.
-        if job.poll() is None:
+        if job and job.poll() is None:
             os.killpg(job.pid, signal.SIGTERM)
             until = time.monotonic() + grace_seconds
             while job.poll() is None and time.monotonic() < until:
                 time.sleep(0.1)
-        if job.poll() is None:
+        if job and job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
             job.wait()
     return {"exit_code": job.returncode, "node": node}

@@ -1,6 +1,9 @@
 """What runs on the node, with a Ray that only says where it is: started, ended, and told."""
 
+import _thread
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -55,8 +58,6 @@ def test_an_interrupted_task_ends_the_script_whether_it_listens_or_not(tmp_path:
     def interrupt() -> None:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
             time.sleep(0.01)
-        import _thread
-
         _thread.interrupt_main()
 
     thread = threading.Thread(target=interrupt)
@@ -65,3 +66,24 @@ def test_an_interrupted_task_ends_the_script_whether_it_listens_or_not(tmp_path:
         run_job(str(tmp_path), VARIABLES, 0.3)
     thread.join()
     assert living([int((tmp_path / "pid").read_text())]) == []
+
+
+def test_an_interruption_of_the_start_itself_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        """One that Ray cancels when its process is there, and before anybody knows of it."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+            _thread.interrupt_main()
+            time.sleep(0)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    (tmp_path / "job.sh").write_text("exec sleep 60\n")
+    with pytest.raises(KeyboardInterrupt):
+        run_job(str(tmp_path), VARIABLES, 0.3)
+    assert len(started) == 1
+    assert living(started) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
