@@ -47,11 +47,13 @@ class RealRay:
     Attributes:
         folder: Where all of it lies.
         port: Of its head.
+        job_server_port: Of its head's dashboard, which takes Ray's own jobs; None: it has none.
         nodes: By name, the raylet of each.
     """
 
     folder: Path
     port: int
+    job_server_port: int | None = None
     nodes: dict[str, psutil.Process] = field(default_factory=dict)
 
     @property
@@ -64,9 +66,8 @@ class RealRay:
         """What finds it."""
         return {"RAY_ADDRESS": self.address}
 
-    def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8, **variables: str) -> None:
-        """Starts a node, and waits until it is there."""
-        known = set(self._raylets())
+    def node_command(self, name: str, *, gpus: int, cpus: int) -> list[str]:
+        """Returns what starts a node, wherever it is called."""
         head = name == "head"
         first = 20000 + 200 * (len(self.nodes) + 3) + os.getpid() % 97 * 100
         where = ["--head", f"--port={self.port}"] if head else [f"--address={self.address}"]
@@ -80,16 +81,27 @@ class RealRay:
             "runtime-env-agent-port": _free_port(),
             "metrics-export-port": _free_port(),
         }
-        command = [
+        dashboard = ["--dashboard-host=127.0.0.1", f"--dashboard-port={self.job_server_port}"]
+        has_dashboard = dashboard if self.job_server_port else ["--include-dashboard=false"]
+        return [
             *[sys.executable, "-m", "ray.scripts.scripts", "start", *where, "--node-ip-address=127.0.0.1"],
             *[f"--{option}={port}" for option, port in ports.items()],
             *[f"--num-gpus={gpus}", f"--num-cpus={cpus}", f"--node-name={name}", f'--resources={{"{name}": 100}}'],
             *["--object-store-memory=80000000", "--disable-usage-stats"],
-            *(["--include-dashboard=false", f"--temp-dir={self.folder}"] if head else []),
+            *([*has_dashboard, f"--temp-dir={self.folder}"] if head else []),
         ]
+
+    @property
+    def node_variables(self) -> dict[str, str]:
+        """What a node is started with, by which it is found again."""
+        return {**QUIET, FOLDER_VARIABLE: str(self.folder)}
+
+    def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8, **variables: str) -> None:
+        """Starts a node, and waits until it is there."""
+        known = set(self._raylets())
         done = subprocess.run(
-            command,
-            env={**os.environ, **QUIET, **variables, FOLDER_VARIABLE: str(self.folder)},
+            self.node_command(name, gpus=gpus, cpus=cpus),
+            env={**os.environ, **variables, **self.node_variables},
             capture_output=True,
             text=True,
             check=False,
@@ -119,14 +131,19 @@ class RealRay:
 
 
 @contextmanager
-def real_ray() -> Iterator[RealRay]:
-    """Yields a Ray of its own, with the nodes `head` and `n1`; no process of it is left afterwards."""
+def real_ray(*, job_server: bool = False, **variables: str) -> Iterator[RealRay]:
+    """Yields a Ray of its own, with the nodes `head` and `n1`; no process of it is left afterwards.
+
+    Args:
+        job_server: Whether its head takes Ray's own jobs, for which `ray[default]` must be installed.
+        variables: Of the environment of both nodes.
+    """
     # A socket's path has a hundred letters at most.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    ray = RealRay(folder, _free_port())
+    ray = RealRay(folder, _free_port(), _free_port() if job_server else None)
     try:
-        ray.add_node("head", gpus=0, cpus=0)
-        ray.add_node("n1")
+        ray.add_node("head", gpus=0, cpus=0, **variables)
+        ray.add_node("n1", gpus=2, cpus=8, **variables)
         yield ray
     finally:
         until = time.monotonic() + 20

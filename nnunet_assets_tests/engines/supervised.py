@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,14 @@ class Supervised:
         self.log = folder / f"supervisors of {self.place.fold}.log"
         self.mark = uuid.uuid4().hex
 
-    def start(self, *, epoch_seconds: float = 0.0, **options: Any) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *, epoch_seconds: float = 0.0, within: Sequence[str] = (), **options: Any
+    ) -> "subprocess.Popen[bytes]":
+        """Starts a supervisor, as the arguments of a command where one is named."""
         told = {OPTIONS: json.dumps({**self.options, **options}), stub_fold.EPOCH_SECONDS: str(epoch_seconds)}
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "nnunet_assets_tests.engines.one_supervisor", str(self.folder)],
+                [*within, sys.executable, "-m", "nnunet_assets_tests.engines.one_supervisor", str(self.folder)],
                 env={**with_modules_of(self.folder), **self.variables, **told, MARK: self.mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

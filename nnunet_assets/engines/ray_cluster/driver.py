@@ -36,6 +36,7 @@ from nnunet_assets.engines.ray_cluster.driver_files import (
     RayTold,
     TaskState,
 )
+from nnunet_assets.engines.ray_cluster.own_node import NO_NODE_INFO, no_node_of
 from nnunet_assets.engines.ray_cluster.wanted import reason_to_wait, task_options, wanted_amounts
 from nnunet_assets.processes.child import GRACE_SECONDS
 from nnunet_assets.processes.exit_codes import ExitCode
@@ -189,6 +190,8 @@ def connected(address: str | None) -> Cluster:
             raise Refused(" ".join(mismatch.split())) from error
         if isinstance(error, ValueError):
             raise Refused(" ".join(str(error).split())) from error
+        if NO_NODE_INFO in str(error):
+            raise ConnectionError(no_node_of(address or "RAY_ADDRESS")) from error
         raise
     return RayCluster(ray)
 

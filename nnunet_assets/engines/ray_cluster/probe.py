@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from nnunet_assets.engines.ray_cluster.driver import Refused, connected
+from nnunet_assets.engines.ray_cluster.own_node import no_node_here
 from nnunet_assets.engines.ray_cluster.queue import QUIET, no_answer, refuse_missing
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
 
 PROBE_MODULE = "nnunet_assets.engines.ray_cluster.probe"
-PROBE_SECONDS = 60.0
+PROBE_SECONDS = 90.0
 
 
 class NoClusterError(NnunetAssetsError):
@@ -32,7 +33,7 @@ def cluster_nodes(address: str | None, variables: Mapping[str, str]) -> list[dic
     """
     refuse_missing()
     address = address or variables.get("RAY_ADDRESS")
-    if lack := no_answer(address):
+    if lack := no_answer(address) or no_node_here(address):
         raise NoClusterError(lack)
     try:
         done = subprocess.run(

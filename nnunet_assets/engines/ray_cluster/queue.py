@@ -31,13 +31,14 @@ from nnunet_assets.engines.ray_cluster.driver_files import (
     RayOrder,
     RayTold,
 )
+from nnunet_assets.engines.ray_cluster.own_node import no_node_here
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
 
 DRIVER_MODULE = "nnunet_assets.engines.ray_cluster.driver"
 
-CONNECT_SECONDS = 60.0
-"""How long a driver may take to import Ray, on a slow disk, and to connect."""
+CONNECT_SECONDS = 90.0
+"""How long a driver may take to import Ray, on a slow disk, and to connect, for which Ray itself tries for a minute."""
 RETRY_SECONDS, MOST_RETRY_SECONDS = 10.0, 120.0
 """Between two drivers that find no cluster, twice as long each time: each costs two seconds of a processor."""
 PORT_SECONDS = 3.0
@@ -158,7 +159,7 @@ class RayQueue:
         address = order.resources.address or self._variables.get("RAY_ADDRESS")
         if time.monotonic() < self._next_try:
             raise QueueSilentError("It is tried again in a moment.")
-        if lack := no_answer(address):
+        if lack := no_answer(address) or no_node_here(address):
             raise QueueSilentError(lack)
         write_atomically(order.folder / SCRIPT_FILE, job_script(order).encode())
         content = RayOrder(order.name, order.resources, getpid())

@@ -7,6 +7,7 @@ Skipped where Ray is not installed. With real trainings, and MLflow: `faults/tes
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -213,6 +214,37 @@ def test_without_a_cluster_a_run_waits_and_says_so_once(fold: Supervised) -> Non
     assert process.wait(20) != 0
     fold.wait_until_gone(1)
     assert open_record(fold.place.folder) is None
+
+
+OUTSIDE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+JOINS = """"$@" & supervisor=$!
+while [ ! -e {folder}/join ]; do sleep 0.2; done
+{join} < /dev/null > {folder}/joined 2>&1
+wait $supervisor"""
+
+
+def can_unshare() -> bool:
+    return subprocess.run([*OUTSIDE, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="this user may not make namespaces (unshare --pid)")
+def test_a_supervisor_on_a_machine_that_is_no_node_says_so_and_goes_on_when_that_joins(
+    fold: Supervised, ray: RealRay
+) -> None:
+    # Another machine as Ray sees it: none of the nodes' processes are there, and the head answers.
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in ray.node_variables.items())
+    join = f"env {variables} {shlex.join(ray.node_command('login', gpus=0, cpus=0))}"
+    script = JOINS.format(folder=fold.folder, join=join)
+    process = fold.start(within=[*OUTSIDE, "sh", "-c", script, "sh"])
+    fold.wait_for(lambda: "Ray does not answer and is asked again until it does. This machine is no node" in fold.said)
+    assert f"`ray start --address={ray.address} --num-cpus=0 --num-gpus=0`" in fold.said
+    time.sleep(5)
+    assert fold.said.count("This machine is no node") == 1
+    assert fold.processes(DRIVER) == []
+    (fold.folder / "join").touch()
+    assert process.wait(200) == 0, fold.said + (fold.folder / "joined").read_text()
+    fold.check_finished()
+    assert fold.n_jobs == 1
 
 
 def test_a_fold_whose_node_is_lost_goes_on_on_another(fold: Supervised, ray: RealRay) -> None:
