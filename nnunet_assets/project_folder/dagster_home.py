@@ -101,9 +101,23 @@ def ensure_instance(project: Path) -> Path:
 
 
 def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
-    """Returns what a new project gets and this file, which an earlier version or a user wrote, says nothing of."""
-    written = yaml.safe_load(dagster_yaml.read_bytes()) or {}
-    return {name: value for name, value in yaml.safe_load(DAGSTER_YAML).items() if name not in written}
+    """Returns what a new project gets and this file, which an earlier version or a user wrote, says nothing of.
+
+    Of a section that is there, only what lacks in it; one that is turned off lacks nothing.
+    """
+    return _unset(yaml.safe_load(DAGSTER_YAML), yaml.safe_load(dagster_yaml.read_bytes()) or {})
+
+
+def _unset(ours: Mapping[str, Any], written: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if not isinstance(written, dict) or written.get("enabled") is False:
+        return found
+    for name, value in ours.items():
+        if name not in written:
+            found[name] = value
+        elif isinstance(value, dict) and (lacks := _unset(value, written[name])):
+            found[name] = lacks
+    return found
 
 
 def count_gpus(variables: Mapping[str, str]) -> int:

@@ -81,10 +81,7 @@ def instance_findings(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("ok", "Dagster's instance", str(settings.dagster_home))
     file = settings.dagster_home / "dagster.yaml"
-    for name, value in unset_settings(file).items():
-        wanted = yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
-        found = f"{file} does not set it, unlike a new project's."
-        yield Finding("warning", f"Dagster's {name}", found, f"Add to it, or say otherwise: {name}: {wanted}")
+    yield from _unset_findings(file)
     yield from job_findings(settings)
     n_devices = max(1, count_gpus(settings.variables))
     found = f"folds at once: {'1, by default' if limit is None else limit}; devices: {n_devices}"
@@ -114,6 +111,19 @@ def job_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("warning", f"pool {JOBS_POOL}", f"{found}; Dagster lets {runs} runs go on at once.", remedy)
     else:
         yield Finding("ok", f"pool {JOBS_POOL}", found)
+
+
+def _unset_findings(file: Path) -> Iterator[Finding]:
+    """Says what an instance's settings lack that a new project's have."""
+    written = yaml.safe_load(file.read_bytes()) or {}
+    for name, value in unset_settings(file).items():
+        wanted = yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
+        if name in written:
+            found = f"{file} does not set all of it, unlike a new project's."
+            yield Finding("warning", f"Dagster's {name}", found, f"Add to its {name}, or say otherwise: {wanted}")
+        else:
+            found = f"{file} does not set it, unlike a new project's."
+            yield Finding("warning", f"Dagster's {name}", found, f"Add to it, or say otherwise: {name}: {wanted}")
 
 
 def _variable_findings(settings: Settings) -> Iterator[Finding]:

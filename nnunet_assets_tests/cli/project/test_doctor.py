@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from nnunet_assets.cli.diagnosis import daemon, installation, machine, project_state
@@ -16,6 +17,7 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.project_folder import network_drives
+from nnunet_assets.project_folder.dagster_home import unset_settings
 from nnunet_assets.project_folder.instance_state import set_pool_limit
 from nnunet_assets.project_folder.running_daemons import RunningDaemon
 from nnunet_assets.settings import Settings
@@ -324,6 +326,39 @@ class TestInstance:
         assert file.read_text() == old
         file.write_text(f"{old}run_retries: {{enabled: false}}\n")
         assert "Dagster's run_retries" not in {found.what for found in project_state.instance_findings(settings)}
+
+    def test_a_project_of_before_lacks_the_launcher_and_in_its_queue_the_retries(self, tmp_path: Path) -> None:
+        settings = Settings.from_environment(init_project(tmp_path / "project"), {})
+        file = settings.dagster_home / "dagster.yaml"
+        written = yaml.safe_load(file.read_bytes())
+        # As every project got it before runs named their machine.
+        of_before = {**written, "run_queue": {"dequeue_interval_seconds": 1}}
+        del of_before["run_launcher"]
+        file.write_text(yaml.safe_dump(of_before))
+
+        found = project_state.instance_findings(settings)
+        lacks = [one for one in found if one.level == "warning" and one.what.startswith("Dagster's ")]
+
+        assert {one.what: one.remedy for one in lacks} == {
+            "Dagster's run_queue": (
+                "Add to its run_queue, or say otherwise: "
+                "{max_user_code_failure_retries: 60, user_code_failure_retry_delay: 60}"
+            ),
+            "Dagster's run_launcher": (
+                "Add to it, or say otherwise: "
+                "run_launcher: {class: HostRunLauncher, module: nnunet_assets.project_folder.run_launcher}"
+            ),
+        }
+        assert lacks[0].found == f"{file} does not set all of it, unlike a new project's."
+        # What is added as it says is all that lacked.
+        added = yaml.safe_load(lacks[1].remedy.partition("otherwise: ")[2])
+        of_before["run_queue"] |= yaml.safe_load(lacks[0].remedy.partition("otherwise: ")[2])
+        file.write_text(yaml.safe_dump(of_before | added))
+        assert unset_settings(file) == {}
+        file.write_text(
+            yaml.safe_dump(written | {"run_launcher": {"module": "dagster_ray", "class": "RayRunLauncher"}})
+        )
+        assert unset_settings(file) == {}
 
 
 class TestTracking:
