@@ -3,9 +3,11 @@
 import os
 import resource
 import shutil
+import sqlite3
 import stat
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from nnunet_assets_tests.any_input import finished_project
@@ -18,7 +20,8 @@ KEPT = {
     *("mlflow.db", "splits_final.json", "splits.json", "plans.json", "tinyPlans.json", "baseline.json", "summary.json"),
     *("checkpoints.json", "checkpoint_final.pth", "pseudonym_salt"),
 }
-"""What a user, a training or a decision made: a damaged one may be repairable, and is never written over."""
+"""What a user, a training or a decision made: a damaged one may be repairable, and is never written over; a database
+that still has its tables is gone on with, since nobody can see a bit that turned inside a row."""
 
 MOST_BYTES = 2**30
 """What a command may take of the memory beyond the most that this process ever had: libraries, a few small files."""
@@ -89,12 +92,14 @@ class Place:
             self._throw_away()
         path = self.project / file
         damage(path)
-        before, peak = _state(path), _peak_bytes()
+        before, peak, has_tables = _state(path), _peak_bytes(), file.suffix == ".db" and _has_tables(path)
         done = run(filled(line, project=self.project, outside=self.outside), self.outside, {})
         problem = done.fault
         if not problem and (taken := _peak_bytes() - peak) > MOST_BYTES:
             problem = f"{file} made it take {taken / 2**30:.1f} GiB more than anything before."
-        may_change = (line[0], file.name) in REMADE or (before is None and file.name in WRITTEN_WHERE_MISSING)
+        may_change = (
+            (line[0], file.name) in REMADE or (before is None and file.name in WRITTEN_WHERE_MISSING) or has_tables
+        )
         if not problem and file.name in KEPT and not may_change and _state(path) != before:
             problem = f"{file} was damaged, and is written over."
         stays_well = good.code != 1 or READY in good.output
@@ -139,6 +144,17 @@ def _peak_bytes() -> int:
 def _names_of(path: Path) -> tuple[str, ...]:
     """Returns by which a message may name a file: its own name, or what has to be looked into: a fold, MLflow's run."""
     return path.name, str(path.parent), str(path.parent.parent), path.parent.parent.name
+
+
+def _has_tables(path: Path) -> bool:
+    """Tells whether SQLite still takes a file for one of its databases, and finds tables in it."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            return bool(database.execute("select count(*) from sqlite_master").fetchone()[0])
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _state(path: Path) -> tuple[int, bytes] | None:
