@@ -53,7 +53,7 @@ class Part:
 
 PARTS = {
     "small": Part(24, SHAPE, ("-f", *FOLDS), 0.5, 0.9),
-    "large": Part(3, LARGE, ONCE, 0.5, 1.0),
+    "large": Part(3, LARGE, ONCE, 1.0, 1.0),
 }
 MEMORY, FEW, MANY, MORE_MEMORY = "memory", 4, 8, 1.1
 """The part that compares the memory of many images with that of a few, and its goal."""
