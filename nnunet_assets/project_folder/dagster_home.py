@@ -12,6 +12,7 @@ import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import JOBS_POOL
+from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.project_folder.instance_state import pool_limit, set_pool_limit
 from nnunet_assets.project_folder.jobs_at_once import FEWEST_RUNS, KEPT, jobs_at_once, keep_runs
@@ -105,7 +106,7 @@ def unset_settings(dagster_yaml: Path) -> dict[str, Any]:
 
     Of a section that is there, only what lacks in it; one that is turned off lacks nothing.
     """
-    return _unset(yaml.safe_load(DAGSTER_YAML), yaml.safe_load(dagster_yaml.read_bytes()) or {})
+    return _unset(yaml.safe_load(DAGSTER_YAML), readable_settings(dagster_yaml))
 
 
 def _unset(ours: Mapping[str, Any], written: Any) -> dict[str, Any]:

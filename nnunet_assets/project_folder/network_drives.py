@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
+from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 from nnunet_assets.settings import Settings
 
 MOUNTS = Path("/proc/self/mountinfo")
@@ -107,10 +106,7 @@ def _sqlite_files(settings: Settings) -> Iterator[Path]:
 
 
 def _dagster_has_sqlite(dagster_yaml: Path) -> bool:
-    try:
-        written = yaml.safe_load(dagster_yaml.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return True
+    written = readable_settings(dagster_yaml)
     storages = ("storage", "run_storage", "event_log_storage")
-    chosen = [written[name] for name in storages if name in written] if isinstance(written, dict) else []
+    chosen = [written[name] for name in storages if name in written]
     return not chosen or any("sqlite" in str(one).lower() for one in chosen)

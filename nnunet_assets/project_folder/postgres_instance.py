@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nnunet_assets.core.text.postgres_url import PostgresUrl, read_postgres_url
+from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.project_folder.postgres_server import PACKAGES, DatabaseLook, look_at
 
@@ -98,7 +97,7 @@ def look_at_instance(database: InstanceDatabase) -> DatabaseLook:
 
 def referred_variables(dagster_yaml: Path) -> frozenset[str]:
     """Returns the variables of the environment from which `dagster.yaml` takes values."""
-    return frozenset(_referred(_written(dagster_yaml)))
+    return frozenset(_referred(readable_settings(dagster_yaml)))
 
 
 def _referred(value: Any) -> Iterator[str]:
@@ -113,15 +112,6 @@ def _referred(value: Any) -> Iterator[str]:
 
 
 def _postgres(dagster_yaml: Path) -> dict[str, Any] | None:
-    storage = _written(dagster_yaml).get("storage")
+    storage = readable_settings(dagster_yaml).get("storage")
     found = storage.get("postgres") if isinstance(storage, dict) else None
     return found if isinstance(found, dict) else None
-
-
-def _written(dagster_yaml: Path) -> dict[str, Any]:
-    """Returns what a `dagster.yaml` says; nothing where it cannot be read, of which Dagster says more."""
-    try:
-        written = yaml.safe_load(dagster_yaml.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return written if isinstance(written, dict) else {}

@@ -8,9 +8,8 @@ import os
 import re
 from pathlib import Path
 
-import yaml
-
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 
 WORKSPACE_FILE = "workspace.yaml"
 MODULE = "nnunet_assets.definitions"
@@ -26,10 +25,10 @@ def imports_from(project: Path) -> str | None:
     A file that is missing, or is no YAML, names none: Dagster says itself what is wrong with it.
     """
     try:
-        declared = yaml.safe_load((project / WORKSPACE_FILE).read_text(encoding="utf-8"))
+        declared = readable_settings(project / WORKSPACE_FILE)
         modules = [entry["python_module"] for entry in declared["load_from"] if "python_module" in entry]
         named = [module.get("working_directory", ".") for module in modules if module.get("module_name") == MODULE]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return None
     return next((str(folder) for folder in named if folder != NOWHERE), None)
 

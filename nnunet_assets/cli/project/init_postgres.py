@@ -13,6 +13,7 @@ import yaml
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.text.postgres_url import PATTERN, PostgresUrl, is_postgres, read_postgres_url
+from nnunet_assets.declarations.yaml_files.settings_file import read_settings
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.project_folder.dagster_home import DAGSTER_YAML
 from nnunet_assets.project_folder.env_file import add_to_env_file
@@ -99,7 +100,7 @@ def _refuse_other_storage(root: Path) -> None:
     file = dagster_home(root) / "dagster.yaml"
     if not file.exists() or is_on_postgres(file):
         return
-    written = yaml.safe_load(file.read_bytes()) or {}
+    written = read_settings(file)
     if other := [name for name in _STORAGES if name in written]:
         raise ConfigError(f"{file} says of {', '.join(other)} where Dagster records. Remove that, and call this again.")
 
@@ -110,7 +111,7 @@ def _write_storage(root: Path) -> None:
     if not file.exists() or is_on_postgres(file):
         return
     text = file.read_text(encoding="utf-8")
-    launcher = "" if "run_launcher" in (yaml.safe_load(text) or {}) else _launcher_yaml()
+    launcher = "" if "run_launcher" in read_settings(file) else _launcher_yaml()
     write_atomically(file, f"{text.rstrip()}\n{launcher}{STORAGE_YAML}".encode())
     click.echo(
         f"What Dagster and MLflow recorded so far stays in {file.parent} and {Settings.from_environment(root).data}, "
