@@ -84,12 +84,18 @@ def append_whole(path: Path, content: bytes, *, flushes: bool = False) -> int:
     return start
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes what `written_whole` left in a folder, not deeper, when its process was killed."""
+def remove_unfinished(folder: Path, *, is_sole_owner: bool = False) -> None:
+    """Removes what `written_whole` left in a folder, not deeper, when its process was killed.
+
+    Args:
+        folder: It need not be there.
+        is_sole_owner: Whether nobody else can be writing there, by a lock that the caller holds; otherwise what is
+            younger than `UNFINISHED_SECONDS` stays.
+    """
     for path in folder.glob(".*"):
         is_temporary = re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
         with suppress(FileNotFoundError):  # another process may just give it its name
-            if is_temporary and age_seconds(path) > UNFINISHED_SECONDS:
+            if is_temporary and (is_sole_owner or age_seconds(path) > UNFINISHED_SECONDS):
                 path.unlink()
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.atomic_files import remove_unfinished, write_atomically
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import JsonError, read_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import held_alone
@@ -170,6 +170,8 @@ class OutputFolder:
             shutil.rmtree(left, ignore_errors=True)
         for folder in (self.parts, self._records, self.stages):
             folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, self.work, self._records, *self.stages.iterdir()):
+            remove_unfinished(folder, is_sole_owner=True)
         content = {"model": made_by.title, **made_by.settings}
         if read_json(self._made_by) != content:
             shutil.rmtree(self.stages)

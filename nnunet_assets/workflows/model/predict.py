@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.dataset.findings import Finding, findings_text
+from nnunet_assets.core.files.atomic_files import remove_unfinished
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import PredictionError
 from nnunet_assets.workflows.model.planned_prediction import PlannedPrediction
-from nnunet_assets.workflows.model.predicted_files import Previews, write_files
+from nnunet_assets.workflows.model.predicted_files import PREVIEWS, Previews, write_files
 
 if TYPE_CHECKING:
     from nnunet_assets.nnunet.predictions.cases_run import RunEnd
@@ -87,6 +88,7 @@ def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
         progress.say(f"{are} to be predicted into {folder.folder} by {model.usable.title}{there}.")
     if plan.warnings:
         progress.warn(findings_text(plan.warnings))
+    remove_unfinished(folder.folder / PREVIEWS, is_sole_owner=True)
     pictures = Previews(folder, plan.checked.cases if plan.asked.previews else (), model.description)
     device = None
     if missing:

@@ -91,6 +91,9 @@ def test_what_a_kill_left_of_a_write_is_removed_when_nobody_can_be_at_it_any_mor
     os.utime(tmp_path / ".run.json", (1, 1))
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {young.name, ".run.json", "run.json"}
+    remove_unfinished(tmp_path, is_sole_owner=True)
+    assert {path.name for path in tmp_path.iterdir()} == {".run.json", "run.json"}
+    remove_unfinished(tmp_path / "that is not there", is_sole_owner=True)
 
 
 def test_a_file_that_another_process_gives_its_name_meanwhile_is_left_alone(tmp_path: Path) -> None:

@@ -89,11 +89,15 @@ def test_a_killed_prediction_goes_on_with_the_cases_that_are_missing(project: Pr
         project.predict()
     assert len(masks(project)) == 1
     (project.output / ".nnunet_assets" / "parts" / "new_2.nii.gz").write_text("half a mask")
+    (project.output / "previews").mkdir(exist_ok=True)
+    for folder in ("previews", ".nnunet_assets", ".nnunet_assets/records", "."):
+        (project.output / folder / f".new_1.png.{'a' * 32}").write_text("half a file")
 
     project.child.dies_after = None
     assert len(project.predict()) == 1
     assert len(masks(project)) == 2
     assert list((project.output / ".nnunet_assets" / "parts").iterdir()) == []
+    assert list(project.output.rglob(f"*.{'a' * 32}")) == []
 
 
 def test_what_a_pattern_finds_is_said_and_written_beside_the_masks(project: PredictProject) -> None:
