@@ -90,3 +90,29 @@ def test_stages_come_back_and_a_fold_of_an_older_version_has_those_of_its_begin(
 
 def test_only_what_both_know_is_a_change() -> None:
     assert changes({"a": "1", "b": "1"}, {"a": "2", "c": "1"}) == {"a": ("1", "2")}
+
+
+@pytest.mark.parametrize(
+    "content", ['{"stages": 3}', '{"stages": [{"what": "training"}]}', "[]", "{}", '{"stages": [3]}']
+)
+def test_stages_of_another_form_are_none(tmp_path: Path, content: str) -> None:
+    write_stages(tmp_path, [])
+    (tmp_path / ".nnunet_assets" / "versions.json").write_text(content)
+    assert read_stages(tmp_path) == []
+    append_record(journal_path(tmp_path), "epoch", {"params": {"versions": {"nnunetv2": "2.7.0"}}})
+    assert read_stages(tmp_path) == []  # a journal that does not begin with a start
+
+
+def test_a_validation_forgets_no_training_and_every_validation_that_it_repeats() -> None:
+    first, second = stage(0, "2.8.1"), stage(5, "2.8.2")
+    validated = stage(5, "2.8.3", "validation")
+    assert followed_by([first, second], validated) == [first, second, validated]
+    again = stage(5, "2.9.0", "validation")
+    assert followed_by([first, second, validated], again) == [first, second, again]
+    assert followed_by([first, validated], stage(6, "2.9.0", "validation"))[1] == validated
+
+
+def test_versions_of_the_same_last_number_are_no_other_minor_and_zeros_in_front_count_nothing() -> None:
+    assert not is_other_minor("2.08.1", "2.8.3")
+    assert is_other_minor("2", "2.1")
+    assert mixed_versions([stage(0, "1", nnunet_assets="1"), stage(1, "1", nnunet_assets="2"), {}]) == {}

@@ -48,3 +48,45 @@ def test_numbers_may_be_close_where_it_is_said(number: float) -> None:
     assert json_differences([number * (1 + 1e-12)], [number], close=CLOSE) == []
     assert json_differences([number + 1e-6], [number], close=CLOSE) != []
     assert json_differences([number + 1e-6], [number]) != []
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "is_same"),
+    [
+        (1, 1.0, True),
+        (1, True, False),
+        (0, False, False),
+        (True, True, True),
+        (None, None, True),
+        (None, 0, False),
+        ("1", 1, False),
+        (1, "1", False),
+        (float("nan"), float("nan"), True),
+        (float("nan"), 1.0, False),
+        (1.0, float("nan"), False),
+        ((1, 2), [1, 2], True),
+        ([1, 2], [1, 3], False),
+        ([], [1], False),
+        ([1], {"0": 1}, False),
+        ({}, [], False),
+        ([], None, False),
+        (float("inf"), float("inf"), True),
+    ],
+)
+@pytest.mark.parametrize("close", [0.0, CLOSE])
+def test_values_are_the_same_only_where_their_kinds_are(found: Any, expected: Any, is_same: bool, close: float) -> None:
+    assert (json_differences({"a": found}, {"a": expected}, close=close) == []) is is_same
+
+
+def test_close_numbers_are_close_by_their_size_and_near_zero_by_as_much() -> None:
+    assert json_differences([1e6 + 1e-4, 1e-10, 2], [1e6, 0.0, 2], close=CLOSE) == []
+    assert [one.where for one in json_differences([1e6 + 1e-2, 1e-8], [1e6, 0.0], close=CLOSE)] == ["[0]", "[1]"]
+
+
+def test_the_path_begins_where_it_is_said_and_what_should_be_there_goes_first() -> None:
+    found = json_differences({"b": {"x": None}, "c": "t"}, {"a": 1, "b": {"x": 2}}, where="top")
+    assert [(one.where, one.found, one.expected) for one in found] == [
+        ("top.a", None, "1"),
+        ("top.b.x", "null", "2"),
+        ("top.c", "'t'", None),
+    ]
