@@ -10,8 +10,9 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.model import inference_notes
 from nnunet_assets.workflows.model.inference_notes import write_inference_notes
-from nnunet_assets_tests.core.selection.test_best_configuration import DIFFICULTY
+from nnunet_assets_tests.core.selection.test_best_configuration import DIFFICULTY, NOISE
 from nnunet_assets_tests.core.selection.test_selecting import chosen_of, model
 from nnunet_assets_tests.raw_builders import write_json
 
@@ -80,3 +81,51 @@ def test_notes_that_do_not_hold_any_more_are_removed(settings: Settings) -> None
 def test_the_stage_before_a_cascade_is_said(settings: Settings) -> None:
     files, _ = written(settings, Experiment(DATASET, "3d_cascade_fullres"))
     assert "-o OUTPUT_FOLDER_PREV_STAGE -f  0 1 -tr nnUNetTrainer -c 3d_lowres" in files[1].read_text()
+
+
+@pytest.mark.parametrize("name", [INFORMATION, INSTRUCTIONS])
+def test_what_nnunet_wrote_itself_stays_and_is_said(settings: Settings, name: str) -> None:
+    theirs = settings.roots.results / DATASET / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("{}")
+    assert written(settings, FLAT) == (
+        [],
+        f"nnU-Net's {INSTRUCTIONS} is not written: {INFORMATION} is one that nnUNetv2_find_best_configuration wrote, "
+        f"and stays. Remove it and {INSTRUCTIONS} for what was chosen here.",
+    )
+    # Nor is it removed with what does not hold any more.
+    files, _ = written(settings, SHORT, others=[FLAT])
+    assert (theirs.read_text(), len(files)) == ("{}", 2)
+
+
+def test_our_own_are_written_anew_or_removed_where_they_would_be_wrong(settings: Settings) -> None:
+    files, _ = written(settings, FLAT)
+    first = files[0].read_text()
+    again, reason = written(settings, FLAT, FULLRES)
+    assert (again, reason, files[0].read_text() != first) == (files, "", True)
+    files[1].unlink()  # as a kill between the two leaves it
+    assert written(settings, replace(FLAT, trainer="MyTrainer"), others=[FLAT])[0] == []
+    assert not any(file.exists() for file in files)
+
+
+def test_results_are_those_that_plain_nnunet_sees_beside_what_was_chosen(settings: Settings) -> None:
+    experiments = {one.name_in_dataset: one for one in (FLAT, FULLRES, SHORT)}
+    for one in (FLAT, FULLRES):
+        plans = {"configurations": {one.configuration: {}}}
+        write_json(one.model_folder(settings.roots) / "plans.json", plans)
+    candidates = [
+        model("a", DIFFICULTY - 0.2, members=(FLAT.name_in_dataset,)),
+        model("b", DIFFICULTY - 0.2, members=(FLAT.name_in_dataset, SHORT.name_in_dataset)),
+        model("c", DIFFICULTY - 0.2, members=(SHORT.name_in_dataset,)),
+        model("chosen", DIFFICULTY, 0.03 + NOISE[0] / 4, members=(FULLRES.name_in_dataset,)),
+    ]
+    found = replace(chosen_of(*candidates), dataset=DATASET)
+    assert found.chosen_candidate.steps == ((1,),)
+    folds = [*FOLDS, "fold_all"]
+    chosen = inference_notes._chosen_models(settings, found, experiments, folds, settings.project / "s.pkl")
+    assert set(chosen.results) == {FLAT.name, FULLRES.name}
+    assert chosen.folds == (0, 1)
+    plain = {one.model: one.mean for one in found.candidates if not one.steps}
+    assert chosen.mean_without_steps == plain["chosen"] != chosen.mean
+    assert chosen.plans_file == FULLRES.model_folder(settings.roots) / "plans.json"
+    assert (chosen.members, chosen.previous, chosen.steps) == ((FULLRES,), {}, ((1,),))
