@@ -53,3 +53,24 @@ def test_other_folds_on_such_a_device_say_what_a_pass_takes(tmp_path: Path) -> N
 
 def test_an_epoch_of_a_fold_of_which_nobody_counted_is_told_without(tmp_path: Path) -> None:
     assert str(trained_epoch(tmp_path, 0, 3, {"epoch_seconds": 10.0})).endswith("about 0:20 left and the validation")
+
+
+def test_an_epoch_of_no_passes_says_nothing_and_a_full_disk_costs_no_more_than_the_estimate(tmp_path: Path) -> None:
+    assert ValidationWork({"a": 1}, 0.0, "cpu").seconds(10.0, None) is None
+    assert ValidationWork({"a": 3}, 0.0, "cpu").seconds(10.0, 2.0) == 6.0
+    assert WORK.n_passes == 128
+    assert ValidationWork({"a": 1, "b": 3}, 1.0, "cpu").share_of(["b", "a"]) == 1.0
+    (tmp_path / ".nnunet_assets").write_text("no folder")
+    WORK.write(tmp_path)
+    assert ValidationWork.read(tmp_path) is None
+
+
+def test_folds_that_nobody_counted_or_that_were_not_validated_say_nothing(tmp_path: Path) -> None:
+    mine = tmp_path / "fold_0"
+    WORK.write(mine)
+    (finished(tmp_path, "fold_1", passes=10, seconds=30.0) / FILE).unlink()
+    second = finished(tmp_path, "fold_2", passes=10, seconds=30.0)
+    commit_fold(second, replace(build_manifest(second), device="cpu", seconds={"training": 1.0}))
+    assert pass_seconds_of_others(mine, "cpu") is None
+    finished(tmp_path, "fold_3", passes=0, seconds=30.0)
+    assert pass_seconds_of_others(mine, "cpu") is None

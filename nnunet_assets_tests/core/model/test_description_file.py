@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.files.typed_json import dataclass_to_json
+from nnunet_assets.core.model import description_file
 from nnunet_assets.core.model.description_file import contradictions
 from nnunet_assets.core.model.model_description import ModelDescription
 from nnunet_assets.core.model.package_files import read_description
@@ -127,3 +128,70 @@ def test_a_large_description_is_refused_before_it_is_read(tmp_path: Path, monkey
     (tmp_path / "model.json").write_text(json.dumps(dataclass_to_json(SINGLE)))
     with pytest.raises(PackageError, match="no JSON file of more than"):
         read_description(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize(
+    ("path", "leaves"),
+    [
+        ("a/b", False),
+        ("..a/b", False),
+        ("a/..", True),
+        ("../a", True),
+        ("/a", True),
+        ("a\\b", True),
+        ("C:a", True),
+        ("ab:c", False),
+        (".", True),
+    ],
+)
+def test_a_path_that_may_lead_elsewhere_is_known(path: str, leaves: bool) -> None:
+    assert description_file._leaves(path) is leaves
+
+
+@pytest.mark.parametrize(
+    ("description", "n"),
+    [
+        (SINGLE, 0),
+        (CASCADE, 0),
+        (ENSEMBLE, 0),
+        (replace(SINGLE, kind="another"), 1),
+        (replace(SINGLE, kind="cascade"), 2),
+        (replace(CASCADE, kind="ensemble"), 1),
+        (replace(ENSEMBLE, kind="cascade"), 1),
+        (replace(CASCADE, kind="single"), 2),
+    ],
+)
+def test_a_kind_has_its_own_number_of_members(description: ModelDescription, n: int) -> None:
+    found = [one for one in contradictions(description) if "of kind" in one or "path" in one]
+    assert bool(found) is (n > 0)
+    if n:
+        said = f"a model of kind {description.kind!r} does not have {len(description.members)} members"
+        assert said in "; ".join(found)
+
+
+def test_two_and_three_members_have_equal_shares() -> None:
+    thirds = [replace(one, weight=1 / 3) for one in (*ENSEMBLE.members[:2], member("3d_fullres", 1 / 3))]
+    assert not any("equal shares" in one for one in contradictions(replace(ENSEMBLE, members=tuple(thirds))))
+    halves = [replace(one, weight=0.5) for one in thirds]
+    assert any("equal shares" in one for one in contradictions(replace(ENSEMBLE, members=tuple(halves))))
+
+
+@pytest.mark.parametrize("checkpoint", ["a.pth", "A-b_c.1.pth", f"{'x' * 64}.pth"])
+def test_a_checkpoint_is_a_file_of_weights(checkpoint: str) -> None:
+    assert not any("has the checkpoint" in one for one in contradictions(_with_member(checkpoint=checkpoint)))
+    for other in (f"-{checkpoint}", f"{checkpoint}x", f"{'x' * 65}.pth", ".pth"):
+        assert any("has the checkpoint" in one for one in contradictions(_with_member(checkpoint=other)))
+
+
+@pytest.mark.parametrize(
+    ("interval", "is_number"),
+    [
+        (None, True),
+        (Interval(0.1, 0.2), True),
+        (Interval(float("nan"), 0.2), False),
+        (Interval(0.1, float("nan")), False),
+    ],
+)
+def test_a_number_and_both_ends_of_its_interval_are_finite(interval: Interval | None, is_number: bool) -> None:
+    found = list(contradictions(replace(SINGLE, numbers={"dice": replace(NUMBER, interval=interval)})))
+    assert (found == []) is is_number

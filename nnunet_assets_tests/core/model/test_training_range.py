@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.dataset.intake import Intensities
+from nnunet_assets.core.model import training_range
 from nnunet_assets.core.model.model_description import ExpectedChannel, ExpectedImages
 from nnunet_assets.core.model.training_range import intensity_findings, share_between, spacing_findings
 
@@ -94,3 +95,54 @@ def test_an_mr_has_a_scale_of_its_own_unless_it_is_wholly_apart() -> None:
 def test_a_ct_between_0_and_1_is_named_though_it_lies_within_the_range() -> None:
     (found,) = intensity_findings("a", [SCALED], EXPECTED)
     assert "from 0 to 1 (median 0.3), and about 100 % of the voxels between" in found.message
+
+
+@pytest.mark.parametrize(
+    ("mm", "stands_out"), [(5.5, False), (5.51, True), (1 / 1.1, False), (0.909, True), (1.0, False), (5.0, False)]
+)
+def test_a_tenth_beyond_the_training_images_is_none(mm: float, stands_out: bool) -> None:
+    assert bool(list(spacing_findings("a", (mm, 0.7, 0.7), EXPECTED))) is stands_out
+
+
+def test_how_many_cases_there_were_is_said_where_it_is_known() -> None:
+    for n_cases, said in ((9, "training images of 9 cases were"), (None, "training images were")):
+        (found,) = spacing_findings("a", (9.0, 0.7, 0.7), replace(EXPECTED, n_cases=n_cases))
+        assert said in found.message
+        assert (found.code, found.case) == ("D072", "a")
+        assert found.message.startswith("Case 'a' has voxels of 9 × 0.7 × 0.7 mm (z × y × x), ")
+    one_end = replace(EXPECTED, spacing_high=None)
+    assert list(spacing_findings("a", (9.0, 9.0, 9.0), one_end)) == []
+
+
+def test_each_channel_is_held_against_its_own() -> None:
+    two = replace(EXPECTED, channels=(CT, replace(CT, name="PET", low=0, high=10)))
+    found = list(intensity_findings("a", [BODY, APART, APART], two))
+    assert [one.message.partition(",")[2].partition(",")[0] for one in found] == [" channel PET"]
+    unknown = replace(EXPECTED, channels=(replace(CT, high=None), CT))
+    assert [one.severity for one in intensity_findings("a", [APART, APART], unknown)] == ["warning"]
+    assert len(list(intensity_findings("a", [None, APART], two))) == 1
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "is_apart"),
+    [(3000, 4000, True), (-4000, -18, True), (201, 4000, False), (-4000, -17, False)],
+)
+def test_an_image_that_touches_the_range_is_not_wholly_apart(minimum: float, maximum: float, is_apart: bool) -> None:
+    middle = (minimum + maximum) / 2
+    found = Intensities(minimum, minimum, middle, middle, middle, maximum, maximum)
+    mr = replace(EXPECTED, channels=(replace(CT, normalization="RescaleTo01Normalization"),))
+    assert bool(list(intensity_findings("a", [found], mr))) is is_apart
+
+
+@pytest.mark.parametrize(("width", "is_narrow"), [(43.5, True), (43.7, False)])
+def test_a_fifth_of_the_foregrounds_spread_is_wide_enough(width: float, is_narrow: bool) -> None:
+    # The foreground spreads over 218.
+    found = Intensities(0, 0, width / 4, width / 2, width * 3 / 4, width, width)
+    assert bool(list(intensity_findings("a", [found], EXPECTED))) is is_narrow
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.1, "10"), (0.256, "26"), (0.0999, "10"), (0.0123, "1.2"), (1e-5, "0.001")]
+)
+def test_a_share_is_shown_in_percent(share: float, shown: str) -> None:
+    assert training_range._percent(share) == shown

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
-from nnunet_assets.core.selection.best_configuration import BestConfiguration
+from nnunet_assets.core.selection.best_configuration import BestConfiguration, Candidate, ExpectedScore
+from nnunet_assets.core.selection.postprocessing import StepEffect
 from nnunet_assets.core.selection.selecting import SelectableModel, best_configuration
+from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.errors import SummaryError
 
 N_CASES = 30
@@ -118,3 +120,82 @@ def test_its_json_has_no_value_that_json_does_not_have() -> None:
     json.dumps(content, allow_nan=False)
     assert content["schema_version"] == 2
     assert [one["mean"] for one in content["candidates"] if one["name"] == "3d_fullres"] == [None]
+
+
+def candidate(name: str, mean: float | None, *, is_distinguished: bool = False, steps: Any = ()) -> Candidate:
+    return Candidate(
+        name=name,
+        model=name.partition(" + ")[0],
+        members=(name,),
+        steps=steps,
+        mean=mean,
+        n_defined=9,
+        behind=0.0,
+        behind_interval=None,
+        is_distinguished=is_distinguished,
+        weights_bytes=1,
+    )
+
+
+def choice(*candidates: Candidate, chosen: str = "a", **fields: Any) -> BestConfiguration:
+    expected = ExpectedScore(0.8, 0.79, Interval(0.7, 0.9), {"fold_0": "a", "fold_1": "b", "fold_2": "b"})
+    known = {"expected": expected, "not_expected_because": None, "left_out": {}, "n_cases": 9, "n_patients": 9}
+    whole: dict[str, Any] = {**known, **fields}
+    return BestConfiguration("D", candidates, chosen, **whole)
+
+
+def test_the_headline_says_of_how_many_it_is_and_what_to_expect() -> None:
+    one, two = candidate("a", 0.85), candidate("b", 0.8)
+    assert choice(one).headline() == "a, of 1 candidate on 9 cases; expected Dice 0.800 (0.700 to 0.900)"
+    bare = choice(one, two, expected=ExpectedScore(0.8, 0.79, None, {}))
+    assert bare.headline() == "a, of 2 candidates on 9 cases; expected Dice 0.800"
+    none = choice(one, two, expected=None, not_expected_because="of two folds")
+    assert (none.headline(), none.optimism) == ("a, of 2 candidates on 9 cases; no expected Dice: of two folds", None)
+    assert choice(one).optimism == pytest.approx(0.05)
+    assert choice(candidate("a", None)).optimism is None
+
+
+def test_why_it_is_taken_is_said_in_sentences() -> None:
+    one, two, three = candidate("a", 0.85), candidate("b", 0.8), candidate("c", 0.8)
+    apart = [replace(other, is_distinguished=True) for other in (two, three)]
+    assert choice(one, *apart).reasons() == [
+        "a has the best mean Dice, and is told from every other.",
+        "Its own mean of 0.850 is one of 3 that were chosen from. Expected of a model that is chosen so is 0.800 "
+        "(-0.050); leaving one fold out gives 0.790.",
+        "Left out one at a time, the folds choose: b in 2 of 3, a in 1 of 3.",
+    ]
+    assert choice(one, two, three).reasons()[0] == (
+        "a has the best mean Dice; b, c cannot be told from it, and are not simpler."
+    )
+    assert choice(one, apart[0], three).reasons()[0] == (
+        "a has the best mean Dice; c cannot be told from it, and is not simpler."
+    )
+    assert choice(candidate("a", None), candidate("b", 0.7), chosen="b").reasons()[0] == (
+        "a has the best mean Dice (undefined). b (0.700) cannot be told from it on these patients, and is the simplest "
+        "of those that cannot."
+    )
+    assert choice(one, two, expected=None, not_expected_because="x").reasons() == [
+        "a has the best mean Dice; b cannot be told from it, and is not simpler."
+    ]
+    assert choice(one).reasons() == ["a is the only candidate."]
+
+
+def test_what_postprocessing_does_to_it_is_said() -> None:
+    def effect(owner: str | None, gain: float, *, is_taken: bool) -> StepEffect:
+        return StepEffect((1,), owner, is_taken, "because", gain, None, 0, 0, {})
+
+    plain, with_steps = candidate("a", 0.8), candidate("a + postprocessing", 0.85, steps=((1,),))
+    effects = (
+        effect(None, 0.05, is_taken=True),
+        effect("organ", -0.1, is_taken=False),
+        effect("x", 0.01, is_taken=True),
+    )
+    of_a: dict[str, Any] = {"postprocessing": {"a": effects}, "expected": None, "not_expected_because": "x"}
+    said = "Of the whole foreground (+0.0500), x (+0.0100) only the largest component stays"
+    assert choice(with_steps, plain, chosen="a + postprocessing", **of_a).reasons()[-1] == f"{said}."
+    assert choice(with_steps, plain, **of_a).reasons()[-1] == (
+        f"{said} in a + postprocessing, which is not better by more than chance."
+    )
+    none = {**of_a, "postprocessing": {"a": effects[1:2]}}
+    assert choice(plain, **none).reasons()[-1].startswith("No postprocessing step is taken: none gains")
+    assert choice(plain, **{**of_a, "postprocessing": {"b": effects}}).reasons() == ["a is the only candidate."]

@@ -126,3 +126,34 @@ def test_the_mean_of_the_scores_after_steps_is_that_of_the_candidate_with_them()
     steps = model("2d", DIFFICULTY, 0.03 + NOISE[0] / 4).steps
     after = steps.after(best.chosen_candidate.steps)["organ"]
     assert np.mean(list(after.values())) == pytest.approx(best.chosen_candidate.mean, abs=1e-9)
+
+
+def test_how_far_behind_is_said_of_all_but_the_best_and_patients_are_needed_for_an_end() -> None:
+    best = chosen_of(model("2d", DIFFICULTY), model("3d", DIFFICULTY - 0.1 + NOISE[0] / 10))
+    first, second = best.candidates
+    assert (first.behind, first.behind_interval) == (0.0, None)
+    assert second.behind_interval.low < second.behind < second.behind_interval.high
+    assert second.behind_interval.low == round(second.behind_interval.low, 9)
+    assert second.behind_interval.high == round(second.behind_interval.high, 9)
+    alone = chosen_of(model("2d", DIFFICULTY[:1]), model("3d", DIFFICULTY[:1] - 0.1))
+    assert [one.behind_interval for one in alone.candidates] == [None, None]
+    assert [one.is_ensemble for one in (model("2d", DIFFICULTY), model("e", DIFFICULTY, members=("a", "b")))] == [
+        False,
+        True,
+    ]
+
+
+def test_candidates_are_shown_by_how_far_behind_they_are_and_of_equal_ones_the_best_first() -> None:
+    downs = {"a": 0.2, "b": 0.0, "c": 0.0, "d": 0.1}
+    best = chosen_of(*(model(name, DIFFICULTY - down) for name, down in downs.items()))
+    assert [one.name for one in best.candidates] == ["b", "c", "d", "a"]
+    assert best.candidates[0].weights_bytes == 1
+    assert [one.n_defined for one in best.candidates] == [30] * 4
+
+
+def test_what_is_not_known_of_models_is_not_said_of_them() -> None:
+    bare = replace(model("2d", DIFFICULTY), made_of="")
+    best = best_configuration("D", [bare, model("3d", DIFFICULTY)], {}, ["A note."])
+    assert best.made_of == {"3d": "digest of 3d"}
+    assert best.notes[0] == "A note."
+    assert not any("not tried" in note for note in best.notes)

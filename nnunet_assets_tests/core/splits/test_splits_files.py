@@ -4,16 +4,25 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.files.digests import json_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import UNKNOWN
+from nnunet_assets.core.splits.case_groups import GroupTable
+from nnunet_assets.core.splits.splits import SplitSettings
 from nnunet_assets.core.splits.splits_files import (
     folds_of_split,
     read_patients,
+    read_record,
+    read_splits,
+    read_splits_file,
     read_training_only,
+    readable_splits,
+    settings_version,
+    write_record,
     write_splits,
 )
 from nnunet_assets.core.splits.splits_record import SplitsRecord
+from nnunet_assets.errors import ConfigError, DatasetError
 from nnunet_assets_tests.raw_builders import write_json
 
 SPLITS = [{"train": ["b1", "t"], "val": ["a1"]}, {"train": ["a1", "t"], "val": ["b1"]}]
@@ -99,3 +108,66 @@ def test_the_file_has_the_bytes_that_nnunet_writes(tmp_path: Path) -> None:
     assert file == tmp_path / "splits_final.json"
     lines = ["[", "    {", '        "train": [', '            "b"', "        ],", '        "val": [', '            "a"']
     assert file.read_text().splitlines() == [*lines, "        ]", "    }", "]"]
+
+
+def test_what_names_settings_changes_with_the_files_that_are_there(tmp_path: Path) -> None:
+    own, table = tmp_path / "mine.json", GroupTable(tmp_path / "patients.csv", "case", "patient")
+    settings = SplitSettings(4, seed=0, file=own, groups=table)
+    bare = settings_version(settings)
+    assert bare.startswith("folds=4, ")
+    assert "mine.json=" not in bare
+    own.write_text("[]")
+    assert settings_version(settings) == f"{bare}, mine.json={file_sha256(own)[:12]}"
+    table.path.write_text("case,patient\n")
+    both = f"{bare}, mine.json={file_sha256(own)[:12]}, patients.csv={file_sha256(table.path)[:12]}"
+    assert settings_version(settings) == both
+
+
+def test_a_split_that_cannot_be_read_is_an_error_or_none(folder: Any) -> None:
+    assert (read_splits(folder), readable_splits(folder)) == (None, None)
+    file = folder / "splits_final.json"
+    file.write_text("{")
+    with pytest.raises(DatasetError, match=r"splits_final\.json is not valid JSON .* so it is not written over"):
+        read_splits(folder)
+    assert readable_splits(folder) is None
+    file.write_text('{"train": []}')
+    assert (read_splits(folder), readable_splits(folder)) == ({"train": []}, None)
+    file.write_text("[]")
+    assert (readable_splits(folder), folds_of_split(folder, [])) == ([], None)
+    file.unlink()
+    file.mkdir()
+    assert readable_splits(folder) is None
+    own = folder / "own"
+    own.mkdir()
+    with pytest.raises(ConfigError, match=r"own cannot be read: Is a directory\."):
+        read_splits_file(own)
+
+
+def test_a_record_says_what_is_wrong_with_it(folder: Any) -> None:
+    file = folder / ".nnunet_assets" / "splits.json"
+    assert read_record(folder) == SplitsRecord()
+    for content, said in (("{", "is not valid JSON"), ('{"generations": 3}', "is not as this package writes it")):
+        file.write_text(content)
+        with pytest.raises(DatasetError, match=said):
+            read_record(folder)
+    record = SplitsRecord().followed_by(SPLITS, made_at="now", origin="made", settings={}, groups={})
+    write_record(folder, record)
+    assert read_record(folder) == record
+
+
+def test_the_newest_of_equal_splits_says_who_only_trains_and_whose_the_cases_are(folder: Any) -> None:
+    made = {**MADE, "splits_sha256": DIGEST}
+    generations = [
+        {**made, "groups": {"a1": "p0"}, "training_only": ["old"]},
+        {**made, "groups": {"a1": "p1"}, "training_only": ["new"]},
+        {**made, "splits_sha256": "other", "groups": {}, "training_only": []},
+    ]
+    write_json(folder / ".nnunet_assets" / "splits.json", {"schema": 1, "generations": generations})
+    assert read_training_only(folder, DIGEST) == ("new",)
+    assert read_patients(folder, DIGEST, ["a1"]) == {"a1": "p1"}
+    # The newest without all of them does not count where the split is not known.
+    assert read_patients(folder, UNKNOWN, ["a1"]) == {"a1": "p1"}
+    assert read_patients(folder, "other", ["a1"]) is None
+    # Another split that is there now says nothing of this one.
+    write_json(folder / "splits_final.json", [{"train": ["z"], "val": ["a1"]}])
+    assert read_training_only(folder, DIGEST) == ("new",)

@@ -36,3 +36,10 @@ def test_it_is_never_longer_than_there_is_room(words: list[str], longest: int) -
 def test_names_that_differ_only_in_the_end_of_a_word_do_not_look_alike() -> None:
     names = [f"{optimizer}_with_long_schedule_and_augmentation" for optimizer in ("adamax", "adamw", "adamod", "adam")]
     assert len({squeezed(name, 24) for name in names}) == len(names)
+
+
+def test_the_last_of_the_longest_words_is_shortened_first() -> None:
+    assert squeezed("abcdef_abcdef_1", 14)[:-4] == "abcd_abc_1"
+    assert squeezed("abcdef_abcdef_1", 13)[:-4] == "abc_abc_1"
+    assert squeezed("a_b_12345678901234567890", 20) == squeezed("a_b_12345678901234567890", 20)
+    assert squeezed("12345678901234567890", 12)[:-4] == "1234…890"

@@ -43,3 +43,20 @@ def test_a_duration_has_hours_where_it_takes_one() -> None:
         "1:00:00",
         "27:46:40",
     ]
+
+
+def test_what_is_left_is_the_epochs_after_this_one_and_the_validation() -> None:
+    assert TrainedEpoch(0, 1, {"epoch_seconds": 5.0}).seconds_left == 0.0
+    assert TrainedEpoch(0, 3, {"epoch_seconds": 5.0}, 7.0).seconds_left == 17.0
+    assert TrainedEpoch(0, 3, {"epoch_seconds": 0.0}, 7.0).seconds_left == 7.0
+    assert TrainedEpoch(0, 0, {"epoch_seconds": 5.0}, 7.0).seconds_left is None
+    assert TrainedEpoch(0, None, {"epoch_seconds": 5.0}, 7.0).seconds_left is None
+    assert TrainedEpoch(0, 3, {}, 7.0).seconds_left is None
+    assert TrainedEpoch(4, 3, {}).n_done == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (60, "1:00"), (61, "1:01"), (3661, "1:01:01"), (7199.6, "2:00:00")]
+)
+def test_a_duration_has_two_digits_behind_each_colon(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -13,8 +14,11 @@ from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.errors import DatasetError
+from nnunet_assets.nnunet.cases.fact_cache import FactCache
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
+from nnunet_assets.nnunet.raw import case_files
 from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.dataset import preparation_work as module
 from nnunet_assets.workflows.dataset.preparation_work import PreparationWork, preparation_work
 from nnunet_assets.workflows.dataset.prepare import look_at
 from nnunet_assets_tests.prepared_builders import DATASET, write_plans
@@ -90,3 +94,66 @@ def test_what_is_not_there_is_refused_unless_it_is_generated(settings: Settings)
     (settings.roots.raw / DATASET).mkdir(parents=True)
     with pytest.raises(DatasetError, match=r"dataset\.json"):
         work(settings)
+
+
+def test_files_that_are_gone_and_cases_without_a_label_are_counted_as_they_are(settings: Settings) -> None:
+    folder = write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4)
+    (folder / "labelsTr" / "case_1.nii.gz").unlink()
+    found = work(settings)
+    assert found.raw_bytes == bytes_of(folder)
+    assert found.saved_bytes is None
+    assert found.is_planned is False
+
+
+def test_a_folder_that_cannot_be_listed_is_said(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4)
+
+    def fails(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "imagesTr")
+
+    monkeypatch.setattr(case_files, "find_cases", fails)
+    with pytest.raises(DatasetError, match=r"imagesTr cannot be listed: Permission denied\."):
+        work(settings)
+
+
+def test_a_look_that_cannot_be_read_is_passed_over(settings: Settings) -> None:
+    write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4)
+    look(settings)
+    (PreparedFolder(settings.roots, DATASET).own / "raw.json").write_text("{")
+    assert work(settings).n_cases == 4
+
+
+def test_images_of_two_axes_are_of_one_slice_and_a_millimetre(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_dataset(settings.roots.raw, DATASET, n_cases=4)
+    shapes = {"case_0": (7, 5), "case_1": (7, 5, 3), "case_2": (1, 2), "case_3": (1, 1)}
+    facts = {
+        name: SimpleNamespace(geometry=SimpleNamespace(shape=shape, spacing_mm=tuple(n / 2 for n in shape)))
+        for name, shape in shapes.items()
+    }
+    monkeypatch.setattr(FactCache, "known", lambda _, files: facts.get(files.case))
+    seen: list[object] = []
+    monkeypatch.setattr(module, "unplanned_voxels", lambda sizes, _: seen.append(sizes))
+    work(settings)
+    assert seen == [
+        [
+            ((1, 5, 7), (1.0, 2.5, 3.5)),
+            ((3, 5, 7), (1.5, 2.5, 3.5)),
+            ((1, 2, 1), (1.0, 1.0, 0.5)),
+            ((1, 1, 1), (1.0, 0.5, 0.5)),
+        ]
+    ]
+    # Where one is not known, none is.
+    for unknown in (None, SimpleNamespace(geometry=None)):
+        facts["case_2"] = unknown  # type: ignore[assignment]
+        work(settings)
+        assert seen[-1] == []
+
+
+def test_what_is_known_is_said_in_a_line_each() -> None:
+    found = PreparationWork(3, 2048, (1024, 4096), is_planned=True, free_bytes=8192)
+    assert found.in_words() == [
+        "Preparation reads 3 cases, 2.0 KiB on the disk. How long that takes is not known before it is done.",
+        "Disk for the preparation: about 1.0 KiB to 4.0 KiB for preprocessed cases, by the plans; 8.0 KiB are free",
+    ]

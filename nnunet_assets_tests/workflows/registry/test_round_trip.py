@@ -1,19 +1,23 @@
 """The round trip of a version; its real one, with a trained model, is in `test_registered_for_real`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import Member
+from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.round_trip import CaseOfRoundTrip
 from nnunet_assets.workflows.registry import round_trip
-from nnunet_assets.workflows.registry.round_trip import StoredCase, stored_cases, try_round_trip
+from nnunet_assets.workflows.registry.round_trip import StoredCase, cases_by_turns, stored_cases, try_round_trip
+from nnunet_assets_tests.builders import build_fold_result
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.package_builders import cascade, model_of, write_model
 from nnunet_assets_tests.raw_builders import tiny_json, write_json
@@ -42,12 +46,17 @@ class Played:
         self._own, self._other, self._problem = own, other, problem
         self.asked: list[tuple[str, list[str], list[tuple[str | None, ...]]]] = []
         self.bare: dict[str, str] = {}
+        self.steps: list[tuple[Any, ...]] = []
+        self.own_problem: str | None = None
 
     def by_folds(self, _module: str, request: PredictionRequest, **_: Any) -> ChildResult:
         names = [member.experiment.configuration for member in request.members]
         previous = [tuple(file.parent.name[:5] if file else None for file in case.previous) for case in request.cases]
         self.asked.append((request.device, names, previous))
+        self.steps.append(request.postprocessing)
         assert request.is_repeatable
+        if self.own_problem:
+            return ChildResult(1, self.own_problem, "")
         for case in request.cases:
             write_case(case.file, self._own)
         return ChildResult(0, None, "")
@@ -111,3 +120,73 @@ def test_cases_are_those_whose_images_are_there_and_no_more_than_two(settings: S
     images = settings.roots.raw / DATASET / "imagesTr"
     found = stored_cases(settings, DATASET, ["gone", "c", "a", "b"])
     assert found == [StoredCase(name, (images / f"{name}_0000.nii.gz",)) for name in ("c", "a")]
+
+
+def test_masks_of_another_shape_differ_in_every_voxel_and_each_case_is_counted_by_its_place(
+    settings: Settings, tmp_path: Path
+) -> None:
+    member = write_model(tmp_path / "results")
+    found = tried(settings, Played(other=REFERENCE[1:]), member)
+    assert found.numbers == {"cases": 2, "unequal_cases": 2, "unequal_voxels": 2 * REFERENCE.size}
+    files = [write_case(tmp_path / f"{name}.nii.gz", voxels) for name, voxels in (("r", REFERENCE), ("h", HIGHER))]
+    model = model_of(member)
+    assert round_trip._unequal(files, [files[0], files[0]], model, frozenset()) == {
+        "case 2": int((HIGHER != REFERENCE).sum())
+    }
+    assert round_trip._unequal(files, files, model, frozenset()) == {}
+
+
+def test_steps_are_taken_of_the_last_masks_alone(settings: Settings, tmp_path: Path) -> None:
+    played = Played()
+    assert tried(settings, played, cascade(tmp_path / "results")).passed
+    assert played.steps == [(), ((1,),)]
+
+
+def test_a_stage_of_two_cascades_and_a_stage_before_a_stage_are_predicted_once_in_their_order(
+    settings: Settings, tmp_path: Path
+) -> None:
+    last = cascade(tmp_path / "results")
+    assert last.previous is not None
+    middle = replace(last.previous, experiment=replace(last.experiment, configuration="middle"), previous=last.previous)
+    played = Played()
+    long = replace(last, previous=middle)
+    other = replace(last, experiment=replace(last.experiment, configuration="other"))
+    assert tried(settings, played, long, other).passed
+    asked = [names for _, names, _ in played.asked]
+    assert asked == [["3d_lowres"], ["middle"], [long.experiment.configuration, "other"]]
+    assert played.asked[1][2] == [("folds",), ("folds",)]
+    assert played.asked[2][2] == [("folds", "folds"), ("folds", "folds")]
+
+
+def test_the_version_is_loaded_with_what_mlflow_needs_and_nothing_else_of_the_projects(tmp_path: Path) -> None:
+    settings = Settings.from_environment(tmp_path, {"MLFLOW_TRACKING_TOKEN": "t", "OTHER": "o"})
+    played = Played()
+    assert tried(settings, played, write_model(tmp_path / "results")).passed
+    assert played.bare["MLFLOW_TRACKING_TOKEN"] == "t"
+    assert "nnUNet_results" not in played.bare
+
+
+def test_folds_that_predict_nothing_are_a_verdict(settings: Settings, tmp_path: Path) -> None:
+    played = Played()
+    played.own_problem = "The disk is full."
+    found = tried(settings, played, write_model(tmp_path / "results"))
+    said = "It could not be tried: The folds themselves predicted nothing. The disk is full."
+    assert (found.passed, found.sentence, found.numbers["cases"]) == (False, said, 2)
+    assert played.bare == {}
+
+
+def test_cases_are_taken_from_the_folds_by_turns(settings: Settings) -> None:
+    write_raw(settings, "a", "b", "c", "d")
+    summary = summarize(
+        Experiment(DATASET, "2d"),
+        ["fold_0", "fold_1"],
+        [
+            build_fold_result("fold_0", {name: {"organ": 0.5} for name in ("c", "d")}),
+            build_fold_result("fold_1", {name: {"organ": 0.5} for name in ("a", "b")}),
+        ],
+    )
+    assert [case.name for case in cases_by_turns(settings, summary)] == ["c", "a"]
+    (settings.roots.raw / DATASET / "imagesTr" / "c_0000.nii.gz").unlink()
+    assert [case.name for case in cases_by_turns(settings, summary)] == ["a", "d"]
+    (settings.roots.raw / DATASET / "dataset.json").write_text("{")
+    assert cases_by_turns(settings, summary) == ()

@@ -1,12 +1,13 @@
 """A test set predicted by folds that were never trained: all but the network and the tracking server is real."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig
@@ -233,3 +234,35 @@ def test_while_one_process_predicts_another_is_refused(setup: Setup) -> None:
     ):
         setup.predict()
     assert setup.child.requests == []
+
+
+def test_its_digest_is_of_the_masks_the_evaluation_and_the_table_of_gaps(setup: Setup) -> None:
+    found = setup.predict()
+    assert found.scores is not None
+    of_gaps, table = found.scores.gap_files
+    assert found.digest() == json_sha256([found.predicted.digest, found.scores.content, file_sha256(table)])
+    before = found.digest()
+    of_gaps.write_text("{}")
+    assert found.digest() == before
+    table.write_text("changed")
+    assert found.digest() != before
+    assert replace(found, scores=None).digest() == json_sha256([found.predicted.digest])
+
+
+def test_a_test_set_that_cannot_be_read_or_evaluated_in_whole_has_no_scores(setup: Setup) -> None:
+    def scored() -> ScoredTestSet | None:
+        dataset = DatasetConfig(dataset=DATASET)
+        return scored_test_set(setup.settings, EXPERIMENT, ["fold_0", "fold_1"], dataset, setup.progress)
+
+    # Its image is its prediction here: a value that no label has.
+    write_case(setup.raw / "imagesTs" / "new_2_0000.nii.gz", np.where(REFERENCE == 2, 7, REFERENCE).astype(np.uint8))
+    setup.predict()
+    assert scored() is None
+    write_case(setup.raw / "imagesTs" / "new_2_0000.nii.gz", REFERENCE)
+    setup.predict()
+    assert setup.progress.said[-1] == "1 of 2 test cases were predicted now, the others before."
+    assert scored() is not None
+    setup.predict()
+    assert setup.progress.said[-1] == "0 of 2 test cases were predicted now, the others before."
+    write_case(setup.raw / "labelsTs" / "new_2.nii.gz", REFERENCE[1:])
+    assert scored() is None
