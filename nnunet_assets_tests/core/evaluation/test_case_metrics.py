@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nnunet_assets.core.evaluation import case_metrics as module
 from nnunet_assets.core.evaluation.case_metrics import (
     case_metrics,
     mask_metrics,
@@ -246,3 +247,74 @@ def test_turning_both_images_and_their_spacing_changes_nothing(
     after = mask_metrics(reference.transpose(axes), prediction.transpose(axes), turned, ORGAN)
     assert after.hd95_mm == pytest.approx(before.hd95_mm)
     assert after.assd_mm == pytest.approx(before.assd_mm)
+
+
+def test_the_diagonal_is_that_of_the_whole_image_along_the_axes_of_distances() -> None:
+    image = np.zeros((6, 8, 10), np.uint8)
+    assert case_metrics(image, image, SPACING_MM, policy())["organ"].image_diagonal_mm == pytest.approx(
+        math.sqrt(30**2 + 16**2 + 10**2)
+    )
+    slice_alone = np.zeros((1, 8, 10), np.uint8)
+    flat = case_metrics(slice_alone, slice_alone, SPACING_MM, policy())["organ"]
+    assert flat.image_diagonal_mm == pytest.approx(math.hypot(16, 10))
+    one = np.ones((1, 1, 1), np.uint8)
+    found = case_metrics(one, one, SPACING_MM, policy())["organ"]
+    assert (found.image_diagonal_mm, found.dice, found.reference_ml) == (1.0, 1.0, pytest.approx(0.01))
+
+
+def test_without_the_size_of_a_voxel_there_are_no_volumes() -> None:
+    found = mask_metrics(voxel(0, 0, 0), voxel(0, 0, 1), SPACING_MM, ORGAN)
+    volumes = (found.reference_ml, found.prediction_ml, found.volume_error_ml, found.volume_error_relative)
+    assert volumes == (None,) * 4
+    assert found.image_diagonal_mm is None
+
+
+@pytest.mark.parametrize(
+    ("distances", "areas", "expected"),
+    [
+        ([3.0, 1.0, 2.0], [1.0, 1.0, 2.0], 3.0),
+        ([3.0, 1.0, 2.0], [0.01, 1.0, 1.0], 2.0),
+        ([3.0, 1.0, 2.0], [0.01, 10.0, 0.01], 1.0),
+        ([4.0], [2.0], 4.0),
+        ([1.0, 2.0], [0.95, 0.05], 1.0),
+        ([1.0, 2.0], [0.94, 0.06], 2.0),
+    ],
+)
+def test_ninety_five_percent_of_an_area_lie_within_the_percentile(
+    distances: list[float], areas: list[float], expected: float
+) -> None:
+    assert module._percentile(np.array(distances), np.array(areas)) == expected
+
+
+@pytest.mark.parametrize(("most", "lengths"), [(1, [1] * 5), (11, [1] * 5), (12, [2, 2, 1]), (18, [3, 2]), (30, [5])])
+def test_an_image_is_taken_in_slabs_of_whole_slices(
+    monkeypatch: pytest.MonkeyPatch, most: int, lengths: list[int]
+) -> None:
+    image = np.arange(30, dtype=np.int16).reshape(5, 2, 3) % 4
+    whole = unknown_values(image, policy())
+    monkeypatch.setattr(module, "_SLAB_VOXELS", most)
+    assert [len(slab) for slab in module._slabs(image)] == lengths
+    assert unknown_values(image, policy()) == whole == {2: 7, 3: 7}
+    assert module._encoded(image, policy(4)).tolist() == (image + 1).tolist()
+
+
+@pytest.mark.parametrize(("n_values", "dtype"), [(2, np.uint8), (255, np.uint8), (256, np.uint16), (300, np.uint16)])
+def test_codes_are_as_small_as_they_can_be(n_values: int, dtype: Any) -> None:
+    codes = module._encoded(np.array([[[0, n_values - 1, -1, n_values]]]), policy(n_values))
+    assert (codes.dtype, codes.tolist()) == (dtype, [[[1, n_values, 0, 0]]])
+
+
+def test_the_box_around_boxes_holds_them_all() -> None:
+    boxes = [(slice(1, 3), slice(4, 5)), None, (slice(2, 6), slice(0, 2))]
+    assert module._union(boxes) == (slice(1, 6), slice(0, 5))
+    assert module._union([None, None]) == (slice(0, 0),)
+
+
+def test_surfaces_by_elements_stand_beside_those_by_voxels() -> None:
+    found = mask_metrics(voxel(1, 1, 1), voxel(2, 1, 1), SPACING_MM, ORGAN)
+    assert found.assd_surface_mm is not None
+    assert 0 < found.assd_surface_mm < 5.0
+    assert 0 < found.nsd_surface < 1
+    assert found.hausdorff95_surface_mm <= 5.0
+    gone = mask_metrics(voxel(1, 1, 1), np.zeros((6, 8, 10), bool), SPACING_MM, ORGAN)
+    assert (gone.hausdorff95_surface_mm, gone.assd_surface_mm, gone.nsd_surface) == (None, None, 0.0)

@@ -17,7 +17,7 @@ from nnunet_assets.core.files.json_file import (
     refuse_what_never_ends,
     write_json_atomically,
 )
-from nnunet_assets.errors import DamagedFileError
+from nnunet_assets.errors import DamagedFileError, SummaryError
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -116,3 +116,57 @@ def test_what_proves_nothing_is_empty(tmp_path: Path, content: str | None) -> No
     assert readable_json(tmp_path / "a.json") == {}
     (tmp_path / "a.json").write_text('{"a": 1}')
     assert readable_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_as_much_as_is_allowed_is_read_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.json"
+    monkeypatch.setattr(json_file, "MOST_BYTES", 7)
+    monkeypatch.setattr(json_file, "MOST_CONTAINERS", 3)
+    file.write_text("[[],{}]")
+    assert load_json(file) == [[], {}]
+    file.write_text("[[],{}] ")
+    with pytest.raises(JsonError, match="it has 0 MB, and no JSON file of more than 0 MB is read"):
+        load_json(file)
+    assert json_file.parse_json(b"[[],{}]") == [[], {}]
+    with pytest.raises(JsonError, match="it has 4 lists and objects, and no more than 3 are read"):
+        json_file.parse_json(b"[[],{},[]]")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "is missing. Materialize splits first."), ("{", r"is not valid JSON .* Materialize splits again\.")],
+)
+def test_what_a_materialization_writes_says_what_to_materialize(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "a.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SummaryError, match=said):
+        json_file.load_materialized(file, "splits", SummaryError)
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    with pytest.raises(SummaryError, match=r"cannot be read: Is a directory\. Materialize splits again\."):
+        json_file.load_materialized(file, "splits", SummaryError)
+    file.rmdir()
+    file.write_text("[1]")
+    assert json_file.load_materialized(file, "splits", SummaryError) == [1]
+
+
+def test_json_is_written_for_people_in_their_own_letters() -> None:
+    assert json_file.dump_json({"ä": [1]}).decode() == '{\n  "ä": [\n    1\n  ]\n}\n'
+    assert json_file.dump_json([float("nan")], allow_nan=True) == b"[\n  NaN\n]\n"
+
+
+def test_whatever_json_of_another_form_raises_is_expected() -> None:
+    for read in (
+        lambda: dict[str, int]()["a"],
+        lambda: list[int]()[0],
+        lambda: "a".a,  # type: ignore[attr-defined]
+        lambda: 3["a"],  # type: ignore[index]
+        lambda: int("a"),
+        lambda: int(float("inf")),
+        lambda: 1 / 0,
+    ):
+        with pytest.raises(json_file.OTHER_FORM):
+            read()
+    assert set(json_file.OTHER_FORM) < set(json_file.UNREADABLE) < set(json_file.UNUSABLE)
+    assert OSError in json_file.UNREADABLE

@@ -1,5 +1,6 @@
 """What is kept of a result that was made anew."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,22 @@ def test_neither_too_many_nor_too_large_ones_are_kept(file: Path, monkeypatch: p
     monkeypatch.setattr(module, "LARGEST_BYTES", 3)
     write_keeping_earlier(file, {"n": 5})
     assert list(earlier_result_files(file, json_sha256({"n": 4}))) == []
+
+
+def test_one_of_just_the_largest_size_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_keeping_earlier(file, {"n": 1})
+    monkeypatch.setattr(module, "LARGEST_BYTES", file.stat().st_size)
+    write_keeping_earlier(file, {"n": 2})
+    assert list(earlier_result_files(file)) == [{"n": 1}]
+    (kept,) = (file.parent / EARLIER_FOLDER).iterdir()
+    assert kept.name == f"{file.stem}-{json_sha256({'n': 1})[:16]}.json"
+
+
+def test_the_oldest_go_and_the_newest_are_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 3)
+    for number in range(6):
+        write_keeping_earlier(file, {"n": number})
+        if number:  # what was kept just now, a second later than the one before
+            kept = file.parent / EARLIER_FOLDER / f"{file.stem}-{json_sha256({'n': number - 1})[:16]}.json"
+            os.utime(kept, (1000 + number, 1000 + number))
+    assert [one["n"] for one in earlier_result_files(file)] == [4, 3, 2]

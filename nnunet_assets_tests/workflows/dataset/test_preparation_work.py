@@ -146,7 +146,7 @@ def test_images_of_two_axes_are_of_one_slice_and_a_millimetre(
     ]
     # Where one is not known, none is.
     for unknown in (None, SimpleNamespace(geometry=None)):
-        facts["case_2"] = unknown  # type: ignore[assignment]
+        facts["case_2"] = unknown
         work(settings)
         assert seen[-1] == []
 

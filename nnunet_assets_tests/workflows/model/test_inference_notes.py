@@ -111,7 +111,7 @@ def test_our_own_are_written_anew_or_removed_where_they_would_be_wrong(settings:
 def test_results_are_those_that_plain_nnunet_sees_beside_what_was_chosen(settings: Settings) -> None:
     experiments = {one.name_in_dataset: one for one in (FLAT, FULLRES, SHORT)}
     for one in (FLAT, FULLRES):
-        plans = {"configurations": {one.configuration: {}}}
+        plans: dict[str, Any] = {"configurations": {one.configuration: {}}}
         write_json(one.model_folder(settings.roots) / "plans.json", plans)
     candidates = [
         model("a", DIFFICULTY - 0.2, members=(FLAT.name_in_dataset,)),
