@@ -161,7 +161,7 @@ def test_whatever_json_of_another_form_raises_is_expected() -> None:
         lambda: dict[str, int]()["a"],
         lambda: list[int]()[0],
         lambda: "a".a,  # type: ignore[attr-defined]
-        lambda: 3["a"],  # type: ignore[index]
+        lambda: len(3),  # type: ignore[arg-type]
         lambda: int("a"),
         lambda: int(float("inf")),
         lambda: 1 / 0,
